@@ -1,0 +1,213 @@
+/**
+ * What a driver is: the contract between block/ and formats/, filters/ and protocols/.
+ *
+ * A driver is one definition (name, kind, options, how to open) in one registry line. An open node holds one `Driver`
+ * object. Drivers never call each other: they reach their children through edges, and every request they get has
+ * already passed the dispatcher (request.ts), which checked it, tracked it for drain, split and aligned it to `limits`.
+ *
+ * Formats and filters *map*; they do not move guest data. A read asks `map` where the bytes are and generic code
+ * fetches them. A write goes through `prepareWrite`, the data transfer in generic code, and `commit` or `abort`.
+ * Protocols, and the few filters that must see the data itself, implement `read` and `write`.
+ * A missing operation means: pass through to the one filtered child (filters), or not supported (everything else).
+ */
+import type { Platform } from '../platform/platform.ts';
+import type { StructType } from '../qapi/types.ts';
+import type { BlockBackend } from './backend.ts';
+import type { Edge } from './edge.ts';
+import type { OpenContext } from './open.ts';
+
+/** Where a range of a node is. `bytes` > 0 and at most what was asked for. */
+export type Extent =
+  /** In `child` at `offset`. */
+  | { type: 'data'; bytes: number; child: Edge; offset: number }
+  /** Reads as zeros; `child` and `offset` are there when host space is reserved for it. */
+  | { type: 'zero'; bytes: number; child?: Edge; offset?: number }
+  /** Not in this node: ask the backing child, or zeros without one. */
+  | { type: 'unallocated'; bytes: number }
+  /** Only the driver can produce the bytes (compressed, encrypted): `readSpecial` with this very object. */
+  | { type: 'special'; bytes: number }
+  /** In this node itself, which has no child below: protocols. `zero`: known to read as zeros. */
+  | { type: 'own'; bytes: number; zero: boolean };
+
+/**
+ * A write that may go ahead, for the first `bytes` of what was asked. Generic code writes the data to `child` at
+ * `offset`, the head and tail too when they are there, then calls `commit`; on any failure `abort`.
+ */
+export interface WritePlan {
+  bytes: number;
+  child: Edge;
+  offset: number;
+  /** Present when metadata must change after the data is written. */
+  allocation?: Allocation;
+}
+
+export interface Allocation {
+  /** Bytes of this node before and after the range that must be copied along (read through this node). */
+  headBytes: number;
+  tailBytes: number;
+  /** Publishes the allocation; call after data, head and tail were written. */
+  commit(): Promise<void>;
+  /** Gives the space back. Never fails. */
+  abort(): void;
+}
+
+export interface WriteFlags {
+  /** Durable before the request completes. A driver that lacks it never sees it: the dispatcher flushes. */
+  fua?: boolean;
+}
+
+export interface ZeroFlags extends WriteFlags {
+  /** The space may be given back. */
+  mayUnmap?: boolean;
+  /** Fail with ENOTSUP rather than write buffers of zeros. */
+  noFallback?: boolean;
+}
+
+/** Limits that the dispatcher keeps on behalf of the driver. All in bytes; 0 means none. */
+export interface Limits {
+  /** Every request is a multiple of this: a power of two. */
+  requestAlignment: number;
+  maxTransfer: number;
+  /** Preferred unit of write-zeroes and discard; an unaligned edge is the driver's own affair. */
+  writeZeroesAlignment: number;
+  maxWriteZeroes: number;
+  discardAlignment: number;
+  maxDiscard: number;
+}
+
+export const noLimits: Limits = {
+  requestAlignment: 1,
+  maxTransfer: 0,
+  writeZeroesAlignment: 0,
+  maxWriteZeroes: 0,
+  discardAlignment: 0,
+  maxDiscard: 0,
+};
+
+export type Preallocation = 'off' | 'metadata' | 'falloc' | 'full';
+
+export interface TruncateOptions {
+  preallocation: Preallocation;
+  /** New space reads as zeros even where the host cannot promise it. */
+  zeroNewSpace?: boolean;
+}
+
+/** What `query-named-block-nodes` and `img info` tell about a node beyond its graph. */
+export interface DriverInfo {
+  clusterBytes?: number;
+  /** Offset in the node where VM state starts, when the format has a place for it. */
+  vmStateOffset?: number;
+  isDirty?: boolean;
+  encrypted?: boolean;
+  compressed?: boolean;
+  /** `format-specific` of ImageInfo: `{type, data}`. */
+  formatSpecific?: { type: string; data: object };
+  snapshots?: object[];
+}
+
+/** An open driver. Every promise may reject with a BlockError only. */
+export interface Driver {
+  readonly limits?: Partial<Limits>;
+  /** Which WriteFlags the driver honours itself. */
+  readonly supportsFua?: boolean;
+  /** The backing file that the image itself names. block/ opens it, unless the options say otherwise. */
+  readonly backing?: { filename: string; format: string | undefined } | undefined;
+  /** Length in bytes, byte exact; the dispatcher rounds up to 512. */
+  getLength(): Promise<number>;
+  map?(offset: number, bytes: number, options?: { wantZero: boolean }): Promise<Extent>;
+  readSpecial?(extent: Extent & { type: 'special' }, offset: number, buffer: Uint8Array): Promise<void>;
+  read?(offset: number, buffer: Uint8Array): Promise<void>;
+  write?(offset: number, buffer: Uint8Array, flags: WriteFlags): Promise<void>;
+  prepareWrite?(offset: number, bytes: number): Promise<WritePlan>;
+  /** Writes exactly one cluster (the last may be short). */
+  writeCompressed?(offset: number, buffer: Uint8Array): Promise<void>;
+  /** ENOTSUP asks the dispatcher for the fallback. */
+  writeZeroes?(offset: number, bytes: number, flags: ZeroFlags): Promise<void>;
+  discard?(offset: number, bytes: number): Promise<void>;
+  /** Called before any guest request that changes data is let through; filters copy what it would overwrite. */
+  beforeWrite?(offset: number, bytes: number): Promise<void>;
+  /** Hands everything cached to the children. The dispatcher then flushes the children. */
+  flush?(): Promise<void>;
+  truncate?(length: number, options: TruncateOptions): Promise<void>;
+  /** Space used on the host: protocols; the dispatcher sums children otherwise. */
+  getAllocatedBytes?(): Promise<number | undefined>;
+  info?(): DriverInfo;
+  /** Changes the backing file named in the image itself. */
+  changeBackingFile?(filename: string | undefined, format: string | undefined): Promise<void>;
+  /** Whether a new image of this driver reads as zeros, so that zeros need not be written to it. */
+  readonly hasZeroInit?: boolean;
+  /** Permission masks this driver needs on a child; the default follows the child's role (permissions.ts). */
+  childPermissions?(child: Edge, cumulative: { perm: number; shared: number }): { perm: number; shared: number };
+  /** Called when the node's cumulative permissions change, before (check) and after (set). */
+  checkPermissions?(perm: number, shared: number): Promise<void>;
+  setPermissions?(perm: number, shared: number): Promise<void>;
+  abortPermissions?(): void;
+  /** Flushes nothing by itself except the format's own metadata, which must be complete afterwards. */
+  close(): Promise<void>;
+}
+
+/** The consistency check of a format (specification: qcow2, section 10; cli, section 2). */
+export interface CheckResult {
+  checkErrors: number;
+  corruptions: number;
+  leaks: number;
+  corruptionsFixed: number;
+  leaksFixed: number;
+  imageEndOffset: number;
+  totalClusters: number;
+  allocatedClusters: number;
+  fragmentedClusters: number;
+  compressedClusters: number;
+}
+
+export interface CheckOptions {
+  fix: { leaks: boolean; errors: boolean };
+  /** One finding, as a line of text. */
+  report(line: string): void;
+}
+
+export interface DriverDefinition<Options extends object = object> {
+  /** The QMP `driver` name. */
+  readonly name: string;
+  readonly kind: 'protocol' | 'format' | 'filter';
+  /** Members of the BlockdevOptions branch, beyond the common ones. */
+  readonly options: StructType<Options>;
+  /** Options that change what data is seen, and so belong in a `json:` file name (specification: graph, section 6). */
+  readonly strongOptions?: readonly string[];
+  /** Score 0–100 that the first bytes of an image are this format (specification: graph, section 6). */
+  probe?(head: Uint8Array): number;
+  /** Protocols reached as `PREFIX:rest`: turns the rest into options. */
+  readonly filenamePrefix?: string;
+  parseFilename?(filename: string): Options;
+  /** A file name that says everything the options say, or undefined when only `json:` can. */
+  exactFilename?(options: Options): string | undefined;
+  open(context: OpenContext, options: Options): Promise<Driver>;
+  /** Makes a new image. `img create`, drive-backup and blockdev-create all come here. */
+  readonly create?: CreateDefinition;
+  check?(driver: Driver, options: CheckOptions): Promise<CheckResult>;
+  /** Backing files make sense for this format. */
+  readonly supportsBacking?: boolean;
+}
+
+/** One creation option as `img create -o help` lists it and `Formatting …` prints it. */
+export interface CreateOption {
+  name: string;
+  type: 'string' | 'bool' | 'size' | 'number';
+  help: string;
+  /** Printed in `Formatting …` when the option is not given. */
+  default?: string;
+}
+
+export interface CreateDefinition {
+  readonly options: readonly CreateOption[];
+  /** Protocols: makes (or empties) the file itself. Values: `size`, `preallocation` and what `options` lists. */
+  createFile?(platform: Platform, filename: string, values: CreateValues): Promise<void>;
+  /**
+   * Formats: writes an empty image into `file`, which exists, has length 0 and is open for writing and resizing.
+   * Absent for a format whose image is the bare file (raw): then `createFile` of the protocol gets all values.
+   */
+  createImage?(file: BlockBackend, values: CreateValues): Promise<void>;
+}
+
+/** Already checked for type: bool → boolean, size and number → number, string → string. `size` is always there. */
+export type CreateValues = Readonly<Record<string, string | number | boolean | undefined>>;

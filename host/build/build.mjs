@@ -1,0 +1,39 @@
+// Builds everything that is run: the core (assembly/ → build/core.wasm), then the bundles in dist/ with the core
+// embedded, so that the package needs no file lookup at run time. `--types` also emits the declarations that the
+// published package carries; the code itself is checked by `npm run check`.
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
+const bin = (name) => resolve(root, 'node_modules/.bin', name);
+
+mkdirSync(resolve(root, 'build'), { recursive: true });
+execFileSync(bin('asc'), ['--config', 'asconfig.json', '--target', 'release'], { cwd: root, stdio: 'inherit' });
+
+rmSync(resolve(root, 'dist'), { recursive: true, force: true });
+await build({
+  absWorkingDir: root,
+  entryPoints: { blockyard: 'host/cli/main.ts', index: 'host/index.ts', bench: 'bench/main.ts' },
+  outdir: 'dist',
+  bundle: true,
+  splitting: true,
+  chunkNames: 'chunks/[name]-[hash]',
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  loader: { '.wasm': 'binary' },
+  external: ['koffi', '@cloudpss/zstd'],
+  minifySyntax: true,
+  minifyWhitespace: true,
+  keepNames: false,
+  logLevel: 'warning',
+});
+chmodSync(resolve(root, 'dist/blockyard.js'), 0o755);
+
+if (process.argv.includes('--types')) {
+  const options = ['--noEmit', 'false', '--declaration', '--emitDeclarationOnly', '--allowImportingTsExtensions'];
+  execFileSync(bin('tsc'), [...options, '--outDir', 'dist/types'], { cwd: root, stdio: 'inherit' });
+}

@@ -1,0 +1,132 @@
+/**
+ * The platform interface: everything that blockyard takes from the world around it.
+ *
+ * Time, chance, files and codecs are parameters. `node/` implements them with the operating system, `sim/` with a
+ * virtual clock and seeded storage that can delay, fail and lose writes. Nothing outside platform/ and cli/ reaches
+ * the world any other way; a test enforces it.
+ *
+ * Sockets and standard streams are not here: the monitor takes any byte stream, and cli/ makes those.
+ */
+
+export interface Platform {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly files: Files;
+  readonly codecs: Codecs;
+  /** Prints one line for the person at the terminal: `Formatting …`, `WARNING: …`. */
+  readonly console: Console;
+}
+
+export interface Console {
+  stdout(line: string): void;
+  stderr(line: string): void;
+}
+
+export interface Clock {
+  /** Monotonic time in nanoseconds, as a number (exact below 2^53: 104 days). */
+  nowNs(): number;
+  /** Wall clock since the Unix epoch. */
+  wallClock(): { seconds: number; microseconds: number };
+  /** Calls back once after `delayNs`, and never before the current task ends. */
+  setTimer(delayNs: number, callback: () => void): Timer;
+  /** Lets everything else that is ready run once: input, timers, other requests. */
+  yield(): Promise<void>;
+}
+
+export interface Timer {
+  /** Harmless when the timer has fired or was cancelled before. */
+  cancel(): void;
+}
+
+export interface Random {
+  /** An integer ≥ 0 and < `limit` (≤ 2^32). */
+  below(limit: number): number;
+  /** Fills `buffer`. */
+  fill(buffer: Uint8Array): void;
+}
+
+export interface Files {
+  /**
+   * Opens a file. Errors: BlockError with the errno and strerror as message (the caller adds the name).
+   * Only regular files are served here; a directory gives EISDIR when it is opened for writing or read.
+   */
+  open(path: string, options: FileOpenOptions): Promise<HostFile>;
+  stat(path: string): Promise<FileStatus>;
+  unlink(path: string): Promise<void>;
+  /** A name for one file that does not depend on the path taken to it. Equal for equal files. */
+  identify(path: string): Promise<string>;
+}
+
+export interface FileOpenOptions {
+  write: boolean;
+  /** `exclusive`: EEXIST when it exists; `truncate`: made when absent, emptied when present. */
+  create?: 'exclusive' | 'truncate' | 'if-absent';
+  /** Bypass the host page cache (O_DIRECT) where that exists. */
+  direct?: boolean;
+}
+
+export interface FileStatus {
+  type: 'file' | 'directory' | 'character-device' | 'block-device' | 'other';
+  size: number;
+  /** Bytes that the host's file system spends on it. */
+  allocatedBytes: number;
+}
+
+/** One extent as the host's file system knows it. */
+export interface HostExtent {
+  type: 'data' | 'hole';
+  /** Bytes from the queried offset to the end of this extent; > 0. */
+  bytes: number;
+}
+
+/**
+ * An open file. Operations on disjoint ranges may overlap in time and finish in any order. Buffers belong to the
+ * caller and stay untouched by it until the promise settles. Errors: BlockError.
+ */
+export interface HostFile {
+  /** Alignment in bytes of offset, length and memory: 1, or 512/4096 with `direct`. */
+  readonly requestAlignment: number;
+  /** Fills `buffer` from `offset`; what lies past the end of the file reads as zero. */
+  read(offset: number, buffer: Uint8Array): Promise<void>;
+  write(offset: number, buffer: Uint8Array): Promise<void>;
+  /** Makes every write that finished before durable (fdatasync). */
+  flush(): Promise<void>;
+  getSize(): Promise<number>;
+  truncate(size: number): Promise<void>;
+  status(): Promise<FileStatus>;
+  /** The extent at `offset` < size. Where the host cannot tell, all is data. */
+  extent(offset: number): Promise<HostExtent>;
+  /** Range becomes zeros; with `unmap` its space is given back. False: the host cannot, nothing changed. */
+  zero(offset: number, bytes: number, options: { unmap: boolean }): Promise<boolean>;
+  /** Gives space back; the range then reads as zeros. False: the host cannot, nothing changed. */
+  discard(offset: number, bytes: number): Promise<boolean>;
+  /** Reserves space without changing the content; may extend the file. False: the host cannot. */
+  allocate(offset: number, bytes: number): Promise<boolean>;
+  /** Undefined where the host has no open-file-description locks. */
+  readonly locks: ByteLocks | undefined;
+  close(): Promise<void>;
+}
+
+/** Open-file-description locks on single bytes, all taken shared (specification: graph, section 7). */
+export interface ByteLocks {
+  lockShared(offset: number): void;
+  unlock(offset: number): void;
+  /** Whether anybody else holds a lock on the byte. */
+  isHeldByOther(offset: number): boolean;
+}
+
+/** Compression of one cluster at a time. */
+export interface Codecs {
+  readonly deflate: Codec;
+  readonly zstd: Codec;
+}
+
+export interface Codec {
+  /**
+   * Fills exactly `output.length` bytes from the stream that starts `input`; trailing input is ignored.
+   * EIO when the stream is damaged, short or would give more.
+   */
+  decompress(input: Uint8Array, output: Uint8Array): Promise<void>;
+  /** The compressed stream, or undefined when it would not be smaller than `limit` bytes. */
+  compress(input: Uint8Array, limit: number): Promise<Uint8Array | undefined>;
+}

@@ -1,0 +1,5 @@
+/** The bundler and the test runner both turn an imported module into its bytes. */
+declare module '*.wasm' {
+  const bytes: Uint8Array;
+  export default bytes;
+}
