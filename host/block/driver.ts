@@ -37,6 +37,8 @@ export interface WritePlan {
   bytes: number;
   child: Edge;
   offset: number;
+  /** What `beginTransfer` gave, when the driver has it. */
+  transfer?: number;
   /** Present when metadata must change after the data is written. */
   allocation?: Allocation;
 }
@@ -115,6 +117,14 @@ export interface Driver {
   /** Length in bytes, byte exact; the dispatcher rounds up to 512. */
   getLength(): Promise<number>;
   map?(offset: number, bytes: number, options?: { wantZero: boolean }): Promise<Extent>;
+  /**
+   * Drivers that use host space again after it was freed: the time in which a mapping is in use is bracketed by these,
+   * and space freed meanwhile must not get new content before its end. Generic code calls `beginTransfer` before `map`
+   * and `endTransfer` when the read is done. For a write, `prepareWrite` begins it as it returns (`WritePlan.transfer`)
+   * and generic code ends it after data and `commit`.
+   */
+  beginTransfer?(): number;
+  endTransfer?(transfer: number): void;
   readSpecial?(extent: Extent & { type: 'special' }, offset: number, buffer: Uint8Array): Promise<void>;
   read?(offset: number, buffer: Uint8Array): Promise<void>;
   write?(offset: number, buffer: Uint8Array, flags: WriteFlags): Promise<void>;
@@ -166,12 +176,23 @@ export interface CheckOptions {
   report(line: string): void;
 }
 
+/** A child that blockdev-add takes as an inline object or as the name of an existing node. */
+export interface ChildSpec {
+  name: string;
+  optional?: boolean;
+  /** `null` is allowed and means: none. */
+  nullable?: boolean;
+  /** `NAME.0`, `NAME.1`, … */
+  list?: boolean;
+}
+
 export interface DriverDefinition<Options extends object = object> {
   /** The QMP `driver` name. */
   readonly name: string;
   readonly kind: 'protocol' | 'format' | 'filter';
   /** Members of the BlockdevOptions branch, beyond the common ones. */
   readonly options: StructType<Options>;
+  readonly children?: readonly ChildSpec[];
   /** Options that change what data is seen, and so belong in a `json:` file name (specification: graph, section 6). */
   readonly strongOptions?: readonly string[];
   /** Score 0–100 that the first bytes of an image are this format (specification: graph, section 6). */

@@ -1,0 +1,190 @@
+/**
+ * Making new images: what `img create`, drive-backup and snapshots share (specification: cli, section 2, create;
+ * transactions, section 4).
+ *
+ * Options are checked against what the format and the protocol list, the backing file is looked at for its size and
+ * format, the `Formatting …` line is printed, and then the format writes its empty image. Errors carry the file name
+ * in front only where QEMU does.
+ */
+import { asBlockError, BlockError, invalid } from '../base/errors.ts';
+import { BlockBackend } from './backend.ts';
+import type { CreateOption, CreateValues, DriverDefinition } from './driver.ts';
+import { resolveAgainst } from './filename.ts';
+import type { BlockGraph } from './graph.ts';
+import { Perm } from './permissions.ts';
+
+export interface CreateImageParams {
+  filename: string;
+  format: string;
+  /** Values of creation options, already of the right type, without those below. */
+  values?: CreateValues;
+  /** Bytes; may be left out when a backing file gives it. */
+  size?: number;
+  backingFile?: string;
+  backingFormat?: string;
+  /** Do not look at the backing file. */
+  unsafe?: boolean;
+  /** Print no `Formatting …` line. */
+  quiet?: boolean;
+}
+
+const sectorBytes = 512;
+
+/** Makes the image. Errors: BlockError; a file that was already made stays. */
+export async function createImage(graph: BlockGraph, params: CreateImageParams): Promise<void> {
+  const { filename, format } = params;
+  const driver = graph.drivers.find(format);
+  if (!driver) throw invalid(`Unknown file format '${format}'`);
+  const protocol = graph.drivers.protocolOf(filename);
+  if (!driver.create) throw invalid(`Format driver '${format}' does not support image creation`);
+  if (!protocol.create?.createFile) {
+    throw invalid(`Protocol driver '${protocol.name}' does not support image creation`);
+  }
+  const options = creationOptions(driver, protocol);
+  const values = await completeValues(graph, driver, options, params);
+  if (params.quiet !== true) graph.platform.console.stdout(formattingLine(filename, format, options, values));
+  await formatFile(graph, driver, protocol, filename, values);
+}
+
+/** What `-o help` lists: the format's options, then those of the protocol that it does not have itself. */
+export function creationOptions(driver: DriverDefinition, protocol: DriverDefinition): CreateOption[] {
+  const own = driver.create?.options ?? [];
+  const names = new Set(own.map((option) => option.name));
+  return [...own, ...(protocol.create?.options ?? []).filter((option) => !names.has(option.name))];
+}
+
+async function completeValues(
+  graph: BlockGraph,
+  driver: DriverDefinition,
+  options: readonly CreateOption[],
+  params: CreateImageParams,
+): Promise<CreateValues> {
+  const values: Record<string, string | number | boolean | undefined> = { ...params.values };
+  for (const name of Object.keys(values)) {
+    if (!options.some((option) => option.name === name)) throw invalid(`Invalid parameter '${name}'`);
+  }
+  if (params.size !== undefined) values['size'] = params.size;
+  const backingFile = params.backingFile ?? (values['backing_file'] as string | undefined);
+  const backingFormat = params.backingFormat ?? (values['backing_fmt'] as string | undefined);
+  if (backingFile) {
+    if (!options.some((option) => option.name === 'backing_file')) {
+      throw invalid(`Backing file not supported for file format '${driver.name}'`);
+    }
+    values['backing_file'] = backingFile;
+    if (backingFile === params.filename) {
+      throw invalid('Error: Trying to create an image with the same filename as the backing file');
+    }
+  }
+  if (backingFormat !== undefined) {
+    if (!options.some((option) => option.name === 'backing_fmt')) {
+      throw invalid(`Backing format not supported for file format '${driver.name}'`);
+    }
+    if (!graph.drivers.find(backingFormat)) throw invalid(`Unknown backing file format '${backingFormat}'`);
+    values['backing_fmt'] = backingFormat;
+  }
+  if (backingFile && params.unsafe !== true) {
+    const backing = await inspectBacking(graph, params.filename, backingFile, backingFormat);
+    values['size'] ??= backing.length;
+  }
+  if (values['size'] === undefined) throw invalid('Image creation needs a size parameter');
+  values['size'] = Math.ceil((values['size'] as number) / sectorBytes) * sectorBytes;
+  for (const option of options) {
+    if (values[option.name] === undefined && option.default !== undefined) {
+      values[option.name] = defaultValue(option);
+    }
+  }
+  return values;
+}
+
+function defaultValue(option: CreateOption): string | number | boolean {
+  const text = option.default!;
+  switch (option.type) {
+    case 'bool':
+      return text === 'on';
+    case 'size':
+    case 'number':
+      return Number(text);
+    case 'string':
+      return text;
+  }
+}
+
+async function inspectBacking(
+  graph: BlockGraph,
+  filename: string,
+  backingFile: string,
+  format: string | undefined,
+): Promise<{ length: number }> {
+  const path = resolveAgainst(filename, backingFile);
+  try {
+    const node = await graph.openFile(path, {
+      ...(format === undefined ? {} : { format }),
+      noBacking: true,
+      flags: { readOnly: true },
+    });
+    try {
+      if (format === undefined) {
+        throw invalid('Backing file specified without backing format', `Detected format of ${node.definition.name}.`);
+      }
+      return { length: node.length };
+    } finally {
+      await graph.unref(node);
+    }
+  } catch (error) {
+    const failure = asBlockError(error);
+    if (failure.hint !== undefined && failure.message.startsWith('Backing file specified')) throw failure;
+    throw new BlockError(failure.errno, failure.message, { hint: 'Could not open backing image.', cause: failure });
+  }
+}
+
+/** `Formatting 'a.qcow2', fmt=qcow2 cluster_size=65536 …` */
+function formattingLine(
+  filename: string,
+  format: string,
+  options: readonly CreateOption[],
+  values: CreateValues,
+): string {
+  const shown = options
+    .filter((option) => values[option.name] !== undefined)
+    .map((option) => ` ${option.name}=${formatValue(values[option.name]!)}`);
+  return `Formatting '${filename}', fmt=${format}${shown.join('')}`;
+}
+
+function formatValue(value: string | number | boolean): string {
+  if (typeof value === 'boolean') return value ? 'on' : 'off';
+  if (typeof value === 'number') return String(value);
+  return /^[\w./:@+-]*$/.test(value) ? value : `'${value.replaceAll(',', ',,')}'`;
+}
+
+async function formatFile(
+  graph: BlockGraph,
+  driver: DriverDefinition,
+  protocol: DriverDefinition,
+  filename: string,
+  values: CreateValues,
+): Promise<void> {
+  const createFile = protocol.create!.createFile!;
+  const path = ((protocol.parseFilename?.(filename) as { filename?: string } | undefined)?.filename) ?? filename;
+  if (!driver.create!.createImage) {
+    await createFile(graph.platform, path, values);
+    return;
+  }
+  await createFile(graph.platform, path, { size: 0 });
+  const node = await graph.openFile(filename, { format: protocol.name, flags: { discard: true } });
+  try {
+    const file = await BlockBackend.attach(node, {
+      name: 'root',
+      description: 'an unnamed block device',
+      perm: Perm.consistentRead | Perm.write | Perm.resize,
+      shared: Perm.all,
+    });
+    file.allowWriteBeyondEnd = true;
+    try {
+      await driver.create!.createImage(file, values);
+    } finally {
+      await file.close();
+    }
+  } finally {
+    await graph.unref(node);
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * An edge of the block graph: a parent's handle on a child node. Every request goes through one, and so does every
+ * permission: an edge is the only way to reach a node's data.
+ *
+ * A parent is another node, or a root user: a tool, a job, an export, a device (backend.ts).
+ */
+import { request } from './request.ts';
+import type { TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
+import type { BlockNode } from './node.ts';
+import type { OpBlocker } from './op-blockers.ts';
+
+/**
+ * What the child is to its parent, which settles the default permissions: `file` stores data and metadata of a
+ * format, `metadata` and `data` one of them; `filtered` is passed through; `cow` is a backing file; `image` is any other.
+ */
+export type ChildRole = 'file' | 'data' | 'metadata' | 'filtered' | 'cow' | 'image';
+
+/** Who holds an edge. Draining a node stops its parents from issuing requests (specification: graph, section 8). */
+export interface EdgeParent {
+  /** How messages call it: `node 'x'`, `backup job 'j0'`. */
+  describe(): string;
+  /** Stop issuing requests; nests. */
+  drainedBegin(): void;
+  drainedEnd(): void;
+  /** Settles when no request of this parent is in flight; called after drainedBegin. */
+  whenIdle(): Promise<void>;
+  /** The child's length changed. */
+  childResized?(): Promise<void>;
+}
+
+export class Edge {
+  perm = 0;
+  shared = 15;
+  /** What a backing edge blocks on its node. */
+  blocker: OpBlocker | undefined;
+
+  /** Not for callers: `BlockGraph.attach` makes edges, with the permission check that belongs to it. */
+  constructor(
+    readonly name: string,
+    readonly role: ChildRole,
+    readonly parent: EdgeParent,
+    public node: BlockNode,
+  ) {}
+
+  /** Bytes, rounded up to 512. */
+  get length(): number {
+    return this.node.length;
+  }
+
+  /** The exact length in bytes, asked of the driver. */
+  getByteLength(): Promise<number> {
+    return this.node.driver.getLength();
+  }
+
+  /** What lies past the end of the node reads as zero. */
+  read(offset: number, buffer: Uint8Array): Promise<void> {
+    return request.read(this, offset, buffer);
+  }
+
+  write(offset: number, buffer: Uint8Array, flags: WriteFlags = {}): Promise<void> {
+    return request.write(this, offset, buffer, flags);
+  }
+
+  /** Exactly one cluster of a format that compresses; the last cluster of the node may be short. */
+  writeCompressed(offset: number, buffer: Uint8Array): Promise<void> {
+    return request.writeCompressed(this, offset, buffer);
+  }
+
+  writeZeroes(offset: number, bytes: number, flags: ZeroFlags = {}): Promise<void> {
+    return request.writeZeroes(this, offset, bytes, flags);
+  }
+
+  /** A hint: does nothing unless the node was opened with discard=unmap. */
+  discard(offset: number, bytes: number): Promise<void> {
+    return request.discard(this, offset, bytes);
+  }
+
+  /** Everything written before is durable afterwards, unless the node was opened with cache.no-flush. */
+  flush(): Promise<void> {
+    return request.flush(this.node);
+  }
+
+  /** Changes the length; needs the resize permission. */
+  truncate(length: number, options: TruncateOptions = { preallocation: 'off' }): Promise<void> {
+    return request.truncate(this, length, options);
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * File names of nodes, as queries, messages and headers of overlays show them (specification: graph, section 6).
+ *
+ * An *exact* name says everything there is to say about a node. Where options say more than a name can, the name is
+ * `json:` and the options.
+ */
+import { BlockError } from '../base/errors.ts';
+import { formatJson } from '../qapi/json-output.ts';
+import type { BlockNode } from './node.ts';
+
+/** Longest name shown. */
+const maxFilenameChars = 4095;
+
+/** Undefined when only `json:` can describe the node. */
+export function exactFilename(node: BlockNode): string | undefined {
+  const { definition, options } = node;
+  if (node.implicit) {
+    const below = node.filtered();
+    return below && exactFilename(below);
+  }
+  if (definition.exactFilename) return definition.exactFilename(ownOptions(node));
+  if (definition.kind !== 'format') return undefined;
+  if (overridesBacking(node)) return undefined;
+  if (definition.strongOptions?.some((name) => options[name] !== undefined)) return undefined;
+  const file = node.children.get('file');
+  return file && exactFilename(file.node);
+}
+
+/** The name to show: exact, or `json:{…}`. */
+export function filenameOf(node: BlockNode): string {
+  if (node.implicit) {
+    const below = node.filtered();
+    if (below) return filenameOf(below);
+  }
+  const exact = exactFilename(node);
+  if (exact !== undefined) return exact;
+  const text = `json:${formatJson(fullOptions(node))}`;
+  return text.length > maxFilenameChars ? `${text.slice(0, maxFilenameChars - 3)}...` : text;
+}
+
+/** Driver, strong options and the full options of the children. */
+export function fullOptions(node: BlockNode): Record<string, unknown> {
+  if (node.implicit) {
+    const below = node.filtered();
+    if (below) return fullOptions(below);
+  }
+  const strong = node.definition.strongOptions ?? [];
+  const result: Record<string, unknown> = { driver: node.definition.name };
+  for (const [key, value] of Object.entries(ownOptions(node))) {
+    if (strong.includes(key) || (node.definition.kind === 'protocol' && key === 'filename')) result[key] = value;
+  }
+  for (const edge of node.children.values()) {
+    if (edge.role === 'cow') {
+      if (overridesBacking(node)) result['backing'] = fullOptions(edge.node);
+    } else {
+      result[edge.name] = fullOptions(edge.node);
+    }
+  }
+  if (overridesBacking(node) && !node.backing()) result['backing'] = null;
+  return result;
+}
+
+function ownOptions(node: BlockNode): Record<string, unknown> {
+  const own: Record<string, unknown> = {};
+  for (const { name } of node.definition.options.members) {
+    if (node.options[name] !== undefined) own[name] = node.options[name];
+  }
+  return own;
+}
+
+/** Whether the node's backing file is another than the one its image names. */
+function overridesBacking(node: BlockNode): boolean {
+  if (node.flags.noIo) return false;
+  const named = node.driver?.backing?.filename;
+  const backing = node.backing();
+  if (!backing) return named !== undefined && node.options['backing'] !== undefined;
+  if (node.options['backing'] === undefined) return false;
+  return named === undefined || resolveBackingName(node, named) !== filenameOf(backing);
+}
+
+/**
+ * The path of a backing file named `backingName` in the image of `node`: relative names start at the directory of
+ * the node's own file. Purely textual. Errors: a relative name where the node's file has no directory.
+ */
+export function resolveBackingName(node: BlockNode, backingName: string): string {
+  if (backingName.startsWith('/') || /^[^/]*:/.test(backingName)) return backingName;
+  const own = exactFilename(node);
+  if (own === undefined) {
+    throw new BlockError('EINVAL', `Cannot use relative backing file names for '${filenameOf(node)}'`);
+  }
+  return own.slice(0, own.lastIndexOf('/') + 1) + backingName;
+}
+
+/** The same for an image that is not open: the overlay's file name is all there is. */
+export function resolveAgainst(overlayFilename: string, backingName: string): string {
+  if (backingName.startsWith('/') || /^[^/]*:/.test(backingName)) return backingName;
+  if (overlayFilename.startsWith('json:')) {
+    throw new BlockError('EINVAL', `Cannot use relative backing file names for '${overlayFilename}'`);
+  }
+  return overlayFilename.slice(0, overlayFilename.lastIndexOf('/') + 1) + backingName;
+}

@@ -1,0 +1,277 @@
+/**
+ * The block graph: all nodes of one monitor or tool, their names, and every change of an edge.
+ *
+ * Names of nodes are unique. An edge comes and goes only here, together with the permission check that belongs to it,
+ * one change at a time; a change that fails leaves graph, permissions and image locks as they were. Opening is in
+ * opener.ts, file names in filename.ts, requests in request.ts.
+ */
+import { assert } from '../base/assert.ts';
+import { BlockError, invalid } from '../base/errors.ts';
+import { Mutex } from '../base/mutex.ts';
+import type { Platform } from '../platform/platform.ts';
+import type { DriverDefinition } from './driver.ts';
+import { type ChildRole, Edge, type EdgeParent } from './edge.ts';
+import { BlockNode } from './node.ts';
+import type { OpType } from './op-blockers.ts';
+import type { OpenFlags } from './open.ts';
+import { type OpenFileOptions, openFile, openNode } from './opener.ts';
+import { Perm, updatePermissions } from './permissions.ts';
+import { DriverRegistry } from './registry.ts';
+
+export interface GraphEvent {
+  name: string;
+  data?: object;
+}
+
+export interface GraphOptions {
+  platform: Platform;
+  drivers: readonly DriverDefinition[];
+  emit?(event: GraphEvent): void;
+}
+
+export interface EdgeSpec {
+  name: string;
+  role: ChildRole;
+  perm: number;
+  shared: number;
+}
+
+const nameLimitBytes = 31;
+
+/** What may be done with a node while it is somebody's backing file. */
+const allowedOnBacking: readonly OpType[] = ['commit-target', 'stream', 'backup-source', 'backup-target'];
+
+export class BlockGraph {
+  readonly platform: Platform;
+  readonly drivers: DriverRegistry;
+  readonly emit: (event: GraphEvent) => void;
+  /** In the order of registration. */
+  private readonly byName = new Map<string, BlockNode>();
+  private readonly changes = new Mutex();
+  private generatedNames = 0;
+
+  constructor(options: GraphOptions) {
+    this.platform = options.platform;
+    this.drivers = new DriverRegistry(options.drivers);
+    this.emit = options.emit ?? (() => {});
+  }
+
+  // Names.
+
+  /** Newest first. */
+  nodes(): BlockNode[] {
+    return [...this.byName.values()].reverse();
+  }
+
+  findNode(name: string): BlockNode | undefined {
+    return this.byName.get(name);
+  }
+
+  /** Throws `Cannot find device='' nor node-name='x'`. */
+  getNode(name: string): BlockNode {
+    return this.lookup(undefined, name);
+  }
+
+  /** By device or node name, as most commands do. A node has no other device name than its node name here. */
+  lookup(device: string | undefined, nodeName: string | undefined): BlockNode {
+    const found =
+      (device === undefined ? undefined : this.byName.get(device)) ??
+      (nodeName === undefined ? undefined : this.byName.get(nodeName));
+    if (found) return found;
+    throw invalid(`Cannot find device='${device ?? ''}' nor node-name='${nodeName ?? ''}'`);
+  }
+
+  /** `#block` with a running number and two digits of chance, so that nobody relies on it. */
+  generateName(): string {
+    const chance = String(this.platform.random.below(100)).padStart(2, '0');
+    return `#block${this.generatedNames++}${chance}`;
+  }
+
+  /** Throws when `name` is malformed or taken. */
+  checkName(name: string): void {
+    if (!/^[A-Za-z][A-Za-z0-9\-._]*$/.test(name)) throw invalid(`Invalid node-name: '${name}'`);
+    if (this.byName.has(name)) throw invalid(`Duplicate nodes with node-name='${name}'`);
+    if (name.length > nameLimitBytes) throw invalid('Node name too long');
+  }
+
+  register(node: BlockNode): void {
+    assert(!this.byName.has(node.name), `node ${node.name} registered twice`);
+    this.byName.set(node.name, node);
+  }
+
+  // Opening and closing.
+
+  /**
+   * Opens a node with its children from options in the form of blockdev-add. The caller owns one reference.
+   * `defaults` apply where the options say nothing. Errors: BlockError; nothing is left open.
+   */
+  open(options: Readonly<Record<string, unknown>>, defaults: Partial<OpenFlags> = {}): Promise<BlockNode> {
+    return openNode(this, options, { defaults });
+  }
+
+  /** Opens an image by file name, as the tools do. The format is probed unless given. */
+  openFile(filename: string, options: OpenFileOptions = {}): Promise<BlockNode> {
+    return openFile(this, filename, options);
+  }
+
+  /** Drops one reference; the last one closes the node and lets go of its children. */
+  async unref(node: BlockNode): Promise<void> {
+    assert(node.references > 0, `node ${node.name} released more often than referenced`);
+    if (--node.references > 0) return;
+    await this.closeNode(node);
+  }
+
+  private async closeNode(node: BlockNode): Promise<void> {
+    await node.whenIdle();
+    let failure: unknown;
+    try {
+      await node.driver?.close();
+    } catch (error) {
+      failure = error;
+    }
+    node.closed = true;
+    if (this.byName.get(node.name) === node) this.byName.delete(node.name);
+    for (const edge of [...node.children.values()].reverse()) {
+      node.children.delete(edge.name);
+      await this.detach(edge);
+    }
+    if (failure !== undefined) throw failure;
+  }
+
+  // Edges.
+
+  /** Makes an edge from `parent` to `child`, which it references. Errors: permission conflicts. */
+  async attach(parent: EdgeParent, child: BlockNode, spec: EdgeSpec): Promise<Edge> {
+    return this.changes.run(async () => {
+      const edge = new Edge(spec.name, spec.role, parent, child);
+      edge.perm = spec.perm;
+      edge.shared = spec.shared;
+      this.connect(edge);
+      try {
+        await updatePermissions({ nodes: [child] });
+      } catch (error) {
+        this.disconnect(edge);
+        throw error;
+      }
+      child.references++;
+      return edge;
+    });
+  }
+
+  /** Adds a child to a node; the permissions follow from the role and the node's parents. */
+  async attachChild(parent: BlockNode, child: BlockNode, name: string, role: ChildRole): Promise<Edge> {
+    return this.changes.run(async () => {
+      if (reaches(child, parent)) {
+        throw invalid(`Making '${child.name}' a ${name} child of '${parent.name}' would create a cycle`);
+      }
+      const edge = new Edge(name, role, parent, child);
+      edge.perm = Perm.none;
+      parent.children.set(name, edge);
+      this.connect(edge);
+      try {
+        await updatePermissions({ nodes: [parent] });
+      } catch (error) {
+        parent.children.delete(name);
+        this.disconnect(edge);
+        throw error;
+      }
+      child.references++;
+      return edge;
+    });
+  }
+
+  /** Drops an edge and its reference on the child. The parent has already forgotten it. */
+  async detach(edge: Edge): Promise<void> {
+    await this.changes.run(async () => {
+      this.disconnect(edge);
+      await updatePermissions({ nodes: [edge.node] });
+    });
+    await this.unref(edge.node);
+  }
+
+  async setPermissions(edge: Edge, perm: number, shared: number): Promise<void> {
+    await this.changes.run(() => updatePermissions({ edges: [{ edge, perm, shared }], nodes: [edge.node] }));
+  }
+
+  /** Works out again what `node` needs of its children, after its driver changed its mind. */
+  async refreshPermissions(node: BlockNode): Promise<void> {
+    await this.changes.run(() => updatePermissions({ nodes: [node] }));
+  }
+
+  /**
+   * Lets all parents of `from` point to `to`, but those in `except`. Both must be drained, so that no request is on
+   * its way. Errors: permission conflicts, and then nothing has changed.
+   */
+  async replaceNode(from: BlockNode, to: BlockNode, except: readonly EdgeParent[] = []): Promise<void> {
+    await this.changes.run(async () => {
+      const moved = [...from.parents].filter((edge) => !except.includes(edge.parent));
+      const move = (target: BlockNode): void => {
+        for (const edge of moved) {
+          this.disconnect(edge);
+          edge.node = target;
+          this.connect(edge);
+        }
+      };
+      move(to);
+      try {
+        await updatePermissions({ nodes: [to, from] });
+      } catch (error) {
+        move(from);
+        throw error;
+      }
+      to.references += moved.length;
+      from.references -= moved.length;
+      assert(from.references > 0, `node ${from.name} lost its last reference by being replaced`);
+    });
+  }
+
+  /** A drained node keeps a new parent quiet, and a parent that leaves is no longer held back by it. */
+  private connect(edge: Edge): void {
+    edge.node.parents.add(edge);
+    if (edge.role === 'cow') {
+      edge.blocker = { reason: `node is used as backing hd of '${(edge.parent as BlockNode).name}'` };
+      edge.node.opBlockers.blockAll(edge.blocker, allowedOnBacking);
+    }
+    for (let depth = edge.node.drainDepth; depth > 0; depth--) edge.parent.drainedBegin();
+  }
+
+  private disconnect(edge: Edge): void {
+    edge.node.parents.delete(edge);
+    if (edge.blocker) edge.node.opBlockers.unblockAll(edge.blocker);
+    for (let depth = edge.node.drainDepth; depth > 0; depth--) edge.parent.drainedEnd();
+  }
+
+  // Draining everything.
+
+  /** Quiets the whole graph; `drainAllEnd` takes what this returned. */
+  async drainAllBegin(): Promise<BlockNode[]> {
+    const nodes = this.nodes();
+    for (const node of nodes) node.drainedBegin();
+    for (const node of nodes) await node.whenIdle();
+    return nodes;
+  }
+
+  drainAllEnd(nodes: readonly BlockNode[]): void {
+    for (const node of nodes) node.drainedEnd();
+  }
+
+  /** Writes everything out. Errors: the first one, after all were tried. */
+  async flushAll(): Promise<void> {
+    let failure: BlockError | undefined;
+    for (const node of this.nodes()) {
+      try {
+        await node.flush();
+      } catch (error) {
+        if (!(error instanceof BlockError)) throw error;
+        failure ??= error;
+      }
+    }
+    if (failure) throw failure;
+  }
+}
+
+function reaches(from: BlockNode, to: BlockNode): boolean {
+  if (from === to) return true;
+  for (const edge of from.children.values()) if (reaches(edge.node, to)) return true;
+  return false;
+}

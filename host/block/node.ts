@@ -1,0 +1,184 @@
+/**
+ * A node of the block graph: an open driver with its children, its parents and what is known about it.
+ *
+ * A node lives as long as somebody references it: every edge that leads to it counts one, and so does whoever opened
+ * it. `drainBegin` … `drainEnd` brackets a section in which no request reaches the node: its parents stop issuing,
+ * all the way up, and what was in flight has finished.
+ */
+import { assert } from '../base/assert.ts';
+import type { Driver, DriverDefinition } from './driver.ts';
+import type { Edge, EdgeParent } from './edge.ts';
+import type { BlockGraph } from './graph.ts';
+import { OpBlockers } from './op-blockers.ts';
+import type { OpenFlags } from './open.ts';
+import { RangeLocks } from './range-locks.ts';
+import { request } from './request.ts';
+
+/** Whoever wants to know which data changed: dirty bitmaps. */
+export interface WriteObserver {
+  /** Called when a request that may have changed the range is over, failed ones included. */
+  onWrite(offset: number, bytes: number): void;
+  onResize?(length: number): void;
+}
+
+const sectorBytes = 512;
+
+export class BlockNode implements EdgeParent {
+  /** Set once, by opening; every node that others can see has it. */
+  driver!: Driver;
+  readonly children = new Map<string, Edge>();
+  readonly parents = new Set<Edge>();
+  readonly writeObservers = new Set<WriteObserver>();
+  readonly opBlockers = new OpBlockers(() => this.name);
+  /** In-flight requests that must exclude overlapping writes: read-modify-write. */
+  readonly rangeLocks = new RangeLocks();
+  /** The options as given, children included. */
+  options: Readonly<Record<string, unknown>> = {};
+  /** The file name without options, when one says everything: see filename.ts. */
+  exactFilename: string | undefined;
+  /** Added by blockdev-add and not yet deleted by blockdev-del. */
+  monitorOwned = false;
+  /** Inserted by a command on its own account: queries skip it. */
+  implicit = false;
+  /** Guessed by its content to be raw: the first sector must not become another format's header. */
+  probedRaw = false;
+  /** Whether the format of an image that starts with `head` would be guessed to be raw. */
+  looksRaw: (head: Uint8Array) => boolean = () => true;
+  references = 0;
+  closed = false;
+
+  /** Counts changes; equal to `flushedGeneration` when nothing needs a flush. */
+  writeGeneration = 0;
+  flushedGeneration = 0;
+  /** End of the highest write so far, for `query-blockstats`. */
+  highestWriteOffset = 0;
+
+  private byteLength = 0;
+  private inFlight = 0;
+  private quiesceCount = 0;
+  private idleWaiters: (() => void)[] = [];
+
+  constructor(
+    readonly graph: BlockGraph,
+    readonly name: string,
+    readonly definition: DriverDefinition,
+    readonly flags: OpenFlags,
+  ) {}
+
+  describe(): string {
+    return `node '${this.name}'`;
+  }
+
+  get readOnly(): boolean {
+    return this.flags.readOnly;
+  }
+
+  /** Bytes, rounded up to 512; the rest of the last sector reads as zero. */
+  get length(): number {
+    return Math.ceil(this.byteLength / sectorBytes) * sectorBytes;
+  }
+
+  /** Bytes, as the driver counted them last. */
+  get exactLength(): number {
+    return this.byteLength;
+  }
+
+  async refreshLength(): Promise<void> {
+    const length = await this.driver.getLength();
+    if (length === this.byteLength) return;
+    this.byteLength = length;
+    for (const observer of this.writeObservers) observer.onResize?.(this.length);
+    for (const edge of this.parents) await edge.parent.childResized?.();
+  }
+
+  childResized(): Promise<void> {
+    return this.refreshLength();
+  }
+
+  /** A write ended past the end: the file grew by it. */
+  growTo(length: number): void {
+    if (length > this.byteLength) this.byteLength = length;
+  }
+
+  backing(): BlockNode | undefined {
+    return this.children.get('backing')?.node;
+  }
+
+  /** The child that a filter passes through, undefined for anything else. */
+  filtered(): BlockNode | undefined {
+    if (this.definition.kind !== 'filter') return undefined;
+    for (const edge of this.children.values()) if (edge.role === 'filtered') return edge.node;
+    return undefined;
+  }
+
+  /** The first node at or below this one that is not a filter. */
+  skipFilters(): BlockNode {
+    let node: BlockNode = this;
+    for (let below = node.filtered(); below; below = node.filtered()) node = below;
+    return node;
+  }
+
+  /** The child that stores this format's image. */
+  primaryChild(): Edge | undefined {
+    return this.children.get('file') ?? this.children.get('image');
+  }
+
+  // Requests in flight, and draining.
+
+  requestBegin(): void {
+    this.inFlight++;
+  }
+
+  requestEnd(): void {
+    this.inFlight--;
+    if (this.inFlight === 0 && this.idleWaiters.length) {
+      const waiters = this.idleWaiters;
+      this.idleWaiters = [];
+      for (const wake of waiters) wake();
+    }
+  }
+
+  get isDrained(): boolean {
+    return this.quiesceCount > 0;
+  }
+
+  drainedBegin(): void {
+    this.quiesceCount++;
+    for (const edge of this.parents) edge.parent.drainedBegin();
+  }
+
+  drainedEnd(): void {
+    assert(this.quiesceCount > 0, `drain of node ${this.name} ended more often than begun`);
+    this.quiesceCount--;
+    for (const edge of this.parents) edge.parent.drainedEnd();
+  }
+
+  /** How often the parent of a new edge to this node has to be told to be quiet. */
+  get drainDepth(): number {
+    return this.quiesceCount;
+  }
+
+  async whenIdle(): Promise<void> {
+    // Parents first: what they have in flight comes down here. New parents may appear while waiting.
+    for (;;) {
+      for (const edge of [...this.parents]) await edge.parent.whenIdle();
+      if (this.inFlight === 0) return;
+      await new Promise<void>((resolve) => this.idleWaiters.push(resolve));
+    }
+  }
+
+  /** Everything written to it before is durable afterwards, unless it was opened with cache.no-flush. */
+  flush(): Promise<void> {
+    return request.flush(this);
+  }
+
+  /** Settles when nothing above is in flight any more and nothing new will come until `drainEnd`. Nests. */
+  async drainBegin(): Promise<void> {
+    this.drainedBegin();
+    await this.whenIdle();
+  }
+
+  drainEnd(): void {
+    this.drainedEnd();
+  }
+}

@@ -1,0 +1,366 @@
+/**
+ * Opening: from options or a file name to a node with its children.
+ *
+ * The order of events is QEMU's: the file child is opened and registered first, then the node itself, then its
+ * backing chain (specification: graph, sections 1 and 2). Whatever fails, everything opened on the way is closed.
+ * A chain of backing files that is too deep or leads back to itself is refused.
+ */
+import { asBlockError, invalid } from '../base/errors.ts';
+import { parseJsonFilename } from '../qapi/json-filename.ts';
+import { BlockBackend } from './backend.ts';
+import type { DriverDefinition } from './driver.ts';
+import type { ChildRole, Edge } from './edge.ts';
+import { exactFilename, resolveBackingName } from './filename.ts';
+import type { BlockGraph } from './graph.ts';
+import { BlockNode } from './node.ts';
+import type { CorruptionReport, OpenContext, OpenFlags } from './open.ts';
+import { Perm } from './permissions.ts';
+import { probeBytes } from './registry.ts';
+
+export type NodeOptions = Readonly<Record<string, unknown>>;
+
+export interface OpenFileOptions {
+  /** Driver name of the image format; probed when absent. */
+  format?: string;
+  flags?: Partial<OpenFlags>;
+  /** Further options of the node, in the form of blockdev-add. */
+  options?: NodeOptions;
+  noBacking?: boolean;
+}
+
+interface OpenParams {
+  defaults: Partial<OpenFlags>;
+  noBacking?: boolean;
+  /** Given a name of its own even if the options have none. */
+  chain?: readonly string[];
+  /** The format was guessed, not named. */
+  probed?: boolean;
+}
+
+/** Longest chain of backing files. */
+export const maxBackingDepth = 200;
+
+const defaultFlags: OpenFlags = {
+  readOnly: false,
+  autoReadOnly: false,
+  direct: false,
+  noFlush: false,
+  discard: false,
+  detectZeroes: 'off',
+  forceShare: false,
+  noIo: false,
+  check: false,
+};
+
+const commonOptions = new Set([
+  'driver',
+  'node-name',
+  'discard',
+  'cache',
+  'read-only',
+  'auto-read-only',
+  'force-share',
+  'detect-zeroes',
+]);
+
+function resolveFlags(options: NodeOptions, defaults: Partial<OpenFlags>): OpenFlags {
+  const cache = (options['cache'] ?? {}) as { direct?: boolean; 'no-flush'?: boolean };
+  const flags: OpenFlags = {
+    ...defaultFlags,
+    ...defaults,
+    ...given('readOnly', options['read-only'] as boolean | undefined),
+    ...given('autoReadOnly', options['auto-read-only'] as boolean | undefined),
+    ...given('direct', cache.direct),
+    ...given('noFlush', cache['no-flush']),
+    ...given('forceShare', options['force-share'] as boolean | undefined),
+    ...given('detectZeroes', options['detect-zeroes'] as OpenFlags['detectZeroes'] | undefined),
+    ...given('discard', options['discard'] === undefined ? undefined : options['discard'] === 'unmap'),
+  };
+  if (flags.forceShare && !flags.readOnly) {
+    throw invalid('force-share=on can only be used with read-only images');
+  }
+  if (flags.detectZeroes === 'unmap' && !flags.discard) {
+    throw invalid('setting detect-zeroes to unmap is not allowed without setting discard operation to unmap');
+  }
+  return flags;
+}
+
+function given<K extends string, V>(key: K, value: V | undefined): Partial<Record<K, V>> {
+  return value === undefined ? {} : ({ [key]: value } as Record<K, V>);
+}
+
+/** What a child takes over from its parent when its own options say nothing. */
+function childDefaults(parent: OpenFlags, role: ChildRole): Partial<OpenFlags> {
+  const { direct, noFlush, forceShare, check, noIo } = parent;
+  const shared = { direct, noFlush, forceShare, check, noIo, discard: true };
+  if (role === 'cow') return { ...shared, readOnly: true, autoReadOnly: false, check: false };
+  return { ...shared, readOnly: parent.readOnly, autoReadOnly: parent.autoReadOnly };
+}
+
+export async function openFile(
+  graph: BlockGraph,
+  filename: string,
+  { format, flags = {}, options = {}, noBacking }: OpenFileOptions,
+  chain: readonly string[] = [],
+): Promise<BlockNode> {
+  const params = { defaults: flags, chain, ...given('noBacking', noBacking) };
+  if (filename.startsWith('json:')) {
+    const described = { ...parseJsonFilename(filename), ...options, ...given('driver', format) };
+    return openNode(graph, described, params);
+  }
+  const protocol = graph.drivers.protocolOf(filename);
+  const fileOptions = { driver: protocol.name, ...protocolOptions(protocol, filename) };
+  if (format !== undefined) {
+    const definition = graph.drivers.get(format);
+    if (definition.kind === 'protocol') {
+      return openNode(graph, { ...options, ...fileOptions, ...definitionOptions(definition, filename) }, params);
+    }
+    return openNode(graph, { ...options, driver: format, file: fileOptions }, params);
+  }
+  return openNode(graph, { ...options, file: fileOptions }, params);
+}
+
+function protocolOptions(protocol: DriverDefinition, filename: string): NodeOptions {
+  if (protocol.parseFilename) return protocol.parseFilename(filename) as NodeOptions;
+  return { filename };
+}
+
+function definitionOptions(definition: DriverDefinition, filename: string): NodeOptions {
+  return { driver: definition.name, ...protocolOptions(definition, filename) };
+}
+
+export async function openNode(graph: BlockGraph, options: NodeOptions, params: OpenParams): Promise<BlockNode> {
+  const flags = resolveFlags(options, params.defaults);
+  if (options['driver'] === undefined) return openProbing(graph, options, params, flags);
+  const definition = graph.drivers.get(options['driver'] as string);
+  const name = options['node-name'] as string | undefined;
+  if (name !== undefined) graph.checkName(name);
+  const node = new BlockNode(graph, name ?? graph.generateName(), definition, flags);
+  node.options = options;
+  node.references = 1;
+  try {
+    await openDriver(graph, node, params);
+    if (params.probed && definition.name === 'raw' && !flags.readOnly) restrictProbedRaw(graph, node);
+    // The name is looked at again: opening the file child took time.
+    if (name !== undefined) graph.checkName(name);
+    graph.register(node);
+    if (!flags.noIo && params.noBacking !== true) await openBacking(graph, node, params);
+    return node;
+  } catch (error) {
+    await discardFailed(graph, node);
+    throw asBlockError(error);
+  }
+}
+
+async function openDriver(graph: BlockGraph, node: BlockNode, params: OpenParams): Promise<void> {
+  const { definition, options } = node;
+  const childNames = new Set((definition.children ?? []).map((child) => child.name));
+  const own: Record<string, unknown> = {};
+  const known = new Set(definition.options.members.map((member) => member.name));
+  for (const [key, value] of Object.entries(options)) {
+    const base = key.split('.', 1)[0]!;
+    if (known.has(key)) own[key] = value;
+    else if (!commonOptions.has(key) && !childNames.has(key) && !childNames.has(base)) {
+      throw invalid(
+        definition.kind === 'protocol'
+          ? `Block protocol '${definition.name}' doesn't support the option '${key}'`
+          : `Block format '${definition.name}' does not support the option '${key}'`,
+      );
+    }
+  }
+  node.driver = await definition.open(new NodeOpenContext(graph, node, params), own);
+  if (node.driver.childPermissions) await graph.refreshPermissions(node);
+  await node.refreshLength();
+}
+
+/** Finds the format by looking at the file, then opens the node on top of it. */
+async function openProbing(
+  graph: BlockGraph,
+  options: NodeOptions,
+  params: OpenParams,
+  flags: OpenFlags,
+): Promise<BlockNode> {
+  if (options['file'] === undefined) {
+    if (typeof options['filename'] === 'string') {
+      const { filename, ...rest } = options;
+      return openFile(graph, filename as string, { flags: params.defaults, options: rest }, params.chain);
+    }
+    throw invalid("Must specify either driver or file");
+  }
+  const file = await openChildNode(graph, options['file'], childDefaults(flags, 'file'), params, 'file');
+  try {
+    const reader = await BlockBackend.attach(file, {
+      name: 'root',
+      description: 'an unnamed block device',
+      perm: Perm.none,
+      shared: Perm.all,
+    });
+    const head = new Uint8Array(probeBytes);
+    try {
+      await reader.edge.read(0, head);
+    } finally {
+      await reader.close();
+    }
+    const driver = graph.drivers.probe(head).name;
+    return await openNode(graph, { ...options, driver, file }, { ...params, probed: true });
+  } finally {
+    await graph.unref(file);
+  }
+}
+
+function restrictProbedRaw(graph: BlockGraph, node: BlockNode): void {
+  const { console } = graph.platform;
+  console.stderr(
+    `WARNING: Image format was not specified for '${exactFilename(node) ?? node.name}' and probing guessed raw.`,
+  );
+  console.stderr(
+    '         Automatically detecting the format is dangerous for raw images, write operations on block 0 will be restricted.',
+  );
+  console.stderr("         Specify the 'raw' format explicitly to remove the restrictions.");
+  node.probedRaw = true;
+  node.looksRaw = (head) => graph.drivers.probe(head).name === 'raw';
+}
+
+/** The node that a child option describes, with one reference for the caller. */
+async function openChildNode(
+  graph: BlockGraph,
+  option: unknown,
+  defaults: Partial<OpenFlags>,
+  params: OpenParams,
+  role: ChildRole,
+): Promise<BlockNode> {
+  if (option instanceof BlockNode || typeof option === 'string') {
+    const node = option instanceof BlockNode ? option : graph.getNode(option);
+    node.references++;
+    return node;
+  }
+  const options = option as NodeOptions;
+  if (options['driver'] === undefined && role !== 'cow' && role !== 'image') {
+    // The file under a format is a protocol: it is never probed.
+    const filename = options['filename'];
+    if (typeof filename === 'string') {
+      const protocol = graph.drivers.protocolOf(filename);
+      return openNode(
+        graph,
+        { ...options, driver: protocol.name, ...protocolOptions(protocol, filename) },
+        { defaults, ...given('chain', params.chain) },
+      );
+    }
+    return openNode(graph, { ...options, driver: 'file' }, { defaults });
+  }
+  return openNode(graph, options, { defaults, ...given('chain', params.chain) });
+}
+
+async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParams): Promise<void> {
+  const option = node.options['backing'];
+  const { backing } = node.driver;
+  if (option === null || option === '' || (option === undefined && !backing)) return;
+  const defaults = childDefaults(node.flags, 'cow');
+  const chain = [...(params.chain ?? []), await identify(node)];
+  if (chain.length > maxBackingDepth) throw invalid(`Backing chain is deeper than ${maxBackingDepth} images`);
+  let child: BlockNode;
+  try {
+    if (option !== undefined) {
+      child = await openChildNode(graph, option, defaults, { ...params, chain }, 'cow');
+    } else {
+      const filename = resolveBackingName(node, backing!.filename);
+      child = await openFile(graph, filename, { flags: defaults, ...given('format', backing!.format) }, chain);
+    }
+  } catch (error) {
+    throw asBlockError(error).within('Could not open backing file');
+  }
+  try {
+    if (chain.includes(await identify(child))) throw invalid(`Backing file '${child.name}' creates an infinite loop.`);
+    await graph.attachChild(node, child, 'backing', 'cow');
+  } finally {
+    await graph.unref(child);
+  }
+}
+
+/** One name for one image, whatever path led to it. */
+async function identify(node: BlockNode): Promise<string> {
+  const filename = exactFilename(node);
+  if (filename === undefined) return node.name;
+  return graphFileIdentity(node.graph, filename);
+}
+
+async function graphFileIdentity(graph: BlockGraph, filename: string): Promise<string> {
+  if (/^[^/]*:/.test(filename)) return filename;
+  return graph.platform.files.identify(filename);
+}
+
+async function discardFailed(graph: BlockGraph, node: BlockNode): Promise<void> {
+  if (node.driver) {
+    await graph.unref(node);
+    return;
+  }
+  for (const edge of [...node.children.values()].reverse()) {
+    node.children.delete(edge.name);
+    await graph.detach(edge);
+  }
+}
+
+/** What the driver sees of the node that is being opened. */
+class NodeOpenContext implements OpenContext {
+  readonly platform;
+  readonly nodeName: string;
+  readonly flags: Readonly<OpenFlags>;
+
+  constructor(
+    private readonly graph: BlockGraph,
+    private readonly node: BlockNode,
+    private readonly params: OpenParams,
+  ) {
+    this.platform = graph.platform;
+    this.nodeName = node.name;
+    this.flags = node.flags;
+  }
+
+  fallBackToReadOnly(): void {
+    this.node.flags.readOnly = true;
+  }
+
+  async openChild(name: string, role: ChildRole): Promise<Edge> {
+    const { graph, node, params } = this;
+    const option = node.options[name] ?? unflattened(node.options, name);
+    if (option === undefined) {
+      throw invalid(`A block device must be specified for "${name}"`);
+    }
+    const child = await openChildNode(graph, option, childDefaults(node.flags, role), params, role);
+    try {
+      if (child.readOnly && !node.readOnly && role !== 'cow') {
+        if (node.flags.autoReadOnly) node.flags.readOnly = true;
+      }
+      return await graph.attachChild(node, child, name, role);
+    } finally {
+      await graph.unref(child);
+    }
+  }
+
+  reportCorruption(report: CorruptionReport): void {
+    const { message, offset, bytes, fatal } = report;
+    this.graph.emit({
+      name: 'BLOCK_IMAGE_CORRUPTED',
+      data: {
+        device: '',
+        'node-name': this.node.name,
+        msg: message,
+        ...given('offset', offset),
+        ...given('size', bytes),
+        fatal,
+      },
+    });
+  }
+
+  warn(message: string): void {
+    this.graph.platform.console.stderr(`warning: ${message}`);
+  }
+}
+
+/** `NAME.key` options as one object, for options that came as flat strings. */
+function unflattened(options: NodeOptions, name: string): NodeOptions | undefined {
+  const found = Object.entries(options).filter(([key]) => key.startsWith(`${name}.`));
+  if (found.length === 0) return undefined;
+  return Object.fromEntries(found.map(([key, value]) => [key.slice(name.length + 1), value]));
+}
+

@@ -1,0 +1,194 @@
+/**
+ * Permissions: what the parents of a node may do to it, and what they let each other do (specification: graph,
+ * section 7).
+ *
+ * Every edge holds two masks: `perm`, what its parent does, and `shared`, what it lets others do at the same time.
+ * For any two parents of a node, the permissions of one are within what the other shares. A change is worked out for
+ * the whole subtree below first (`check`), which may fail and then leaves nothing behind, and only then taken over.
+ * Drivers see both steps: the file driver keeps the image locks of other processes in step with them.
+ */
+import { BlockError } from '../base/errors.ts';
+import type { Edge } from './edge.ts';
+import type { BlockNode } from './node.ts';
+
+export const Perm = {
+  none: 0,
+  /** Read, and see consistent data. */
+  consistentRead: 1,
+  /** Change visible data. */
+  write: 2,
+  /** Write without changing visible data. */
+  writeUnchanged: 4,
+  resize: 8,
+  all: 15,
+} as const;
+
+export interface Permissions {
+  perm: number;
+  shared: number;
+}
+
+const permissionNames: readonly [number, string][] = [
+  [Perm.consistentRead, 'consistent read'],
+  [Perm.write, 'write'],
+  [Perm.writeUnchanged, 'write unchanged'],
+  [Perm.resize, 'resize'],
+];
+
+/** `write, resize` */
+export function describePermissions(mask: number): string {
+  return permissionNames
+    .filter(([bit]) => mask & bit)
+    .map(([, name]) => name)
+    .join(', ');
+}
+
+/** What all parents together do, and what every one of them shares. */
+export function cumulativePermissions(node: BlockNode): Permissions {
+  let perm = 0;
+  let shared: number = Perm.all;
+  for (const edge of node.parents) {
+    perm |= edge.perm;
+    shared &= edge.shared;
+  }
+  return { perm, shared };
+}
+
+const writing = Perm.write | Perm.writeUnchanged | Perm.resize;
+
+/** What a parent node needs on a child by the role of that child, when its driver has no rule of its own. */
+export function defaultChildPermissions(parent: BlockNode, edge: Edge, cumulative: Permissions): Permissions {
+  let { perm, shared } = cumulative;
+  switch (edge.role) {
+    case 'filtered':
+      break;
+    case 'cow':
+      return {
+        perm: perm & Perm.consistentRead,
+        shared:
+          Perm.consistentRead |
+          Perm.writeUnchanged |
+          (cumulative.shared & Perm.write ? Perm.write | Perm.resize : 0),
+      };
+    default: {
+      // Both kinds of child: the driver depends on the length, and may have to grow the file to store data.
+      if (perm & Perm.writeUnchanged) perm |= Perm.write;
+      if (perm & Perm.write) perm |= Perm.resize;
+      shared &= ~Perm.resize;
+      if (edge.role !== 'data') {
+        perm |= Perm.consistentRead;
+        if (!parent.readOnly) perm |= Perm.write | Perm.resize;
+        shared = Perm.all & ~(Perm.write | Perm.resize);
+      }
+    }
+  }
+  if (parent.readOnly) perm &= ~writing;
+  return { perm, shared };
+}
+
+function childPermissions(parent: BlockNode, edge: Edge, cumulative: Permissions): Permissions {
+  return (
+    // While a driver is being opened its children are attached before it exists.
+    parent.driver?.childPermissions?.(edge, cumulative) ?? defaultChildPermissions(parent, edge, cumulative)
+  );
+}
+
+function checkConflicts(node: BlockNode, planned: Plan): void {
+  for (const a of node.parents) {
+    for (const b of node.parents) {
+      if (a === b) continue;
+      const conflict = planned.edge(a).perm & ~planned.edge(b).shared;
+      if (!conflict) continue;
+      throw new BlockError(
+        'EPERM',
+        `Permission conflict on node '${node.name}': permissions '${describePermissions(conflict)}' are both ` +
+          `required by ${a.parent.describe()} (uses node '${node.name}' as '${a.name}' child) and unshared by ` +
+          `${b.parent.describe()} (uses node '${node.name}' as '${b.name}' child).`,
+      );
+    }
+  }
+}
+
+/** The masks that will hold once a change is taken over. */
+class Plan {
+  private readonly edges = new Map<Edge, Permissions>();
+
+  edge(edge: Edge): Permissions {
+    return this.edges.get(edge) ?? edge;
+  }
+
+  set(edge: Edge, permissions: Permissions): void {
+    this.edges.set(edge, permissions);
+  }
+
+  cumulative(node: BlockNode): Permissions {
+    let perm = 0;
+    let shared: number = Perm.all;
+    for (const parent of node.parents) {
+      const planned = this.edge(parent);
+      perm |= planned.perm;
+      shared &= planned.shared;
+    }
+    return { perm, shared };
+  }
+
+  takeOver(): void {
+    for (const [edge, { perm, shared }] of this.edges) {
+      edge.perm = perm;
+      edge.shared = shared;
+    }
+  }
+}
+
+/** Every node reachable from `roots`, parents before their children. */
+function topologicalOrder(roots: readonly BlockNode[]): BlockNode[] {
+  const order: BlockNode[] = [];
+  const seen = new Set<BlockNode>();
+  const visit = (node: BlockNode): void => {
+    if (seen.has(node)) return;
+    seen.add(node);
+    for (const edge of node.children.values()) visit(edge.node);
+    order.unshift(node);
+  };
+  for (const root of roots) visit(root);
+  return order;
+}
+
+export interface PermissionChange {
+  /** Root edges whose masks change, with the new ones. */
+  edges?: readonly { edge: Edge; perm: number; shared: number }[];
+  /** Nodes whose parents or children were changed. */
+  nodes: readonly BlockNode[];
+}
+
+/**
+ * Works out and takes over the permissions below the given nodes. On failure every mask and every lock is as before;
+ * the caller undoes its change of the edges themselves.
+ */
+export async function updatePermissions(change: PermissionChange): Promise<void> {
+  const plan = new Plan();
+  for (const { edge, perm, shared } of change.edges ?? []) plan.set(edge, { perm, shared });
+  const order = topologicalOrder(change.nodes);
+  const checked: { node: BlockNode; cumulative: Permissions }[] = [];
+  try {
+    for (const node of order) {
+      checkConflicts(node, plan);
+      const cumulative = plan.cumulative(node);
+      if (node.readOnly && cumulative.perm & writing) {
+        throw new BlockError('EPERM', 'Block node is read-only');
+      }
+      if (node.driver?.checkPermissions) {
+        checked.push({ node, cumulative });
+        await node.driver.checkPermissions(cumulative.perm, cumulative.shared);
+      }
+      for (const edge of node.children.values()) plan.set(edge, childPermissions(node, edge, cumulative));
+    }
+  } catch (error) {
+    for (const { node } of checked.reverse()) node.driver.abortPermissions?.();
+    throw error;
+  }
+  plan.takeOver();
+  for (const { node, cumulative } of checked) {
+    await node.driver.setPermissions?.(cumulative.perm, cumulative.shared);
+  }
+}

@@ -1,0 +1,293 @@
+/**
+ * The dispatcher: every request to every node passes here, and drivers see only what it lets through.
+ *
+ * It checks that the node is open, that the edge has the permission and that the range is sound; counts the request
+ * for drain; asks filters to save what is about to be overwritten; calls the driver, in pieces within its limits;
+ * emulates what the driver lacks (write-zeroes → write, FUA → flush, unaligned → read-modify-write); and tells the
+ * node's dirty bitmaps. Requests longer than the largest transfer, or past 2^53, are refused with EIO
+ * (specification: graph, section 9).
+ */
+import { BlockError } from '../base/errors.ts';
+import { isZero } from '../core/scan.ts';
+import type { TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
+import type { Edge } from './edge.ts';
+import type { BlockNode } from './node.ts';
+import { Perm } from './permissions.ts';
+import { readMapped, writeMapped } from './transfer.ts';
+
+/** The largest single data request: INT_MAX rounded down to a sector. */
+export const maxRequestBytes = 2_147_483_136;
+
+/** Zeros are written in pieces of this size where the driver cannot write zeroes by itself. */
+const zeroBufferBytes = 1 << 20;
+let zeroBuffer: Uint8Array | undefined;
+
+function checkOpen(node: BlockNode): void {
+  if (node.closed) throw new BlockError('ENOMEDIUM');
+}
+
+function checkRange(offset: number, bytes: number): void {
+  if (!(offset >= 0) || !(bytes >= 0) || offset + bytes > Number.MAX_SAFE_INTEGER) throw new BlockError('EIO');
+}
+
+function checkWritable(edge: Edge): void {
+  if ((edge.perm & (Perm.write | Perm.writeUnchanged)) === 0 || edge.node.readOnly) throw new BlockError('EPERM');
+}
+
+async function read(edge: Edge, offset: number, buffer: Uint8Array): Promise<void> {
+  const { node } = edge;
+  checkOpen(node);
+  checkRange(offset, buffer.length);
+  if (buffer.length === 0) return;
+  node.requestBegin();
+  try {
+    await readNode(node, offset, buffer);
+  } finally {
+    node.requestEnd();
+  }
+}
+
+async function readNode(node: BlockNode, offset: number, buffer: Uint8Array): Promise<void> {
+  const { driver } = node;
+  const inside = node.length - offset;
+  if (inside < buffer.length) {
+    buffer.fill(0, Math.max(0, inside));
+    if (inside <= 0) return;
+    buffer = buffer.subarray(0, inside);
+  }
+  const alignment = driver.limits?.requestAlignment ?? 1;
+  if (alignment > 1 && (offset % alignment !== 0 || buffer.length % alignment !== 0)) {
+    const start = alignDown(offset, alignment);
+    const whole = new Uint8Array(alignUp(offset + buffer.length, alignment) - start);
+    await readAligned(node, start, whole);
+    buffer.set(whole.subarray(offset - start, offset - start + buffer.length));
+    return;
+  }
+  await readAligned(node, offset, buffer);
+}
+
+async function readAligned(node: BlockNode, offset: number, buffer: Uint8Array): Promise<void> {
+  const { driver } = node;
+  const piece = driver.limits?.maxTransfer || buffer.length;
+  for (let done = 0; done < buffer.length; done += piece) {
+    const part = piece >= buffer.length ? buffer : buffer.subarray(done, done + piece);
+    if (driver.read) await driver.read(offset + done, part);
+    else if (driver.map) await readMapped(node, offset + done, part);
+    else await filteredEdge(node).read(offset + done, part);
+  }
+}
+
+async function write(edge: Edge, offset: number, buffer: Uint8Array, flags: WriteFlags): Promise<void> {
+  const { node } = edge;
+  if (node.flags.detectZeroes !== 'off' && buffer.length > 0 && isZero(buffer)) {
+    return writeZeroes(edge, offset, buffer.length, { ...flags, mayUnmap: node.flags.detectZeroes === 'unmap' });
+  }
+  await changing(edge, offset, buffer.length, flags, async () => {
+    if (node.probedRaw && offset < 512) await checkProbedRaw(node, offset, buffer);
+    await writeNode(node, offset, buffer, flags);
+    node.growTo(offset + buffer.length);
+  });
+}
+
+/** What every request that changes data has around it. */
+async function changing(
+  edge: Edge,
+  offset: number,
+  bytes: number,
+  flags: WriteFlags,
+  act: () => Promise<void>,
+): Promise<void> {
+  const { node } = edge;
+  checkOpen(node);
+  checkRange(offset, bytes);
+  checkWritable(edge);
+  if (bytes === 0) return;
+  node.requestBegin();
+  try {
+    if (node.driver.beforeWrite) await node.driver.beforeWrite(offset, bytes);
+    try {
+      await act();
+    } finally {
+      node.writeGeneration++;
+      for (const observer of node.writeObservers) observer.onWrite(offset, bytes);
+    }
+    if (offset + bytes > node.highestWriteOffset) node.highestWriteOffset = offset + bytes;
+    if (flags.fua && !node.driver.supportsFua) await flushNode(node);
+  } finally {
+    node.requestEnd();
+  }
+}
+
+async function writeNode(
+  node: BlockNode,
+  offset: number,
+  buffer: Uint8Array,
+  flags: WriteFlags,
+): Promise<void> {
+  const alignment = node.driver.limits?.requestAlignment ?? 1;
+  if (alignment === 1) return writeAligned(node, offset, buffer, flags);
+  const start = alignDown(offset, alignment);
+  const end = alignUp(offset + buffer.length, alignment);
+  const release = await node.rangeLocks.acquire(start, end - start);
+  try {
+    if (start === offset && end === offset + buffer.length) return await writeAligned(node, offset, buffer, flags);
+    const whole = new Uint8Array(end - start);
+    await readNode(node, start, whole);
+    whole.set(buffer, offset - start);
+    await writeAligned(node, start, whole, flags);
+  } finally {
+    release();
+  }
+}
+
+async function writeAligned(
+  node: BlockNode,
+  offset: number,
+  buffer: Uint8Array,
+  flags: WriteFlags,
+): Promise<void> {
+  const { driver } = node;
+  const piece = driver.limits?.maxTransfer || buffer.length;
+  for (let done = 0; done < buffer.length; done += piece) {
+    const part = piece >= buffer.length ? buffer : buffer.subarray(done, done + piece);
+    if (driver.write) await driver.write(offset + done, part, flags);
+    else if (driver.prepareWrite) await writeMapped(node, offset + done, part, flags);
+    else await filteredEdge(node).write(offset + done, part, flags);
+  }
+}
+
+/** The header of another format in a disk that was guessed to be raw would be believed the next time it is opened. */
+async function checkProbedRaw(node: BlockNode, offset: number, buffer: Uint8Array): Promise<void> {
+  const head = new Uint8Array(512);
+  await readNode(node, 0, head);
+  head.set(buffer.subarray(0, Math.min(buffer.length, 512 - offset)), offset);
+  if (!node.looksRaw(head)) throw new BlockError('EPERM');
+}
+
+async function writeCompressed(edge: Edge, offset: number, buffer: Uint8Array): Promise<void> {
+  const { node } = edge;
+  await changing(edge, offset, buffer.length, {}, async () => {
+    if (node.driver.writeCompressed) await node.driver.writeCompressed(offset, buffer);
+    else if (node.filtered()) await filteredEdge(node).writeCompressed(offset, buffer);
+    else throw new BlockError('ENOTSUP');
+  });
+}
+
+async function writeZeroes(edge: Edge, offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
+  const { node } = edge;
+  const mayUnmap = flags.mayUnmap === true && node.flags.discard;
+  await changing(edge, offset, bytes, flags, async () => {
+    await writeZeroesNode(node, offset, bytes, { ...flags, mayUnmap });
+    node.growTo(offset + bytes);
+  });
+}
+
+async function writeZeroesNode(node: BlockNode, offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
+  const { driver } = node;
+  if (!driver.writeZeroes && node.filtered()) return filteredEdge(node).writeZeroes(offset, bytes, flags);
+  const piece = driver.limits?.maxWriteZeroes || bytes;
+  for (let done = 0; done < bytes; done += piece) {
+    const part = Math.min(piece, bytes - done);
+    if (driver.writeZeroes) {
+      try {
+        await driver.writeZeroes(offset + done, part, flags);
+        continue;
+      } catch (error) {
+        if (!(error instanceof BlockError) || error.errno !== 'ENOTSUP' || flags.noFallback) throw error;
+      }
+    } else if (flags.noFallback) {
+      throw new BlockError('ENOTSUP');
+    }
+    await writeZeroBuffers(node, offset + done, part, flags);
+  }
+}
+
+async function writeZeroBuffers(node: BlockNode, offset: number, bytes: number, flags: WriteFlags): Promise<void> {
+  zeroBuffer ??= new Uint8Array(zeroBufferBytes);
+  for (let done = 0; done < bytes; done += zeroBufferBytes) {
+    const part = zeroBuffer.subarray(0, Math.min(zeroBufferBytes, bytes - done));
+    await writeNode(node, offset + done, part, flags);
+  }
+}
+
+async function discard(edge: Edge, offset: number, bytes: number): Promise<void> {
+  const { node } = edge;
+  if (!node.flags.discard) {
+    checkOpen(node);
+    checkRange(offset, bytes);
+    checkWritable(edge);
+    return;
+  }
+  await changing(edge, offset, bytes, {}, async () => {
+    const { driver } = node;
+    if (!driver.discard) {
+      if (node.filtered()) await filteredEdge(node).discard(offset, bytes);
+      return;
+    }
+    const piece = driver.limits?.maxDiscard || bytes;
+    for (let done = 0; done < bytes; done += piece) {
+      try {
+        await driver.discard(offset + done, Math.min(piece, bytes - done));
+      } catch (error) {
+        // Discard is a hint: not being able to follow it is success.
+        if (!(error instanceof BlockError) || error.errno !== 'ENOTSUP') throw error;
+      }
+    }
+  });
+}
+
+async function flush(node: BlockNode): Promise<void> {
+  checkOpen(node);
+  node.requestBegin();
+  try {
+    await flushNode(node);
+  } finally {
+    node.requestEnd();
+  }
+}
+
+async function flushNode(node: BlockNode): Promise<void> {
+  const generation = node.writeGeneration;
+  if (node.children.size === 0) {
+    if (generation === node.flushedGeneration || node.flags.noFlush) return;
+    await node.driver.flush?.();
+  } else {
+    if (generation !== node.flushedGeneration) await node.driver.flush?.();
+    // Children know by themselves whether they need it; a backing file takes no writes from here.
+    for (const edge of node.children.values()) if (edge.role !== 'cow') await edge.flush();
+  }
+  if (generation > node.flushedGeneration) node.flushedGeneration = generation;
+}
+
+async function truncate(edge: Edge, length: number, options: TruncateOptions): Promise<void> {
+  const { node } = edge;
+  checkOpen(node);
+  if (!(length >= 0) || length > Number.MAX_SAFE_INTEGER) throw new BlockError('EFBIG');
+  if (node.readOnly) throw new BlockError('EACCES', 'Image is read-only');
+  if ((edge.perm & Perm.resize) === 0) throw new BlockError('EPERM');
+  node.requestBegin();
+  try {
+    if (node.driver.truncate) await node.driver.truncate(length, options);
+    else if (node.filtered()) await filteredEdge(node).truncate(length, options);
+    else throw new BlockError('ENOTSUP', 'Image format driver does not support resize');
+    node.writeGeneration++;
+    await node.refreshLength();
+  } finally {
+    node.requestEnd();
+  }
+}
+
+function filteredEdge(node: BlockNode): Edge {
+  for (const edge of node.children.values()) if (edge.role === 'filtered') return edge;
+  throw new BlockError('ENOTSUP');
+}
+
+function alignDown(offset: number, alignment: number): number {
+  return offset - (offset % alignment);
+}
+
+function alignUp(offset: number, alignment: number): number {
+  return Math.ceil(offset / alignment) * alignment;
+}
+
+export const request = { read, write, writeCompressed, writeZeroes, discard, flush, truncate };

@@ -1,0 +1,190 @@
+/**
+ * Block status: what a node knows about a range without reading it (specification: graph, section 9).
+ *
+ * One layer at a time or down a chain. Extents may come back shorter than they are: callers loop and merge.
+ */
+import type { Extent } from './driver.ts';
+import type { BlockNode } from './node.ts';
+
+export interface BlockStatus {
+  /** > 0 unless nothing was asked for. */
+  bytes: number;
+  data: boolean;
+  /** Reads as zeros. */
+  zero: boolean;
+  /** This layer decides the content. */
+  allocated: boolean;
+  /** Where the bytes are in `file`. */
+  offset?: number;
+  file?: BlockNode;
+  eof: boolean;
+  /** How many backing links below the node that was asked. */
+  depth: number;
+  compressed?: boolean;
+}
+
+/** `wantZero` false: do not ask the host's file system about holes; everything stored may then count as data. */
+export async function blockStatus(
+  node: BlockNode,
+  offset: number,
+  bytes: number,
+  wantZero = true,
+): Promise<BlockStatus> {
+  const { length } = node;
+  if (offset >= length) return { bytes, data: false, zero: false, allocated: false, eof: true, depth: 0 };
+  const asked = Math.min(bytes, length - offset);
+  const status = await layerStatus(node, offset, asked, wantZero);
+  if (offset + status.bytes >= length) status.eof = true;
+  return status;
+}
+
+async function layerStatus(
+  node: BlockNode,
+  offset: number,
+  bytes: number,
+  wantZero: boolean,
+): Promise<BlockStatus> {
+  const { driver } = node;
+  if (!driver.map) {
+    const below = node.filtered();
+    if (below) return blockStatus(below, offset, bytes, wantZero);
+    return { bytes, data: true, zero: false, allocated: true, eof: false, depth: 0 };
+  }
+  const extent = await driver.map(offset, bytes, { wantZero });
+  switch (extent.type) {
+    case 'data':
+      return storedStatus(extent, wantZero);
+    case 'zero':
+      return {
+        ...located(extent.child?.node, extent.offset),
+        bytes: extent.bytes,
+        data: false,
+        zero: true,
+        allocated: true,
+        eof: false,
+        depth: 0,
+      };
+    case 'unallocated':
+      return unallocatedStatus(node, offset, extent.bytes);
+    case 'special':
+      return {
+        bytes: extent.bytes,
+        data: true,
+        zero: false,
+        allocated: true,
+        eof: false,
+        depth: 0,
+        compressed: true,
+      };
+    case 'own':
+      return {
+        bytes: extent.bytes,
+        data: !extent.zero,
+        zero: extent.zero,
+        allocated: true,
+        offset,
+        file: node,
+        eof: false,
+        depth: 0,
+      };
+  }
+}
+
+function located(file: BlockNode | undefined, offset: number | undefined): Pick<BlockStatus, 'file' | 'offset'> {
+  return file === undefined || offset === undefined ? {} : { file, offset };
+}
+
+/** Data in a child: the child may know that part of it is a hole. */
+async function storedStatus(extent: Extent & { type: 'data' }, wantZero: boolean): Promise<BlockStatus> {
+  const { child, offset, bytes } = extent;
+  const status: BlockStatus = {
+    bytes,
+    data: true,
+    zero: false,
+    allocated: true,
+    offset,
+    file: child.node,
+    eof: false,
+    depth: 0,
+  };
+  if (!wantZero) return status;
+  if (offset >= child.node.length) return { ...status, zero: true };
+  const below = await blockStatus(child.node, offset, bytes, true);
+  return {
+    ...status,
+    ...located(below.file, below.offset),
+    bytes: below.bytes,
+    data: below.data || !below.zero,
+    zero: below.zero,
+  };
+}
+
+function unallocatedStatus(node: BlockNode, offset: number, bytes: number): BlockStatus {
+  const backing = node.backing();
+  const status = { bytes, data: false, allocated: false, eof: false, depth: 0 };
+  if (!backing) return { ...status, zero: true };
+  if (offset >= backing.length) return { ...status, zero: true };
+  return { ...status, bytes: Math.min(bytes, backing.length - offset), zero: false };
+}
+
+/** The node below in the chain: what a filter passes through, or the backing file. */
+function nextInChain(node: BlockNode): BlockNode | undefined {
+  return node.filtered() ?? node.backing();
+}
+
+/**
+ * Status seen from `top`, looking at `top` and what is below it down to, but not including, `base`. Beyond the end of
+ * a shorter backing file everything is allocated zeros at that depth.
+ */
+export async function statusAbove(
+  top: BlockNode,
+  base: BlockNode | undefined,
+  offset: number,
+  bytes: number,
+  wantZero = true,
+): Promise<BlockStatus> {
+  let depth = 0;
+  let rest = bytes;
+  let shortened = false;
+  let status: BlockStatus | undefined;
+  for (let node: BlockNode | undefined = top; node && node !== base; node = nextInChain(node)) {
+    if (node.definition.kind === 'filter' && node.filtered()) continue;
+    if (status && offset >= node.length) {
+      return { bytes: rest, data: false, zero: true, allocated: true, eof: shortened, depth };
+    }
+    const layer = await blockStatus(node, offset, rest, wantZero);
+    rest = Math.min(rest, layer.bytes);
+    status = { ...layer, bytes: rest, depth };
+    if (layer.allocated || layer.eof) {
+      if (layer.allocated) return { ...status, eof: top.length <= offset + rest };
+      if (depth === 0 && offset >= node.length) return status;
+      shortened = true;
+    }
+    depth++;
+  }
+  const nothing: BlockStatus = { bytes: rest, data: false, zero: false, allocated: false, eof: false, depth };
+  const last = status ?? nothing;
+  return { ...last, bytes: rest, eof: top.length <= offset + rest, depth: Math.max(0, depth - 1) };
+}
+
+/** Whether any layer from `top` down to `base` (`includeBase`: with it) holds the range. */
+export async function isAllocatedAbove(
+  top: BlockNode,
+  base: BlockNode | undefined,
+  includeBase: boolean,
+  offset: number,
+  bytes: number,
+): Promise<{ allocated: boolean; bytes: number }> {
+  let rest = bytes;
+  for (let node: BlockNode | undefined = top; node; node = nextInChain(node)) {
+    if (node === base && !includeBase) break;
+    if (!(node.definition.kind === 'filter' && node.filtered()) && offset < node.length) {
+      const layer = await blockStatus(node, offset, rest, false);
+      if (layer.allocated) return { allocated: true, bytes: layer.bytes };
+      // What lies beyond the end of a shorter layer is not held by it.
+      if (layer.bytes < rest && !(layer.eof && node !== top)) rest = layer.bytes;
+    }
+    if (node === base) break;
+  }
+  return { allocated: false, bytes: rest };
+}

@@ -1,0 +1,153 @@
+/**
+ * Moves data for drivers that only map: reads follow extents, writes follow plans (driver.ts).
+ *
+ * Called by the dispatcher alone, with requests that are checked and within the node. What an allocating write must
+ * copy along is read here, through the node itself, so that drivers never move guest data.
+ */
+import type { BlockNode } from './node.ts';
+import type { Allocation, Extent, WriteFlags, WritePlan } from './driver.ts';
+
+/** An allocating write up to this size goes out as one request together with its head and tail. */
+const mergeLimitBytes = 2 << 20;
+
+/** Reads `buffer.length` bytes at `offset`, all below the node's length. */
+export async function readMapped(node: BlockNode, offset: number, buffer: Uint8Array): Promise<void> {
+  const { driver } = node;
+  let done = 0;
+  do {
+    const rest = buffer.length - done;
+    const transfer = driver.beginTransfer?.();
+    try {
+      const extent = await driver.map!(offset + done, rest);
+      const part = extent.bytes === buffer.length ? buffer : buffer.subarray(done, done + extent.bytes);
+      await readExtent(node, extent, offset + done, part);
+      done += extent.bytes;
+    } finally {
+      if (transfer !== undefined) driver.endTransfer!(transfer);
+    }
+  } while (done < buffer.length);
+}
+
+function readExtent(node: BlockNode, extent: Extent, offset: number, buffer: Uint8Array): Promise<void> | void {
+  switch (extent.type) {
+    case 'data':
+      return extent.child.read(extent.offset, buffer);
+    case 'unallocated': {
+      const backing = node.children.get('backing');
+      if (backing) return backing.read(offset, buffer);
+      buffer.fill(0);
+      return;
+    }
+    case 'special':
+      return node.driver.readSpecial!(extent, offset, buffer);
+    case 'own':
+      return node.driver.read!(offset, buffer);
+    case 'zero':
+      buffer.fill(0);
+      return;
+  }
+}
+
+/** Writes `buffer` at `offset` through plans of the driver. */
+export async function writeMapped(
+  node: BlockNode,
+  offset: number,
+  buffer: Uint8Array,
+  flags: WriteFlags,
+): Promise<void> {
+  const { driver } = node;
+  let done = 0;
+  do {
+    const plan = await driver.prepareWrite!(offset + done, buffer.length - done);
+    const part = plan.bytes === buffer.length ? buffer : buffer.subarray(done, done + plan.bytes);
+    try {
+      if (plan.allocation) await writeAllocating(node, plan, plan.allocation, offset + done, part);
+      else await plan.child.write(plan.offset, part, flags);
+    } finally {
+      if (plan.transfer !== undefined) driver.endTransfer!(plan.transfer);
+    }
+    done += plan.bytes;
+  } while (done < buffer.length);
+}
+
+async function writeAllocating(
+  node: BlockNode,
+  plan: WritePlan,
+  allocation: Allocation,
+  offset: number,
+  buffer: Uint8Array,
+): Promise<void> {
+  try {
+    const { headBytes, tailBytes } = allocation;
+    if (headBytes + tailBytes === 0) await plan.child.write(plan.offset, buffer);
+    else await writeWithEdges(node, plan, allocation, offset, buffer);
+  } catch (error) {
+    allocation.abort();
+    throw error;
+  }
+  await allocation.commit();
+}
+
+/** Writes the data and what surrounds it up to the bounds of the allocation. */
+async function writeWithEdges(
+  node: BlockNode,
+  plan: WritePlan,
+  { headBytes, tailBytes }: Allocation,
+  offset: number,
+  buffer: Uint8Array,
+): Promise<void> {
+  const { child } = plan;
+  const start = plan.offset - headBytes;
+  const totalBytes = headBytes + buffer.length + tailBytes;
+  const zeroEdges =
+    (await readsAsZero(node, offset - headBytes, headBytes)) &&
+    (await readsAsZero(node, offset + buffer.length, tailBytes));
+  if (zeroEdges) {
+    // Past the end of the file there is nothing to overwrite: it reads as zeros by itself.
+    const stale = Math.min(totalBytes, child.node.exactLength - start);
+    if (stale > 0) await child.writeZeroes(start, totalBytes);
+    await child.write(plan.offset, buffer);
+    return;
+  }
+  if (totalBytes <= mergeLimitBytes) {
+    const whole = new Uint8Array(totalBytes);
+    await readClipped(node, offset - headBytes, whole.subarray(0, headBytes));
+    whole.set(buffer, headBytes);
+    await readClipped(node, offset + buffer.length, whole.subarray(headBytes + buffer.length));
+    await child.write(start, whole);
+    return;
+  }
+  for (const edge of [
+    { guest: offset - headBytes, host: start, bytes: headBytes },
+    { guest: offset + buffer.length, host: plan.offset + buffer.length, bytes: tailBytes },
+  ]) {
+    if (edge.bytes === 0) continue;
+    const copy = new Uint8Array(edge.bytes);
+    await readClipped(node, edge.guest, copy);
+    await child.write(edge.host, copy);
+  }
+  await child.write(plan.offset, buffer);
+}
+
+/** Reads what is inside the node; the last cluster may reach beyond its end, where everything is zero. */
+async function readClipped(node: BlockNode, offset: number, buffer: Uint8Array): Promise<void> {
+  const inside = Math.min(buffer.length, node.length - offset);
+  if (inside > 0) await readMapped(node, offset, buffer.subarray(0, inside));
+}
+
+/** Whether the mapping alone says that a range reads as zeros. Asks no host file about holes. */
+export async function readsAsZero(node: BlockNode, offset: number, bytes: number): Promise<boolean> {
+  const end = Math.min(offset + bytes, node.length);
+  while (offset < end) {
+    if (!node.driver.map) return false;
+    const extent = await node.driver.map(offset, end - offset, { wantZero: false });
+    if (extent.type === 'unallocated') {
+      const backing = node.backing();
+      if (backing && !(await readsAsZero(backing, offset, extent.bytes))) return false;
+    } else if (extent.type !== 'zero' && !(extent.type === 'own' && extent.zero)) {
+      return false;
+    }
+    offset += extent.bytes;
+  }
+  return true;
+}
