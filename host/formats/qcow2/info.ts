@@ -1,0 +1,86 @@
+/**
+ * What `img info` and `query-named-block-nodes` tell about a qcow2 image beyond its graph, in the members and the order
+ * of QEMU's ImageInfoSpecificQCow2.
+ *
+ * Everything comes from values read when the image was opened: asking does no I/O.
+ */
+import type { DriverInfo } from '../../block/driver.ts';
+import { type BitmapEntry, bitmapFlag } from './bitmap-directory.ts';
+import { autoclear, compatible, incompatible } from './feature-bits.ts';
+import { hasExtendedL2, l2Entries, type Qcow2Header } from './header.ts';
+import { roundUp } from './image-file.ts';
+import type { Snapshot } from './snapshots.ts';
+
+export interface ImageFacts {
+  readonly header: Qcow2Header;
+  readonly snapshots: readonly Snapshot[];
+  /** Empty when the image has none or they could not be read. */
+  readonly bitmaps: readonly BitmapEntry[];
+}
+
+export function describeImage({ header, snapshots, bitmaps }: ImageFacts): DriverInfo {
+  const has = (bit: bigint) => (header.incompatibleFeatures & bit) !== 0n;
+  const bytesPerL1Entry = header.clusterSize * l2Entries(header);
+  return {
+    clusterBytes: header.clusterSize,
+    vmStateOffset: roundUp(header.size, bytesPerL1Entry),
+    isDirty: has(incompatible.dirty),
+    encrypted: header.cryptMethod !== 0,
+    formatSpecific: {
+      type: 'qcow2',
+      data: header.version === 2 ? describeV2(header) : describeV3(header, bitmaps),
+    },
+    ...(snapshots.length === 0 ? {} : { snapshots: snapshots.map(describeSnapshot) }),
+  };
+}
+
+function describeV2(header: Qcow2Header): object {
+  return {
+    compat: '0.10',
+    'compression-type': header.compressionType,
+    'refcount-bits': 2 ** header.refcountOrder,
+    ...describeEncryption(header),
+  };
+}
+
+function describeV3(header: Qcow2Header, bitmaps: readonly BitmapEntry[]): object {
+  const usesDataFile = (header.incompatibleFeatures & incompatible.dataFile) !== 0n;
+  return {
+    compat: '1.1',
+    'compression-type': header.compressionType,
+    'lazy-refcounts': (header.compatibleFeatures & compatible.lazyRefcounts) !== 0n,
+    ...(bitmaps.length === 0 ? {} : { bitmaps: bitmaps.map(describeBitmap) }),
+    'refcount-bits': 2 ** header.refcountOrder,
+    ...describeEncryption(header),
+    ...(usesDataFile && header.dataFile !== undefined ? { 'data-file': header.dataFile } : {}),
+    ...(usesDataFile ? { 'data-file-raw': (header.autoclearFeatures & autoclear.dataFileRaw) !== 0n } : {}),
+    corrupt: (header.incompatibleFeatures & incompatible.corrupt) !== 0n,
+    'extended-l2': hasExtendedL2(header),
+  };
+}
+
+/** The parameters inside a LUKS header are not read. */
+function describeEncryption(header: Qcow2Header): object {
+  return header.cryptMethod === 0 ? {} : { encrypt: { format: header.cryptMethod === 1 ? 'aes' : 'luks' } };
+}
+
+function describeBitmap(bitmap: BitmapEntry): object {
+  const flags: string[] = [];
+  if ((bitmap.flags & bitmapFlag.inUse) !== 0) flags.push('in-use');
+  if ((bitmap.flags & bitmapFlag.auto) !== 0) flags.push('auto');
+  return { flags, name: bitmap.name, granularity: bitmap.granularity };
+}
+
+/** A SnapshotInfo. Members beyond 2^53 lose their last digits. */
+function describeSnapshot(snapshot: Snapshot): object {
+  return {
+    ...(snapshot.icount === undefined ? {} : { icount: Number(snapshot.icount) }),
+    'vm-clock-nsec': Number(snapshot.vmClockNs % 1_000_000_000n),
+    name: snapshot.name,
+    'date-sec': snapshot.dateSeconds,
+    'date-nsec': snapshot.dateNanoseconds,
+    'vm-clock-sec': Number(snapshot.vmClockNs / 1_000_000_000n),
+    id: snapshot.id,
+    'vm-state-size': Number(snapshot.vmStateBytes),
+  };
+}

@@ -1,0 +1,210 @@
+/**
+ * Run-time options of the qcow2 driver: their declaration, and what they come to for one image (specification: qcow2,
+ * section 12). The children `file` and `backing` are added by the block layer.
+ *
+ * Defaults that depend on the image (cache sizes) are settled here, once, so the driver sees plain numbers. What this
+ * driver does not do (encryption, data files, a cache-cleaning timer: its tables live in memory of a fixed size) is
+ * refused by name.
+ */
+import { BlockError, invalid } from '../../base/errors.ts';
+import {
+  type AlternateType,
+  any,
+  bool,
+  enumeration,
+  int,
+  optional,
+  struct,
+  type TypeOf,
+} from '../../qapi/types.ts';
+import { compatible } from './feature-bits.ts';
+import { l2Entries, type Qcow2Header } from './header.ts';
+import { roundUp } from './image-file.ts';
+
+/** Classes of metadata that writes are checked against (section 10.6), in bit order. */
+export const overlapClasses = [
+  'main-header',
+  'active-l1',
+  'active-l2',
+  'refcount-table',
+  'refcount-block',
+  'snapshot-table',
+  'inactive-l1',
+  'inactive-l2',
+  'bitmap-directory',
+] as const;
+export type OverlapClass = (typeof overlapClasses)[number];
+
+const templates = ['none', 'constant', 'cached', 'all'] as const;
+type OverlapTemplate = (typeof templates)[number];
+/** Bit n is class n of `overlapClasses`. */
+const templateMasks: Record<OverlapTemplate, number> = {
+  none: 0,
+  constant: 0b100101011,
+  cached: 0b101111111,
+  all: 0b111111111,
+};
+
+const overlapMode = enumeration('Qcow2OverlapCheckMode', templates);
+const overlapFlags = struct('Qcow2OverlapCheckFlags', {
+  template: optional(overlapMode),
+  'main-header': optional(bool),
+  'active-l1': optional(bool),
+  'active-l2': optional(bool),
+  'refcount-table': optional(bool),
+  'refcount-block': optional(bool),
+  'snapshot-table': optional(bool),
+  'inactive-l1': optional(bool),
+  'inactive-l2': optional(bool),
+  'bitmap-directory': optional(bool),
+});
+const overlapChecks: AlternateType<TypeOf<typeof overlapFlags> | OverlapTemplate> = {
+  kind: 'alternate',
+  name: 'Qcow2OverlapChecks',
+  branches: () => [overlapFlags, overlapMode],
+};
+
+export const qcow2Options = struct('BlockdevOptionsQcow2', {
+  'lazy-refcounts': optional(bool),
+  'pass-discard-request': optional(bool),
+  'pass-discard-snapshot': optional(bool),
+  'pass-discard-other': optional(bool),
+  'overlap-check': optional(overlapChecks),
+  'cache-size': optional(int),
+  'l2-cache-size': optional(int),
+  'l2-cache-entry-size': optional(int),
+  'refcount-cache-size': optional(int),
+  'cache-clean-interval': optional(int),
+  encrypt: optional(any),
+  'data-file': optional(any),
+});
+export type Qcow2Options = TypeOf<typeof qcow2Options>;
+
+/** Default upper limit of the L2 cache in bytes; it never takes more than the whole disk needs. */
+export const defaultMaxL2CacheBytes = 32 * 1024 * 1024;
+/** Largest cache of either kind: all of it must fit in one instance of the core. */
+export const maxCacheBytes = 1024 * 1024 * 1024;
+const minL2CacheEntries = 2;
+const minRefcountCacheEntries = 4;
+const defaultL2EntryBytes = 4096;
+
+/** Bytes; entries are what is loaded and evicted at once. */
+export interface CacheSizes {
+  l2EntryBytes: number;
+  l2EntryCount: number;
+  /** Refcount blocks, each of one cluster. */
+  refcountEntryCount: number;
+}
+
+export interface ResolvedOptions {
+  lazyRefcounts: boolean;
+  /** Whether freed clusters are discarded in the file, by what freed them (section 4.4). */
+  passDiscard: { request: boolean; snapshot: boolean; other: boolean };
+  /** Bit n: writes are checked against class n of `overlapClasses`. */
+  overlapMask: number;
+  caches: CacheSizes;
+}
+
+/** Settles the options for one image. EINVAL with QEMU's words; ENOTSUP for what is not done here. */
+export function resolveOptions(
+  options: Qcow2Options,
+  header: Qcow2Header,
+  flags: { discard: boolean },
+): ResolvedOptions {
+  if (options.encrypt !== undefined) {
+    if (header.cryptMethod === 0) {
+      const format = (options.encrypt as { format?: unknown }).format;
+      throw invalid(`No encryption in image header, but options specified format '${String(format)}'`);
+    }
+    throw new BlockError('ENOTSUP', "Parameter 'encrypt' is not supported");
+  }
+  if (options['data-file'] !== undefined) {
+    throw invalid("'data-file' can only be set for images with an external data file");
+  }
+  const interval = options['cache-clean-interval'] ?? 0;
+  if (interval > 2 ** 32 - 1 || interval < 0) throw invalid('Cache clean interval too big');
+  if (interval !== 0) {
+    throw new BlockError(
+      'ENOTSUP',
+      "Parameter 'cache-clean-interval' is not supported, except for the value 0",
+    );
+  }
+  const caches = resolveCacheSizes(options, header);
+  const lazyRefcounts =
+    options['lazy-refcounts'] ?? (header.compatibleFeatures & compatible.lazyRefcounts) !== 0n;
+  if (lazyRefcounts && header.version < 3) {
+    throw invalid('Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level');
+  }
+  return {
+    lazyRefcounts,
+    passDiscard: {
+      request: options['pass-discard-request'] ?? flags.discard,
+      snapshot: options['pass-discard-snapshot'] ?? true,
+      other: options['pass-discard-other'] ?? false,
+    },
+    overlapMask: resolveOverlapMask(options['overlap-check']),
+    caches,
+  };
+}
+
+function resolveOverlapMask(option: Qcow2Options['overlap-check']): number {
+  const flags = typeof option === 'object' ? option : {};
+  const template = (typeof option === 'string' ? option : flags.template) ?? 'cached';
+  const mask = templateMasks[template];
+  if (mask === undefined) {
+    const allowed = templates.join(', ');
+    throw invalid(
+      `Unsupported value '${template}' for qcow2 option 'overlap-check'. Allowed are any of the following: ${allowed}`,
+    );
+  }
+  return overlapClasses.reduce((result, name, bit) => {
+    const wanted = flags[name];
+    if (wanted === undefined) return result;
+    return wanted ? result | (1 << bit) : result & ~(1 << bit);
+  }, mask);
+}
+
+/** Cache sizes for an image (section 12). */
+export function resolveCacheSizes(options: Qcow2Options, header: Qcow2Header): CacheSizes {
+  const { clusterSize } = header;
+  const l2EntrySize = clusterSize / l2Entries(header);
+  const fullL2Bytes = roundUp(Math.ceil(header.size / clusterSize) * l2EntrySize, clusterSize);
+  const minRefcountBytes = minRefcountCacheEntries * clusterSize;
+  const total = options['cache-size'];
+  let l2Bytes = options['l2-cache-size'];
+  let refcountBytes = options['refcount-cache-size'];
+  if (total !== undefined) {
+    if (l2Bytes !== undefined && refcountBytes !== undefined) {
+      throw invalid('cache-size, l2-cache-size and refcount-cache-size may not be set at the same time');
+    }
+    if (l2Bytes !== undefined && l2Bytes > total) throw invalid('l2-cache-size may not exceed cache-size');
+    if (refcountBytes !== undefined && refcountBytes > total) {
+      throw invalid('refcount-cache-size may not exceed cache-size');
+    }
+    if (l2Bytes !== undefined) refcountBytes = total - l2Bytes;
+    else if (refcountBytes !== undefined) l2Bytes = total - refcountBytes;
+    else if (total >= fullL2Bytes + minRefcountBytes) {
+      l2Bytes = fullL2Bytes;
+      refcountBytes = total - fullL2Bytes;
+    } else {
+      refcountBytes = Math.min(total, minRefcountBytes);
+      l2Bytes = total - refcountBytes;
+    }
+  }
+  l2Bytes = Math.min(l2Bytes ?? defaultMaxL2CacheBytes, fullL2Bytes);
+  refcountBytes = Math.max(refcountBytes ?? 0, minRefcountBytes);
+  const entryDefault = l2Bytes < fullL2Bytes ? Math.min(clusterSize, defaultL2EntryBytes) : clusterSize;
+  const l2EntryBytes = options['l2-cache-entry-size'] ?? entryDefault;
+  if (l2EntryBytes < 512 || l2EntryBytes > clusterSize || !Number.isInteger(Math.log2(l2EntryBytes))) {
+    throw invalid(
+      `L2 cache entry size must be a power of two between 512 and the cluster size (${clusterSize})`,
+    );
+  }
+  if (l2Bytes > maxCacheBytes) throw invalid('L2 cache size too big');
+  if (refcountBytes > maxCacheBytes) throw invalid('Refcount cache size too big');
+  return {
+    l2EntryBytes,
+    l2EntryCount: Math.max(minL2CacheEntries, Math.floor(l2Bytes / l2EntryBytes)),
+    refcountEntryCount: Math.floor(refcountBytes / clusterSize),
+  };
+}
