@@ -1,0 +1,93 @@
+/**
+ * A file opened with O_DIRECT: requests bypass the page cache, and offset, length and memory must be aligned.
+ *
+ * The dispatcher aligns offset and length (`requestAlignment`); memory is aligned here. A buffer that happens to be
+ * aligned, as those in WebAssembly memory are, is used as it is; others are copied through bounce buffers of limited
+ * size. Where a buffer is in memory only libc.ts can tell, so direct access needs koffi.
+ */
+import * as fs from 'node:fs';
+import { assert } from '../../base/assert.ts';
+import { NodeFile } from './host-file.ts';
+import type { Libc } from './libc.ts';
+
+/** A multiple of every alignment in use. */
+const memoryAlignment = 4096;
+const bounceBytes = 1 << 20;
+
+export class DirectFile extends NodeFile {
+  override readonly requestAlignment: number;
+  private readonly spare: Uint8Array[] = [];
+
+  constructor(
+    fd: number,
+    private readonly libc: Libc,
+  ) {
+    super(fd);
+    this.requestAlignment = this.probeAlignment();
+  }
+
+  /** 512 where the device takes it. A file too short to ask gets what every device takes. */
+  private probeAlignment(): number {
+    if (fs.fstatSync(this.fd).size < memoryAlignment) return memoryAlignment;
+    const buffer = this.takeBounce();
+    try {
+      fs.readSync(this.fd, buffer, 0, 512, 0);
+      return 512;
+    } catch {
+      // EINVAL says it is not allowed; anything else will be met again by the first real read.
+      return memoryAlignment;
+    } finally {
+      this.spare.push(buffer);
+    }
+  }
+
+  private takeBounce(): Uint8Array {
+    const spare = this.spare.pop();
+    if (spare) return spare;
+    const memory = new Uint8Array(bounceBytes + memoryAlignment);
+    const skip = (memoryAlignment - this.libc.misalignment(memory, memoryAlignment)) % memoryAlignment;
+    return memory.subarray(skip, skip + bounceBytes);
+  }
+
+  private isAligned(buffer: Uint8Array): boolean {
+    return this.libc.misalignment(buffer, this.requestAlignment) === 0;
+  }
+
+  override async read(offset: number, buffer: Uint8Array): Promise<void> {
+    this.checkAligned(offset, buffer);
+    if (this.isAligned(buffer)) return super.read(offset, buffer);
+    const bounce = this.takeBounce();
+    try {
+      for (let at = 0; at < buffer.length; at += bounceBytes) {
+        const part = bounce.subarray(0, Math.min(bounceBytes, buffer.length - at));
+        await super.read(offset + at, part);
+        buffer.set(part, at);
+      }
+    } finally {
+      this.spare.push(bounce);
+    }
+  }
+
+  override async write(offset: number, buffer: Uint8Array): Promise<void> {
+    this.checkAligned(offset, buffer);
+    if (this.isAligned(buffer)) return super.write(offset, buffer);
+    const bounce = this.takeBounce();
+    try {
+      for (let at = 0; at < buffer.length; at += bounceBytes) {
+        const part = bounce.subarray(0, Math.min(bounceBytes, buffer.length - at));
+        part.set(buffer.subarray(at, at + part.length));
+        await super.write(offset + at, part);
+      }
+    } finally {
+      this.spare.push(bounce);
+    }
+  }
+
+  private checkAligned(offset: number, buffer: Uint8Array): void {
+    const { requestAlignment } = this;
+    assert(
+      offset % requestAlignment === 0 && buffer.length % requestAlignment === 0,
+      `request at ${offset} of ${buffer.length} bytes is not aligned to ${requestAlignment}`,
+    );
+  }
+}

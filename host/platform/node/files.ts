@@ -1,0 +1,59 @@
+/**
+ * Files of the operating system. Opening never blocks the thread and never hangs on a pipe; what may be long (open,
+ * truncate, unlink on a slow file system) goes to the thread pool.
+ */
+import * as fs from 'node:fs';
+import { BlockError } from '../../base/errors.ts';
+import type { FileOpenOptions, FileStatus, Files, HostFile } from '../platform.ts';
+import { DirectFile } from './direct-file.ts';
+import { fromSystemError } from './errors.ts';
+import { call, fileStatus, NodeFile } from './host-file.ts';
+import { libc } from './libc.ts';
+
+/** Permission bits of new files, before the umask. */
+const newFileMode = 0o644;
+
+/** Absent on Windows, where Node leaves them undefined. */
+const O_NONBLOCK = fs.constants.O_NONBLOCK ?? 0;
+const O_DIRECT = fs.constants.O_DIRECT ?? 0;
+
+export const files: Files = {
+  async open(path: string, options: FileOpenOptions): Promise<HostFile> {
+    const direct = options.direct === true;
+    if (direct && (O_DIRECT === 0 || !libc())) {
+      throw new BlockError('ENOTSUP', 'cache.direct=on needs O_DIRECT and the optional package koffi');
+    }
+    const fd = await call<number>((callback) => fs.open(path, openFlags(options), newFileMode, callback));
+    try {
+      if (fs.fstatSync(fd).isDirectory()) throw new BlockError('EISDIR');
+      return direct ? new DirectFile(fd, libc()!) : new NodeFile(fd); // checked above
+    } catch (error) {
+      fs.closeSync(fd);
+      throw fromSystemError(error);
+    }
+  },
+
+  async stat(path: string): Promise<FileStatus> {
+    return fileStatus(await call<fs.Stats>((callback) => fs.stat(path, callback)));
+  },
+
+  unlink(path: string): Promise<void> {
+    return call((callback) => fs.unlink(path, callback));
+  },
+
+  async identify(path: string): Promise<string> {
+    const { dev, ino } = await call<fs.BigIntStats>((callback) => fs.stat(path, { bigint: true }, callback));
+    return `${dev}:${ino}`;
+  },
+};
+
+function openFlags({ write, create, direct }: FileOpenOptions): number {
+  const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC } = fs.constants;
+  // O_NONBLOCK means nothing to a regular file; opening a named pipe would wait for its writer without it.
+  let flags = (write ? O_RDWR : O_RDONLY) | O_NONBLOCK;
+  if (create !== undefined) flags |= O_CREAT;
+  if (create === 'exclusive') flags |= O_EXCL;
+  if (create === 'truncate') flags |= O_TRUNC;
+  if (direct === true) flags |= O_DIRECT;
+  return flags;
+}

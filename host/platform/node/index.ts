@@ -1,0 +1,13 @@
+/** Node as a platform: the operating system's clock, chance, files and codecs. */
+import type { Console, Platform } from '../platform.ts';
+import { clock } from './clock.ts';
+import { codecs } from './codecs.ts';
+import { files } from './files.ts';
+import { random } from './random.ts';
+
+const terminal: Console = {
+  stdout: (line) => void process.stdout.write(`${line}\n`),
+  stderr: (line) => void process.stderr.write(`${line}\n`),
+};
+
+export const nodePlatform: Platform = { clock, random, files, codecs, console: terminal };

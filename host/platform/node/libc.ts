@@ -1,0 +1,176 @@
+/**
+ * The system calls that Node does not offer, through koffi: open-file-description locks, SEEK_DATA and SEEK_HOLE,
+ * fallocate, and where a buffer is in memory (O_DIRECT wants it aligned).
+ *
+ * koffi is an optional dependency and only used on Linux. It is loaded when the first call is needed, because loading
+ * it takes about 5 ms of the life of a process like `img info`. Without it `libc()` is undefined, everything still
+ * works, and whoever loses safety by it says so (image locks: protocols/file.ts).
+ */
+import { createRequire } from 'node:module';
+import { BlockError, type Errno, errnoNumbers } from '../../base/errors.ts';
+
+/** Linux, include/uapi/linux/fcntl.h and falloc.h. */
+const F_OFD_GETLK = 36;
+const F_OFD_SETLK = 37;
+const F_RDLCK = 0;
+const F_WRLCK = 1;
+const F_UNLCK = 2;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+const FALLOC_FL_KEEP_SIZE = 0x01;
+const FALLOC_FL_PUNCH_HOLE = 0x02;
+const FALLOC_FL_ZERO_RANGE = 0x10;
+
+export const FallocateMode = {
+  /** Reserves space; extends the file. */
+  allocate: 0,
+  /** Gives space back; the range reads as zeros; the file keeps its size. */
+  punchHole: FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+  /** The range reads as zeros and keeps its space; extends the file. */
+  zeroRange: FALLOC_FL_ZERO_RANGE,
+} as const;
+
+/**
+ * struct flock where off_t has 64 bits and numbers are little-endian:
+ *
+ *    0  l_type   i16
+ *    2  l_whence i16   (0: SEEK_SET)
+ *    8  l_start  i64
+ *   16  l_len    i64
+ *   24  l_pid    i32   (0 for open-file-description locks)
+ */
+const flockBytes = 32;
+const architectures = new Set(['x64', 'arm64', 'riscv64', 'loong64']);
+
+/** A longer fallocate may take milliseconds and goes to the thread pool. */
+const inlineFallocateBytes = 1 << 20;
+
+type IntCall = (...args: readonly unknown[]) => number;
+
+interface AsyncIntCall extends IntCall {
+  async(...args: readonly unknown[]): void;
+}
+
+/** The part of koffi in use. */
+interface Koffi {
+  load(path: null): { func(definition: string): AsyncIntCall };
+  errno(): number;
+  address(value: Uint8Array): number | bigint;
+}
+
+const namesOfErrno = new Map<number, Errno>(
+  Object.entries(errnoNumbers).map(([name, value]) => [value, name as Errno]),
+);
+
+export class Libc {
+  private readonly fcntl: IntCall;
+  private readonly lseek: IntCall;
+  private readonly fallocateCall: AsyncIntCall;
+  private readonly lock = new DataView(new ArrayBuffer(flockBytes));
+  private readonly lockBytes = new Uint8Array(this.lock.buffer);
+
+  constructor(private readonly koffi: Koffi) {
+    const library = koffi.load(null);
+    this.fcntl = library.func('int fcntl(int fd, int command, _Inout_ void *lock)');
+    this.lseek = library.func('int64_t lseek(int fd, int64_t offset, int whence)');
+    this.fallocateCall = library.func('int fallocate(int fd, int mode, int64_t offset, int64_t bytes)');
+  }
+
+  private lastError(): BlockError {
+    const value = this.koffi.errno();
+    const name = namesOfErrno.get(value);
+    return name === undefined ? new BlockError('EIO', `system error ${value}`) : new BlockError(name);
+  }
+
+  private describeLock(type: number, offset: number): void {
+    this.lock.setInt16(0, type, true);
+    this.lock.setInt16(2, 0, true);
+    this.lock.setBigInt64(8, BigInt(offset), true);
+    this.lock.setBigInt64(16, 1n, true);
+    this.lock.setInt32(24, 0, true);
+  }
+
+  /** Takes a shared lock on one byte. EAGAIN when somebody has an exclusive one. */
+  lockShared(fd: number, offset: number): void {
+    this.describeLock(F_RDLCK, offset);
+    if (this.fcntl(fd, F_OFD_SETLK, this.lockBytes) < 0) throw this.lastError();
+  }
+
+  unlock(fd: number, offset: number): void {
+    this.describeLock(F_UNLCK, offset);
+    if (this.fcntl(fd, F_OFD_SETLK, this.lockBytes) < 0) throw this.lastError();
+  }
+
+  /** Whether another open file description holds any lock on the byte. */
+  isLockedByOther(fd: number, offset: number): boolean {
+    this.describeLock(F_WRLCK, offset);
+    if (this.fcntl(fd, F_OFD_GETLK, this.lockBytes) < 0) throw this.lastError();
+    return this.lock.getInt16(0, true) !== F_UNLCK;
+  }
+
+  /** Start of the first data at or after `offset`; undefined when there is none before the end of the file. */
+  seekData(fd: number, offset: number): number | undefined {
+    return this.seek(fd, offset, SEEK_DATA);
+  }
+
+  /** Start of the first hole at or after `offset`; the end of the file counts as one. Undefined at or past the end. */
+  seekHole(fd: number, offset: number): number | undefined {
+    return this.seek(fd, offset, SEEK_HOLE);
+  }
+
+  private seek(fd: number, offset: number, whence: number): number | undefined {
+    const found = this.lseek(fd, offset, whence);
+    if (found >= 0) return found;
+    const error = this.lastError();
+    if (error.errno === 'ENXIO') return undefined;
+    throw error;
+  }
+
+  /** False when the file system does not have the operation; then nothing changed. */
+  async fallocate(fd: number, mode: number, offset: number, bytes: number): Promise<boolean> {
+    if (bytes > inlineFallocateBytes) {
+      const result = await new Promise<number>((resolve, reject) => {
+        this.fallocateCall.async(fd, mode, offset, bytes, (error: Error | null, value: number) =>
+          error ? reject(error) : resolve(value),
+        );
+      });
+      if (result === 0) return true;
+      // errno belongs to the thread that made the call: ask again on this one. Repeating it is harmless.
+    }
+    while (this.fallocateCall(fd, mode, offset, bytes) < 0) {
+      if (this.koffi.errno() === 4 /* EINTR */) continue;
+      const error = this.lastError();
+      if (error.errno === 'ENOTSUP' || this.koffi.errno() === 38 /* ENOSYS */) return false;
+      throw error;
+    }
+    return true;
+  }
+
+  /** How far the first byte of `buffer` is past a multiple of `alignment` in memory. */
+  misalignment(buffer: Uint8Array, alignment: number): number {
+    return Number(BigInt(this.koffi.address(buffer)) % BigInt(alignment));
+  }
+}
+
+let loaded: Libc | undefined;
+let tried = false;
+
+/** Undefined where koffi is not installed or the host is not a Linux it is known to fit. */
+export function libc(): Libc | undefined {
+  if (!tried) {
+    tried = true;
+    if (process.platform === 'linux' && architectures.has(process.arch)) loaded = load();
+  }
+  return loaded;
+}
+
+function load(): Libc | undefined {
+  let koffi: Koffi;
+  try {
+    koffi = createRequire(import.meta.url)('koffi') as Koffi;
+  } catch {
+    // Not installed, or without a build for this machine: an optional dependency is allowed to be missing.
+    return undefined;
+  }
+  return new Libc(koffi);
+}
