@@ -1,0 +1,41 @@
+/**
+ * What crosses the boundary between a step and the host: the code it returns and the record it leaves.
+ *
+ * A step returns a code ≥ 0 when it finished, `NEED` … `WRITEBACK` when the host must do something first (the step has
+ * then changed nothing and is called again), or an error below those. Details are in the result record, 16 numbers of
+ * 8 bytes each at a fixed address: byte offsets and lengths as f64, exact below 2^53.
+ */
+
+export const OK: i32 = 0;
+
+/** A table must be loaded: record 0 file offset, 1 bytes, 2 address, 3 slot. */
+export const NEED: i32 = -1;
+/** Another request is loading that table: record 3 slot. */
+export const LOADING: i32 = -2;
+/** Another request holds the range: record 0 token. */
+export const BUSY: i32 = -3;
+/** Tables must be written back first. */
+export const WRITEBACK: i32 = -4;
+/** A fresh table must be written first: record 0 file offset, 1 bytes, 2 source offset or 0, 3 token. */
+export const INIT: i32 = -5;
+
+export const ERROR_CORRUPT: i32 = -16;
+export const ERROR_NO_SPACE: i32 = -17;
+export const ERROR_TOO_BIG: i32 = -18;
+export const ERROR_INVALID: i32 = -19;
+export const ERROR_IO: i32 = -20;
+export const ERROR_NOT_SUPPORTED: i32 = -21;
+
+const RECORD_FIELDS = 16;
+const record: usize = memory.data(RECORD_FIELDS * 8, 8);
+
+/** Address of the result record. */
+export function result_record(): usize {
+  return record;
+}
+
+// @ts-ignore: decorator
+@inline
+export function setResult(field: usize, value: f64): void {
+  store<f64>(record + (field << 3), value);
+}

@@ -1,0 +1,30 @@
+/**
+ * The images that are measured: 1 GiB of data that does not compress and holds no zeros, as raw and as qcow2.
+ */
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { ours, run } from './side.ts';
+
+const imageBytes = 1 << 30;
+const chunkBytes = 1 << 20;
+
+export async function makeImages(folder: string): Promise<{ raw: string; qcow2: string; second: string }> {
+  const raw = join(folder, 'disk.raw');
+  const qcow2 = join(folder, 'disk.qcow2');
+  const second = join(folder, 'second.qcow2');
+  const file = openSync(raw, 'w');
+  const chunk = new Uint32Array(chunkBytes / 4);
+  let state = 0x2545f491;
+  for (let offset = 0; offset < imageBytes; offset += chunkBytes) {
+    for (let i = 0; i < chunk.length; i++) {
+      state = (Math.imul(state, 1664525) + 1013904223) | 0;
+      chunk[i] = state | 1;
+    }
+    writeSync(file, chunk);
+  }
+  closeSync(file);
+  for (const target of [qcow2, second]) {
+    await run(ours('img', 'convert', '-f', 'raw', '-O', 'qcow2', raw, target));
+  }
+  return { raw, qcow2, second };
+}

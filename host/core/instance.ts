@@ -1,0 +1,66 @@
+/**
+ * One instance of the core with a memory of its own.
+ *
+ * The memory has its final size from the start, so views of it stay valid. A trap (a hostile image found a bug, or an
+ * address went wrong) poisons the instance: this call and all later ones fail with EIO, and nothing else is touched.
+ */
+import { instantiateSync } from '@assemblyscript/loader';
+import { assert } from '../base/assert.ts';
+import { BlockError } from '../base/errors.ts';
+import { coreModule } from './module.ts';
+
+const pageBytes = 65_536;
+/** What static data takes; buffers of the parts come on top. */
+const staticBytes = pageBytes;
+
+export class CoreInstance<Exports extends object> {
+  /** Steps, called directly: a call costs a few nanoseconds. */
+  readonly exports: Exports;
+  readonly memory: Uint8Array;
+  readonly view: DataView;
+  /** What the last step left (assembly/abi.ts). */
+  readonly record: Float64Array;
+  private poisoned = false;
+
+  /** `bytes`: what all parts initialised in this instance will need. */
+  constructor(bytes: number) {
+    const pages = Math.ceil((bytes + staticBytes) / pageBytes);
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    const imports = { env: { memory } };
+    const { exports } = instantiateSync(coreModule(), imports);
+    this.exports = exports as unknown as Exports;
+    this.memory = new Uint8Array(memory.buffer);
+    this.view = new DataView(memory.buffer);
+    const address = (exports as unknown as { result_record(): number }).result_record();
+    this.record = new Float64Array(memory.buffer, address, 16);
+  }
+
+  /** Runs `step`; a trap in it becomes EIO, now and from now on. */
+  guard<T>(step: () => T): T {
+    if (this.poisoned) throw new BlockError('EIO');
+    try {
+      return step();
+    } catch (error) {
+      throw this.poison(error);
+    }
+  }
+
+  /** For callers that catch by themselves around hot steps: what to throw instead of `error`. */
+  poison(error: unknown): unknown {
+    if (!(error instanceof WebAssembly.RuntimeError)) return error;
+    this.poisoned = true;
+    return new BlockError('EIO', undefined, { cause: error });
+  }
+
+  get isPoisoned(): boolean {
+    return this.poisoned;
+  }
+
+  /** A buffer in the arena that host and steps share. */
+  allocate(bytes: number, align = 16): { address: number; bytes: Uint8Array } {
+    const { arena_allocate } = this.exports as unknown as { arena_allocate(bytes: number, align: number): number };
+    const address = this.guard(() => arena_allocate(bytes, align)) >>> 0;
+    assert(address + bytes <= this.memory.length, 'the arena gave memory that is not there');
+    return { address, bytes: this.memory.subarray(address, address + bytes) };
+  }
+}
