@@ -1,0 +1,92 @@
+/**
+ * The `null-co` protocol: a disk that forgets (specification: graph, section 3). Writes are dropped. Reads give zeros
+ * with `read-zeroes` and leave the buffer as it was without, so nothing may depend on them; for measuring everything
+ * but the disk.
+ */
+import { BlockError, invalid } from '../base/errors.ts';
+import type { Driver, DriverDefinition, Extent } from '../block/driver.ts';
+import type { Clock } from '../platform/platform.ts';
+import { bool, int, optional, struct, type TypeOf } from '../qapi/types.ts';
+
+const defaultLength = 1 << 30;
+const name = 'null-co';
+const onlyFilename = `${name}://`;
+
+const options = struct('BlockdevOptionsNull', {
+  /** Bytes. */
+  size: optional(int),
+  /** How long every request takes. */
+  'latency-ns': optional(int),
+  'read-zeroes': optional(bool),
+});
+
+export type NullOptions = TypeOf<typeof options>;
+
+export const nullCo: DriverDefinition<NullOptions> = {
+  name,
+  kind: 'protocol',
+  options,
+  strongOptions: ['size', 'read-zeroes'],
+  filenamePrefix: name,
+  parseFilename(filename) {
+    if (filename !== onlyFilename)
+      throw invalid(`The only allowed filename for this driver is '${onlyFilename}'`);
+    return {};
+  },
+  exactFilename: (given) =>
+    given.size === undefined && given['read-zeroes'] === undefined ? onlyFilename : undefined,
+  async open({ platform }, given) {
+    const length = given.size ?? defaultLength;
+    const latencyNs = given['latency-ns'] ?? 0;
+    if (!(latencyNs >= 0)) throw invalid('latency-ns is invalid');
+    if (!Number.isSafeInteger(length) || length < 0) throw invalid('Invalid disk size');
+    return new NullDriver(platform.clock, length, latencyNs, given['read-zeroes'] === true);
+  },
+};
+
+const done: Promise<void> = Promise.resolve();
+
+class NullDriver implements Driver {
+  constructor(
+    private readonly clock: Clock,
+    private length: number,
+    private readonly latencyNs: number,
+    private readonly readZeroes: boolean,
+  ) {}
+
+  private delay(): Promise<void> {
+    if (this.latencyNs === 0) return done;
+    return new Promise((resolve) => void this.clock.setTimer(this.latencyNs, resolve));
+  }
+
+  async getLength(): Promise<number> {
+    return this.length;
+  }
+
+  read(_offset: number, buffer: Uint8Array): Promise<void> {
+    if (this.readZeroes) buffer.fill(0);
+    return this.delay();
+  }
+
+  write(): Promise<void> {
+    return this.delay();
+  }
+
+  writeZeroes(): Promise<void> {
+    return this.delay();
+  }
+
+  flush(): Promise<void> {
+    return this.delay();
+  }
+
+  async map(_offset: number, bytes: number): Promise<Extent> {
+    return { type: 'own', bytes, zero: this.readZeroes };
+  }
+
+  async getAllocatedBytes(): Promise<number> {
+    return 0;
+  }
+
+  async close(): Promise<void> {}
+}
