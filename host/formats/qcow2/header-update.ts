@@ -6,8 +6,9 @@
  * is written entirely or not at all: most changes are one write and one flush. When several sectors change, at every
  * instant sector 0 on disk describes a valid header:
  *
- *   1. If the old extensions reach into the sectors that will change, a sector 0 is written whose extensions end within
- *      it. It leaves out the feature name table, which is advisory.
+ *   1. If the old backing file name would be overwritten, a copy of it further behind; and if that was so, or if the old
+ *      extensions reach into the sectors that will change, a sector 0 that points to the copy and whose extensions end
+ *      within it. It leaves out the feature name table, which is advisory.
  *   2. The later sectors. The new backing file name lies beside the old one, as far as cluster 0 has room.
  *   3. The final sector 0, which makes them visible.
  *
@@ -60,16 +61,8 @@ export async function updateHeader(file: ImageFile, changes: HeaderChanges): Pro
   const changed = changedSectors(oldBytes, newBytes);
   const later = changed.filter((sector) => sector > 0);
   if (later.length > 0) {
-    if (old.headerLength + extensionBytes(old) > sectorBytes) {
-      const bridge = bridgeSector(oldBytes, old);
-      if (bridge !== undefined) await writeDurably(file, 0, bridge);
-    }
-    for (const [first, count] of runs(later)) {
-      await file.write(
-        first * sectorBytes,
-        newBytes.slice(first * sectorBytes, (first + count) * sectorBytes),
-      );
-    }
+    await bridge(file, { old, oldBytes, newBytes });
+    await writeSectors(file, later, newBytes);
     await file.flush();
   }
   if (changed.length > 0) await writeDurably(file, 0, newBytes.slice(0, sectorBytes));
@@ -155,18 +148,51 @@ function layOut(oldBytes: Uint8Array, old: Qcow2Header, target: Qcow2Header): Ui
   return bytes;
 }
 
-/** The old sector 0 without its feature name table, when its extensions then end within it. */
-function bridgeSector(oldBytes: Uint8Array, old: Qcow2Header): Uint8Array | undefined {
-  const extensions = old.extensions.filter(({ type }) => type !== extensionType.featureNames);
-  const header = { ...old, extensions };
+/**
+ * Makes the header on disk independent of everything that is about to change behind sector 0. Where cluster 0 has no
+ * room for that, the update goes on without: a crash in the middle of it may then spoil the name.
+ */
+async function bridge(
+  file: ImageFile,
+  change: { old: Qcow2Header; oldBytes: Uint8Array; newBytes: Uint8Array },
+): Promise<void> {
+  const { old, oldBytes, newBytes } = change;
+  const name = old.backingFileName;
+  let nameOffset = old.backingFileOffset;
+  if (name !== undefined && !equal(newBytes.subarray(nameOffset, nameOffset + name.length), name)) {
+    const copyOffset = Math.max(nameOffset + name.length, lastUsed(newBytes) + 1);
+    if (copyOffset + name.length <= old.clusterSize) {
+      const withCopy = oldBytes.slice();
+      withCopy.set(name, copyOffset);
+      newBytes.set(name, copyOffset);
+      await writeSectors(file, changedSectors(oldBytes, withCopy), withCopy);
+      await file.flush();
+      nameOffset = copyOffset;
+    }
+  }
+  const reachesFurther = old.headerLength + extensionBytes(old) > sectorBytes;
+  if (!reachesFurther && nameOffset === old.backingFileOffset) return;
+  const extensions = reachesFurther
+    ? old.extensions.filter(({ type }) => type !== extensionType.featureNames)
+    : old.extensions;
+  const header = { ...old, extensions, backingFileOffset: nameOffset };
   const end = header.headerLength + extensionBytes(header);
-  if (end > sectorBytes) return undefined;
+  if (end > sectorBytes) return;
   const sector = oldBytes.slice(0, sectorBytes);
-  sector.set(
-    serializeHeader({ ...header, backingFileName: undefined }).subarray(old.headerLength),
-    old.headerLength,
-  );
-  return sector;
+  const serialized = serializeHeader(header);
+  // A short name may lie in sector 0 itself, behind the extensions: then it stays as it is.
+  sector.set(serialized.subarray(0, end));
+  await writeDurably(file, 0, sector);
+}
+
+function lastUsed(bytes: Uint8Array): number {
+  return bytes.findLastIndex((byte) => byte !== 0);
+}
+
+async function writeSectors(file: ImageFile, sectors: readonly number[], bytes: Uint8Array): Promise<void> {
+  for (const [first, count] of runs(sectors)) {
+    await file.write(first * sectorBytes, bytes.slice(first * sectorBytes, (first + count) * sectorBytes));
+  }
 }
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {

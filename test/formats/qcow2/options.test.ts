@@ -1,0 +1,128 @@
+import { describe, expect, test } from 'vitest';
+import { createImage } from '../../../host/formats/qcow2/create.ts';
+import { type Qcow2Header, readHeader } from '../../../host/formats/qcow2/header.ts';
+import { type Qcow2Options, resolveOptions } from '../../../host/formats/qcow2/options.ts';
+import { MemoryFile } from './memory-file.ts';
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+
+async function headerOf(values: Record<string, string | number | boolean>): Promise<Qcow2Header> {
+  const file = new MemoryFile();
+  await createImage(file, { size: GiB, ...values });
+  return readHeader(file, { readOnly: false, check: false, noIo: false });
+}
+
+async function resolve(options: Qcow2Options, values: Record<string, string | number | boolean> = {}) {
+  return resolveOptions(options, await headerOf(values), { discard: false });
+}
+
+describe('cache sizes', () => {
+  const caches = async (options: Qcow2Options, size = GiB) => (await resolve(options, { size })).caches;
+
+  test('by default cover the whole disk, cluster by cluster', async () => {
+    expect(await caches({})).toEqual({ l2EntryBytes: 65536, l2EntryCount: 2, refcountEntryCount: 4 });
+  });
+
+  test('by default stop at 32 MiB, in small entries', async () => {
+    expect(await caches({}, 1024 * GiB)).toEqual({
+      l2EntryBytes: 4096,
+      l2EntryCount: (32 * MiB) / 4096,
+      refcountEntryCount: 4,
+    });
+  });
+
+  test('never get fewer than two L2 entries and four refcount blocks', async () => {
+    expect(await caches({ 'l2-cache-size': 0, 'refcount-cache-size': 0 })).toEqual({
+      l2EntryBytes: 4096,
+      l2EntryCount: 2,
+      refcountEntryCount: 4,
+    });
+  });
+
+  test('of a total give the L2 cache what it needs and refcounts the rest', async () => {
+    expect(await caches({ 'cache-size': 4 * MiB })).toEqual({
+      l2EntryBytes: 65536,
+      l2EntryCount: 2,
+      refcountEntryCount: 62,
+    });
+  });
+
+  test('of a small total give refcounts their minimum', async () => {
+    expect(await caches({ 'cache-size': 300 * KiB })).toMatchObject({
+      l2EntryCount: (300 * KiB - 256 * KiB) / 4096,
+      refcountEntryCount: 4,
+    });
+  });
+
+  test('of a total with one part given, the other part is the rest', async () => {
+    expect(await caches({ 'cache-size': 2 * MiB, 'l2-cache-size': MiB })).toMatchObject({
+      refcountEntryCount: 16,
+    });
+    expect(await caches({ 'cache-size': 2 * MiB, 'refcount-cache-size': 2 * MiB - 64 * KiB })).toMatchObject({
+      l2EntryBytes: 4096,
+      l2EntryCount: 16,
+    });
+  });
+});
+
+describe('overlap checks', () => {
+  const mask = async (value: Qcow2Options['overlap-check']) =>
+    (await resolve(value === undefined ? {} : { 'overlap-check': value })).overlapMask;
+
+  test('default to everything that needs no reads', async () => {
+    expect(await mask(undefined)).toBe(0b101111111);
+  });
+
+  test('follow the template', async () => {
+    expect(await mask('none')).toBe(0);
+    expect(await mask('constant')).toBe(0b100101011);
+    expect(await mask({ template: 'all' })).toBe(0b111111111);
+  });
+
+  test('can be switched one by one', async () => {
+    expect(await mask({ template: 'none', 'active-l2': true })).toBe(0b100);
+    expect(await mask({ 'main-header': false })).toBe(0b101111110);
+  });
+});
+
+test('lazy refcounts follow the image unless the option says otherwise', async () => {
+  expect((await resolve({}, { lazy_refcounts: true })).lazyRefcounts).toBe(true);
+  expect((await resolve({ 'lazy-refcounts': false }, { lazy_refcounts: true })).lazyRefcounts).toBe(false);
+  expect((await resolve({ 'lazy-refcounts': true })).lazyRefcounts).toBe(true);
+});
+
+test.each<[Qcow2Options, string]>([
+  [
+    { 'cache-size': MiB, 'l2-cache-size': MiB, 'refcount-cache-size': MiB },
+    'cache-size, l2-cache-size and refcount-cache-size may not be set at the same time',
+  ],
+  [{ 'cache-size': MiB, 'l2-cache-size': 2 * MiB }, 'l2-cache-size may not exceed cache-size'],
+  [{ 'cache-size': MiB, 'refcount-cache-size': 2 * MiB }, 'refcount-cache-size may not exceed cache-size'],
+  [
+    { 'l2-cache-entry-size': 300 },
+    'L2 cache entry size must be a power of two between 512 and the cluster size (65536)',
+  ],
+  [
+    { 'l2-cache-entry-size': 131072 },
+    'L2 cache entry size must be a power of two between 512 and the cluster size (65536)',
+  ],
+  [{ 'cache-clean-interval': 2 ** 32 }, 'Cache clean interval too big'],
+  [{ 'refcount-cache-size': 2 ** 51 }, 'Refcount cache size too big'],
+  [{ encrypt: { format: 'luks' } }, "No encryption in image header, but options specified format 'luks'"],
+  [{ 'data-file': 'x' }, "'data-file' can only be set for images with an external data file"],
+])('%j is refused in the words of QEMU', async (options, message) => {
+  await expect(resolve(options)).rejects.toMatchObject({ errno: 'EINVAL', message });
+});
+
+test('lazy refcounts are refused for version 2', async () => {
+  await expect(resolve({ 'lazy-refcounts': true }, { compat: 'v2' })).rejects.toMatchObject({
+    errno: 'EINVAL',
+    message: 'Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level',
+  });
+});
+
+test('a cache-cleaning timer is refused by name', async () => {
+  await expect(resolve({ 'cache-clean-interval': 600 })).rejects.toMatchObject({ errno: 'ENOTSUP' });
+});
