@@ -205,6 +205,8 @@ export class BlockGraph {
   async replaceNode(from: BlockNode, to: BlockNode, except: readonly EdgeParent[] = []): Promise<void> {
     await this.changes.run(async () => {
       const moved = [...from.parents].filter((edge) => !except.includes(edge.parent));
+      // On the way from one drained node to another nobody may take it that draining is over.
+      for (const edge of moved) edge.parent.drainedBegin();
       const move = (target: BlockNode): void => {
         for (const edge of moved) {
           this.disconnect(edge);
@@ -218,6 +220,8 @@ export class BlockGraph {
       } catch (error) {
         move(from);
         throw error;
+      } finally {
+        for (const edge of moved) edge.parent.drainedEnd();
       }
       to.references += moved.length;
       from.references -= moved.length;

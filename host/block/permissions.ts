@@ -62,6 +62,9 @@ export function defaultChildPermissions(parent: BlockNode, edge: Edge, cumulativ
   switch (edge.role) {
     case 'filtered':
       break;
+    case 'image':
+      // What it is for, only the driver knows.
+      return { perm: Perm.none, shared: Perm.all };
     case 'cow':
       return {
         perm: perm & Perm.consistentRead,

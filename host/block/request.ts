@@ -253,8 +253,11 @@ async function flushNode(node: BlockNode): Promise<void> {
     await node.driver.flush?.();
   } else {
     if (generation !== node.flushedGeneration) await node.driver.flush?.();
-    // Children know by themselves whether they need it; a backing file takes no writes from here.
-    for (const edge of node.children.values()) if (edge.role !== 'cow') await edge.flush();
+    // Children know by themselves whether they need it; a backing file takes no writes from here, and what a filter
+    // writes to an image beside (a backup's target) is not the guest's data.
+    for (const edge of node.children.values()) {
+      if (edge.role !== 'cow' && edge.role !== 'image') await edge.flush();
+    }
   }
   if (generation > node.flushedGeneration) node.flushedGeneration = generation;
 }

@@ -1,0 +1,256 @@
+/**
+ * The `copy-before-write` filter: keeps a point in time of its `file` child on its `target` child (specification:
+ * graph, section 3; jobs, section 7).
+ *
+ * Before a write, write-zeroes or discard reaches clusters that are still to be copied, their old data is read from
+ * `file`. Where it goes is the *saver*'s affair. On its own the filter writes it to `target` at once, and the guest
+ * waits for that, as in QEMU. A backup job puts its buffer there instead, so that the guest waits for the target only
+ * when that buffer is full. Reads pass through untouched.
+ *
+ * A cluster is in one of three states:
+ *
+ * | state     | in the map          | meaning                                                        |
+ * | --------- | ------------------- | -------------------------------------------------------------- |
+ * | to copy   | dirty               | the only copy of the old data is in `file`: no write may pass  |
+ * | claimed   | dirty, in a claim   | somebody reads it just now: writes wait for the claim to end   |
+ * | saved     | clean               | the old data is on `target` or in the saver's hands: writes pass |
+ *
+ * Not here: reading the point in time back (snapshot-access), `bitmap` and `cbw-timeout`; they are refused by name.
+ */
+import { asBlockError, type BlockError } from '../base/errors.ts';
+import type { Driver, DriverDefinition } from '../block/driver.ts';
+import type { Edge } from '../block/edge.ts';
+import type { BlockNode } from '../block/node.ts';
+import type { OpenContext } from '../block/open.ts';
+import { Perm } from '../block/permissions.ts';
+import { statusAbove } from '../block/status.ts';
+import { enumeration, optional, struct, type TypeOf } from '../qapi/types.ts';
+import { type Claim, CopyMap } from './copy-map.ts';
+
+/** The unit of copying is at least this, however small the target's clusters. */
+export const minClusterBytes = 64 << 10;
+/** Longest range that a guest's write reads ahead of itself in one piece. */
+const maxPieceBytes = 1 << 20;
+
+/** Old data on its way to the target. */
+export interface Piece {
+  readonly offset: number;
+  readonly bytes: number;
+  /** Absent: zeros. Longer than `bytes` when it came from a pool. */
+  readonly buffer: Uint8Array | undefined;
+}
+
+/** Takes over what the guest is about to overwrite. */
+export interface Saver {
+  /** Room for `bytes` of data; waits while there is none. Errors: there will be none, the guest's write must fail. */
+  reserve(bytes: number): Promise<Uint8Array>;
+  /** Gives back what `reserve` gave and was not needed. */
+  release(buffer: Uint8Array): void;
+  /** Settles when the guest may go on. */
+  save(piece: Piece): Promise<void>;
+  /** So much turned out not to be part of the copy. */
+  skipped(bytes: number): void;
+}
+
+const optionsType = struct('BlockdevOptionsCbw', {
+  'on-cbw-error': optional(enumeration('OnCbwError', ['break-guest-write', 'break-snapshot'])),
+});
+
+type Options = TypeOf<typeof optionsType>;
+
+export class CopyBeforeWrite implements Driver {
+  readonly copyMap: CopyMap;
+  /** Flags travel on with the request. */
+  readonly supportsFua = true;
+  /** Where old data goes; by default straight to the target. */
+  saver: Saver;
+  /** Clusters that the top layer of `file` does not hold are not part of the copy (sync=top). */
+  skipUnallocated = false;
+  /** Nobody wants the point in time any more: everything passes. */
+  private disabled = false;
+  /** Why the point in time is lost, with on-cbw-error=break-snapshot. */
+  private snapshotError: BlockError | undefined;
+
+  constructor(
+    private readonly node: () => BlockNode,
+    readonly source: Edge,
+    readonly target: Edge,
+    private readonly breakSnapshot: boolean,
+  ) {
+    this.copyMap = new CopyMap(source.length, clusterBytesFor(target.node));
+    this.copyMap.setAll();
+    this.saver = new DirectSaver(target);
+  }
+
+  getLength(): Promise<number> {
+    return this.source.getByteLength();
+  }
+
+  /** Called by the dispatcher before any request that changes data. */
+  async beforeWrite(offset: number, bytes: number): Promise<void> {
+    if (this.disabled || this.snapshotError || !this.copyMap.isDirty(offset, bytes)) return;
+    try {
+      await this.saveRange(offset, bytes);
+    } catch (error) {
+      if (this.disabled) return;
+      if (!this.breakSnapshot) throw error;
+      this.snapshotError = asBlockError(error);
+    }
+  }
+
+  private async saveRange(offset: number, bytes: number): Promise<void> {
+    const end = offset + bytes;
+    for (;;) {
+      const next = this.copyMap.next(offset, end);
+      if (!next || this.disabled) return;
+      if (next.claim) {
+        await next.claim.ended;
+        continue;
+      }
+      await this.saveRun(next.offset, Math.min(next.bytes, maxPieceBytes));
+    }
+  }
+
+  /** Saves one run of clusters that were to copy a moment ago. */
+  private async saveRun(offset: number, bytes: number): Promise<void> {
+    const content = await contentOf(this.source.node, this.copyMap, offset, bytes, this.skipUnallocated);
+    const buffer = content.kind === 'data' ? await this.saver.reserve(content.bytes) : undefined;
+    // Looking and reserving took time: what somebody else copied meanwhile is not ours any more.
+    const claim = this.disabled ? undefined : this.copyMap.claim(offset, content.bytes);
+    if (!claim) {
+      if (buffer) this.saver.release(buffer);
+      return;
+    }
+    if (content.kind === 'skip') {
+      this.copyMap.end(claim, true);
+      this.saver.skipped(claim.bytes);
+      return;
+    }
+    await this.moveClaim(claim, buffer);
+  }
+
+  private async moveClaim(claim: Claim, buffer: Uint8Array | undefined): Promise<void> {
+    let saved = false;
+    try {
+      if (buffer) await this.source.read(claim.offset, buffer.subarray(0, claim.bytes));
+    } catch (error) {
+      if (buffer) this.saver.release(buffer);
+      this.copyMap.end(claim, false);
+      throw error;
+    }
+    try {
+      await this.saver.save({ offset: claim.offset, bytes: claim.bytes, buffer });
+      saved = true;
+    } finally {
+      this.copyMap.end(claim, saved);
+    }
+  }
+
+  /** From now on everything passes; writes that wait for the saver are let go by its owner. */
+  disable(): void {
+    this.disabled = true;
+  }
+
+  childPermissions(
+    child: Edge,
+    cumulative: { perm: number; shared: number },
+  ): { perm: number; shared: number } {
+    if (child.role !== 'filtered') return { perm: Perm.write, shared: Perm.all & ~Perm.resize };
+    let { perm, shared } = cumulative;
+    if (perm & Perm.write) perm |= Perm.consistentRead;
+    // With nobody above, others may still write: that is how the filter gets between them and the node.
+    if (this.node().parents.size > 0) shared &= ~(Perm.write | Perm.resize);
+    return { perm, shared };
+  }
+
+  async close(): Promise<void> {
+    this.disable();
+  }
+}
+
+/** The target's own cluster size, if that is more than the least. */
+function clusterBytesFor(target: BlockNode): number {
+  return Math.max(minClusterBytes, target.skipFilters().driver.info?.().clusterBytes ?? 0);
+}
+
+/** Writes old data to the target while the guest waits. */
+class DirectSaver implements Saver {
+  constructor(private readonly target: Edge) {}
+
+  async reserve(bytes: number): Promise<Uint8Array> {
+    return new Uint8Array(bytes);
+  }
+
+  release(): void {}
+
+  skipped(): void {}
+
+  async save({ offset, bytes, buffer }: Piece): Promise<void> {
+    if (buffer) await this.target.write(offset, buffer.subarray(0, bytes));
+    else await this.target.writeZeroes(offset, bytes);
+  }
+}
+
+export interface Content {
+  /** `skip`: not held by the top layer, and so not wanted. */
+  kind: 'data' | 'zero' | 'skip';
+  /** Whole clusters, but for the end of the image. */
+  bytes: number;
+}
+
+/** What has to be done for the clusters at `offset` (the start of one), for the first part of `bytes` at least. */
+export async function contentOf(
+  source: BlockNode,
+  map: CopyMap,
+  offset: number,
+  bytes: number,
+  skipUnallocated: boolean,
+): Promise<Content> {
+  if (skipUnallocated) {
+    const top = source.skipFilters();
+    const held = await sameStatus(offset, bytes, async (at, rest) => {
+      const status = await statusAbove(top, top.backing(), at, rest, false);
+      return { bytes: status.bytes, is: status.allocated };
+    });
+    const whole = map.wholeClusters(offset, held.bytes);
+    if (!held.is && whole > 0) return { kind: 'skip', bytes: whole };
+    // A cluster counts as held when any part of it is.
+    bytes = Math.max(whole, Math.min(map.clusterBytes, bytes));
+  }
+  const zero = await sameStatus(offset, bytes, async (at, rest) => {
+    const status = await statusAbove(source, undefined, at, rest);
+    return { bytes: status.bytes, is: status.zero };
+  });
+  const whole = map.wholeClusters(offset, zero.bytes);
+  if (whole === 0) return { kind: 'data', bytes: Math.min(map.clusterBytes, bytes) };
+  return { kind: zero.is ? 'zero' : 'data', bytes: whole };
+}
+
+/** Extents may come back shorter than they are: goes on as long as the answer stays the same. */
+async function sameStatus(
+  offset: number,
+  bytes: number,
+  ask: (offset: number, bytes: number) => Promise<{ bytes: number; is: boolean }>,
+): Promise<{ bytes: number; is: boolean }> {
+  const first = await ask(offset, bytes);
+  let done = first.bytes;
+  while (done < bytes) {
+    const next = await ask(offset + done, bytes - done);
+    if (next.is !== first.is) break;
+    done += next.bytes;
+  }
+  return { bytes: Math.min(done, bytes), is: first.is };
+}
+
+export const copyBeforeWrite: DriverDefinition<Options> = {
+  name: 'copy-before-write',
+  kind: 'filter',
+  options: optionsType,
+  children: [{ name: 'file' }, { name: 'target' }],
+  async open(context: OpenContext, options: Options): Promise<Driver> {
+    const source = await context.openChild('file', 'filtered');
+    const target = await context.openChild('target', 'image');
+    const node = source.parent as BlockNode;
+    return new CopyBeforeWrite(() => node, source, target, options['on-cbw-error'] === 'break-snapshot');
+  },
+};

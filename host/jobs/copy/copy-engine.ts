@@ -1,0 +1,352 @@
+/**
+ * Copies clusters from a source to a target, from two sides over one map: in the background, and ahead of guests'
+ * writes (filters/copy-before-write.ts calls the save buffer for those).
+ *
+ * In the background several requests are in flight at once; each reads up to 1 MiB into a buffer of the pool, or finds
+ * out that there is nothing but zeros, and hands it to the writer. As soon as the data is in memory its clusters count
+ * as saved and guests may overwrite them; they count as progress when the target has them. The loop lets the event
+ * loop in at least every 2 ms, sleeps as the speed limit says, and stops when it is wanted elsewhere.
+ */
+import { asBlockError, type BlockError } from '../../base/errors.ts';
+import {
+  type Content,
+  type CopyBeforeWrite,
+  contentOf,
+  type Piece,
+} from '../../filters/copy-before-write.ts';
+import type { Claim } from '../../filters/copy-map.ts';
+import type { Clock } from '../../platform/platform.ts';
+import type { RateLimiter } from '../limiter.ts';
+import type { Pacer } from '../pacer.ts';
+import { BufferPool } from './buffer-pool.ts';
+import { PieceWriter } from './piece-writer.ts';
+import { SaveBuffer } from './save-buffer.ts';
+
+/** Longest request for data. */
+export const maxRequestBytes = 1 << 20;
+/** Longest request for zeros, when no speed is set. */
+const maxZeroBytes = 64 << 20;
+/** Most bytes of data that background requests hold in memory together. */
+const maxInFlightBytes = 128 << 20;
+/** Reads at the same time: enough to keep a disk busy, few enough to stay in the processor's caches. */
+const maxReaders = 8;
+
+export interface CopyEngineOptions {
+  filter: CopyBeforeWrite;
+  clock: Clock;
+  pacer: Pacer;
+  limiter: RateLimiter;
+  /** Requests in flight in the background, ≥ 1. */
+  maxWorkers: number;
+  /** Longest background request in bytes, a multiple of the cluster size; 0: only the built-in limit. */
+  maxChunkBytes: number;
+  compress: boolean;
+  /** Guests wait for the target: readers of the target see through to the source (fleecing). */
+  writeThrough: boolean;
+  progress: { current: number; total: number };
+  /** Whether the loop should come to an end soon: a pause, a cancellation. */
+  isWanted(): boolean;
+}
+
+/** Why copying stopped, and on which side. */
+export class CopyFailure extends Error {
+  constructor(
+    readonly operation: 'read' | 'write',
+    readonly error: BlockError,
+  ) {
+    super(error.message);
+  }
+}
+
+export class CopyEngine {
+  private readonly writer: PieceWriter;
+  private readonly saved: SaveBuffer;
+  private readonly pool = new BufferPool();
+  private readonly chunkBytes: number;
+  private readError: BlockError | undefined;
+  private workers = 0;
+  private readers = 0;
+  private inFlightBytes = 0;
+  private cursor = 0;
+  private wakers: (() => void)[] = [];
+
+  constructor(private readonly options: CopyEngineOptions) {
+    const { filter, progress, compress, maxChunkBytes } = options;
+    const { clusterBytes } = filter.copyMap;
+    const limit = Math.min(maxChunkBytes || maxRequestBytes, maxRequestBytes);
+    this.chunkBytes = compress ? clusterBytes : Math.max(clusterBytes, limit - (limit % clusterBytes));
+    progress.total = filter.copyMap.dirtyBytes;
+    const onWritten = (piece: Piece): void => {
+      this.saved.written(piece);
+      progress.current += filter.copyMap.progressOf(piece.bytes);
+    };
+    const onSkipped = (bytes: number): void => {
+      progress.total -= filter.copyMap.progressOf(bytes);
+    };
+    this.writer = new PieceWriter({
+      target: filter.target,
+      pool: this.pool,
+      compress,
+      onWritten,
+    });
+    this.saved = new SaveBuffer({
+      pool: this.pool,
+      writer: this.writer,
+      onSkipped,
+      onChange: () => this.wake(),
+    });
+    if (options.writeThrough) filter.saver = observed(filter.saver, { onWritten, onSkipped });
+    else filter.saver = this.saved;
+  }
+
+  /**
+   * Drops everything that the top layer of the source does not hold from what is to be copied (sync=top). False when it
+   * was wanted elsewhere before the end: called again, it goes on. Rejects with a CopyFailure.
+   */
+  async skipUnallocated(): Promise<boolean> {
+    const { filter, progress, pacer, isWanted } = this.options;
+    const { copyMap: map, source } = filter;
+    while (!isWanted()) {
+      const breath = pacer.breathe();
+      if (breath !== undefined) await breath;
+      const run = map.next(this.cursor, map.length);
+      if (!run) {
+        this.cursor = 0;
+        return true;
+      }
+      this.cursor = run.offset + run.bytes;
+      if (run.claim) continue;
+      let content: Content;
+      try {
+        content = await contentOf(source.node, map, run.offset, Math.min(run.bytes, maxZeroBytes), true);
+      } catch (error) {
+        throw new CopyFailure('read', asBlockError(error));
+      }
+      this.cursor = run.offset + content.bytes;
+      const claim = content.kind === 'skip' ? map.claim(run.offset, content.bytes) : undefined;
+      if (!claim) continue;
+      progress.total -= map.progressOf(claim.bytes);
+      map.end(claim, true);
+    }
+    return false;
+  }
+
+  /**
+   * Copies until nothing is left and the target has all of it (true), or until it is wanted elsewhere (false); nothing
+   * of the background is in flight then. Rejects with a CopyFailure; called again, it goes on with what failed.
+   */
+  async copyAll(): Promise<boolean> {
+    await this.retryFailed();
+    await this.copyClusters();
+    while (this.workers > 0) await this.whenChanged();
+    this.throwFailure();
+    while (!this.saved.isEmpty && !this.options.isWanted()) {
+      await this.whenChanged();
+      this.throwFailure();
+    }
+    return !this.options.isWanted() && this.options.filter.copyMap.dirtyBytes === 0;
+  }
+
+  /** Only lets guests' writes be saved, until it is wanted elsewhere (sync=none). Rejects as `copyAll`. */
+  async saveOnly(): Promise<void> {
+    await this.retryFailed();
+    while (!this.options.isWanted()) {
+      this.throwFailure();
+      await this.whenChanged();
+    }
+  }
+
+  /** Looks again whether to go on: the job is wanted, or may go faster. */
+  interrupt(): void {
+    this.wake();
+  }
+
+  /** For drained sections: nothing goes to the target until `unhold`. */
+  hold(): void {
+    this.saved.hold();
+  }
+
+  unhold(): void {
+    this.saved.unhold();
+  }
+
+  async whenIdle(): Promise<void> {
+    await this.saved.whenIdle();
+  }
+
+  /**
+   * The copy is over: guests' writes pass, what is in memory is dropped. Settles when no request is in flight; the map
+   * then says what the target lacks.
+   */
+  async close(): Promise<void> {
+    const { filter } = this.options;
+    filter.disable();
+    const dropped = this.saved.close();
+    this.wake();
+    await this.saved.whenIdle();
+    for (const piece of [...dropped, ...this.writer.unwritten]) filter.copyMap.set(piece.offset, piece.bytes);
+  }
+
+  private async retryFailed(): Promise<void> {
+    this.readError = undefined;
+    if (this.writer.error) {
+      // An error that stays must not turn a retrying job into a busy loop.
+      await this.options.clock.yield();
+      await this.writer.retry();
+      this.throwFailure();
+      this.saved.pump();
+    }
+  }
+
+  private throwFailure(): void {
+    if (this.readError) throw new CopyFailure('read', this.readError);
+    if (this.writer.error) throw new CopyFailure('write', this.writer.error);
+  }
+
+  private async copyClusters(): Promise<void> {
+    const { filter, pacer, limiter, isWanted } = this.options;
+    const { copyMap: map } = filter;
+    while (!isWanted() && !this.readError && !this.writer.error) {
+      const breath = pacer.breathe();
+      if (breath !== undefined) {
+        await breath;
+        continue;
+      }
+      if (!this.hasWorker()) {
+        await this.whenChanged();
+        continue;
+      }
+      const run = map.next(this.cursor, map.length);
+      if (!run) {
+        if (this.cursor === 0) return;
+        this.cursor = 0;
+        continue;
+      }
+      if (run.claim) {
+        await this.passClaim(run.offset, run.bytes, run.claim);
+        continue;
+      }
+      const delayNs = limiter.delay(0);
+      if (delayNs > 0) {
+        await this.sleep(delayNs);
+        continue;
+      }
+      await this.startRequest(run.offset, run.bytes);
+    }
+  }
+
+  private hasWorker(): boolean {
+    return (
+      this.workers < this.options.maxWorkers &&
+      this.readers < maxReaders &&
+      this.inFlightBytes + this.chunkBytes <= maxInFlightBytes
+    );
+  }
+
+  /** Clusters that somebody is just reading: goes on behind them, and waits when nothing else is left. */
+  private async passClaim(offset: number, bytes: number, claim: Claim): Promise<void> {
+    const { copyMap: map } = this.options.filter;
+    const behind = offset + bytes;
+    let rest = map.next(behind, map.length);
+    while (rest?.claim) rest = map.next(rest.offset + rest.bytes, map.length);
+    if (rest) {
+      this.cursor = rest.offset;
+      return;
+    }
+    if (this.cursor > 0) {
+      this.cursor = 0;
+      const first = map.next(0, map.length);
+      if (first && !first.claim) return;
+    }
+    void claim.ended.then(() => this.wake());
+    await this.whenChanged();
+  }
+
+  private async startRequest(offset: number, runBytes: number): Promise<void> {
+    const { filter, limiter } = this.options;
+    let content: Content;
+    try {
+      content = await this.look(offset, Math.min(runBytes, this.chunkBytes));
+      if (content.kind === 'zero' && limiter.isUnlimited && runBytes > content.bytes && this.isChunkFree()) {
+        content = await this.look(offset, Math.min(runBytes, maxZeroBytes));
+      }
+    } catch (error) {
+      this.readError = asBlockError(error);
+      return;
+    }
+    const claim = filter.copyMap.claim(offset, content.bytes);
+    if (!claim) return;
+    this.cursor = offset + claim.bytes;
+    limiter.delay(claim.bytes);
+    this.workers++;
+    void this.copyClaim(claim, content.kind === 'zero');
+  }
+
+  private isChunkFree(): boolean {
+    return this.options.maxChunkBytes === 0;
+  }
+
+  private look(offset: number, bytes: number): Promise<Content> {
+    const { filter } = this.options;
+    return contentOf(filter.source.node, filter.copyMap, offset, bytes, false);
+  }
+
+  /** One background request. Never rejects. */
+  private async copyClaim(claim: Claim, zero: boolean): Promise<void> {
+    const { filter, writeThrough } = this.options;
+    const { offset, bytes } = claim;
+    const heldBytes = zero ? 0 : bytes;
+    this.inFlightBytes += heldBytes;
+    const buffer = zero ? undefined : this.pool.take(bytes);
+    let read = true;
+    if (buffer) {
+      this.readers++;
+      try {
+        await filter.source.read(offset, buffer.subarray(0, bytes));
+      } catch (error) {
+        read = false;
+        this.readError ??= asBlockError(error);
+        this.pool.give(buffer);
+      }
+      this.readers--;
+      this.wake();
+    }
+    if (!read || !writeThrough) filter.copyMap.end(claim, read);
+    if (read) await this.writer.write({ offset, bytes, buffer });
+    if (read && writeThrough) filter.copyMap.end(claim, true);
+    this.inFlightBytes -= heldBytes;
+    this.workers--;
+    this.wake();
+  }
+
+  private async sleep(delayNs: number): Promise<void> {
+    const timer = this.options.clock.setTimer(delayNs, () => this.wake());
+    await this.whenChanged();
+    timer.cancel();
+  }
+
+  private whenChanged(): Promise<void> {
+    return new Promise<void>((resolve) => this.wakers.push(resolve));
+  }
+
+  private wake(): void {
+    if (this.wakers.length === 0) return;
+    for (const resolve of this.wakers.splice(0)) resolve();
+  }
+}
+
+/** A saver that tells what it did. */
+function observed(
+  saver: CopyBeforeWrite['saver'],
+  observer: { onWritten(piece: Piece): void; onSkipped(bytes: number): void },
+): CopyBeforeWrite['saver'] {
+  return {
+    reserve: (bytes) => saver.reserve(bytes),
+    release: (buffer) => saver.release(buffer),
+    skipped: observer.onSkipped,
+    async save(piece) {
+      await saver.save(piece);
+      observer.onWritten(piece);
+    },
+  };
+}

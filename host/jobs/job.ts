@@ -1,0 +1,341 @@
+/**
+ * A job: something that happens to disks over time, under a client's control (specification: jobs).
+ *
+ * The driver (backup, …) does the work in `run` and calls `pausePoint` where it can be held; everything a client can
+ * see is here: status, pause accounting, cancelling, speed, error policy, progress. What follows after `run` is a matter
+ * of the whole transaction (job-transaction.ts).
+ *
+ * Always: the status changes only in `setStatus`, along the table of states.ts; `pauseCount` is the number of
+ * reasons to stand still (not yet started, a user's pause, one for each drained section on a node of the job); a job
+ * parks only at a pause point; a force-cancelled job never parks.
+ */
+import { assert } from '../base/assert.ts';
+import { BlockError, invalid } from '../base/errors.ts';
+import { type ErrorAction, errorAction, type OnError } from './error-policy.ts';
+import type { JobTransaction } from './job-transaction.ts';
+import { RateLimiter } from './limiter.ts';
+import type { JobRegistry } from './registry.ts';
+import { accepts, isReady, type JobStatus, type JobVerb, mayFollow } from './states.ts';
+
+export type JobType = 'backup' | 'mirror' | 'commit' | 'stream' | 'create' | 'amend';
+
+/** What is particular to a kind of job. A missing operation does nothing. */
+export interface JobDriver {
+  readonly type: JobType;
+  /** Block jobs answer to block-job-* commands and end with a BLOCK_JOB_* event. */
+  readonly isBlockJob: boolean;
+  /** Does the work. Rejects with a BlockError; returns early when `job.isCancelled`. */
+  run(job: Job): Promise<void>;
+  /** The job is wanted at a pause point, or its speed has changed: stop waiting, finish what is in flight, come. */
+  interrupt?(): void;
+  /** Last chance to fail, when all jobs of the transaction have succeeded. */
+  prepare?(): Promise<void>;
+  commit?(): Promise<void>;
+  abort?(): Promise<void>;
+  /** After commit or abort: lets go of all nodes. */
+  clean?(): Promise<void>;
+  /** Whether a soft cancel means the same as a forced one now; true when absent. */
+  cancelsForcibly?(): boolean;
+  complete?(): Promise<void>;
+}
+
+export interface JobOptions {
+  id: string;
+  transaction: JobTransaction;
+  autoFinalize: boolean;
+  autoDismiss: boolean;
+}
+
+export class Job {
+  readonly id: string;
+  readonly transaction: JobTransaction;
+  readonly autoFinalize: boolean;
+  readonly autoDismiss: boolean;
+  readonly limiter: RateLimiter;
+  /** Bytes done, and bytes expected altogether. */
+  readonly progress = { current: 0, total: 0 };
+  speed = 0;
+  ioStatus: 'ok' | 'failed' | 'nospace' = 'ok';
+  /** Why the job did not succeed. */
+  error: BlockError | undefined;
+  status: JobStatus = 'undefined';
+  /** A new job stands still until it is started. */
+  pauseCount = 1;
+  userPaused = false;
+  isCancelled = false;
+  isForceCancelled = false;
+  wasStarted = false;
+  /** `run` is over, whatever its outcome. */
+  hasEnded = false;
+  /** Wakes the parked job. */
+  private unpark: (() => void) | undefined;
+  private quiescentWaiters: (() => void)[] = [];
+  private endWaiters: (() => void)[] = [];
+
+  constructor(
+    readonly registry: JobRegistry,
+    readonly driver: JobDriver,
+    options: JobOptions,
+  ) {
+    this.id = options.id;
+    this.transaction = options.transaction;
+    this.autoFinalize = options.autoFinalize;
+    this.autoDismiss = options.autoDismiss;
+    this.limiter = new RateLimiter(registry.platform.clock);
+    this.transaction.add(this);
+  }
+
+  get type(): JobType {
+    return this.driver.type;
+  }
+
+  // Status.
+
+  /** The one writer of the status; emits JOB_STATUS_CHANGE when it really changes. */
+  setStatus(status: JobStatus): void {
+    assert(mayFollow(this.status, status), `job ${this.id} cannot go from ${this.status} to ${status}`);
+    if (this.status === status) return;
+    this.status = status;
+    this.registry.emit({ name: 'JOB_STATUS_CHANGE', data: { status, id: this.id } });
+  }
+
+  checkVerb(verb: JobVerb): void {
+    if (accepts(this.status, verb)) return;
+    throw invalid(`Job '${this.id}' in state '${this.status}' cannot accept command verb '${verb}'`);
+  }
+
+  get isParked(): boolean {
+    return this.unpark !== undefined;
+  }
+
+  /** On its way to a pause point or to its end: the only time at which a client sees the job busy. */
+  get isBusy(): boolean {
+    return this.wasStarted && !this.hasEnded && !this.isParked && (this.pauseCount > 0 || this.isCancelled);
+  }
+
+  // Running.
+
+  /** Created → running; the driver starts at once unless a node of the job is drained. */
+  start(): void {
+    assert(this.status === 'created', `job ${this.id} started twice`);
+    this.wasStarted = true;
+    this.pauseCount--;
+    this.setStatus('running');
+    void this.main();
+  }
+
+  private async main(): Promise<void> {
+    try {
+      await this.pausePoint();
+      if (!this.isForceCancelled) await this.driver.run(this);
+    } catch (error) {
+      this.error = this.asJobError(error);
+    }
+    this.hasEnded = true;
+    this.wake(this.quiescentWaiters);
+    this.wake(this.endWaiters);
+    await this.transaction.jobEnded(this);
+  }
+
+  /** A job is where bugs of its driver end: they fail the job and are told at the terminal. */
+  private asJobError(error: unknown): BlockError {
+    if (error instanceof BlockError) return error;
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.registry.platform.console.stderr(`job '${this.id}': ${text}`);
+    return new BlockError('EIO', undefined, { cause: error });
+  }
+
+  /** Where a running job may be held: returns when nothing speaks against going on, or when it is cancelled. */
+  async pausePoint(): Promise<void> {
+    while (this.shouldPause()) {
+      const { status } = this;
+      this.setStatus(status === 'ready' ? 'standby' : 'paused');
+      await new Promise<void>((resolve) => {
+        this.unpark = () => {
+          this.unpark = undefined;
+          // Within the call that lets the job go on, so that the client sees it before that call's answer.
+          this.setStatus(status);
+          resolve();
+        };
+        this.wake(this.quiescentWaiters);
+      });
+    }
+  }
+
+  private shouldPause(): boolean {
+    return this.pauseCount > 0 && !this.isForceCancelled;
+  }
+
+  /** Whether `run` should come to a pause point, or return. */
+  get isWanted(): boolean {
+    return this.shouldPause() || this.isCancelled;
+  }
+
+  private hold(): void {
+    this.pauseCount++;
+    if (this.wasStarted && !this.hasEnded) this.driver.interrupt?.();
+  }
+
+  private release(): void {
+    assert(this.pauseCount > 0, `job ${this.id} released more often than held`);
+    this.pauseCount--;
+    if (this.pauseCount === 0) this.unpark?.();
+  }
+
+  // Draining: what BlockBackend's `onDrain` calls.
+
+  drainBegin(): void {
+    this.hold();
+  }
+
+  drainEnd(): void {
+    this.release();
+  }
+
+  /** Settles when the driver is at a pause point or does not run at all. */
+  async whenQuiescent(): Promise<void> {
+    while (this.wasStarted && !this.hasEnded && !this.isParked) {
+      await new Promise<void>((resolve) => this.quiescentWaiters.push(resolve));
+    }
+  }
+
+  async whenEnded(): Promise<void> {
+    if (!this.hasEnded) await new Promise<void>((resolve) => this.endWaiters.push(resolve));
+  }
+
+  private wake(waiters: (() => void)[]): void {
+    for (const resolve of waiters.splice(0)) resolve();
+  }
+
+  // What a client asks for. Errors: BlockError with the words of the verb table.
+
+  pause(): void {
+    this.checkVerb('pause');
+    if (this.userPaused) throw invalid('Job is already paused');
+    this.userPaused = true;
+    this.hold();
+  }
+
+  resume(): void {
+    if (!this.userPaused) throw invalid("Can't resume a job that was not paused");
+    this.checkVerb('resume');
+    this.ioStatus = 'ok';
+    this.userPaused = false;
+    this.release();
+  }
+
+  /** Bytes per second, 0 for no limit. */
+  setSpeed(speed: number): void {
+    this.checkVerb('set-speed');
+    if (speed < 0) throw invalid("Parameter 'speed' expects a non-negative value");
+    const faster = speed === 0 || (this.speed !== 0 && speed > this.speed);
+    this.speed = speed;
+    this.limiter.setSpeed(speed);
+    if (faster && this.wasStarted && !this.hasEnded && !this.isParked) this.driver.interrupt?.();
+  }
+
+  /** Settles when the job has reacted: at once while it works on requests, with its end where it can end at once. */
+  async cancel(force: boolean): Promise<void> {
+    this.checkVerb('cancel');
+    await this.cancelAnyway(force);
+  }
+
+  /** `cancel` whatever the status: for shutting down and for undoing. */
+  async cancelAnyway(force: boolean): Promise<void> {
+    // Between the end of its work and its conclusion there is nothing left to cancel.
+    if (this.transaction.completion !== undefined) return this.transaction.completion;
+    this.requestCancel(force);
+    if (!this.wasStarted) {
+      if (!this.hasEnded) await this.transaction.jobEnded(this);
+    } else if (this.hasEnded && this.isForceCancelled) {
+      await this.transaction.abort(this);
+    }
+    await this.reaction();
+  }
+
+  /** Notes that the job is to end and wakes it; what a transaction does to the others when one of its jobs fails. */
+  requestCancel(force: boolean): void {
+    if (this.userPaused) {
+      this.userPaused = false;
+      this.pauseCount--;
+    }
+    this.isCancelled = true;
+    if (force || (this.driver.cancelsForcibly?.() ?? true)) this.isForceCancelled = true;
+    if (!this.wasStarted || this.hasEnded) return;
+    this.driver.interrupt?.();
+    if (!this.shouldPause()) this.unpark?.();
+  }
+
+  async complete(): Promise<void> {
+    this.checkVerb('complete');
+    if (this.isCancelled || !this.driver.complete) {
+      throw invalid(`The active block job '${this.id}' cannot be completed`);
+    }
+    await this.driver.complete();
+  }
+
+  async finalize(): Promise<void> {
+    this.checkVerb('finalize');
+    await this.transaction.finalize();
+  }
+
+  dismiss(): void {
+    this.checkVerb('dismiss');
+    this.disappear();
+  }
+
+  /** → null, and the id is free again. */
+  disappear(): void {
+    this.setStatus('null');
+    this.registry.remove(this);
+  }
+
+  /**
+   * Settles when everything has happened that can happen at once after a command: a job that sleeps or stands still
+   * reacts before the command's answer, one with requests in flight after it.
+   */
+  async reaction(): Promise<void> {
+    await this.registry.platform.clock.yield();
+    await this.transaction.completion;
+  }
+
+  // What drivers report.
+
+  /** Full stop at the first request of `stop`; the caller then goes to its pause point. */
+  handleError(operation: 'read' | 'write', policy: OnError, error: BlockError): ErrorAction {
+    const action = errorAction(policy, error.errno);
+    this.registry.emit({ name: 'BLOCK_JOB_ERROR', data: { device: this.id, operation, action } });
+    if (action === 'stop') {
+      if (!this.userPaused) {
+        this.userPaused = true;
+        this.pauseCount++;
+      }
+      if (this.ioStatus === 'ok') this.ioStatus = error.errno === 'ENOSPC' ? 'nospace' : 'failed';
+    }
+    return action;
+  }
+
+  /** Running → ready, once. */
+  becomeReady(): void {
+    this.setStatus('ready');
+    this.emitBlockJobEvent('BLOCK_JOB_READY');
+  }
+
+  get isReady(): boolean {
+    return isReady(this.status);
+  }
+
+  emitBlockJobEvent(name: 'BLOCK_JOB_READY' | 'BLOCK_JOB_COMPLETED' | 'BLOCK_JOB_CANCELLED'): void {
+    this.registry.emit({
+      name,
+      data: {
+        type: this.type,
+        device: this.id,
+        len: this.progress.total,
+        offset: this.progress.current,
+        speed: this.speed,
+        ...(name === 'BLOCK_JOB_COMPLETED' && this.error ? { error: this.error.message } : {}),
+      },
+    });
+  }
+}

@@ -1,0 +1,373 @@
+import { describe, expect, it } from 'vitest';
+import { BlockError } from '../../host/base/errors.ts';
+import { JobTransaction } from '../../host/jobs/job-transaction.ts';
+import { gate, World } from './world.ts';
+
+const mib = 1 << 20;
+const kib = 1 << 10;
+
+const started = ['S j0 created', 'S j0 running', 'S j0 paused', 'S j0 running'];
+
+function completed(id: string, len: number, offset = len, error?: string): string {
+  const data = { type: 'backup', device: id, len, offset, speed: 0, ...(error ? { error } : {}) };
+  return `BLOCK_JOB_COMPLETED ${JSON.stringify(data)}`;
+}
+
+function cancelled(id: string, len: number, offset: number, speed = 0): string {
+  return `BLOCK_JOB_CANCELLED ${JSON.stringify({ type: 'backup', device: id, len, offset, speed })}`;
+}
+
+describe('backup', () => {
+  it('copies the whole disk and leaves nothing behind', async () => {
+    const world = new World();
+    const a = await world.disk('a', 3 * mib + 512, 5);
+    const t = await world.disk('t', 3 * mib + 512);
+    await world.backup(a.node, t.node);
+    await world.platform.settle();
+    expect(Buffer.compare(t.disk.bytes, a.disk.bytes)).toBe(0);
+    const len = 3 * mib + 64 * kib;
+    expect(world.take()).toEqual([
+      ...started,
+      'S j0 waiting',
+      'S j0 pending',
+      completed('j0', len),
+      'S j0 concluded',
+      'S j0 null',
+    ]);
+    expect(world.graph.nodes().map((node) => node.name)).toEqual(['t', 'a']);
+    expect(world.jobs.list()).toEqual([]);
+    expect([a.node.references, t.node.references]).toEqual([1, 1]);
+  });
+
+  it('keeps the moment of its start while guests write, discard and write zeroes', async () => {
+    const world = new World();
+    const a = await world.disk('a', 4 * mib, 1);
+    const t = await world.disk('t', 4 * mib);
+    const guest = await world.guest(a.node);
+    const held = gate();
+    t.disk.gate = held.promise;
+    await world.backup(a.node, t.node);
+    // The target takes nothing, and the guest does not notice.
+    await guest.write(100 * kib, new Uint8Array(300 * kib).fill(2));
+    await guest.writeZeroes(2 * mib, 64 * kib);
+    await guest.write(4 * mib - 512, new Uint8Array(512).fill(3));
+    expect(a.disk.bytes[100 * kib]).toBe(2);
+    held.open();
+    await world.platform.settle();
+    expect(t.disk.bytes.every((byte) => byte === 1)).toBe(true);
+    await guest.close();
+    expect(world.take().at(-1)).toBe('S j0 null');
+  });
+
+  it('copies with sync=none only what guests overwrite, and ends by cancelling', async () => {
+    const world = new World();
+    const a = await world.disk('a', mib, 1);
+    const t = await world.disk('t', mib);
+    const guest = await world.guest(a.node);
+    const job = await world.backup(a.node, t.node, { sync: 'none' });
+    await guest.write(70 * kib, new Uint8Array(512).fill(9));
+    await world.platform.settle();
+    expect(t.disk.bytes.subarray(64 * kib, 128 * kib).every((byte) => byte === 1)).toBe(true);
+    expect(t.disk.bytes[0]).toBe(0);
+    world.take();
+    await job.cancel(false);
+    expect(world.take()).toEqual([
+      'S j0 aborting',
+      cancelled('j0', mib, 64 * kib),
+      'S j0 concluded',
+      'S j0 null',
+    ]);
+    await guest.write(0, new Uint8Array(512).fill(9));
+    expect(t.disk.bytes[0]).toBe(0);
+  });
+
+  it('sends the first request at once and the next when the speed allows', async () => {
+    const world = new World();
+    const a = await world.disk('a', 4 * mib, 1);
+    const t = await world.disk('t', 4 * mib);
+    const job = await world.backup(a.node, t.node, { speed: 64 * kib });
+    await world.platform.settle();
+    expect(job.progress).toEqual({ current: mib, total: 4 * mib });
+    await world.platform.advance(15.9e9);
+    expect(job.progress.current).toBe(mib);
+    await world.platform.advance(0.2e9);
+    expect(job.progress.current).toBe(2 * mib);
+    job.setSpeed(0);
+    await world.platform.settle();
+    expect(job.status).toBe('null');
+  });
+
+  it('pauses, refuses a soft cancel while paused, and resumes', async () => {
+    const world = new World();
+    const a = await world.disk('a', 8 * mib, 1);
+    const t = await world.disk('t', 8 * mib);
+    const job = await world.backup(a.node, t.node, { speed: 64 * kib });
+    await world.platform.settle();
+    world.take();
+    job.pause();
+    await job.reaction();
+    expect(world.take()).toEqual(['S j0 paused']);
+    expect(() => job.pause()).toThrow('Job is already paused');
+    job.setSpeed(0);
+    job.resume();
+    expect(world.take()).toEqual(['S j0 running']);
+    expect(() => job.resume()).toThrow("Can't resume a job that was not paused");
+    await world.platform.settle();
+    expect(world.take()).toEqual([
+      'S j0 waiting',
+      'S j0 pending',
+      completed('j0', 8 * mib),
+      'S j0 concluded',
+      'S j0 null',
+    ]);
+  });
+
+  it('ends at once when it is cancelled while paused', async () => {
+    const world = new World();
+    const a = await world.disk('a', 8 * mib, 1);
+    const t = await world.disk('t', 8 * mib);
+    const job = await world.backup(a.node, t.node, { speed: 64 * kib });
+    await world.platform.settle();
+    job.pause();
+    await job.reaction();
+    world.take();
+    await job.cancel(true);
+    expect(world.take()).toEqual([
+      'S j0 running',
+      'S j0 aborting',
+      cancelled('j0', 8 * mib, mib, 64 * kib),
+      'S j0 concluded',
+      'S j0 null',
+    ]);
+  });
+
+  it('fails with the error of the target and tells the operation', async () => {
+    const world = new World();
+    const a = await world.disk('a', mib, 1);
+    const t = await world.disk('t', mib);
+    t.disk.failNext = { op: 'write', errno: 'ENOSPC' };
+    await world.backup(a.node, t.node);
+    await world.platform.settle();
+    expect(world.take()).toEqual([
+      ...started,
+      'BLOCK_JOB_ERROR {"device":"j0","operation":"write","action":"report"}',
+      'S j0 aborting',
+      completed('j0', mib, 0, 'No space left on device'),
+      'S j0 concluded',
+      'S j0 null',
+    ]);
+  });
+
+  it('stops on a read error when told so and goes on when resumed', async () => {
+    const world = new World();
+    const a = await world.disk('a', mib, 1);
+    const t = await world.disk('t', mib);
+    a.disk.failNext = { op: 'read', errno: 'ENOSPC' };
+    const job = await world.backup(a.node, t.node, { 'on-source-error': 'stop' });
+    await world.platform.settle();
+    expect(world.take()).toEqual([
+      ...started,
+      'BLOCK_JOB_ERROR {"device":"j0","operation":"read","action":"stop"}',
+      'S j0 paused',
+    ]);
+    expect(job).toMatchObject({ ioStatus: 'nospace', pauseCount: 1, progress: { current: 0, total: mib } });
+    job.resume();
+    await world.platform.settle();
+    expect(job.ioStatus).toBe('ok');
+    expect(world.take().slice(0, 4)).toEqual([
+      'S j0 running',
+      'S j0 waiting',
+      'S j0 pending',
+      completed('j0', mib),
+    ]);
+    expect(Buffer.compare(t.disk.bytes, a.disk.bytes)).toBe(0);
+  });
+
+  it('keeps what a guest has overwritten when the target fails, and writes it when resumed', async () => {
+    const world = new World();
+    const a = await world.disk('a', mib, 1);
+    const t = await world.disk('t', mib);
+    const guest = await world.guest(a.node);
+    const job = await world.backup(a.node, t.node, { sync: 'none', 'on-target-error': 'stop' });
+    t.disk.failNext = { op: 'write', errno: 'EIO' };
+    await guest.write(0, new Uint8Array(512).fill(2));
+    await world.platform.settle();
+    expect(world.take().slice(-2)).toEqual([
+      'BLOCK_JOB_ERROR {"device":"j0","operation":"write","action":"stop"}',
+      'S j0 paused',
+    ]);
+    expect(t.disk.bytes[0]).toBe(0);
+    job.resume();
+    await world.platform.settle();
+    expect(t.disk.bytes[0]).toBe(1);
+    await job.cancel(true);
+    await guest.close();
+  });
+
+  it('retries for ever with the policy ignore, and can still be cancelled', async () => {
+    const world = new World();
+    const a = await world.disk('a', mib, 1);
+    const t = await world.disk('t', mib);
+    t.disk.write = () => Promise.reject(new BlockError('EIO'));
+    const job = await world.backup(a.node, t.node, { 'on-target-error': 'ignore' });
+    await world.platform.settle();
+    const errors = world.take().filter((line) => line.startsWith('BLOCK_JOB_ERROR'));
+    expect(errors.length).toBeGreaterThan(3);
+    await job.cancel(true);
+    await world.platform.settle();
+    expect(world.take().at(-1)).toBe('S j0 null');
+    expect(world.graph.nodes().map((node) => node.name)).toEqual(['t', 'a']);
+  });
+
+  it('takes two backups of one disk at two moments', async () => {
+    const world = new World();
+    const a = await world.disk('a', mib, 1);
+    const t = await world.disk('t', mib);
+    const u = await world.disk('u', mib);
+    const guest = await world.guest(a.node);
+    await world.backup(a.node, t.node, { speed: 1 });
+    await guest.write(0, new Uint8Array(mib).fill(2));
+    await world.backup(a.node, u.node, { 'job-id': 'j1', speed: 1 });
+    await guest.write(0, new Uint8Array(mib).fill(3));
+    for (const job of world.jobs.list()) job.setSpeed(0);
+    await world.platform.settle();
+    expect(world.jobs.list()).toEqual([]);
+    expect([a, t, u].map(({ disk }) => disk.bytes[12345])).toEqual([3, 1, 2]);
+    expect(guest.node).toBe(a.node);
+    expect(a.node.parents.size).toBe(1);
+  });
+});
+
+describe('a grouped transaction', () => {
+  it('makes pending and completes the newest job first', async () => {
+    const world = new World();
+    const [a, b, t, u] = [
+      await world.disk('a', mib, 1),
+      await world.disk('b', mib, 2),
+      await world.disk('t', mib),
+      await world.disk('u', mib),
+    ];
+    const group = new JobTransaction();
+    const held = gate();
+    t.disk.gate = held.promise;
+    await world.backup(a.node, t.node, {}, group);
+    await world.backup(b.node, u.node, { 'job-id': 'j1' }, group);
+    held.open();
+    await world.platform.settle();
+    const events = world.take();
+    expect(events.slice(-8)).toEqual([
+      'S j1 pending',
+      'S j0 pending',
+      completed('j1', mib),
+      'S j1 concluded',
+      'S j1 null',
+      completed('j0', mib),
+      'S j0 concluded',
+      'S j0 null',
+    ]);
+  });
+
+  it('takes all down when one fails', async () => {
+    const world = new World();
+    const [a, b, t, u] = [
+      await world.disk('a', 8 * mib, 1),
+      await world.disk('b', mib, 2),
+      await world.disk('t', 8 * mib),
+      await world.disk('u', mib),
+    ];
+    const group = new JobTransaction();
+    u.disk.failNext = { op: 'write', errno: 'ENOSPC' };
+    await world.backup(a.node, t.node, { speed: 65536 }, group);
+    await world.platform.settle();
+    world.take();
+    await world.backup(b.node, u.node, { 'job-id': 'j1' }, group);
+    await world.platform.settle();
+    expect(world.take()).toEqual([
+      'S j1 created',
+      'S j1 running',
+      'S j1 paused',
+      'S j1 running',
+      'BLOCK_JOB_ERROR {"device":"j1","operation":"write","action":"report"}',
+      'S j1 aborting',
+      completed('j1', mib, 0, 'No space left on device'),
+      'S j1 concluded',
+      'S j1 null',
+      'S j0 aborting',
+      cancelled('j0', 8 * mib, mib, 65536),
+      'S j0 concluded',
+      'S j0 null',
+    ]);
+  });
+
+  it('cancels also those that wait already', async () => {
+    const world = new World();
+    const [a, b, t, u] = [
+      await world.disk('a', mib, 1),
+      await world.disk('b', 8 * mib, 2),
+      await world.disk('t', mib),
+      await world.disk('u', 8 * mib),
+    ];
+    const group = new JobTransaction();
+    await world.backup(b.node, u.node, { 'job-id': 'j1', speed: 65536 }, group);
+    await world.backup(a.node, t.node, {}, group);
+    await world.platform.settle();
+    expect(world.take().at(-1)).toBe('S j0 waiting');
+    await world.jobs.get('j0').cancel(false);
+    expect(world.take()).toEqual([
+      'S j0 aborting',
+      cancelled('j0', mib, mib),
+      'S j0 concluded',
+      'S j0 null',
+      'S j1 aborting',
+      cancelled('j1', 8 * mib, mib, 65536),
+      'S j1 concluded',
+      'S j1 null',
+    ]);
+  });
+});
+
+describe('manual steps', () => {
+  it('waits to be finalized and dismissed', async () => {
+    const world = new World();
+    const a = await world.disk('a', mib, 1);
+    const t = await world.disk('t', mib);
+    const job = await world.backup(a.node, t.node, { 'auto-finalize': false, 'auto-dismiss': false });
+    await world.platform.settle();
+    expect(world.take().slice(4)).toEqual([
+      'S j0 waiting',
+      'S j0 pending',
+      'BLOCK_JOB_PENDING {"type":"backup","id":"j0"}',
+    ]);
+    await expect(job.complete()).rejects.toThrow(
+      "Job 'j0' in state 'pending' cannot accept command verb 'complete'",
+    );
+    await job.finalize();
+    expect(world.take()).toEqual([completed('j0', mib), 'S j0 concluded']);
+    job.dismiss();
+    expect(world.take()).toEqual(['S j0 null']);
+  });
+
+  it('fails when cancelled while pending, keeping the error until dismissed', async () => {
+    const world = new World();
+    const a = await world.disk('a', mib, 1);
+    const t = await world.disk('t', mib);
+    const job = await world.backup(a.node, t.node, { 'auto-finalize': false, 'auto-dismiss': false });
+    await world.platform.settle();
+    world.take();
+    await job.cancel(false);
+    expect(world.take()).toEqual(['S j0 aborting', cancelled('j0', mib, mib), 'S j0 concluded']);
+    expect(job.error?.message).toBe('Operation canceled');
+    expect(() => world.jobs.checkId('j0')).toThrow("Job ID 'j0' already in use");
+  });
+
+  it('ends everything at shutdown', async () => {
+    const world = new World();
+    const a = await world.disk('a', 8 * mib, 1);
+    const t = await world.disk('t', 8 * mib);
+    await world.backup(a.node, t.node, { speed: 1 });
+    await world.platform.settle();
+    await world.jobs.cancelAll();
+    expect(world.jobs.list()).toEqual([]);
+    expect(world.graph.nodes().map((node) => node.name)).toEqual(['t', 'a']);
+  });
+});

@@ -1,0 +1,85 @@
+/** What tests of jobs need: a graph of array disks, a registry, and the events as one line each. */
+import { BlockBackend } from '../../host/block/backend.ts';
+import { BlockGraph, type GraphEvent } from '../../host/block/graph.ts';
+import type { BlockNode } from '../../host/block/node.ts';
+import { Perm } from '../../host/block/permissions.ts';
+import { copyBeforeWrite } from '../../host/filters/copy-before-write.ts';
+import { createBackupJob } from '../../host/jobs/backup.ts';
+import type { BackupCommon } from '../../host/jobs/backup-options.ts';
+import type { Job } from '../../host/jobs/job.ts';
+import type { JobTransaction } from '../../host/jobs/job-transaction.ts';
+import { JobRegistry } from '../../host/jobs/registry.ts';
+import { type ArrayDisk, arrayProtocol, passFilter } from '../support/array-driver.ts';
+import { VirtualPlatform } from '../support/virtual-platform.ts';
+
+export class World {
+  readonly platform = new VirtualPlatform();
+  readonly disks: ArrayDisk[] = [];
+  /** `S j0 running`, `BLOCK_JOB_COMPLETED {…}` */
+  readonly events: string[] = [];
+  readonly graph = new BlockGraph({
+    platform: this.platform,
+    drivers: [arrayProtocol(this.disks), passFilter, copyBeforeWrite],
+    emit: (event) => this.record(event),
+  });
+  readonly jobs = new JobRegistry({ platform: this.platform, emit: (event) => this.record(event) });
+
+  private record({ name, data }: GraphEvent): void {
+    const fields = data as { id?: string; status?: string };
+    this.events.push(
+      name === 'JOB_STATUS_CHANGE' ? `S ${fields.id} ${fields.status}` : `${name} ${JSON.stringify(data)}`,
+    );
+  }
+
+  /** What was emitted since the last call. */
+  take(): string[] {
+    return this.events.splice(0);
+  }
+
+  async disk(name: string, size: number, fill?: number): Promise<{ node: BlockNode; disk: ArrayDisk }> {
+    const node = await this.graph.open({ driver: 'array', 'node-name': name, size });
+    const disk = this.disks.at(-1)!; // just opened
+    if (fill !== undefined) disk.bytes.fill(fill);
+    return { node, disk };
+  }
+
+  guest(node: BlockNode): Promise<BlockBackend> {
+    return BlockBackend.attach(node, {
+      name: 'root',
+      description: 'a guest',
+      perm: Perm.consistentRead | Perm.write,
+      shared: Perm.all,
+    });
+  }
+
+  /** As the backup actions do: within a drained section of the source. */
+  async backup(
+    source: BlockNode,
+    target: BlockNode,
+    options: Partial<BackupCommon> = {},
+    transaction?: JobTransaction,
+  ): Promise<Job> {
+    await source.drainBegin();
+    try {
+      const job = await createBackupJob(this.graph, this.jobs, {
+        source,
+        target,
+        options: { 'job-id': 'j0', device: source.name, sync: 'full', ...options },
+        transaction,
+      });
+      job.start();
+      return job;
+    } finally {
+      source.drainEnd();
+    }
+  }
+}
+
+/** A promise and the way to settle it. */
+export function gate(): { open(): void; promise: Promise<void> } {
+  let open = (): void => {};
+  const promise = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { open, promise };
+}
