@@ -17,6 +17,7 @@
  */
 import { invalid } from '../../base/errors.ts';
 import { extensionType, type HeaderExtension } from './extensions.ts';
+import { autoclear } from './feature-bits.ts';
 import { parseHeader, type Qcow2Header, serializeHeader } from './header.ts';
 import { type ImageFile, viewOf } from './image-file.ts';
 
@@ -67,6 +68,18 @@ export async function updateHeader(file: ImageFile, changes: HeaderChanges): Pro
   }
   if (changed.length > 0) await writeDurably(file, 0, newBytes.slice(0, sectorBytes));
   return parseHeader(newBytes, { readOnly: true, check: true, noIo: true });
+}
+
+/**
+ * What must be in the header before anything else of an image opened for writing changes (section 1.2, step 14): autoclear
+ * bits whose features are not kept up to date here are cleared, persistent bitmaps among them, and a bitmaps extension
+ * without its bit is dropped. Writes nothing when there is nothing to do.
+ */
+export async function prepareForWriting(file: ImageFile, header: Qcow2Header): Promise<Qcow2Header> {
+  const clearAutoclear = header.autoclearFeatures & ~autoclear.dataFileRaw;
+  const stale = header.bitmaps !== undefined && (header.autoclearFeatures & autoclear.bitmaps) === 0n;
+  if (clearAutoclear === 0n && !stale) return header;
+  return updateHeader(file, { clearAutoclear, dropExtensions: stale ? [extensionType.bitmaps] : [] });
 }
 
 async function writeDurably(file: ImageFile, offset: number, bytes: Uint8Array): Promise<void> {

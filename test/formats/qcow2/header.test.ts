@@ -4,7 +4,7 @@ import { createImage } from '../../../host/formats/qcow2/create.ts';
 import { extensionType } from '../../../host/formats/qcow2/extensions.ts';
 import { autoclear, incompatible } from '../../../host/formats/qcow2/feature-bits.ts';
 import { readHeader, serializeHeader } from '../../../host/formats/qcow2/header.ts';
-import { updateHeader } from '../../../host/formats/qcow2/header-update.ts';
+import { prepareForWriting, updateHeader } from '../../../host/formats/qcow2/header-update.ts';
 import { haveQemu } from '../../support/tools.ts';
 import { MemoryFile, runQemu } from './memory-file.ts';
 
@@ -167,6 +167,37 @@ describe('updateHeader', () => {
     expect(header.autoclearFeatures).toBe(0n);
     expect(header.bitmaps).toBeUndefined();
     expect(header.extensions).toEqual([{ type: 0x12345678, data: new Uint8Array([1, 2]) }]);
+  });
+});
+
+describe('prepareForWriting', () => {
+  const bitmaps = new Uint8Array(24);
+  bitmaps.set([0, 0, 0, 1]);
+  bitmaps[15] = 32;
+  bitmaps[21] = 4;
+
+  test('writes nothing when no autoclear bit is set', async () => {
+    const file = await make();
+    const header = await readHeader(file, flags);
+    expect(await prepareForWriting(file, header)).toBe(header);
+    expect(file.epochs).toEqual([[]]);
+  });
+
+  test('clears the bits of features that it does not keep up to date', async () => {
+    const file = await make();
+    putExtensions(file, [[extensionType.bitmaps, bitmaps]]);
+    file.bytes[95] = 0x81;
+    const header = await prepareForWriting(file, await readHeader(file, flags));
+    expect(header.autoclearFeatures).toBe(0n);
+    expect(await readHeader(file, flags)).toEqual(header);
+  });
+
+  test('drops a bitmaps extension that somebody made stale', async () => {
+    const file = await make();
+    putExtensions(file, [[extensionType.bitmaps, bitmaps]]);
+    const header = await prepareForWriting(file, await readHeader(file, flags));
+    expect(header.bitmaps).toBeUndefined();
+    expect(header.extensions).toEqual([]);
   });
 });
 
