@@ -3,7 +3,7 @@
  * with `read-zeroes` and leave the buffer as it was without, so nothing may depend on them; for measuring everything
  * but the disk.
  */
-import { BlockError, invalid } from '../base/errors.ts';
+import { invalid } from '../base/errors.ts';
 import type { Driver, DriverDefinition, Extent } from '../block/driver.ts';
 import type { Clock } from '../platform/platform.ts';
 import { bool, int, optional, struct, type TypeOf } from '../qapi/types.ts';

@@ -1,0 +1,168 @@
+/**
+ * A simulated platform: virtual clock, seeded chance, and storage that delays, fails, loses and tears.
+ *
+ * The whole block layer runs in it unchanged, and the same seed gives the same run. Time passes only when nothing else
+ * can happen. `run` finds deadlocks; `crash` stops everything at once; `journal` remembers what happened to the disk,
+ * so that crash-states.ts can enumerate what a crash at any moment would have left.
+ *
+ * Not simulated: directories, permissions of files, O_DIRECT, and the time that computing takes.
+ */
+import { BlockError } from '../../base/errors.ts';
+import { codecs as nodeCodecs } from '../node/codecs.ts';
+import type { Clock, Codec, Codecs, Console, Platform } from '../platform.ts';
+import { type FaultRule, Faults, type IoOperation } from './faults.ts';
+import { type FileWorld, never, SimFiles } from './files.ts';
+import { Journal } from './journal.ts';
+import { Prng } from './prng.ts';
+import { Scheduler } from './scheduler.ts';
+import { SimStorage } from './storage.ts';
+
+export { type CrashState, type CrashStateOptions, crashStates, storageAt } from './crash-states.ts';
+export type { FaultRule, IoOperation, IoType } from './faults.ts';
+export { DeadlockError, SimulatedCrash } from './scheduler.ts';
+export { SimStorage } from './storage.ts';
+
+export interface SimulationOptions {
+  /** How long an operation takes. `instant`: no virtual time, and no turn of the event loop. */
+  latency?: 'instant' | { minNs: number; maxNs: number };
+  /** The disk to start from; all of it is durable. It is used, not copied. */
+  storage?: SimStorage;
+  /** Keep the journal and the list of operations: off makes long runs cheap. */
+  record?: boolean;
+  /** Writes that need more space fail with ENOSPC. */
+  capacityBytes?: number;
+  /** Whether the file system can zero, discard and reserve. */
+  fallocate?: boolean;
+  /** Whether it has open-file-description locks. */
+  locks?: boolean;
+  /** Sees every operation as it is issued; may call `crash`. */
+  onIo?(operation: IoOperation): void;
+}
+
+const defaultLatency = { minNs: 10_000, maxNs: 200_000 };
+/** What `Clock.yield` takes, so that whoever polls the clock between yields gets ahead. */
+const yieldNs = 1000;
+/** 2024-01-01: when every simulation starts. */
+const epochSeconds = 1_704_067_200;
+/** Operations named in the message of a deadlock. */
+const recentOperations = 8;
+
+export function createSimulation(seed: number, options: SimulationOptions = {}): Simulation {
+  return new Simulation(seed, options);
+}
+
+export class Simulation implements FileWorld {
+  readonly platform: Platform;
+  readonly storage: SimStorage;
+  readonly journal: Journal | undefined;
+  /** Everything issued so far, when recording. */
+  readonly operations: IoOperation[] = [];
+  /** What the console got. */
+  readonly output = { stdout: [] as string[], stderr: [] as string[] };
+  readonly capacityBytes: number;
+  readonly hasFallocate: boolean;
+  readonly hasLocks: boolean;
+
+  private readonly scheduler = new Scheduler(() => this.describeRecent());
+  private readonly faults = new Faults();
+  private readonly delays: Prng;
+  private operationCount = 0;
+
+  constructor(
+    seed: number,
+    private readonly options: SimulationOptions,
+  ) {
+    this.storage = options.storage ?? new SimStorage();
+    this.journal = options.record === false ? undefined : new Journal(this.storage.clone());
+    this.capacityBytes = options.capacityBytes ?? Number.POSITIVE_INFINITY;
+    this.hasFallocate = options.fallocate ?? true;
+    this.hasLocks = options.locks ?? true;
+    this.delays = new Prng(seed, 1);
+    this.platform = {
+      clock: this.makeClock(),
+      random: new Prng(seed, 2),
+      files: new SimFiles(this),
+      codecs: this.makeCodecs(),
+      console: this.makeConsole(),
+    };
+  }
+
+  /** Virtual time since the start. */
+  get nowNs(): number {
+    return this.scheduler.nowNs;
+  }
+
+  get crashed(): boolean {
+    return this.scheduler.crashed;
+  }
+
+  /**
+   * Runs `body` to its end. Rejects with DeadlockError when it is pending and nothing is left that could settle it,
+   * with SimulatedCrash when `crash` is called, and with what a timer's callback throws.
+   */
+  run<T>(body: () => Promise<T>): Promise<T> {
+    return this.scheduler.run(body);
+  }
+
+  /** Power failure: no operation settles and no timer fires from now on. What is left: `crashStates`, `storageAt`. */
+  crash(): void {
+    this.scheduler.crash();
+  }
+
+  /** Orders failures; the returned function cancels the order. */
+  fail(rule: FaultRule): () => void {
+    return this.faults.add(rule);
+  }
+
+  async perform(issued: Omit<IoOperation, 'number' | 'timeNs'>): Promise<void> {
+    const { scheduler, options } = this;
+    if (scheduler.crashed) return never();
+    const operation: IoOperation = { number: ++this.operationCount, timeNs: scheduler.nowNs, ...issued };
+    if (options.record !== false) this.operations.push(operation);
+    options.onIo?.(operation);
+    const errno = this.faults.match(operation);
+    const latency = options.latency ?? defaultLatency;
+    if (latency !== 'instant') {
+      const { minNs, maxNs } = latency;
+      await scheduler.sleep(minNs + this.delays.below(maxNs - minNs + 1));
+    }
+    // onIo may have ended it just now.
+    if (scheduler.crashed) return never();
+    if (errno !== undefined) throw new BlockError(errno);
+  }
+
+  private makeClock(): Clock {
+    const { scheduler } = this;
+    return {
+      nowNs: () => scheduler.nowNs,
+      wallClock: () => ({
+        seconds: epochSeconds + Math.floor(scheduler.nowNs / 1e9),
+        microseconds: Math.floor((scheduler.nowNs % 1e9) / 1000),
+      }),
+      setTimer: (delayNs, callback) => scheduler.schedule(Math.max(0, Math.ceil(delayNs)), callback),
+      yield: () => scheduler.sleep(yieldNs),
+    };
+  }
+
+  private makeCodecs(): Codecs {
+    const outside = (codec: Codec): Codec => ({
+      decompress: (input, output) => this.scheduler.outside(() => codec.decompress(input, output)),
+      compress: (input, limit) => this.scheduler.outside(() => codec.compress(input, limit)),
+    });
+    return { deflate: outside(nodeCodecs.deflate), zstd: outside(nodeCodecs.zstd) };
+  }
+
+  private makeConsole(): Console {
+    return {
+      stdout: (line) => void this.output.stdout.push(line),
+      stderr: (line) => void this.output.stderr.push(line),
+    };
+  }
+
+  private describeRecent(): string {
+    const recent = this.operations
+      .slice(-recentOperations)
+      .map(({ type, path, offset, bytes }) => `${type} ${path} ${offset}+${bytes}`);
+    return recent.length === 0 ? 'There was no I/O.' : `Last I/O: ${recent.join(', ')}`;
+  }
+}
