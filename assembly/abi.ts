@@ -39,3 +39,9 @@ export function result_record(): usize {
 export function setResult(field: usize, value: f64): void {
   store<f64>(record + (field << 3), value);
 }
+
+// @ts-ignore: decorator
+@inline
+export function getResult(field: usize): f64 {
+  return load<f64>(record + (field << 3));
+}

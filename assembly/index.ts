@@ -1,8 +1,46 @@
 /**
  * Everything the host may call.
  */
-export * from './abi';
+export { result_record } from './abi';
 export { arena_allocate, arena_used } from './memory';
+export {
+  qcow2_init_done,
+  qcow2_write_abort,
+  qcow2_write_commit,
+  qcow2_write_prepare,
+} from './qcow2/allocate';
 export * from './qcow2/check';
+export { qcow2_compressed_prepare } from './qcow2/compressed';
+export { qcow2_init_cursor } from './qcow2/compressed-cursor';
+export { qcow2_unmap } from './qcow2/discard';
+export { qcow2_free_apply, qcow2_free_next } from './qcow2/free';
+export {
+  qcow2_init,
+  qcow2_l1_address,
+  qcow2_protect,
+  qcow2_refcount_table_address,
+  qcow2_set_tables,
+  qcow2_switch_l1,
+} from './qcow2/image';
+export { qcow2_map } from './qcow2/map';
+export { qcow2_init_filter } from './qcow2/metadata-filter';
+export { qcow2_init_frees } from './qcow2/pending-free';
+export { qcow2_refcount } from './qcow2/refcount';
+export {
+  qcow2_forget_tables,
+  qcow2_init_cache,
+  qcow2_table_failed,
+  qcow2_table_loaded,
+} from './qcow2/table-cache';
+export { qcow2_grow_block, qcow2_grow_done, qcow2_grow_plan, qcow2_grow_table } from './qcow2/table-growth';
+export { qcow2_init_tokens } from './qcow2/tokens';
+export {
+  qcow2_has_frees,
+  qcow2_is_dirty,
+  qcow2_writeback_begin,
+  qcow2_writeback_done,
+  qcow2_writeback_end,
+  qcow2_writeback_next,
+} from './qcow2/writeback';
 export * from './scan/compare';
 export * from './scan/zero';

@@ -1,0 +1,277 @@
+/**
+ * Refcounts: reading, changing, finding free clusters, adding refcount blocks (specification: qcow2, section 2).
+ *
+ * Every count of a referenced cluster is in a block before the reference is written, because write-back goes that way
+ * round. A new block is on disk before the table entry that shows it. Growing the table is a sequence of its own
+ * (`table-growth.ts`).
+ */
+import { ERROR_CORRUPT, ERROR_INVALID, ERROR_TOO_BIG, OK, setResult, WRITEBACK } from '../abi';
+import {
+  blockBits,
+  clusterBits,
+  clusterBytes,
+  clusterLimit,
+  refcountOrder,
+  refcountTableEntries,
+  refcountTableEntry,
+  setRefcountTableEntry,
+} from './image';
+import { hitsMetadata, noteMetadata } from './metadata-filter';
+import { BLOCK, create, dropTables, ensure, markDirty, slotData } from './table-cache';
+import { isWritingBack } from './writeback-state';
+
+/** The refcount table must grow before the allocation can go on: record 0 the index it must reach. */
+export const GROW_TABLE: i32 = -6;
+
+/** Kinds of corruption in record 4, with the offset in record 0. */
+export const CORRUPT_REFBLOCK: f64 = 1;
+export const CORRUPT_L2: f64 = 2;
+export const CORRUPT_DATA: f64 = 3;
+export const CORRUPT_OVERLAP: f64 = 4;
+export const CORRUPT_REFCOUNT: f64 = 5;
+export const CORRUPT_ZERO_V2: f64 = 6;
+export const CORRUPT_ZERO_ALLOC: f64 = 7;
+
+/** No cluster below this one is free. */
+let freeHint: u64 = 0;
+
+/** What `findFree` found. */
+let foundCluster: u64 = 0;
+let foundClusters: u32 = 0;
+
+export function corrupt(kind: f64, offset: u64): i32 {
+  setResult(0, <f64>offset);
+  setResult(4, kind);
+  return ERROR_CORRUPT;
+}
+
+export function readCount(block: usize, index: u32): u64 {
+  switch (refcountOrder) {
+    case 0:
+    case 1:
+    case 2: {
+      const width: u32 = 1 << refcountOrder;
+      const bit = index << refcountOrder;
+      return (load<u8>(block + (bit >> 3)) >> ((<u8>bit) & 7)) & ((1 << width) - 1);
+    }
+    case 3:
+      return load<u8>(block + index);
+    case 4:
+      return bswap<u16>(load<u16>(block + (index << 1)));
+    case 5:
+      return bswap<u32>(load<u32>(block + (index << 2)));
+    default:
+      return bswap<u64>(load<u64>(block + (index << 3)));
+  }
+}
+
+export function writeCount(block: usize, index: u32, count: u64): void {
+  switch (refcountOrder) {
+    case 0:
+    case 1:
+    case 2: {
+      const bit = index << refcountOrder;
+      const at = block + (bit >> 3);
+      const shift = bit & 7;
+      const mask: u32 = ((1 << (1 << refcountOrder)) - 1) << shift;
+      store<u8>(at, <u8>((load<u8>(at) & ~mask) | ((<u32>count) << shift)));
+      return;
+    }
+    case 3:
+      store<u8>(block + index, <u8>count);
+      return;
+    case 4:
+      store<u16>(block + (index << 1), bswap<u16>(<u16>count));
+      return;
+    case 5:
+      store<u32>(block + (index << 2), bswap<u32>(<u32>count));
+      return;
+    default:
+      store<u64>(block + (index << 3), bswap<u64>(count));
+  }
+}
+
+export function maxCount(): u64 {
+  return refcountOrder == 6 ? u64.MAX_VALUE : ((1 as u64) << ((1 as u64) << refcountOrder)) - 1;
+}
+
+// @ts-ignore: decorator
+@inline
+function indexInBlock(cluster: u64): u32 {
+  return <u32>(cluster & (((1 as u64) << blockBits) - 1));
+}
+
+/** Offset of the block that describes `cluster`, 0 when there is none, or u64.MAX_VALUE when its entry is damaged. */
+function blockOffset(cluster: u64): u64 {
+  const index = cluster >> blockBits;
+  if (index >= refcountTableEntries) return 0;
+  const offset = refcountTableEntry(<u32>index) & ~511;
+  return offset & (clusterBytes - 1) ? u64.MAX_VALUE : offset;
+}
+
+/** The slot of the block that describes `cluster`; OK-but-absent is an error here. */
+function ensureBlock(cluster: u64): i32 {
+  const offset = blockOffset(cluster);
+  if (!offset) return corrupt(CORRUPT_REFCOUNT, cluster << clusterBits);
+  if (offset == u64.MAX_VALUE)
+    return corrupt(CORRUPT_REFBLOCK, refcountTableEntry(<u32>(cluster >> blockBits)));
+  return ensure(BLOCK, offset);
+}
+
+/** Count of `cluster` in record 0, or a wait code. */
+export function qcow2_refcount(cluster: f64): i32 {
+  const number = <u64>cluster;
+  if (!blockOffset(number)) {
+    setResult(0, 0);
+    return OK;
+  }
+  const slot = ensureBlock(number);
+  if (slot < 0) return slot;
+  setResult(0, <f64>readCount(slotData(slot), indexInBlock(number)));
+  return OK;
+}
+
+/** One reference more. ERROR_INVALID when the width cannot hold it. */
+export function increment(cluster: u64): i32 {
+  const slot = ensureBlock(cluster);
+  if (slot < 0) return slot;
+  const block = slotData(slot);
+  const count = readCount(block, indexInBlock(cluster));
+  if (count == maxCount()) return ERROR_INVALID;
+  writeCount(block, indexInBlock(cluster), count + 1);
+  markDirty(slot);
+  return OK;
+}
+
+/** One reference less. Tables cached for a cluster that is free now are forgotten. */
+export function decrement(cluster: u64): i32 {
+  const slot = ensureBlock(cluster);
+  if (slot < 0) return slot;
+  const block = slotData(slot);
+  const count = readCount(block, indexInBlock(cluster));
+  if (!count) return corrupt(CORRUPT_REFCOUNT, cluster << clusterBits);
+  writeCount(block, indexInBlock(cluster), count - 1);
+  markDirty(slot);
+  if (count == 1) {
+    if (cluster < freeHint) freeHint = cluster;
+    dropTables(cluster << clusterBits, clusterBytes);
+  }
+  return OK;
+}
+
+/**
+ * Finds up to `wanted` free clusters that follow each other, all described by one block (which may not exist yet),
+ * below `limit`. Changes nothing but the hint. OK leaves them in `foundCluster`, `foundClusters`.
+ */
+function findFree(wanted: u32, limit: u64): i32 {
+  for (;;) {
+    const cluster = freeHint;
+    if (cluster >= limit) return ERROR_TOO_BIG;
+    const offset = blockOffset(cluster);
+    if (offset == u64.MAX_VALUE) return ensureBlock(cluster);
+    const first = indexInBlock(cluster);
+    const end: u32 = 1 << blockBits;
+    if (!offset) {
+      foundCluster = cluster;
+      foundClusters = min(wanted, end - first);
+      return OK;
+    }
+    const slot = ensure(BLOCK, offset);
+    if (slot < 0) return slot;
+    const index = firstFreeIn(slotData(slot), first, end);
+    freeHint = cluster + (index - first);
+    if (index == end) continue;
+    foundCluster = freeHint;
+    if (foundCluster >= limit) return ERROR_TOO_BIG;
+    let run: u32 = 1;
+    while (run < wanted && index + run < end && !readCount(slotData(slot), index + run)) run++;
+    foundClusters = <u32>min(<u64>run, limit - foundCluster);
+    return OK;
+  }
+  return OK;
+}
+
+function firstFreeIn(block: usize, first: u32, end: u32): u32 {
+  let index = first;
+  if (refcountOrder == 4) {
+    // Eight counts at a time, while none of them is zero.
+    while (index & 7 && index < end && load<u16>(block + (index << 1))) index++;
+    if (!(index & 7)) while (index + 8 <= end && i16x8.all_true(v128.load(block + (index << 1)))) index += 8;
+  }
+  while (index < end && readCount(block, index)) index++;
+  return index;
+}
+
+/**
+ * Allocates up to `wanted` clusters in a row: OK with `allocatedCluster` and `allocatedClusters`, or a wait code or an
+ * error with nothing allocated. An absent refcount block is added on the way, which is complete in itself.
+ */
+export function allocate(wanted: u32, limit: u64): i32 {
+  let code = findFree(wanted, min(limit, clusterLimit));
+  // Adding a block takes a cluster, so the search starts over.
+  while (code == OK && !blockOffset(foundCluster)) {
+    code = addBlock(<u32>(foundCluster >> blockBits));
+    if (code == OK) code = findFree(wanted, min(limit, clusterLimit));
+  }
+  if (code != OK) return code;
+  const slot = ensureBlock(foundCluster);
+  if (slot < 0) return slot;
+  const block = slotData(slot);
+  for (let i: u32 = 0; i < foundClusters; i++) {
+    // A cluster without a count that is in use all the same: overwriting it would destroy the image.
+    if (hitsMetadata((foundCluster + i) << clusterBits)) {
+      if (i == 0) return corrupt(CORRUPT_OVERLAP, foundCluster << clusterBits);
+      foundClusters = i;
+    }
+  }
+  for (let i: u32 = 0; i < foundClusters; i++) writeCount(block, indexInBlock(foundCluster + i), 1);
+  markDirty(slot);
+  freeHint = foundCluster + foundClusters;
+  return OK;
+}
+
+/** First of the clusters that `allocate` gave. */
+export function allocatedCluster(): u64 {
+  return foundCluster;
+}
+
+export function allocatedClusters(): u32 {
+  return foundClusters;
+}
+
+/** Adds the block for table index `index`. Blocks and table must not change under a write-back that has passed them. */
+function addBlock(index: u32): i32 {
+  if (isWritingBack()) return WRITEBACK;
+  if (index >= refcountTableEntries) {
+    setResult(0, index);
+    return GROW_TABLE;
+  }
+  const code = findFree(1, clusterLimit);
+  if (code != OK) return code;
+  const cluster = foundCluster;
+  const home = <u32>(cluster >> blockBits);
+  if (home >= refcountTableEntries) {
+    setResult(0, home);
+    return GROW_TABLE;
+  }
+  if (home != index && !blockOffset(cluster)) return addBlock(home);
+  if (hitsMetadata(cluster << clusterBits)) return corrupt(CORRUPT_OVERLAP, cluster << clusterBits);
+  let homeSlot: i32 = -1;
+  if (home != index) {
+    homeSlot = ensureBlock(cluster);
+    if (homeSlot < 0) return homeSlot;
+    // Its count is in place before the new slot may push it out: a dirty slot stays.
+    writeCount(slotData(homeSlot), indexInBlock(cluster), 1);
+    markDirty(homeSlot);
+  }
+  const slot = create(BLOCK, cluster << clusterBits);
+  if (slot < 0) {
+    if (homeSlot >= 0) writeCount(slotData(homeSlot), indexInBlock(cluster), 0);
+    return slot;
+  }
+  if (home == index) writeCount(slotData(slot), indexInBlock(cluster), 1);
+  setRefcountTableEntry(index, cluster << clusterBits);
+  noteMetadata(cluster << clusterBits);
+  if (freeHint == cluster) freeHint = cluster + 1;
+  return OK;
+}

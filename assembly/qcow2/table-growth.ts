@@ -1,0 +1,80 @@
+/**
+ * Growing the refcount table (specification: qcow2, section 2.4).
+ *
+ * The new table and the blocks that describe it go into the first clusters that the old table cannot describe: free by
+ * definition. The host writes the blocks (made one after the other in a buffer), flushes, writes the table, flushes,
+ * switches the header, flushes, and then tells. No other step runs in between, and everything was written back before.
+ */
+import { ERROR_TOO_BIG, OK, setResult } from '../abi';
+import {
+  blockBits,
+  clusterBits,
+  clusterBytes,
+  refcountTable,
+  refcountTableEntries,
+  refcountTableOffset,
+  refcountTableRoom,
+  setRefcountTableEntry,
+  switchRefcountTable,
+} from './image';
+import { noteMetadata } from './metadata-filter';
+import { freeLater } from './pending-free';
+import { writeCount } from './refcount';
+
+let start: u64 = 0;
+let blocks: u32 = 0;
+let tableClusters: u32 = 0;
+
+/** Plans a table that reaches index `needed`: record 0 offset of the area, 1 blocks, 2 table clusters. */
+export function qcow2_grow_plan(needed: u32): i32 {
+  const old = refcountTableEntries;
+  const perCluster = <u32>(clusterBytes >> 3);
+  start = (<u64>old) << blockBits;
+  blocks = 1;
+  for (;;) {
+    const entries = max(max(needed + 1, old + blocks), old + (old >> 1));
+    tableClusters = (entries + perCluster - 1) / perCluster;
+    const described = (<u64>blocks) << blockBits;
+    if (described >= <u64>(blocks + tableClusters)) break;
+    blocks++;
+  }
+  if (tableClusters * perCluster > refcountTableRoom()) return ERROR_TOO_BIG;
+  setResult(0, <f64>(start << clusterBits));
+  setResult(1, blocks);
+  setResult(2, tableClusters);
+  return OK;
+}
+
+/** Makes block `index` of the plan at `address`, one cluster: record 0 where it goes. */
+export function qcow2_grow_block(index: u32, address: usize): i32 {
+  memory.fill(address, 0, <usize>clusterBytes);
+  const first = (<u64>index) << blockBits;
+  const used = <u64>(blocks + tableClusters);
+  for (let i: u64 = 0; i < (1 as u64) << blockBits && first + i < used; i++) writeCount(address, <u32>i, 1);
+  setResult(0, <f64>((start + index) << clusterBits));
+  return OK;
+}
+
+/** Enters the new blocks into the table in memory: record 0 address, 1 bytes, 2 where the table goes. */
+export function qcow2_grow_table(): i32 {
+  for (let i: u32 = 0; i < blocks; i++) {
+    setRefcountTableEntry(refcountTableEntries + i, (start + i) << clusterBits);
+    noteMetadata((start + i) << clusterBits);
+  }
+  setResult(0, <f64>refcountTable);
+  setResult(1, <f64>((<u64>tableClusters) << clusterBits));
+  setResult(2, <f64>((start + blocks) << clusterBits));
+  return OK;
+}
+
+/** The header points to the new table; the old one is given back. On failure the plan is taken back. */
+export function qcow2_grow_done(ok: bool): void {
+  if (!ok) {
+    memory.fill(refcountTable + (refcountTableEntries << 3), 0, blocks << 3);
+    switchRefcountTable(refcountTableOffset, refcountTableEntries);
+    return;
+  }
+  const oldClusters = <u32>((((<u64>refcountTableEntries) << 3) + clusterBytes - 1) >> clusterBits);
+  freeLater(refcountTableOffset >> clusterBits, oldClusters);
+  switchRefcountTable((start + blocks) << clusterBits, <u32>((<u64>tableClusters * clusterBytes) >> 3));
+}

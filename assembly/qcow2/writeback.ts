@@ -1,0 +1,147 @@
+/**
+ * The order in which changed tables reach the disk (specification: qcow2, section 4.7). Nothing else decides it.
+ *
+ * A write-back goes through fixed phases with a flush after each that wrote something:
+ *
+ * | phase | written                   | so that                                                      |
+ * |-------|---------------------------|--------------------------------------------------------------|
+ * | 1     | refcount blocks           | every count is there before the reference                     |
+ * | 2     | refcount table            | a block is complete before it is shown                        |
+ * | 3     | L2 slices                 | data (flushed in phase 1 or 2) is there before it is mapped   |
+ * | 4     | L1                        | a table is complete before it is shown                        |
+ *
+ * After the last flush, references given up before the beginning are durable and may be counted down (pending-free.ts).
+ * While one runs, steps that would change tables of a later phase wait. The host flushes before phase 3 even if nothing
+ * was written in 1 and 2: data was. With lazy refcounts, phases 1 and 2 wait for a clean close: the image says that its
+ * counts cannot be trusted.
+ */
+import { setResult } from '../abi';
+import {
+  giveBackDirtyRun,
+  hasDirtyTables,
+  l1Offset,
+  l1Table,
+  refcountTable,
+  refcountTableOffset,
+  takeDirtyRun,
+} from './image';
+import { freesDurable, hasDurableFrees, pendingFrees } from './pending-free';
+import {
+  BLOCK,
+  entryBytes,
+  hasDirtySlots,
+  L2,
+  slotData,
+  slotOffset,
+  takeDirty,
+  written,
+} from './table-cache';
+import { isWritingBack, setWritingBack } from './writeback-state';
+
+/** What `qcow2_writeback_next` returns. */
+/** Write: record 0 file offset, 1 bytes, 2 address, 3 item for `done`. */
+const WRITE: i32 = 1;
+/** Wait for all writes so far, then flush the file. */
+const FLUSH: i32 = 2;
+const DONE: i32 = 0;
+
+/** Items of table sectors: the flag, which table, first sector and count. */
+const SECTORS: u64 = (1 as u64) << 52;
+
+let phase: u32 = 0;
+let freeMark: u32 = 0;
+let wroteInPhase: bool = false;
+/** Slots below it were looked at in this phase. */
+let position: u32 = 0;
+
+/** False when one is running already. */
+export function qcow2_writeback_begin(lazy: bool): bool {
+  if (isWritingBack()) return false;
+  setWritingBack(true);
+  freeMark = pendingFrees();
+  phase = lazy ? 3 : 1;
+  position = 0;
+  wroteInPhase = false;
+  return true;
+}
+
+export function qcow2_writeback_next(): i32 {
+  for (;;) {
+    const item = nextItem();
+    if (item) return WRITE;
+    const flush = wroteInPhase || phase == 2;
+    wroteInPhase = false;
+    position = 0;
+    phase++;
+    if (phase > 4) {
+      // The flush after the last phase is the host's last act before it calls `end`.
+      return DONE;
+    }
+    if (flush) return FLUSH;
+  }
+  return DONE;
+}
+
+function nextItem(): bool {
+  switch (phase) {
+    case 1:
+      return slotItem(takeDirty(BLOCK, position), BLOCK);
+    case 2:
+      return sectorItem(false);
+    case 3:
+      return slotItem(takeDirty(L2, position), L2);
+    default:
+      return sectorItem(true);
+  }
+}
+
+function slotItem(slot: i32, kind: u32): bool {
+  if (slot < 0) return false;
+  position = <u32>slot + 1;
+  setResult(0, <f64>slotOffset(slot));
+  setResult(1, entryBytes(kind));
+  setResult(2, slotData(slot));
+  setResult(3, slot);
+  wroteInPhase = true;
+  return true;
+}
+
+function sectorItem(ofL1: bool): bool {
+  const run = takeDirtyRun(ofL1);
+  if (run < 0) return false;
+  const first = (<u64>run) >> 32;
+  const count = (<u64>run) & 0xffffffff;
+  setResult(0, <f64>((ofL1 ? l1Offset : refcountTableOffset) + (first << 9)));
+  setResult(1, <f64>(count << 9));
+  setResult(2, <f64>((ofL1 ? l1Table : refcountTable) + ((<usize>first) << 9)));
+  setResult(3, <f64>(SECTORS | (ofL1 ? (1 as u64) << 51 : 0) | (first << 25) | count));
+  wroteInPhase = true;
+  return true;
+}
+
+/** The item was written, or could not be. */
+export function qcow2_writeback_done(item: f64, ok: bool): void {
+  const value = <u64>item;
+  if (value < SECTORS) {
+    written(<u32>value, ok);
+  } else if (!ok) {
+    const first = <u32>((value >> 25) & 0x3ffffff);
+    giveBackDirtyRun((value & ((1 as u64) << 51)) != 0, first, <u32>(value & 0x1ffffff));
+  }
+}
+
+/** Ends it; `ok` when all was written and flushed. */
+export function qcow2_writeback_end(ok: bool): void {
+  setWritingBack(false);
+  if (ok) freesDurable(freeMark);
+}
+
+/** Whether anything waits to be written, or to be counted down. */
+export function qcow2_is_dirty(): bool {
+  return hasDirtySlots() || hasDirtyTables() || pendingFrees() > 0;
+}
+
+/** Whether references that were given up can be counted down now. */
+export function qcow2_has_frees(): bool {
+  return hasDurableFrees();
+}
