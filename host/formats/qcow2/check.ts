@@ -16,6 +16,7 @@
 import { BlockError } from '../../base/errors.ts';
 import type { CheckOptions, CheckResult } from '../../block/driver.ts';
 import { readBitmapDirectory, readBitmapTable } from './bitmap-directory.ts';
+import { checkCopied } from './check-copied.ts';
 import { bufferBytes, CheckCore } from './check-core.ts';
 import { describeBeyondEnd, describeFinding, type Finding } from './check-findings.ts';
 import { autoclear, incompatible } from './feature-bits.ts';
@@ -78,9 +79,11 @@ export class Checker {
   /** A repair has to make all refcounts anew. */
   private rebuild = false;
   private reported = 0;
-  private fixing = false;
-  private readonly unknownCopied: Finding[] = [];
-  private readonly result: CheckResult;
+  /** COPIED findings are being repaired. */
+  fixing = false;
+  /** COPIED findings whose refcount has to be looked up. */
+  readonly unknownCopied: Finding[] = [];
+  readonly result: CheckResult;
   /** Findings of the comparison, apart from those of the walk: a repair settles them. */
   private compared = { leaks: 0, tooLow: 0, structure: 0, leaksFixed: 0, tooLowFixed: 0 };
 
@@ -88,7 +91,7 @@ export class Checker {
     readonly file: ImageFile,
     readonly header: Qcow2Header,
     private readonly snapshots: CheckedSnapshots,
-    private readonly options: Qcow2CheckOptions,
+    readonly options: Qcow2CheckOptions,
   ) {
     const fileClusters = Math.ceil(file.length / header.clusterSize);
     // A compressed cluster may end just behind the file.
@@ -115,7 +118,6 @@ export class Checker {
       fragmentedClusters: 0,
       compressedClusters: 0,
     };
-    this.incomplete = snapshots.incomplete;
   }
 
   async run(): Promise<CheckResult> {
@@ -131,7 +133,8 @@ export class Checker {
     result.imageEndOffset = (core.highestUsed + 1) * this.header.clusterSize;
     await this.repairRefcounts();
     result.corruptions += core.lostFindings;
-    await this.checkCopied();
+    core.limit(this.clusters);
+    await checkCopied(this, distinct(this.activeL2));
     Object.assign(result, core.statistics);
     if ((options.fix.leaks || options.fix.errors) && result.checkErrors === 0 && result.corruptions === 0) {
       await this.markConsistent();
@@ -410,8 +413,6 @@ export class Checker {
     return allowed;
   }
 
-  // ——— 3. COPIED ———
-
   /** Turns the counts from references into refcounts. */
   private async loadRefcounts(): Promise<void> {
     await this.forEachBlock(async (block, first, entries) => {
@@ -419,69 +420,6 @@ export class Checker {
       if (block !== undefined) await this.loadBlock(block);
       this.core.load(block !== undefined, first, entries);
     });
-  }
-
-  private async checkCopied(): Promise<void> {
-    const { header, core, result, options } = this;
-    core.limit(this.clusters);
-    const clean = result.corruptions + result.leaks + result.checkErrors === 0;
-    const fix = options.fix.errors || (options.fix.leaks && clean);
-    this.fixing = fix;
-    await this.forEachTable(distinct(this.activeL2), 'L2 table', async (at) => {
-      core.checkCopiedL2(at, l2Entries(header), fix);
-      const tableChanged = core.tableChanged;
-      return (await this.resolveUnknownCopied(at, fix)) || tableChanged;
-    });
-    if (fix) await this.file.flush();
-    let changed = false;
-    for (let first = 0; first < header.l1Size; first += bufferBytes / 8) {
-      const entries = Math.min(bufferBytes / 8, header.l1Size - first);
-      const offset = header.l1TableOffset + first * 8;
-      if (offset >= this.file.length || !(await this.load(offset, entries * 8, 'L1 table'))) break;
-      core.checkCopiedL1(entries, first, fix);
-      const tableChanged = core.tableChanged;
-      if (!(await this.resolveUnknownCopied(-first * 8, fix)) && !tableChanged) continue;
-      await this.store(offset, entries * 8);
-      changed = true;
-    }
-    if (changed) await this.file.flush();
-    this.fixing = false;
-  }
-
-  /**
-   * Entries that point behind the file, whose refcount the counts do not tell. `at` is where entry 0 of their table would
-   * be in the buffer. True when it changed the table.
-   */
-  private async resolveUnknownCopied(at: number, fix: boolean): Promise<boolean> {
-    let changed = false;
-    const view = viewOf(this.core.buffer);
-    for (const { code, times, a, b } of this.unknownCopied.splice(0)) {
-      const refcount = await this.readRefcount(Number(a & 0x00fffffffffffe00n) / this.header.clusterSize);
-      const copied = a >> 63n === 1n;
-      if ((refcount === 1n) === copied) continue;
-      if (fix) this.result.corruptionsFixed++;
-      else this.result.corruptions++;
-      const index = code === 'copied-l2-unknown' ? b >> 32n : b;
-      const described = code === 'copied-l2-unknown' ? b | (refcount & 0xffffffffn) : refcount;
-      this.report(describeFinding({ code, times, a, b: described }, 0, fix));
-      if (!fix) continue;
-      view.setBigUint64(at + Number(index) * 8, a ^ (1n << 63n));
-      changed = true;
-    }
-    return changed;
-  }
-
-  /** The refcount of any cluster, straight from the file. */
-  private async readRefcount(cluster: number): Promise<bigint> {
-    const entries = refcountBlockEntries(this.header);
-    const block = this.blocks[Math.floor(cluster / entries)];
-    if (block === undefined || block.unreadable) return 0n;
-    const bit = (Math.floor(cluster) % entries) * 2 ** this.header.refcountOrder;
-    const bytes = new Uint8Array(8);
-    await this.file.read(block.offset + Math.floor(bit / 8), bytes);
-    const width = 1n << BigInt(this.header.refcountOrder);
-    if (width < 8n) return (BigInt(bytes[0] ?? 0) >> BigInt(bit % 8)) & ((1n << width) - 1n);
-    return viewOf(bytes).getBigUint64(0) >> (64n - width);
   }
 
   // ——— 4. Header ———
@@ -497,7 +435,7 @@ export class Checker {
   // ——— Streaming ———
 
   /** Loads tables into the core's buffer, several at once where they follow each other, and stores those that changed. */
-  private async forEachTable(
+  async forEachTable(
     clusters: Uint32Array,
     what: string,
     visit: (at: number, cluster: number, index: number) => boolean | Promise<boolean>,
@@ -536,7 +474,7 @@ export class Checker {
   }
 
   /** Loads into the core's buffer. An unreadable table is an internal failure of the check: it goes on without. */
-  private async load(offset: number, bytes: number, what: string): Promise<boolean> {
+  async load(offset: number, bytes: number, what: string): Promise<boolean> {
     try {
       await this.file.read(offset, this.core.buffer.subarray(0, bytes));
       return true;
@@ -549,7 +487,7 @@ export class Checker {
     }
   }
 
-  private store(offset: number, bytes: number): Promise<void> {
+  store(offset: number, bytes: number): Promise<void> {
     return this.file.write(offset, this.core.buffer.slice(0, bytes));
   }
 }

@@ -35,8 +35,6 @@ export interface CheckedSnapshots {
   readonly tables: readonly TableRange[];
   readonly corruptions: number;
   readonly corruptionsFixed: number;
-  /** Snapshots were dropped, so their clusters are unaccounted for on purpose. */
-  readonly incomplete: boolean;
   /** Whether a cluster belongs to the new table, which no finding is about. */
   isNewTable(cluster: number): boolean;
   /** Switches to the new table, if there is one; its refcounts are on disk. */
@@ -81,7 +79,6 @@ export async function loadSnapshotsForCheck(
     tables: renewed === undefined ? [old] : [old, renewed],
     corruptions: fix.errors ? 0 : corruptions,
     corruptionsFixed: fix.errors ? corruptions : 0,
-    incomplete: false,
     isNewTable: (cluster) => {
       const at = cluster * header.clusterSize;
       return renewed !== undefined && at >= renewed.offset && at < renewed.offset + renewed.bytes;
