@@ -3,6 +3,7 @@
  * with @cloudpss/zstd, which is loaded on first use. Both are given one frame at a time and never room for more than
  * the cluster still lacks.
  */
+import type { Transform } from 'node:stream';
 import { BlockError } from '../../base/errors.ts';
 import type { Codec } from '../platform.ts';
 import { type ZstdFrame, zstdFrameAt } from './zstd-frame.ts';
@@ -10,7 +11,7 @@ import { type ZstdFrame, zstdFrameAt } from './zstd-frame.ts';
 interface Engine {
   compress(input: Uint8Array): Uint8Array;
   /** `input` is exactly one frame. Throws when it is damaged, and should it give more than `limit` bytes. */
-  decompress(input: Uint8Array, frame: ZstdFrame, limit: number): Uint8Array;
+  decompress(input: Uint8Array, frame: ZstdFrame, limit: number): Uint8Array | Promise<Uint8Array>;
 }
 
 /** What zstd itself defaults to, and QEMU writes. */
@@ -29,7 +30,7 @@ export const zstd: Codec = {
       const limit = output.length - filled;
       if (!frame.skippable) {
         if (frame.contentBytes !== undefined && frame.contentBytes > limit) throw new BlockError('EIO');
-        const content = decodeFrame(decompress, input.subarray(at, frame.end), frame, limit);
+        const content = await decodeFrame(decompress, input.subarray(at, frame.end), frame, limit);
         output.set(content, filled);
         filled += content.length;
       }
@@ -44,15 +45,15 @@ export const zstd: Codec = {
   },
 };
 
-function decodeFrame(
+async function decodeFrame(
   decompress: Engine['decompress'],
   input: Uint8Array,
   frame: ZstdFrame,
   limit: number,
-): Uint8Array {
+): Promise<Uint8Array> {
   let content: Uint8Array;
   try {
-    content = decompress(input, frame, limit);
+    content = await decompress(input, frame, limit);
   } catch (error) {
     // Decoders throw errors of their own kinds; each of them says that the frame is damaged.
     throw new BlockError('EIO', undefined, { cause: error });
@@ -90,32 +91,40 @@ async function loadEngine(): Promise<Engine> {
   };
 }
 
-interface BlockDecoder {
-  _transform(chunk: Uint8Array, encoding: string, callback: (error?: Error | null) => void): void;
-  push(chunk: Uint8Array): boolean;
-}
-
 /**
  * A frame that does not say what it contains is decoded block by block, each of which gives at most 128 KiB, so that
  * a hostile one is noticed before it has filled the memory.
  */
-function decodeByBlocks(decoder: object, input: Uint8Array, frame: ZstdFrame, limit: number): Uint8Array {
+async function decodeByBlocks(
+  stream: Transform,
+  input: Uint8Array,
+  frame: ZstdFrame,
+  limit: number,
+): Promise<Uint8Array> {
   const frameStart = frame.end - input.length;
-  const stream = decoder as BlockDecoder;
+  const bounds = [...frame.blockBounds.map((position) => position - frameStart), input.length];
   const parts: Uint8Array[] = [];
   let total = 0;
-  stream.push = (part) => {
-    parts.push(part);
-    total += part.length;
-    return true;
-  };
-  let start = 0;
-  for (const bound of [...frame.blockBounds.map((position) => position - frameStart), input.length]) {
-    stream._transform(Buffer.from(input.subarray(start, bound)), '', (error) => {
-      if (error) throw error;
+  const ended = new Promise<void>((resolve, reject) => {
+    stream.on('data', (part: Uint8Array) => {
+      parts.push(part);
+      total += part.length;
+      if (total > limit) stream.destroy(new BlockError('EIO'));
     });
-    if (total > limit) throw new BlockError('EIO');
-    start = bound;
-  }
+    stream.on('error', reject);
+    stream.on('end', resolve);
+  });
+  const feed = async (): Promise<void> => {
+    let start = 0;
+    for (const bound of bounds) {
+      const piece = input.subarray(start, bound);
+      await new Promise<void>((resolve, reject) => {
+        stream.write(piece, (error) => (error ? reject(error) : resolve()));
+      });
+      start = bound;
+    }
+    stream.end();
+  };
+  await Promise.all([feed(), ended]);
   return Buffer.concat(parts);
 }
