@@ -1,0 +1,60 @@
+import { describe, expect, test } from 'vitest';
+import { createSimulation } from '../../host/platform/sim/index.ts';
+import { type NullOptions, nullCo } from '../../host/protocols/null-co.ts';
+import { openDriver } from '../support/open-driver.ts';
+
+const { platform } = createSimulation(1);
+
+describe('null-co', () => {
+  test('is 1 GiB long unless told otherwise', async () => {
+    expect(await (await openDriver(nullCo, platform, {})).driver.getLength()).toBe(1 << 30);
+    expect(await (await openDriver(nullCo, platform, { size: 511 })).driver.getLength()).toBe(511);
+  });
+
+  test('leaves the buffer alone, or fills it with zeros when asked to', async () => {
+    const read = async (options: NullOptions): Promise<number[]> => {
+      const { driver } = await openDriver(nullCo, platform, options);
+      await driver.write!(0, new Uint8Array(2).fill(1), {});
+      const buffer = new Uint8Array(2).fill(7);
+      await driver.read!(0, buffer);
+      return [...buffer];
+    };
+    expect(await read({})).toEqual([7, 7]);
+    expect(await read({ 'read-zeroes': true })).toEqual([0, 0]);
+  });
+
+  test('tells in its map whether it reads as zeros', async () => {
+    const { driver } = await openDriver(nullCo, platform, { 'read-zeroes': true });
+    expect(await driver.map!(512, 1024)).toEqual({ type: 'own', bytes: 1024, zero: true });
+    const { driver: plain } = await openDriver(nullCo, platform, {});
+    expect(await plain.map!(512, 1024)).toEqual({ type: 'own', bytes: 1024, zero: false });
+  });
+
+  test('takes its latency for every request', async () => {
+    const simulation = createSimulation(1);
+    const { clock } = simulation.platform;
+    const { driver } = await openDriver(nullCo, simulation.platform, { 'latency-ns': 5000 });
+    await simulation.run(async () => {
+      await driver.read!(0, new Uint8Array(1));
+      expect(clock.nowNs()).toBe(5000);
+      await Promise.all([driver.write!(0, new Uint8Array(1), {}), driver.flush!()]);
+      expect(clock.nowNs()).toBe(10_000);
+    });
+  });
+
+  test('refuses what makes no sense, in the words of QEMU', async () => {
+    await expect(openDriver(nullCo, platform, { 'latency-ns': -1 })).rejects.toThrow('latency-ns is invalid');
+    await expect(openDriver(nullCo, platform, { size: -1 })).rejects.toThrow('Invalid disk size');
+    expect(() => nullCo.parseFilename!('null-co://x')).toThrow(
+      "The only allowed filename for this driver is 'null-co://'",
+    );
+    expect(nullCo.parseFilename!('null-co://')).toEqual({});
+  });
+
+  test('has a plain file name as long as only its latency was set', () => {
+    expect(nullCo.exactFilename!({})).toBe('null-co://');
+    expect(nullCo.exactFilename!({ 'latency-ns': 5 })).toBe('null-co://');
+    expect(nullCo.exactFilename!({ size: 512 })).toBeUndefined();
+    expect(nullCo.exactFilename!({ 'read-zeroes': true })).toBeUndefined();
+  });
+});

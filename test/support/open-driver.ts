@@ -1,0 +1,43 @@
+/** Opens a driver without a graph, with flags as a test wants them. */
+import type { Driver, DriverDefinition } from '../../host/block/driver.ts';
+import type { OpenContext, OpenFlags } from '../../host/block/open.ts';
+import type { Platform } from '../../host/platform/platform.ts';
+
+export interface OpenedDriver {
+  driver: Driver;
+  warnings: string[];
+  fellBack: boolean;
+}
+
+/** Only for drivers without children. */
+export async function openDriver<O extends object>(
+  definition: DriverDefinition<O>,
+  platform: Platform,
+  options: O,
+  flags: Partial<OpenFlags> = {},
+): Promise<OpenedDriver> {
+  const opened = { warnings: [] as string[], fellBack: false };
+  const context: OpenContext = {
+    platform,
+    nodeName: 'node0',
+    flags: {
+      readOnly: false,
+      autoReadOnly: false,
+      direct: false,
+      noFlush: false,
+      discard: true,
+      detectZeroes: 'off',
+      forceShare: false,
+      noIo: false,
+      check: false,
+      ...flags,
+    },
+    fallBackToReadOnly: () => {
+      opened.fellBack = true;
+    },
+    openChild: () => Promise.reject(new Error('no children here')),
+    reportCorruption: () => {},
+    warn: (message) => void opened.warnings.push(message),
+  };
+  return Object.assign(opened, { driver: await definition.open(context, options) });
+}
