@@ -27,7 +27,7 @@ export class NodeFile implements HostFile {
   /** What the file system turned out not to have, by fallocate mode. */
   private readonly missing = new Set<number>();
 
-  constructor(protected readonly fd: number) {}
+  constructor(protected fd: number) {}
 
   read(offset: number, buffer: Uint8Array): Promise<void> {
     if (buffer.length <= inlineBytes) {
@@ -156,17 +156,19 @@ export class NodeFile implements HostFile {
   get locks(): ByteLocks | undefined {
     const c = libc();
     if (!c) return undefined;
-    const { fd } = this;
     this.byteLocks ??= {
-      lockShared: (offset) => c.lockShared(fd, offset),
-      unlock: (offset) => c.unlock(fd, offset),
-      isHeldByOther: (offset) => c.isLockedByOther(fd, offset),
+      lockShared: (offset) => c.lockShared(this.fd, offset),
+      unlock: (offset) => c.unlock(this.fd, offset),
+      isHeldByOther: (offset) => c.isLockedByOther(this.fd, offset),
     };
     return this.byteLocks;
   }
 
   close(): Promise<void> {
-    return call((callback) => fs.close(this.fd, callback));
+    const { fd } = this;
+    // The number may soon mean another file.
+    this.fd = -1;
+    return call((callback) => fs.close(fd, callback));
   }
 }
 

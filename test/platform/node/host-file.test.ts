@@ -114,6 +114,14 @@ describe('a file', () => {
   });
 });
 
+test('a closed file is not mistaken for the next one', async () => {
+  const { file } = await newFile();
+  await opened.pop()!.close();
+  const { path } = await newFile();
+  expect(() => file.write(0, new Uint8Array(1))).toThrow();
+  expect(fs.statSync(path).size).toBe(0);
+});
+
 async function apply(file: HostFile, model: Model, operation: Step): Promise<void> {
   switch (operation.type) {
     case 'truncate':
