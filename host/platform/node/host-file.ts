@@ -18,9 +18,9 @@ const inlineBytes = 256 << 10;
 /** Shared by every request made in place. */
 const done: Promise<void> = Promise.resolve();
 
-/** How long the kernel takes per direction: reads miss the page cache, writes wait for dirty pages to drain. */
 export class NodeFile implements HostFile {
   readonly requestAlignment: number = 1;
+  // One per direction: reads miss the page cache, writes wait for dirty pages to drain.
   private readonly reads = new LatencyWatch();
   private readonly writes = new LatencyWatch();
   private byteLocks: ByteLocks | undefined;
