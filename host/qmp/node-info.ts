@@ -1,0 +1,105 @@
+/**
+ * What queries tell about a node: QAPI BlockDeviceInfo and ImageInfo (specification: graph, section 12).
+ */
+import { BlockError } from '../base/errors.ts';
+import type { DriverInfo } from '../block/driver.ts';
+import { filenameOf, resolveBackingName } from '../block/filename.ts';
+import type { BlockNode } from '../block/node.ts';
+
+/** Members that are unset are absent. */
+type Described = Record<string, unknown>;
+
+const noThrottling = { bps: 0, bps_rd: 0, bps_wr: 0, iops: 0, iops_rd: 0, iops_wr: 0 };
+
+/** `flat`: without what is below the node in its chain. */
+export async function blockDeviceInfo(node: BlockNode, flat: boolean): Promise<Described> {
+  const image = await imageInfo(node);
+  let depth = 0;
+  let innermost = image;
+  if (!flat) {
+    for (let below = belowInChain(node); below; below = belowInChain(below)) {
+      const info = await imageInfo(below);
+      innermost['backing-image'] = info;
+      innermost = info;
+      depth++;
+    }
+  }
+  const { direct, noFlush, detectZeroes } = node.flags;
+  return {
+    file: filenameOf(node),
+    'node-name': node.name,
+    ro: node.readOnly,
+    drv: node.definition.name,
+    ...present('backing_file', node.driver.backing?.filename),
+    backing_file_depth: depth,
+    encrypted: infoOf(node)?.encrypted ?? false,
+    detect_zeroes: detectZeroes,
+    ...noThrottling,
+    image,
+    cache: { writeback: true, direct, 'no-flush': noFlush },
+    write_threshold: 0,
+  };
+}
+
+/** Without the images below. */
+export async function imageInfo(node: BlockNode): Promise<Described> {
+  const info = infoOf(node);
+  const { backing } = node.driver;
+  return {
+    'virtual-size': node.length,
+    filename: filenameOf(node),
+    format: node.definition.name,
+    ...present('actual-size', await allocatedBytes(node)),
+    ...(info ? { 'dirty-flag': info.isDirty ?? false } : {}),
+    ...present('cluster-size', info?.clusterBytes),
+    ...present('encrypted', info?.encrypted || undefined),
+    ...(backing
+      ? {
+          'backing-filename': backing.filename,
+          ...present('full-backing-filename', fullBackingName(node, backing.filename)),
+          ...present('backing-filename-format', backing.format),
+        }
+      : {}),
+    ...present('snapshots', info?.snapshots?.length ? info.snapshots : undefined),
+    ...present('format-specific', node.driver.info?.().formatSpecific),
+  };
+}
+
+/** Space used on the host: of a filter what it passes through uses, of a format all its files but the backing. */
+export async function allocatedBytes(node: BlockNode): Promise<number | undefined> {
+  if (node.driver.getAllocatedBytes) return node.driver.getAllocatedBytes();
+  let total: number | undefined;
+  for (const edge of node.children.values()) {
+    if (edge.role === 'cow' || edge.role === 'image') continue;
+    const bytes = await allocatedBytes(edge.node);
+    if (bytes === undefined) return undefined;
+    total = (total ?? 0) + bytes;
+  }
+  return total;
+}
+
+/** What the driver tells about itself; filters and bare formats tell what is below them. */
+function infoOf(node: BlockNode): DriverInfo | undefined {
+  const own = node.driver.info?.();
+  if (own) return own;
+  const below = node.filtered() ?? node.primaryChild()?.node;
+  if (below) return infoOf(below);
+  return node.definition.name === 'file' ? {} : undefined;
+}
+
+function belowInChain(node: BlockNode): BlockNode | undefined {
+  return node.filtered() ?? node.backing();
+}
+
+function fullBackingName(node: BlockNode, name: string): string | undefined {
+  try {
+    return resolveBackingName(node, name);
+  } catch (error) {
+    if (error instanceof BlockError) return undefined;
+    throw error;
+  }
+}
+
+function present(key: string, value: unknown): Described {
+  return value === undefined ? {} : { [key]: value };
+}

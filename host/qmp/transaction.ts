@@ -1,0 +1,63 @@
+/**
+ * The transaction engine (specification: transactions, section 1): all actions or none, at one instant.
+ *
+ * Single commands that are also actions run through here as transactions of one.
+ */
+import { invalid } from '../base/errors.ts';
+import type { BlockNode } from '../block/node.ts';
+import { JobTransaction } from '../jobs/job-transaction.ts';
+import type { Action, ActionContext, ActionDefinition, BlockServices } from './actions/action.ts';
+
+export interface PlannedAction<Data extends object = object> {
+  definition: ActionDefinition<Data>;
+  data: Data;
+}
+
+export type CompletionMode = 'individual' | 'grouped';
+
+/** Errors: those of the action that failed first; everything is undone then, but for files it has created. */
+export async function runTransaction(
+  services: BlockServices,
+  planned: readonly PlannedAction[],
+  mode: CompletionMode = 'individual',
+): Promise<void> {
+  const { graph } = services;
+  const grouped = mode === 'grouped';
+  const context: ActionContext = { ...services, group: grouped ? new JobTransaction() : undefined };
+  const actions = planned.map(({ definition, data }) => ({
+    definition,
+    action: definition.create(context, data),
+  }));
+  // Everything in flight comes to rest once, whatever the actions are about.
+  graph.drainAllEnd(await graph.drainAllBegin());
+  if (actions.length === 0) return;
+  const drained = await drainNodesOf(actions.map(({ action }) => action));
+  try {
+    const prepared: Action[] = [];
+    try {
+      for (const { definition, action } of actions) {
+        prepared.push(action);
+        if (grouped && !definition.supportsGrouped) {
+          throw invalid(
+            `Action '${definition.type}' does not support Transaction property completion-mode = grouped`,
+          );
+        }
+        await action.prepare();
+      }
+    } catch (error) {
+      for (const action of prepared.reverse()) await action.abort?.();
+      throw error;
+    }
+    for (const { action } of actions) action.commit?.();
+  } finally {
+    for (const node of drained) node.drainEnd();
+  }
+}
+
+/** All of them are told to be quiet before any is waited for: their last requests finish together. */
+async function drainNodesOf(actions: readonly Action[]): Promise<readonly BlockNode[]> {
+  const nodes = actions.flatMap((action) => action.nodes?.() ?? []);
+  for (const node of nodes) node.drainedBegin();
+  for (const node of nodes) await node.whenIdle();
+  return nodes;
+}
