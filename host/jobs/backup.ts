@@ -146,6 +146,7 @@ class BackupDriver implements JobDriver {
       writeThrough: isInBackingChain(this.source, this.target),
       progress: job.progress,
       isWanted: () => job.isWanted,
+      isStopped: () => job.isParked,
     });
     this.engine = engine;
     const onDrain = {
@@ -180,7 +181,9 @@ class BackupDriver implements JobDriver {
         const policy = this.options[operation === 'read' ? 'on-source-error' : 'on-target-error'] ?? 'report';
         if (job.handleError(operation, policy, error.error) === 'report') throw error.error;
       }
-      await job.pausePoint();
+      const resumed = job.pausePoint();
+      if (job.isParked) this.engine?.stopped();
+      await resumed;
     }
   }
 

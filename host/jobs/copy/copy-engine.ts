@@ -46,6 +46,8 @@ export interface CopyEngineOptions {
   progress: { current: number; total: number };
   /** Whether the loop should come to an end soon: a pause, a cancellation. */
   isWanted(): boolean;
+  /** Whether the job stands still. */
+  isStopped(): boolean;
 }
 
 /** Why copying stopped, and on which side. */
@@ -94,6 +96,7 @@ export class CopyEngine {
       writer: this.writer,
       onSkipped,
       onChange: () => this.wake(),
+      isStopped: options.isStopped,
     });
     if (options.writeThrough) filter.saver = observed(filter.saver, { onWritten, onSkipped });
     else filter.saver = this.saved;
@@ -159,6 +162,11 @@ export class CopyEngine {
   /** Looks again whether to go on: the job is wanted, or may go faster. */
   interrupt(): void {
     this.wake();
+  }
+
+  /** The job has come to a stop: guests that wait behind an error learn of it. */
+  stopped(): void {
+    this.saved.recheck();
   }
 
   /** For drained sections: nothing goes to the target until `unhold`. */

@@ -2,10 +2,10 @@
  * What guests are about to overwrite, kept in memory until the target has taken it: a guest's write waits for its read
  * of the source only, not for the target.
  *
- * Policy. The buffer holds `saveBufferBytes` at most. When it is full a guest waits for room. When it is full and the
- * target fails, room will not come before the job is told what to do, so the guest's write fails with the target's
- * error, as it does in QEMU whenever the target fails. A failure with room left is the job's affair alone: its
- * on-target-error policy decides, and the data stays here for another attempt.
+ * Policy. The buffer holds `saveBufferBytes` at most. When it is full a guest waits for room. A target that fails is the
+ * job's affair: its on-target-error policy decides, and the data stays here for another attempt. Only when the buffer is
+ * full, the target has failed and the job stands still, so that room may never come, does a guest's write fail, with
+ * the target's error; in QEMU it does so whenever the target fails.
  *
  * A drained section holds the buffer: nothing new is written to the target, except as long as a guest waits for
  * room, because that guest's request is one that the drained section waits for.
@@ -27,6 +27,8 @@ export interface SaveBufferOptions {
   onSkipped(bytes: number): void;
   /** A write to the target has ended, one way or the other. */
   onChange(): void;
+  /** The job stands still: nobody is going to deal with an error of the target now. */
+  isStopped(): boolean;
   limitBytes?: number;
 }
 
@@ -92,6 +94,11 @@ export class SaveBuffer implements Saver {
     return this.queue.length === 0 && this.writers === 0;
   }
 
+  /** Those who wait for room look again: the job has stopped. */
+  recheck(): void {
+    this.wakeForRoom();
+  }
+
   /** Starts writing again after an error was dealt with. */
   pump(): void {
     while (this.queue.length > 0 && this.writers < maxWriters && this.mayWrite()) {
@@ -141,7 +148,7 @@ export class SaveBuffer implements Saver {
 
   private async whenRoom(bytes: number): Promise<void> {
     while (!this.closed && this.usedBytes > 0 && this.usedBytes + bytes > this.limitBytes) {
-      if (this.writer.error) throw this.writer.error;
+      if (this.writer.error && this.options.isStopped()) throw this.writer.error;
       const room = new Promise<void>((resolve) => this.roomWaiters.push(resolve));
       this.pump();
       await room;
