@@ -1,0 +1,268 @@
+/**
+ * `img bench`: a fixed number of requests of one size, a fixed number of them in flight, and the time they took
+ * (specification: cli, section 2). Offsets step through the image and wrap at its end.
+ *
+ * What is measured is the block layer, so the loop does next to nothing: one buffer per request slot, reused, and no
+ * allocation of its own.
+ */
+import { BlockError } from '../../base/errors.ts';
+import type { BlockBackend } from '../../block/backend.ts';
+import type { Clock } from '../../platform/platform.ts';
+import { openImage } from '../shared/open-image.ts';
+import type { Tool } from '../shared/tool.ts';
+import {
+  checkImageOpts,
+  common,
+  parseCacheOption,
+  parseIntegerOption,
+  parseSizeOption,
+  readCommandLine,
+} from './options.ts';
+
+const specs = [
+  common.imageOpts,
+  common.format,
+  common.forceShare,
+  common.quiet,
+  { short: 'c', long: 'count', argument: true },
+  { short: 'd', long: 'depth', argument: true },
+  { short: 'i', long: 'aio', argument: true },
+  { short: 'n', long: 'native' },
+  { short: 'o', long: 'offset', argument: true },
+  { short: 's', long: 'buffer-size', argument: true },
+  { short: 'S', long: 'step-size', argument: true },
+  { short: 't', long: 'cache', argument: true },
+  { short: 'w' },
+  { long: 'pattern', argument: true },
+  { long: 'flush-interval', argument: true },
+  { long: 'no-drain' },
+];
+
+const maxInt = 2_147_483_647;
+/** Every so many requests the clock is looked at, and every 2 ms the event loop gets its turn. */
+const breathRequests = 64;
+const breathNs = 2_000_000;
+
+interface Settings {
+  count: number;
+  depth: number;
+  offset: number;
+  bufferBytes: number;
+  stepBytes: number;
+  write: boolean;
+  pattern: number;
+  /** Requests between flushes; 0: none. */
+  flushInterval: number;
+  drain: boolean;
+}
+
+export async function run(tool: Tool, argv: string[]): Promise<number> {
+  const settings: Settings = {
+    count: 75_000,
+    depth: 64,
+    offset: 0,
+    bufferBytes: 4096,
+    stepBytes: 0,
+    write: false,
+    pattern: 0,
+    flushInterval: 0,
+    drain: true,
+  };
+  let format: string | undefined;
+  let imageOpts = false;
+  let forceShare = false;
+  let native = false;
+  let cacheName = 'writeback';
+  const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => {
+    if (name === 'format') format = value;
+    else if (name === 'image-opts') imageOpts = true;
+    else if (name === 'force-share') forceShare = true;
+    else if (name === 'count')
+      settings.count = parseIntegerOption(tool, 'Invalid request count specified', value);
+    else if (name === 'depth')
+      settings.depth = parseIntegerOption(tool, 'Invalid queue depth specified', value);
+    else if (name === 'aio') native = parseAio(tool, value);
+    else if (name === 'native') native = true;
+    else if (name === 'offset') settings.offset = parseSizeOption(tool, 'offset', value);
+    else if (name === 'buffer-size')
+      settings.bufferBytes = parseSizeOption(tool, 'buffer size', value, maxInt);
+    else if (name === 'step-size') settings.stepBytes = parseSizeOption(tool, 'step_size', value, maxInt);
+    else if (name === 'cache') {
+      parseCacheOption(tool, value, 'Invalid cache mode');
+      cacheName = value;
+    } else if (name === 'w') settings.write = true;
+    else if (name === 'pattern')
+      settings.pattern = parseIntegerOption(tool, 'Invalid pattern byte specified', value, 255);
+    else if (name === 'flush-interval')
+      settings.flushInterval = parseIntegerOption(tool, 'Invalid flush interval specified', value);
+    else if (name === 'no-drain') settings.drain = false;
+  });
+  if (operands.length !== 1) tool.failUsage('Expecting one image file name');
+  checkSettings(tool, settings);
+  checkImageOpts(tool, imageOpts, format);
+  settings.stepBytes ||= settings.bufferBytes;
+  const name = operands[0]!;
+  const cache = parseCacheOption(tool, cacheName, 'Invalid cache mode');
+  if (native && !cache.flags.direct) {
+    tool.fail(
+      `Could not open '${name}': aio=native was specified, but it requires cache.direct=on, which was not specified.`,
+    );
+  }
+  const graph = await tool.createGraph();
+  const { clock } = graph.platform;
+  const image = await openImage(
+    tool,
+    graph,
+    { name, imageOpts, format },
+    { cache, forceShare, write: settings.write },
+  );
+  try {
+    tool.out(introduction(settings));
+    const startNs = clock.nowNs();
+    try {
+      await new Bench(image, settings, clock).run();
+    } catch (error) {
+      if (!(error instanceof BlockError)) throw error;
+      tool.fail(`Failed request: ${error.message}`);
+    }
+    tool.out(`Run completed in ${((clock.nowNs() - startNs) / 1e9).toFixed(3)} seconds.\n`);
+    return 0;
+  } finally {
+    await image.close();
+  }
+}
+
+/** How requests reach the host is chosen per request; the modes differ only in what they require. True: `native`. */
+function parseAio(tool: Tool, value: string): boolean {
+  if (value !== 'threads' && value !== 'native' && value !== 'io_uring')
+    tool.fail(`Invalid aio option: ${value}`);
+  return value === 'native';
+}
+
+function checkSettings(tool: Tool, { write, flushInterval, depth }: Settings): void {
+  if (depth === 0) tool.fail('Invalid queue depth specified');
+  if (!write && flushInterval > 0) tool.fail('--flush-interval is only available in write tests');
+  if (flushInterval > 0 && flushInterval < depth) tool.fail("Flush interval can't be smaller than depth");
+}
+
+function introduction({
+  count,
+  write,
+  bufferBytes,
+  depth,
+  offset,
+  stepBytes,
+  flushInterval,
+}: Settings): string {
+  const requests =
+    `Sending ${count} ${write ? 'write' : 'read'} requests, ${bufferBytes} bytes each, ${depth} in parallel ` +
+    `(starting at offset ${offset}, step size ${stepBytes})\n`;
+  return flushInterval > 0 ? `${requests}Sending flush every ${flushInterval} requests\n` : requests;
+}
+
+/** Request slots that each send the next request as soon as their last one is done. The first failure ends them all. */
+class Bench {
+  private readonly imageBytes: number;
+  private offset: number;
+  private issued = 0;
+  private sinceFlush = 0;
+  private failure: { error: unknown } | undefined;
+  private lastBreathNs: number;
+  /** A flush that requests have to wait for. */
+  private barrier: Promise<void> | undefined;
+  /** Settles with the last flush. */
+  private flushes: Promise<unknown> = Promise.resolve();
+  private inFlight = 0;
+  private whenDrained: (() => void) | undefined;
+
+  constructor(
+    private readonly image: BlockBackend,
+    private readonly settings: Settings,
+    private readonly clock: Clock,
+  ) {
+    this.imageBytes = image.length;
+    this.offset = settings.offset;
+    this.lastBreathNs = clock.nowNs();
+  }
+
+  async run(): Promise<void> {
+    const { depth, count, write } = this.settings;
+    const slots = Math.min(depth, count);
+    await Promise.all(Array.from({ length: slots }, () => (write ? this.writeSlot() : this.readSlot())));
+    await this.flushes;
+    if (this.failure) throw this.failure.error;
+  }
+
+  private async readSlot(): Promise<void> {
+    const { image } = this;
+    const { count, bufferBytes } = this.settings;
+    const buffer = new Uint8Array(bufferBytes);
+    try {
+      while (this.issued < count && !this.failure) {
+        await image.read(this.nextOffset(), buffer);
+        if (this.issued % breathRequests === 0) await this.breathe();
+      }
+    } catch (error) {
+      this.failure ??= { error };
+    }
+  }
+
+  private async writeSlot(): Promise<void> {
+    const { image } = this;
+    const { count, bufferBytes, pattern, flushInterval } = this.settings;
+    const buffer = new Uint8Array(bufferBytes).fill(pattern);
+    while (this.issued < count && !this.failure) {
+      if (this.barrier !== undefined) {
+        await this.barrier;
+        continue;
+      }
+      this.inFlight++;
+      try {
+        const written = image.write(this.nextOffset(), buffer);
+        if (flushInterval > 0 && ++this.sinceFlush === flushInterval) this.startFlush();
+        await written;
+      } catch (error) {
+        this.failure ??= { error };
+      }
+      if (--this.inFlight === 0) this.whenDrained?.();
+      if (this.issued % breathRequests === 0) await this.breathe();
+    }
+  }
+
+  private nextOffset(): number {
+    const { offset } = this;
+    this.issued++;
+    this.offset += this.settings.stepBytes;
+    if (this.offset >= this.imageBytes && this.imageBytes > 0) this.offset %= this.imageBytes;
+    return offset;
+  }
+
+  /** Draining, it waits for the requests in flight, and new ones wait for it; otherwise they go on beside it. */
+  private startFlush(): void {
+    this.sinceFlush = 0;
+    const flushed = this.flush();
+    if (this.settings.drain) this.barrier = flushed;
+    this.flushes = Promise.all([this.flushes, flushed]);
+  }
+
+  private async flush(): Promise<void> {
+    if (this.settings.drain) {
+      await new Promise<void>((resolve) => {
+        this.whenDrained = resolve;
+      });
+      this.whenDrained = undefined;
+    }
+    try {
+      await this.image.flush();
+    } catch (error) {
+      this.failure ??= { error };
+    }
+    this.barrier = undefined;
+  }
+
+  private async breathe(): Promise<void> {
+    if (this.clock.nowNs() - this.lastBreathNs < breathNs) return;
+    await this.clock.yield();
+    this.lastBreathNs = this.clock.nowNs();
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * The subcommands of `img`: name, synopsis, and where the code is. Each is loaded only when it runs.
+ */
+import type { Tool } from '../shared/tool.ts';
+
+export interface ImgCommand {
+  name: string;
+  synopsis: string;
+  load(): Promise<{ run(tool: Tool, argv: string[]): Promise<number> }>;
+}
+
+export const commands: readonly ImgCommand[] = [
+  {
+    name: 'bench',
+    synopsis:
+      '[-c count] [-d depth] [-f fmt] [--flush-interval=flush_interval] [-i aio] [-n] [--no-drain] [-o offset] [--pattern=pattern] [-q] [-s buffer_size] [-S step_size] [-t cache] [-w] [-U] filename',
+    load: () => import('./bench.ts'),
+  },
+  {
+    name: 'check',
+    synopsis: '[--image-opts] [-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T src_cache] [-U] filename',
+    load: () => import('./check.ts'),
+  },
+  {
+    name: 'compare',
+    synopsis: '[--image-opts] [-f fmt] [-F fmt] [-T src_cache] [-p] [-q] [-s] [-U] filename1 filename2',
+    load: () => import('./compare.ts'),
+  },
+  {
+    name: 'convert',
+    synopsis:
+      '[--image-opts] [--target-image-opts] [--target-is-zero] [-U] [-c] [-p] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] [-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-S sparse_size] [-r rate_limit] [-m num_coroutines] [-W] [--salvage] filename [filename2 [...]] output_filename',
+    load: () => import('./convert.ts'),
+  },
+  {
+    name: 'create',
+    synopsis: '[-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] [-o options] filename [size]',
+    load: () => import('./create.ts'),
+  },
+  {
+    name: 'info',
+    synopsis: '[--image-opts] [-f fmt] [--output=ofmt] [--backing-chain] [-U] filename',
+    load: () => import('./info.ts'),
+  },
+  {
+    name: 'map',
+    synopsis:
+      '[--image-opts] [-f fmt] [--start-offset=offset] [--max-length=len] [--output=ofmt] [-U] filename',
+    load: () => import('./map.ts'),
+  },
+  {
+    name: 'resize',
+    synopsis: '[--image-opts] [-f fmt] [--preallocation=prealloc] [-q] [--shrink] filename [+ | -]size',
+    load: () => import('./resize.ts'),
+  },
+];

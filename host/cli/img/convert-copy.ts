@@ -1,0 +1,334 @@
+/**
+ * The copy loop of `img convert` (specification: cli, section 2).
+ *
+ * Block status of the source decides what is read at all; what was read is scanned for zeros and written without a
+ * copy, out of the buffers it was read into. Several workers each take the next piece of the source, read it, and
+ * write it when its turn has come (with `outOfOrder`, at once): the target grows in order, while reads overlap with
+ * writes. Memory is the workers' buffers, whatever the size of the images.
+ *
+ * Where the target reads as zeros already, zeros are not written. A compressed target gets whole clusters.
+ */
+import { asBlockError, BlockError } from '../../base/errors.ts';
+import type { BlockBackend } from '../../block/backend.ts';
+import { type BlockStatus, blockStatus, statusAbove } from '../../block/status.ts';
+import { ScanArena, type ScanBuffer } from '../../core/scan.ts';
+import { RateLimiter } from '../../jobs/limiter.ts';
+import type { Clock } from '../../platform/platform.ts';
+
+/** What is read at once. */
+const bufferBytes = 2 << 20;
+
+export interface CopySettings {
+  sources: readonly BlockBackend[];
+  target: BlockBackend;
+  /** The target reads as zeros where nothing was written. */
+  targetIsZero: boolean;
+  /** Length of the backing file that the target has; what the source does not hold itself is left to it. */
+  backingLength: number | undefined;
+  /** Runs of zeros from this many bytes on are not written as data; 0: everything is. */
+  sparseBytes: number;
+  compressed: boolean;
+  workers: number;
+  outOfOrder: boolean;
+  /** Bytes per second; 0: as fast as it goes. */
+  rateLimit: number;
+  /** Unreadable sectors become zeros, with a warning. */
+  salvage: boolean;
+  clock: Clock;
+  /** Percent of what there is to write. */
+  progress?: { set(percent: number): void };
+  warn(message: string): void;
+}
+
+type Kind = 'data' | 'zero' | 'backing';
+
+interface Piece {
+  kind: Kind;
+  /** In the target. */
+  offset: number;
+  bytes: number;
+}
+
+const sectorBytes = 512;
+
+export class ConvertCopy {
+  private readonly totalBytes: number;
+  private readonly granule: number;
+  private readonly clusterBytes: number;
+  private readonly arena: ScanArena;
+  private readonly limiter: RateLimiter;
+  /** Next byte to hand out. */
+  private position = 0;
+  /** One worker at a time asks for status. */
+  private statusLock: Promise<unknown> = Promise.resolve();
+  private status: { end: number; kind: Kind } | undefined;
+  private readonly turns: Turns;
+  private failed = false;
+  private writtenBytes = 0;
+  private plannedBytes = 0;
+
+  constructor(private readonly settings: CopySettings) {
+    const { sources, target, sparseBytes, workers, clock } = settings;
+    this.totalBytes = sources.reduce((sum, { length }) => sum + length, 0);
+    this.clusterBytes = target.node.driver.info?.().clusterBytes ?? 0;
+    this.granule = this.scanGranule(sparseBytes);
+    this.arena = new ScanArena(workers * (bufferBytes + sectorBytes));
+    this.turns = new Turns(settings.outOfOrder);
+    this.limiter = new RateLimiter(clock);
+    this.limiter.setSpeed(settings.rateLimit);
+  }
+
+  /** Errors: BlockError, `error while reading at byte N: …`. */
+  async run(): Promise<void> {
+    const { workers, progress } = this.settings;
+    if (progress) await this.plan();
+    const slots = Array.from({ length: workers }, () => this.work(this.arena.allocate(bufferBytes)));
+    for (const outcome of await Promise.allSettled(slots)) {
+      if (outcome.status === 'rejected') throw outcome.reason;
+    }
+    progress?.set(100);
+  }
+
+  /** Zeros are looked for in units that the target can leave out: a cluster of its own at best. */
+  private scanGranule(sparseBytes: number): number {
+    if (sparseBytes === 0) return bufferBytes;
+    const unit = this.settings.targetIsZero ? this.clusterBytes : 0;
+    return Math.max(sparseBytes, unit <= bufferBytes ? unit : 0);
+  }
+
+  /** For the progress: how much there is to copy. */
+  private async plan(): Promise<void> {
+    for (let at = 0; at < this.totalBytes; ) {
+      const { end, kind } = await this.statusAt(at);
+      if (kind === 'data' || (kind === 'zero' && this.settings.sparseBytes === 0))
+        this.plannedBytes += end - at;
+      at = end;
+    }
+    this.status = undefined;
+  }
+
+  private async work(buffer: ScanBuffer): Promise<void> {
+    try {
+      for (;;) {
+        const next = await this.nextPiece();
+        if (!next) return;
+        const { piece, turn } = next;
+        const writes = this.needsWriting(piece);
+        try {
+          if (writes && piece.kind === 'data') await this.read(piece, buffer);
+          await turn.mine;
+          if (this.failed) return;
+          if (writes) await this.write(piece, buffer);
+        } finally {
+          turn.finish();
+        }
+        if (writes) this.account(piece);
+      }
+    } catch (error) {
+      this.failed = true;
+      throw error;
+    }
+  }
+
+  private needsWriting({ kind }: Piece): boolean {
+    if (kind === 'backing') return false;
+    return kind === 'data' || !this.settings.targetIsZero || this.settings.sparseBytes === 0;
+  }
+
+  private account({ bytes }: Piece): void {
+    this.writtenBytes += bytes;
+    const { progress } = this.settings;
+    if (progress && this.plannedBytes > 0)
+      progress.set(Math.min(100, (this.writtenBytes / this.plannedBytes) * 100));
+  }
+
+  /** Pieces are handed out in order, each of one kind. */
+  private nextPiece(): Promise<{ piece: Piece; turn: Turn } | undefined> {
+    const next = this.statusLock.then(async () => {
+      if (this.position >= this.totalBytes || this.failed) return undefined;
+      const offset = this.position;
+      const { end, kind } = await this.statusAt(offset);
+      const bytes = this.pieceBytes(offset, end, kind);
+      this.position = offset + bytes;
+      const piece: Piece = { offset, bytes, kind: this.status?.kind ?? kind };
+      return { piece, turn: this.turns.take() };
+    });
+    this.statusLock = next.catch(() => undefined);
+    return next;
+  }
+
+  /** Ends at a multiple of the target's unit where it can. */
+  private pieceBytes(offset: number, end: number, kind: Kind): number {
+    const rest = end - offset;
+    if (kind !== 'data') return this.settings.compressed ? this.wholeClusters(offset, rest) : rest;
+    const limit = Math.min(rest, bufferBytes);
+    if (this.settings.compressed) return this.wholeClusters(offset, limit);
+    const over = (offset + limit) % this.granule;
+    return limit === bufferBytes && over < limit ? limit - over : limit;
+  }
+
+  /** A cluster that is not of one kind throughout is data. */
+  private wholeClusters(offset: number, bytes: number): number {
+    const whole = bytes - (bytes % this.clusterBytes);
+    if (whole > 0 || offset + bytes === this.totalBytes) return whole > 0 ? whole : bytes;
+    const rest = Math.min(this.clusterBytes, this.totalBytes - offset);
+    this.status = { end: offset + rest, kind: 'data' };
+    return rest;
+  }
+
+  /** What the source has at `at`, up to the end of the extent. */
+  private async statusAt(at: number): Promise<{ end: number; kind: Kind }> {
+    if (this.status && at < this.status.end) return this.status;
+    const { image, base } = this.sourceAt(at);
+    const local = at - base;
+    const status = await this.sourceStatus(image, local);
+    let { kind } = status;
+    const { backingLength } = this.settings;
+    let end = at + status.bytes;
+    if (kind === 'zero' && backingLength !== undefined) {
+      // Past the end of its backing file the target reads as zeros by itself.
+      if (at >= backingLength) kind = 'backing';
+      else end = Math.min(end, backingLength);
+    }
+    this.status = { end, kind };
+    return this.status;
+  }
+
+  private async sourceStatus(image: BlockBackend, offset: number): Promise<{ bytes: number; kind: Kind }> {
+    const { backingLength, sparseBytes, salvage, warn } = this.settings;
+    const rest = image.length - offset;
+    const node = image.node.skipFilters();
+    try {
+      const status: BlockStatus =
+        backingLength === undefined
+          ? await statusAbove(node, undefined, offset, rest)
+          : await blockStatus(node, offset, rest);
+      if (status.zero) return { bytes: status.bytes, kind: sparseBytes === 0 ? 'data' : 'zero' };
+      const left = !status.data && backingLength !== undefined;
+      return { bytes: status.bytes, kind: left ? 'backing' : 'data' };
+    } catch (error) {
+      const failure = asBlockError(error);
+      if (!salvage) throw failure.within(`error while reading block status at offset ${offset}`);
+      warn(`error while reading block status at offset ${offset}: ${failure.message}`);
+      return { bytes: Math.min(sectorBytes, rest), kind: 'data' };
+    }
+  }
+
+  private sourceAt(at: number): { image: BlockBackend; base: number } {
+    let base = 0;
+    for (const image of this.settings.sources) {
+      if (at < base + image.length) return { image, base };
+      base += image.length;
+    }
+    throw new BlockError('EIO');
+  }
+
+  private async read({ offset, bytes }: Piece, buffer: ScanBuffer): Promise<void> {
+    for (let done = 0; done < bytes; ) {
+      const { image, base } = this.sourceAt(offset + done);
+      const local = offset + done - base;
+      const part = Math.min(bytes - done, image.length - local);
+      const into = buffer.bytes.subarray(done, done + part);
+      try {
+        await image.read(local, into);
+      } catch (error) {
+        const failure = asBlockError(error);
+        if (!this.settings.salvage) throw failure.within(`error while reading at byte ${offset + done}`);
+        await this.salvage(image, local, into);
+      }
+      done += part;
+    }
+  }
+
+  /** Sector by sector; what cannot be read becomes zeros. */
+  private async salvage(image: BlockBackend, offset: number, into: Uint8Array): Promise<void> {
+    for (let done = 0; done < into.length; done += sectorBytes) {
+      const sector = into.subarray(done, done + sectorBytes);
+      try {
+        await image.read(offset + done, sector);
+      } catch (error) {
+        this.settings.warn(`error while reading offset ${offset + done}: ${asBlockError(error).message}`);
+        sector.fill(0);
+      }
+    }
+  }
+
+  private async write(piece: Piece, buffer: ScanBuffer): Promise<void> {
+    await this.throttle(piece.bytes);
+    try {
+      if (piece.kind === 'zero') {
+        await this.settings.target.writeZeroes(piece.offset, piece.bytes, { mayUnmap: true });
+      } else if (this.settings.compressed) {
+        await this.writeCompressed(piece, buffer);
+      } else {
+        await this.writeSparse(piece, buffer);
+      }
+    } catch (error) {
+      throw asBlockError(error).within(`error while writing at byte ${piece.offset}`);
+    }
+  }
+
+  /** Data as data, zeros as zeros or, where the target has them already, not at all. */
+  private async writeSparse({ offset, bytes }: Piece, buffer: ScanBuffer): Promise<void> {
+    const { target, sparseBytes, targetIsZero } = this.settings;
+    if (sparseBytes === 0) return target.write(offset, whole(buffer, bytes));
+    for (let done = 0; done < bytes; ) {
+      const toBoundary = this.granule - ((offset + done) % this.granule);
+      const head = Math.min(toBoundary, bytes - done);
+      const run =
+        toBoundary === this.granule
+          ? this.arena.run(buffer, done, bytes - done, this.granule)
+          : { zero: this.arena.isZero(buffer, done, head), bytes: head };
+      if (!run.zero) await target.write(offset + done, buffer.bytes.subarray(done, done + run.bytes));
+      else if (!targetIsZero) await target.writeZeroes(offset + done, run.bytes, { mayUnmap: true });
+      done += run.bytes;
+    }
+  }
+
+  /** Clusters are compressed side by side. */
+  private async writeCompressed({ offset, bytes }: Piece, buffer: ScanBuffer): Promise<void> {
+    const { target, targetIsZero, sparseBytes } = this.settings;
+    const writes: Promise<void>[] = [];
+    for (let done = 0; done < bytes; done += this.clusterBytes) {
+      const part = Math.min(this.clusterBytes, bytes - done);
+      if (targetIsZero && sparseBytes > 0 && this.arena.isZero(buffer, done, part)) continue;
+      writes.push(target.writeCompressed(offset + done, buffer.bytes.subarray(done, done + part)));
+    }
+    for (const outcome of await Promise.allSettled(writes)) {
+      if (outcome.status === 'rejected') throw outcome.reason;
+    }
+  }
+
+  private async throttle(bytes: number): Promise<void> {
+    const { clock } = this.settings;
+    const delayNs = this.limiter.delay(bytes);
+    if (delayNs > 0) await new Promise<void>((resolve) => clock.setTimer(delayNs, resolve));
+  }
+}
+
+function whole({ bytes: all }: ScanBuffer, bytes: number): Uint8Array {
+  return bytes === all.length ? all : all.subarray(0, bytes);
+}
+
+interface Turn {
+  /** Settles when every turn taken before is finished. */
+  mine: Promise<void> | undefined;
+  finish(): void;
+}
+
+/** Lets workers write in the order in which they took their pieces. */
+class Turns {
+  private last: Promise<void> = Promise.resolve();
+
+  constructor(private readonly outOfOrder: boolean) {}
+
+  take(): Turn {
+    if (this.outOfOrder) return { mine: undefined, finish: () => {} };
+    const mine = this.last;
+    let finish = (): void => {};
+    this.last = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    return { mine, finish: () => void mine.then(finish) };
+  }
+}

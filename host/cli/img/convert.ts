@@ -1,0 +1,178 @@
+/**
+ * `img convert`: copies one disk, or several one after the other, into an image of any format (specification: cli,
+ * section 2). Here are the options and the two ends; the copying is in convert-copy.ts.
+ *
+ * Refused by name: internal snapshots as the source (`-l`), copying of bitmaps (`--bitmaps`), and copy offloading
+ * (`-C`).
+ */
+import { asBlockError } from '../../base/errors.ts';
+import type { BlockBackend } from '../../block/backend.ts';
+import { createImage } from '../../block/create.ts';
+import type { CreateValues } from '../../block/driver.ts';
+import type { BlockGraph } from '../../block/graph.ts';
+import { type ImageSource, openImage } from '../shared/open-image.ts';
+import { Progress } from '../shared/progress.ts';
+import type { Tool } from '../shared/tool.ts';
+import { ConvertCopy } from './convert-copy.ts';
+import { type ConvertOptions, readConvertOptions } from './convert-options.ts';
+import { convertCreationOptions, isHelpWanted, printCreationOptions } from './creation-options.ts';
+
+const progressStep = 1;
+
+export async function run(tool: Tool, argv: string[]): Promise<number> {
+  const options = await readConvertOptions(tool, argv);
+  const { operands } = options;
+  const outputFormat = options.outputFormat ?? 'raw';
+  const target = operands.length > 1 ? operands[operands.length - 1] : undefined;
+  if (options.creation !== undefined && isHelpWanted(options.creation)) {
+    return printCreationOptions(tool, await tool.createGraph(), outputFormat, target);
+  }
+  if (target === undefined) tool.fail('Must specify image file name');
+  const graph = await tool.createGraph();
+  const progress = new Progress(tool, options.progress && !options.quiet, progressStep);
+  const opened: BlockBackend[] = [];
+  try {
+    for (const name of operands.slice(0, -1)) {
+      const source: ImageSource = { name, imageOpts: options.imageOpts, format: options.format };
+      const { sourceCache: cache, forceShare } = options;
+      opened.push(await openImage(tool, graph, source, { cache, forceShare }));
+    }
+    const sources = [...opened];
+    const totalBytes = sources.reduce((sum, { length }) => sum + length, 0);
+    const creation = await prepareCreation(tool, graph, options, target, totalBytes, sources.length);
+    if (creation) {
+      await tool.attempt(() => createImage(graph, creation), {
+        context: `${target}: error while converting ${outputFormat}`,
+      });
+    }
+    const image = await openTarget(tool, graph, options, target);
+    opened.push(image);
+    if (options.compressed && !image.node.driver.writeCompressed) {
+      tool.fail('Compression not supported for this file format');
+    }
+    if (!creation && image.length < totalBytes) tool.fail('output file is smaller than input file');
+    const hasBacking = options.backingFile !== undefined || creation?.values?.['backing_file'] !== undefined;
+    const copy = new ConvertCopy({
+      sources,
+      target: image,
+      targetIsZero: options.targetIsZero || (await isZeroAlready(image, creation !== undefined, hasBacking)),
+      backingLength: hasBacking ? (image.node.backing()?.length ?? Number.POSITIVE_INFINITY) : undefined,
+      sparseBytes: options.sparseBytes,
+      compressed: options.compressed,
+      workers: options.workers,
+      outOfOrder: options.outOfOrder,
+      rateLimit: options.rateLimit,
+      salvage: options.salvage,
+      clock: graph.platform.clock,
+      warn: (message) => tool.warn(message),
+      ...(options.progress && !options.quiet ? { progress } : {}),
+    });
+    await tool.attempt(async () => {
+      await copy.run();
+      await image.flush();
+    });
+    progress.set(100);
+    return 0;
+  } finally {
+    progress.finish();
+    for (const image of opened.reverse()) await image.close();
+  }
+}
+
+interface Creation {
+  filename: string;
+  format: string;
+  size: number;
+  values: CreateValues;
+  quiet: true;
+  unsafe: true;
+  backingFile?: string;
+  backingFormat?: string;
+}
+
+/** What to create, all checked; undefined when the target exists already (`-n`). */
+async function prepareCreation(
+  tool: Tool,
+  graph: BlockGraph,
+  options: ConvertOptions,
+  filename: string,
+  totalBytes: number,
+  sourceCount: number,
+): Promise<Creation | undefined> {
+  const format = options.outputFormat ?? 'raw';
+  let creation: Creation | undefined;
+  if (!options.skipCreate) {
+    creation = await tool.attempt(async () => {
+      const list = options.creation ?? '';
+      // The new image is as long as what goes into it, whatever the list says.
+      const { size: _ignored, ...values } = convertCreationOptions(graph, { filename, format, list });
+      return {
+        filename,
+        format,
+        size: totalBytes,
+        values,
+        quiet: true,
+        unsafe: true,
+        ...(options.backingFile === undefined ? {} : { backingFile: options.backingFile }),
+        ...(options.backingFormat === undefined ? {} : { backingFormat: options.backingFormat }),
+      };
+    });
+    const definition = graph.drivers.get(format);
+    const backing = creation.backingFile ?? creation.values['backing_file'];
+    if (backing !== undefined && !definition.supportsBacking) {
+      tool.fail(`Backing file not supported for file format '${format}'`);
+    }
+    if (backing !== undefined && (creation.backingFormat ?? creation.values['backing_fmt']) === undefined) {
+      tool.fail('Use of backing file requires explicit backing format');
+    }
+    if (options.compressed && !definition.create?.createImage) {
+      tool.fail('Compression not supported for this file format');
+    }
+    if (backing !== undefined) checkBacking(tool, options, sourceCount);
+  }
+  if (options.backingFile !== undefined) checkBacking(tool, options, sourceCount);
+  return creation;
+}
+
+function checkBacking(tool: Tool, options: ConvertOptions, sourceCount: number): void {
+  if (sourceCount > 1) {
+    tool.fail('Having a backing file for the target makes no sense when concatenating multiple input images');
+  }
+  if (options.targetIsZero) {
+    tool.fail('Cannot use --target-is-zero when the destination image has a backing file');
+  }
+}
+
+function openTarget(
+  tool: Tool,
+  graph: BlockGraph,
+  options: ConvertOptions,
+  name: string,
+): Promise<BlockBackend> {
+  const imageOpts = options.targetImageOpts;
+  const format = imageOpts ? undefined : (options.outputFormat ?? 'raw');
+  return openImage(
+    tool,
+    graph,
+    { name, imageOpts, format },
+    {
+      write: true,
+      cache: options.cache,
+      flags: { discard: options.sparseBytes > 0 },
+    },
+  );
+}
+
+/** Whether zeros need not be written: a new image of a format that starts out so, or one that is cheap to clear. */
+async function isZeroAlready(image: BlockBackend, isNew: boolean, hasBacking: boolean): Promise<boolean> {
+  if (hasBacking) return false;
+  if (isNew) return image.node.driver.hasZeroInit === true;
+  if (image.node.backing()) return false;
+  try {
+    await image.writeZeroes(0, image.length, { mayUnmap: true, noFallback: true });
+    return true;
+  } catch (error) {
+    if (asBlockError(error).errno !== 'ENOTSUP') throw error;
+    return false;
+  }
+}

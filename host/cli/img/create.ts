@@ -1,0 +1,82 @@
+/** `img create` (specification: cli, section 2). */
+import { invalid } from '../../base/errors.ts';
+import { createImage } from '../../block/create.ts';
+import type { BlockGraph } from '../../block/graph.ts';
+import type { Tool } from '../shared/tool.ts';
+import {
+  addOptionList,
+  convertCreationOptions,
+  isHelpWanted,
+  printCreationOptions,
+} from './creation-options.ts';
+import { common, parseSizeOption, readCommandLine } from './options.ts';
+
+const specs = [
+  common.object,
+  common.quiet,
+  { short: 'f', argument: true },
+  { short: 'b', argument: true },
+  { short: 'F', argument: true },
+  { short: 'o', argument: true },
+  { short: 'u' },
+];
+
+interface Wanted {
+  filename: string;
+  format: string;
+  options: string | undefined;
+  size: number | undefined;
+  backingFile: string | undefined;
+  backingFormat: string | undefined;
+  unsafe: boolean;
+  quiet: boolean;
+}
+
+export async function run(tool: Tool, argv: string[]): Promise<number> {
+  let format = 'raw';
+  let options: string | undefined;
+  let backingFile: string | undefined;
+  let backingFormat: string | undefined;
+  let unsafe = false;
+  let quiet = false;
+  const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => {
+    if (name === 'f') format = value;
+    else if (name === 'b') backingFile = value;
+    else if (name === 'F') backingFormat = value;
+    else if (name === 'o') options = addOptionList(tool, options, value);
+    else if (name === 'u') unsafe = true;
+    else quiet = true;
+  });
+  const [filename, sizeText, extra] = operands;
+  if (options !== undefined && isHelpWanted(options)) {
+    const graph = await tool.createGraph();
+    return printCreationOptions(tool, graph, format, filename);
+  }
+  if (filename === undefined) tool.failUsage('Expecting image file name');
+  const size = sizeText === undefined ? undefined : parseSizeOption(tool, 'image size', sizeText);
+  if (extra !== undefined) tool.failUsage(`Unexpected argument: ${extra}`);
+  const graph = await tool.createGraph({ quiet });
+  const wanted = { filename, format, options, size, backingFile, backingFormat, unsafe, quiet };
+  await tool.attempt(() => create(graph, wanted), { context: filename });
+  return 0;
+}
+
+async function create(graph: BlockGraph, wanted: Wanted): Promise<void> {
+  const { filename, format, options, size, backingFile, backingFormat, unsafe, quiet } = wanted;
+  const given = convertCreationOptions(graph, { filename, format, list: options ?? '' });
+  const { size: givenSize, ...values } = given;
+  if (size !== undefined && givenSize !== undefined) {
+    throw invalid('The image size must be specified only once');
+  }
+  const total = size ?? (givenSize as number | undefined);
+  await createImage(graph, {
+    filename,
+    format,
+    values,
+    unsafe,
+    quiet,
+    ...(total === undefined ? {} : { size: total }),
+    ...(backingFile === undefined ? {} : { backingFile }),
+    ...(backingFormat === undefined ? {} : { backingFormat }),
+  });
+}

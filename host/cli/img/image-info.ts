@@ -1,0 +1,64 @@
+/**
+ * ImageInfo: what there is to tell about an image without looking at its data (specification: cli, section 3; graph,
+ * section 12).
+ */
+import type { DriverInfo } from '../../block/driver.ts';
+import { filenameOf, resolveBackingName } from '../../block/filename.ts';
+import type { BlockNode } from '../../block/node.ts';
+
+/** Members as QMP names them; absent where QEMU leaves them out. */
+export interface ImageInfo {
+  filename: string;
+  format: string;
+  'virtual-size': number;
+  'dirty-flag': boolean;
+  'actual-size'?: number;
+  'cluster-size'?: number;
+  encrypted?: true;
+  compressed?: true;
+  'backing-filename'?: string;
+  'full-backing-filename'?: string;
+  'backing-filename-format'?: string;
+  snapshots?: object[];
+  'format-specific'?: { type: string; data: object };
+}
+
+export async function describeImage(node: BlockNode): Promise<ImageInfo> {
+  const info: DriverInfo = node.driver.info?.() ?? {};
+  const allocated = await allocatedBytes(node);
+  return {
+    filename: filenameOf(node),
+    format: node.definition.name,
+    'virtual-size': node.length,
+    'dirty-flag': info.isDirty === true,
+    ...(allocated === undefined ? {} : { 'actual-size': allocated }),
+    ...(info.clusterBytes ? { 'cluster-size': info.clusterBytes } : {}),
+    ...(info.encrypted ? { encrypted: true as const } : {}),
+    ...(info.compressed ? { compressed: true as const } : {}),
+    ...(info.snapshots?.length ? { snapshots: info.snapshots } : {}),
+    ...(info.formatSpecific ? { 'format-specific': info.formatSpecific } : {}),
+    ...backingInfo(node),
+  };
+}
+
+/** Bytes on the host: the driver's own count, else the sum over the children but the backing file. */
+async function allocatedBytes(node: BlockNode): Promise<number | undefined> {
+  if (node.driver.getAllocatedBytes) return node.driver.getAllocatedBytes();
+  let sum: number | undefined;
+  for (const { role, node: child } of node.children.values()) {
+    if (role === 'cow') continue;
+    const bytes = await allocatedBytes(child);
+    if (bytes !== undefined) sum = (sum ?? 0) + bytes;
+  }
+  return sum;
+}
+
+function backingInfo(node: BlockNode): Partial<ImageInfo> {
+  const { backing } = node.driver;
+  if (!backing) return {};
+  return {
+    'backing-filename': backing.filename,
+    'full-backing-filename': resolveBackingName(node, backing.filename),
+    ...(backing.format === undefined ? {} : { 'backing-filename-format': backing.format }),
+  };
+}

@@ -1,0 +1,118 @@
+/** `img map`: which parts of a disk are where in the chain of its images (specification: cli, sections 2 and 3). */
+import { BlockError } from '../../base/errors.ts';
+import { filenameOf } from '../../block/filename.ts';
+import type { BlockNode } from '../../block/node.ts';
+import { type BlockStatus, statusAbove } from '../../block/status.ts';
+import { openImage } from '../shared/open-image.ts';
+import type { Tool } from '../shared/tool.ts';
+import {
+  checkImageOpts,
+  common,
+  type OutputFormat,
+  parseOutputFormat,
+  parseSizeOption,
+  readCommandLine,
+} from './options.ts';
+
+const specs = [
+  common.object,
+  common.imageOpts,
+  common.format,
+  common.output,
+  common.forceShare,
+  { short: 's', long: 'start-offset', argument: true },
+  { short: 'l', long: 'max-length', argument: true },
+];
+
+interface Entry extends Pick<BlockStatus, 'data' | 'zero' | 'depth' | 'offset' | 'file'> {
+  start: number;
+  length: number;
+  present: boolean;
+}
+
+export async function run(tool: Tool, argv: string[]): Promise<number> {
+  let format: string | undefined;
+  let output: OutputFormat = 'human';
+  let imageOpts = false;
+  let forceShare = false;
+  let start = 0;
+  let maxLength = Number.POSITIVE_INFINITY;
+  const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => {
+    if (name === 'format') format = value;
+    else if (name === 'output') output = parseOutputFormat(tool, value);
+    else if (name === 'image-opts') imageOpts = true;
+    else if (name === 'force-share') forceShare = true;
+    else if (name === 'start-offset') start = parseSizeOption(tool, 'start offset', value);
+    else maxLength = parseSizeOption(tool, 'max length', value);
+  });
+  if (operands.length !== 1) tool.failUsage('Expecting one image file name');
+  checkImageOpts(tool, imageOpts, format);
+  const graph = await tool.createGraph();
+  const image = await openImage(tool, graph, { name: operands[0]!, imageOpts, format }, { forceShare });
+  try {
+    const print = (output as OutputFormat) === 'human' ? humanPrinter(tool) : jsonPrinter(tool);
+    const end = Math.min(image.length, start + maxLength);
+    let current: Entry = { start, length: 0, depth: 0, present: false, data: false, zero: false };
+    for (let at = start; at < end; ) {
+      const next = await entryAt(tool, image.node, at, end - at);
+      if (current.length > 0 && continues(current, next)) {
+        current.length += next.length;
+      } else {
+        if (current.length > 0) print(current, false);
+        current = next;
+      }
+      at += next.length;
+    }
+    print(current, true);
+    return 0;
+  } finally {
+    await image.close();
+  }
+}
+
+async function entryAt(tool: Tool, node: BlockNode, at: number, bytes: number): Promise<Entry> {
+  try {
+    const { bytes: length, allocated, ...rest } = await statusAbove(node.skipFilters(), undefined, at, bytes);
+    return { ...rest, start: at, length, present: allocated };
+  } catch (error) {
+    if (!(error instanceof BlockError)) throw error;
+    return tool.fail(`Failed to read image metadata: ${error.message}`);
+  }
+}
+
+function continues(one: Entry, next: Entry): boolean {
+  return (
+    one.zero === next.zero &&
+    one.data === next.data &&
+    one.present === next.present &&
+    one.depth === next.depth &&
+    one.file === next.file &&
+    (one.offset === undefined ? next.offset === undefined : one.offset + one.length === next.offset)
+  );
+}
+
+type Print = (entry: Entry, last: boolean) => void;
+
+/** Only what is stored, and where: data that is nowhere by itself cannot be shown. */
+function humanPrinter(tool: Tool): Print {
+  tool.out(`${'Offset'.padEnd(16)}${'Length'.padEnd(16)}${'Mapped to'.padEnd(16)}File\n`);
+  const column = (value: number): string => (value === 0 ? '0' : `0x${value.toString(16)}`).padEnd(16);
+  return ({ start, length, data, zero, offset, file }) => {
+    if (!data || zero) return;
+    if (offset === undefined) tool.fail('File contains external, encrypted or compressed clusters.');
+    const name = file ? filenameOf(file) : '';
+    tool.out(`${column(start)}${column(length)}${column(offset)}${name}\n`);
+  };
+}
+
+function jsonPrinter(tool: Tool): Print {
+  let separator = '[';
+  return ({ start, length, depth, present, zero, data, offset }, last) => {
+    const where = offset === undefined ? '' : `, "offset": ${offset}`;
+    tool.out(
+      `${separator}{ "start": ${start}, "length": ${length}, "depth": ${depth}, "present": ${present}, ` +
+        `"zero": ${zero}, "data": ${data}${where}}${last ? ']\n' : ',\n'}`,
+    );
+    separator = '';
+  };
+}

@@ -1,0 +1,97 @@
+/**
+ * What the subcommands of `img` share in reading their command line: common options, and the words for mistakes.
+ */
+import { type CacheMode, parseCacheMode } from '../shared/cache-mode.ts';
+import { OptionReader, type OptionSpec, type ParsedOption, UsageError } from '../shared/getopt.ts';
+import { parseInteger, parseSize } from '../shared/numbers.ts';
+import { ExitStatus, type Tool } from '../shared/tool.ts';
+
+const help: OptionSpec = { short: 'h', long: 'help' };
+
+/** Options that several subcommands have. */
+export const common = {
+  object: { long: 'object', argument: true },
+  imageOpts: { long: 'image-opts' },
+  format: { short: 'f', long: 'format', argument: true },
+  output: { long: 'output', argument: true },
+  forceShare: { short: 'U', long: 'force-share' },
+  quiet: { short: 'q', long: 'quiet' },
+} as const satisfies Record<string, OptionSpec>;
+
+/**
+ * Walks through the options in order and returns the operands. Prints help, and refuses what fits no option, with the
+ * status that the command has for that.
+ */
+export async function readCommandLine(
+  tool: Tool,
+  argv: readonly string[],
+  specs: readonly OptionSpec[],
+  take: (option: ParsedOption) => void,
+): Promise<string[]> {
+  const reader = new OptionReader(argv, [help, ...specs]);
+  try {
+    for (const option of reader.options()) {
+      if (option.name === 'help') {
+        const { printHelp } = await import('./help.ts');
+        await printHelp(tool);
+        throw new ExitStatus(0);
+      }
+      if (option.name === 'object') refuseObject(tool, option.value);
+      take(option);
+    }
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    const { problem, word } = error;
+    if (problem === 'missing-argument') tool.failUsage(`missing argument for option '${word}'`);
+    tool.failUsage(`unrecognized option '${word}'`);
+  }
+  return reader.operands;
+}
+
+/** No type of user-creatable object is of use to a tool yet: secrets belong to encryption, which there is not. */
+export function refuseObject(tool: Tool, definition: string): never {
+  const type = /^(?:qom-type=)?([^,]*)/.exec(definition)?.[1] ?? '';
+  return tool.fail(`Parameter 'qom-type' does not accept value '${type}'`);
+}
+
+export type OutputFormat = 'human' | 'json';
+
+export function parseOutputFormat(tool: Tool, value: string): OutputFormat {
+  if (value === 'human' || value === 'json') return value;
+  return tool.fail('--output must be used with human or json as argument.');
+}
+
+/** A size from 0 to `max`; `what` names it in messages. */
+export function parseSizeOption(
+  tool: Tool,
+  what: string,
+  text: string,
+  max = Number.POSITIVE_INFINITY,
+): number {
+  const parsed = parseSize(text);
+  if (parsed.ok && parsed.value <= max) return parsed.value;
+  if (!parsed.ok && parsed.problem === 'invalid') {
+    tool.report(`Invalid ${what} specified. You may use k, M, G, T, P or E suffixes for`);
+    tool.report('kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.');
+    throw new ExitStatus(1);
+  }
+  const limit = Number.isFinite(max) ? String(max) : '9223372036854775807';
+  return tool.fail(`Invalid ${what} specified. Must be between 0 and ${limit}.`);
+}
+
+const maxInt = 2_147_483_647;
+
+export function parseIntegerOption(tool: Tool, message: string, text: string, max = maxInt): number {
+  return parseInteger(text, max) ?? tool.fail(message);
+}
+
+export function parseCacheOption(tool: Tool, text: string, message: string, status = 1): CacheMode {
+  return parseCacheMode(text) ?? tool.fail(message, { status });
+}
+
+/** `--image-opts` describes the format too. */
+export function checkImageOpts(tool: Tool, imageOpts: boolean, format: string | undefined, status = 1): void {
+  if (imageOpts && format !== undefined) {
+    tool.fail('--image-opts and --format are mutually exclusive', { status });
+  }
+}

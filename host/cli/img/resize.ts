@@ -1,0 +1,85 @@
+/** `img resize` (specification: cli, section 2). */
+import type { Preallocation } from '../../block/driver.ts';
+import { parseSize } from '../shared/numbers.ts';
+import { openImage } from '../shared/open-image.ts';
+import type { Tool } from '../shared/tool.ts';
+import { checkImageOpts, common, readCommandLine } from './options.ts';
+
+const specs = [
+  common.object,
+  common.imageOpts,
+  common.format,
+  common.quiet,
+  { long: 'preallocation', argument: true },
+  { long: 'shrink' },
+];
+
+interface SizeChange {
+  sign: '' | '+' | '-';
+  bytes: number;
+}
+
+export async function run(tool: Tool, argv: string[]): Promise<number> {
+  const helpWanted = argv.includes('-h') || argv.includes('--help');
+  if (argv.length < 2 && !helpWanted) tool.failUsage('Not enough arguments');
+  // The size comes last and may start with a minus: it is no option.
+  const sizeText = helpWanted ? '' : argv[argv.length - 1]!;
+  const words = helpWanted ? argv : argv.slice(0, -1);
+  let format: string | undefined;
+  let imageOpts = false;
+  let quiet = false;
+  let shrink = false;
+  let preallocation: Preallocation = 'off';
+  const operands = await readCommandLine(tool, words, specs, ({ name, value }) => {
+    if (name === 'format') format = value;
+    else if (name === 'image-opts') imageOpts = true;
+    else if (name === 'quiet') quiet = true;
+    else if (name === 'shrink') shrink = true;
+    else preallocation = parsePreallocation(tool, value);
+  });
+  if (operands.length !== 1) tool.failUsage('Expecting image file name and size');
+  checkImageOpts(tool, imageOpts, format);
+  const change = parseSizeChange(tool, sizeText);
+  const graph = await tool.createGraph();
+  const source = { name: operands[0]!, imageOpts, format };
+  const image = await openImage(tool, graph, source, { write: true, resize: true });
+  try {
+    const length = newLength(tool, image.length, change);
+    if (length <= image.length && preallocation !== 'off') {
+      tool.fail('Preallocation can only be used for growing images');
+    }
+    if (length < image.length && !shrink) refuseShrinking(tool);
+    await tool.attempt(() => image.truncate(length, { preallocation }));
+    if (!quiet) tool.out('Image resized.\n');
+    return 0;
+  } finally {
+    await image.close();
+  }
+}
+
+function parsePreallocation(tool: Tool, value: string): Preallocation {
+  if (value === 'off' || value === 'metadata' || value === 'falloc' || value === 'full') return value;
+  return tool.fail(`Invalid preallocation mode '${value}'`);
+}
+
+function parseSizeChange(tool: Tool, text: string): SizeChange {
+  const sign = text.startsWith('+') ? '+' : text.startsWith('-') ? '-' : '';
+  const parsed = parseSize(text.slice(sign.length));
+  if (parsed.ok) return { sign, bytes: parsed.value };
+  return tool.fail("Parameter 'size' expects a non-negative number below 2^64", {
+    hint: 'Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.',
+  });
+}
+
+function newLength(tool: Tool, current: number, { sign, bytes }: SizeChange): number {
+  const length = sign === '' ? bytes : sign === '+' ? current + bytes : current - bytes;
+  return length > 0 ? length : tool.fail('New image size must be positive');
+}
+
+function refuseShrinking(tool: Tool): never {
+  tool.report('Use the --shrink option to perform a shrink operation.');
+  return tool.fail(
+    "warning: Shrinking an image will delete all data beyond the shrunken image's end. " +
+      'Before performing such an operation, make sure there is no important data there.',
+  );
+}

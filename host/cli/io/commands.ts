@@ -1,0 +1,39 @@
+/** The commands of `io`, in the order of `help`, and how one line is run. */
+import { aioFlush, aioRead, aioWrite } from './asynchronous.ts';
+import type { IoCommand } from './command.ts';
+import { abort, breakpoints, help, quit, sigraise, sleep } from './control.ts';
+import { close, open, reopen } from './files.ts';
+import { alloc, info, length, map, truncate } from './inspect.ts';
+import { discard, flush, read, readv, write, writev } from './read-write.ts';
+
+const unsorted: readonly IoCommand[] = [
+  read,
+  readv,
+  write,
+  writev,
+  aioRead,
+  aioWrite,
+  aioFlush,
+  flush,
+  discard,
+  truncate,
+  alloc,
+  map,
+  length,
+  info,
+  open,
+  close,
+  reopen,
+  ...breakpoints,
+  sleep,
+  sigraise,
+  abort,
+  help,
+  quit,
+];
+
+export const commands: readonly IoCommand[] = [...unsorted].sort((a, b) => (a.name < b.name ? -1 : 1));
+
+export function findCommand(name: string): IoCommand | undefined {
+  return commands.find((command) => command.name === name || command.alias === name);
+}

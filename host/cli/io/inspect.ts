@@ -1,0 +1,116 @@
+/** alloc, map, length, info, truncate: the image as a whole (specification: cli, section 4). */
+import { BlockError } from '../../base/errors.ts';
+import type { Preallocation } from '../../block/driver.ts';
+import { Perm } from '../../block/permissions.ts';
+import { blockStatus } from '../../block/status.ts';
+import { formatSpecificText } from '../img/human-info.ts';
+import { formatIoSize } from '../shared/human-size.ts';
+import { type IoCommand, parseNumber, readOptions, showUsage } from './command.ts';
+import type { Session } from './session.ts';
+
+const sectorBytes = 512;
+
+/** Whether the image itself, not what backs it, holds the data at `offset`; and for how many bytes that goes on. */
+async function isAllocated(
+  session: Session,
+  offset: number,
+  bytes: number,
+): Promise<{ allocated: boolean; bytes: number }> {
+  return blockStatus(session.backend.node.skipFilters(), offset, bytes, false);
+}
+
+export const alloc: IoCommand = {
+  name: 'alloc',
+  alias: 'a',
+  args: { min: 1, max: 2 },
+  synopsis: 'offset [count]',
+  help: 'checks if offset is allocated in the file',
+  async run(session, [offsetText, countText]) {
+    const offset = parseNumber(session, offsetText!);
+    const asked = countText === undefined ? sectorBytes : parseNumber(session, countText);
+    const bytes = Math.max(0, Math.min(asked, session.backend.length - offset));
+    let allocated = 0;
+    for (let done = 0; done < bytes; ) {
+      const status = await isAllocated(session, offset + done, bytes - done);
+      if (status.allocated) allocated += status.bytes;
+      done += status.bytes;
+    }
+    session.tool.out(`${allocated}/${bytes} bytes allocated at offset ${formatIoSize(offset)}\n`);
+  },
+};
+
+export const map: IoCommand = {
+  name: 'map',
+  args: { min: 0, max: 0 },
+  synopsis: '',
+  help: 'prints the allocated areas of a file',
+  async run(session) {
+    const { length } = session.backend;
+    for (let at = 0; at < length; ) {
+      const { allocated } = await isAllocated(session, at, length - at);
+      let end = at;
+      while (end < length) {
+        const next = await isAllocated(session, end, length - end);
+        if (next.allocated !== allocated) break;
+        end += next.bytes;
+      }
+      const bytes = end - at;
+      session.tool.out(
+        `${formatIoSize(bytes)} (0x${bytes.toString(16)}) bytes ${allocated ? '    allocated' : 'not allocated'} ` +
+          `at offset ${formatIoSize(at)} (0x${at.toString(16)})\n`,
+      );
+      at = end;
+    }
+  },
+};
+
+export const length: IoCommand = {
+  name: 'length',
+  alias: 'l',
+  args: { min: 0, max: 0 },
+  synopsis: '',
+  help: 'gets the length of the current file',
+  async run(session) {
+    session.tool.out(`${formatIoSize(session.backend.length)}\n`);
+  },
+};
+
+export const info: IoCommand = {
+  name: 'info',
+  alias: 'i',
+  args: { min: 0, max: 0 },
+  synopsis: '',
+  help: 'prints information about the current file',
+  async run(session) {
+    const { definition, driver } = session.backend.node;
+    const known = driver.info?.();
+    session.tool.out(`format name: ${definition.name}\n`);
+    session.tool.out(`cluster size: ${formatIoSize(known?.clusterBytes ?? 0)}\n`);
+    session.tool.out(`vm state offset: ${formatIoSize(known?.vmStateOffset ?? 0)}\n`);
+    session.tool.out(formatSpecificText(known?.formatSpecific?.data));
+  },
+};
+
+export const truncate: IoCommand = {
+  name: 'truncate',
+  alias: 't',
+  args: { min: 1, max: 3 },
+  synopsis: '[-m prealloc_mode] off',
+  help: 'truncates the current file at the given offset',
+  needs: Perm.write | Perm.resize,
+  async run(session, args) {
+    let mode = 'off';
+    const operands = readOptions(session, truncate, args, 'm:', (_letter, value) => {
+      mode = value;
+    });
+    if (!isPreallocation(mode)) throw new BlockError('EINVAL', `Invalid preallocation mode '${mode}'`);
+    if (operands.length !== 1) showUsage(session, truncate);
+    const bytes = parseNumber(session, operands[0]!);
+    await session.backend.truncate(bytes, { preallocation: mode });
+    session.announceCompleted();
+  },
+};
+
+function isPreallocation(mode: string): mode is Preallocation {
+  return mode === 'off' || mode === 'metadata' || mode === 'falloc' || mode === 'full';
+}

@@ -1,0 +1,170 @@
+/**
+ * `blockyard io`, and `qemu-io` when started by that name: reads and writes an image by commands, given with `-c` or
+ * typed at a prompt (specification: cli, section 4).
+ */
+import { createInterface } from 'node:readline';
+import { version } from '../../../package.json';
+import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.ts';
+import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
+import { execute } from './execute.ts';
+import { checkOpenAio, parseDiscard } from './files.ts';
+import { type OpenRequest, Session } from './session.ts';
+
+const specs = [
+  { short: 'h', long: 'help' },
+  { short: 'V', long: 'version' },
+  { long: 'object', argument: true },
+  { long: 'image-opts' },
+  { short: 'c', long: 'cmd', argument: true },
+  { short: 'f', long: 'format', argument: true },
+  { short: 'r', long: 'read-only' },
+  { short: 's', long: 'snapshot' },
+  { short: 'n', long: 'nocache' },
+  { short: 'C', long: 'copy-on-read' },
+  { short: 'm', long: 'misalign' },
+  { short: 'k', long: 'native-aio' },
+  { short: 'i', long: 'aio', argument: true },
+  { short: 't', long: 'cache', argument: true },
+  { short: 'd', long: 'discard', argument: true },
+  { short: 'U', long: 'force-share' },
+];
+
+/** Programs that start the tool look at the version it is compatible with. */
+const compatibleVersion = '7.2.22';
+
+interface Invocation {
+  commands: string[];
+  request: OpenRequest;
+  misaligned: boolean;
+}
+
+export function main(argv: string[], programName: string, terminal?: Terminal): Promise<number> {
+  const tool = new Tool(programName, terminal);
+  return runTool(() => run(tool, argv));
+}
+
+async function run(tool: Tool, argv: string[]): Promise<number> {
+  const { commands, request, misaligned } = await tool.attempt(() => readCommandLine(tool, argv));
+  const session = new Session(tool, await tool.createGraph(), misaligned);
+  try {
+    if (request.path !== undefined) await tool.attempt(() => session.open(request));
+    const good = commands.length > 0 ? await runAll(session, commands) : await runInteractively(session);
+    return good ? 0 : 1;
+  } finally {
+    await session.close();
+  }
+}
+
+async function readCommandLine(tool: Tool, argv: string[]): Promise<Invocation> {
+  const commands: string[] = [];
+  let cache = 'writeback';
+  let discard = 'unmap';
+  let aio: string | undefined;
+  let format: string | undefined;
+  let imageOpts = false;
+  let readOnly = false;
+  let forceShare = false;
+  let misaligned = false;
+  const reader = new OptionReader(argv, specs);
+  try {
+    for (const { name, value } of reader.options()) {
+      if (name === 'help') leave(tool, usage(tool));
+      else if (name === 'version') leave(tool, versionText(tool));
+      else if (name === 'object') refuseObject(tool, value);
+      else if (name === 'image-opts') imageOpts = true;
+      else if (name === 'cmd') commands.push(value);
+      else if (name === 'format') format = value;
+      else if (name === 'read-only') readOnly = true;
+      else if (name === 'snapshot') tool.fail('a temporary snapshot (-s) is not supported');
+      else if (name === 'nocache') cache = 'none';
+      else if (name === 'copy-on-read') tool.fail('copy on read (-C) is not supported');
+      else if (name === 'misalign') misaligned = true;
+      else if (name === 'native-aio') aio = 'native';
+      else if (name === 'aio') aio = value;
+      else if (name === 'cache') cache = value;
+      else if (name === 'discard') discard = value;
+      else forceShare = true;
+    }
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    tool.report(describeUsageError(error));
+    leave(tool, usage(tool), 1);
+  }
+  const [path, extra] = reader.operands;
+  if (extra !== undefined) leave(tool, usage(tool), 1);
+  if (format !== undefined && imageOpts) tool.fail('--image-opts and -f are mutually exclusive');
+  const request: OpenRequest = {
+    path,
+    imageOpts,
+    format,
+    options: undefined,
+    readOnly,
+    cache: Session.cacheMode(cache),
+    discard: parseDiscard(discard),
+    forceShare,
+  };
+  if (aio !== undefined) checkOpenAio(aio, request);
+  return { commands, request, misaligned };
+}
+
+function leave(tool: Tool, text: string, status = 0): never {
+  tool.out(text);
+  throw new ExitStatus(status);
+}
+
+function refuseObject(tool: Tool, definition: string): never {
+  const type = /^(?:qom-type=)?([^,]*)/.exec(definition)?.[1] ?? '';
+  return tool.fail(`Parameter 'qom-type' does not accept value '${type}'`);
+}
+
+async function runAll(session: Session, commands: readonly string[]): Promise<boolean> {
+  let good = true;
+  for (const command of commands) {
+    if (!(await execute(session, command))) good = false;
+    if (session.quit) break;
+  }
+  return good;
+}
+
+/** The prompt is printed even when nobody sees it, as programs that drive the tool expect. */
+async function runInteractively(session: Session): Promise<boolean> {
+  const prompt = (): void => session.tool.out(`${session.tool.name}> `);
+  const lines = createInterface({ input: process.stdin });
+  let good = true;
+  prompt();
+  for await (const line of lines) {
+    if (!(await execute(session, line))) good = false;
+    if (session.quit) break;
+    prompt();
+  }
+  lines.close();
+  return good;
+}
+
+function versionText(tool: Tool): string {
+  return `${tool.name.replace(/ /g, '-')} version ${compatibleVersion} (blockyard ${version})\n`;
+}
+
+function usage(tool: Tool): string {
+  return [
+    `Usage: ${tool.name} [OPTIONS]... [-c STRING]... [file]`,
+    'Reads and writes a disk image by commands',
+    '',
+    '  --image-opts         file is an option string: driver=qcow2,file.filename=F',
+    '  -c, --cmd STRING     run this command (repeatable); without it, commands are read from a prompt',
+    '  -f, --format FMT     the image format; guessed when not given',
+    '  -r, --read-only      open for reading only',
+    '  -n, --nocache        bypass the host cache: -t none',
+    '  -m, --misalign       use buffers at odd addresses',
+    '  -k, --native-aio     the same as -i native',
+    '  -i, --aio=MODE       threads, native or io_uring',
+    '  -t, --cache=MODE     writeback (default), none, writethrough, directsync, unsafe',
+    '  -d, --discard=MODE   unmap (default) or ignore',
+    '  -U, --force-share    open although another process has the image open for writing',
+    '  -h, --help           display this help and exit',
+    '  -V, --version        output version information and exit',
+    '',
+    `See '${tool.name} -c help' for information on available commands.`,
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,46 @@
+/** What `io` prints about a request: the two report lines, and dumps (specification: cli, section 4). */
+import { formatDuration, formatIoSize } from '../shared/human-size.ts';
+import type { Session } from './session.ts';
+
+export interface Finished {
+  verb: 'read' | 'wrote' | 'discard';
+  offset: number;
+  bytes: number;
+  elapsedNs: number;
+  /** In the form for machines (`-C`). */
+  machine: boolean;
+}
+
+export function report(session: Session, { verb, offset, bytes, elapsedNs, machine }: Finished): void {
+  const seconds = Math.max(elapsedNs, 1) / 1e9;
+  const [bytesPerSecond, opsPerSecond] = [bytes / seconds, 1 / seconds];
+  if (machine) {
+    const rates = `${bytesPerSecond.toFixed(3)},${opsPerSecond.toFixed(3)}`;
+    session.tool.out(`${bytes},1,${formatDuration(elapsedNs, true)},${rates}\n`);
+    return;
+  }
+  session.tool.out(`${verb} ${bytes}/${bytes} bytes at offset ${offset}\n`);
+  session.tool.out(
+    `${formatIoSize(bytes)}, 1 ops; ${formatDuration(elapsedNs)} ` +
+      `(${formatIoSize(bytesPerSecond)}/sec and ${opsPerSecond.toFixed(4)} ops/sec)\n`,
+  );
+}
+
+const bytesPerLine = 16;
+
+/** `offset` is that of the first byte. */
+export function dump(session: Session, buffer: Uint8Array, offset: number): void {
+  for (let at = 0; at < buffer.length; at += bytesPerLine) {
+    const line = [...buffer.subarray(at, at + bytesPerLine)];
+    const hex = line.map((byte) => `${byte.toString(16).padStart(2, '0')} `).join('');
+    const text = line.map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '.')).join('');
+    session.tool.out(`${(offset + at).toString(16).padStart(8, '0')}:  ${hex} ${text}\n`);
+  }
+}
+
+/** Says so when the range is not all `pattern`, and returns whether it is. */
+export function verify(session: Session, range: Uint8Array, offset: number, pattern: number): boolean {
+  if (range.every((byte) => byte === pattern)) return true;
+  session.tool.out(`Pattern verification failed at offset ${offset}, ${range.length} bytes\n`);
+  return false;
+}

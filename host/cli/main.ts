@@ -1,0 +1,79 @@
+#!/usr/bin/env node
+/**
+ * The executable. Which tool it is follows from the name it was started by, as with busybox: `qemu-img`, `qemu-io` and
+ * `qemu-storage-daemon` are those tools and say so in their messages; under any other name the first argument chooses
+ * (`blockyard img …`). Each tool is loaded only when it is the one.
+ */
+import { basename } from 'node:path';
+import { version } from '../../package.json';
+
+type Main = (argv: string[], programName: string) => Promise<number>;
+
+interface Subcommand {
+  name: string;
+  /** The tool it stands in for. */
+  link?: string;
+  help: string;
+  load(): Promise<{ main: Main }>;
+}
+
+const subcommands: readonly Subcommand[] = [
+  {
+    name: 'img',
+    link: 'qemu-img',
+    help: 'create, inspect, check, convert and compare disk images (qemu-img)',
+    load: () => import('./img/main.ts'),
+  },
+  {
+    name: 'io',
+    link: 'qemu-io',
+    help: 'read and write disk images by hand or by script (qemu-io)',
+    load: () => import('./io/main.ts'),
+  },
+  {
+    name: 'storage-daemon',
+    link: 'qemu-storage-daemon',
+    help: 'serve block nodes, jobs and a QMP monitor (qemu-storage-daemon)',
+    load: () => import('./storage-daemon/main.ts'),
+  },
+  {
+    name: 'demo',
+    help: 'back up two live disks at one instant, and prove it',
+    load: () => import('./demo/main.ts'),
+  },
+];
+
+function usage(): string {
+  const lines = subcommands.map(({ name, help }) => `  ${name.padEnd(16)}${help}`);
+  return [
+    'Usage: blockyard COMMAND [ARGUMENTS]',
+    '',
+    ...lines,
+    '',
+    "'blockyard COMMAND --help' tells more. A link to this program named qemu-img, qemu-io or",
+    'qemu-storage-daemon behaves as that tool.',
+    '',
+  ].join('\n');
+}
+
+async function run(argv: string[], startedAs: string): Promise<number> {
+  const linked = subcommands.find(({ link }) => link === startedAs);
+  if (linked) return (await linked.load()).main(argv, startedAs);
+  const [command, ...rest] = argv;
+  if (command === '--version' || command === '-V') {
+    process.stdout.write(`blockyard ${version}\n`);
+    return 0;
+  }
+  if (command === '--help' || command === '-h' || command === 'help') {
+    process.stdout.write(usage());
+    return 0;
+  }
+  const chosen = subcommands.find(({ name }) => name === command);
+  if (chosen) return (await chosen.load()).main(rest, `blockyard ${chosen.name}`);
+  process.stderr.write(
+    command === undefined ? usage() : `blockyard: Command not found: ${command}\n${usage()}`,
+  );
+  return 1;
+}
+
+process.exitCode = await run(process.argv.slice(2), basename(process.argv[1] ?? 'blockyard'));

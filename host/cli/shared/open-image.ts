@@ -1,0 +1,78 @@
+/**
+ * Opening images as the tools do: by file name or, with `--image-opts`, by an option string.
+ */
+import { BlockBackend } from '../../block/backend.ts';
+import type { BlockGraph } from '../../block/graph.ts';
+import type { OpenFlags } from '../../block/open.ts';
+import { Perm } from '../../block/permissions.ts';
+import type { CacheMode } from './cache-mode.ts';
+import { parseImageOptions } from './image-options.ts';
+import type { Tool } from './tool.ts';
+
+export interface ImageSource {
+  /** File name, or with `imageOpts` an option string. */
+  name: string;
+  imageOpts?: boolean;
+  /** What a first item without a name is a value of, in an option string. */
+  implicitName?: string;
+  format?: string | undefined;
+}
+
+export interface OpenImageOptions {
+  flags?: Partial<OpenFlags>;
+  cache?: CacheMode;
+  forceShare?: boolean;
+  /** Open for writing. */
+  write?: boolean;
+  resize?: boolean;
+  noBacking?: boolean;
+}
+
+/** Opens an image for one user. Closing the backend closes the image. Errors: BlockError without context. */
+export async function openBackend(
+  graph: BlockGraph,
+  source: ImageSource,
+  options: OpenImageOptions,
+  tool: Tool,
+): Promise<BlockBackend> {
+  const write = options.write === true;
+  const flags: Partial<OpenFlags> = {
+    ...options.cache?.flags,
+    ...options.flags,
+    readOnly: !write,
+    forceShare: options.forceShare === true,
+  };
+  const noBacking = options.noBacking === true;
+  const node = source.imageOpts
+    ? await graph.open(parseImageOptions(source.name, graph.drivers, tool, source.implicitName), flags)
+    : await graph.openFile(source.name, {
+        flags,
+        noBacking,
+        ...(source.format === undefined ? {} : { format: source.format }),
+      });
+  try {
+    const backend = await BlockBackend.attach(node, {
+      name: 'root',
+      description: 'an unnamed block device',
+      perm: Perm.consistentRead | (write ? Perm.write : 0) | (options.resize ? Perm.resize : 0),
+      shared: Perm.all,
+    });
+    backend.writethrough = options.cache?.writethrough === true;
+    return backend;
+  } finally {
+    await graph.unref(node);
+  }
+}
+
+/** The same for a tool that ends when it cannot: `Could not open 'F': …`. */
+export function openImage(
+  tool: Tool,
+  graph: BlockGraph,
+  source: ImageSource,
+  options: OpenImageOptions & { status?: number } = {},
+): Promise<BlockBackend> {
+  return tool.attempt(() => openBackend(graph, { implicitName: 'file', ...source }, options, tool), {
+    context: `Could not open '${source.name}'`,
+    ...(options.status === undefined ? {} : { status: options.status }),
+  });
+}

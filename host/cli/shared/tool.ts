@@ -1,0 +1,135 @@
+/**
+ * What a command-line tool has in its hands: the name it goes by, where its output goes, and the platform.
+ *
+ * Everything a tool prints passes here, so that tests run it in process, and so that a line for the terminal from the
+ * layers below (a warning, `Formatting …`) comes out in order with the tool's own.
+ */
+import * as fs from 'node:fs';
+import { BlockError } from '../../base/errors.ts';
+import type { BlockGraph } from '../../block/graph.ts';
+import type { Console, Platform } from '../../platform/platform.ts';
+
+export interface Terminal {
+  out(text: string): void;
+  error(text: string): void;
+}
+
+/** Ends a command with this exit status; whatever there was to say has been printed. */
+export class ExitStatus extends Error {
+  override readonly name = 'ExitStatus';
+
+  constructor(readonly status: number) {
+    super(`exit ${status}`);
+  }
+}
+
+export class Tool {
+  constructor(
+    /** The name in messages: that of the link we were started through, or `blockyard img`. */
+    readonly name: string,
+    private readonly terminal: Terminal = processTerminal,
+  ) {}
+
+  out(text: string): void {
+    this.terminal.out(text);
+  }
+
+  error(text: string): void {
+    this.terminal.error(text);
+  }
+
+  /** `NAME: MESSAGE`, and hint lines as they are. */
+  report(message: string, hint?: string): void {
+    this.error(`${this.name}: ${message}\n`);
+    if (hint !== undefined) this.error(`${hint.replace(/\n$/, '')}\n`);
+  }
+
+  reportError({ message, hint }: BlockError): void {
+    this.report(message, hint);
+  }
+
+  warn(message: string, hint?: string): void {
+    this.report(`warning: ${message}`, hint);
+  }
+
+  /** Reports and gives up. */
+  fail(message: string, options: { hint?: string; status?: number } = {}): never {
+    this.report(message, options.hint);
+    throw new ExitStatus(options.status ?? 1);
+  }
+
+  /** A mistake on the command line. */
+  failUsage(message: string, status = 1): never {
+    return this.fail(message, { hint: `Try '${this.name} --help' for more information`, status });
+  }
+
+  /** Runs `act`; an operating error in it is reported, `context: ` in front, and ends the command. */
+  async attempt<T>(act: () => Promise<T>, options: { context?: string; status?: number } = {}): Promise<T> {
+    try {
+      return await act();
+    } catch (error) {
+      if (!(error instanceof BlockError)) throw error;
+      this.reportError(options.context === undefined ? error : error.within(options.context));
+      throw new ExitStatus(options.status ?? 1);
+    }
+  }
+
+  /** The operating system, with our terminal. Loaded late: printing a usage error needs none of it. */
+  async platform(): Promise<Platform> {
+    const { nodePlatform } = await import('../../platform/node/index.ts');
+    const console: Console = {
+      stdout: (line) => this.out(`${line}\n`),
+      stderr: (line) => this.error(line.startsWith('warning: ') ? `${this.name}: ${line}\n` : `${line}\n`),
+    };
+    return { ...nodePlatform, console };
+  }
+
+  async createGraph(options: { quiet?: boolean } = {}): Promise<BlockGraph> {
+    const [platform, { BlockGraph }, { drivers }] = await Promise.all([
+      this.platform(),
+      import('../../block/graph.ts'),
+      import('../../drivers.ts'),
+    ]);
+    const console = options.quiet ? { ...platform.console, stdout: () => {} } : platform.console;
+    return new BlockGraph({ platform: { ...platform, console }, drivers });
+  }
+}
+
+/** Runs a tool's body to its exit status. */
+export async function runTool(body: () => Promise<number>): Promise<number> {
+  try {
+    return await body();
+  } catch (error) {
+    if (error instanceof ExitStatus) return error.status;
+    throw error;
+  }
+}
+
+/**
+ * The process's own streams. Writing in place saves the milliseconds that setting up `process.stdout` takes; a pipe
+ * that is full and does not block gets the rest through it.
+ */
+const processTerminal: Terminal = {
+  out: (text) => write(1, text),
+  error: (text) => write(2, text),
+};
+
+const handedOver = new Set<number>();
+
+function write(fd: 1 | 2, text: string): void {
+  const stream = (): NodeJS.WriteStream => (fd === 1 ? process.stdout : process.stderr);
+  if (handedOver.has(fd)) {
+    stream().write(text);
+    return;
+  }
+  let rest: Uint8Array = Buffer.from(text);
+  try {
+    while (rest.length > 0) rest = rest.subarray(fs.writeSync(fd, rest));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EPIPE') process.exit(1);
+    if (code !== 'EAGAIN') throw error;
+    handedOver.add(fd);
+    stream().write(rest);
+  }
+}
