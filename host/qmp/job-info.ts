@@ -2,9 +2,39 @@
  * What queries tell about a job (specification: jobs, section 3).
  */
 import type { Job } from '../jobs/job.ts';
+import { type JobStatus, transitions } from '../jobs/states.ts';
+import { bool, enumeration, int64, optional, str, struct, type TypeOf } from '../qapi/types.ts';
 
-/** JobInfo, for query-jobs. */
-export function jobInfo(job: Job): Record<string, unknown> {
+const status = enumeration('JobStatus', Object.keys(transitions) as JobStatus[]);
+const type = enumeration('JobType', ['commit', 'stream', 'mirror', 'backup', 'create', 'amend']);
+
+export const jobInfoType = struct('JobInfo', {
+  id: str,
+  type,
+  status,
+  'current-progress': int64,
+  'total-progress': int64,
+  error: optional(str),
+});
+
+export const blockJobInfoType = struct('BlockJobInfo', {
+  type,
+  device: str,
+  len: int64,
+  offset: int64,
+  busy: bool,
+  paused: bool,
+  speed: int64,
+  'io-status': enumeration('BlockDeviceIoStatus', ['ok', 'failed', 'nospace']),
+  ready: bool,
+  status,
+  'auto-finalize': bool,
+  'auto-dismiss': bool,
+  error: optional(str),
+});
+
+/** For query-jobs. */
+export function jobInfo(job: Job): TypeOf<typeof jobInfoType> {
   return {
     id: job.id,
     type: job.type,
@@ -15,8 +45,8 @@ export function jobInfo(job: Job): Record<string, unknown> {
   };
 }
 
-/** BlockJobInfo, for query-block-jobs. */
-export function blockJobInfo(job: Job): Record<string, unknown> {
+/** For query-block-jobs. */
+export function blockJobInfo(job: Job): TypeOf<typeof blockJobInfoType> {
   return {
     type: job.type,
     device: job.id,

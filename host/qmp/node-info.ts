@@ -5,6 +5,43 @@ import { BlockError } from '../base/errors.ts';
 import type { DriverInfo } from '../block/driver.ts';
 import { filenameOf, resolveBackingName } from '../block/filename.ts';
 import type { BlockNode } from '../block/node.ts';
+import { any, array, bool, enumeration, int64, optional, str, struct } from '../qapi/types.ts';
+
+const imageInfoType = struct('ImageInfo', {
+  filename: str,
+  format: str,
+  'dirty-flag': optional(bool),
+  'actual-size': optional(int64),
+  'virtual-size': int64,
+  'cluster-size': optional(int64),
+  encrypted: optional(bool),
+  'backing-filename': optional(str),
+  'full-backing-filename': optional(str),
+  'backing-filename-format': optional(str),
+  snapshots: optional(array(any)),
+  'backing-image': optional(any),
+  'format-specific': optional(any),
+});
+
+export const blockDeviceInfoType = struct('BlockDeviceInfo', {
+  file: str,
+  'node-name': optional(str),
+  ro: bool,
+  drv: str,
+  backing_file: optional(str),
+  backing_file_depth: int64,
+  encrypted: bool,
+  detect_zeroes: enumeration('BlockdevDetectZeroesOptions', ['off', 'on', 'unmap']),
+  bps: int64,
+  bps_rd: int64,
+  bps_wr: int64,
+  iops: int64,
+  iops_rd: int64,
+  iops_wr: int64,
+  image: imageInfoType,
+  cache: struct('BlockdevCacheInfo', { writeback: bool, direct: bool, 'no-flush': bool }),
+  write_threshold: int64,
+});
 
 /** Members that are unset are absent. */
 type Described = Record<string, unknown>;

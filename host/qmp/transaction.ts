@@ -54,6 +54,16 @@ export async function runTransaction(
   }
 }
 
+/** One action on its own: what the command of its name does. */
+export async function runAction<Data extends object>(
+  services: BlockServices,
+  definition: ActionDefinition<Data>,
+  data: Data,
+): Promise<void> {
+  // The engine hands `data` to nothing but this definition.
+  await runTransaction(services, [{ definition, data } as unknown as PlannedAction]);
+}
+
 /** All of them are told to be quiet before any is waited for: their last requests finish together. */
 async function drainNodesOf(actions: readonly Action[]): Promise<readonly BlockNode[]> {
   const nodes = actions.flatMap((action) => action.nodes?.() ?? []);

@@ -1,0 +1,12 @@
+/** job-cancel: Ends a job as soon as it can: always by force, unlike block-job-cancel. */
+import { str, struct } from '../../qapi/types.ts';
+import { defineCommand } from '../registry.ts';
+
+export const jobCancel = defineCommand({
+  name: 'job-cancel',
+  args: struct('JobCancelArguments', { id: str }),
+  async run({ jobs }, { id }) {
+    await jobs.get(id).cancel(true);
+    return {};
+  },
+});

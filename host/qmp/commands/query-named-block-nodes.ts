@@ -1,0 +1,15 @@
+/** query-named-block-nodes: every node, newest first. */
+import { array, bool, optional, struct } from '../../qapi/types.ts';
+import { blockDeviceInfo, blockDeviceInfoType } from '../node-info.ts';
+import { defineCommand } from '../registry.ts';
+
+export const queryNamedBlockNodes = defineCommand({
+  name: 'query-named-block-nodes',
+  args: struct('QueryNamedBlockNodesArguments', { flat: optional(bool) }),
+  returns: array(blockDeviceInfoType),
+  async run({ graph }, { flat = false }) {
+    const infos = [];
+    for (const node of graph.nodes()) infos.push(await blockDeviceInfo(node, flat));
+    return infos;
+  },
+});
