@@ -10,7 +10,8 @@ let top: usize = __heap_base;
 /** `bytes` of zeroed memory at a multiple of `align`, a power of two. Traps when the memory is too small. */
 export function allocate(bytes: usize, align: usize): usize {
   const start = (top + align - 1) & ~(align - 1);
-  if (start + bytes > (memory.size() as usize) << 16) unreachable();
+  // In 64 bits, so that a request for nearly everything does not wrap around to a small one.
+  if ((<u64>start) + bytes > (<u64>memory.size()) << 16) unreachable();
   top = start + bytes;
   return start;
 }

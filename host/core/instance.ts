@@ -10,6 +10,8 @@ import { BlockError } from '../base/errors.ts';
 import { coreModule } from './module.ts';
 
 const pageBytes = 65_536;
+/** One less than there may be, so that the end of memory is an address. */
+const maxPages = 65_535;
 /** What static data takes; buffers of the parts come on top. */
 const staticBytes = pageBytes;
 
@@ -22,12 +24,13 @@ export class CoreInstance<Exports extends object> {
   readonly record: Float64Array;
   private poisoned = false;
 
-  /** `bytes`: what all parts initialised in this instance will need. */
+  /** `bytes`: what all parts initialised in this instance will need. Errors: ENOMEM. */
   constructor(bytes: number) {
     const pages = Math.ceil((bytes + staticBytes) / pageBytes);
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    const memory = makeMemory(pages);
     const imports = { env: { memory } };
-    const { exports } = instantiateSync(coreModule(), imports);
+    // Not the loader's own `exports`: it wraps each function in one that costs as much again as the call.
+    const { exports } = instantiateSync(coreModule(), imports).instance;
     this.exports = exports as unknown as Exports;
     this.memory = new Uint8Array(memory.buffer);
     this.view = new DataView(memory.buffer);
@@ -35,9 +38,14 @@ export class CoreInstance<Exports extends object> {
     this.record = new Float64Array(memory.buffer, address, 16);
   }
 
+  /** For hot steps that are called without `guard`: the first thing to do. */
+  check(): void {
+    if (this.poisoned) throw new BlockError('EIO');
+  }
+
   /** Runs `step`; a trap in it becomes EIO, now and from now on. */
   guard<T>(step: () => T): T {
-    if (this.poisoned) throw new BlockError('EIO');
+    this.check();
     try {
       return step();
     } catch (error) {
@@ -45,7 +53,7 @@ export class CoreInstance<Exports extends object> {
     }
   }
 
-  /** For callers that catch by themselves around hot steps: what to throw instead of `error`. */
+  /** For hot steps that are called without `guard`: what to throw instead of the `error` that was caught. */
   poison(error: unknown): unknown {
     if (!(error instanceof WebAssembly.RuntimeError)) return error;
     this.poisoned = true;
@@ -58,9 +66,21 @@ export class CoreInstance<Exports extends object> {
 
   /** A buffer in the arena that host and steps share. */
   allocate(bytes: number, align = 16): { address: number; bytes: Uint8Array } {
-    const { arena_allocate } = this.exports as unknown as { arena_allocate(bytes: number, align: number): number };
+    const { arena_allocate } = this.exports as unknown as {
+      arena_allocate(bytes: number, align: number): number;
+    };
     const address = this.guard(() => arena_allocate(bytes, align)) >>> 0;
     assert(address + bytes <= this.memory.length, 'the arena gave memory that is not there');
     return { address, bytes: this.memory.subarray(address, address + bytes) };
+  }
+}
+
+function makeMemory(pages: number): WebAssembly.Memory {
+  if (pages > maxPages) throw new BlockError('ENOMEM');
+  try {
+    return new WebAssembly.Memory({ initial: pages, maximum: pages });
+  } catch (error) {
+    if (error instanceof RangeError) throw new BlockError('ENOMEM', undefined, { cause: error });
+    throw error;
   }
 }

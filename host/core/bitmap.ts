@@ -1,0 +1,299 @@
+/**
+ * A dirty bitmap in the core: a set of granules of a disk, asked and changed in bytes.
+ *
+ * A set widens to whole granules, a reset narrows to them; both are clipped to the size. `count` is kept, lookups skip
+ * clean stretches by levels, and no walk keeps state here: it may go on while bits change anywhere.
+ * The one in its own instance grows by moving to a larger one; the one that is part of a larger state cannot grow.
+ */
+import { assert } from '../base/assert.ts';
+import { CoreInstance } from './instance.ts';
+
+export interface BitmapExports {
+  bitmap_init(size: number, capacity: number, granularityBits: number): number;
+  bitmap_words(bitmap: number): number;
+  bitmap_set(bitmap: number, offset: number, bytes: number): void;
+  bitmap_reset(bitmap: number, offset: number, bytes: number): void;
+  bitmap_clear(bitmap: number): void;
+  bitmap_resize(bitmap: number, size: number): number;
+  bitmap_count(bitmap: number): number;
+  bitmap_get(bitmap: number, offset: number): number;
+  bitmap_next_dirty(bitmap: number, offset: number, bytes: number): number;
+  bitmap_next_zero(bitmap: number, offset: number, bytes: number): number;
+  bitmap_next_dirty_area(bitmap: number, start: number, end: number, maxBytes: number): number;
+  bitmap_dirty_areas(bitmap: number, start: number, end: number, out: number, capacity: number): number;
+  bitmap_status(bitmap: number, offset: number, bytes: number): number;
+  bitmap_write_words(bitmap: number, offset: number, source: number, wordCount: number): number;
+  bitmap_merge_words(bitmap: number, offset: number, source: number, wordCount: number): number;
+}
+
+/** A stretch of bytes. */
+export interface Area {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+const wordBits = 64;
+const wordBytes = 8;
+const headerBytes = 96;
+/** Words come into the instance in parts of this size. */
+const transferBytes = 65_536;
+
+/** How many areas a walk asks for at once, and what they take: two f64 each. */
+const lookAheadAreas = 64;
+const lookAheadBytes = lookAheadAreas * 16;
+
+/** Most granules: their words have to fit into one memory. */
+export const maxBitmapGranules = 2 ** 34;
+
+function wordsFor(size: number, granularity: number): number {
+  return Math.max(1, Math.ceil(Math.ceil(size / granularity) / wordBits));
+}
+
+/** What a bitmap takes in an instance, the buffers through which words and areas travel included. */
+export function bitmapMemoryBytes(size: number, granularity: number): number {
+  let total = headerBytes + transferSize(size, granularity) + lookAheadBytes + 32;
+  for (let words = wordsFor(size, granularity); ; words = Math.ceil(words / wordBits)) {
+    // Each level may start at the next multiple of 16.
+    total += words * wordBytes + 16;
+    if (words === 1) return total + 16;
+  }
+}
+
+export class HierarchicalBitmap {
+  private transfer: { address: number; bytes: Uint8Array } | undefined;
+  private lookAhead: { address: number; bytes: Uint8Array } | undefined;
+
+  private constructor(
+    private core: CoreInstance<BitmapExports>,
+    private handle: number,
+    private byteSize: number,
+    /** Bytes per bit, a power of two. */
+    readonly granularity: number,
+    private readonly ownInstance: boolean,
+  ) {}
+
+  /** A clean bitmap in an instance of its own. Errors: ENOMEM. */
+  static create(size: number, granularity: number): HierarchicalBitmap {
+    const bits = granularityBitsOf(granularity);
+    assert(
+      size >= 0 && size / granularity <= maxBitmapGranules,
+      `bitmap for ${size} bytes by ${granularity}`,
+    );
+    const core = new CoreInstance<BitmapExports>(bitmapMemoryBytes(size, granularity));
+    const handle = core.guard(() => core.exports.bitmap_init(size, size, bits)) >>> 0;
+    return new HierarchicalBitmap(core, handle, size, granularity, true);
+  }
+
+  /** The bitmap that another part of an instance made there. */
+  static at(
+    core: CoreInstance<BitmapExports>,
+    handle: number,
+    size: number,
+    granularity: number,
+  ): HierarchicalBitmap {
+    return new HierarchicalBitmap(core, handle, size, granularity, false);
+  }
+
+  /** Bytes that the bitmap is about. */
+  get size(): number {
+    return this.byteSize;
+  }
+
+  /** Dirty bytes in whole granules: may exceed the size. */
+  get count(): number {
+    this.core.check();
+    try {
+      return this.core.exports.bitmap_count(this.handle);
+    } catch (error) {
+      throw this.core.poison(error);
+    }
+  }
+
+  set(offset: number, bytes: number): void {
+    this.core.check();
+    try {
+      this.core.exports.bitmap_set(this.handle, offset, bytes);
+    } catch (error) {
+      throw this.core.poison(error);
+    }
+  }
+
+  setAll(): void {
+    this.set(0, this.byteSize);
+  }
+
+  /** Cleans the granules that lie in the range as a whole; the last one does when the range reaches the end. */
+  reset(offset: number, bytes: number): void {
+    this.core.check();
+    try {
+      this.core.exports.bitmap_reset(this.handle, offset, bytes);
+    } catch (error) {
+      throw this.core.poison(error);
+    }
+  }
+
+  clear(): void {
+    this.core.guard(() => this.core.exports.bitmap_clear(this.handle));
+  }
+
+  /** Whether the byte at `offset` is in a dirty granule. */
+  get(offset: number): boolean {
+    this.core.check();
+    try {
+      return this.core.exports.bitmap_get(this.handle, offset) !== 0;
+    } catch (error) {
+      throw this.core.poison(error);
+    }
+  }
+
+  /** The first dirty byte in the range, or -1. */
+  nextDirty(offset: number, bytes: number): number {
+    this.core.check();
+    try {
+      return this.core.exports.bitmap_next_dirty(this.handle, offset, bytes);
+    } catch (error) {
+      throw this.core.poison(error);
+    }
+  }
+
+  /** The first clean byte in the range, or -1. */
+  nextZero(offset: number, bytes: number): number {
+    this.core.check();
+    try {
+      return this.core.exports.bitmap_next_zero(this.handle, offset, bytes);
+    } catch (error) {
+      throw this.core.poison(error);
+    }
+  }
+
+  /** The first dirty stretch in [start, end), cut off after `maxBytes`. */
+  nextDirtyArea(start: number, end: number, maxBytes: number): Area | undefined {
+    const { core } = this;
+    core.check();
+    try {
+      const offset = core.exports.bitmap_next_dirty_area(this.handle, start, end, maxBytes);
+      return offset < 0 ? undefined : { offset, bytes: core.record[0]! };
+    } catch (error) {
+      throw core.poison(error);
+    }
+  }
+
+  /** How many bytes from `offset` on, at most `bytes`, are all dirty or all clean. None past the end. */
+  status(offset: number, bytes: number): { dirty: boolean; bytes: number } {
+    const run = this.core.guard(() => this.core.exports.bitmap_status(this.handle, offset, bytes));
+    return { dirty: run > 0, bytes: Math.abs(run) };
+  }
+
+  /**
+   * Calls back for every dirty stretch in [start, end), in order. Looks ahead a few of them: what `visit` changes there
+   * may or may not be seen. For a walk during which bits change, ask `nextDirtyArea` again and again.
+   */
+  forEachDirtyArea(start: number, end: number, visit: (offset: number, bytes: number) => void): void {
+    const { core } = this;
+    this.lookAhead ??= core.allocate(lookAheadBytes);
+    const { address, bytes: room } = this.lookAhead;
+    const areas = new Float64Array(room.buffer, address, 2 * lookAheadAreas);
+    for (let found = lookAheadAreas; found === lookAheadAreas; ) {
+      found = core.guard(() =>
+        core.exports.bitmap_dirty_areas(this.handle, start, end, address, lookAheadAreas),
+      );
+      for (let at = 0; at < found; at++) {
+        const offset = areas[2 * at]!;
+        const bytes = areas[2 * at + 1]!;
+        start = offset + bytes;
+        visit(offset, bytes);
+      }
+    }
+  }
+
+  /** Adds what `source`, about as many bytes, has dirty; each of its granules dirties all of ours that it touches. */
+  merge(source: HierarchicalBitmap): void {
+    assert(source.size === this.size, `merge of bitmaps about ${source.size} and ${this.size} bytes`);
+    if (source.granularity === this.granularity) this.takeWords(source.words(), 0, 'bitmap_merge_words');
+    else source.forEachDirtyArea(0, this.size, (offset, bytes) => this.set(offset, bytes));
+  }
+
+  /**
+   * The bits for the range as little-endian 64-bit words, bit i being granule i of the range; a copy. `offset` and, but
+   * at the end, `bytes` are multiples of 64 granules.
+   */
+  serialize(offset = 0, bytes: number = this.byteSize - offset): Uint8Array {
+    const first = this.wordAt(offset);
+    const count = offset + bytes >= this.byteSize ? undefined : this.wordAt(offset + bytes) - first;
+    return this.words().slice(
+      first * wordBytes,
+      count === undefined ? undefined : (first + count) * wordBytes,
+    );
+  }
+
+  /** Makes the bits from `offset`, a multiple of 64 granules, on equal to `words`, in the form of `serialize`. */
+  deserialize(words: Uint8Array, offset = 0): void {
+    assert(words.length % wordBytes === 0, `${words.length} bytes are not words of a bitmap`);
+    this.takeWords(words, offset, 'bitmap_write_words');
+  }
+
+  /** The bitmap is about `size` bytes from now on; what is new is clean. Errors: ENOMEM. */
+  resize(size: number): void {
+    const code = this.core.guard(() => this.core.exports.bitmap_resize(this.handle, size));
+    if (code === 0) {
+      this.byteSize = size;
+      return;
+    }
+    assert(this.ownInstance, 'a bitmap inside another state cannot grow');
+    const larger = HierarchicalBitmap.create(size, this.granularity);
+    larger.deserialize(this.words());
+    this.core = larger.core;
+    this.handle = larger.handle;
+    this.transfer = larger.transfer;
+    this.lookAhead = undefined;
+    this.byteSize = size;
+  }
+
+  /** The words of level 0 in use, at least one, where they are. */
+  private words(): Uint8Array {
+    const address = this.core.guard(() => this.core.exports.bitmap_words(this.handle)) >>> 0;
+    return this.core.memory.subarray(
+      address,
+      address + wordsFor(this.byteSize, this.granularity) * wordBytes,
+    );
+  }
+
+  private takeWords(
+    words: Uint8Array,
+    offset: number,
+    step: 'bitmap_write_words' | 'bitmap_merge_words',
+  ): void {
+    const { core } = this;
+    this.wordAt(offset);
+    this.transfer ??= core.allocate(transferSize(this.byteSize, this.granularity));
+    const { address, bytes: room } = this.transfer;
+    const granulesPerByte = 8;
+    for (let at = 0; at < words.length; at += room.length) {
+      const part = words.subarray(at, at + room.length);
+      room.set(part);
+      const partOffset = offset + at * granulesPerByte * this.granularity;
+      const code = core.guard(() =>
+        core.exports[step](this.handle, partOffset, address, part.length / wordBytes),
+      );
+      assert(code === 0, `words of a bitmap at ${partOffset}`);
+    }
+  }
+
+  private wordAt(offset: number): number {
+    const word = offset / this.granularity / wordBits;
+    assert(Number.isInteger(word), `part of a bitmap at ${offset} does not start at a word`);
+    return word;
+  }
+}
+
+/** The buffer through which words come in: no larger than all words of the bitmap. */
+function transferSize(size: number, granularity: number): number {
+  return Math.min(transferBytes, wordsFor(size, granularity) * wordBytes);
+}
+
+/** The exponent of a granularity, which is a power of two. */
+export function granularityBitsOf(granularity: number): number {
+  const bits = Math.log2(granularity);
+  assert(Number.isInteger(bits) && bits >= 0, `granularity ${granularity} is not a power of two`);
+  return bits;
+}
