@@ -84,6 +84,9 @@ describe('sizes for people', () => {
     [1023 * 1024, '0.999 MiB'],
     [2 ** 30, '1 GiB'],
     [2 ** 62, '4 EiB'],
+    [999.7 * 1024, '1e+03 KiB'],
+    [1.125 * 1024, '1.12 KiB'],
+    [1.375 * 1024, '1.38 KiB'],
   ])('img shows %d as %s', (bytes, text) => {
     expect(formatSize(bytes)).toBe(text);
   });
@@ -95,6 +98,9 @@ describe('sizes for people', () => {
     [1024, '1 KiB'],
     [1536, '1.500 KiB'],
     [3000, '2.930 KiB'],
+    [2.8125 * 2 ** 20, '2.812 MiB'],
+    [2.8135 * 2 ** 20, '2.813 MiB'],
+    [2.6875 * 2 ** 20, '2.688 MiB'],
     [2 ** 40, '1 TiB'],
   ])('io shows %d as %s', (bytes, text) => {
     expect(formatIoSize(bytes)).toBe(text);

@@ -86,7 +86,6 @@ export class ConvertCopy {
     for (const outcome of await Promise.allSettled(slots)) {
       if (outcome.status === 'rejected') throw outcome.reason;
     }
-    progress?.set(100);
   }
 
   /** Zeros are looked for in units that the target can leave out: a cluster of its own at best. */
@@ -122,7 +121,7 @@ export class ConvertCopy {
         } finally {
           turn.finish();
         }
-        if (writes) this.account(piece);
+        this.account(piece);
       }
     } catch (error) {
       this.failed = true;
@@ -132,14 +131,14 @@ export class ConvertCopy {
 
   private needsWriting({ kind }: Piece): boolean {
     if (kind === 'backing') return false;
-    return kind === 'data' || !this.settings.targetIsZero || this.settings.sparseBytes === 0;
+    return kind === 'data' || !this.settings.targetIsZero;
   }
 
-  private account({ bytes }: Piece): void {
-    this.writtenBytes += bytes;
+  private account({ kind, bytes }: Piece): void {
     const { progress } = this.settings;
-    if (progress && this.plannedBytes > 0)
-      progress.set(Math.min(100, (this.writtenBytes / this.plannedBytes) * 100));
+    if (kind !== 'data' || !progress || this.plannedBytes === 0) return;
+    this.writtenBytes += bytes;
+    progress.set((this.writtenBytes / this.plannedBytes) * 100);
   }
 
   /** Pieces are handed out in order, each of one kind. */

@@ -74,7 +74,7 @@ export const read: IoCommand = {
     let pattern: number | undefined;
     let checkFrom: number | undefined;
     let checkBytes: number | undefined;
-    const operands = readOptions(session, read, args, 'abCl:pP:qs:v', (letter, value) => {
+    const operands = readOptions(session, read, args, 'bCl:pP:qs:v', (letter, value) => {
       if (letter === 'b') vmState = true;
       else if (letter === 'C') machine = true;
       else if (letter === 'l') checkBytes = parseNumber(session, value);

@@ -17,10 +17,18 @@ export function formatSize(bytes: number): string {
 
 /** C's `%0.3g` for a value below 1000 (or one that no unit makes smaller). */
 function threeDigits(value: number): string {
-  const [mantissa, exponent] = value.toPrecision(3).split('e');
-  const short = mantissa!.includes('.') ? mantissa!.replace(/\.?0+$/, '') : mantissa!;
-  if (exponent === undefined) return short;
-  return `${short}e${exponent[0]}${exponent.slice(1).padStart(2, '0')}`;
+  const digits = toFixedHalfEven(value, value < 1 ? 3 : value < 10 ? 2 : value < 100 ? 1 : 0);
+  if (digits === '1000') return '1e+03';
+  return digits.includes('.') ? digits.replace(/\.?0+$/, '') : digits;
+}
+
+/** C's `%.Nf`: a value exactly between two goes to the even one, where JavaScript goes up. */
+export function toFixedHalfEven(value: number, digits: number): string {
+  const scaled = value * 10 ** digits;
+  // A tie has at most digits + 1 binary places, and then the product is exact.
+  const isTie = scaled % 1 === 0.5 && Number.isInteger(value * 2 ** (digits + 1));
+  if (!isTie || Math.floor(scaled) % 2 === 1) return value.toFixed(digits);
+  return (Math.floor(scaled) / 10 ** digits).toFixed(digits);
 }
 
 const ioUnits = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
@@ -33,7 +41,7 @@ export function formatIoSize(bytes: number): string {
     value /= 1024;
     unit++;
   }
-  const digits = value.toFixed(unit === 0 ? 6 : 3);
+  const digits = toFixedHalfEven(value, unit === 0 ? 6 : 3);
   return `${digits.replace(/\.0+$/, '')} ${ioUnits[unit]}`;
 }
 

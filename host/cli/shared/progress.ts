@@ -2,6 +2,7 @@
  * The progress line of `-p`: `    (12.34/100%)` and a carriage return, whenever it moved by more than `step` percent,
  * and always at the start and at 100 (specification: cli, section 1). SIGUSR1 prints it once in any case.
  */
+import { toFixedHalfEven } from './human-size.ts';
 import type { Tool } from './tool.ts';
 
 export class Progress {
@@ -34,6 +35,6 @@ export class Progress {
   }
 
   private print(): void {
-    this.tool.out(`    (${this.done.toFixed(2)}/100%)\r`);
+    this.tool.out(`    (${toFixedHalfEven(this.done, 2)}/100%)\r`);
   }
 }

@@ -1,0 +1,93 @@
+/**
+ * Runs the same command line with a real QEMU tool and with ours, in two folders that start out equal, and gives what
+ * each printed in a form that can be compared: the program's name, times and speeds are masked.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+/** Another build than the usual one can be tested with BLOCKYARD_BUNDLE. */
+const bundle = process.env['BLOCKYARD_BUNDLE'] ?? resolve(import.meta.dirname, '../../dist/blockyard.js');
+
+export type ToolName = 'qemu-img' | 'qemu-io';
+
+export interface Outcome {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+export class TwoFolders {
+  private readonly root = mkdtempSync(join(tmpdir(), 'blockyard-cli-'));
+  readonly ours = join(this.root, 'ours');
+  readonly theirs = join(this.root, 'theirs');
+  private readonly bin = join(this.root, 'bin');
+
+  constructor() {
+    if (!existsSync(bundle)) throw new Error('dist/blockyard.js is missing: run `npm run build` first');
+    for (const folder of [this.ours, this.theirs, this.bin]) mkdirSync(folder);
+    for (const tool of ['qemu-img', 'qemu-io']) symlinkSync(bundle, join(this.bin, tool));
+  }
+
+  /** Prepares both folders with the real tool. */
+  prepare(tool: ToolName, ...args: string[]): void {
+    for (const cwd of [this.ours, this.theirs]) {
+      const { status, stderr } = spawnSync(tool, args, { cwd, encoding: 'utf8' });
+      if (status !== 0) throw new Error(`${tool} ${args.join(' ')}: ${stderr}`);
+    }
+  }
+
+  /** Both at once. `input` goes to standard input. */
+  async both(tool: ToolName, args: string[], input = ''): Promise<{ ours: Outcome; theirs: Outcome }> {
+    const [ours, theirs] = await Promise.all([
+      run(process.execPath, [join(this.bin, tool), ...args], this.ours, input),
+      run(tool, args, this.theirs, input),
+    ]);
+    return { ours: masked(ours), theirs: masked(theirs) };
+  }
+
+  write(name: string, content: string): void {
+    for (const folder of [this.ours, this.theirs]) writeFileSync(join(folder, name), content);
+  }
+
+  ourTool(tool: ToolName, ...args: string[]): Promise<Outcome> {
+    return run(process.execPath, [join(this.bin, tool), ...args], this.ours, '');
+  }
+
+  realTool(tool: ToolName, ...args: string[]): Promise<Outcome> {
+    return run(tool, args, this.ours, '');
+  }
+
+  remove(): void {
+    rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+function run(command: string, args: string[], cwd: string, input: string): Promise<Outcome> {
+  return new Promise((settle, fail) => {
+    const child = spawn(command, args, { cwd });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    child.on('error', fail);
+    child.on('close', (status) => settle({ status, stdout, stderr }));
+    child.stdin.on('error', () => {});
+    child.stdin.end(input);
+  });
+}
+
+function masked({ status, stdout, stderr }: Outcome): Outcome {
+  const mask = (text: string): string =>
+    text
+      .replace(/(\d+ ops; )[\d:.]+( sec)? \(.*\/sec and [\d.]+ ops\/sec\)/g, '$1TIME')
+      .replace(/^(\d+,\d+),\d+:\d\d:\d\d\.\d\d,[\d.]+,[\d.]+$/gm, '$1,TIME')
+      .replace(/Run completed in [\d.]+ seconds/g, 'Run completed in TIME')
+      .replace(/\n$/, '');
+  return { status, stdout: mask(stdout), stderr: mask(stderr) };
+}
