@@ -18,6 +18,10 @@ export const BUSY: i32 = -3;
 export const WRITEBACK: i32 = -4;
 /** A fresh table must be written first: record 0 file offset, 1 bytes, 2 source offset or 0, 3 token. */
 export const INIT: i32 = -5;
+/** The refcount table must grow first: record 0 the index it must reach. */
+export const GROW_TABLE: i32 = -6;
+/** Too many references wait to be counted down: write back, then count down. */
+export const FREES_FULL: i32 = -7;
 
 export const ERROR_CORRUPT: i32 = -16;
 export const ERROR_NO_SPACE: i32 = -17;

@@ -18,16 +18,18 @@ export { bitmap_merge_words, bitmap_write_words } from './bitmap/words';
 export { cbw_begin_copy, cbw_check_write, cbw_end_copy, cbw_next } from './cbw/copy';
 export { cbw_begin_read, cbw_end_read } from './cbw/read';
 export { cbw_bitmap, cbw_copying_bytes, cbw_init } from './cbw/state';
+export * from './qcow2/check';
+export * from './scan/compare';
+export * from './scan/zero';
 export {
   qcow2_init_done,
   qcow2_write_abort,
   qcow2_write_commit,
   qcow2_write_prepare,
 } from './qcow2/allocate';
-export * from './qcow2/check';
 export { qcow2_compressed_prepare } from './qcow2/compressed';
 export { qcow2_init_cursor } from './qcow2/compressed-cursor';
-export { qcow2_unmap } from './qcow2/discard';
+export { qcow2_drop_table, qcow2_unmap } from './qcow2/discard';
 export { qcow2_free_apply, qcow2_free_next } from './qcow2/free';
 export {
   qcow2_init,
@@ -47,7 +49,15 @@ export {
   qcow2_table_failed,
   qcow2_table_loaded,
 } from './qcow2/table-cache';
-export { qcow2_grow_block, qcow2_grow_done, qcow2_grow_plan, qcow2_grow_table } from './qcow2/table-growth';
+export {
+  qcow2_grow_block,
+  qcow2_grow_done,
+  qcow2_grow_plan,
+  qcow2_grow_table,
+  qcow2_release,
+  qcow2_run_done,
+  qcow2_run_plan,
+} from './qcow2/table-growth';
 export { qcow2_init_tokens } from './qcow2/tokens';
 export {
   qcow2_has_frees,
@@ -57,5 +67,3 @@ export {
   qcow2_writeback_end,
   qcow2_writeback_next,
 } from './qcow2/writeback';
-export * from './scan/compare';
-export * from './scan/zero';

@@ -11,7 +11,7 @@ let top: usize = __heap_base;
 export function allocate(bytes: usize, align: usize): usize {
   const start = (top + align - 1) & ~(align - 1);
   // In 64 bits, so that a request for nearly everything does not wrap around to a small one.
-  if ((<u64>start) + bytes > (<u64>memory.size()) << 16) unreachable();
+  if (<u64>start + bytes > (<u64>memory.size()) << 16) unreachable();
   top = start + bytes;
   return start;
 }

@@ -5,7 +5,7 @@
  * data and what surrounds it, then commits or aborts. Before anything can be mapped the L2 table must exist and belong
  * to the active tree alone; where it does not, the step reserves a cluster for it and the host fills that first (INIT).
  */
-import { INIT, OK, setResult, WRITEBACK } from '../abi';
+import { FREES_FULL, INIT, OK, setResult, WRITEBACK } from '../abi';
 import {
   clusterBits,
   clusterBytes,
@@ -82,7 +82,7 @@ export function writableSlice(cluster: u64): i32 {
   if (holder >= 0) return busyWith(holder);
   const available = tokenAvailable(false);
   if (available != OK) return available;
-  if (!roomForFrees(1)) return WRITEBACK;
+  if (!roomForFrees(1)) return FREES_FULL;
   const code = allocate(1, u64.MAX_VALUE);
   if (code != OK) return code;
   const fresh = allocatedCluster();
@@ -139,7 +139,7 @@ export function qcow2_write_prepare(guest: f64, bytes: f64): i32 {
   let clusters: u32 = 1;
   while (clusters < limit && needsClusters(sliceEntry(slot, index + clusters), cluster + clusters))
     clusters++;
-  if (!roomForFrees(roomNeeded(DATA, clusters))) return WRITEBACK;
+  if (!roomForFrees(roomNeeded(DATA, clusters))) return FREES_FULL;
   // Allocating may need the slot's place for another table: no L2 slot is taken by it, so the slice stays.
   const code = allocate(clusters, u64.MAX_VALUE);
   if (code != OK) return code;
@@ -226,16 +226,16 @@ export function setSliceEntry(slot: u32, index: u32, entry: u64): void {
 }
 
 /** Gives up the references that an entry holds. The caller made sure of room in the list. */
-export function releaseEntry(entry: u64): void {
+export function releaseEntry(entry: u64, reason: u32 = 0): void {
   const type = checked(entry, 0);
   if (type == NORMAL || type == ZERO_ALLOC) {
-    freeLater((entry & OFFSET_MASK) >> clusterBits, 1);
+    freeLater((entry & OFFSET_MASK) >> clusterBits, 1, reason);
   } else if (type == IS_COMPRESSED) {
     const first = compressedOffset(entry) >> clusterBits;
     const last = (compressedEnd(entry) - 1) >> clusterBits;
     dropPackingCursorAt(first);
     dropPackingCursorAt(last);
-    freeLater(first, <u32>(last - first + 1));
+    freeLater(first, <u32>(last - first + 1), reason);
   }
 }
 

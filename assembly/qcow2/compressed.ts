@@ -1,7 +1,7 @@
 /**
  * Compressed writes: a stream goes to any byte offset, several share host clusters (specification: qcow2, section 9).
  */
-import { ERROR_INVALID, ERROR_IO, getResult, NEED, OK, setResult, WRITEBACK } from '../abi';
+import { ERROR_INVALID, ERROR_IO, FREES_FULL, getResult, NEED, OK, setResult } from '../abi';
 import { packingCursor, setPackingCursor } from './compressed-cursor';
 import { ALLOCATED, writableSlice } from './allocate';
 import { clusterBits, clusterBytes, COMPRESSED } from './image';
@@ -26,7 +26,7 @@ export function qcow2_compressed_prepare(guest: f64, bytes: u32): i32 {
   if (type != UNALLOCATED && type != ZERO_PLAIN) return ERROR_IO;
   const available = tokenAvailable(true);
   if (available != OK) return available;
-  if (!roomForFrees(1)) return WRITEBACK;
+  if (!roomForFrees(1)) return FREES_FULL;
   const limit = (1 as u64) << min(56, 70 - <u64>clusterBits);
   const code = place(bytes, limit >> clusterBits);
   if (code != OK) return code;

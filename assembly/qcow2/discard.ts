@@ -1,11 +1,21 @@
 /**
  * Discard and write-zeroes of whole clusters: only the mapping changes (specification: qcow2, sections 4.3 and 4.4).
  */
-import { OK, setResult, WRITEBACK } from '../abi';
+import { FREES_FULL, OK, setResult, WRITEBACK } from '../abi';
 import { releaseEntry, setSliceEntry, writableSlice } from './allocate';
-import { clusterBits, COPIED, l1Entries, l1Entry, l2Bits, OFFSET_MASK, version, ZERO } from './image';
+import {
+  clusterBits,
+  COPIED,
+  l1Entries,
+  l1Entry,
+  l2Bits,
+  OFFSET_MASK,
+  setL1Entry,
+  version,
+  ZERO,
+} from './image';
 import { checked, indexInSlice, IS_COMPRESSED, NORMAL, sliceEntry, UNALLOCATED, ZERO_PLAIN } from './map';
-import { roomForFrees } from './pending-free';
+import { BY_REQUEST, BY_SHRINKING, freeLater, roomForFrees } from './pending-free';
 import { entryBytes, L2 } from './table-cache';
 import { busyWith, overlapping } from './tokens';
 import { isWritingBack } from './writeback-state';
@@ -47,7 +57,7 @@ export function qcow2_unmap(first: f64, clusters: f64, mode: u32, hasBacking: bo
     }
     if (!roomForFrees(2)) {
       if (done) break;
-      return WRITEBACK;
+      return FREES_FULL;
     }
     const entry = sliceEntry(slot, index + done);
     const type = checked(entry, (cluster + done) << clusterBits);
@@ -68,6 +78,20 @@ function change(slot: u32, index: u32, entry: u64, type: i32, mode: u32, hasBack
   if (mode == FULL || (mode == DISCARD && version < 3)) replaced = 0;
   if (mode == DISCARD && type == UNALLOCATED && !hasBacking) return;
   if (entry == replaced) return;
-  releaseEntry(entry);
+  releaseEntry(entry, mode == FULL ? BY_SHRINKING : mode == KEEP ? 0 : BY_REQUEST);
   setSliceEntry(slot, index, replaced);
+}
+
+/**
+ * Takes L1 entry `index`, whose table maps nothing any more, out of the active tree; its table is freed when that is
+ * durable. The header still counts the entry.
+ */
+export function qcow2_drop_table(index: u32): i32 {
+  if (isWritingBack()) return WRITEBACK;
+  const table = l1Entry(index) & OFFSET_MASK;
+  if (!table) return OK;
+  if (!roomForFrees(1)) return FREES_FULL;
+  setL1Entry(index, 0);
+  freeLater(table >> clusterBits, 1, BY_SHRINKING);
+  return OK;
 }

@@ -6,10 +6,10 @@
  */
 import { getResult, OK, setResult } from '../abi';
 import { clusterBits } from './image';
-import { freeDone, nextFree } from './pending-free';
+import { freeDone, nextFree, nextFreeReason } from './pending-free';
 import { corrupt, CORRUPT_REFCOUNT, decrement, qcow2_refcount } from './refcount';
 
-/** The cluster becomes free: record 1 its offset. */
+/** The cluster becomes free: record 1 its offset, 2 the reason. */
 const LAST_REFERENCE: i32 = 1;
 
 /** LAST_REFERENCE, OK when others still use the cluster, or a wait code. Only with `qcow2_has_frees`. */
@@ -23,6 +23,7 @@ export function qcow2_free_next(): i32 {
     return corrupt(CORRUPT_REFCOUNT, cluster << clusterBits);
   }
   setResult(1, <f64>(cluster << clusterBits));
+  setResult(2, nextFreeReason());
   return count == 1 ? LAST_REFERENCE : OK;
 }
 

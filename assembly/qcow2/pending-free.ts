@@ -10,11 +10,15 @@
  * |----|---------------------------------------------------------|
  * | 0  | u64 first cluster                                       |
  * | 8  | u32 clusters                                            |
- * | 12 | u32 reserved                                            |
+ * | 12 | u32 what becomes of the space: `keep`, or a reason to discard it |
  */
 import { allocate } from '../memory';
 
 const ENTRY_BYTES: u32 = 16;
+
+/** Why a cluster loses its reference, as far as the host wants to know. */
+export const BY_REQUEST: u32 = 1;
+export const BY_SHRINKING: u32 = 2;
 
 let entries: usize = 0;
 let capacity: u32 = 0;
@@ -53,12 +57,12 @@ export function unreserveFrees(room: u32): void {
 }
 
 /** Adds a run; the caller made sure of room for one entry. */
-export function freeLater(cluster: u64, clusters: u32): void {
+export function freeLater(cluster: u64, clusters: u32, reason: u32 = 0): void {
   // A run that is already on its way to being freed is not extended: its new part is not durable yet.
   if (count > durable && count > 0) {
     const last = entryAt(count - 1);
     const merged = load<u64>(last) + <u64>load<u32>(last, 8);
-    if (merged == cluster && !(count == 1 && taken > 0)) {
+    if (merged == cluster && load<u32>(last, 12) == reason && !(count == 1 && taken > 0)) {
       store<u32>(last, load<u32>(last, 8) + clusters, 8);
       return;
     }
@@ -66,6 +70,7 @@ export function freeLater(cluster: u64, clusters: u32): void {
   const at = entryAt(count++);
   store<u64>(at, cluster);
   store<u32>(at, clusters, 8);
+  store<u32>(at, reason, 12);
 }
 
 export function pendingFrees(): u32 {
@@ -85,6 +90,10 @@ export function hasDurableFrees(): bool {
 export function nextFree(): u64 {
   const at = entryAt(0);
   return load<u64>(at) + taken;
+}
+
+export function nextFreeReason(): u32 {
+  return load<u32>(entryAt(0), 12);
 }
 
 /** The cluster from `nextFree` is done. */

@@ -5,7 +5,7 @@
  * round. A new block is on disk before the table entry that shows it. Growing the table is a sequence of its own
  * (`table-growth.ts`).
  */
-import { ERROR_CORRUPT, ERROR_INVALID, ERROR_TOO_BIG, OK, setResult, WRITEBACK } from '../abi';
+import { ERROR_CORRUPT, ERROR_INVALID, ERROR_TOO_BIG, GROW_TABLE, OK, setResult, WRITEBACK } from '../abi';
 import {
   blockBits,
   clusterBits,
@@ -19,9 +19,6 @@ import {
 import { hitsMetadata, noteMetadata } from './metadata-filter';
 import { BLOCK, create, dropTables, ensure, markDirty, slotData } from './table-cache';
 import { isWritingBack } from './writeback-state';
-
-/** The refcount table must grow before the allocation can go on: record 0 the index it must reach. */
-export const GROW_TABLE: i32 = -6;
 
 /** Kinds of corruption in record 4, with the offset in record 0. */
 export const CORRUPT_REFBLOCK: f64 = 1;

@@ -5,13 +5,14 @@
  * definition. The host writes the blocks (made one after the other in a buffer), flushes, writes the table, flushes,
  * switches the header, flushes, and then tells. No other step runs in between, and everything was written back before.
  */
-import { ERROR_TOO_BIG, OK, setResult } from '../abi';
+import { ERROR_TOO_BIG, GROW_TABLE, OK, setResult } from '../abi';
 import {
   blockBits,
   clusterBits,
   clusterBytes,
   refcountTable,
   refcountTableEntries,
+  refcountTableEntry,
   refcountTableOffset,
   refcountTableRoom,
   setRefcountTableEntry,
@@ -43,6 +44,41 @@ export function qcow2_grow_plan(needed: u32): i32 {
   setResult(1, blocks);
   setResult(2, tableClusters);
   return OK;
+}
+
+/**
+ * Plans room for `clusters` in a row, where no refcount block describes anything yet: record as for `qcow2_grow_plan`.
+ * GROW_TABLE when the table is too short for the blocks.
+ */
+export function qcow2_run_plan(clusters: u32): i32 {
+  let index = refcountTableEntries;
+  while (index > 0 && !refcountTableEntry(index - 1)) index--;
+  start = (<u64>index) << blockBits;
+  tableClusters = clusters;
+  blocks = 1;
+  while ((<u64>blocks) << blockBits < <u64>(blocks + clusters)) blocks++;
+  if (index + blocks > refcountTableEntries) {
+    setResult(0, index + blocks - 1);
+    return GROW_TABLE;
+  }
+  setResult(0, <f64>(start << clusterBits));
+  setResult(1, blocks);
+  setResult(2, clusters);
+  return OK;
+}
+
+/** The blocks of a run are on disk: enters them into the table. The run itself starts behind them. */
+export function qcow2_run_done(): void {
+  const index = <u32>(start >> blockBits);
+  for (let i: u32 = 0; i < blocks; i++) {
+    setRefcountTableEntry(index + i, (start + i) << clusterBits);
+    noteMetadata((start + i) << clusterBits);
+  }
+}
+
+/** Gives clusters back that were allocated for something that is no longer wanted, or replaced durably before. */
+export function qcow2_release(offset: f64, clusters: u32): void {
+  freeLater((<u64>offset) >> clusterBits, clusters);
 }
 
 /** Makes block `index` of the plan at `address`, one cluster: record 0 where it goes. */

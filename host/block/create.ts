@@ -120,11 +120,15 @@ async function inspectBacking(
     const node = await graph.openFile(path, {
       ...(format === undefined ? {} : { format }),
       noBacking: true,
-      flags: { readOnly: true },
+      // It may be in use, by ourselves even: its content is not looked at.
+      flags: { readOnly: true, forceShare: true },
     });
     try {
       if (format === undefined) {
-        throw invalid('Backing file specified without backing format', `Detected format of ${node.definition.name}.`);
+        throw invalid(
+          'Backing file specified without backing format',
+          `Detected format of ${node.definition.name}.`,
+        );
       }
       return { length: node.length };
     } finally {
@@ -133,7 +137,10 @@ async function inspectBacking(
   } catch (error) {
     const failure = asBlockError(error);
     if (failure.hint !== undefined && failure.message.startsWith('Backing file specified')) throw failure;
-    throw new BlockError(failure.errno, failure.message, { hint: 'Could not open backing image.', cause: failure });
+    throw new BlockError(failure.errno, failure.message, {
+      hint: 'Could not open backing image.',
+      cause: failure,
+    });
   }
 }
 
@@ -164,7 +171,8 @@ async function formatFile(
   values: CreateValues,
 ): Promise<void> {
   const createFile = protocol.create!.createFile!;
-  const path = ((protocol.parseFilename?.(filename) as { filename?: string } | undefined)?.filename) ?? filename;
+  const path =
+    (protocol.parseFilename?.(filename) as { filename?: string } | undefined)?.filename ?? filename;
   if (!driver.create!.createImage) {
     await createFile(graph.platform, path, values);
     return;

@@ -147,7 +147,10 @@ export interface Driver {
   /** Whether a new image of this driver reads as zeros, so that zeros need not be written to it. */
   readonly hasZeroInit?: boolean;
   /** Permission masks this driver needs on a child; the default follows the child's role (permissions.ts). */
-  childPermissions?(child: Edge, cumulative: { perm: number; shared: number }): { perm: number; shared: number };
+  childPermissions?(
+    child: Edge,
+    cumulative: { perm: number; shared: number },
+  ): { perm: number; shared: number };
   /** Called when the node's cumulative permissions change, before (check) and after (set). */
   checkPermissions?(perm: number, shared: number): Promise<void>;
   setPermissions?(perm: number, shared: number): Promise<void>;

@@ -4,10 +4,11 @@
  *
  * A parent is another node, or a root user: a tool, a job, an export, a device (backend.ts).
  */
-import { request } from './request.ts';
+
 import type { TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
 import type { BlockNode } from './node.ts';
 import type { OpBlocker } from './op-blockers.ts';
+import { request } from './request.ts';
 
 /**
  * What the child is to its parent, which settles the default permissions: `file` stores data and metadata of a

@@ -47,7 +47,8 @@ export function fullOptions(node: BlockNode): Record<string, unknown> {
   const strong = node.definition.strongOptions ?? [];
   const result: Record<string, unknown> = { driver: node.definition.name };
   for (const [key, value] of Object.entries(ownOptions(node))) {
-    if (strong.includes(key) || (node.definition.kind === 'protocol' && key === 'filename')) result[key] = value;
+    if (strong.includes(key) || (node.definition.kind === 'protocol' && key === 'filename'))
+      result[key] = value;
   }
   for (const edge of node.children.values()) {
     if (edge.role === 'cow') {

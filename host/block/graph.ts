@@ -11,7 +11,7 @@ import { Mutex } from '../base/mutex.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { DriverDefinition } from './driver.ts';
 import { type ChildRole, Edge, type EdgeParent } from './edge.ts';
-import { BlockNode } from './node.ts';
+import type { BlockNode } from './node.ts';
 import type { OpType } from './op-blockers.ts';
 import type { OpenFlags } from './open.ts';
 import { type OpenFileOptions, openFile, openNode } from './opener.ts';

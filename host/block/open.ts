@@ -39,6 +39,14 @@ export interface OpenContext {
   fallBackToReadOnly(): void;
   /** Opens the child that option `name` describes, or by the file name the node was opened with. */
   openChild(name: string, role: ChildRole): Promise<Edge>;
+  /** Length of the backing child in bytes, 0 without one. It is attached only after the driver is open. */
+  backingLength(): number;
+  hasBacking(): boolean;
+  /** The node's own data, by way of the driver's mappings: for the parts of an operation that only data can express. */
+  readonly self: {
+    read(offset: number, buffer: Uint8Array): Promise<void>;
+    write(offset: number, buffer: Uint8Array): Promise<void>;
+  };
   /** Emits BLOCK_IMAGE_CORRUPTED. */
   reportCorruption(report: CorruptionReport): void;
   /** Something the person at the terminal should know: `PROG: warning: MESSAGE`. */

@@ -16,6 +16,7 @@ import { BlockNode } from './node.ts';
 import type { CorruptionReport, OpenContext, OpenFlags } from './open.ts';
 import { Perm } from './permissions.ts';
 import { probeBytes } from './registry.ts';
+import { readMapped, writeMapped } from './transfer.ts';
 
 export type NodeOptions = Readonly<Record<string, unknown>>;
 
@@ -113,7 +114,11 @@ export async function openFile(
   if (format !== undefined) {
     const definition = graph.drivers.get(format);
     if (definition.kind === 'protocol') {
-      return openNode(graph, { ...options, ...fileOptions, ...definitionOptions(definition, filename) }, params);
+      return openNode(
+        graph,
+        { ...options, ...fileOptions, ...definitionOptions(definition, filename) },
+        params,
+      );
     }
     return openNode(graph, { ...options, driver: format, file: fileOptions }, params);
   }
@@ -129,7 +134,11 @@ function definitionOptions(definition: DriverDefinition, filename: string): Node
   return { driver: definition.name, ...protocolOptions(definition, filename) };
 }
 
-export async function openNode(graph: BlockGraph, options: NodeOptions, params: OpenParams): Promise<BlockNode> {
+export async function openNode(
+  graph: BlockGraph,
+  options: NodeOptions,
+  params: OpenParams,
+): Promise<BlockNode> {
   const flags = resolveFlags(options, params.defaults);
   if (options['driver'] === undefined) return openProbing(graph, options, params, flags);
   const definition = graph.drivers.get(options['driver'] as string);
@@ -185,7 +194,7 @@ async function openProbing(
       const { filename, ...rest } = options;
       return openFile(graph, filename as string, { flags: params.defaults, options: rest }, params.chain);
     }
-    throw invalid("Must specify either driver or file");
+    throw invalid('Must specify either driver or file');
   }
   const file = await openChildNode(graph, options['file'], childDefaults(flags, 'file'), params, 'file');
   try {
@@ -264,13 +273,19 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
       child = await openChildNode(graph, option, defaults, { ...params, chain }, 'cow');
     } else {
       const filename = resolveBackingName(node, backing!.filename);
-      child = await openFile(graph, filename, { flags: defaults, ...given('format', backing!.format) }, chain);
+      child = await openFile(
+        graph,
+        filename,
+        { flags: defaults, ...given('format', backing!.format) },
+        chain,
+      );
     }
   } catch (error) {
     throw asBlockError(error).within('Could not open backing file');
   }
   try {
-    if (chain.includes(await identify(child))) throw invalid(`Backing file '${child.name}' creates an infinite loop.`);
+    if (chain.includes(await identify(child)))
+      throw invalid(`Backing file '${child.name}' creates an infinite loop.`);
     await graph.attachChild(node, child, 'backing', 'cow');
   } finally {
     await graph.unref(child);
@@ -337,6 +352,19 @@ class NodeOpenContext implements OpenContext {
     }
   }
 
+  hasBacking(): boolean {
+    return this.node.backing() !== undefined;
+  }
+
+  backingLength(): number {
+    return this.node.backing()?.length ?? 0;
+  }
+
+  readonly self = {
+    read: (offset: number, buffer: Uint8Array): Promise<void> => readMapped(this.node, offset, buffer),
+    write: (offset: number, buffer: Uint8Array): Promise<void> => writeMapped(this.node, offset, buffer, {}),
+  };
+
   reportCorruption(report: CorruptionReport): void {
     const { message, offset, bytes, fatal } = report;
     this.graph.emit({
@@ -363,4 +391,3 @@ function unflattened(options: NodeOptions, name: string): NodeOptions | undefine
   if (found.length === 0) return undefined;
   return Object.fromEntries(found.map(([key, value]) => [key.slice(name.length + 1), value]));
 }
-

@@ -27,11 +27,13 @@ function checkOpen(node: BlockNode): void {
 }
 
 function checkRange(offset: number, bytes: number): void {
-  if (!(offset >= 0) || !(bytes >= 0) || offset + bytes > Number.MAX_SAFE_INTEGER) throw new BlockError('EIO');
+  if (!(offset >= 0) || !(bytes >= 0) || offset + bytes > Number.MAX_SAFE_INTEGER)
+    throw new BlockError('EIO');
 }
 
 function checkWritable(edge: Edge): void {
-  if ((edge.perm & (Perm.write | Perm.writeUnchanged)) === 0 || edge.node.readOnly) throw new BlockError('EPERM');
+  if ((edge.perm & (Perm.write | Perm.writeUnchanged)) === 0 || edge.node.readOnly)
+    throw new BlockError('EPERM');
 }
 
 async function read(edge: Edge, offset: number, buffer: Uint8Array): Promise<void> {
@@ -80,7 +82,10 @@ async function readAligned(node: BlockNode, offset: number, buffer: Uint8Array):
 async function write(edge: Edge, offset: number, buffer: Uint8Array, flags: WriteFlags): Promise<void> {
   const { node } = edge;
   if (node.flags.detectZeroes !== 'off' && buffer.length > 0 && isZero(buffer)) {
-    return writeZeroes(edge, offset, buffer.length, { ...flags, mayUnmap: node.flags.detectZeroes === 'unmap' });
+    return writeZeroes(edge, offset, buffer.length, {
+      ...flags,
+      mayUnmap: node.flags.detectZeroes === 'unmap',
+    });
   }
   await changing(edge, offset, buffer.length, flags, async () => {
     if (node.probedRaw && offset < 512) await checkProbedRaw(node, offset, buffer);
@@ -130,7 +135,8 @@ async function writeNode(
   const end = alignUp(offset + buffer.length, alignment);
   const release = await node.rangeLocks.acquire(start, end - start);
   try {
-    if (start === offset && end === offset + buffer.length) return await writeAligned(node, offset, buffer, flags);
+    if (start === offset && end === offset + buffer.length)
+      return await writeAligned(node, offset, buffer, flags);
     const whole = new Uint8Array(end - start);
     await readNode(node, start, whole);
     whole.set(buffer, offset - start);
@@ -182,7 +188,12 @@ async function writeZeroes(edge: Edge, offset: number, bytes: number, flags: Zer
   });
 }
 
-async function writeZeroesNode(node: BlockNode, offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
+async function writeZeroesNode(
+  node: BlockNode,
+  offset: number,
+  bytes: number,
+  flags: ZeroFlags,
+): Promise<void> {
   const { driver } = node;
   if (!driver.writeZeroes && node.filtered()) return filteredEdge(node).writeZeroes(offset, bytes, flags);
   const piece = driver.limits?.maxWriteZeroes || bytes;
@@ -202,7 +213,12 @@ async function writeZeroesNode(node: BlockNode, offset: number, bytes: number, f
   }
 }
 
-async function writeZeroBuffers(node: BlockNode, offset: number, bytes: number, flags: WriteFlags): Promise<void> {
+async function writeZeroBuffers(
+  node: BlockNode,
+  offset: number,
+  bytes: number,
+  flags: WriteFlags,
+): Promise<void> {
   zeroBuffer ??= new Uint8Array(zeroBufferBytes);
   for (let done = 0; done < bytes; done += zeroBufferBytes) {
     const part = zeroBuffer.subarray(0, Math.min(zeroBufferBytes, bytes - done));

@@ -90,7 +90,10 @@ async function layerStatus(
   }
 }
 
-function located(file: BlockNode | undefined, offset: number | undefined): Pick<BlockStatus, 'file' | 'offset'> {
+function located(
+  file: BlockNode | undefined,
+  offset: number | undefined,
+): Pick<BlockStatus, 'file' | 'offset'> {
   return file === undefined || offset === undefined ? {} : { file, offset };
 }
 

@@ -4,8 +4,9 @@
  * Called by the dispatcher alone, with requests that are checked and within the node. What an allocating write must
  * copy along is read here, through the node itself, so that drivers never move guest data.
  */
-import type { BlockNode } from './node.ts';
+
 import type { Allocation, Extent, WriteFlags, WritePlan } from './driver.ts';
+import type { BlockNode } from './node.ts';
 
 /** An allocating write up to this size goes out as one request together with its head and tail. */
 const mergeLimitBytes = 2 << 20;
@@ -28,7 +29,12 @@ export async function readMapped(node: BlockNode, offset: number, buffer: Uint8A
   } while (done < buffer.length);
 }
 
-function readExtent(node: BlockNode, extent: Extent, offset: number, buffer: Uint8Array): Promise<void> | void {
+function readExtent(
+  node: BlockNode,
+  extent: Extent,
+  offset: number,
+  buffer: Uint8Array,
+): Promise<void> | void {
   switch (extent.type) {
     case 'data':
       return extent.child.read(extent.offset, buffer);

@@ -36,6 +36,12 @@ export async function openDriver<O extends object>(
       opened.fellBack = true;
     },
     openChild: () => Promise.reject(new Error('no children here')),
+    backingLength: () => 0,
+    hasBacking: () => false,
+    self: {
+      read: () => Promise.reject(new Error('no mapping here')),
+      write: () => Promise.reject(new Error('no mapping here')),
+    },
     reportCorruption: () => {},
     warn: (message) => void opened.warnings.push(message),
   };

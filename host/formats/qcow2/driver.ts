@@ -1,0 +1,374 @@
+/**
+ * The qcow2 driver: answers mappings and prepares writes with the engine in the core (engine.ts), and knows nothing
+ * about moving guest data.
+ *
+ * Many requests may be in flight; the core says which must wait for which. Encryption, external data files and extended
+ * L2 entries are refused when an image is opened for I/O. Persistent dirty bitmaps are not kept: opening an image that
+ * has some for writing drops them, with a warning, as the format wants of whoever cannot keep them.
+ */
+import { BlockError } from '../../base/errors.ts';
+import type {
+  Allocation,
+  CheckOptions,
+  CheckResult,
+  Driver,
+  DriverDefinition,
+  DriverInfo,
+  Extent,
+  TruncateOptions,
+  WritePlan,
+  ZeroFlags,
+} from '../../block/driver.ts';
+import type { Edge } from '../../block/edge.ts';
+import type { OpenContext } from '../../block/open.ts';
+import { Mapping, Qcow2Core, UnmapMode, WriteResult } from '../../core/qcow2.ts';
+import { readBitmapDirectory } from './bitmap-directory.ts';
+import { checkImage } from './check.ts';
+import { readCompressed, writeCompressedCluster } from './compressed.ts';
+import { qcow2Create } from './create.ts';
+import { Qcow2Engine } from './engine.ts';
+import { incompatible } from './feature-bits.ts';
+import {
+  l2Entries,
+  magic,
+  type Qcow2Header,
+  readHeader,
+  requireStandardImage,
+  validateLayout,
+} from './header.ts';
+import { encodeBackingName, prepareForWriting } from './header-update.ts';
+import { viewOf } from './image-file.ts';
+import { describeImage } from './info.ts';
+import { type Qcow2Options, qcow2Options, resolveOptions } from './options.ts';
+import { resize } from './resize.ts';
+import { readSnapshotTable, type Snapshot } from './snapshots.ts';
+
+/** A compressed cluster on its way from `map` to `readSpecial`. */
+interface CompressedExtent {
+  type: 'special';
+  bytes: number;
+  entry: bigint;
+}
+
+export class Qcow2Driver implements Driver {
+  readonly backing: { filename: string; format: string | undefined } | undefined;
+  readonly limits;
+
+  constructor(
+    readonly engine: Qcow2Engine,
+    readonly context: OpenContext,
+    private readonly facts: {
+      snapshots: readonly Snapshot[];
+      bitmaps: Awaited<ReturnType<typeof readBitmapDirectory>> | undefined;
+    },
+  ) {
+    const { header } = engine;
+    this.limits = { writeZeroesAlignment: header.clusterSize, discardAlignment: header.clusterSize };
+    if (header.backingFile !== undefined) {
+      this.backing = { filename: header.backingFile, format: header.backingFormat };
+    }
+  }
+
+  private get clusterSize(): number {
+    return this.engine.header.clusterSize;
+  }
+
+  async getLength(): Promise<number> {
+    return this.engine.header.size;
+  }
+
+  beginTransfer(): number {
+    return this.engine.gate.begin();
+  }
+
+  endTransfer(transfer: number): void {
+    this.engine.gate.end(transfer);
+  }
+
+  async map(offset: number, bytes: number): Promise<Extent> {
+    const { engine } = this;
+    const { steps, record } = engine;
+    for (;;) {
+      engine.checkUsable();
+      let code: number;
+      try {
+        code = steps.qcow2_map(offset, bytes);
+      } catch (error) {
+        throw engine.trapped(error);
+      }
+      if (code === Mapping.normal) {
+        return { type: 'data', bytes: record[1]!, child: engine.file, offset: record[0]! };
+      }
+      if (code >= 0) return this.otherExtent(code);
+      await engine.wait(code);
+    }
+  }
+
+  private otherExtent(code: number): Extent {
+    const { record, file } = this.engine;
+    const bytes = record[1]!;
+    if (code === Mapping.unallocated) return { type: 'unallocated', bytes };
+    if (code === Mapping.zeroPlain) return { type: 'zero', bytes };
+    if (code === Mapping.zeroAllocated) return { type: 'zero', bytes, child: file, offset: record[0]! };
+    const entry = (BigInt(record[5]!) << 32n) | BigInt(record[2]!);
+    const extent: CompressedExtent = { type: 'special', bytes, entry };
+    return extent;
+  }
+
+  async readSpecial(extent: Extent & { type: 'special' }, offset: number, buffer: Uint8Array): Promise<void> {
+    const { entry } = extent as CompressedExtent;
+    const cluster = await readCompressed(this.engine, this.context, entry);
+    const start = offset % this.clusterSize;
+    buffer.set(cluster.subarray(start, start + buffer.length));
+  }
+
+  async prepareWrite(offset: number, bytes: number): Promise<WritePlan> {
+    const { engine } = this;
+    const { steps, record, file } = engine;
+    for (;;) {
+      engine.checkUsable();
+      let code: number;
+      try {
+        code = steps.qcow2_write_prepare(offset, bytes);
+      } catch (error) {
+        throw engine.trapped(error);
+      }
+      if (code >= 0) {
+        const plan: WritePlan = {
+          bytes: record[1]!,
+          child: file,
+          offset: record[0]!,
+          transfer: engine.gate.begin(),
+        };
+        if (code === WriteResult.allocated)
+          plan.allocation = this.allocation(record[4]!, record[2]!, record[3]!);
+        return plan;
+      }
+      await engine.wait(code);
+    }
+  }
+
+  private allocation(token: number, headBytes: number, tailBytes: number): Allocation {
+    const { engine } = this;
+    return {
+      headBytes,
+      tailBytes,
+      commit: () => engine.commit(token),
+      abort: () => engine.abort(token),
+    };
+  }
+
+  async writeCompressed(offset: number, buffer: Uint8Array): Promise<void> {
+    await writeCompressedCluster(this, offset, buffer);
+  }
+
+  /** Whole clusters change their mapping; edges are left to the caller, which writes zeros there. */
+  async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
+    const { clusterSize, engine } = this;
+    if (engine.header.version < 3 && this.context.hasBacking()) throw new BlockError('ENOTSUP');
+    const end = offset + bytes;
+    const first = Math.ceil(offset / clusterSize);
+    // The last cluster of the disk counts as whole when the range reaches the end.
+    const last = end >= engine.header.size ? Math.ceil(end / clusterSize) : Math.floor(end / clusterSize);
+    if (first >= last) throw new BlockError('ENOTSUP');
+    const mode =
+      engine.header.version < 3 ? UnmapMode.discard : flags.mayUnmap ? UnmapMode.unmap : UnmapMode.keep;
+    await this.unmap(first, last, mode);
+    await this.zeroEdges(offset, first * clusterSize, flags);
+    await this.zeroEdges(last * clusterSize, end, flags);
+  }
+
+  private async zeroEdges(start: number, end: number, flags: ZeroFlags): Promise<void> {
+    if (start < end) await this.writeZeroBytes(start, end - start, flags);
+  }
+
+  /** Zeros in part of a cluster, as data. */
+  private async writeZeroBytes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
+    if (flags.noFallback) throw new BlockError('ENOTSUP');
+    await this.context.self.write(offset, new Uint8Array(bytes));
+  }
+
+  async discard(offset: number, bytes: number): Promise<void> {
+    const { clusterSize, engine } = this;
+    if (engine.header.version < 3 && this.context.hasBacking()) throw new BlockError('ENOTSUP');
+    const end = offset + bytes;
+    const first = Math.ceil(offset / clusterSize);
+    const last = end >= engine.header.size ? Math.ceil(end / clusterSize) : Math.floor(end / clusterSize);
+    if (first < last) await this.unmap(first, last, UnmapMode.discard);
+  }
+
+  /** Changes the mapping of guest clusters `first` up to, not including, `last`. */
+  async unmap(first: number, last: number, mode: number): Promise<void> {
+    const { engine } = this;
+    for (let cluster = first; cluster < last; ) {
+      const step = await engine.run(() => {
+        const code = engine.steps.qcow2_unmap(cluster, last - cluster, mode, this.context.hasBacking());
+        return code < 0 ? code : { done: engine.record[0]! };
+      });
+      cluster += step.done;
+    }
+  }
+
+  async flush(): Promise<void> {
+    this.engine.checkUsable();
+    await this.engine.writeback();
+  }
+
+  async truncate(length: number, options: TruncateOptions): Promise<void> {
+    await resize(this, length, options);
+  }
+
+  info(): DriverInfo {
+    return describeImage({
+      header: this.engine.header,
+      snapshots: this.facts.snapshots,
+      bitmaps: this.facts.bitmaps ?? [],
+    });
+  }
+
+  get hasSnapshots(): boolean {
+    return this.facts.snapshots.length > 0;
+  }
+
+  async changeBackingFile(filename: string | undefined, format: string | undefined): Promise<void> {
+    encodeBackingName(filename);
+    await this.engine.updateHeader({ backing: filename === undefined ? null : { filename, format } });
+  }
+
+  async close(): Promise<void> {
+    if (!this.context.flags.readOnly) await this.engine.settle();
+  }
+}
+
+async function open(context: OpenContext, options: Qcow2Options): Promise<Driver> {
+  const file = await context.openChild('file', 'file');
+  const { flags } = context;
+  let header = await readHeader(file, flags);
+  if (flags.check) return new CheckOnlyDriver(header, file);
+  const table = await readSnapshotTable(file, header);
+  if (!flags.noIo) requireStandardImage(header);
+  const resolved = resolveOptions(options, header, { discard: flags.discard });
+  if (!flags.readOnly && !flags.noIo) {
+    validateLayout(header, table.bytes);
+    header = await prepareWritable(context, file, header);
+  }
+  const bitmaps =
+    header.bitmaps === undefined
+      ? undefined
+      : await readBitmapDirectory(file, header.bitmaps, header.clusterSize);
+  const facts = { snapshots: table.snapshots, bitmaps };
+  if (flags.noIo) return new InfoDriver(header, facts);
+  const core = new Qcow2Core({
+    clusterBits: header.clusterBits,
+    refcountOrder: header.refcountOrder,
+    version: header.version,
+    l1Entries: header.l1Size,
+    refcountTableEntries: (header.refcountTableClusters * header.clusterSize) / 8,
+    l1Offset: header.l1TableOffset,
+    refcountTableOffset: header.refcountTableOffset,
+    l2EntryBits: Math.log2(resolved.caches.l2EntryBytes),
+    l2EntryCount: resolved.caches.l2EntryCount,
+    refcountEntryCount: resolved.caches.refcountEntryCount,
+  });
+  await Promise.all([
+    file.read(header.l1TableOffset, core.l1),
+    file.read(header.refcountTableOffset, core.refcountTable),
+  ]);
+  core.tablesLoaded();
+  protectSnapshots(core, header, table);
+  const engine = new Qcow2Engine(core, file, header, resolved, context);
+  return new Qcow2Driver(engine, context, facts);
+}
+
+/** Brings an image that is opened for writing into a state in which it can be (section 1.2, steps 14 and 16). */
+async function prepareWritable(context: OpenContext, file: Edge, header: Qcow2Header): Promise<Qcow2Header> {
+  if (header.bitmaps !== undefined) {
+    context.warn(
+      `persistent dirty bitmaps of '${context.nodeName}' are not kept and become invalid by writing to it`,
+    );
+  }
+  if ((header.incompatibleFeatures & incompatible.dirty) !== 0n) {
+    const result = await checkImage(file, { fix: { leaks: true, errors: true }, report: () => {} });
+    if (result.checkErrors > 0)
+      throw new BlockError('EIO', 'Could not repair dirty image: Input/output error');
+    header = await readHeader(file, context.flags);
+  }
+  return prepareForWriting(file, header);
+}
+
+function protectSnapshots(
+  core: Qcow2Core,
+  header: Qcow2Header,
+  table: { bytes: number; snapshots: readonly Snapshot[] },
+): void {
+  if (table.snapshots.length === 0) return;
+  core.exports.qcow2_protect(header.snapshotsOffset, table.bytes);
+  for (const { l1TableOffset, l1Size } of table.snapshots) {
+    if (core.exports.qcow2_protect(Number(l1TableOffset), l1Size * 8) === 0) break;
+  }
+}
+
+/** An image that is opened for its facts alone. */
+class InfoDriver implements Driver {
+  readonly backing;
+
+  constructor(
+    private readonly header: Qcow2Header,
+    private readonly facts: {
+      snapshots: readonly Snapshot[];
+      bitmaps: Awaited<ReturnType<typeof readBitmapDirectory>> | undefined;
+    },
+  ) {
+    if (header.backingFile !== undefined) {
+      this.backing = { filename: header.backingFile, format: header.backingFormat };
+    }
+  }
+
+  async getLength(): Promise<number> {
+    return this.header.size;
+  }
+
+  info(): DriverInfo {
+    return describeImage({
+      header: this.header,
+      snapshots: this.facts.snapshots,
+      bitmaps: this.facts.bitmaps ?? [],
+    });
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** An image that is opened to be checked: nothing of it is trusted but the header. */
+class CheckOnlyDriver implements Driver {
+  constructor(
+    private readonly header: Qcow2Header,
+    readonly file: Edge,
+  ) {}
+
+  async getLength(): Promise<number> {
+    return this.header.size;
+  }
+
+  async close(): Promise<void> {}
+}
+
+export const qcow2: DriverDefinition<Qcow2Options> = {
+  name: 'qcow2',
+  kind: 'format',
+  children: [{ name: 'file' }, { name: 'backing', optional: true, nullable: true }],
+  options: qcow2Options,
+  supportsBacking: true,
+  probe: (head) =>
+    head.length >= 8 && viewOf(head).getUint32(0) === magic && viewOf(head).getUint32(4) >= 2 ? 100 : 0,
+  open,
+  create: qcow2Create,
+  check(driver: Driver, options: CheckOptions): Promise<CheckResult> {
+    if (!(driver instanceof CheckOnlyDriver))
+      throw new BlockError('ENOTSUP', 'The image is not open for checking');
+    return checkImage(driver.file, options);
+  },
+};
+
+/** Entries per table, for those who work out sizes. */
+export { l2Entries };

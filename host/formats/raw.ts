@@ -1,0 +1,87 @@
+/**
+ * raw: the bytes of the file are the disk, or a window of them (specification: graph, section 3).
+ *
+ * Without `offset` and `size` everything passes through, holes and resizing included. With `size` the window is fixed.
+ */
+import { BlockError, invalid } from '../base/errors.ts';
+import type {
+  Driver,
+  DriverDefinition,
+  Extent,
+  TruncateOptions,
+  WritePlan,
+  ZeroFlags,
+} from '../block/driver.ts';
+import type { Edge } from '../block/edge.ts';
+import { optional, size, struct, type TypeOf } from '../qapi/types.ts';
+
+const sectorBytes = 512;
+
+const rawOptions = struct('BlockdevOptionsRaw', { offset: optional(size), size: optional(size) });
+type RawOptions = TypeOf<typeof rawOptions>;
+
+class RawDriver implements Driver {
+  readonly hasZeroInit = true;
+
+  constructor(
+    private readonly file: Edge,
+    private readonly offset: number,
+    private readonly size: number | undefined,
+  ) {}
+
+  async getLength(): Promise<number> {
+    return this.size ?? Math.max(0, (await this.file.getByteLength()) - this.offset);
+  }
+
+  async map(offset: number, bytes: number): Promise<Extent> {
+    return { type: 'data', bytes, child: this.file, offset: this.offset + offset };
+  }
+
+  async prepareWrite(offset: number, bytes: number): Promise<WritePlan> {
+    return { bytes, child: this.file, offset: this.offset + offset };
+  }
+
+  writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
+    return this.file.writeZeroes(this.offset + offset, bytes, flags);
+  }
+
+  discard(offset: number, bytes: number): Promise<void> {
+    return this.file.discard(this.offset + offset, bytes);
+  }
+
+  async truncate(length: number, options: TruncateOptions): Promise<void> {
+    if (this.size !== undefined) throw new BlockError('ENOTSUP', 'Cannot resize fixed-size raw disks');
+    await this.file.truncate(this.offset + length, options);
+  }
+
+  async close(): Promise<void> {}
+}
+
+export const raw: DriverDefinition<RawOptions> = {
+  name: 'raw',
+  kind: 'format',
+  children: [{ name: 'file' }],
+  options: rawOptions,
+  strongOptions: ['offset', 'size'],
+  probe: () => 1,
+  async open(context, { offset = 0, size: windowBytes }) {
+    const file = await context.openChild('file', 'data');
+    const length = await file.getByteLength();
+    if (offset > length) {
+      throw invalid(`Offset (${offset}) cannot be greater than size of the containing file (${length})`);
+    }
+    if (windowBytes !== undefined && windowBytes > length - offset) {
+      throw invalid(
+        `The sum of offset (${offset}) and size (${windowBytes}) has to be smaller or equal to the ` +
+          ` actual size of the containing file (${length})`,
+      );
+    }
+    if (windowBytes !== undefined && windowBytes % sectorBytes !== 0) {
+      throw invalid('Specified size is not multiple of 512');
+    }
+    return new RawDriver(file, offset, windowBytes);
+  },
+  create: {
+    options: [{ name: 'size', type: 'size', help: 'Virtual disk size' }],
+  },
+};

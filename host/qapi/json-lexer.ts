@@ -1,0 +1,184 @@
+/**
+ * The lexer of QMP's JSON dialect: bytes in, tokens out (specification: qmp-protocol, section 4).
+ *
+ * It sees one byte at a time and keeps its state between calls, so where input is cut makes no difference. An error
+ * token carries the characters collected so far; after one, everything is skipped up to a structural character or a
+ * control character, which is then read afresh.
+ */
+
+export type Token =
+  | { type: 'punctuator'; text: '{' | '}' | '[' | ']' | ':' | ',' }
+  | { type: 'string'; text: string }
+  | { type: 'integer' | 'float' | 'keyword'; text: string }
+  | { type: 'error'; text: string };
+
+type State =
+  | 'start'
+  | 'string'
+  | 'escape'
+  | 'minus'
+  | 'zero'
+  | 'digits'
+  | 'point'
+  | 'fraction'
+  | 'exponent'
+  | 'exponent-sign'
+  | 'exponent-digits'
+  | 'keyword'
+  | 'recovery';
+
+const decoder = new TextDecoder('latin1');
+const punctuators = '{}[]:,';
+
+const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39;
+const isSpace = (byte: number): boolean => byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d;
+const isLower = (byte: number): boolean => byte >= 0x61 && byte <= 0x7a;
+
+export class JsonLexer {
+  private state: State = 'start';
+  private collected: number[] = [];
+  private quote = 0;
+
+  constructor(private readonly emit: (token: Token) => void) {}
+
+  /** Bytes of the token that is being read. */
+  get pendingBytes(): number {
+    return this.collected.length;
+  }
+
+  reset(): void {
+    this.state = 'start';
+    this.collected = [];
+  }
+
+  feed(byte: number): void {
+    // A byte that ends a token is looked at again from the start.
+    while (!this.consume(byte));
+  }
+
+  /** The input is over: completes a number or keyword. False when it ended inside a token. */
+  finish(): boolean {
+    this.feed(0x20);
+    const complete = this.state === 'start';
+    this.reset();
+    return complete;
+  }
+
+  /** True when `byte` was used. */
+  private consume(byte: number): boolean {
+    switch (this.state) {
+      case 'start':
+        this.begin(byte);
+        return true;
+      case 'string':
+        this.inString(byte);
+        return true;
+      case 'escape':
+        if (byte < 0x20 || byte >= 0xfe) this.fail(byte);
+        else this.keep(byte, 'string');
+        return true;
+      case 'keyword':
+        if (isLower(byte)) {
+          this.keep(byte, 'keyword');
+          return true;
+        }
+        this.complete('keyword');
+        return false;
+      case 'recovery':
+        return this.recover(byte);
+      default:
+        return this.inNumber(byte);
+    }
+  }
+
+  private begin(byte: number): void {
+    this.collected = [];
+    const char = String.fromCharCode(byte);
+    if (isSpace(byte)) return;
+    if (punctuators.includes(char)) this.emit({ type: 'punctuator', text: char as '{' });
+    else if (char === '"' || char === "'") {
+      this.quote = byte;
+      this.keep(byte, 'string');
+    } else if (char === '-') this.keep(byte, 'minus');
+    else if (char === '0') this.keep(byte, 'zero');
+    else if (isDigit(byte)) this.keep(byte, 'digits');
+    else if (isLower(byte)) this.keep(byte, 'keyword');
+    else this.fail(byte);
+  }
+
+  private inString(byte: number): void {
+    if (byte < 0x20 || byte >= 0xfe) this.fail(byte);
+    else if (byte === 0x5c) this.keep(byte, 'escape');
+    else if (byte === this.quote) {
+      this.collected.push(byte);
+      this.complete('string');
+    } else this.keep(byte, 'string');
+  }
+
+  private inNumber(byte: number): boolean {
+    const next = this.nextInNumber(byte);
+    if (next === 'end') {
+      this.complete(this.state === 'zero' || this.state === 'digits' ? 'integer' : 'float');
+      return false;
+    }
+    if (next === undefined) this.fail(byte);
+    else this.keep(byte, next);
+    return true;
+  }
+
+  /** The state after `byte`, `end` when the number was complete before it, undefined when it is wrong. */
+  private nextInNumber(byte: number): State | 'end' | undefined {
+    const char = String.fromCharCode(byte);
+    const isExponent = char === 'e' || char === 'E';
+    switch (this.state) {
+      case 'minus':
+        if (char === '0') return 'zero';
+        return isDigit(byte) ? 'digits' : undefined;
+      case 'zero':
+      case 'digits':
+        if (char === '.') return 'point';
+        if (isExponent) return 'exponent';
+        if (!isDigit(byte)) return 'end';
+        return this.state === 'digits' ? 'digits' : undefined;
+      case 'point':
+        return isDigit(byte) ? 'fraction' : undefined;
+      case 'fraction':
+        if (isExponent) return 'exponent';
+        return isDigit(byte) ? 'fraction' : 'end';
+      case 'exponent':
+        if (char === '+' || char === '-') return 'exponent-sign';
+        return isDigit(byte) ? 'exponent-digits' : undefined;
+      case 'exponent-sign':
+        return isDigit(byte) ? 'exponent-digits' : undefined;
+      default:
+        return isDigit(byte) ? 'exponent-digits' : 'end';
+    }
+  }
+
+  private recover(byte: number): boolean {
+    const control = (byte < 0x20 && byte !== 0x09) || byte >= 0xfe;
+    if (!control && !punctuators.includes(String.fromCharCode(byte))) return true;
+    this.state = 'start';
+    return false;
+  }
+
+  private keep(byte: number, state: State): void {
+    this.collected.push(byte);
+    this.state = state;
+  }
+
+  private complete(type: 'string' | 'integer' | 'float' | 'keyword'): void {
+    const text = decoder.decode(Uint8Array.from(this.collected));
+    this.state = 'start';
+    this.collected = [];
+    this.emit({ type, text });
+  }
+
+  private fail(byte: number): void {
+    this.collected.push(byte);
+    const text = decoder.decode(Uint8Array.from(this.collected));
+    this.collected = [];
+    this.state = 'recovery';
+    this.emit({ type: 'error', text });
+  }
+}
