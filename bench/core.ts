@@ -55,15 +55,11 @@ function setOne(): number {
 function nextArea(): number {
   const bitmap = sparse();
   let areas = 0;
-  // In an array, for a number that a closure changes would be allocated anew each time.
-  const sum = new Float64Array(1);
   const walk = (): number => {
+    let sum = 0;
     areas = 0;
-    bitmap.forEachDirtyArea(0, size, (offset, bytes) => {
-      sum[0]! += offset + bytes;
-      areas++;
-    });
-    return sum[0]!;
+    for (const dirty = bitmap.walk(); dirty.next(); areas++) sum += dirty.offset + dirty.bytes;
+    return sum;
   };
   walk();
   return nanosecondsEach(areas, walk);

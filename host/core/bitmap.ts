@@ -39,7 +39,7 @@ const headerBytes = 96;
 const transferBytes = 65_536;
 
 /** How many areas a walk asks for at once, and what they take: two f64 each. */
-const lookAheadAreas = 64;
+const lookAheadAreas = 256;
 const lookAheadBytes = lookAheadAreas * 16;
 
 /** Most granules: their words have to fit into one memory. */
@@ -184,33 +184,28 @@ export class HierarchicalBitmap {
     return { dirty: run > 0, bytes: Math.abs(run) };
   }
 
-  /**
-   * Calls back for every dirty stretch in [start, end), in order. Looks ahead a few of them: what `visit` changes there
-   * may or may not be seen. For a walk during which bits change, ask `nextDirtyArea` again and again.
-   */
-  forEachDirtyArea(start: number, end: number, visit: (offset: number, bytes: number) => void): void {
+  /** Walks the dirty stretches in [start, end) in order: the quickest way to see all of them. */
+  walk(start = 0, end: number = this.byteSize): DirtyAreaWalk {
+    return new DirtyAreaWalk(this, start, end);
+  }
+
+  /** For walks: the first stretches in [start, end), pairs of offset and length, into `areas`. Returns how many. */
+  readAreas(start: number, end: number, areas: Float64Array): number {
     const { core } = this;
     this.lookAhead ??= core.allocate(lookAheadBytes);
-    const { address, bytes: room } = this.lookAhead;
-    const areas = new Float64Array(room.buffer, address, 2 * lookAheadAreas);
-    for (let found = lookAheadAreas; found === lookAheadAreas; ) {
-      found = core.guard(() =>
-        core.exports.bitmap_dirty_areas(this.handle, start, end, address, lookAheadAreas),
-      );
-      for (let at = 0; at < found; at++) {
-        const offset = areas[2 * at]!;
-        const bytes = areas[2 * at + 1]!;
-        start = offset + bytes;
-        visit(offset, bytes);
-      }
-    }
+    const { address, bytes } = this.lookAhead;
+    const found = core.guard(() =>
+      core.exports.bitmap_dirty_areas(this.handle, start, end, address, lookAheadAreas),
+    );
+    areas.set(new Float64Array(bytes.buffer, address, areas.length));
+    return found;
   }
 
   /** Adds what `source`, about as many bytes, has dirty; each of its granules dirties all of ours that it touches. */
   merge(source: HierarchicalBitmap): void {
     assert(source.size === this.size, `merge of bitmaps about ${source.size} and ${this.size} bytes`);
     if (source.granularity === this.granularity) this.takeWords(source.words(), 0, 'bitmap_merge_words');
-    else source.forEachDirtyArea(0, this.size, (offset, bytes) => this.set(offset, bytes));
+    else for (const walk = source.walk(); walk.next(); ) this.set(walk.offset, walk.bytes);
   }
 
   /**
@@ -283,6 +278,47 @@ export class HierarchicalBitmap {
     const word = offset / this.granularity / wordBits;
     assert(Number.isInteger(word), `part of a bitmap at ${offset} does not start at a word`);
     return word;
+  }
+}
+
+/**
+ * A walk over dirty stretches. It looks a few of them ahead: changes there while it goes on may or may not be seen. To
+ * be sure, ask `nextDirtyArea` again and again.
+ */
+export class DirtyAreaWalk {
+  private readonly areas = new Float64Array(2 * lookAheadAreas);
+  /** The stretch gone to; before the first, and to make `next` look: past all at hand. */
+  private at = 2 * lookAheadAreas;
+  /** Stretches at hand; fewer than looked for: there are no more behind them. */
+  private found = lookAheadAreas;
+
+  constructor(
+    private readonly bitmap: HierarchicalBitmap,
+    private start: number,
+    private readonly end: number,
+  ) {}
+
+  /** Goes to the next stretch; false: there is none. */
+  next(): boolean {
+    this.at += 2;
+    if (this.at < 2 * this.found) return true;
+    return this.found === lookAheadAreas && this.refill();
+  }
+
+  /** Where the stretch that `next` went to starts. */
+  get offset(): number {
+    return this.areas[this.at]!;
+  }
+
+  get bytes(): number {
+    return this.areas[this.at + 1]!;
+  }
+
+  private refill(): boolean {
+    this.found = this.bitmap.readAreas(this.start, this.end, this.areas);
+    if (this.found > 0) this.start = this.areas[2 * this.found - 2]! + this.areas[2 * this.found - 1]!;
+    this.at = 0;
+    return this.found > 0;
   }
 }
 

@@ -159,7 +159,8 @@ describe('a hierarchical bitmap', () => {
             model.area(offset, offset + bytes, 1300),
           );
           const areas: [number, number][] = [];
-          bitmap.forEachDirtyArea(offset, offset + bytes, (at, length) => areas.push([at, length]));
+          for (const walk = bitmap.walk(offset, offset + bytes); walk.next(); )
+            areas.push([walk.offset, walk.bytes]);
           expect(areas).toEqual(model.areas(offset, end));
           const status = offset < end ? model.runEnd(offset, end) - offset : 0;
           expect(bitmap.status(offset, bytes)).toEqual({
@@ -286,7 +287,7 @@ describe('a hierarchical bitmap', () => {
       const before = core.exports.arena_used();
       core.exports.bitmap_init(size, size, 9);
       core.allocate(Math.min(65_536, Math.max(1, Math.ceil(granules / 64)) * 8));
-      core.allocate(64 * 16);
+      core.allocate(256 * 16);
       const used = core.exports.arena_used() - before;
       expect(used).toBeLessThanOrEqual(bitmapMemoryBytes(size, granularity));
       expect(used).toBeGreaterThan(bitmapMemoryBytes(size, granularity) - 256);
