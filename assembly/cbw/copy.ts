@@ -56,7 +56,8 @@ export function cbw_next(state: usize, offset: f64, bytes: f64, maxBytes: f64): 
   const maxBits: u64 = max<u64>(1, (<u64>(<i64>maxBytes)) >> shift);
   let blocking = NO_TASK;
   let bit = start >> shift;
-  for (;;) {
+  // Not for (;;): the compiler takes what follows such a loop for unreachable when it ends by a break before a continue.
+  while (bit < endBit) {
     bit = nextSet(bitmap, bit);
     if (bit == ALL || bit >= endBit) break;
     const last = nextClear(bitmap, bit, min<u64>(endBit, bit + maxBits));

@@ -9,11 +9,11 @@
  *
  * A cluster is in one of three states:
  *
- * | state     | in the map          | meaning                                                        |
- * | --------- | ------------------- | -------------------------------------------------------------- |
- * | to copy   | dirty               | the only copy of the old data is in `file`: no write may pass  |
- * | claimed   | dirty, in a claim   | somebody reads it just now: writes wait for the claim to end   |
- * | saved     | clean               | the old data is on `target` or in the saver's hands: writes pass |
+ * | state   | meaning                                                          |
+ * | ------- | ---------------------------------------------------------------- |
+ * | to copy | the only copy of the old data is in `file`: no write may pass    |
+ * | claimed | somebody reads it just now: writes wait for the claim to end     |
+ * | saved   | the old data is on `target` or in the saver's hands: writes pass |
  *
  * Not here: reading the point in time back (snapshot-access), `bitmap` and `cbw-timeout`; they are refused by name.
  */
@@ -103,22 +103,24 @@ export class CopyBeforeWrite implements Driver {
     for (;;) {
       const next = this.copyMap.next(offset, end);
       if (!next || this.disabled) return;
-      if (next.claim) {
-        await next.claim.ended;
-        continue;
-      }
-      await this.saveRun(next.offset, Math.min(next.bytes, maxPieceBytes));
+      if ('ended' in next) await next.ended;
+      else await this.saveRun(next.offset, Math.min(next.bytes, maxPieceBytes));
     }
   }
 
-  /** Saves one run of clusters that were to copy a moment ago. */
+  /** Saves one run of clusters that were to copy a moment ago, or as much of it as can be had. */
   private async saveRun(offset: number, bytes: number): Promise<void> {
     const content = await contentOf(this.source.node, this.copyMap, offset, bytes, this.skipUnallocated);
     const buffer = content.kind === 'data' ? await this.saver.reserve(content.bytes) : undefined;
+    if (this.disabled) {
+      if (buffer) this.saver.release(buffer);
+      return;
+    }
     // Looking and reserving took time: what somebody else copied meanwhile is not ours any more.
-    const claim = this.disabled ? undefined : this.copyMap.claim(offset, content.bytes);
+    const claim = this.copyMap.claim(offset, content.bytes);
     if (!claim) {
       if (buffer) this.saver.release(buffer);
+      await this.copyMap.whenFree(offset, content.bytes);
       return;
     }
     if (content.kind === 'skip') {

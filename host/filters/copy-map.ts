@@ -1,107 +1,94 @@
 /**
- * Which clusters are still to be copied, and which of them somebody has claimed to copy just now.
+ * Which clusters are still to be copied, and which of them somebody has claimed to copy just now: the core's
+ * copy-before-write state (host/core/cbw.ts) with promises for those who find a claim in their way.
  *
- * Always: claims are disjoint and every cluster of a claim is dirty; ending a claim cleans its clusters or leaves them
- * to the next one. Whoever finds a claim in its way waits for `ended`.
+ * Always: claims are disjoint. A claimed cluster is nobody else's until the claim ends, which makes it copied, or leaves
+ * it to the next one.
  */
-import { assert } from '../base/assert.ts';
-import { ClusterBitmap } from './cluster-bitmap.ts';
+import { CopyBeforeWriteState } from '../core/cbw.ts';
 
 /** A run of clusters that one party copies. */
 export interface Claim {
+  readonly token: number;
   readonly offset: number;
   /** Up to the end of the image, where the last cluster may be short. */
   readonly bytes: number;
-  /** Settles when the claim is over, however it went. */
-  readonly ended: Promise<void>;
 }
 
-interface OwnClaim extends Claim {
+/** The next thing to do in a range: a run to copy that nobody has, or claims to wait for. */
+export type NextStep =
+  | { readonly offset: number; readonly bytes: number }
+  | { readonly ended: Promise<void> };
+
+interface Waiters {
+  readonly promise: Promise<void>;
   release(): void;
 }
 
-/** The next thing to do in a range: a run to copy, or a claim to wait for. */
-export interface NextRun {
-  readonly offset: number;
-  readonly bytes: number;
-  readonly claim: Claim | undefined;
-}
-
 export class CopyMap {
-  private readonly bits: ClusterBitmap;
-  private readonly claims = new Set<OwnClaim>();
+  private readonly state: CopyBeforeWriteState;
+  /** Who waits for the end of which claim. */
+  private readonly waiters = new Map<number, Waiters>();
 
-  /** `clusterBytes` is a power of two. */
+  /** Nothing is to be copied yet. `clusterBytes` is a power of two. Errors: ENOMEM. */
   constructor(
     readonly length: number,
     readonly clusterBytes: number,
   ) {
-    this.bits = new ClusterBitmap(Math.ceil(length / clusterBytes));
+    this.state = new CopyBeforeWriteState(length, clusterBytes);
   }
 
-  /** Bytes still to copy, in whole clusters: not clipped at the end of the image. */
+  /** Bytes still to copy or being copied, in whole clusters: not clipped at the end of the image. */
   get dirtyBytes(): number {
-    return this.bits.count * this.clusterBytes;
+    return this.state.toCopyBytes + this.state.copyingBytes;
   }
 
   setAll(): void {
-    this.bits.set(0, this.bits.length);
+    this.state.toCopy.setAll();
   }
 
   /** Marks every cluster that the range touches. */
   set(offset: number, bytes: number): void {
-    const [first, end] = this.touched(offset, bytes);
-    this.bits.set(first, end);
+    this.state.toCopy.set(offset, bytes);
   }
 
-  clearAll(): void {
-    this.bits.clear(0, this.bits.length);
-  }
-
-  /** Cleans clusters that need no copy; no claim may be on them. */
-  clear(offset: number, bytes: number): void {
-    const [first, end] = this.touched(offset, bytes);
-    this.bits.clear(first, end);
-  }
-
+  /** Whether a write must wait for something. */
   isDirty(offset: number, bytes: number): boolean {
-    const [first, end] = this.touched(offset, bytes);
-    return first < end && this.bits.next(first, end) < end;
+    return this.state.checkWrite(offset, bytes) !== 'pass';
   }
 
-  /** The first dirty run that touches [offset, end): unclaimed, or part of the claim that is in the way. */
-  next(offset: number, end: number): NextRun | undefined {
-    const [first, last] = this.touched(offset, end - offset);
-    if (first >= last) return undefined;
-    const from = this.bits.next(first, last);
-    if (from >= last) return undefined;
-    const start = from * this.clusterBytes;
-    const blocking = this.claimAt(start);
-    if (blocking) return { offset: start, bytes: blocking.offset + blocking.bytes - start, claim: blocking };
-    let stop = Math.min(this.bits.nextClear(from, last) * this.clusterBytes, this.length);
-    for (const claim of this.claims) if (claim.offset >= start && claim.offset < stop) stop = claim.offset;
-    return { offset: start, bytes: stop - start, claim: undefined };
+  /** What is left to do in [offset, end): nothing when undefined. */
+  next(offset: number, end: number): NextStep | undefined {
+    const step = this.state.next(offset, end - offset, this.progressOf(end - offset));
+    if (step.kind === 'done') return undefined;
+    return step.kind === 'run' ? step : { ended: this.whenEnded(step.token) };
   }
 
-  /** Claims the longest part of the range that starts at `offset` and is to copy and unclaimed. None: undefined. */
+  /**
+   * Claims the longest part of the range that starts at `offset` and is to copy. Undefined: there is none any more, or
+   * too many claims are open; `whenFree` settles when it makes sense to look again.
+   */
   claim(offset: number, bytes: number): Claim | undefined {
-    const run = this.next(offset, offset + bytes);
-    if (!run || run.claim || run.offset !== offset) return undefined;
-    let release = (): void => {};
-    const ended = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    const claim: OwnClaim = { offset, bytes: Math.min(run.bytes, bytes), ended, release };
-    this.claims.add(claim);
-    return claim;
+    const step = this.state.next(offset, bytes, this.progressOf(bytes));
+    if (step.kind !== 'run' || step.offset !== offset) return undefined;
+    const copy = this.state.beginCopy(offset, bytes, this.progressOf(bytes));
+    return copy.kind === 'copy' ? copy : undefined;
+  }
+
+  /** Settles at once unless the range is in a claim, or no claim can be made anywhere. */
+  async whenFree(offset: number, bytes: number): Promise<void> {
+    const step = this.state.beginCopy(offset, bytes, 0);
+    if (step.kind === 'copy') this.state.endCopy(step.token, false);
+    if (step.kind === 'wait') await this.whenEnded(step.token);
   }
 
   /** `copied`: the old data is safe. Otherwise the clusters stay to be copied. */
   end(claim: Claim, copied: boolean): void {
-    const own = claim as OwnClaim;
-    assert(this.claims.delete(own), 'a claim was ended twice');
-    if (copied) this.clear(claim.offset, claim.bytes);
-    own.release();
+    this.state.endCopy(claim.token, copied);
+    const waiters = this.waiters.get(claim.token);
+    if (!waiters) return;
+    this.waiters.delete(claim.token);
+    waiters.release();
   }
 
   /** How much of `bytes` from the start of a cluster is whole clusters, the last one of the image counted as whole. */
@@ -115,17 +102,14 @@ export class CopyMap {
     return Math.ceil(bytes / this.clusterBytes) * this.clusterBytes;
   }
 
-  private claimAt(offset: number): OwnClaim | undefined {
-    for (const claim of this.claims) {
-      if (claim.offset <= offset && offset < claim.offset + claim.bytes) return claim;
-    }
-    return undefined;
-  }
-
-  /** First cluster, and the one after the last, that a range within the image touches. */
-  private touched(offset: number, bytes: number): [number, number] {
-    const end = Math.min(offset + bytes, this.length);
-    if (end <= offset) return [0, 0];
-    return [Math.floor(offset / this.clusterBytes), Math.ceil(end / this.clusterBytes)];
+  private whenEnded(token: number): Promise<void> {
+    const known = this.waiters.get(token);
+    if (known) return known.promise;
+    let release = (): void => {};
+    const promise = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    this.waiters.set(token, { promise, release });
+    return promise;
   }
 }

@@ -2,23 +2,20 @@
  * What queries tell about a job (specification: jobs, section 3).
  */
 import type { Job } from '../jobs/job.ts';
-import { type JobStatus, transitions } from '../jobs/states.ts';
 import { bool, enumeration, int64, optional, str, struct, type TypeOf } from '../qapi/types.ts';
-
-const status = enumeration('JobStatus', Object.keys(transitions) as JobStatus[]);
-const type = enumeration('JobType', ['commit', 'stream', 'mirror', 'backup', 'create', 'amend']);
+import { jobStatus, jobType } from './job-types.ts';
 
 export const jobInfoType = struct('JobInfo', {
   id: str,
-  type,
-  status,
+  type: jobType,
+  status: jobStatus,
   'current-progress': int64,
   'total-progress': int64,
   error: optional(str),
 });
 
 export const blockJobInfoType = struct('BlockJobInfo', {
-  type,
+  type: jobType,
   device: str,
   len: int64,
   offset: int64,
@@ -27,7 +24,7 @@ export const blockJobInfoType = struct('BlockJobInfo', {
   speed: int64,
   'io-status': enumeration('BlockDeviceIoStatus', ['ok', 'failed', 'nospace']),
   ready: bool,
-  status,
+  status: jobStatus,
   'auto-finalize': bool,
   'auto-dismiss': bool,
   error: optional(str),

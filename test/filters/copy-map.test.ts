@@ -1,32 +1,6 @@
 import { fc, test } from '@fast-check/vitest';
 import { describe, expect, it } from 'vitest';
-import { ClusterBitmap } from '../../host/filters/cluster-bitmap.ts';
-import { CopyMap } from '../../host/filters/copy-map.ts';
-
-const range = fc
-  .tuple(fc.nat(200), fc.nat(200))
-  .map(([a, b]) => ({ first: Math.min(a, b), end: Math.max(a, b) }));
-
-describe('a cluster bitmap', () => {
-  test.prop([
-    fc.array(fc.tuple(fc.constantFrom('set' as const, 'clear' as const), range), { maxLength: 30 }),
-    range,
-  ])('is a set of numbers', (operations, asked) => {
-    const bitmap = new ClusterBitmap(200);
-    const model = new Set<number>();
-    for (const [operation, { first, end }] of operations) {
-      bitmap[operation](first, end);
-      for (let at = first; at < end; at++) operation === 'set' ? model.add(at) : model.delete(at);
-    }
-    expect(bitmap.count).toBe(model.size);
-    const find = (member: boolean): number => {
-      for (let at = asked.first; at < asked.end; at++) if (model.has(at) === member) return at;
-      return asked.end;
-    };
-    expect(bitmap.next(asked.first, asked.end)).toBe(find(true));
-    expect(bitmap.nextClear(asked.first, asked.end)).toBe(find(false));
-  });
-});
+import { type Claim, CopyMap } from '../../host/filters/copy-map.ts';
 
 describe('a copy map', () => {
   const kib = 1024;
@@ -39,17 +13,42 @@ describe('a copy map', () => {
     expect(claim).toMatchObject({ offset: 0, bytes: 130 * kib });
   });
 
-  it('shows a claim to those who come after, and what is free behind it', async () => {
+  it('offers what is free behind a claim, and lets others wait for its end', async () => {
     const map = new CopyMap(256 * kib, 64 * kib);
     map.setAll();
     const claim = map.claim(64 * kib, 64 * kib)!; // all is dirty
-    expect(map.next(0, 256 * kib)).toEqual({ offset: 0, bytes: 64 * kib, claim: undefined });
-    expect(map.next(100 * kib, 256 * kib)).toMatchObject({ offset: 64 * kib, bytes: 64 * kib, claim });
+    expect(map.next(0, 256 * kib)).toMatchObject({ offset: 0, bytes: 64 * kib });
+    expect(map.next(100 * kib, 256 * kib)).toMatchObject({ offset: 128 * kib, bytes: 128 * kib });
+    const step = map.next(100 * kib, 128 * kib);
+    expect(step).toHaveProperty('ended');
     expect(map.claim(64 * kib, 64 * kib)).toBeUndefined();
+    expect(map.dirtyBytes).toBe(256 * kib);
     map.end(claim, true);
-    await claim.ended;
+    await (step as { ended: Promise<void> }).ended;
+    await map.whenFree(64 * kib, 64 * kib);
     expect(map.isDirty(64 * kib, 64 * kib)).toBe(false);
-    expect(map.next(100 * kib, 256 * kib)).toEqual({ offset: 128 * kib, bytes: 128 * kib, claim: undefined });
+    expect(map.dirtyBytes).toBe(192 * kib);
+  });
+
+  it('lets those wait who find the table of claims full', async () => {
+    const map = new CopyMap(1000 * 64 * kib, 64 * kib);
+    map.setAll();
+    const claims: Claim[] = [];
+    let offset = 0;
+    for (; ; offset += 64 * kib) {
+      const claim = map.claim(offset, 64 * kib);
+      if (!claim) break;
+      claims.push(claim);
+    }
+    let free = false;
+    const waiting = map.whenFree(offset, 64 * kib).then(() => {
+      free = true;
+    });
+    await Promise.resolve();
+    expect(free).toBe(false);
+    for (const claim of claims) map.end(claim, true);
+    await waiting;
+    expect(map.claim(offset, 64 * kib)).toBeDefined();
   });
 
   it('leaves the clusters of a claim that failed to the next one', () => {
@@ -70,7 +69,7 @@ describe('a copy map', () => {
     const open: { offset: number; bytes: number }[] = [];
     for (const { offset, bytes, ok, keep } of steps) {
       const run = map.next(offset, offset + bytes);
-      if (!run || run.claim) continue;
+      if (!run || 'ended' in run) continue;
       const claim = map.claim(run.offset, run.bytes)!; // nothing happened since `next`
       for (const other of open) {
         expect(claim.offset >= other.offset + other.bytes || other.offset >= claim.offset + claim.bytes).toBe(

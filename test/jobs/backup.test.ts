@@ -221,18 +221,18 @@ describe('backup', () => {
 
   it('takes two backups of one disk at two moments', async () => {
     const world = new World();
-    const a = await world.disk('a', mib, 1);
-    const t = await world.disk('t', mib);
-    const u = await world.disk('u', mib);
+    const a = await world.disk('a', 4 * mib, 1);
+    const t = await world.disk('t', 4 * mib);
+    const u = await world.disk('u', 4 * mib);
     const guest = await world.guest(a.node);
     await world.backup(a.node, t.node, { speed: 1 });
-    await guest.write(0, new Uint8Array(mib).fill(2));
+    await guest.write(3 * mib, new Uint8Array(mib / 2).fill(2));
     await world.backup(a.node, u.node, { 'job-id': 'j1', speed: 1 });
-    await guest.write(0, new Uint8Array(mib).fill(3));
+    await guest.write(3 * mib, new Uint8Array(mib / 2).fill(3));
     for (const job of world.jobs.list()) job.setSpeed(0);
     await world.platform.settle();
     expect(world.jobs.list()).toEqual([]);
-    expect([a, t, u].map(({ disk }) => disk.bytes[12345])).toEqual([3, 1, 2]);
+    expect([a, t, u].map(({ disk }) => disk.bytes[3 * mib + 12345])).toEqual([3, 1, 2]);
     expect(guest.node).toBe(a.node);
     expect(a.node.parents.size).toBe(1);
   });

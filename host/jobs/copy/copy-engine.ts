@@ -113,12 +113,11 @@ export class CopyEngine {
       const breath = pacer.breathe();
       if (breath !== undefined) await breath;
       const run = map.next(this.cursor, map.length);
-      if (!run) {
+      // What guests have claimed behind the cursor they look at themselves.
+      if (!run || 'ended' in run) {
         this.cursor = 0;
         return true;
       }
-      this.cursor = run.offset + run.bytes;
-      if (run.claim) continue;
       let content: Content;
       try {
         content = await contentOf(source.node, map, run.offset, Math.min(run.bytes, maxZeroBytes), true);
@@ -230,8 +229,8 @@ export class CopyEngine {
         this.cursor = 0;
         continue;
       }
-      if (run.claim) {
-        await this.passClaim(run.offset, run.bytes, run.claim);
+      if ('ended' in run) {
+        await this.passClaims(run.ended);
         continue;
       }
       const delayNs = limiter.delay(0);
@@ -251,22 +250,13 @@ export class CopyEngine {
     );
   }
 
-  /** Clusters that somebody is just reading: goes on behind them, and waits when nothing else is left. */
-  private async passClaim(offset: number, bytes: number, claim: Claim): Promise<void> {
-    const { copyMap: map } = this.options.filter;
-    const behind = offset + bytes;
-    let rest = map.next(behind, map.length);
-    while (rest?.claim) rest = map.next(rest.offset + rest.bytes, map.length);
-    if (rest) {
-      this.cursor = rest.offset;
-      return;
-    }
+  /** Behind the cursor there are only clusters that somebody is just reading: looks before it, or waits. */
+  private async passClaims(ended: Promise<void>): Promise<void> {
     if (this.cursor > 0) {
       this.cursor = 0;
-      const first = map.next(0, map.length);
-      if (first && !first.claim) return;
+      return;
     }
-    void claim.ended.then(() => this.wake());
+    void ended.then(() => this.wake());
     await this.whenChanged();
   }
 
@@ -283,7 +273,7 @@ export class CopyEngine {
       return;
     }
     const claim = filter.copyMap.claim(offset, content.bytes);
-    if (!claim) return;
+    if (!claim) return filter.copyMap.whenFree(offset, content.bytes);
     this.cursor = offset + claim.bytes;
     limiter.delay(claim.bytes);
     this.workers++;

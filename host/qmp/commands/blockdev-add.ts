@@ -1,11 +1,11 @@
 /** blockdev-add: opens a node under a name; it stays until blockdev-del (specification: graph, section 2). */
 import { invalid } from '../../base/errors.ts';
-import { blockdevOptions } from '../blockdev-options.ts';
+import { blockdevOptionsType } from '../blockdev-options.ts';
 import { defineCommand } from '../registry.ts';
 
 export const blockdevAdd = defineCommand({
   name: 'blockdev-add',
-  args: blockdevOptions,
+  args: (drivers) => blockdevOptionsType(drivers.definitions),
   async run({ graph }, options) {
     if (options['node-name'] === undefined) {
       throw invalid("'node-name' must be specified for the root node");

@@ -1,0 +1,13 @@
+/** query-qmp-schema: everything that can be asked, in a form for programs (specification: qmp-protocol, section 7). */
+import { introspect } from '../../qapi/introspect.ts';
+import { empty } from '../../qapi/types.ts';
+import { events } from '../events.ts';
+import { defineCommand } from '../registry.ts';
+import { schemaInfoList } from '../schema-types.ts';
+
+export const queryQmpSchema = defineCommand({
+  name: 'query-qmp-schema',
+  args: empty,
+  returns: schemaInfoList,
+  run: ({ commands }) => introspect(commands.list(), events),
+});
