@@ -30,7 +30,17 @@ export interface AnyType extends Carries<unknown> {
 /** `size` is a uint64 that accepts suffixes on the command line. Values beyond 2^53 arrive rounded. */
 export interface IntType extends Carries<number> {
   readonly kind: 'int';
-  readonly width: 'int' | 'int8' | 'int16' | 'int32' | 'int64' | 'uint8' | 'uint16' | 'uint32' | 'uint64' | 'size';
+  readonly width:
+    | 'int'
+    | 'int8'
+    | 'int16'
+    | 'int32'
+    | 'int64'
+    | 'uint8'
+    | 'uint16'
+    | 'uint32'
+    | 'uint64'
+    | 'size';
 }
 export interface EnumType<V extends string = string> extends Carries<V> {
   readonly kind: 'enum';
@@ -125,7 +135,10 @@ export function array<T extends Type>(element: T): ArrayType<TypeOf<T>> {
 }
 
 /** Members are checked in the order given. */
-export function struct<M extends Record<string, MemberSpec>>(name: string, members: M): StructType<ValuesOf<M>> {
+export function struct<M extends Record<string, MemberSpec>>(
+  name: string,
+  members: M,
+): StructType<ValuesOf<M>> {
   return {
     kind: 'struct',
     name,

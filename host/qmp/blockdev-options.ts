@@ -1,9 +1,11 @@
 /**
- * The QAPI union BlockdevOptions, made from the registry of drivers: what `blockdev-add` and `--blockdev` accept
+ * BlockdevOptions: what blockdev-add, blockdev-reopen and `--blockdev` take, put together from the drivers there are
  * (specification: graph, section 2).
+ *
+ * Members that every node has, `driver` among them, and by driver its own options and children. A child is an inline
+ * BlockdevOptions or the name of a node; `backing` may also be null, for none.
  */
 import type { ChildSpec, DriverDefinition } from '../block/driver.ts';
-import type { DriverRegistry } from '../block/registry.ts';
 import {
   type AlternateType,
   array,
@@ -19,57 +21,61 @@ import {
   type UnionType,
 } from '../qapi/types.ts';
 
-export type BlockdevOptions = { driver: string; 'node-name'?: string | undefined } & Record<string, unknown>;
+export interface BlockdevOptions {
+  driver: string;
+  'node-name'?: string;
+  [option: string]: unknown;
+}
 
-const made = new WeakMap<DriverRegistry, UnionType<BlockdevOptions>>();
+const cacheOptions = struct('BlockdevCacheOptions', {
+  direct: optional(bool),
+  'no-flush': optional(bool),
+});
 
-export function blockdevOptions(drivers: DriverRegistry): UnionType<BlockdevOptions> {
-  const known = made.get(drivers);
-  if (known) return known;
-  const union: UnionType<BlockdevOptions> = {
+export function blockdevOptionsType(drivers: readonly DriverDefinition[]): UnionType<BlockdevOptions> {
+  const options: UnionType<BlockdevOptions> = {
     kind: 'union',
     name: 'BlockdevOptions',
-    base: commonOptions(drivers.definitions.map((definition) => definition.name)),
+    base: struct('BlockdevOptionsBase', {
+      driver: enumeration(
+        'BlockdevDriver',
+        drivers.map(({ name }) => name),
+      ),
+      'node-name': optional(str),
+      discard: optional(enumeration('BlockdevDiscardOptions', ['ignore', 'unmap'])),
+      cache: optional(cacheOptions),
+      'read-only': optional(bool),
+      'auto-read-only': optional(bool),
+      'force-share': optional(bool),
+      'detect-zeroes': optional(enumeration('BlockdevDetectZeroesOptions', ['off', 'on', 'unmap'])),
+    }),
     discriminator: 'driver',
     branches: () => branches,
   };
-  const reference: AlternateType = { kind: 'alternate', name: 'BlockdevRef', branches: () => [union, str] };
-  const orNull: AlternateType = {
-    kind: 'alternate',
-    name: 'BlockdevRefOrNull',
-    branches: () => [union, str, nil],
+  const reference = alternate('BlockdevRef', [options, str]);
+  const nullableReference = alternate('BlockdevRefOrNull', [options, str, nil]);
+  const child = ({ name, optional, nullable, list }: ChildSpec): Member => {
+    const type = nullable ? nullableReference : reference;
+    return { name, type: list ? array(type) : type, optional: optional ?? false };
   };
-  const branches = Object.fromEntries(
-    drivers.definitions.map((definition) => [definition.name, branchOf(definition, reference, orNull)]),
-  );
-  made.set(drivers, union);
-  return union;
+  const branches = Object.fromEntries(drivers.map((driver) => [driver.name, branch(driver, child)]));
+  return options;
 }
 
-function commonOptions(names: readonly string[]): StructType {
-  return struct('BlockdevOptionsBase', {
-    driver: enumeration('BlockdevDriver', names),
-    'node-name': optional(str),
-    discard: optional(enumeration('BlockdevDiscardOptions', ['ignore', 'unmap'])),
-    cache: optional(struct('BlockdevCacheOptions', { direct: optional(bool), 'no-flush': optional(bool) })),
-    'read-only': optional(bool),
-    'auto-read-only': optional(bool),
-    'force-share': optional(bool),
-    'detect-zeroes': optional(enumeration('BlockdevDetectZeroesOptions', ['off', 'on', 'unmap'])),
-  }) as StructType;
-}
-
-/** The children first, as in QEMU's schema. */
-function branchOf(definition: DriverDefinition, reference: Type, orNull: Type): StructType {
-  const children = (definition.children ?? []).map((child) => childMember(child, reference, orNull));
+function branch(
+  { options, children = [] }: DriverDefinition,
+  child: (spec: ChildSpec) => Member,
+): StructType {
+  // QEMU's declarations inherit `file` and `backing` from a common base, so they are checked first.
+  const inherited = children.filter(({ name }) => name === 'file' || name === 'backing');
+  const own = children.filter((spec) => !inherited.includes(spec));
   return {
     kind: 'struct',
-    name: definition.options.name,
-    members: [...children, ...definition.options.members],
+    name: options.name,
+    members: [...inherited.map(child), ...options.members, ...own.map(child)],
   };
 }
 
-function childMember(child: ChildSpec, reference: Type, orNull: Type): Member {
-  const one = child.nullable ? orNull : reference;
-  return { name: child.name, type: child.list ? array(one) : one, optional: child.optional ?? false };
+function alternate(name: string, types: readonly Type[]): AlternateType {
+  return { kind: 'alternate', name, branches: () => types };
 }

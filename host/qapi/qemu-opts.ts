@@ -1,0 +1,134 @@
+/**
+ * QemuOpts, the dialect of QEMU's older options: a flat list `backend,id=x,path=a,,b,wait=off` (specification: cli,
+ * section 1).
+ *
+ * Two commas stand for one. A bare name is a switch that is on, with a `no` in front off; both are deprecated, and say
+ * so. Sizes take suffixes. The last of several equal names wins. `id` is every list's own.
+ */
+import { type BlockError, invalid } from '../base/errors.ts';
+import { parseBoolean } from './keyval-values.ts';
+import { parseSize, sizeHint } from './sizes.ts';
+
+export interface QemuOption {
+  readonly name: string;
+  readonly type: 'string' | 'bool' | 'number' | 'size';
+}
+
+export interface OptionPair {
+  name: string;
+  value: string;
+}
+
+export interface QemuOptions {
+  id: string | undefined;
+  /** In the order given. */
+  pairs: readonly OptionPair[];
+}
+
+export const identifierHint =
+  "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter.";
+
+export function isIdentifier(text: string): boolean {
+  return /^[A-Za-z][A-Za-z0-9\-._]*$/.test(text);
+}
+
+/** `impliedKey` is the name of a first value that has none; `warn` gets deprecations. Throws BlockError. */
+export function parseQemuOpts(
+  text: string,
+  options: { impliedKey?: string; warn?(message: string, hint: string): void } = {},
+): QemuOptions {
+  let id: string | undefined;
+  const pairs: OptionPair[] = [];
+  splitAtCommas(text).forEach((item, index) => {
+    const pair = readPair(item, index === 0 ? options.impliedKey : undefined, options.warn);
+    if (pair.name !== 'id') pairs.push(pair);
+    else id ??= checkIdentifier(pair.value);
+  });
+  return { id, pairs };
+}
+
+function readPair(
+  item: string,
+  impliedKey: string | undefined,
+  warn?: (message: string, hint: string) => void,
+): OptionPair {
+  const equals = item.indexOf('=');
+  if (equals >= 0) return { name: item.slice(0, equals), value: item.slice(equals + 1) };
+  if (impliedKey !== undefined) return { name: impliedKey, value: item };
+  const off = item.startsWith('no');
+  const pair = off ? { name: item.slice(2), value: 'off' } : { name: item, value: 'on' };
+  warn?.(`short-form boolean option '${item}' deprecated`, `Please use ${pair.name}=${pair.value} instead`);
+  return pair;
+}
+
+function checkIdentifier(id: string): string {
+  if (isIdentifier(id)) return id;
+  throw invalid("Parameter 'id' expects an identifier", identifierHint);
+}
+
+function splitAtCommas(text: string): string[] {
+  const items: string[] = [];
+  let item = '';
+  for (let at = 0; at < text.length; at++) {
+    if (text[at] !== ',') {
+      item += text[at];
+    } else if (text[at + 1] === ',') {
+      item += ',';
+      at++;
+    } else {
+      items.push(item);
+      item = '';
+    }
+  }
+  if (item !== '') items.push(item);
+  return items;
+}
+
+/** The values of a list, checked against what may be in it: the last of each name. Throws BlockError. */
+export class OptionValues {
+  private readonly values = new Map<string, string | number | boolean>();
+
+  constructor(pairs: readonly OptionPair[], known: readonly QemuOption[]) {
+    for (const { name, value } of pairs) {
+      const option = known.find((candidate) => candidate.name === name);
+      if (!option) throw invalid(`Invalid parameter '${name}'`);
+      this.values.set(name, readValue(option, value));
+    }
+  }
+
+  string(name: string): string | undefined {
+    return this.values.get(name) as string | undefined;
+  }
+
+  bool(name: string): boolean | undefined {
+    return this.values.get(name) as boolean | undefined;
+  }
+
+  number(name: string): number | undefined {
+    return this.values.get(name) as number | undefined;
+  }
+}
+
+function readValue({ name, type }: QemuOption, text: string): string | number | boolean {
+  switch (type) {
+    case 'string':
+      return text;
+    case 'bool': {
+      const value = parseBoolean(text);
+      if (value === undefined) throw expects(name, "'on' or 'off'");
+      return value;
+    }
+    case 'number':
+      if (!/^\s*\+?(0x[0-9a-f]+|\d+)$/i.test(text)) throw expects(name, 'a number');
+      return Number(text);
+    case 'size': {
+      const bytes = parseSize(text);
+      if (bytes === undefined) throw expects(name, 'a non-negative number below 2^64', sizeHint);
+      return bytes;
+    }
+  }
+}
+
+function expects(name: string, what: string, hint?: string): BlockError {
+  return invalid(`Parameter '${name}' expects ${what}`, hint);
+}

@@ -1,0 +1,46 @@
+/**
+ * The events that clients may get, with their data, in the order of `query-qmp-schema`.
+ *
+ * Block layer and jobs emit them by name; this table is what clients are told about them. None of them is rate-limited.
+ */
+import { bool, enumeration, int, optional, type StructType, str, struct } from '../qapi/types.ts';
+import { jobStatus, jobType } from './job-types.ts';
+
+export interface EventDefinition {
+  readonly name: string;
+  readonly data: StructType;
+}
+
+const operation = enumeration('IoOperationType', ['read', 'write']);
+const action = enumeration('BlockErrorAction', ['ignore', 'report', 'stop']);
+
+const jobProgress = {
+  type: jobType,
+  device: str,
+  len: int,
+  offset: int,
+  speed: int,
+};
+
+export const events: readonly EventDefinition[] = [
+  {
+    name: 'BLOCK_IMAGE_CORRUPTED',
+    data: struct('BlockImageCorrupted', {
+      device: str,
+      'node-name': optional(str),
+      msg: str,
+      offset: optional(int),
+      size: optional(int),
+      fatal: bool,
+    }),
+  },
+  {
+    name: 'BLOCK_JOB_COMPLETED',
+    data: struct('BlockJobCompleted', { ...jobProgress, error: optional(str) }),
+  },
+  { name: 'BLOCK_JOB_CANCELLED', data: struct('BlockJobCancelled', jobProgress) },
+  { name: 'BLOCK_JOB_ERROR', data: struct('BlockJobError', { device: str, operation, action }) },
+  { name: 'BLOCK_JOB_READY', data: struct('BlockJobReady', jobProgress) },
+  { name: 'BLOCK_JOB_PENDING', data: struct('BlockJobPending', { type: jobType, id: str }) },
+  { name: 'JOB_STATUS_CHANGE', data: struct('JobStatusChange', { id: str, status: jobStatus }) },
+];

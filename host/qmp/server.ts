@@ -1,0 +1,140 @@
+/**
+ * The block monitor: nodes, jobs, and all clients that are connected to them.
+ *
+ * One command runs at a time, whoever sent it; clients take turns. Events go to every client that has negotiated, the
+ * moment they happen, and so before the answer of the command that caused them. A bug in a command ends the session of
+ * the client that sent it, and nothing else.
+ */
+import { BlockError } from '../base/errors.ts';
+import type { DriverDefinition } from '../block/driver.ts';
+import { BlockGraph, type GraphEvent } from '../block/graph.ts';
+import { JobRegistry } from '../jobs/registry.ts';
+import type { Platform } from '../platform/platform.ts';
+import { dispatch } from './dispatch.ts';
+import { type Connection, Monitor } from './monitor.ts';
+import type { Incoming, Outcome } from './protocol.ts';
+import { type AnyCommand, type CommandContext, CommandTable } from './registry.ts';
+
+export interface QmpServerOptions {
+  platform: Platform;
+  drivers: readonly DriverDefinition[];
+  commands: readonly AnyCommand[];
+}
+
+/** The event loop gets its turn at least this often, however fast clients send commands. */
+const turnNs = 2_000_000;
+
+export class QmpServer {
+  readonly graph: BlockGraph;
+  readonly jobs: JobRegistry;
+  readonly commands: CommandTable;
+  /** Settles when a client or `stop` has ended the server. Nodes and connections are still there. */
+  readonly whenEnded: Promise<void>;
+  private readonly platform: Platform;
+  /** The client whose turn is next comes first. */
+  private monitors: Monitor[] = [];
+  private running = false;
+  private ending = false;
+  private end: () => void = () => {};
+
+  constructor({ platform, drivers, commands }: QmpServerOptions) {
+    this.platform = platform;
+    const emit = (event: GraphEvent): void => this.emit(event);
+    this.graph = new BlockGraph({ platform, drivers, emit });
+    this.jobs = new JobRegistry({ platform, emit });
+    this.commands = new CommandTable(commands, this.graph.drivers);
+    this.whenEnded = new Promise((resolve) => {
+      this.end = resolve;
+    });
+  }
+
+  /** Serves a client. */
+  connect(connection: Connection, options: { pretty?: boolean | undefined; onClosed?(): void } = {}): void {
+    const monitor: Monitor = new Monitor(connection, {
+      pretty: options.pretty,
+      onRequest: () => this.wake(),
+      onOutOfBand: (incoming) => void this.answerOutOfBand(monitor, incoming),
+      onClosed: () => {
+        this.monitors = this.monitors.filter((other) => other !== monitor);
+        options.onClosed?.();
+      },
+    });
+    this.monitors.push(monitor);
+    this.wake();
+  }
+
+  emit({ name, data }: GraphEvent): void {
+    const timestamp = this.platform.clock.wallClock();
+    for (const monitor of [...this.monitors]) monitor.event(timestamp, name, data);
+  }
+
+  /** Cancels all jobs and ends the server. */
+  async stop(): Promise<void> {
+    await this.jobs.cancelAll();
+    this.ending = true;
+    if (!this.running) this.end();
+  }
+
+  /** Closes all nodes that clients have added, then the connections. */
+  async close(): Promise<void> {
+    for (const node of this.graph.nodes()) if (node.monitorOwned) await this.graph.unref(node);
+    for (const monitor of [...this.monitors]) monitor.close();
+  }
+
+  private wake(): void {
+    if (this.running || this.ending) return;
+    this.running = true;
+    void this.serve().finally(() => {
+      this.running = false;
+      if (this.ending) this.end();
+      else if (this.monitors.some((monitor) => monitor.hasRequest)) this.wake();
+    });
+  }
+
+  private async serve(): Promise<void> {
+    const { clock } = this.platform;
+    let turn = clock.nowNs();
+    for (let monitor = this.takeTurn(); monitor && !this.ending; monitor = this.takeTurn()) {
+      const incoming = monitor.next()!; // takeTurn saw it
+      const outcome = await this.execute(monitor, incoming);
+      if (outcome) monitor.answer(incoming, outcome);
+      else monitor.close();
+      if (clock.nowNs() - turn < turnNs) continue;
+      await clock.yield();
+      turn = clock.nowNs();
+    }
+  }
+
+  /** The next client with something to do; it goes to the end of the row. */
+  private takeTurn(): Monitor | undefined {
+    const index = this.monitors.findIndex((monitor) => monitor.hasRequest);
+    if (index < 0) return undefined;
+    const [monitor] = this.monitors.splice(index, 1);
+    this.monitors.push(monitor!);
+    return monitor;
+  }
+
+  private async answerOutOfBand(monitor: Monitor, incoming: Incoming): Promise<void> {
+    const outcome = await this.execute(monitor, incoming);
+    if (outcome) monitor.answerOutOfBand(incoming, outcome);
+    else monitor.close();
+  }
+
+  /** Undefined after a bug. */
+  private async execute(monitor: Monitor, incoming: Incoming): Promise<Outcome | undefined> {
+    const context: CommandContext = {
+      graph: this.graph,
+      jobs: this.jobs,
+      commands: this.commands,
+      session: monitor.session,
+      shutdown: () => this.stop(),
+    };
+    try {
+      return await dispatch(context, incoming);
+    } catch (error) {
+      const what = error instanceof Error && !(error instanceof BlockError) ? error.stack : String(error);
+      this.platform.console.stderr(`internal error: ${what}`);
+      return undefined;
+    }
+  }
+}
