@@ -276,7 +276,6 @@ export class CopyEngine {
     if (!claim) return filter.copyMap.whenFree(offset, content.bytes);
     this.cursor = offset + claim.bytes;
     limiter.delay(claim.bytes);
-    this.workers++;
     void this.copyClaim(claim, content.kind === 'zero');
   }
 
@@ -289,32 +288,47 @@ export class CopyEngine {
     return contentOf(filter.source.node, filter.copyMap, offset, bytes, false);
   }
 
-  /** One background request. Never rejects. */
+  /** One background request. Never rejects: what goes wrong is left for the loop to find. */
   private async copyClaim(claim: Claim, zero: boolean): Promise<void> {
+    const heldBytes = zero ? 0 : claim.bytes;
+    this.workers++;
+    this.inFlightBytes += heldBytes;
+    try {
+      await this.moveClaim(claim, zero ? undefined : this.pool.take(claim.bytes));
+    } catch (error) {
+      this.readError ??= asBlockError(error);
+    } finally {
+      this.inFlightBytes -= heldBytes;
+      this.workers--;
+      this.wake();
+    }
+  }
+
+  private async moveClaim(claim: Claim, buffer: Uint8Array | undefined): Promise<void> {
     const { filter, writeThrough } = this.options;
     const { offset, bytes } = claim;
-    const heldBytes = zero ? 0 : bytes;
-    this.inFlightBytes += heldBytes;
-    const buffer = zero ? undefined : this.pool.take(bytes);
-    let read = true;
     if (buffer) {
-      this.readers++;
       try {
-        await filter.source.read(offset, buffer.subarray(0, bytes));
+        await this.readSource(offset, buffer.subarray(0, bytes));
       } catch (error) {
-        read = false;
-        this.readError ??= asBlockError(error);
         this.pool.give(buffer);
+        filter.copyMap.end(claim, false);
+        throw error;
       }
+    }
+    if (!writeThrough) filter.copyMap.end(claim, true);
+    await this.writer.write({ offset, bytes, buffer });
+    if (writeThrough) filter.copyMap.end(claim, true);
+  }
+
+  private async readSource(offset: number, data: Uint8Array): Promise<void> {
+    this.readers++;
+    try {
+      await this.options.filter.source.read(offset, data);
+    } finally {
       this.readers--;
       this.wake();
     }
-    if (!read || !writeThrough) filter.copyMap.end(claim, read);
-    if (read) await this.writer.write({ offset, bytes, buffer });
-    if (read && writeThrough) filter.copyMap.end(claim, true);
-    this.inFlightBytes -= heldBytes;
-    this.workers--;
-    this.wake();
   }
 
   private async sleep(delayNs: number): Promise<void> {
