@@ -54,6 +54,7 @@ export class BlockNode implements EdgeParent {
   highestWriteOffset = 0;
 
   private byteLength = 0;
+  private roundedLength = 0;
   private inFlight = 0;
   private quiesceCount = 0;
   private idleWaiters: (() => void)[] = [];
@@ -75,7 +76,7 @@ export class BlockNode implements EdgeParent {
 
   /** Bytes, rounded up to 512; the rest of the last sector reads as zero. */
   get length(): number {
-    return Math.ceil(this.byteLength / sectorBytes) * sectorBytes;
+    return this.roundedLength;
   }
 
   /** Bytes, as the driver counted them last. */
@@ -86,7 +87,7 @@ export class BlockNode implements EdgeParent {
   async refreshLength(): Promise<void> {
     const length = await this.driver.getLength();
     if (length === this.byteLength) return;
-    this.byteLength = length;
+    this.setLength(length);
     for (const observer of this.writeObservers) observer.onResize?.(this.length);
     for (const edge of this.parents) await edge.parent.childResized?.();
   }
@@ -97,7 +98,12 @@ export class BlockNode implements EdgeParent {
 
   /** A write ended past the end: the file grew by it. */
   growTo(length: number): void {
-    if (length > this.byteLength) this.byteLength = length;
+    if (length > this.byteLength) this.setLength(length);
+  }
+
+  private setLength(length: number): void {
+    this.byteLength = length;
+    this.roundedLength = Math.ceil(length / sectorBytes) * sectorBytes;
   }
 
   backing(): BlockNode | undefined {

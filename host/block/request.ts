@@ -22,6 +22,8 @@ export const maxRequestBytes = 2_147_483_136;
 const zeroBufferBytes = 1 << 20;
 let zeroBuffer: Uint8Array | undefined;
 
+const nothing = Promise.resolve();
+
 function checkOpen(node: BlockNode): void {
   if (node.closed) throw new BlockError('ENOMEDIUM');
 }
@@ -49,33 +51,53 @@ async function read(edge: Edge, offset: number, buffer: Uint8Array): Promise<voi
   }
 }
 
-async function readNode(node: BlockNode, offset: number, buffer: Uint8Array): Promise<void> {
-  const { driver } = node;
+// These hand the promise of the one call they make through: every async function in between would cost a read 0.1 µs.
+
+function readNode(node: BlockNode, offset: number, buffer: Uint8Array): Promise<void> {
   const inside = node.length - offset;
   if (inside < buffer.length) {
     buffer.fill(0, Math.max(0, inside));
-    if (inside <= 0) return;
+    if (inside <= 0) return nothing;
     buffer = buffer.subarray(0, inside);
   }
-  const alignment = driver.limits?.requestAlignment ?? 1;
-  if (alignment > 1 && (offset % alignment !== 0 || buffer.length % alignment !== 0)) {
-    const start = alignDown(offset, alignment);
-    const whole = new Uint8Array(alignUp(offset + buffer.length, alignment) - start);
-    await readAligned(node, start, whole);
-    buffer.set(whole.subarray(offset - start, offset - start + buffer.length));
-    return;
+  const { limits } = node.driver;
+  if (limits) {
+    const { requestAlignment = 1, maxTransfer = 0 } = limits;
+    if (requestAlignment > 1 && (offset % requestAlignment !== 0 || buffer.length % requestAlignment !== 0)) {
+      return readUnaligned(node, offset, buffer, requestAlignment);
+    }
+    if (maxTransfer > 0 && buffer.length > maxTransfer) return readPieces(node, offset, buffer, maxTransfer);
   }
-  await readAligned(node, offset, buffer);
+  return readDriver(node, offset, buffer);
 }
 
-async function readAligned(node: BlockNode, offset: number, buffer: Uint8Array): Promise<void> {
+function readDriver(node: BlockNode, offset: number, buffer: Uint8Array): Promise<void> {
   const { driver } = node;
-  const piece = driver.limits?.maxTransfer || buffer.length;
-  for (let done = 0; done < buffer.length; done += piece) {
-    const part = piece >= buffer.length ? buffer : buffer.subarray(done, done + piece);
-    if (driver.read) await driver.read(offset + done, part);
-    else if (driver.map) await readMapped(node, offset + done, part);
-    else await filteredEdge(node).read(offset + done, part);
+  if (driver.read) return driver.read(offset, buffer);
+  if (driver.map) return readMapped(node, offset, buffer);
+  return filteredEdge(node).read(offset, buffer);
+}
+
+async function readUnaligned(
+  node: BlockNode,
+  offset: number,
+  buffer: Uint8Array,
+  alignment: number,
+): Promise<void> {
+  const start = alignDown(offset, alignment);
+  const whole = new Uint8Array(alignUp(offset + buffer.length, alignment) - start);
+  await readPieces(node, start, whole, node.driver.limits?.maxTransfer || whole.length);
+  buffer.set(whole.subarray(offset - start, offset - start + buffer.length));
+}
+
+async function readPieces(
+  node: BlockNode,
+  offset: number,
+  buffer: Uint8Array,
+  pieceBytes: number,
+): Promise<void> {
+  for (let done = 0; done < buffer.length; done += pieceBytes) {
+    await readDriver(node, offset + done, buffer.subarray(done, done + pieceBytes));
   }
 }
 
