@@ -44,15 +44,20 @@ export function decodeRecord(slot: Uint8Array): LinkedRecord | undefined {
   if (slot.every((byte) => byte === 0)) return undefined;
   const view = new DataView(slot.buffer, slot.byteOffset);
   const [disk, number, names] = [view.getUint32(8), view.getUint32(12), view.getUint32(16)];
-  const whole = magic.every((byte, i) => slot[i] === byte) && view.getUint32(20) === checkWord(disk, number, names);
+  const whole =
+    magic.every((byte, i) => slot[i] === byte) && view.getUint32(20) === checkWord(disk, number, names);
   if (!whole || slot.subarray(24).some((byte) => byte !== (number & 0xff))) {
-    throw new Error(`slot holds neither a whole record nor nothing: ${Buffer.from(slot.subarray(0, 32)).toString('hex')}`);
+    throw new Error(
+      `slot holds neither a whole record nor nothing: ${Buffer.from(slot.subarray(0, 32)).toString('hex')}`,
+    );
   }
   return { disk: disk as 0 | 1, number, names };
 }
 
 function checkWord(disk: number, number: number, names: number): number {
-  return (Math.imul(disk + 1, 0x9e3779b1) ^ Math.imul(number, 0x85ebca6b) ^ Math.imul(names, 0xc2b2ae35)) >>> 0;
+  return (
+    (Math.imul(disk + 1, 0x9e3779b1) ^ Math.imul(number, 0x85ebca6b) ^ Math.imul(names, 0xc2b2ae35)) >>> 0
+  );
 }
 
 /** What a disk can be read and written through. */
@@ -107,7 +112,10 @@ export interface LinkedRecordProof {
 /** Reads two copies and tells whether they can show one instant. */
 export async function proveOneInstant(copies: readonly [RecordDisk, RecordDisk]): Promise<LinkedRecordProof> {
   const violations: string[] = [];
-  const found = [await readRecords(copies[0], 0, violations), await readRecords(copies[1], 1, violations)] as const;
+  const found = [
+    await readRecords(copies[0], 0, violations),
+    await readRecords(copies[1], 1, violations),
+  ] as const;
   for (const disk of [0, 1] as const) {
     const other = found[1 - disk]!.length;
     for (const record of found[disk]) {
@@ -136,7 +144,9 @@ async function readRecords(disk: RecordDisk, which: 0 | 1, violations: string[])
       }
       const number = (offset + at) / recordBytes + 1;
       if (ended || record.disk !== which || record.number !== number) {
-        violations.push(`slot ${number} of disk ${'AB'[which]} holds record ${record.number} of disk ${'AB'[record.disk]}${ended ? ' after a gap' : ''}`);
+        violations.push(
+          `slot ${number} of disk ${'AB'[which]} holds record ${record.number} of disk ${'AB'[record.disk]}${ended ? ' after a gap' : ''}`,
+        );
       }
       records.push(record);
     }

@@ -1,0 +1,262 @@
+/**
+ * `blockyard demo`: the main job, from nothing and on real files.
+ *
+ * Two qcow2 disks, a writer that appends linked records to both without a pause, one QMP transaction that starts a
+ * backup of each, and the proof from the two backups alone that they show one instant. Then a transaction whose second
+ * action cannot start, and that nothing of the first is left.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { BlockBackend } from '../../block/backend.ts';
+import { createImage } from '../../block/create.ts';
+import type { BlockNode } from '../../block/node.ts';
+import { Perm } from '../../block/permissions.ts';
+import { drivers } from '../../drivers.ts';
+import { nodePlatform } from '../../platform/node/index.ts';
+import { commands } from '../../qmp/commands/index.ts';
+import { QmpServer } from '../../qmp/server.ts';
+import { type LinkedRecordProof, proveOneInstant, RecordWriter } from './linked-records.ts';
+import { QmpClient } from './qmp-client.ts';
+
+const MiB = 1 << 20;
+const diskBytes = 768 * MiB;
+/** Where the writer appends; what lies behind is data that was there before. */
+const recordBytes = 512 * MiB;
+const filledBytes = 192 * MiB;
+const warmUpNs = 300_000_000;
+const pollNs = 50_000_000;
+const names = ['A', 'B'] as const;
+
+const { clock } = nodePlatform;
+const say = (line: string): void => nodePlatform.console.stdout(line);
+const sleep = (ns: number): Promise<void> => new Promise((resolve) => void clock.setTimer(ns, resolve));
+
+interface JobInfo {
+  device: string;
+  len: number;
+  offset: number;
+}
+
+export async function main(argv: string[], programName: string): Promise<number> {
+  if (argv.length > 0) {
+    nodePlatform.console.stderr(`${programName}: unexpected argument '${argv[0]}'; it takes none`);
+    return 1;
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'blockyard-demo-'));
+  try {
+    return await run(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function run(folder: string): Promise<number> {
+  const server = new QmpServer({ platform: nodePlatform, drivers, commands });
+  say('1. Two qcow2 disks, a storage daemon, and a writer that never pauses');
+  for (const name of names) {
+    await createImage(server.graph, {
+      filename: join(folder, `${name}.qcow2`),
+      format: 'qcow2',
+      size: diskBytes,
+    });
+  }
+  const qmp = await QmpClient.connect(server);
+  for (const name of names) {
+    await qmp.execute('blockdev-add', {
+      driver: 'qcow2',
+      'node-name': `disk${name}`,
+      file: { driver: 'file', filename: join(folder, `${name}.qcow2`) },
+    });
+  }
+  const disks = [
+    await attach(server.graph.getNode('diskA')),
+    await attach(server.graph.getNode('diskB')),
+  ] as const;
+  for (const disk of disks) await fill(disk);
+  const writer = new RecordWriter([recordArea(disks[0]), recordArea(disks[1])], clock);
+  const writing = writer.run();
+  await sleep(warmUpNs);
+  say(
+    `   each disk holds ${filledBytes / MiB} MiB of data; the writer appended ${writer.written[0]} records to each`,
+  );
+  const before = writer.intervalsNs.length;
+
+  const ok = await backUp(folder, qmp, writer, before);
+  const undone = await rollBack(folder, qmp, writer);
+  writer.stop();
+  await writing;
+  for (const disk of disks) await disk.close();
+  await server.stop();
+  await server.close();
+  say(ok && undone ? '\nBoth hold.' : '\nFAILED: see above.');
+  return ok && undone ? 0 : 1;
+}
+
+/** The transaction while the writer goes on, and the proof. */
+async function backUp(
+  folder: string,
+  qmp: QmpClient,
+  writer: RecordWriter,
+  before: number,
+): Promise<boolean> {
+  say('\n2. One transaction, two backups, while the writer goes on');
+  const targets = names.map((name) => join(folder, `backup-${name}.qcow2`));
+  const actions = names.map((name, i) => ({
+    type: 'drive-backup',
+    data: {
+      device: `disk${name}`,
+      'job-id': `backup-${name}`,
+      target: targets[i],
+      format: 'qcow2',
+      sync: 'full',
+    },
+  }));
+  const failures: string[] = [];
+  let left = actions.length;
+  const finished = new Promise<void>((resolve) => {
+    qmp.onEvent(({ event, data }) => {
+      if (event !== 'BLOCK_JOB_COMPLETED' && event !== 'BLOCK_JOB_CANCELLED') return;
+      if (data['error'] !== undefined || event !== 'BLOCK_JOB_COMPLETED') failures.push(JSON.stringify(data));
+      if (--left === 0) resolve();
+    });
+  });
+  const start = clock.nowNs();
+  await qmp.execute('transaction', { actions });
+  const progress = showProgress(qmp, () => left > 0);
+  await finished;
+  const seconds = (clock.nowNs() - start) / 1e9;
+  await progress;
+  const during = writer.intervalsNs.slice(before);
+  const [rateBefore, rateDuring] = [rateOf(writer.intervalsNs.slice(0, before)), rateOf(during)];
+  const copied = (2 * filledBytes) / MiB;
+  say(`   ${copied} MiB in ${seconds.toFixed(2)} s: ${Math.round(copied / seconds)} MiB/s`);
+  say(`   the writer: ${rateBefore} records/s before, ${rateDuring} during; ${describeLatency(during)}`);
+  for (const failure of failures) say(`   FAILED: ${failure}`);
+  const proof = await prove(targets);
+  say(`   backup A has ${proof.records[0]} records, backup B ${proof.records[1]}; the disks go on past them`);
+  for (const violation of proof.violations.slice(0, 5)) say(`   VIOLATION: ${violation}`);
+  const same = proof.violations.length === 0 && proof.records[0] > 0;
+  if (same) say('   no record names one that the other backup lacks: both show one instant');
+  return same && failures.length === 0 && during.length > 0;
+}
+
+/** A transaction that cannot start, and what it leaves. */
+async function rollBack(folder: string, qmp: QmpClient, writer: RecordWriter): Promise<boolean> {
+  say('\n3. A transaction whose second action cannot start');
+  const nodesBefore = await nodeNames(qmp);
+  const eventsBefore = qmp.events.length;
+  const reply = await qmp.request('transaction', {
+    actions: names.map((name, i) => ({
+      type: 'drive-backup',
+      data: {
+        device: `disk${name}`,
+        'job-id': `again-${name}`,
+        target: i === 0 ? join(folder, 'again.qcow2') : join(folder, 'missing', 'again.qcow2'),
+        format: 'qcow2',
+        sync: 'full',
+      },
+    })),
+  });
+  say(`   <- ${qmp.lastReply.replaceAll(folder, '…')}`);
+  const events = qmp.events
+    .slice(eventsBefore)
+    .map(({ data }) => `${String(data['id'])} ${String(data['status'])}`);
+  say(`   events: ${events.join(', ')}`);
+  const jobs = (await qmp.execute('query-block-jobs')) as JobInfo[];
+  const nodes = await nodeNames(qmp);
+  const written = writer.written[0];
+  await sleep(pollNs);
+  const goesOn = writer.written[0] > written;
+  const clean = jobs.length === 0 && nodes === nodesBefore;
+  say(
+    `   left behind: ${jobs.length} jobs, ${clean ? 'no' : 'SOME'} nodes; the writer ${goesOn ? 'goes on' : 'STOPPED'}`,
+  );
+  return reply.error !== undefined && clean && goesOn;
+}
+
+async function nodeNames(qmp: QmpClient): Promise<string> {
+  const nodes = (await qmp.execute('query-named-block-nodes', { flat: true })) as { 'node-name': string }[];
+  return nodes.map((node) => node['node-name']).join(' ');
+}
+
+function attach(node: BlockNode): Promise<BlockBackend> {
+  return BlockBackend.attach(node, {
+    name: 'root',
+    description: 'the writer',
+    perm: Perm.consistentRead | Perm.write,
+    shared: Perm.all,
+  });
+}
+
+function recordArea(disk: BlockBackend): { length: number } & Pick<BlockBackend, 'read' | 'write'> {
+  return {
+    length: recordBytes,
+    read: (offset, buffer) => disk.read(offset, buffer),
+    write: (offset, buffer) => disk.write(offset, buffer),
+  };
+}
+
+async function fill(disk: BlockBackend): Promise<void> {
+  const chunk = new Uint8Array(MiB);
+  nodePlatform.random.fill(chunk);
+  for (let offset = recordBytes; offset < recordBytes + filledBytes; offset += MiB)
+    await disk.write(offset, chunk);
+}
+
+async function prove(targets: readonly string[]): Promise<LinkedRecordProof> {
+  const server = new QmpServer({ platform: nodePlatform, drivers, commands });
+  const copies: BlockBackend[] = [];
+  for (const target of targets) {
+    const node = await server.graph.openFile(target, { format: 'qcow2', flags: { readOnly: true } });
+    copies.push(
+      await BlockBackend.attach(node, {
+        name: 'root',
+        description: 'the proof',
+        perm: Perm.consistentRead,
+        shared: Perm.all,
+      }),
+    );
+    await server.graph.unref(node);
+  }
+  const proof = await proveOneInstant([recordArea(copies[0]!), recordArea(copies[1]!)]);
+  for (const copy of copies) await copy.close();
+  return proof;
+}
+
+/** A bar per job, redrawn in place on a terminal, otherwise one line now and then. */
+async function showProgress(qmp: QmpClient, running: () => boolean): Promise<void> {
+  const inPlace = process.stdout.isTTY === true;
+  let polls = 0;
+  for (; running(); polls++) {
+    const jobs = (await qmp.execute('query-block-jobs')) as JobInfo[];
+    if (jobs.length > 0) {
+      const bars = [...jobs]
+        .reverse()
+        .map(({ device, len, offset }) => `${device} ${bar(len === 0 ? 1 : offset / len)}`);
+      if (inPlace) process.stdout.write(`\r   ${bars.join('   ')}`);
+      else if (polls % 4 === 0) say(`   ${bars.join('   ')}`);
+    }
+    await sleep(pollNs);
+  }
+  if (inPlace) process.stdout.write('\r\x1b[K');
+}
+
+const barCells = 20;
+
+function bar(done: number): string {
+  const filled = Math.round(done * barCells);
+  return `[${'#'.repeat(filled)}${'.'.repeat(barCells - filled)}] ${String(Math.floor(done * 100)).padStart(3)}%`;
+}
+
+function rateOf(intervalsNs: readonly number[]): number {
+  const total = intervalsNs.reduce((sum, ns) => sum + ns, 0);
+  return total === 0 ? 0 : Math.round((intervalsNs.length / total) * 1e9);
+}
+
+function describeLatency(intervalsNs: readonly number[]): string {
+  const sorted = [...intervalsNs].sort((a, b) => a - b);
+  const at = (share: number): string =>
+    `${((sorted[Math.floor(sorted.length * share)] ?? 0) / 1e6).toFixed(2)} ms`;
+  return `99 % of records within ${at(0.99)}, the slowest ${((sorted.at(-1) ?? 0) / 1e6).toFixed(1)} ms`;
+}
