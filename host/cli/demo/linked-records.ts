@@ -17,6 +17,7 @@
  * | 20     | 4     | check word over the fields above                |
  * | 24     | 488   | filler derived from the number                  |
  */
+import { isZero } from '../../core/scan.ts';
 
 export const recordBytes = 512;
 const magic = [...'BYLINKED'].map((char) => char.charCodeAt(0));
@@ -41,7 +42,7 @@ export function encodeRecord({ disk, number, names }: LinkedRecord): Uint8Array 
 
 /** Undefined when the slot was never written. Throws when it holds anything but a whole record. */
 export function decodeRecord(slot: Uint8Array): LinkedRecord | undefined {
-  if (slot.every((byte) => byte === 0)) return undefined;
+  if (isZero(slot)) return undefined;
   const view = new DataView(slot.buffer, slot.byteOffset);
   const [disk, number, names] = [view.getUint32(8), view.getUint32(12), view.getUint32(16)];
   const whole =
@@ -136,6 +137,10 @@ async function readRecords(disk: RecordDisk, which: 0 | 1, violations: string[])
   for (let offset = 0; offset + recordBytes <= disk.length; offset += chunk.length) {
     const part = chunk.subarray(0, Math.min(chunk.length, disk.length - offset));
     await disk.read(offset, part);
+    if (isZero(part)) {
+      ended = true;
+      continue;
+    }
     for (let at = 0; at + recordBytes <= part.length; at += recordBytes) {
       const record = decodeRecord(part.subarray(at, at + recordBytes));
       if (!record) {

@@ -1,0 +1,34 @@
+/**
+ * blockyard as a library, on Node.
+ *
+ * A `QmpServer` is the whole block layer: a graph of nodes, jobs, and a QMP monitor for any byte stream. A `BlockGraph`
+ * alone opens and creates images; a `BlockBackend` reads and writes one.
+ *
+ * ```ts
+ * const graph = new BlockGraph({ platform: nodePlatform, drivers });
+ * const node = await graph.openFile('disk.qcow2', { format: 'qcow2' });
+ * const disk = await BlockBackend.attach(node, {
+ *   name: 'root', description: 'my emulator', perm: Perm.consistentRead | Perm.write, shared: Perm.all,
+ * });
+ * await disk.write(0, new Uint8Array(512));
+ * await disk.flush();
+ * await disk.close();
+ * await graph.unref(node);
+ * ```
+ */
+export { BlockError, type Errno, type ErrorClass } from './base/errors.ts';
+export { type BackendUser, BlockBackend } from './block/backend.ts';
+export { type CreateImageParams, createImage } from './block/create.ts';
+export type { Driver, DriverDefinition } from './block/driver.ts';
+export { BlockGraph, type GraphEvent, type GraphOptions } from './block/graph.ts';
+export type { BlockNode } from './block/node.ts';
+export type { OpenFlags } from './block/open.ts';
+export type { OpenFileOptions } from './block/opener.ts';
+export { Perm } from './block/permissions.ts';
+export { type BlockStatus, blockStatus, statusAbove } from './block/status.ts';
+export { drivers } from './drivers.ts';
+export { nodePlatform } from './platform/node/index.ts';
+export type { Platform } from './platform/platform.ts';
+export { commands } from './qmp/commands/index.ts';
+export type { Connection, ConnectionHandlers } from './qmp/monitor.ts';
+export { QmpServer, type QmpServerOptions } from './qmp/server.ts';
