@@ -1,0 +1,169 @@
+/**
+ * The dirty bitmaps of a node, newest first, and what happens to them as its data changes (specification: bitmaps,
+ * sections 1, 2 and 4).
+ *
+ * A request that changes data marks all enabled bitmaps of each node it passes, when it is over, even if it failed. A
+ * resize of the node resizes them. Names are unique on a node; those that jobs use for themselves have none.
+ *
+ * While an operation such as a backup works from a bitmap B, B has a successor: an unnamed bitmap that records in its
+ * place. The end is one of two: `abdicate`, and the successor becomes B; `reclaim`, and its bits go into B.
+ *
+ * Not here: bitmaps stored in images. To make one persistent is refused as by a format that cannot.
+ */
+import { assert } from '../base/assert.ts';
+import { invalid } from '../base/errors.ts';
+import type { BlockGraph } from '../block/graph.ts';
+import type { BlockNode, WriteObserver } from '../block/node.ts';
+import { maxBitmapGranules } from '../core/bitmap.ts';
+import { type BlockDirtyInfo, DirtyBitmap } from './dirty-bitmap.ts';
+
+const minGranularity = 512;
+const maxNameBytes = 1023;
+const defaultGranularity = 65_536;
+const minDefaultGranularity = 4096;
+
+export interface AddOptions {
+  /** Bytes per bit. Absent: the cluster size of the image within 4 KiB … 64 KiB. */
+  granularity?: number | undefined;
+  persistent?: boolean | undefined;
+  /** Does not record from the start. */
+  disabled?: boolean | undefined;
+}
+
+const lists = new WeakMap<BlockNode, NodeBitmaps>();
+
+/** The bitmaps of `node`. */
+export function bitmapsOf(node: BlockNode): NodeBitmaps {
+  let list = lists.get(node);
+  if (!list) lists.set(node, (list = new NodeBitmaps(node)));
+  return list;
+}
+
+/** The bitmap that a command names; throws QEMU's words when there is no such node or bitmap. */
+export function findBitmap(
+  graph: BlockGraph,
+  nodeName: string,
+  name: string,
+): { node: BlockNode; bitmap: DirtyBitmap } {
+  const node = graph.findNode(nodeName);
+  if (!node) throw invalid(`Node '${nodeName}' not found`);
+  return { node, bitmap: bitmapsOf(node).get(name) };
+}
+
+export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
+  /** Newest first. */
+  private readonly list: DirtyBitmap[] = [];
+
+  constructor(private readonly node: BlockNode) {}
+
+  [Symbol.iterator](): Iterator<DirtyBitmap> {
+    return this.list[Symbol.iterator]();
+  }
+
+  find(name: string): DirtyBitmap | undefined {
+    return this.list.find((bitmap) => bitmap.name === name);
+  }
+
+  get(name: string): DirtyBitmap {
+    const bitmap = this.find(name);
+    if (!bitmap) throw invalid(`Dirty bitmap '${name}' not found`);
+    return bitmap;
+  }
+
+  /** What `block-dirty-bitmap-add` does. Throws QEMU's words; ENOMEM. */
+  add(name: string, options: AddOptions = {}): DirtyBitmap {
+    if (name === '') throw invalid('Bitmap name cannot be empty');
+    const granularity = options.granularity ?? this.defaultGranularity();
+    if (granularity < minGranularity || !Number.isInteger(Math.log2(granularity))) {
+      throw invalid(`Granularity must be power of 2 and at least ${minGranularity}`);
+    }
+    if (options.persistent) {
+      throw invalid(`Can't store persistent bitmaps to ${this.node.name}: Operation not supported`);
+    }
+    if (this.find(name)) throw invalid(`Bitmap already exists: ${name}`);
+    if (new TextEncoder().encode(name).length > maxNameBytes) throw invalid(`Bitmap name too long: ${name}`);
+    if (this.node.length / granularity > maxBitmapGranules) {
+      throw invalid(
+        `Bitmap '${name}' would have more than ${maxBitmapGranules} bits. Use larger granularity`,
+      );
+    }
+    return this.create({ name, granularity, disabled: options.disabled ?? false });
+  }
+
+  /** A bitmap for a job's own use. Errors: ENOMEM. */
+  addAnonymous(granularity: number, { disabled }: { disabled: boolean }): DirtyBitmap {
+    return this.create({ granularity, disabled });
+  }
+
+  remove(bitmap: DirtyBitmap): void {
+    const index = this.list.indexOf(bitmap);
+    assert(index >= 0, `bitmap '${bitmap.name}' is not on node ${this.node.name}`);
+    this.list.splice(index, 1);
+    if (this.list.length === 0) this.node.writeObservers.delete(this);
+  }
+
+  /** `dirty-bitmaps` of BlockDeviceInfo: undefined when there are none. */
+  query(): BlockDirtyInfo[] | undefined {
+    return this.list.length === 0 ? undefined : this.list.map((bitmap) => bitmap.query());
+  }
+
+  /** The cluster size of the image within 4 KiB … 64 KiB, 64 KiB when there is none. */
+  defaultGranularity(): number {
+    const clusterBytes = this.node.skipFilters().driver.info?.().clusterBytes ?? 0;
+    if (clusterBytes === 0) return defaultGranularity;
+    return Math.min(Math.max(clusterBytes, minDefaultGranularity), defaultGranularity);
+  }
+
+  /** An operation takes `bitmap`, which was checked to be free, and leaves recording to its successor. */
+  createSuccessor(bitmap: DirtyBitmap): DirtyBitmap {
+    assert(!bitmap.busy && !bitmap.successor, `bitmap '${bitmap.name}' is taken already`);
+    const successor = this.create({ granularity: bitmap.granularity, disabled: bitmap.disabled });
+    bitmap.successor = successor;
+    bitmap.disabled = true;
+    bitmap.busy = true;
+    return successor;
+  }
+
+  /** The successor becomes the bitmap: what it stood for is done with. */
+  abdicate(bitmap: DirtyBitmap): DirtyBitmap {
+    const { successor } = bitmap;
+    assert(successor, `bitmap '${bitmap.name}' has no successor`);
+    successor.name = bitmap.name;
+    successor.persistent = bitmap.persistent;
+    bitmap.successor = undefined;
+    this.remove(bitmap);
+    return successor;
+  }
+
+  /** The bitmap is as it was and has recorded all the time. */
+  reclaim(bitmap: DirtyBitmap): void {
+    const { successor } = bitmap;
+    assert(successor, `bitmap '${bitmap.name}' has no successor`);
+    bitmap.bits.merge(successor.bits);
+    bitmap.disabled = successor.disabled;
+    bitmap.busy = false;
+    bitmap.successor = undefined;
+    this.remove(successor);
+  }
+
+  onWrite(offset: number, bytes: number): void {
+    for (const bitmap of this.list) {
+      if (bitmap.disabled) continue;
+      // A file grows by a write past its end, and nobody is told of a resize.
+      if (offset + bytes > bitmap.size && this.node.length > bitmap.size)
+        bitmap.bits.resize(this.node.length);
+      bitmap.bits.set(offset, bytes);
+    }
+  }
+
+  onResize(length: number): void {
+    for (const bitmap of this.list) bitmap.bits.resize(length);
+  }
+
+  private create(options: { name?: string; granularity: number; disabled: boolean }): DirtyBitmap {
+    const bitmap = new DirtyBitmap({ ...options, size: this.node.length });
+    this.list.unshift(bitmap);
+    this.node.writeObservers.add(this);
+    return bitmap;
+  }
+}
