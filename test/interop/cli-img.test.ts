@@ -201,6 +201,42 @@ describe.skipIf(!haveQemu)('img', () => {
     ])('%s', (line) => compareOutcome(words(line)));
   });
 
+  describe('check of a damaged image', () => {
+    /** Both folders get an image in which the refcount of a cluster was changed. */
+    function damage(cluster: number, refcount: number, bytes?: number): void {
+      folders.prepare('qemu-img', 'create', '-q', '-f', 'qcow2', 'bad.qcow2', '1M');
+      folders.prepare('qemu-io', '-c', 'write 0 200k', 'bad.qcow2');
+      folders.patch('bad.qcow2', (image) => {
+        const table = Number(image.readBigUInt64BE(48));
+        const block = Number(image.readBigUInt64BE(table));
+        image.writeUInt16BE(refcount, block + 2 * cluster);
+        if (bytes === undefined) return image;
+        return Buffer.concat([image, Buffer.alloc(bytes - image.length)]);
+      });
+    }
+
+    test.each([
+      'check bad.qcow2',
+      'check -q bad.qcow2',
+      'check --output=json bad.qcow2',
+      'check -r leaks bad.qcow2',
+      'check -r leaks --output=json bad.qcow2',
+      'check -q -r all bad.qcow2',
+    ])('with a leaked cluster: %s', async (line) => {
+      damage(20, 1, 21 * 65536);
+      await compareOutcome(words(line));
+      await compareOutcome(words('check bad.qcow2'));
+    });
+
+    test.each(['check bad.qcow2', 'check --output=json bad.qcow2'])(
+      'with a refcount too low: %s',
+      async (line) => {
+        damage(5, 0);
+        await compareOutcome(words(line));
+      },
+    );
+  });
+
   describe('map', () => {
     test.each([
       'map nonexistent',

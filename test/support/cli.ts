@@ -3,7 +3,15 @@
  * each printed in a form that can be compared: the program's name, times and speeds are masked.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -49,6 +57,12 @@ export class TwoFolders {
 
   write(name: string, content: string): void {
     for (const folder of [this.ours, this.theirs]) writeFileSync(join(folder, name), content);
+  }
+
+  patch(name: string, change: (content: Buffer) => Buffer): void {
+    for (const folder of [this.ours, this.theirs]) {
+      writeFileSync(join(folder, name), change(readFileSync(join(folder, name))));
+    }
   }
 
   ourTool(tool: ToolName, ...args: string[]): Promise<Outcome> {

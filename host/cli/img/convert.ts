@@ -52,7 +52,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
       tool.fail('Compression not supported for this file format');
     }
     if (!creation && image.length < totalBytes) tool.fail('output file is smaller than input file');
-    const hasBacking = options.backingFile !== undefined || creation?.values?.['backing_file'] !== undefined;
+    const hasBacking = options.backingFile !== undefined || creation?.values?.backing_file !== undefined;
     const copy = new ConvertCopy({
       sources,
       target: image,
@@ -119,11 +119,11 @@ async function prepareCreation(
       };
     });
     const definition = graph.drivers.get(format);
-    const backing = creation.backingFile ?? creation.values['backing_file'];
+    const backing = creation.backingFile ?? creation.values.backing_file;
     if (backing !== undefined && !definition.supportsBacking) {
       tool.fail(`Backing file not supported for file format '${format}'`);
     }
-    if (backing !== undefined && (creation.backingFormat ?? creation.values['backing_fmt']) === undefined) {
+    if (backing !== undefined && (creation.backingFormat ?? creation.values.backing_fmt) === undefined) {
       tool.fail('Use of backing file requires explicit backing format');
     }
     if (options.compressed && !definition.create?.createImage) {

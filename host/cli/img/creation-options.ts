@@ -3,8 +3,7 @@ import { invalid } from '../../base/errors.ts';
 import { creationOptions } from '../../block/create.ts';
 import type { CreateOption, CreateValues } from '../../block/driver.ts';
 import type { BlockGraph } from '../../block/graph.ts';
-import { parseInteger, parseSize } from '../shared/numbers.ts';
-import { type OptionPair, splitOptionString } from '../shared/option-string.ts';
+import { OptionValues, parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import type { Tool } from '../shared/tool.ts';
 
 /** Several `-o` count as one list. */
@@ -16,8 +15,8 @@ export function addOptionList(tool: Tool, list: string | undefined, more: string
 }
 
 export function isHelpWanted(list: string): boolean {
-  return splitOptionString(list).some(
-    ({ name, value }) => value === undefined && (name === 'help' || name === '?'),
+  return parseQemuOpts(list).pairs.some(
+    ({ name, value }) => (name === 'help' || name === '?') && value === 'on',
   );
 }
 
@@ -38,50 +37,14 @@ export function convertCreationOptions(
   if (!driver.create) throw invalid(`Format driver '${format}' does not support image creation`);
   if (!protocol.create) throw invalid(`Protocol driver '${protocol.name}' does not support image creation`);
   const known = creationOptions(driver, protocol);
-  const values: Record<string, string | number | boolean> = {};
-  for (const pair of list === '' ? [] : splitOptionString(list)) {
-    const { option, text } = findOption(known, pair);
-    values[option.name] = convert(option, text);
+  const given = new OptionValues(parseQemuOpts(list).pairs, known);
+  const values: Record<string, string | number | boolean | undefined> = {};
+  for (const { name, type } of known) {
+    if (type === 'string') values[name] = given.string(name);
+    else if (type === 'bool') values[name] = given.bool(name);
+    else values[name] = given.number(name);
   }
   return values;
-}
-
-/** A bare name switches an option on, a bare name with `no` in front switches it off. */
-function findOption(
-  known: readonly CreateOption[],
-  { name, value }: OptionPair,
-): { option: CreateOption; text: string } {
-  const option = known.find((candidate) => candidate.name === name);
-  if (option) return { option, text: value ?? 'on' };
-  if (value === undefined && name.startsWith('no')) {
-    const negated = known.find((candidate) => candidate.name === name.slice(2));
-    if (negated) return { option: negated, text: 'off' };
-  }
-  throw invalid(`Invalid parameter '${name}'`);
-}
-
-function convert({ name, type }: CreateOption, text: string): string | number | boolean {
-  switch (type) {
-    case 'string':
-      return text;
-    case 'bool':
-      if (['on', 'yes', 'true', 'y'].includes(text)) return true;
-      if (['off', 'no', 'false', 'n'].includes(text)) return false;
-      throw invalid(`Parameter '${name}' expects 'on' or 'off'`);
-    case 'number': {
-      const value = parseInteger(text, Number.MAX_SAFE_INTEGER);
-      if (value === undefined) throw invalid(`Parameter '${name}' expects a number`);
-      return value;
-    }
-    case 'size': {
-      const parsed = parseSize(text);
-      if (parsed.ok) return parsed.value;
-      throw invalid(
-        `Parameter '${name}' expects a non-negative number below 2^64`,
-        'Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.',
-      );
-    }
-  }
 }
 
 /** What `-o help` prints: with a file name also what its protocol has. */

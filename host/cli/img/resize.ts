@@ -1,5 +1,6 @@
 /** `img resize` (specification: cli, section 2). */
 import type { Preallocation } from '../../block/driver.ts';
+import { sizeHint } from '../../qapi/sizes.ts';
 import { parseSize } from '../shared/numbers.ts';
 import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -67,7 +68,7 @@ function parseSizeChange(tool: Tool, text: string): SizeChange {
   const parsed = parseSize(text.slice(sign.length));
   if (parsed.ok) return { sign, bytes: parsed.value };
   return tool.fail("Parameter 'size' expects a non-negative number below 2^64", {
-    hint: 'Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.',
+    hint: sizeHint,
   });
 }
 

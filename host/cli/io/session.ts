@@ -7,9 +7,9 @@
 import { asBlockError, BlockError } from '../../base/errors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { BlockGraph } from '../../block/graph.ts';
+import { parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import { type CacheMode, parseCacheMode } from '../shared/cache-mode.ts';
 import { type ImageSource, openBackend } from '../shared/open-image.ts';
-import { splitOptionString } from '../shared/option-string.ts';
 import type { Tool } from '../shared/tool.ts';
 import { complain } from './command.ts';
 
@@ -169,7 +169,7 @@ export class Session {
 
 /** A path and options for the driver, as one option string. */
 function describePath(path: string | undefined, format: string | undefined, options: string): string {
-  const given = splitOptionString(options).map(({ name }) => name);
+  const given = parseQemuOpts(options).pairs.map(({ name }) => name);
   const escaped = (value: string): string => value.replaceAll(',', ',,');
   const parts = [options];
   if (path !== undefined)

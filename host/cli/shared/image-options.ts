@@ -5,9 +5,9 @@
  */
 import { invalid } from '../../base/errors.ts';
 import type { DriverRegistry } from '../../block/registry.ts';
-import type { Type } from '../../qapi/types.ts';
-import { parseInteger, parseSize } from './numbers.ts';
-import { splitOptionString } from './option-string.ts';
+import type { JsonValue } from '../../qapi/json-value.ts';
+import { checkKeyval, parseBoolean } from '../../qapi/keyval-values.ts';
+import { parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import type { Tool } from './tool.ts';
 
 type Options = Record<string, unknown>;
@@ -20,16 +20,11 @@ export function parseImageOptions(
   firstName: string | undefined,
 ): Options {
   const options: Options = {};
-  splitOptionString(text).forEach(({ name, value }, index) => {
-    if (value === undefined && index === 0 && firstName !== undefined) {
-      nest(options, [firstName], name);
-      return;
-    }
-    if (value === undefined) {
-      tool.warn(`short-form boolean option '${name}' deprecated`, `Please use ${name}=on instead`);
-    }
-    nest(options, name.split('.'), value ?? 'on');
+  const { pairs } = parseQemuOpts(text, {
+    warn: (message, hint) => tool.warn(message, hint),
+    ...(firstName === undefined ? {} : { impliedKey: firstName }),
   });
+  for (const { name, value } of pairs) nest(options, name.split('.'), value);
   return typed(options, drivers);
 }
 
@@ -55,7 +50,7 @@ function typed(options: Options, drivers: DriverRegistry): Options {
     const member = driver?.options.members.find((candidate) => candidate.name === name);
     if (commonBooleans.has(name)) result[name] = boolean(name, value);
     else if (name === 'cache' && typeof value === 'object') result[name] = cacheOptions(value as Options);
-    else if (member) result[name] = convert(name, member.type, value);
+    else if (member) result[name] = checkKeyval(member.type, value as JsonValue);
     else if (typeof value === 'object' && value !== null) result[name] = typed(value as Options, drivers);
     else result[name] = value;
   }
@@ -68,30 +63,8 @@ function cacheOptions(options: Options): Options {
   );
 }
 
-function convert(name: string, type: Type, value: unknown): unknown {
-  if (typeof value !== 'string') return value;
-  switch (type.kind) {
-    case 'bool':
-      return boolean(name, value);
-    case 'int':
-      return integer(name, value);
-    default:
-      return value;
-  }
-}
-
 function boolean(name: string, value: unknown): boolean {
-  if (value === 'on' || value === 'yes' || value === 'true' || value === 'y') return true;
-  if (value === 'off' || value === 'no' || value === 'false' || value === 'n') return false;
-  throw invalid(`Parameter '${name}' expects 'on' or 'off'`);
-}
-
-function integer(name: string, value: string): number {
-  const parsed = parseSize(value);
-  if (parsed.ok) return parsed.value;
-  return parseInteger(value, Number.MAX_SAFE_INTEGER) ?? fail(`Parameter '${name}' expects a number`);
-}
-
-function fail(message: string): never {
-  throw invalid(message);
+  const parsed = typeof value === 'string' ? parseBoolean(value) : undefined;
+  if (parsed === undefined) throw invalid(`Parameter '${name}' expects 'on' or 'off'`);
+  return parsed;
 }
