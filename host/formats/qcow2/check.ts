@@ -19,6 +19,7 @@ import { readBitmapDirectory, readBitmapTable } from './bitmap-directory.ts';
 import { checkCopied } from './check-copied.ts';
 import { bufferBytes, CheckCore } from './check-core.ts';
 import { describeBeyondEnd, describeFinding, type Finding } from './check-findings.ts';
+import { concatenate, distinct } from './cluster-lists.ts';
 import { autoclear, incompatible } from './feature-bits.ts';
 import {
   l2Entries,
@@ -496,19 +497,4 @@ export class Checker {
 interface L2Tables {
   clusters: Uint32Array;
   weights: Uint32Array;
-}
-
-function concatenate(pieces: readonly Uint32Array[]): Uint32Array {
-  const result = new Uint32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    result.set(piece, at);
-    at += piece.length;
-  }
-  return result;
-}
-
-/** `sorted` without repetitions. */
-function distinct(sorted: Uint32Array): Uint32Array {
-  return sorted.filter((value, index) => index === 0 || value !== sorted[index - 1]);
 }
