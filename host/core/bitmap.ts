@@ -6,6 +6,7 @@
  * The one in its own instance grows by moving to a larger one; the one that is part of a larger state cannot grow.
  */
 import { assert } from '../base/assert.ts';
+import { BlockError } from '../base/errors.ts';
 import { CoreInstance } from './instance.ts';
 
 export interface BitmapExports {
