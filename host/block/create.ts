@@ -79,7 +79,10 @@ async function completeValues(
     if (!options.some((option) => option.name === 'backing_fmt')) {
       throw invalid(`Backing format not supported for file format '${driver.name}'`);
     }
-    if (!graph.drivers.find(backingFormat)) throw invalid(`Unknown backing file format '${backingFormat}'`);
+    // Otherwise opening the backing file says what is wrong with its format.
+    if (params.unsafe === true && !graph.drivers.find(backingFormat)) {
+      throw invalid(`Parameter 'backing-fmt' does not accept value '${backingFormat}'`);
+    }
     values['backing_fmt'] = backingFormat;
   }
   if (backingFile && params.unsafe !== true) {

@@ -136,6 +136,7 @@ describe.skipIf(!haveQemu)('img', () => {
       'create -u -f qcow2 -b nowhere -F qcow2 over.qcow2',
       'create -f raw -b a.qcow2 -F qcow2 over.raw 1M',
       'create -f qcow2 -b a.qcow2 -F zz over.qcow2 1M',
+      'create -q -u -f qcow2 -b a.qcow2 -F zz over.qcow2 1M',
       'create -f qcow2 -o backing_file=a.qcow2,backing_fmt=qcow2 over.qcow2',
       'create -f qcow2 -o backing_file=a.qcow2 -b b.qcow2 -F qcow2 over.qcow2',
       'create -f qcow2 -F qcow2 over.qcow2 1M',

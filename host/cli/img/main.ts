@@ -6,7 +6,7 @@ import { commands } from './commands.ts';
 
 export function main(argv: string[], programName: string, terminal?: Terminal): Promise<number> {
   const tool = new Tool(programName, terminal);
-  return runTool(() => dispatch(tool, argv));
+  return runTool(tool, () => dispatch(tool, argv));
 }
 
 async function dispatch(tool: Tool, argv: string[]): Promise<number> {

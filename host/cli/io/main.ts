@@ -40,7 +40,7 @@ interface Invocation {
 
 export function main(argv: string[], programName: string, terminal?: Terminal): Promise<number> {
   const tool = new Tool(programName, terminal);
-  return runTool(() => run(tool, argv));
+  return runTool(tool, () => run(tool, argv));
 }
 
 async function run(tool: Tool, argv: string[]): Promise<number> {

@@ -95,13 +95,15 @@ export class Tool {
   }
 }
 
-/** Runs a tool's body to its exit status. */
-export async function runTool(body: () => Promise<number>): Promise<number> {
+/** Runs a tool's body to its exit status. Operating errors that nobody expected (closing an image) are reported. */
+export async function runTool(tool: Tool, body: () => Promise<number>): Promise<number> {
   try {
     return await body();
   } catch (error) {
     if (error instanceof ExitStatus) return error.status;
-    throw error;
+    if (!(error instanceof BlockError)) throw error;
+    tool.reportError(error);
+    return 1;
   }
 }
 
