@@ -5,6 +5,7 @@
  * Always: claims are disjoint. A claimed cluster is nobody else's until the claim ends, which makes it copied, or leaves
  * it to the next one.
  */
+import type { HierarchicalBitmap } from '../core/bitmap.ts';
 import { CopyBeforeWriteState } from '../core/cbw.ts';
 
 /** A run of clusters that one party copies. */
@@ -45,6 +46,17 @@ export class CopyMap {
 
   setAll(): void {
     this.state.toCopy.setAll();
+  }
+
+  /** Exactly the clusters that `source`, about as many bytes, has dirty. */
+  replace(source: HierarchicalBitmap): void {
+    this.state.toCopy.clear();
+    this.state.toCopy.merge(source);
+  }
+
+  /** Adds what is to copy and in nobody's hands to `bits`, about as many bytes. */
+  addTo(bits: HierarchicalBitmap): void {
+    bits.merge(this.state.toCopy);
   }
 
   /** Marks every cluster that the range touches. */

@@ -2,7 +2,7 @@
  * The arguments that drive-backup and blockdev-backup share (QAPI BackupCommon), and what can be said against them
  * before anything is changed (specification: jobs, section 7). The order of the checks is QEMU's.
  */
-import { BlockError, invalid } from '../base/errors.ts';
+import { invalid } from '../base/errors.ts';
 import type { BlockNode } from '../block/node.ts';
 import { bool, enumeration, int64, optional, str, struct, type TypeOf } from '../qapi/types.ts';
 import { onErrorType } from './error-policy.ts';
@@ -37,23 +37,7 @@ export type SyncMode = BackupCommon['sync'];
 const maxWorkersLimit = 2_147_483_647;
 const defaultWorkers = 64;
 
-/** What concerns bitmaps. Copying by bitmap is not there yet and refused by name. */
-export function checkBitmapArguments(options: BackupCommon): void {
-  const { sync, bitmap, 'bitmap-mode': mode } = options;
-  if (sync === 'incremental' || sync === 'bitmap') {
-    if (bitmap === undefined) throw invalid(`must provide a valid bitmap name for '${sync}' sync mode`);
-    if (sync === 'incremental' && mode !== undefined && mode !== 'on-success') {
-      throw invalid("Bitmap sync mode must be 'on-success' when using sync mode 'incremental'");
-    }
-  }
-  if (bitmap === undefined) {
-    if (mode !== undefined) throw invalid('Cannot specify bitmap sync mode without a bitmap');
-    return;
-  }
-  throw invalid(`Parameter 'bitmap' of a backup job is not supported`);
-}
-
-/** What concerns source and target themselves. */
+/** What concerns source and target; bitmaps are in backup-bitmap.ts. */
 export function checkNodes(source: BlockNode, target: BlockNode, options: BackupCommon): void {
   if (source === target) throw invalid('Source and target cannot be the same');
   if (options.compress && !target.skipFilters().driver.writeCompressed) {
@@ -66,8 +50,10 @@ export function checkNodes(source: BlockNode, target: BlockNode, options: Backup
     throw invalid(`max-workers must be between 1 and ${maxWorkersLimit}`);
   }
   if (perf.maxChunkBytes < 0) throw invalid('max-chunk must be zero (which means no limit) or positive');
-  if (source.length !== target.length)
-    throw new BlockError('EINVAL', 'Source and target image have different sizes');
+}
+
+export function checkSizes(source: BlockNode, target: BlockNode): void {
+  if (source.length !== target.length) throw invalid('Source and target image have different sizes');
 }
 
 /**

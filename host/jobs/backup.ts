@@ -10,8 +10,6 @@
  *
  * A failing target and guests' writes: data that is in memory when the target fails waits there for what on-target-error
  * says. The guest's write has been acknowledged and stays so. With `report` the job fails and the data is dropped.
- *
- * Not here: copying by dirty bitmap (sync=incremental, bitmap), refused in backup-options.ts.
  */
 import { asBlockError, invalid } from '../base/errors.ts';
 import { BlockBackend } from '../block/backend.ts';
@@ -20,7 +18,8 @@ import type { BlockNode } from '../block/node.ts';
 import type { OpBlocker } from '../block/op-blockers.ts';
 import { Perm } from '../block/permissions.ts';
 import type { CopyBeforeWrite } from '../filters/copy-before-write.ts';
-import { type BackupCommon, checkBitmapArguments, checkNodes, perfOf } from './backup-options.ts';
+import { chooseBitmap, SyncBitmap } from './backup-bitmap.ts';
+import { type BackupCommon, checkNodes, checkSizes, perfOf } from './backup-options.ts';
 import { CopyEngine, CopyFailure } from './copy/copy-engine.ts';
 import { insertFilter, removeFilter } from './filter-insertion.ts';
 import type { Job, JobDriver } from './job.ts';
@@ -45,39 +44,57 @@ export async function createBackupJob(
   params: BackupParams,
 ): Promise<Job> {
   const { source, target, options } = params;
-  checkBitmapArguments(options);
+  const choice = chooseBitmap(source, options);
   checkNodes(source, target, options);
-  const filter = await openFilter(graph, source, target, options['filter-node-name']);
+  const bitmap = choice && new SyncBitmap(source, choice);
   try {
-    const cbw = filter.driver as CopyBeforeWrite;
-    const { maxChunkBytes } = perfOf(options);
-    const { clusterBytes } = cbw.copyMap;
-    if (maxChunkBytes > 0 && maxChunkBytes < clusterBytes) {
-      throw invalid(
-        `Required max-chunk (${maxChunkBytes}) is less than backup cluster size (${clusterBytes})`,
-      );
-    }
-    const driver = new BackupDriver(graph, filter, params);
-    const job = jobs.create(driver, {
-      id: options['job-id'],
-      transaction: params.transaction,
-      speed: options.speed,
-      autoFinalize: options['auto-finalize'],
-      autoDismiss: options['auto-dismiss'],
-    });
+    checkSizes(source, target);
+    const filter = await openFilter(graph, source, target, options['filter-node-name']);
     try {
-      await driver.attach(job);
+      return await createOn(graph, jobs, filter, params, bitmap);
     } catch (error) {
-      jobs.discard(job);
-      await driver.detach();
+      (filter.driver as CopyBeforeWrite).disable();
+      await removeFilter(graph, filter, source);
       throw error;
     }
-    return job;
   } catch (error) {
-    (filter.driver as CopyBeforeWrite).disable();
-    await removeFilter(graph, filter, source);
+    bitmap?.release();
     throw error;
   }
+}
+
+async function createOn(
+  graph: BlockGraph,
+  jobs: JobRegistry,
+  filter: BlockNode,
+  params: BackupParams,
+  bitmap: SyncBitmap | undefined,
+): Promise<Job> {
+  const { options, transaction } = params;
+  const { copyMap } = filter.driver as CopyBeforeWrite;
+  const { maxChunkBytes } = perfOf(options);
+  if (maxChunkBytes > 0 && maxChunkBytes < copyMap.clusterBytes) {
+    throw invalid(
+      `Required max-chunk (${maxChunkBytes}) is less than backup cluster size (${copyMap.clusterBytes})`,
+    );
+  }
+  if (options.sync === 'bitmap' || options.sync === 'incremental') bitmap?.restrict(copyMap);
+  const driver = new BackupDriver(graph, filter, params, bitmap);
+  const job = jobs.create(driver, {
+    id: options['job-id'],
+    transaction,
+    speed: options.speed,
+    autoFinalize: options['auto-finalize'],
+    autoDismiss: options['auto-dismiss'],
+  });
+  try {
+    await driver.attach(job);
+  } catch (error) {
+    jobs.discard(job);
+    await driver.detach();
+    throw error;
+  }
+  return job;
 }
 
 async function openFilter(
@@ -125,6 +142,7 @@ class BackupDriver implements JobDriver {
     private readonly graph: BlockGraph,
     private readonly filter: BlockNode,
     params: BackupParams,
+    private readonly bitmap: SyncBitmap | undefined,
   ) {
     this.source = params.source;
     this.target = params.target;
@@ -208,6 +226,16 @@ class BackupDriver implements JobDriver {
   /** A backup that is reported complete is on the disk. */
   private async flushTarget(): Promise<void> {
     await (this.filter.driver as CopyBeforeWrite).target.flush();
+  }
+
+  async commit(): Promise<void> {
+    this.bitmap?.finish(undefined);
+  }
+
+  async abort(): Promise<void> {
+    // Only then the map says what the target lacks.
+    await this.engine?.close();
+    this.bitmap?.finish((this.filter.driver as CopyBeforeWrite).copyMap);
   }
 
   async detach(): Promise<void> {

@@ -2,10 +2,11 @@
  * What queries tell about a node: QAPI BlockDeviceInfo and ImageInfo (specification: graph, section 12).
  */
 import { BlockError } from '../base/errors.ts';
+import { bitmapsOf } from '../bitmaps/node-bitmaps.ts';
 import type { DriverInfo } from '../block/driver.ts';
 import { filenameOf, resolveBackingName } from '../block/filename.ts';
 import type { BlockNode } from '../block/node.ts';
-import { any, array, bool, enumeration, int64, optional, str, struct } from '../qapi/types.ts';
+import { any, array, bool, enumeration, int64, optional, str, struct, uint32 } from '../qapi/types.ts';
 
 const imageInfoType = struct('ImageInfo', {
   filename: str,
@@ -21,6 +22,16 @@ const imageInfoType = struct('ImageInfo', {
   snapshots: optional(array(any)),
   'backing-image': optional(any),
   'format-specific': optional(any),
+});
+
+const dirtyBitmapInfo = struct('BlockDirtyInfo', {
+  name: optional(str),
+  count: int64,
+  granularity: uint32,
+  recording: bool,
+  busy: bool,
+  persistent: bool,
+  inconsistent: optional(bool),
 });
 
 export const blockDeviceInfoType = struct('BlockDeviceInfo', {
@@ -41,6 +52,7 @@ export const blockDeviceInfoType = struct('BlockDeviceInfo', {
   image: imageInfoType,
   cache: struct('BlockdevCacheInfo', { writeback: bool, direct: bool, 'no-flush': bool }),
   write_threshold: int64,
+  'dirty-bitmaps': optional(array(dirtyBitmapInfo)),
 });
 
 /** Members that are unset are absent. */
@@ -75,6 +87,7 @@ export async function blockDeviceInfo(node: BlockNode, flat: boolean): Promise<D
     image,
     cache: { writeback: true, direct, 'no-flush': noFlush },
     write_threshold: 0,
+    ...present('dirty-bitmaps', bitmapsOf(node).query()),
   };
 }
 

@@ -64,6 +64,22 @@ export async function runAction<Data extends object>(
   await runTransaction(services, [{ definition, data } as unknown as PlannedAction]);
 }
 
+/** One action that needs no instant: commands about bitmaps do not bring anything to rest. */
+export async function runDirectly<Data extends object>(
+  services: BlockServices,
+  definition: ActionDefinition<Data>,
+  data: Data,
+): Promise<void> {
+  const action = definition.create({ ...services, group: undefined }, data);
+  try {
+    await action.prepare();
+  } catch (error) {
+    await action.abort?.();
+    throw error;
+  }
+  action.commit?.();
+}
+
 /** All of them are told to be quiet before any is waited for: their last requests finish together. */
 async function drainNodesOf(actions: readonly Action[]): Promise<readonly BlockNode[]> {
   const nodes = actions.flatMap((action) => action.nodes?.() ?? []);

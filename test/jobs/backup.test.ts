@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BlockError } from '../../host/base/errors.ts';
+import { bitmapsOf } from '../../host/bitmaps/node-bitmaps.ts';
 import { JobTransaction } from '../../host/jobs/job-transaction.ts';
 import { gate, World } from './world.ts';
 
@@ -236,6 +237,62 @@ describe('backup', () => {
     expect(guest.node).toBe(a.node);
     expect(a.node.parents.size).toBe(1);
   });
+});
+
+describe('the bitmap of a backup', () => {
+  /** 1 MiB dirty before the job, 64 KiB elsewhere written during it. */
+  async function run(mode: 'on-success' | 'never' | 'always', end: 'success' | 'cancel' | 'cancel pending') {
+    const world = new World();
+    const a = await world.disk('a', 4 * mib, 1);
+    const t = await world.disk('t', 4 * mib, 7);
+    const guest = await world.guest(a.node);
+    const bitmap = bitmapsOf(a.node).add('b');
+    await guest.write(0, new Uint8Array(mib).fill(2));
+    const held = gate();
+    t.disk.gate = held.promise;
+    const options = { sync: 'bitmap', bitmap: 'b', 'bitmap-mode': mode } as const;
+    const job = await world.backup(a.node, t.node, { ...options, 'auto-finalize': end !== 'cancel pending' });
+    expect(bitmap).toMatchObject({ busy: true, recording: true });
+    expect(() => bitmap.check('remove')).toThrow("Bitmap 'b' is currently in use by another operation");
+    await guest.write(2 * mib, new Uint8Array(64 * kib).fill(3));
+    expect(job.progress.total).toBe(mib);
+    if (end === 'cancel') {
+      t.disk.failNext = { op: 'write', errno: 'EIO' };
+      job.requestCancel(true);
+    }
+    held.open();
+    await world.platform.settle();
+    if (end === 'cancel pending') await job.cancel(true);
+    await world.platform.settle();
+    expect(world.jobs.list()).toEqual([]);
+    const after = [...bitmapsOf(a.node)];
+    expect(after.length).toBe(1);
+    expect(after[0]).toMatchObject({ name: 'b', busy: false, recording: true });
+    return { count: after[0]!.count, target: t.disk.bytes };
+  }
+
+  it('copies what is dirty and nothing else', async () => {
+    const { target } = await run('on-success', 'success');
+    expect([target[0], target[mib - 1], target[mib], target[2 * mib]]).toEqual([2, 2, 7, 7]);
+  });
+
+  const before = mib;
+  const during = 64 * kib;
+  for (const [mode, end, count] of [
+    ['on-success', 'success', during],
+    ['always', 'success', during],
+    ['never', 'success', before + during],
+    ['on-success', 'cancel', before + during],
+    ['always', 'cancel', before + during],
+    ['never', 'cancel', before + during],
+    ['on-success', 'cancel pending', before + during],
+    ['always', 'cancel pending', during],
+    ['never', 'cancel pending', before + during],
+  ] as const) {
+    it(`has ${count >> 10} KiB dirty after ${end} with mode ${mode}`, async () => {
+      expect((await run(mode, end)).count).toBe(count);
+    });
+  }
 });
 
 describe('a grouped transaction', () => {

@@ -311,6 +311,8 @@ export class CopyEngine {
       try {
         await this.readSource(offset, buffer.subarray(0, bytes));
       } catch (error) {
+        // First of all: whoever sees the claim gone must see why.
+        this.readError ??= asBlockError(error);
         this.pool.give(buffer);
         filter.copyMap.end(claim, false);
         throw error;

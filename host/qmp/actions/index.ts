@@ -2,10 +2,26 @@
 import { array, enumeration, optional, type StructType, struct, type UnionType } from '../../qapi/types.ts';
 import { abort } from './abort.ts';
 import type { ActionDefinition } from './action.ts';
+import { blockDirtyBitmapAdd } from './block-dirty-bitmap-add.ts';
+import { blockDirtyBitmapClear } from './block-dirty-bitmap-clear.ts';
+import { blockDirtyBitmapDisable } from './block-dirty-bitmap-disable.ts';
+import { blockDirtyBitmapEnable } from './block-dirty-bitmap-enable.ts';
+import { blockDirtyBitmapMerge } from './block-dirty-bitmap-merge.ts';
+import { blockDirtyBitmapRemove } from './block-dirty-bitmap-remove.ts';
 import { blockdevBackup } from './blockdev-backup.ts';
 import { driveBackup } from './drive-backup.ts';
 
-export const actions: readonly ActionDefinition[] = [abort, blockdevBackup, driveBackup].map(
+export const actions: readonly ActionDefinition[] = [
+  abort,
+  blockDirtyBitmapAdd,
+  blockDirtyBitmapClear,
+  blockDirtyBitmapDisable,
+  blockDirtyBitmapEnable,
+  blockDirtyBitmapMerge,
+  blockDirtyBitmapRemove,
+  blockdevBackup,
+  driveBackup,
+].map(
   // The data was checked against the very definition it is given to.
   (definition) => definition as unknown as ActionDefinition,
 );

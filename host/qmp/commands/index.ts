@@ -2,6 +2,12 @@
  * All commands, one line each, in the order of their registration, which is QEMU's.
  */
 import type { AnyCommand } from '../registry.ts';
+import { blockDirtyBitmapAdd } from './block-dirty-bitmap-add.ts';
+import { blockDirtyBitmapClear } from './block-dirty-bitmap-clear.ts';
+import { blockDirtyBitmapDisable } from './block-dirty-bitmap-disable.ts';
+import { blockDirtyBitmapEnable } from './block-dirty-bitmap-enable.ts';
+import { blockDirtyBitmapMerge } from './block-dirty-bitmap-merge.ts';
+import { blockDirtyBitmapRemove } from './block-dirty-bitmap-remove.ts';
 import { blockJobCancel } from './block-job-cancel.ts';
 import { blockJobComplete } from './block-job-complete.ts';
 import { blockJobDismiss } from './block-job-dismiss.ts';
@@ -30,6 +36,7 @@ import { queryQmpSchema } from './query-qmp-schema.ts';
 import { queryVersion } from './query-version.ts';
 import { quit } from './quit.ts';
 import { transaction } from './transaction.ts';
+import { xDebugBlockDirtyBitmapSha256 } from './x-debug-block-dirty-bitmap-sha256.ts';
 
 export const commands: readonly AnyCommand[] = [
   queryBlock,
@@ -38,6 +45,13 @@ export const commands: readonly AnyCommand[] = [
   driveBackup,
   blockdevBackup,
   queryNamedBlockNodes,
+  blockDirtyBitmapAdd,
+  blockDirtyBitmapRemove,
+  blockDirtyBitmapClear,
+  blockDirtyBitmapEnable,
+  blockDirtyBitmapDisable,
+  blockDirtyBitmapMerge,
+  xDebugBlockDirtyBitmapSha256,
   blockJobSetSpeed,
   blockJobCancel,
   blockJobPause,

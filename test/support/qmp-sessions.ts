@@ -1,0 +1,155 @@
+/**
+ * One QMP script against two monitors: the real qemu-system-x86_64 without a machine, and ours in this process. What
+ * they print comes back as objects, with what chance and time decide made equal.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { drivers } from '../../host/drivers.ts';
+import { nodePlatform } from '../../host/platform/node/index.ts';
+import { commands } from '../../host/qmp/commands/index.ts';
+import type { ConnectionHandlers } from '../../host/qmp/monitor.ts';
+import { QmpServer } from '../../host/qmp/server.ts';
+
+export interface Message {
+  return?: unknown;
+  error?: unknown;
+  event?: string;
+  data?: unknown;
+  [member: string]: unknown;
+}
+
+export interface QmpSession {
+  send(text: string): void;
+  /** The next line of output; lines are kept until somebody asks. */
+  next(): Promise<string>;
+  close(): Promise<void>;
+}
+
+class Lines {
+  private readonly waiting: string[] = [];
+  private wanted: ((line: string) => void) | undefined;
+
+  push(line: string): void {
+    const { wanted } = this;
+    this.wanted = undefined;
+    if (wanted) wanted(line);
+    else this.waiting.push(line);
+  }
+
+  next(): Promise<string> {
+    const line = this.waiting.shift();
+    if (line !== undefined) return Promise.resolve(line);
+    return new Promise((resolve) => {
+      this.wanted = resolve;
+    });
+  }
+}
+
+export function startQemu(cwd: string): QmpSession {
+  const lines = new Lines();
+  const options = ['-machine', 'none', '-nodefaults', '-display', 'none', '-qmp', 'stdio'];
+  const qemu: ChildProcess = spawn('qemu-system-x86_64', options, { cwd, stdio: ['pipe', 'pipe', 'ignore'] });
+  createInterface({ input: qemu.stdout! }).on('line', (line) => lines.push(line)); // stdout is a pipe
+  const gone = new Promise<void>((resolve) => {
+    qemu.on('close', () => {
+      lines.push('{"gone": true}');
+      resolve();
+    });
+  });
+  return {
+    send: (text) => void qemu.stdin!.write(`${text}\n`), // stdin is a pipe
+    next: () => lines.next(),
+    async close() {
+      qemu.kill('SIGKILL');
+      await gone;
+    },
+  };
+}
+
+/** Ours; relative file names start at `cwd`, as they do in a process that runs there. */
+export function startOurs(cwd: string): QmpSession & { readonly server: QmpServer } {
+  const lines = new Lines();
+  const { files } = nodePlatform;
+  const at = (path: string): string => (path.startsWith('/') ? path : `${cwd}/${path}`);
+  const platform = {
+    ...nodePlatform,
+    files: {
+      open: (path: string, options: Parameters<typeof files.open>[1]) => files.open(at(path), options),
+      stat: (path: string) => files.stat(at(path)),
+      unlink: (path: string) => files.unlink(at(path)),
+      identify: (path: string) => files.identify(at(path)),
+    },
+    console: { stdout: (line: string) => lines.push(line), stderr: () => {} },
+  };
+  const server = new QmpServer({ platform, drivers, commands });
+  let handlers: ConnectionHandlers | undefined;
+  let rest = '';
+  server.connect({
+    start: (given) => {
+      handlers = given;
+    },
+    write: (bytes) => {
+      const parts = (rest + new TextDecoder().decode(bytes)).split('\r\n');
+      rest = parts.pop() ?? '';
+      for (const line of parts) lines.push(line);
+    },
+    unsentBytes: 0,
+    pause: () => {},
+    resume: () => {},
+    close: () => {},
+  });
+  return {
+    server,
+    send: (text) => handlers?.data(new TextEncoder().encode(`${text}\n`)),
+    next: () => lines.next(),
+    async close() {
+      await server.stop();
+      await server.close();
+    },
+  };
+}
+
+/** A command, or what to wait for. */
+export type Step = Message | { wait: (message: Message) => boolean };
+
+export const nullOf =
+  (id: string) =>
+  (message: Message): boolean =>
+    JSON.stringify(message.data) === JSON.stringify({ status: 'null', id });
+
+export const statusOf =
+  (id: string, status: string) =>
+  (message: Message): boolean =>
+    JSON.stringify(message.data) === JSON.stringify({ status, id });
+
+/** Runs a script to its end and returns everything that came, in order. */
+export async function runScript(session: QmpSession, steps: readonly Step[]): Promise<Message[]> {
+  const transcript: Message[] = [];
+  const read = async (): Promise<Message> => {
+    const message = parse(await session.next());
+    transcript.push(message);
+    if ('gone' in message) throw new Error(`the monitor has gone after ${JSON.stringify(transcript)}`);
+    return message;
+  };
+  await session.next(); // the greeting
+  for (const step of [{ execute: 'qmp_capabilities' }, ...steps]) {
+    if ('wait' in step) {
+      const wait = step.wait as (message: Message) => boolean;
+      if (transcript.some(wait)) continue;
+      while (!wait(await read()));
+    } else {
+      session.send(JSON.stringify(step));
+      let message: Message;
+      do message = await read();
+      while (!('return' in message) && !('error' in message));
+    }
+  }
+  return transcript;
+}
+
+function parse(line: string): Message {
+  if (!line.startsWith('{')) return { printed: line };
+  const message = JSON.parse(line.replace(/#block\d+/g, '#block')) as Message;
+  const { timestamp: _, ...rest } = message;
+  return rest;
+}
