@@ -76,10 +76,8 @@ export class HierarchicalBitmap {
   /** A clean bitmap in an instance of its own. Errors: ENOMEM. */
   static create(size: number, granularity: number): HierarchicalBitmap {
     const bits = granularityBitsOf(granularity);
-    assert(
-      size >= 0 && size / granularity <= maxBitmapGranules,
-      `bitmap for ${size} bytes by ${granularity}`,
-    );
+    assert(size >= 0, `bitmap for ${size} bytes`);
+    if (size / granularity > maxBitmapGranules) throw new BlockError('ENOMEM');
     const core = new CoreInstance<BitmapExports>(bitmapMemoryBytes(size, granularity));
     const handle = core.guard(() => core.exports.bitmap_init(size, size, bits)) >>> 0;
     return new HierarchicalBitmap(core, handle, size, granularity, true);
