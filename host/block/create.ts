@@ -43,7 +43,8 @@ export async function createImage(graph: BlockGraph, params: CreateImageParams):
   const options = creationOptions(driver, protocol);
   const values = await completeValues(graph, driver, options, params);
   if (params.quiet !== true) graph.platform.console.stdout(formattingLine(filename, format, options, values));
-  await formatFile(graph, driver, protocol, filename, values);
+  const size = Math.ceil((values['size'] as number) / sectorBytes) * sectorBytes;
+  await formatFile(graph, driver, protocol, filename, { ...values, size });
 }
 
 /** What `-o help` lists: the format's options, then those of the protocol that it does not have itself. */
@@ -90,7 +91,6 @@ async function completeValues(
     values['size'] ??= backing.length;
   }
   if (values['size'] === undefined) throw invalid('Image creation needs a size parameter');
-  values['size'] = Math.ceil((values['size'] as number) / sectorBytes) * sectorBytes;
   for (const option of options) {
     if (values[option.name] === undefined && option.default !== undefined) {
       values[option.name] = defaultValue(option);
