@@ -1,0 +1,95 @@
+/**
+ * What a qcow2 disk must read as: an array of bytes, and the operations on it as the format defines them
+ * (specification: qcow2, sections 4.3 and 4.4). Operations are made up here too, so that ours and real QEMU get the same.
+ */
+import type { Seeded } from './seeded.ts';
+
+export interface DiskShape {
+  clusterBytes: number;
+  version: 2 | 3;
+  /** Bytes of the whole backing chain's top; undefined without a backing file. */
+  backingBytes: number | undefined;
+}
+
+export type Operation =
+  | { kind: 'write'; offset: number; bytes: number; pattern: number }
+  | { kind: 'zero'; offset: number; bytes: number; unmap: boolean }
+  | { kind: 'discard'; offset: number; bytes: number }
+  | { kind: 'read'; offset: number; bytes: number }
+  | { kind: 'flush' }
+  | { kind: 'resize'; bytes: number };
+
+export class DiskModel {
+  content: Uint8Array;
+
+  constructor(
+    readonly shape: DiskShape,
+    content: Uint8Array,
+  ) {
+    this.content = content;
+  }
+
+  apply(operation: Operation): void {
+    const { content, shape } = this;
+    switch (operation.kind) {
+      case 'write':
+        content.fill(operation.pattern, operation.offset, operation.offset + operation.bytes);
+        break;
+      case 'zero':
+        content.fill(0, operation.offset, operation.offset + operation.bytes);
+        break;
+      case 'discard': {
+        if (shape.version === 2 && shape.backingBytes !== undefined) break;
+        const end = operation.offset + operation.bytes;
+        const from = Math.ceil(operation.offset / shape.clusterBytes) * shape.clusterBytes;
+        const to = end === content.length ? end : Math.floor(end / shape.clusterBytes) * shape.clusterBytes;
+        if (from < to) content.fill(0, from, to);
+        break;
+      }
+      case 'resize': {
+        const resized = new Uint8Array(operation.bytes);
+        resized.set(content.subarray(0, Math.min(resized.length, content.length)));
+        this.content = resized;
+        break;
+      }
+      case 'read':
+      case 'flush':
+        break;
+    }
+  }
+
+  /** An operation on the disk as it is now; ranges are of all sizes, mostly small, some not aligned to sectors. */
+  invent(random: Seeded): Operation {
+    const unit = random.oneIn(4) ? 1 : 512;
+    const longest = random.pick([8 * 512, 8 * 512, this.shape.clusterBytes * 3, this.content.length / 4]);
+    const offset = random.below(this.content.length / unit) * unit;
+    const bytes = Math.min(this.content.length - offset, (1 + random.below(longest / unit)) * unit);
+    const kind = random.below(12);
+    if (kind < 5) return { kind: 'write', offset, bytes, pattern: 1 + random.below(255) };
+    if (kind < 7) return { kind: 'zero', offset, bytes, unmap: random.oneIn(2) };
+    if (kind < 9) {
+      if (random.oneIn(4)) return { kind: 'discard', offset, bytes: this.content.length - offset };
+      return { kind: 'discard', offset, bytes };
+    }
+    if (kind < 11) return { kind: 'read', offset, bytes };
+    return { kind: 'flush' };
+  }
+
+  inventResize(random: Seeded, maxBytes: number): Operation {
+    let bytes = (1 + random.below(maxBytes / 512)) * 512;
+    // Zeros cannot hide the backing file in version 2, so growing over it is refused.
+    const { version, backingBytes } = this.shape;
+    if (version === 2 && backingBytes !== undefined && backingBytes > this.content.length)
+      bytes = Math.min(bytes, this.content.length);
+    return { kind: 'resize', bytes };
+  }
+}
+
+/** Throws with the first difference, if there is one. */
+export function expectSameBytes(actual: Uint8Array, expected: Uint8Array, where: string): void {
+  if (actual.length !== expected.length)
+    throw new Error(`${where}: ${actual.length} bytes rather than ${expected.length}`);
+  if (Buffer.compare(actual, expected) === 0) return;
+  const at = actual.findIndex((byte, i) => byte !== expected[i]);
+  throw new Error(`${where}: byte ${at} of ${actual.length} is ${actual[at]} rather than ${expected[at]}`);
+}
