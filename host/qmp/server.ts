@@ -5,14 +5,16 @@
  * moment they happen, and so before the answer of the command that caused them. A bug in a command ends the session of
  * the client that sent it, and nothing else.
  */
+import { assert } from '../base/assert.ts';
 import { BlockError } from '../base/errors.ts';
 import type { DriverDefinition } from '../block/driver.ts';
 import { BlockGraph, type GraphEvent } from '../block/graph.ts';
 import { JobRegistry } from '../jobs/registry.ts';
 import type { Platform } from '../platform/platform.ts';
+import type { Type } from '../qapi/types.ts';
 import { dispatch } from './dispatch.ts';
 import { type Connection, Monitor } from './monitor.ts';
-import type { Incoming, Outcome } from './protocol.ts';
+import { type Incoming, type Outcome, QmpProtocol } from './protocol.ts';
 import { type AnyCommand, type CommandContext, CommandTable } from './registry.ts';
 
 export interface QmpServerOptions {
@@ -61,6 +63,13 @@ export class QmpServer {
     });
     this.monitors.push(monitor);
     this.wake();
+  }
+
+  /** Runs a command for the program itself, with arguments that `read` has checked against the command's type. */
+  async runLocally(name: string, read: (type: Type) => unknown): Promise<void> {
+    const command = this.commands.find(name);
+    assert(command, `command ${name} is not registered`);
+    await command.run(this.contextFor(new QmpProtocol()), read(command.args) as object);
   }
 
   emit({ name, data }: GraphEvent): void {
@@ -122,19 +131,22 @@ export class QmpServer {
 
   /** Undefined after a bug. */
   private async execute(monitor: Monitor, incoming: Incoming): Promise<Outcome | undefined> {
-    const context: CommandContext = {
-      graph: this.graph,
-      jobs: this.jobs,
-      commands: this.commands,
-      session: monitor.session,
-      shutdown: () => this.stop(),
-    };
     try {
-      return await dispatch(context, incoming);
+      return await dispatch(this.contextFor(monitor.session), incoming);
     } catch (error) {
       const what = error instanceof Error && !(error instanceof BlockError) ? error.stack : String(error);
       this.platform.console.stderr(`internal error: ${what}`);
       return undefined;
     }
+  }
+
+  private contextFor(session: QmpProtocol): CommandContext {
+    return {
+      graph: this.graph,
+      jobs: this.jobs,
+      commands: this.commands,
+      session,
+      shutdown: () => this.stop(),
+    };
   }
 }

@@ -1,0 +1,14 @@
+/**
+ * Character devices: where a monitor's bytes come from and go to (specification: cli, section 5).
+ *
+ * A chardev has one user. It hands that user one connection after the other: a socket that listens one for each client,
+ * everything else just one. How a chardev is described on the command line is in options.ts.
+ */
+import type { Connection } from '../../qmp/monitor.ts';
+
+export interface Chardev {
+  /** Hands over the connection there is and those that follow, one at a time. To be called once. */
+  serve(onConnection: (connection: Connection) => void): void;
+  /** Settles when no more connections come and the name in the file system, if there was one, is gone. */
+  close(): Promise<void>;
+}

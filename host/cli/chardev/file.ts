@@ -1,0 +1,69 @@
+/**
+ * The `file` and `pipe` chardevs: what goes out is written to a file, or to one of a pair of FIFOs while the other one
+ * is read (`PATH.out` and `PATH.in`, or `PATH` for both).
+ */
+import * as fs from 'node:fs';
+import type { Readable, Writable } from 'node:stream';
+import { BlockError, type Errno, errnoNumbers } from '../../base/errors.ts';
+import type { Connection } from '../../qmp/monitor.ts';
+import type { Chardev } from './chardev.ts';
+import { StreamConnection } from './stream-connection.ts';
+
+class FileChardev implements Chardev {
+  constructor(
+    private readonly input: Readable | undefined,
+    private readonly output: Writable,
+  ) {}
+
+  serve(onConnection: (connection: Connection) => void): void {
+    onConnection(new StreamConnection(this.input, this.output, () => this.output.end()));
+  }
+
+  async close(): Promise<void> {
+    this.input?.destroy();
+    this.output.end();
+  }
+}
+
+export function openFileChardev(path: string, append: boolean): Chardev {
+  const fd = openFd(path, append ? 'a' : 'w', path);
+  return new FileChardev(undefined, fs.createWriteStream(path, { fd }));
+}
+
+export function openPipeChardev(path: string): Chardev {
+  const paired = fs.existsSync(`${path}.in`) && fs.existsSync(`${path}.out`);
+  // Open for both, so that opening waits for nobody and the pipe stays when its peers come and go.
+  const input = openFd(paired ? `${path}.in` : path, 'r+', path);
+  const output = openFd(paired ? `${path}.out` : path, 'r+', path);
+  return new FileChardev(
+    fs.createReadStream(path, { fd: input }),
+    fs.createWriteStream(path, { fd: output }),
+  );
+}
+
+function openFd(path: string, flags: string, named: string): number {
+  try {
+    return fs.openSync(path, flags, 0o666);
+  } catch (error) {
+    throw systemError(error, `Could not open '${named}'`);
+  }
+}
+
+/** `CONTEXT: STRERROR` for what a system call threw. */
+export function systemError(error: unknown, context: string): BlockError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code !== undefined && code in errnoNumbers) return new BlockError(code as Errno).within(context);
+  return new BlockError('EIO', `${context}: ${otherTexts[code ?? ''] ?? message}`, { cause: error });
+}
+
+/** What strerror says about errors that only sockets have. */
+const otherTexts: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'Address already in use',
+  EADDRNOTAVAIL: 'Cannot assign requested address',
+  ECONNREFUSED: 'Connection refused',
+  ECONNRESET: 'Connection reset by peer',
+  EHOSTUNREACH: 'No route to host',
+  ENETUNREACH: 'Network is unreachable',
+  ENOTFOUND: 'Name or service not known',
+  EAI_AGAIN: 'Temporary failure in name resolution',
+};

@@ -1,0 +1,152 @@
+/**
+ * `--chardev BACKEND,id=ID,…`: from option string to chardev. Each backend lists the options it honours; all others are
+ * refused by name.
+ */
+import { type BlockError, invalid } from '../../base/errors.ts';
+import { OptionValues, parseQemuOpts, type QemuOption } from '../../qapi/qemu-opts.ts';
+import type { Chardev } from './chardev.ts';
+import { openFileChardev, openPipeChardev } from './file.ts';
+import { NullChardev } from './null.ts';
+import { connect, listen, type SocketAddress } from './socket.ts';
+import { StdioChardev } from './stdio.ts';
+
+export interface ChardevServices {
+  /** Whether the process is to leave its terminal. */
+  daemonize: boolean;
+  warn(message: string, hint?: string): void;
+  /** Something is waited for. */
+  info(message: string): void;
+}
+
+interface Backend {
+  options: readonly QemuOption[];
+  open(values: OptionValues, services: ChardevServices): Chardev | Promise<Chardev>;
+}
+
+const string = (name: string): QemuOption => ({ name, type: 'string' });
+const bool = (name: string): QemuOption => ({ name, type: 'bool' });
+
+const backends: Readonly<Record<string, Backend>> = {
+  null: { options: [], open: () => new NullChardev() },
+  stdio: {
+    options: [],
+    open: (_values, { daemonize }) => {
+      if (daemonize) throw invalid('cannot use stdio with -daemonize');
+      return new StdioChardev();
+    },
+  },
+  file: {
+    options: [string('path'), bool('append')],
+    open: (values) => {
+      const path = values.string('path');
+      if (path === undefined) throw invalid('chardev: file: no filename given');
+      return openFileChardev(path, values.bool('append') ?? false);
+    },
+  },
+  pipe: {
+    options: [string('path')],
+    open: (values) => {
+      const path = values.string('path');
+      if (path === undefined) throw invalid('chardev: pipe: no device path given');
+      return openPipeChardev(path);
+    },
+  },
+  socket: {
+    options: [string('path'), string('host'), string('port'), string('fd'), bool('server'), bool('wait')],
+    open: openSocket,
+  },
+};
+
+/** Backends that QEMU has and we do not. */
+const unsupported = [
+  'udp',
+  'pty',
+  'ringbuf',
+  'memory',
+  'mux',
+  'serial',
+  'tty',
+  'parallel',
+  'parport',
+  'testdev',
+];
+
+function openSocket(values: OptionValues, { info }: ChardevServices): Promise<Chardev> {
+  const address = readAddress(values);
+  if (!values.bool('server')) {
+    if (values.bool('wait') !== undefined) {
+      throw invalid("'wait' option is incompatible with socket in client connect mode");
+    }
+    return connect(address);
+  }
+  const waits = values.bool('wait') ?? true;
+  return listen(address, waits ? () => info(`waiting for connection on: ${serverName(address)}`) : undefined);
+}
+
+function serverName(address: SocketAddress): string {
+  switch (address.type) {
+    case 'unix':
+      return `disconnected:unix:${address.path},server=on`;
+    case 'inet':
+      return `disconnected:tcp:${address.host}:${address.port},server=on`;
+    case 'fd':
+      return `disconnected:fd:${address.fd},server=on`;
+  }
+}
+
+function readAddress(values: OptionValues): SocketAddress {
+  const [path, host, fd] = ['path', 'host', 'fd'].map((name) => values.string(name));
+  if ([path, host, fd].filter((value) => value !== undefined).length > 1) {
+    throw invalid("None or one of 'path', 'fd' or 'host' option required.");
+  }
+  if (path !== undefined) return { type: 'unix', path };
+  if (host !== undefined) {
+    const port = values.string('port');
+    if (port === undefined) throw invalid('chardev: socket: no port given');
+    return { type: 'inet', host, port };
+  }
+  if (!/^\d+$/.test(fd ?? '')) throw invalid(`Unable to parse FD number ${fd ?? ''}`);
+  return { type: 'fd', fd: Number(fd) };
+}
+
+/** All chardevs of a process, by id, and which of them have a user. */
+export class Chardevs {
+  private readonly byId = new Map<string, Chardev>();
+  private readonly used = new Set<string>();
+
+  /** Opens what `text` describes. Errors: BlockError. */
+  async add(text: string, services: ChardevServices): Promise<void> {
+    const { id, pairs } = parseQemuOpts(text, {
+      impliedKey: 'backend',
+      warn: (message, hint) => services.warn(message, hint),
+    });
+    const name = pairs.findLast((pair) => pair.name === 'backend')?.value;
+    if (id === undefined) throw invalid('chardev: no id specified');
+    if (name === undefined) throw invalid(`chardev: "${id}" missing backend`);
+    const backend = Object.hasOwn(backends, name) ? backends[name] : undefined;
+    if (!backend) throw unknownBackend(name);
+    const values = new OptionValues(pairs, [string('backend'), ...backend.options]);
+    if (this.byId.has(id)) {
+      throw invalid(`attempt to add duplicate property '${id}' to object (type 'container')`);
+    }
+    this.byId.set(id, await backend.open(values, services));
+  }
+
+  /** Throws when there is no such chardev, or it has a user. */
+  use(id: string): Chardev {
+    const chardev = this.byId.get(id);
+    if (!chardev) throw invalid(`chardev "${id}" not found`);
+    if (this.used.has(id)) throw invalid(`Device '${id}' is in use`);
+    this.used.add(id);
+    return chardev;
+  }
+
+  async closeAll(): Promise<void> {
+    for (const chardev of this.byId.values()) await chardev.close();
+  }
+}
+
+function unknownBackend(name: string): BlockError {
+  if (unsupported.includes(name)) return invalid(`char driver '${name}' is not supported`);
+  return invalid(`'${name}' is not a valid char driver name`);
+}

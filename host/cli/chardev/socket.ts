@@ -1,0 +1,199 @@
+/**
+ * The `socket` chardev: Unix and TCP sockets, listening or connecting, or a descriptor that was inherited.
+ *
+ * A listening socket serves one client at a time; those that come meanwhile wait their turn without a greeting, as in
+ * the backlog of QEMU's sockets, and the next one is served when the one before is gone.
+ */
+import * as fs from 'node:fs';
+import * as net from 'node:net';
+import { dirname } from 'node:path';
+import { BlockError, invalid } from '../../base/errors.ts';
+import type { Connection } from '../../qmp/monitor.ts';
+import type { Chardev } from './chardev.ts';
+import { systemError } from './file.ts';
+import { StreamConnection } from './stream-connection.ts';
+
+export type SocketAddress =
+  | { type: 'unix'; path: string }
+  | { type: 'inet'; host: string; port: string }
+  | { type: 'fd'; fd: number };
+
+/** Clients that may wait; others are turned away. */
+const maxWaiting = 16;
+const maxUnixPathBytes = 107;
+
+function describe(address: SocketAddress): string {
+  if (address.type === 'unix') return address.path;
+  return address.type === 'inet' ? `${address.host}:${address.port}` : String(address.fd);
+}
+
+function checkAddress(address: SocketAddress): void {
+  if (address.type === 'unix' && Buffer.byteLength(address.path) > maxUnixPathBytes) {
+    throw invalid(
+      `UNIX socket path '${address.path}' is too long`,
+      `Path must be less than ${maxUnixPathBytes + 1} bytes`,
+    );
+  }
+  if (address.type === 'fd' && !isSocket(address.fd)) {
+    throw invalid(`File descriptor '${address.fd}' is not a socket`);
+  }
+  if (address.type === 'inet' && !/^\d+$/.test(address.port)) {
+    throw invalid(
+      `address resolution failed for ${describe(address)}: Servname not supported for ai_socktype`,
+    );
+  }
+}
+
+function isSocket(fd: number): boolean {
+  try {
+    return fs.fstatSync(fd).isSocket();
+  } catch {
+    // Not open at all.
+    return false;
+  }
+}
+
+function connectionOf(socket: net.Socket, onClosed: () => void): Connection {
+  socket.once('close', onClosed);
+  return new StreamConnection(socket, socket, () => {
+    // What was written goes out first; the client need not have closed its side. It cannot keep us from exiting.
+    socket.end(() => socket.destroy());
+    socket.unref();
+  });
+}
+
+class ListeningSocket implements Chardev {
+  private onConnection: ((connection: Connection) => void) | undefined;
+  private readonly waiting: net.Socket[] = [];
+  private isServing = false;
+  private firstClient: () => void = () => {};
+  /** Settles when somebody has connected. */
+  readonly whenConnected = new Promise<void>((resolve) => {
+    this.firstClient = resolve;
+  });
+
+  constructor(private readonly server: net.Server) {
+    server.on('connection', (socket) => {
+      if (this.waiting.length >= maxWaiting) {
+        socket.destroy();
+        return;
+      }
+      this.waiting.push(socket);
+      this.firstClient();
+      this.next();
+    });
+  }
+
+  serve(onConnection: (connection: Connection) => void): void {
+    this.onConnection = onConnection;
+    this.next();
+  }
+
+  async close(): Promise<void> {
+    this.onConnection = undefined;
+    for (const socket of this.waiting.splice(0)) socket.destroy();
+    await new Promise<void>((resolve) => this.server.close(() => resolve()));
+  }
+
+  private next(): void {
+    if (this.isServing || !this.onConnection) return;
+    const socket = this.waiting.shift();
+    if (!socket) return;
+    this.isServing = true;
+    this.onConnection(
+      connectionOf(socket, () => {
+        this.isServing = false;
+        this.next();
+      }),
+    );
+  }
+}
+
+class ConnectedSocket implements Chardev {
+  constructor(private readonly socket: net.Socket) {}
+
+  serve(onConnection: (connection: Connection) => void): void {
+    onConnection(connectionOf(this.socket, () => {}));
+  }
+
+  async close(): Promise<void> {
+    this.socket.end(() => this.socket.destroy());
+  }
+}
+
+/** With `onWait`, it is told so and waits for the first client. Errors: BlockError. */
+export async function listen(address: SocketAddress, onWait?: () => void): Promise<Chardev> {
+  checkAddress(address);
+  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true });
+  if (address.type === 'unix') removeStaleSocket(address.path);
+  await settled(server, 'listening', () => server.listen(listenOptions(address)), bindError(address));
+  const chardev = new ListeningSocket(server);
+  if (onWait) {
+    onWait();
+    await chardev.whenConnected;
+  }
+  return chardev;
+}
+
+/** Errors: BlockError. */
+export async function connect(address: SocketAddress): Promise<Chardev> {
+  checkAddress(address);
+  if (address.type === 'fd') {
+    return new ConnectedSocket(new net.Socket({ fd: address.fd, allowHalfOpen: true }).pause());
+  }
+  const socket = new net.Socket({ allowHalfOpen: true });
+  const target =
+    address.type === 'unix' ? { path: address.path } : { host: address.host, port: Number(address.port) };
+  await settled(
+    socket,
+    'connect',
+    () => socket.connect(target),
+    (error) =>
+      resolutionError(error, address) ?? systemError(error, `Failed to connect to '${describe(address)}'`),
+  );
+  return new ConnectedSocket(socket.pause());
+}
+
+function listenOptions(address: SocketAddress): net.ListenOptions & { fd?: number } {
+  if (address.type === 'unix') return { path: address.path };
+  if (address.type === 'fd') return { fd: address.fd };
+  return { port: Number(address.port), ...(address.host === '' ? {} : { host: address.host }) };
+}
+
+function bindError(address: SocketAddress): (error: Error) => BlockError {
+  const context =
+    address.type === 'unix' ? `Failed to bind socket to ${address.path}` : 'Failed to bind socket';
+  return (error) => {
+    // Node says EACCES where the directory does not exist.
+    const isMissing = address.type === 'unix' && !fs.existsSync(dirname(address.path));
+    if (isMissing) return new BlockError('ENOENT').within(context);
+    return resolutionError(error, address) ?? systemError(error, context);
+  };
+}
+
+function resolutionError(error: Error, address: SocketAddress): BlockError | undefined {
+  if ((error as NodeJS.ErrnoException).syscall !== 'getaddrinfo') return undefined;
+  return systemError(error, `address resolution failed for ${describe(address)}`);
+}
+
+/** A socket left behind by a process that was killed would be in the way; anything else stays where it is. */
+function removeStaleSocket(path: string): void {
+  if (fs.lstatSync(path, { throwIfNoEntry: false })?.isSocket()) fs.unlinkSync(path);
+}
+
+async function settled(
+  emitter: net.Server | net.Socket,
+  event: string,
+  begin: () => void,
+  toBlockError: (error: Error) => BlockError,
+): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const fail = (error: Error): void => reject(toBlockError(error));
+    emitter.once('error', fail);
+    emitter.once(event, () => {
+      emitter.off('error', fail);
+      resolve();
+    });
+    begin();
+  });
+}

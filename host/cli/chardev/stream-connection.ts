@@ -1,0 +1,58 @@
+/** A connection made of Node streams. */
+import type { Readable, Writable } from 'node:stream';
+import type { Connection, ConnectionHandlers } from '../../qmp/monitor.ts';
+
+export class StreamConnection implements Connection {
+  private handlers: ConnectionHandlers | undefined;
+  private isClosed = false;
+
+  constructor(
+    private readonly input: Readable | undefined,
+    private readonly output: Writable | undefined,
+    /** What `close` does to the streams. */
+    private readonly release: () => void,
+  ) {}
+
+  start(handlers: ConnectionHandlers): void {
+    this.handlers = handlers;
+    const { input, output } = this;
+    input?.on('data', (bytes: Uint8Array) => handlers.data(bytes));
+    input?.on('end', () => handlers.ended());
+    output?.on('drain', () => handlers.drained());
+    for (const stream of new Set([input, output])) {
+      // The other side may go away at any time; whatever the reason, the connection is over.
+      stream?.on('error', () => this.closed());
+      stream?.on('close', () => this.closed());
+    }
+    input?.resume();
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.output?.writable) this.output.write(bytes);
+  }
+
+  get unsentBytes(): number {
+    return this.output?.writableLength ?? 0;
+  }
+
+  pause(): void {
+    this.input?.pause();
+  }
+
+  resume(): void {
+    this.input?.resume();
+  }
+
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.release();
+  }
+
+  private closed(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.release();
+    this.handlers?.closed();
+  }
+}

@@ -1,0 +1,46 @@
+/** What `--help` and `--version` of the storage daemon print. */
+import { version } from '../../../package.json';
+import { versionInfo } from '../../qmp/version.ts';
+import type { Tool } from '../shared/tool.ts';
+
+export function printVersion(tool: Tool): void {
+  const { major, minor, micro } = versionInfo.qemu;
+  tool.out(`${tool.name.replace(/ /g, '-')} version ${major}.${minor}.${micro} (blockyard ${version})\n`);
+}
+
+export function printHelp(tool: Tool): void {
+  tool.out(
+    `Usage: ${tool.name} [options]
+Serves block nodes, block jobs and a QMP monitor
+
+  -h, --help             display this help and exit
+  -V, --version          output version information and exit
+
+  --blockdev [driver=]<driver>[,node-name=<N>][,discard=ignore|unmap]
+             [,cache.direct=on|off][,cache.no-flush=on|off]
+             [,read-only=on|off][,auto-read-only=on|off]
+             [,force-share=on|off][,detect-zeroes=on|off|unmap]
+             [,driver specific parameters...]
+                         open a block node
+
+  --chardev stdio,id=<id>
+  --chardev null,id=<id>
+  --chardev file,id=<id>,path=<path>[,append=on|off]
+  --chardev pipe,id=<id>,path=<path>
+  --chardev socket,id=<id>,path=<path>[,server=on|off][,wait=on|off]
+  --chardev socket,id=<id>,host=<host>,port=<port>[,server=on|off][,wait=on|off]
+  --chardev socket,id=<id>,fd=<fd>[,server=on|off][,wait=on|off]
+                         open a character device
+
+  --daemonize            go on in the background once startup is complete
+
+  --monitor [chardev=]name[,mode=control][,pretty=on|off]
+                         serve QMP on a character device
+
+  --pidfile <path>       write process ID to a file after startup
+
+Options take effect in the order given. The argument of --blockdev and
+--monitor may be JSON.
+`,
+  );
+}

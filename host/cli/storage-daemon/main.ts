@@ -1,0 +1,129 @@
+/**
+ * `blockyard storage-daemon`, and `qemu-storage-daemon` when started by that name: opens what the command line says,
+ * then serves monitors until a client or a signal ends it (specification: cli, section 5).
+ *
+ * Options take effect in the order given, so a node must come before those that use it, and a chardev before its
+ * monitor. What fails is named with its option, and nothing is served. Not here: objects, exports and tracing; they are
+ * refused by name.
+ */
+import { BlockError, invalid } from '../../base/errors.ts';
+import { drivers } from '../../drivers.ts';
+import { parseOption } from '../../qapi/keyval-values.ts';
+import { bool, enumeration, optional, str, struct } from '../../qapi/types.ts';
+import { commands } from '../../qmp/commands/index.ts';
+import { QmpServer } from '../../qmp/server.ts';
+import { Chardevs } from '../chardev/options.ts';
+import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
+import { detach, isBackgroundProcess, startInBackground } from './background.ts';
+import { printHelp, printVersion } from './help.ts';
+import { refuseObject } from './objects.ts';
+import { type CommandLine, readCommandLine, type Step } from './options.ts';
+import { removePidfile, writePidfile } from './pidfile.ts';
+
+export function main(argv: string[], programName: string, terminal?: Terminal): Promise<number> {
+  const tool = new Tool(programName, terminal);
+  return runTool(tool, async () => {
+    const line = readCommandLine(tool, argv);
+    if (line.print) {
+      if (line.print === 'help') printHelp(tool);
+      else printVersion(tool);
+      return 0;
+    }
+    if (line.daemonize && !isBackgroundProcess()) return startInBackground();
+    return new StorageDaemon(tool, line, await tool.platform()).run();
+  });
+}
+
+const monitorOptions = struct('MonitorOptions', {
+  id: optional(str),
+  mode: optional(enumeration('MonitorMode', ['readline', 'control'])),
+  pretty: optional(bool),
+  chardev: str,
+});
+
+const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** Something must keep the process alive while nobody is connected. */
+const keepAliveMs = 1 << 30;
+
+class StorageDaemon {
+  private readonly server: QmpServer;
+  private readonly chardevs = new Chardevs();
+
+  constructor(
+    private readonly tool: Tool,
+    private readonly line: CommandLine,
+    platform: Awaited<ReturnType<Tool['platform']>>,
+  ) {
+    this.server = new QmpServer({ platform, drivers, commands });
+  }
+
+  async run(): Promise<number> {
+    const keepAlive = setInterval(() => {}, keepAliveMs);
+    const stop = (): void => void this.server.stop();
+    for (const signal of endingSignals) process.on(signal, stop);
+    try {
+      await this.start();
+      await this.server.whenEnded;
+      return 0;
+    } finally {
+      await this.close();
+      for (const signal of endingSignals) process.off(signal, stop);
+      clearInterval(keepAlive);
+    }
+  }
+
+  private async start(): Promise<void> {
+    const { tool, line } = this;
+    for (const step of line.steps) await this.take(step);
+    if (line.operand !== undefined) tool.fail(`${line.operand}: Unexpected argument`);
+    const { pidfile } = line;
+    if (pidfile !== undefined) await tool.attempt(async () => writePidfile(pidfile));
+    if (line.daemonize) await detach();
+  }
+
+  private async close(): Promise<void> {
+    await this.chardevs.closeAll();
+    await this.server.close();
+    if (this.line.pidfile !== undefined) removePidfile(this.line.pidfile);
+  }
+
+  /** Reports what goes wrong with the option in front: `--blockdev ARGUMENT: …` */
+  private async take(step: Step): Promise<void> {
+    const { tool } = this;
+    const context = `--${step.name} ${step.value}`;
+    try {
+      await this.perform(step, context);
+    } catch (error) {
+      if (!(error instanceof BlockError)) throw error;
+      tool.reportError(error.within(context));
+      throw new ExitStatus(1);
+    }
+  }
+
+  private async perform({ name, value }: Step, context: string): Promise<void> {
+    const { tool, server } = this;
+    switch (name) {
+      case 'blockdev':
+        return server.runLocally('blockdev-add', (type) => parseOption(type, value, 'driver'));
+      case 'chardev':
+        return this.chardevs.add(value, {
+          daemonize: this.line.daemonize,
+          warn: (message, hint) => tool.report(`${context}: warning: ${message}`, hint),
+          info: (message) => tool.report(`${context}: info: ${message}`),
+        });
+      case 'monitor':
+        return this.addMonitor(value);
+      case 'object':
+        return refuseObject(value);
+      default:
+        throw invalid(`--${name} is not supported`);
+    }
+  }
+
+  private addMonitor(text: string): void {
+    const { chardev: id, mode, pretty } = parseOption(monitorOptions, text, 'chardev');
+    const chardev = this.chardevs.use(id);
+    if (mode === 'readline') throw invalid('Only QMP is supported');
+    chardev.serve((connection) => this.server.connect(connection, { pretty }));
+  }
+}
