@@ -1,0 +1,231 @@
+/**
+ * What holds for every node, whatever its driver: the same bodies over every entry of the registry, on storage that
+ * answers at once, on storage that answers late and in any order, and on storage that fails.
+ */
+import { describe, expect, test } from 'vitest';
+import { BlockError } from '../../host/base/errors.ts';
+import { BlockBackend } from '../../host/block/backend.ts';
+import { createImage } from '../../host/block/create.ts';
+import { BlockGraph } from '../../host/block/graph.ts';
+import { Perm } from '../../host/block/permissions.ts';
+import { blockStatus } from '../../host/block/status.ts';
+import { drivers } from '../../host/drivers.ts';
+import { createSimulation, type Simulation } from '../../host/platform/sim/index.ts';
+import { Prng } from '../../host/platform/sim/prng.ts';
+
+const diskBytes = 1 << 20;
+
+interface Stack {
+  /** Makes what the options refer to. */
+  prepare?(graph: BlockGraph): Promise<void>;
+  options: Record<string, unknown>;
+  /** Reads give back what was written. */
+  stores: boolean;
+}
+
+const file = (filename: string): Record<string, unknown> => ({ driver: 'file', filename });
+const image = (format: string, filename: string) => (graph: BlockGraph) =>
+  createImage(graph, { filename, format, size: diskBytes, quiet: true });
+
+/** One stack for every driver; a new driver without one fails the first test. */
+const stacks: Record<string, Stack> = {
+  file: { prepare: image('raw', 'disk'), options: file('disk'), stores: true },
+  memory: { options: { driver: 'memory', size: diskBytes }, stores: true },
+  'null-co': { options: { driver: 'null-co', size: diskBytes, 'read-zeroes': true }, stores: false },
+  raw: { prepare: image('raw', 'disk'), options: { driver: 'raw', file: file('disk') }, stores: true },
+  qcow2: { prepare: image('qcow2', 'disk'), options: { driver: 'qcow2', file: file('disk') }, stores: true },
+  'copy-before-write': {
+    prepare: async (graph) => {
+      await image('qcow2', 'disk')(graph);
+      await image('raw', 'target')(graph);
+    },
+    options: {
+      driver: 'copy-before-write',
+      file: { driver: 'qcow2', file: file('disk') },
+      target: { driver: 'raw', file: file('target') },
+    },
+    stores: true,
+  },
+};
+
+const storages = {
+  'immediate storage': { latency: 'instant' },
+  'slow storage': { latency: { minNs: 1_000, maxNs: 5_000_000 } },
+} as const;
+
+async function open(graph: BlockGraph, stack: Stack): Promise<BlockBackend> {
+  const node = await graph.open({ ...stack.options, discard: 'unmap' });
+  const backend = await BlockBackend.attach(node, {
+    name: 'root',
+    description: 'the test',
+    perm: Perm.consistentRead | Perm.write | Perm.resize,
+    shared: Perm.all,
+  });
+  await graph.unref(node);
+  return backend;
+}
+
+/** Runs `body` on a fresh stack, and checks that closing leaves nothing open. */
+async function withStack(
+  simulation: Simulation,
+  stack: Stack,
+  body: (disk: BlockBackend, graph: BlockGraph) => Promise<void>,
+): Promise<void> {
+  await simulation.run(async () => {
+    const graph = new BlockGraph({ platform: simulation.platform, drivers });
+    await stack.prepare?.(graph);
+    const disk = await open(graph, stack);
+    await body(disk, graph);
+    await disk.close();
+    expect(graph.nodes()).toEqual([]);
+  });
+}
+
+test('every driver of the registry is here', () => {
+  expect(Object.keys(stacks).sort()).toEqual(drivers.map(({ name }) => name).sort());
+});
+
+for (const [name, stack] of Object.entries(stacks)) {
+  for (const [storage, options] of Object.entries(storages)) {
+    describe(`${name} on ${storage}`, () => {
+      const simulate = (seed: number): Simulation => createSimulation(seed, options);
+
+      if (stack.stores)
+        test('gives back what was written, with many requests at once', async () => {
+          for (let seed = 1; seed <= 8; seed++) {
+            await withStack(simulate(seed), stack, (disk) => compareWithModel(disk, new Prng(seed)));
+          }
+        });
+
+      test('is as long as it says, and refuses what lies beyond', async () => {
+        await withStack(simulate(1), stack, async (disk) => {
+          expect(disk.length).toBe(diskBytes);
+          await disk.read(diskBytes - 512, new Uint8Array(512));
+          for (const offset of [diskBytes - 511, diskBytes, -1, Number.NaN]) {
+            await expect(disk.read(offset, new Uint8Array(512))).rejects.toMatchObject({ errno: 'EIO' });
+            await expect(disk.write(offset, new Uint8Array(512))).rejects.toMatchObject({ errno: 'EIO' });
+          }
+        });
+      });
+
+      test('reads zeros after write-zeroes and keeps what is beside', async () => {
+        await withStack(simulate(2), stack, async (disk) => {
+          await disk.write(0, new Uint8Array(diskBytes).fill(7));
+          await disk.writeZeroes(1000, 300_000);
+          await disk.writeZeroes(500_000, 200_000, { mayUnmap: true });
+          const all = new Uint8Array(diskBytes);
+          await disk.read(0, all);
+          const expected = new Uint8Array(diskBytes).fill(stack.stores ? 7 : 0);
+          expected.fill(0, 1000, 301_000).fill(0, 500_000, 700_000);
+          expect(Buffer.compare(all, expected)).toBe(0);
+        });
+      });
+
+      test('describes all of itself in extents that fit together', async () => {
+        await withStack(simulate(3), stack, async (disk) => {
+          await disk.write(123_456, new Uint8Array(77_777).fill(1));
+          let offset = 0;
+          while (offset < diskBytes) {
+            const status = await blockStatus(disk.node, offset, diskBytes - offset);
+            expect(status.bytes).toBeGreaterThan(0);
+            expect(offset + status.bytes).toBeLessThanOrEqual(diskBytes);
+            if (status.zero && stack.stores) {
+              const part = new Uint8Array(status.bytes);
+              await disk.read(offset, part);
+              expect(part.every((byte) => byte === 0)).toBe(true);
+            }
+            offset += status.bytes;
+          }
+        });
+      });
+
+      if (stack.stores && name !== 'memory')
+        test('holds what was flushed when it is opened again', async () => {
+          const simulation = simulate(4);
+          await simulation.run(async () => {
+            const graph = new BlockGraph({ platform: simulation.platform, drivers });
+            await stack.prepare?.(graph);
+            const first = await open(graph, stack);
+            await first.write(65_000, new Uint8Array(2000).fill(9));
+            await first.flush();
+            await first.close();
+            const second = await open(graph, stack);
+            const read = new Uint8Array(2000);
+            await second.read(65_000, read);
+            expect(read.every((byte) => byte === 9)).toBe(true);
+            await second.close();
+          });
+        });
+    });
+  }
+
+  describe(`${name} on failing storage`, () => {
+    test('fails requests with an error, never hangs, and works again when the fault is gone', async () => {
+      for (let seed = 1; seed <= 20; seed++) {
+        const simulation = createSimulation(seed, { latency: { minNs: 1_000, maxNs: 1_000_000 } });
+        await withStack(simulation, stack, async (disk) => {
+          const random = new Prng(seed);
+          const fault = simulation.fail({
+            errno: seed % 2 === 0 ? 'EIO' : 'ENOSPC',
+            after: random.below(6),
+            times: 1 + random.below(8),
+          });
+          const outcomes = await Promise.allSettled(randomRequests(disk, random));
+          for (const outcome of outcomes) {
+            if (outcome.status === 'rejected') expect(outcome.reason).toBeInstanceOf(BlockError);
+          }
+          fault();
+          const data = new Uint8Array(4096).fill(3);
+          await disk.write(8192, data);
+          await disk.flush();
+          const read = new Uint8Array(4096);
+          await disk.read(8192, read);
+          if (stack.stores) expect(Buffer.compare(read, data)).toBe(0);
+        });
+      }
+    });
+  });
+}
+
+function* randomRequests(disk: BlockBackend, random: Prng): Generator<Promise<void>> {
+  for (let i = 0; i < 24; i++) {
+    const offset = random.below(diskBytes / 512) * 512;
+    const bytes = Math.min(diskBytes - offset, 512 * (1 + random.below(200)));
+    const kind = random.below(5);
+    if (kind === 0) yield disk.read(offset, new Uint8Array(bytes));
+    else if (kind === 1) yield disk.writeZeroes(offset, bytes, { mayUnmap: random.below(2) === 0 });
+    else if (kind === 2) yield disk.flush();
+    else yield disk.write(offset, new Uint8Array(bytes).fill(1 + random.below(255)));
+  }
+}
+
+/** Rounds of disjoint requests, all at once, against an array of bytes. */
+async function compareWithModel(disk: BlockBackend, random: Prng): Promise<void> {
+  const model = new Uint8Array(diskBytes);
+  for (let round = 0; round < 4; round++) {
+    const requests: Promise<unknown>[] = [];
+    for (let offset = random.below(5000); offset < diskBytes; ) {
+      const bytes = Math.min(diskBytes - offset, 1 + random.below(90_000));
+      const start = offset;
+      const kind = random.below(4);
+      if (kind === 0) {
+        model.fill(0, start, start + bytes);
+        requests.push(disk.writeZeroes(start, bytes, { mayUnmap: random.below(2) === 0 }));
+      } else if (kind === 1) {
+        const expected = model.slice(start, start + bytes);
+        const read = new Uint8Array(bytes).fill(0xee);
+        requests.push(disk.read(start, read).then(() => expect(Buffer.compare(read, expected)).toBe(0)));
+      } else {
+        const value = 1 + random.below(255);
+        model.fill(value, start, start + bytes);
+        requests.push(disk.write(start, new Uint8Array(bytes).fill(value)));
+      }
+      offset += bytes + random.below(30_000);
+    }
+    await Promise.all(requests);
+    if (random.below(2) === 0) await disk.flush();
+    const all = new Uint8Array(diskBytes);
+    await disk.read(0, all);
+    expect(all.findIndex((byte, i) => byte !== model[i])).toBe(-1);
+  }
+}
