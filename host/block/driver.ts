@@ -205,6 +205,8 @@ export interface DriverDefinition<Options extends object = object> {
   parseFilename?(filename: string): Options;
   /** A file name that says everything the options say, or undefined when only `json:` can. */
   exactFilename?(options: Options): string | undefined;
+  /** A filter that shows the file name of what it filters as its own. */
+  readonly isNamedAsChild?: boolean;
   open(context: OpenContext, options: Options): Promise<Driver>;
   /** Makes a new image. `img create`, drive-backup and blockdev-create all come here. */
   readonly create?: CreateDefinition;

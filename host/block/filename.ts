@@ -14,7 +14,7 @@ const maxFilenameChars = 4095;
 /** Undefined when only `json:` can describe the node. */
 export function exactFilename(node: BlockNode): string | undefined {
   const { definition, options } = node;
-  if (node.implicit) {
+  if (node.implicit || definition.isNamedAsChild) {
     const below = node.filtered();
     return below && exactFilename(below);
   }
@@ -22,13 +22,13 @@ export function exactFilename(node: BlockNode): string | undefined {
   if (definition.kind !== 'format') return undefined;
   if (overridesBacking(node)) return undefined;
   if (definition.strongOptions?.some((name) => options[name] !== undefined)) return undefined;
-  const file = node.children.get('file');
-  return file && exactFilename(file.node);
+  const file = node.children.get('file')?.node;
+  return file?.definition.kind === 'protocol' ? exactFilename(file) : undefined;
 }
 
 /** The name to show: exact, or `json:{…}`. */
 export function filenameOf(node: BlockNode): string {
-  if (node.implicit) {
+  if (node.implicit || node.definition.isNamedAsChild) {
     const below = node.filtered();
     if (below) return filenameOf(below);
   }

@@ -72,11 +72,9 @@ export class BlockGraph {
     return this.lookup(undefined, name);
   }
 
-  /** By device or node name, as most commands do. A node has no other device name than its node name here. */
+  /** By device or node name, as most commands do. There are no devices here: only the node name can be found. */
   lookup(device: string | undefined, nodeName: string | undefined): BlockNode {
-    const found =
-      (device === undefined ? undefined : this.byName.get(device)) ??
-      (nodeName === undefined ? undefined : this.byName.get(nodeName));
+    const found = nodeName === undefined ? undefined : this.byName.get(nodeName);
     if (found) return found;
     throw invalid(`Cannot find device='${device ?? ''}' nor node-name='${nodeName ?? ''}'`);
   }

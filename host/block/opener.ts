@@ -239,7 +239,7 @@ async function openChildNode(
   role: ChildRole,
 ): Promise<BlockNode> {
   if (option instanceof BlockNode || typeof option === 'string') {
-    const node = option instanceof BlockNode ? option : graph.getNode(option);
+    const node = option instanceof BlockNode ? option : graph.lookup(option, option);
     node.references++;
     return node;
   }

@@ -249,6 +249,7 @@ export const copyBeforeWrite: DriverDefinition<Options> = {
   kind: 'filter',
   options: optionsType,
   children: [{ name: 'file' }, { name: 'target' }],
+  isNamedAsChild: true,
   async open(context: OpenContext, options: Options): Promise<Driver> {
     const source = await context.openChild('file', 'filtered');
     const target = await context.openChild('target', 'image');

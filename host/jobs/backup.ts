@@ -54,7 +54,7 @@ export async function createBackupJob(
       return await createOn(graph, jobs, filter, params, bitmap);
     } catch (error) {
       (filter.driver as CopyBeforeWrite).disable();
-      await removeFilter(graph, filter, source);
+      await removeFilter(graph, filter);
       throw error;
     }
   } catch (error) {
@@ -247,7 +247,7 @@ class BackupDriver implements JobDriver {
 
   async clean(): Promise<void> {
     await this.detach();
-    await removeFilter(this.graph, this.filter, this.source);
+    await removeFilter(this.graph, this.filter);
   }
 }
 

@@ -1,6 +1,8 @@
 /**
  * Putting a filter between a node and everybody who uses it, and taking it out again.
  */
+import { assert } from '../base/assert.ts';
+import { Mutex } from '../base/mutex.ts';
 import type { EdgeParent } from '../block/edge.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';
@@ -14,21 +16,37 @@ export async function insertFilter(graph: BlockGraph, filter: BlockNode, node: B
   const below: EdgeParent[] = [...nodesFrom(filter)];
   await node.drainBegin();
   try {
-    await graph.replaceNode(node, filter, below);
+    await turns(graph).run(() => graph.replaceNode(node, filter, below));
   } finally {
     node.drainEnd();
   }
 }
 
-/** The parents of `filter` use `node` again. The caller's reference on the filter is dropped. */
-export async function removeFilter(graph: BlockGraph, filter: BlockNode, node: BlockNode): Promise<void> {
-  await node.drainBegin();
+/**
+ * The parents of `filter` use what is below it again: the node it was put above, or another filter that has come between
+ * them since. The caller's reference on the filter is dropped.
+ */
+export async function removeFilter(graph: BlockGraph, filter: BlockNode): Promise<void> {
+  await filter.drainBegin();
   try {
-    await graph.replaceNode(filter, node);
+    await turns(graph).run(() => {
+      const below = filter.filtered();
+      assert(below, `node ${filter.name} is no filter`);
+      return graph.replaceNode(filter, below);
+    });
   } finally {
-    node.drainEnd();
+    filter.drainEnd();
   }
   await graph.unref(filter);
+}
+
+/** What is below a filter must not change between looking and replacing: one insertion or removal at a time. */
+const turnsByGraph = new WeakMap<BlockGraph, Mutex>();
+
+function turns(graph: BlockGraph): Mutex {
+  let mutex = turnsByGraph.get(graph);
+  if (!mutex) turnsByGraph.set(graph, (mutex = new Mutex()));
+  return mutex;
 }
 
 function nodesFrom(node: BlockNode, found = new Set<BlockNode>()): Set<BlockNode> {

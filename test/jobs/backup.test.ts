@@ -220,6 +220,23 @@ describe('backup', () => {
     expect(world.graph.nodes().map((node) => node.name)).toEqual(['t', 'a']);
   });
 
+  it('lets the earlier of two backups of one disk end without harm to the later one', async () => {
+    const world = new World();
+    const a = await world.disk('a', 4 * mib, 1);
+    const t = await world.disk('t', 4 * mib);
+    const u = await world.disk('u', 4 * mib);
+    const guest = await world.guest(a.node);
+    await world.backup(a.node, t.node, { sync: 'none' });
+    await world.backup(a.node, u.node, { 'job-id': 'j1', sync: 'none' });
+    await world.jobs.get('j0').cancel(true);
+    await guest.write(0, new Uint8Array(512).fill(2));
+    await world.platform.settle();
+    expect([u.disk.bytes[0], t.disk.bytes[0]]).toEqual([1, 0]);
+    await world.jobs.get('j1').cancel(true);
+    expect(guest.node).toBe(a.node);
+    expect(world.graph.nodes().map((node) => node.name)).toEqual(['u', 't', 'a']);
+  });
+
   it('takes two backups of one disk at two moments', async () => {
     const world = new World();
     const a = await world.disk('a', 4 * mib, 1);

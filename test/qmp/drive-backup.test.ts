@@ -50,6 +50,7 @@ function makeDisks(directory: string): void {
   run(directory, 'qemu-io', '-c', 'write -q -P 9 3M 64k', 'top.qcow2');
   run(directory, 'qemu-img', 'create', '-q', '-f', 'qcow2', 'small.qcow2', '1M');
   run(directory, 'qemu-img', 'create', '-q', '-f', 'raw', 'there.raw', '4M');
+  run(directory, 'qemu-img', 'create', '-q', '-f', 'qcow2', 'free.qcow2', '4M');
 }
 
 const add = (name: string, more: object = {}): Step => ({
@@ -316,6 +317,57 @@ const scripts: [string, Step[]][] = [
       jobs,
     ],
   ],
+  ['a read-only source', [add('a', { 'read-only': true }), driveBackup('a', 'j0'), done(), nodes]],
+  [
+    'a target that is a node',
+    [
+      ...disks,
+      add('b-copy', { file: { driver: 'file', filename: 'free.qcow2' } }),
+      {
+        execute: 'blockdev-backup',
+        arguments: backup('a', 'j0', { target: 'b-copy', sync: 'none', 'filter-node-name': 'f' }),
+      },
+      { execute: 'blockdev-del', arguments: { 'node-name': 'b-copy' } },
+      { execute: 'blockdev-backup', arguments: backup('b', 'j1', { target: 'b-copy' }) },
+      driveBackup('b-copy', 'j1'),
+      job('cancel'),
+      { execute: 'blockdev-del', arguments: { 'node-name': 'b-copy' } },
+      { execute: 'blockdev-del', arguments: { 'node-name': 'b-copy' } },
+      { execute: 'blockdev-del', arguments: { 'node-name': 'a' } },
+    ],
+  ],
+  [
+    'resizing',
+    [
+      ...disks,
+      { execute: 'block_resize', arguments: { 'node-name': 'a', size: 8 << 20 } },
+      { execute: 'block_resize', arguments: { device: 'a', size: (8 << 20) + 512 } },
+      { execute: 'block_resize', arguments: { device: 'a', size: 1000 } },
+      { execute: 'block_resize', arguments: { 'node-name': 'a', size: -1 } },
+      { execute: 'block_resize', arguments: { 'node-name': 'zz', size: 1 } },
+      { execute: 'block_resize', arguments: { size: 1 } },
+      add('top'),
+      { execute: 'query-named-block-nodes' },
+    ],
+  ],
+  [
+    'nodes',
+    [
+      add('a'),
+      add('a'),
+      add('1-', { file: { driver: 'file', filename: 'b.qcow2' } }),
+      { execute: 'blockdev-add', arguments: { driver: 'qcow2', file: 'a' } },
+      { execute: 'blockdev-add', arguments: { driver: 'raw', 'node-name': 'r', file: 'a' } },
+      { execute: 'blockdev-add', arguments: { driver: 'qcow2', 'node-name': 'q', file: 'zz' } },
+      { execute: 'blockdev-add', arguments: { driver: 'qcow2', 'node-name': 'q' } },
+      { execute: 'blockdev-add', arguments: { driver: 'nosuch', 'node-name': 'q' } },
+      add('none'),
+      { execute: 'blockdev-del', arguments: { 'node-name': 'a' } },
+      { execute: 'blockdev-del', arguments: { 'node-name': 'zz' } },
+      { execute: 'query-named-block-nodes' },
+      { execute: 'query-block' },
+    ],
+  ],
   [
     'arguments that are refused',
     [
@@ -361,6 +413,26 @@ describe.skipIf(!haveQemu || !haveQemuSystem)('what a client sees is what QEMU s
       expect(ours).toEqual(named);
     });
   }
+
+  it('the nodes of a running job, but for its own bitmaps and the space images take', async () => {
+    const steps = [
+      ...disks,
+      driveBackup('a', 'j0', { sync: 'none', 'filter-node-name': 'f' }),
+      nodes,
+      { execute: 'query-named-block-nodes' },
+      { execute: 'query-block' },
+      job('cancel'),
+      nodes,
+    ];
+    const { theirs, ours } = await both(steps);
+    const comparable = (transcript: Message[]): unknown =>
+      JSON.parse(
+        JSON.stringify(transcript)
+          .replace(/"dirty-bitmaps":\[[^\]]*\],/g, '')
+          .replace(/"actual-size":\d+,/g, ''),
+      );
+    expect(comparable(ours)).toEqual(comparable(theirs));
+  });
 
   it('a grouped transaction that succeeds, but for which job is done first', async () => {
     const steps = [
