@@ -52,7 +52,10 @@ async function benchIo(images: { qcow2: string; raw: string }): Promise<void> {
   report.heading('4 KiB requests across the whole 1 GiB image, in no order the page cache could guess');
   // A stride coprime to the number of blocks visits every one, far from the one before.
   const stride = String(4096 * 98_317);
-  for (const [format, path] of [['qcow2', images.qcow2], ['raw', images.raw]] as const) {
+  for (const [format, path] of [
+    ['qcow2', images.qcow2],
+    ['raw', images.raw],
+  ] as const) {
     for (const write of [false, true]) {
       for (const depth of [1, 32]) {
         const count = depth === 1 ? 60_000 : 200_000;
@@ -63,11 +66,16 @@ async function benchIo(images: { qcow2: string; raw: string }): Promise<void> {
         const engine = depth === 1 ? 'threads' : 'io_uring';
         for (const aio of depth === 1 ? ['threads', 'io_uring'] : [engine]) {
           const qemu = theirs('qemu-img', ...args, '-i', aio, path);
-          await compare(`${format} ${write ? 'write' : 'read'}, depth ${depth} (QEMU: ${aio})`, 'IOPS', 'higher', {
-            ours: rate(ours('img', ...args, path)),
-            theirs: qemu && rate(qemu),
-            ...(!write && aio === 'io_uring' ? { aim: 1.2 } : {}),
-          });
+          await compare(
+            `${format} ${write ? 'write' : 'read'}, depth ${depth} (QEMU: ${aio})`,
+            'IOPS',
+            'higher',
+            {
+              ours: rate(ours('img', ...args, path)),
+              theirs: qemu && rate(qemu),
+              ...(!write && aio === 'io_uring' ? { aim: 1.2 } : {}),
+            },
+          );
         }
       }
     }
@@ -83,12 +91,14 @@ async function benchConvert(images: { qcow2: string; raw: string }): Promise<voi
   ] as const) {
     const args = ['convert', '-f', from, '-O', to, source, out];
     let peakMiB = 0;
-    const time = (command: Command, note = false) => async (): Promise<number> => {
-      rmSync(out, { force: true });
-      const finished = await run(command);
-      if (note) peakMiB = Math.max(peakMiB, finished.peakMiB);
-      return finished.seconds;
-    };
+    const time =
+      (command: Command, note = false) =>
+      async (): Promise<number> => {
+        rmSync(out, { force: true });
+        const finished = await run(command);
+        if (note) peakMiB = Math.max(peakMiB, finished.peakMiB);
+        return finished.seconds;
+      };
     const qemu = theirs('qemu-img', ...args);
     await compare(`${from} → ${to}`, 's', 'lower', {
       ours: time(ours('img', ...args), true),
@@ -169,10 +179,18 @@ async function benchStart(images: { qcow2: string }): Promise<void> {
 async function benchSize(images: { qcow2: string }): Promise<void> {
   report.heading('size');
   const bytes = statSync(resolve(import.meta.dirname, '../build/core.wasm')).size;
-  report.add({ name: 'core.wasm', unit: 'KiB', ours: bytes / 1024, aim: { text: '≤ 64 KiB', met: bytes <= 65_536 } });
+  report.add({
+    name: 'core.wasm',
+    unit: 'KiB',
+    ours: bytes / 1024,
+    aim: { text: '≤ 64 KiB', met: bytes <= 65_536 },
+  });
   const huge = join(folder, 'huge.qcow2');
   await run(ours('img', 'create', '-q', '-f', 'qcow2', huge, '64T'));
-  for (const [name, path] of [['1 GiB', images.qcow2], ['64 TiB', huge]] as const) {
+  for (const [name, path] of [
+    ['1 GiB', images.qcow2],
+    ['64 TiB', huge],
+  ] as const) {
     const times: number[] = [];
     let peakMiB = 0;
     for (let round = 0; round < rounds; round++) {
@@ -198,7 +216,11 @@ try {
     if (wanted('size')) await benchSize(images);
   }
   const short = report.rows.filter((row) => row.aim && !row.aim.met);
-  console.log(short.length === 0 ? '\nEvery aim is met.' : `\n${short.length} of ${report.rows.filter((row) => row.aim).length} aims are not met.`);
+  console.log(
+    short.length === 0
+      ? '\nEvery aim is met.'
+      : `\n${short.length} of ${report.rows.filter((row) => row.aim).length} aims are not met.`,
+  );
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report.rows, null, 2)}\n`);
 } finally {
   rmSync(folder, { recursive: true, force: true });

@@ -22,7 +22,9 @@ export function ours(...args: string[]): Command {
 
 /** Undefined where the tool is not installed. */
 export function theirs(tool: string, ...args: string[]): Command | undefined {
-  return spawnSync(tool, ['--version'], { stdio: 'ignore' }).status === 0 ? { program: tool, args } : undefined;
+  return spawnSync(tool, ['--version'], { stdio: 'ignore' }).status === 0
+    ? { program: tool, args }
+    : undefined;
 }
 
 export interface Finished {
