@@ -75,8 +75,12 @@ export class DiskModel {
     return { kind: 'flush' };
   }
 
-  inventResize(random: Seeded, maxBytes: number): Operation {
+  /** With `wholeClusters`, what is given up ends at a cluster: QEMU does not clear the rest of the last one. */
+  inventResize(random: Seeded, maxBytes: number, wholeClusters: boolean): Operation {
+    const { clusterBytes } = this.shape;
     let bytes = (1 + random.below(maxBytes / 512)) * 512;
+    if (wholeClusters && bytes < this.content.length)
+      bytes = Math.min(this.content.length, Math.ceil(bytes / clusterBytes) * clusterBytes);
     // Zeros cannot hide the backing file in version 2, so growing over it is refused.
     const { version, backingBytes } = this.shape;
     if (version === 2 && backingBytes !== undefined && backingBytes > this.content.length)
