@@ -89,7 +89,8 @@ describe('the source tree', () => {
   });
 
   test('takes time and chance from the platform only', () => {
-    const banned = /\b(Date\.now|new Date\(\)|performance\.now|Math\.random|setTimeout|setInterval|setImmediate)\b/;
+    const banned =
+      /\b(Date\.now|new Date\(\)|performance\.now|Math\.random|setTimeout|setInterval|setImmediate)\b/;
     const allowed = /^host\/(platform\/node|cli)\//;
     const wrong = host.filter(({ path, text }) => !allowed.test(path) && banned.test(withoutComments(text)));
     expect(wrong.map(({ path }) => path)).toEqual([]);
@@ -138,13 +139,17 @@ describe('the source tree', () => {
     };
     entries.forEach(visit);
     // The simulator is a platform like the others, for tests.
-    const dead = [...all.keys()].filter((path) => !reached.has(path) && !path.startsWith('host/platform/sim/'));
+    const dead = [...all.keys()].filter(
+      (path) => !reached.has(path) && !path.startsWith('host/platform/sim/'),
+    );
     expect(dead).toEqual([]);
   });
 
   test('leaves nothing unfinished', () => {
     // Put together here so that this file does not find itself.
-    const marks = new RegExp(`\\b(${['TO', 'FIX', 'XX'].map((m, i) => m + ['DO', 'ME', 'X'][i]).join('|')})\\b`);
+    const marks = new RegExp(
+      `\\b(${['TO', 'FIX', 'XX'].map((m, i) => m + ['DO', 'ME', 'X'][i]).join('|')})\\b`,
+    );
     const skipping = new RegExp('\\.(on' + 'ly|to' + 'do)\\(');
     const wrong = [...host, ...assembly, ...tests].filter(
       ({ text }) => marks.test(text) || skipping.test(text),

@@ -11,7 +11,10 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const bin = (name) => resolve(root, 'node_modules/.bin', name);
 
 mkdirSync(resolve(root, 'build'), { recursive: true });
-execFileSync(bin('asc'), ['--config', 'asconfig.json', '--target', 'release'], { cwd: root, stdio: 'inherit' });
+execFileSync(bin('asc'), ['--config', 'asconfig.json', '--target', 'release'], {
+  cwd: root,
+  stdio: 'inherit',
+});
 
 rmSync(resolve(root, 'dist'), { recursive: true, force: true });
 await build({
@@ -34,6 +37,12 @@ await build({
 chmodSync(resolve(root, 'dist/blockyard.js'), 0o755);
 
 if (process.argv.includes('--types')) {
-  const options = ['--noEmit', 'false', '--declaration', '--emitDeclarationOnly', '--allowImportingTsExtensions'];
+  const options = [
+    '--noEmit',
+    'false',
+    '--declaration',
+    '--emitDeclarationOnly',
+    '--allowImportingTsExtensions',
+  ];
   execFileSync(bin('tsc'), [...options, '--outDir', 'dist/types'], { cwd: root, stdio: 'inherit' });
 }

@@ -9,7 +9,9 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const installed = resolve(root, 'node_modules/.package-lock.json');
 const npm = (...args) => execFileSync('npm', args, { cwd: root, stdio: 'inherit' });
 
-const fresh = existsSync(installed) && statSync(installed).mtimeMs >= statSync(resolve(root, 'package-lock.json')).mtimeMs;
+const fresh =
+  existsSync(installed) &&
+  statSync(installed).mtimeMs >= statSync(resolve(root, 'package-lock.json')).mtimeMs;
 if (!fresh) npm('ci', '--no-audit', '--no-fund');
 npm('run', '--silent', 'build');
 if (process.argv.includes('--check')) npm('run', '--silent', 'check');

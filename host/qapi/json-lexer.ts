@@ -135,11 +135,13 @@ export class JsonLexer {
         if (char === '0') return 'zero';
         return isDigit(byte) ? 'digits' : undefined;
       case 'zero':
+        if (char === '.') return 'point';
+        // `00` is wrong, and an `e` begins something else.
+        return isDigit(byte) ? undefined : 'end';
       case 'digits':
         if (char === '.') return 'point';
         if (isExponent) return 'exponent';
-        if (!isDigit(byte)) return 'end';
-        return this.state === 'digits' ? 'digits' : undefined;
+        return isDigit(byte) ? 'digits' : 'end';
       case 'point':
         return isDigit(byte) ? 'fraction' : undefined;
       case 'fraction':

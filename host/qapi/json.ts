@@ -261,7 +261,8 @@ function decodeEscape(token: string, at: number): { text: string; length: number
   if (simple !== undefined) return { text: simple, length: 2 };
   if (char !== 'u') throw parseError('invalid escape sequence in string');
   const first = /^[0-9a-fA-F]{4}$/.test(token.slice(at + 2, at + 6));
-  const text = token.slice(at, Math.min(at + 6, token.length - 1));
+  // Six bytes, and be it that the closing quote is among them.
+  const text = decodeLoosely(token.slice(at, at + 6));
   if (!first) throw parseError(`${text} is not a valid Unicode character`);
   let codepoint = Number.parseInt(token.slice(at + 2, at + 6), 16);
   let length = 6;

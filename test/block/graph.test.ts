@@ -56,9 +56,9 @@ describe('opening', () => {
   });
 
   test('closes the children it opened when it fails', async () => {
-    await expect(
-      graph.open({ driver: 'pass', file: { driver: 'array' }, 'node-name': '1' }),
-    ).rejects.toThrow('Invalid node-name');
+    await expect(graph.open({ driver: 'pass', file: { driver: 'array' }, 'node-name': '1' })).rejects.toThrow(
+      'Invalid node-name',
+    );
     await expect(graph.open({ driver: 'pass', file: { driver: 'array' }, bar: 1 })).rejects.toThrow('bar');
     expect(graph.nodes()).toEqual([]);
   });
@@ -89,7 +89,9 @@ describe('permissions', () => {
     const base = await graph.open({ driver: 'array', 'node-name': 'base' });
     const top = await graph.open({ driver: 'pass', 'node-name': 'top', file: 'base' });
     await BlockBackend.attach(top, user(Perm.consistentRead, Perm.consistentRead));
-    await expect(BlockBackend.attach(base, user(Perm.write))).rejects.toThrow("by node 'top' (uses node 'base'");
+    await expect(BlockBackend.attach(base, user(Perm.write))).rejects.toThrow(
+      "by node 'top' (uses node 'base'",
+    );
   });
 
   test('are given back by closing', async () => {

@@ -52,7 +52,7 @@ export class ArrayDisk implements Driver {
 
   private async arrive(op: string, offset: number, bytes: number): Promise<void> {
     this.log.push(`${op} ${offset}+${bytes}`);
-    if (this.gate) await this.gate;
+    if (this.gate !== undefined) await this.gate;
     if (this.failNext?.op !== op) return;
     const { errno } = this.failNext;
     this.failNext = undefined;

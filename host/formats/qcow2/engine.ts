@@ -411,7 +411,7 @@ export class Qcow2Engine {
    * same as during a write-back.
    */
   async exclusively(act: () => Promise<void>): Promise<void> {
-    while (this.runningWriteback) await this.writebackOver();
+    while (this.runningWriteback !== undefined) await this.writebackOver();
     const exclusive = (async () => {
       await this.runWriteback(false);
       this.guarded(() => this.steps.qcow2_writeback_begin(false));

@@ -87,19 +87,11 @@ async function writeCluster(driver: Qcow2Driver, offset: number, data: Uint8Arra
 
 async function growL1(driver: Qcow2Driver, entries: number): Promise<void> {
   const { engine } = driver;
-  const { header, steps, record, file } = engine;
+  const { header, steps, file } = engine;
   const bytes = entries * 8;
   const clusters = Math.ceil(bytes / header.clusterSize);
-  const plan = await engine.run(() => {
-    const code = steps.qcow2_run_plan(clusters);
-    return code < 0 ? code : { start: record[0]!, blocks: record[1]! };
-  });
+  const offset = await reserveRun(driver, clusters);
   let old = { offset: header.l1TableOffset, entries: header.l1Size };
-  await engine.exclusively(async () => {
-    await engine.writeBlocks(plan.blocks);
-    steps.qcow2_run_done();
-  });
-  const offset = plan.start + plan.blocks * header.clusterSize;
   await engine.exclusively(async () => {
     old = { offset: engine.header.l1TableOffset, entries: engine.header.l1Size };
     const table = new Uint8Array(clusters * header.clusterSize);
@@ -112,6 +104,26 @@ async function growL1(driver: Qcow2Driver, entries: number): Promise<void> {
   });
   const oldClusters = Math.ceil((old.entries * 8) / header.clusterSize);
   if (oldClusters > 0) steps.qcow2_release(old.offset, oldClusters);
+}
+
+/** Clusters in a row, counted once each, with refcount blocks of their own: the offset of the first. */
+async function reserveRun(driver: Qcow2Driver, clusters: number): Promise<number> {
+  const { engine } = driver;
+  const { steps, record } = engine;
+  let start: number | undefined;
+  while (start === undefined) {
+    // Grows the refcount table until there is room for the plan.
+    await engine.runCode(() => steps.qcow2_run_plan(clusters));
+    await engine.exclusively(async () => {
+      // Others may have taken room since; now nobody can.
+      if (steps.qcow2_run_plan(clusters) < 0) return;
+      const [first, blocks] = [record[0]!, record[1]!];
+      await engine.writeBlocks(blocks);
+      steps.qcow2_run_done();
+      start = first + blocks * engine.header.clusterSize;
+    });
+  }
+  return start;
 }
 
 /** Maps [start, end) ahead of writing; the space is sparse, reserved or filled with zeros. */
