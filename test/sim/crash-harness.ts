@@ -7,6 +7,7 @@
  *
  * The guest must not have two requests in flight for one sector.
  */
+import { BlockError } from '../../host/base/errors.ts';
 import { BlockBackend } from '../../host/block/backend.ts';
 import { BlockGraph } from '../../host/block/graph.ts';
 import { Perm } from '../../host/block/permissions.ts';
@@ -15,8 +16,13 @@ import { createImage } from '../../host/formats/qcow2/create.ts';
 import { qcow2 } from '../../host/formats/qcow2/driver.ts';
 import type { ImageFile } from '../../host/formats/qcow2/image-file.ts';
 import type { Platform } from '../../host/platform/platform.ts';
-import { createSimulation, type SimStorage } from '../../host/platform/sim/index.ts';
-import { applyTo, type Journal, JournalReplay, type VolatileChange } from '../../host/platform/sim/journal.ts';
+import { createSimulation, type FaultRule, type SimStorage } from '../../host/platform/sim/index.ts';
+import {
+  applyTo,
+  type Journal,
+  JournalReplay,
+  type VolatileChange,
+} from '../../host/platform/sim/journal.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
 import { file } from '../../host/protocols/file.ts';
 import { RawImage } from './raw-qcow2.ts';
@@ -39,9 +45,14 @@ export async function openImage(
   platform: Platform,
   options: Record<string, unknown> = {},
 ): Promise<{ backend: BlockBackend; close(): Promise<void> }> {
-  const graph = new BlockGraph({ platform, drivers: [file, qcow2], emit: () => {}, warn: () => {} });
+  const graph = new BlockGraph({ platform, drivers: [file, qcow2], emit: () => {} });
   const node = await graph.open(
-    { driver: 'qcow2', discard: 'unmap', file: { driver: 'file', filename: imagePath, discard: 'unmap' }, ...options },
+    {
+      driver: 'qcow2',
+      discard: 'unmap',
+      file: { driver: 'file', filename: imagePath, discard: 'unmap' },
+      ...options,
+    },
     { readOnly: false },
   );
   const backend = await BlockBackend.attach(node, {
@@ -94,8 +105,18 @@ export class Guest {
 
   private async change(first: number, values: number[], act: () => Promise<void>): Promise<void> {
     this.note({ type: 'write', first, values });
-    await act();
-    this.note({ type: 'written', first, values });
+    if (await this.succeeds(act)) this.note({ type: 'written', first, values });
+  }
+
+  /** An I/O error is the guest's to bear: the request may have happened or not. */
+  private async succeeds(act: () => Promise<void>): Promise<boolean> {
+    try {
+      await act();
+      return true;
+    } catch (error) {
+      if (error instanceof BlockError && error.errno === 'EIO') return false;
+      throw error;
+    }
   }
 
   private freshSectors(count: number): { values: number[]; data: Uint8Array } {
@@ -133,16 +154,20 @@ export class Guest {
     const old = this.backend.length / sectorBytes;
     this.note({ type: 'resize', length: sectors });
     const act = async () => this.backend.truncate(sectors * sectorBytes);
-    if (sectors < old) await this.change(sectors, Array(old - sectors).fill(0), act);
-    else await act();
-    this.note({ type: 'resized', length: sectors });
+    let done = true;
+    const resize = async () => {
+      done = await this.succeeds(act);
+      if (!done) throw new BlockError('EIO');
+    };
+    if (sectors < old) await this.change(sectors, Array(old - sectors).fill(0), resize);
+    else await this.succeeds(resize);
+    if (done) this.note({ type: 'resized', length: sectors });
   }
 
   async flush(): Promise<void> {
     const flush = this.flushes++;
     this.note({ type: 'flush' });
-    await this.backend.flush();
-    this.note({ type: 'flushed', flush });
+    if (await this.succeeds(() => this.backend.flush())) this.note({ type: 'flushed', flush });
   }
 }
 
@@ -150,7 +175,7 @@ export class Guest {
 class Model {
   /** Values of one sector, oldest first; all of them are possible. Not there: zeros. */
   private readonly sectors = new Map<number, { value: number; done: boolean }[]>();
-  /** By flush: how many of the values of each sector it covers. */
+  /** By flush: which value of each sector it makes durable. */
   private readonly flushes: Map<number, number>[] = [];
   private lengths: number[];
   private next = 0;
@@ -177,7 +202,9 @@ class Model {
   private step(event: TimedEvent): void {
     switch (event.type) {
       case 'write':
-        event.values.forEach((value, i) => this.values(event.first + i).push({ value, done: false }));
+        event.values.forEach((value, i) => {
+          this.values(event.first + i).push({ value, done: false });
+        });
         break;
       case 'written':
         event.values.forEach((_, i) => {
@@ -186,7 +213,11 @@ class Model {
         break;
       case 'flush': {
         const covered = new Map<number, number>();
-        for (const [sector, values] of this.sectors) covered.set(sector, values.filter(({ done }) => done).length);
+        for (const [sector, values] of this.sectors)
+          covered.set(
+            sector,
+            values.findLastIndex(({ done }) => done),
+          );
         this.flushes.push(covered);
         break;
       }
@@ -204,8 +235,8 @@ class Model {
 
   private flushed(flush: number): void {
     this.flushesDone++;
-    for (const [sector, covered] of this.flushes[flush]!) {
-      const gone = covered - 1;
+    // 'flush' came first.
+    for (const [sector, gone] of this.flushes[flush]!) {
       if (gone <= 0) continue;
       this.values(sector).splice(0, gone);
       // Other flushes that are still on their way count from the new beginning.
@@ -218,7 +249,8 @@ class Model {
 
   /** What is wrong with a disk, or undefined. */
   verify(length: number, read: (sector: number) => Uint8Array): string | undefined {
-    if (!this.lengths.includes(length)) return `the disk has ${length} sectors instead of ${this.lengths.join(' or ')}`;
+    if (!this.lengths.includes(length))
+      return `the disk has ${length} sectors instead of ${this.lengths.join(' or ')}`;
     for (const [sector, values] of this.sectors) {
       if (sector >= length) continue;
       const data = read(sector);
@@ -243,24 +275,29 @@ export interface Recording {
 
 export interface Scenario {
   /** Creation options of the image. */
-  image: Record<string, string | number | boolean>;
+  image: Record<string, string | number | boolean> & { size: number; cluster_size: number };
   /** Run-time options. */
   open?: Record<string, unknown>;
   /** What happened to the image before; it was closed then. */
   before?(guest: Guest): Promise<void>;
+  /** Requests to the file that fail while the guest runs. */
+  fault?: FaultRule;
   /** A last change of the file before the guest starts. */
   edit?(bytes: Uint8Array): Uint8Array;
   run(guest: Guest): Promise<void>;
 }
 
 /** Runs the guest, up to a clean close. */
-export async function record(seed: number, { image, open, before, edit, run }: Scenario): Promise<Recording> {
+export async function record(
+  seed: number,
+  { image, open, fault, before, edit, run }: Scenario,
+): Promise<Recording> {
   const storage = await makeImage(image);
   let earlier: Guest | undefined;
   if (before) earlier = await use(seed, storage, open, { record: false }, before);
   if (edit) storage.writeFile(imagePath, edit(storage.readFile(imagePath)));
   const length = new RawImage(storage.readFile(imagePath)).size / sectorBytes;
-  const recorded = await use(seed, storage, open, { before: earlier }, run);
+  const recorded = await use(seed, storage, open, { before: earlier, fault }, run);
   return { journal: recorded.journal as Journal, events: recorded.events, length };
 }
 
@@ -268,14 +305,20 @@ async function use(
   seed: number,
   storage: SimStorage,
   options: Scenario['open'],
-  { record = true, before }: { record?: boolean; before?: Guest | undefined },
+  {
+    record = true,
+    before,
+    fault,
+  }: { record?: boolean; before?: Guest | undefined; fault?: FaultRule | undefined },
   run: (guest: Guest) => Promise<void>,
 ): Promise<Guest> {
   const simulation = createSimulation(seed, { storage, record });
   return simulation.run(async () => {
     const image = await openImage(simulation.platform, options);
     const guest = new Guest(image.backend, simulation.journal ?? { entries: [] }, before);
+    const cancel = fault && simulation.fail(fault);
     await run(guest);
+    cancel?.();
     await image.close();
     return guest;
   });
@@ -336,7 +379,10 @@ export async function explore(recording: Recording, options: ExploreOptions): Pr
     const volatile = replay.volatileChanges();
     const exhaustive = volatile.length <= exhaustiveUpTo;
     let choices = exhaustive ? allSubsets(volatile) : someSubsets(volatile);
-    if (!exhaustive || volatile.some(({ change }) => change.type === 'write' && change.data.length > sectorBytes))
+    if (
+      !exhaustive ||
+      volatile.some(({ change }) => change.type === 'write' && change.data.length > sectorBytes)
+    )
       choices.push(...randomSubsets(volatile, randomPerCut, random));
     const epoch = `${flushes}/${model.flushesDone}`;
     choices = choices.filter((fates) => {
@@ -367,7 +413,9 @@ export async function explore(recording: Recording, options: ExploreOptions): Pr
 }
 
 function describe(fates: readonly Fate[]): string {
-  return fates.map(({ change, tornBy }) => `#${change.id}${tornBy === undefined ? '' : `~${tornBy}`}`).join(' ');
+  return fates
+    .map(({ change, tornBy }) => `#${change.id}${tornBy === undefined ? '' : `~${tornBy}`}`)
+    .join(' ');
 }
 
 function allSubsets(volatile: readonly VolatileChange[]): Fate[][] {
@@ -382,7 +430,10 @@ function allSubsets(volatile: readonly VolatileChange[]): Fate[][] {
 function someSubsets(volatile: readonly VolatileChange[]): Fate[][] {
   const subsets: Fate[][] = [[], volatile.map((change) => ({ change }))];
   for (const one of volatile) {
-    subsets.push([{ change: one }], volatile.filter((other) => other !== one).map((change) => ({ change })));
+    subsets.push(
+      [{ change: one }],
+      volatile.filter((other) => other !== one).map((change) => ({ change })),
+    );
   }
   return subsets;
 }
@@ -402,7 +453,10 @@ function randomSubsets(volatile: readonly VolatileChange[], count: number, rando
 
 function materialise(replay: JournalReplay, fates: readonly Fate[]): SimStorage {
   const storage = replay.durable.clone();
-  for (const { change: { inode, change }, tornBy } of fates) {
+  for (const {
+    change: { inode, change },
+    tornBy,
+  } of fates) {
     if (tornBy === undefined || change.type !== 'write') {
       applyTo(storage, inode, change);
       continue;

@@ -49,18 +49,23 @@ export class RawImage {
     return result;
   }
 
-  private inflate(entry: bigint): Uint8Array {
+  /** Where a compressed cluster is; its stream may end before the end. */
+  stream(entry: bigint): { offset: number; end: number } {
     const offsetBits = BigInt(70 - this.clusterBits);
     const offset = Number(entry & ((1n << offsetBits) - 1n));
     const sectors = Number((entry >> offsetBits) & ((1n << BigInt(this.clusterBits - 8)) - 1n)) + 1;
-    const end = offset - (offset % 512) + sectors * 512;
+    return { offset, end: offset - (offset % 512) + sectors * 512 };
+  }
+
+  private inflate(entry: bigint): Uint8Array {
+    const { offset, end } = this.stream(entry);
     return new Uint8Array(inflateRawSync(this.bytes.subarray(offset, end), { finishFlush: 2 }));
   }
 }
 
 /**
  * The image with everything that is mapped now also in an internal snapshot: counts of 2, no COPIED flags. The image is
- * clean, has refcounts of 16 bits and one refcount block with room for what is added.
+ * clean, has refcounts of 16 bits and refcount blocks with room for what is added.
  */
 export function withSnapshot(bytes: Uint8Array): Uint8Array {
   const old = new RawImage(bytes);
@@ -72,9 +77,12 @@ export function withSnapshot(bytes: Uint8Array): Uint8Array {
   grown.set(bytes);
   const image = new RawImage(grown);
   const { view } = image;
-  const block = Number(image.entry(Number(image.entry(48))));
   const count = (offset: number): void => {
-    const at = block + Math.floor(offset / clusterSize) * 2;
+    const cluster = Math.floor(offset / clusterSize);
+    const perBlock = clusterSize / 2;
+    const block = Number(image.entry(Number(image.entry(48)) + Math.floor(cluster / perBlock) * 8));
+    if (block === 0) throw new Error(`no refcount block for cluster ${cluster}`);
+    const at = block + (cluster % perBlock) * 2;
     view.setUint16(at, view.getUint16(at) + 1);
   };
   for (let offset = l1Start; offset < grown.length; offset += clusterSize) count(offset);
@@ -88,7 +96,10 @@ export function withSnapshot(bytes: Uint8Array): Uint8Array {
     for (let at = Number(table); at < Number(table) + clusterSize; at += 8) {
       const entry = image.entry(at) & ~copied;
       view.setBigUint64(at, entry);
-      if ((entry & compressed) === 0n && (entry & offsetMask) !== 0n) count(Number(entry & offsetMask));
+      if ((entry & compressed) !== 0n) {
+        const { offset, end } = image.stream(entry);
+        for (let host = offset - (offset % clusterSize); host < end; host += clusterSize) count(host);
+      } else if ((entry & offsetMask) !== 0n) count(Number(entry & offsetMask));
     }
   }
   view.setBigUint64(tableStart, BigInt(l1Start));
