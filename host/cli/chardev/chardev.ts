@@ -9,6 +9,6 @@ import type { Connection } from '../../qmp/monitor.ts';
 export interface Chardev {
   /** Hands over the connection there is and those that follow, one at a time. To be called once. */
   serve(onConnection: (connection: Connection) => void): void;
-  /** Settles when no more connections come and the name in the file system, if there was one, is gone. */
-  close(): Promise<void>;
+  /** No more connections come, and the name in the file system, if there was one, is gone. Those made stay. */
+  close(): void;
 }

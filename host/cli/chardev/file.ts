@@ -19,7 +19,7 @@ class FileChardev implements Chardev {
     onConnection(new StreamConnection(this.input, this.output, () => this.output.end()));
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.input?.destroy();
     this.output.end();
   }

@@ -8,5 +8,5 @@ export class NullChardev implements Chardev {
     onConnection(new StreamConnection(undefined, undefined, () => {}));
   }
 
-  async close(): Promise<void> {}
+  close(): void {}
 }

@@ -141,8 +141,8 @@ export class Chardevs {
     return chardev;
   }
 
-  async closeAll(): Promise<void> {
-    for (const chardev of this.byId.values()) await chardev.close();
+  closeAll(): void {
+    for (const chardev of this.byId.values()) chardev.close();
   }
 }
 

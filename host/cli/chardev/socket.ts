@@ -89,10 +89,11 @@ class ListeningSocket implements Chardev {
     this.next();
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.onConnection = undefined;
     for (const socket of this.waiting.splice(0)) socket.destroy();
-    await new Promise<void>((resolve) => this.server.close(() => resolve()));
+    // Takes the socket's name away at once. Who is connected is for the user of the connection to end.
+    this.server.close();
   }
 
   private next(): void {
@@ -116,7 +117,7 @@ class ConnectedSocket implements Chardev {
     onConnection(connectionOf(this.socket, () => {}));
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.socket.end(() => this.socket.destroy());
   }
 }

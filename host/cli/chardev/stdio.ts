@@ -20,7 +20,7 @@ export class StdioChardev implements Chardev {
     onConnection(new StdioConnection(this.stdin, process.stdout, () => this.stdin.pause()));
   }
 
-  async close(): Promise<void> {
+  close(): void {
     // Waiting for more input would keep the process alive.
     this.stdin.destroy();
   }

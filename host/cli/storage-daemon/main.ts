@@ -82,7 +82,7 @@ class StorageDaemon {
   }
 
   private async close(): Promise<void> {
-    await this.chardevs.closeAll();
+    this.chardevs.closeAll();
     await this.server.close();
     if (this.line.pidfile !== undefined) removePidfile(this.line.pidfile);
   }

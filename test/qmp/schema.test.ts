@@ -1,0 +1,152 @@
+/**
+ * What query-qmp-schema says of arguments and events, against what QEMU 7.2 says: the same names, types and
+ * optionality all the way down, except where the list below says why not. The fixture holds QEMU's answer for the
+ * commands and drivers that are served here.
+ */
+import { describe, expect, test } from 'vitest';
+import { drivers } from '../../host/drivers.ts';
+import { introspect, type SchemaInfo } from '../../host/qapi/introspect.ts';
+import { checkStrict } from '../../host/qapi/strict.ts';
+import { commands } from '../../host/qmp/commands/index.ts';
+import { events } from '../../host/qmp/events.ts';
+import { schemaInfoList } from '../../host/qmp/schema-types.ts';
+import { QmpServer } from '../../host/qmp/server.ts';
+import { VirtualPlatform } from '../support/virtual-platform.ts';
+import qemuSchema from './fixtures/qemu-7.2-schema.json';
+
+/** What is different, by place, and why. */
+const allowed: readonly (readonly [RegExp, string])[] = [
+  [/^blockdev-add\.driver: not: /, 'drivers that are not served'],
+  [/^blockdev-add\.driver: more: memory$/, 'a driver that QEMU does not have'],
+  [/^blockdev-add<qcow2>\.(encrypt|data-file): /, 'refused by name when opened'],
+  [/^blockdev-add<copy-before-write>: not: (bitmap|cbw-timeout)\?$/, 'not served'],
+  [/^transaction\.actions\[\]\.type: not: /, 'actions that are not served'],
+];
+
+interface Entry {
+  name: string;
+  'meta-type': string;
+  'arg-type'?: string;
+  'element-type'?: string;
+  values?: string[];
+  members?: { name: string; type: string; default?: null }[];
+  tag?: string;
+  variants?: { case: string; type: string }[];
+}
+
+class Schema {
+  private readonly entries: Map<string, Entry>;
+
+  constructor(entries: readonly SchemaInfo[]) {
+    this.entries = new Map((entries as unknown as Entry[]).map((entry) => [entry.name, entry]));
+  }
+
+  get(name: string): Entry {
+    const entry = this.entries.get(name);
+    if (!entry) throw new Error(`the schema has no entry ${name}`);
+    return entry;
+  }
+}
+
+/** Where ours differs from QEMU's, one line for each place. */
+function differences(
+  ours: Schema,
+  theirs: Schema,
+  path: string,
+  a: string,
+  b: string,
+  seen = new Set<string>(),
+): string[] {
+  const key = `${a} ${b}`;
+  if (seen.has(key)) return [];
+  seen.add(key);
+  const [own, real] = [ours.get(a), theirs.get(b)];
+  const compare = (place: string, x: string, y: string) => differences(ours, theirs, place, x, y, seen);
+  if (own['meta-type'] !== real['meta-type'])
+    return [`${path}: ${own['meta-type']} for ${real['meta-type']}`];
+  switch (own['meta-type']) {
+    case 'builtin':
+      return a === b ? [] : [`${path}: ${a} for ${b}`];
+    case 'enum':
+      return listDifferences(path, own.values!, real.values!);
+    case 'array':
+      return compare(`${path}[]`, own['element-type']!, real['element-type']!);
+    case 'alternate':
+      return alternateDifferences(path, ours, theirs, own, real, compare);
+    default:
+      return [
+        ...listDifferences(path, own.members!.map(label), real.members!.map(label)),
+        ...own.members!.flatMap(({ name, type }) => {
+          const other = real.members!.find((member) => member.name === name);
+          return other ? compare(`${path}.${name}`, type, other.type) : [];
+        }),
+        ...(own.variants ?? []).flatMap((variant) => {
+          const other = real.variants?.find((candidate) => candidate.case === variant.case);
+          return other ? compare(`${path}<${variant.case}>`, variant.type, other.type) : [];
+        }),
+      ];
+  }
+}
+
+const label = ({ name, default: optional }: { name: string; default?: null }): string =>
+  `${name}${optional === null ? '?' : ''}`;
+
+function listDifferences(path: string, own: readonly string[], real: readonly string[]): string[] {
+  return [
+    ...own.filter((name) => !real.includes(name)).map((name) => `${path}: more: ${name}`),
+    ...real.filter((name) => !own.includes(name)).map((name) => `${path}: not: ${name}`),
+  ];
+}
+
+function alternateDifferences(
+  path: string,
+  ours: Schema,
+  theirs: Schema,
+  own: Entry,
+  real: Entry,
+  compare: (path: string, a: string, b: string) => string[],
+): string[] {
+  const kind = (schema: Schema, type: string): string => {
+    const entry = schema.get(type);
+    return entry['meta-type'] === 'builtin' ? entry.name : entry['meta-type'];
+  };
+  return [
+    ...listDifferences(
+      path,
+      own.members!.map(({ type }) => kind(ours, type)),
+      real.members!.map(({ type }) => kind(theirs, type)),
+    ),
+    ...own.members!.flatMap(({ type }) => {
+      const other = real.members!.find((member) => kind(theirs, member.type) === kind(ours, type));
+      return other ? compare(`${path}|${kind(ours, type)}`, type, other.type) : [];
+    }),
+  ];
+}
+
+const server = new QmpServer({ platform: new VirtualPlatform(), drivers, commands });
+const entries = introspect(server.commands.list(), events);
+
+describe('query-qmp-schema', () => {
+  test('describes arguments and events as QEMU does', () => {
+    const [ours, theirs] = [new Schema(entries), new Schema(qemuSchema)];
+    const names = [...server.commands.list(), ...events].map(({ name }) => name);
+    const found = names.flatMap((name) =>
+      differences(ours, theirs, name, ours.get(name)['arg-type']!, theirs.get(name)['arg-type']!),
+    );
+    expect(found.filter((line) => !allowed.some(([place]) => place.test(line)))).toEqual([]);
+    // What is no longer different has no business in the list.
+    expect(allowed.filter(([place]) => !found.some((line) => place.test(line)))).toEqual([]);
+  });
+
+  test('describes its own answer', () => {
+    expect(() => checkStrict(schemaInfoList, JSON.parse(JSON.stringify(entries)))).not.toThrow();
+  });
+
+  test('names every type that it refers to, once', () => {
+    const names = entries.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+    const types = new Set(names);
+    const referred = JSON.stringify(entries).matchAll(/"(?:type|arg-type|ret-type|element-type)":"([^"]*)"/g);
+    expect([...referred].map(([, name]) => name).filter((name) => !types.has(name))).toEqual([]);
+  });
+});
