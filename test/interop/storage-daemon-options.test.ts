@@ -1,0 +1,116 @@
+/** The same command line for the real qemu-storage-daemon and for ours: the same complaint. */
+import { spawnSync } from 'node:child_process';
+import { describe, expect, test } from 'vitest';
+import { main } from '../../host/cli/storage-daemon/main.ts';
+import { haveQemu } from '../support/tools.ts';
+
+const raw = 'raw,node-name=a,file.driver=null-co';
+const qcow2 = 'qcow2,node-name=a,file.driver=null-co';
+const nullCo = 'null-co,node-name=a';
+
+const commandLines: readonly (readonly string[])[] = [
+  ['--foo'],
+  ['-x'],
+  ['extra'],
+  ['--blockdev'],
+  ['--monitor'],
+  ['--pidfile', '/nonexistent/p'],
+  ...[
+    'raw',
+    'zz,node-name=x',
+    'driver=raw,node-name',
+    'file,node-name=a,filename=/nonexistent',
+    'null-co',
+    '{',
+    '{"driver":"null-co","node-name":"a","size":"1"}',
+    '[1]',
+    'help',
+    'null-co,help',
+    ',node-name=a',
+    'driver=null-co,,node-name=a',
+    'a.b,node-name=a',
+    `${nullCo},,`,
+    `${nullCo},=3`,
+    `${nullCo},1x=3`,
+    `${nullCo},a..b=`,
+    `${nullCo},a.=1`,
+    `${nullCo},a_b=1`,
+    `${nullCo},foo.bar=1`,
+    `${nullCo},a.0=1,a.b=2`,
+    `${nullCo},x.0.y=1,x.0=2`,
+    `${nullCo},x.1=2,x=2`,
+    `${nullCo},driver.x=a`,
+    `${nullCo},cache.direct=on,cache=3`,
+    `${nullCo},cache=3`,
+    `${nullCo},read-only=foo`,
+    `${nullCo},read-only.x=1`,
+    `${nullCo},size.x=1`,
+    'null-co,node-name.x=a',
+    ...['1M', '', ' 7x', '0x', '99999999999999999999', '1.5'].map((size) => `${nullCo},size=${size}`),
+    `${nullCo},size=010,foo=1`,
+    `${raw},file=a`,
+    `${raw},file.size=x`,
+    `${raw},file.read-zeroes=x`,
+    `${raw},file.zz=x`,
+    'raw,node-name=a,file.driver=zz',
+    'raw,node-name=a,file.size=1',
+    'raw,node-name=a,file.driver=file,file.filename=a,file.aio=x',
+    `${qcow2},overlap-check=zz`,
+    `${qcow2},overlap-check.template=zz`,
+    `${qcow2},overlap-check.0=zz`,
+    'null-co,node-name=thisnameisfartoolongtobeanodename',
+    'null-co,node-name=1a',
+  ].map((options) => ['--blockdev', options]),
+  ['--blockdev', nullCo, '--blockdev', nullCo],
+  ...[
+    'foo,id=x',
+    'stdio',
+    'null',
+    'id=c',
+    'backend=null',
+    'stdio,id=c,zz=1',
+    'null,id=1x',
+    'file,id=c',
+    'file,id=c,path=/nonexistent/a',
+    'pipe,id=c,path=/nonexistent/a',
+    'socket,id=c',
+    'socket,id=c,port=4',
+    'socket,id=c,host=localhost',
+    'socket,id=c,path=/nonexistent/s',
+    'socket,id=c,path=/nonexistent/s,wait=off',
+    'socket,id=c,path=/nonexistent/s,server=on,wait=off',
+    'socket,id=c,path=/nonexistent/s,server=foo',
+    'socket,id=c,path=/nonexistent/s,host=b',
+    `socket,id=c,path=/tmp/${'a'.repeat(120)},server=on`,
+    'socket,id=c,fd=abc,server=on',
+    'socket,id=c,fd=77,server=on',
+    'socket,id=c,host=localhost,port=x,server=on,wait=off',
+    'socket,id=c,host=127.0.0.1,port=1',
+  ].map((options) => ['--chardev', options]),
+  ['--chardev', 'null,id=c', '--chardev', 'null,id=c'],
+  ...[
+    'x',
+    'pretty=on',
+    'chardev',
+    'x,mode=readline',
+    'c,mode=readline',
+    'c,mode=zz',
+    'c,pretty=foo',
+    'c,pretty',
+    'c,x=1',
+    '{"chardev":"x"}',
+    '{"chardev":1}',
+  ].map((options) => ['--chardev', 'null,id=c', '--monitor', options]),
+  ['--chardev', 'null,id=c', '--monitor', 'c', '--monitor', 'c'],
+  ['--object', 'zz,id=a'],
+];
+
+describe.skipIf(!haveQemu)('the real storage daemon and ours refuse alike', () => {
+  test.each(commandLines.map((words) => [words.join(' '), words] as const))('%s', async (_name, words) => {
+    const real = spawnSync('qemu-storage-daemon', words, { timeout: 5000, killSignal: 'SIGKILL' });
+    let errors = '';
+    const terminal = { out: () => {}, error: (text: string) => void (errors += text) };
+    const status = await main([...words], 'qemu-storage-daemon', terminal);
+    expect({ errors, status }).toEqual({ errors: real.stderr.toString(), status: real.status });
+  });
+});
