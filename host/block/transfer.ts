@@ -19,7 +19,8 @@ export async function readMapped(node: BlockNode, offset: number, buffer: Uint8A
     const rest = buffer.length - done;
     const transfer = driver.beginTransfer?.();
     try {
-      const extent = await driver.map!(offset + done, rest);
+      const mapped = driver.map!(offset + done, rest);
+      const extent = mapped instanceof Promise ? await mapped : mapped;
       const part = extent.bytes === buffer.length ? buffer : buffer.subarray(done, done + extent.bytes);
       await readExtent(node, extent, offset + done, part);
       done += extent.bytes;

@@ -33,7 +33,7 @@ class RawDriver implements Driver {
     return this.size ?? Math.max(0, (await this.file.getByteLength()) - this.offset);
   }
 
-  async map(offset: number, bytes: number): Promise<Extent> {
+  map(offset: number, bytes: number): Extent {
     return { type: 'data', bytes, child: this.file, offset: this.offset + offset };
   }
 

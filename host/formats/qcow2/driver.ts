@@ -85,23 +85,33 @@ export class Qcow2Driver implements Driver {
     this.engine.gate.end(transfer);
   }
 
-  async map(offset: number, bytes: number): Promise<Extent> {
-    const { engine } = this;
-    const { steps, record } = engine;
-    for (;;) {
-      engine.checkUsable();
-      let code: number;
-      try {
-        code = steps.qcow2_map(offset, bytes);
-      } catch (error) {
-        throw engine.trapped(error);
-      }
-      if (code === Mapping.normal) {
-        return { type: 'data', bytes: record[1]!, child: engine.file, offset: record[0]! };
-      }
-      if (code >= 0) return this.otherExtent(code);
-      await engine.wait(code);
+  map(offset: number, bytes: number): Extent | Promise<Extent> {
+    const code = this.tryMap(offset, bytes);
+    return code >= 0 ? this.extent(code) : this.mapAfterWaiting(code, offset, bytes);
+  }
+
+  private async mapAfterWaiting(code: number, offset: number, bytes: number): Promise<Extent> {
+    for (let waiting = code; ; ) {
+      await this.engine.wait(waiting);
+      waiting = this.tryMap(offset, bytes);
+      if (waiting >= 0) return this.extent(waiting);
     }
+  }
+
+  private tryMap(offset: number, bytes: number): number {
+    const { engine } = this;
+    engine.checkUsable();
+    try {
+      return engine.steps.qcow2_map(offset, bytes);
+    } catch (error) {
+      throw engine.trapped(error);
+    }
+  }
+
+  private extent(code: number): Extent {
+    const { record, file } = this.engine;
+    if (code !== Mapping.normal) return this.otherExtent(code);
+    return { type: 'data', bytes: record[1]!, child: file, offset: record[0]! };
   }
 
   private otherExtent(code: number): Extent {
