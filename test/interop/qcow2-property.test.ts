@@ -136,9 +136,11 @@ async function makeImage(seed: number, random: Seeded): Promise<Image> {
     .join(',');
   const start = random.pick(['empty', 'empty', 'compressed', 'backing', 'backing', 'backing']);
   const chain = start === 'backing' ? makeBackingChain(random, file, maxBytes / 2) : undefined;
+  const touched = new Set<number>();
   let content = showThrough(chain?.content ?? new Uint8Array(0), bytes);
   if (start === 'compressed') {
     content = inventContent(random, bytes);
+    for (let at = 0; at * clusterBytes < bytes; at++) touched.add(at);
     writeFileSync(`${file}.raw`, content);
     run('qemu-img', 'convert', '-c', '-f', 'raw', '-O', 'qcow2', '-o', text, `${file}.raw`, file);
   } else if (random.oneIn(2)) {
@@ -155,10 +157,12 @@ async function makeImage(seed: number, random: Seeded): Promise<Image> {
     const backing = chain ? ['-b', chain.file, '-F', 'qcow2'] : [];
     run('qemu-img', 'create', '-q', '-f', 'qcow2', ...backing, '-o', text, file, String(bytes));
   }
+  const model = new DiskModel({ clusterBytes, version, backingBytes: chain?.content.length }, content);
+  model.touched = touched;
   const small = random.oneIn(2);
   return {
     file,
-    model: new DiskModel({ clusterBytes, version, backingBytes: chain?.content.length }, content),
+    model,
     maxBytes,
     options: small
       ? {
@@ -186,6 +190,7 @@ function inventTurn(
   let used: { offset: number; end: number }[] = [];
   // Lengths follow each other, so a scratch model is brought along.
   const ahead = new DiskModel(model.shape, new Uint8Array(model.content.length));
+  ahead.touched = model.touched;
   for (let i = 0; i < count; i++) {
     if (maxBytes !== undefined && random.oneIn(25)) {
       const resize = ahead.inventResize(random, maxBytes, byQemu);
@@ -210,6 +215,8 @@ function qemuCommand(operation: Operation): string {
   switch (operation.kind) {
     case 'write':
       return `write -q -P ${operation.pattern} ${operation.offset} ${operation.bytes}`;
+    case 'compress':
+      return `write -q -c -P ${operation.pattern} ${operation.offset} ${operation.bytes}`;
     case 'zero':
       return `write -q -z ${operation.unmap ? '-u ' : ''}${operation.offset} ${operation.bytes}`;
     case 'discard':
@@ -265,6 +272,11 @@ async function applyByOurs(
       case 'write': {
         const data = new Uint8Array(operation.bytes).fill(operation.pattern);
         running.push(backend.write(operation.offset, data));
+        break;
+      }
+      case 'compress': {
+        const data = new Uint8Array(operation.bytes).fill(operation.pattern);
+        running.push(backend.writeCompressed(operation.offset, data));
         break;
       }
       case 'zero':
@@ -357,6 +369,40 @@ async function runSequence(seed: number): Promise<void> {
   }
   for (const suffix of ['', '.raw', '.base', '.middle', '.flat']) rmSync(`${file}${suffix}`, { force: true });
 }
+
+describe.skipIf(!haveQemu)('growing a version 2 disk over a longer backing file', () => {
+  it('is refused, as by QEMU, and leaves the disk as it was', async () => {
+    graph = new BlockGraph({ platform: nodePlatform, drivers, emit: () => {} });
+    const shape: DiskShape = { clusterBytes: 65536, version: 2, backingBytes: 4 << 20 };
+    const file = path('v2.qcow2');
+    const content = new Uint8Array(4 << 20).fill(7);
+    writeFileSync(`${file}.raw`, content);
+    run(
+      'qemu-img',
+      'create',
+      '-q',
+      '-f',
+      'qcow2',
+      '-o',
+      'compat=0.10',
+      '-b',
+      `${file}.raw`,
+      '-F',
+      'raw',
+      file,
+      '1M',
+    );
+    const model = new DiskModel(shape, content.slice(0, 1 << 20));
+    expect(() => run('qemu-io', '-c', 'truncate 2M', file)).toThrow('Operation not supported');
+    const image = { file, model, maxBytes: 4 << 20, options: {}, what: 'version 2' };
+    const backend = await openOurs(image);
+    await expect(backend.truncate(2 << 20)).rejects.toMatchObject({ errno: 'ENOTSUP' });
+    await expectReads(backend, 0, model.content);
+    await backend.close();
+    run('qemu-img', 'check', file);
+    expect(run('qemu-img', 'info', file)).toContain('(1048576 bytes)');
+  });
+});
 
 describe.skipIf(!haveQemu)(
   'a qcow2 disk reads as an array of bytes, whoever of us and QEMU writes to it',

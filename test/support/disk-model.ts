@@ -14,6 +14,7 @@ export interface DiskShape {
 export type Operation =
   | { kind: 'write'; offset: number; bytes: number; pattern: number }
   | { kind: 'zero'; offset: number; bytes: number; unmap: boolean }
+  | { kind: 'compress'; offset: number; bytes: number; pattern: number }
   | { kind: 'discard'; offset: number; bytes: number }
   | { kind: 'read'; offset: number; bytes: number }
   | { kind: 'flush' }
@@ -21,6 +22,8 @@ export type Operation =
 
 export class DiskModel {
   content: Uint8Array;
+  /** Clusters that may have a mapping: compressed data cannot replace one. */
+  touched = new Set<number>();
 
   constructor(
     readonly shape: DiskShape,
@@ -33,6 +36,7 @@ export class DiskModel {
     const { content, shape } = this;
     switch (operation.kind) {
       case 'write':
+      case 'compress':
         content.fill(operation.pattern, operation.offset, operation.offset + operation.bytes);
         break;
       case 'zero':
@@ -47,6 +51,8 @@ export class DiskModel {
         break;
       }
       case 'resize': {
+        // Zeros may be stored past the old end, and before the new one.
+        this.touch(Math.min(operation.bytes, content.length), Math.abs(operation.bytes - content.length));
         const resized = new Uint8Array(operation.bytes);
         resized.set(content.subarray(0, Math.min(resized.length, content.length)));
         this.content = resized;
@@ -58,8 +64,30 @@ export class DiskModel {
     }
   }
 
+  /** Remembers which clusters an operation that was invented touches. */
+  private touch(offset: number, bytes: number): void {
+    const { clusterBytes } = this.shape;
+    for (let at = Math.floor(offset / clusterBytes); at * clusterBytes < offset + bytes; at++)
+      this.touched.add(at);
+  }
+
+  /** A compressed write of one whole cluster that has no mapping; undefined when the one tried has one. */
+  private inventCompressed(random: Seeded): Operation | undefined {
+    const { clusterBytes } = this.shape;
+    const index = random.below(this.content.length / clusterBytes);
+    const offset = index * clusterBytes;
+    if (this.touched.has(index) || offset + clusterBytes > this.content.length) return undefined;
+    return { kind: 'compress', offset, bytes: clusterBytes, pattern: 1 + random.below(255) };
+  }
+
   /** An operation on the disk as it is now; ranges are of all sizes, mostly small, some not aligned to sectors. */
   invent(random: Seeded): Operation {
+    const operation = (random.oneIn(10) && this.inventCompressed(random)) || this.inventPlain(random);
+    if ('offset' in operation && operation.kind !== 'read') this.touch(operation.offset, operation.bytes);
+    return operation;
+  }
+
+  private inventPlain(random: Seeded): Operation {
     const unit = random.oneIn(4) ? 1 : 512;
     const longest = random.pick([8 * 512, 8 * 512, this.shape.clusterBytes * 3, this.content.length / 4]);
     const offset = random.below(this.content.length / unit) * unit;
