@@ -80,7 +80,10 @@ function openSocket(values: OptionValues, { info }: ChardevServices): Promise<Ch
     return connect(address);
   }
   const waits = values.bool('wait') ?? true;
-  return listen(address, waits ? () => info(`waiting for connection on: ${serverName(address)}`) : undefined);
+  return listen(
+    address,
+    waits ? () => info(`QEMU waiting for connection on: ${serverName(address)}`) : undefined,
+  );
 }
 
 function serverName(address: SocketAddress): string {
