@@ -2,7 +2,6 @@
  * Backups that drive-backup makes over QMP, judged by the real `qemu-img compare`: identical to the source as it was
  * when the command was answered, whatever formats, modes, sync and speed, and whatever a writer does meanwhile.
  */
-import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -13,6 +12,7 @@ import { drivers } from '../../host/drivers.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { commands } from '../../host/qmp/commands/index.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
+import { run } from '../support/qemu.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { Seeded } from '../support/seeded.ts';
 import { haveQemu } from '../support/tools.ts';
@@ -20,13 +20,6 @@ import { haveQemu } from '../support/tools.ts';
 const MiB = 1 << 20;
 const diskBytes = 6 * MiB + 1536;
 const path = scratchDirectory();
-
-function run(tool: string, ...args: string[]): string {
-  const result = spawnSync(tool, args, { encoding: 'utf8' });
-  if (result.status !== 0)
-    throw new Error(`${tool} ${args.join(' ')} gave ${result.status}: ${result.stdout}${result.stderr}`);
-  return result.stdout;
-}
 
 /** What `qemu-img compare` must say. */
 const identical = 'Images are identical.\n';

@@ -117,6 +117,42 @@ export class DiskModel {
   }
 }
 
+/**
+ * What one side does in one turn. The model gets everything in this order; operations between two resizes do not
+ * overlap, so that they may also run at the same time.
+ */
+export function inventTurn(
+  random: Seeded,
+  model: DiskModel,
+  maxBytes: number | undefined,
+  count: number,
+  byQemu: boolean,
+): Operation[] {
+  const operations: Operation[] = [];
+  let used: { offset: number; end: number }[] = [];
+  // Lengths follow each other, so a scratch model is brought along.
+  const ahead = new DiskModel(model.shape, new Uint8Array(model.content.length));
+  ahead.touched = model.touched;
+  for (let i = 0; i < count; i++) {
+    if (maxBytes !== undefined && random.oneIn(25)) {
+      const resize = ahead.inventResize(random, maxBytes, byQemu);
+      ahead.apply(resize);
+      operations.push(resize);
+      used = [];
+      continue;
+    }
+    const operation = ahead.invent(random);
+    if ('offset' in operation) {
+      const { offset } = operation;
+      const end = offset + operation.bytes;
+      if (used.some((other) => other.offset < end && offset < other.end)) continue;
+      used.push({ offset, end });
+    }
+    operations.push(operation);
+  }
+  return operations;
+}
+
 /** Throws with the first difference, if there is one. */
 export function expectSameBytes(actual: Uint8Array, expected: Uint8Array, where: string): void {
   if (actual.length !== expected.length)
