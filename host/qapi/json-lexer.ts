@@ -27,12 +27,23 @@ type State =
   | 'keyword'
   | 'recovery';
 
-const decoder = new TextDecoder('latin1');
 const punctuators = '{}[]:,';
 
 const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39;
 const isSpace = (byte: number): boolean => byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d;
 const isLower = (byte: number): boolean => byte >= 0x61 && byte <= 0x7a;
+
+const textPieceBytes = 4096;
+
+/** One character per byte. (What TextDecoder calls latin1 is another encoding.) */
+function toText(bytes: readonly number[]): string {
+  if (bytes.length <= textPieceBytes) return String.fromCharCode(...bytes);
+  let text = '';
+  for (let at = 0; at < bytes.length; at += textPieceBytes) {
+    text += String.fromCharCode(...bytes.slice(at, at + textPieceBytes));
+  }
+  return text;
+}
 
 export class JsonLexer {
   private state: State = 'start';
@@ -54,6 +65,18 @@ export class JsonLexer {
   feed(byte: number): void {
     // A byte that ends a token is looked at again from the start.
     while (!this.consume(byte));
+  }
+
+  /** Takes what is plain text of a string from `at` on, all at once. Returns where that ends. */
+  skipPlain(bytes: Uint8Array, at: number): number {
+    if (this.state !== 'string') return at;
+    const { collected, quote } = this;
+    for (; at < bytes.length; at++) {
+      const byte = bytes[at]!;
+      if (byte < 0x20 || byte >= 0xfe || byte === 0x5c || byte === quote) break;
+      collected.push(byte);
+    }
+    return at;
   }
 
   /** The input is over: completes a number or keyword. False when it ended inside a token. */
@@ -170,7 +193,7 @@ export class JsonLexer {
   }
 
   private complete(type: 'string' | 'integer' | 'float' | 'keyword'): void {
-    const text = decoder.decode(Uint8Array.from(this.collected));
+    const text = toText(this.collected);
     this.state = 'start';
     this.collected = [];
     this.emit({ type, text });
@@ -178,7 +201,7 @@ export class JsonLexer {
 
   private fail(byte: number): void {
     this.collected.push(byte);
-    const text = decoder.decode(Uint8Array.from(this.collected));
+    const text = toText(this.collected);
     this.collected = [];
     this.state = 'recovery';
     this.emit({ type: 'error', text });

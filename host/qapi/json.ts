@@ -40,7 +40,8 @@ export class JsonStream {
     const before = this.results;
     let taken = 0;
     while (taken < bytes.length && this.results === before) {
-      this.lexer.feed(bytes[taken++]!);
+      taken = this.lexer.skipPlain(bytes, taken);
+      if (taken < bytes.length) this.lexer.feed(bytes[taken++]!);
       if (this.tokenBytes + this.lexer.pendingBytes > maxTokenBytes) {
         this.lexer.reset();
         this.refuse(invalid('JSON token size limit exceeded'));
@@ -235,6 +236,8 @@ const simpleEscapes: Record<string, string> = {
 
 function decodeString(token: string): string {
   const end = token.length - 1;
+  // Almost every string is plain.
+  if (/^[\x20-\x5b\x5d-\x7f]*$/.test(token)) return token.slice(1, end);
   let result = '';
   for (let at = 1; at < end; ) {
     const char = token[at]!;

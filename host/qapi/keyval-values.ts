@@ -55,7 +55,8 @@ function readInteger(value: JsonValue, path: Path, width: IntType['width']): num
   const integer = parseInteger(text);
   if (integer === undefined) throw expects(path, 'integer');
   if (width === 'uint64') {
-    if (integer > uint64Max || integer < int64.min) throw expects(path, 'integer');
+    // Negative numbers wrap, as strtoull has it.
+    if (integer > uint64Max || integer < -uint64Max) throw expects(path, 'integer');
     return Number(BigInt.asUintN(64, integer));
   }
   if (integer > int64.max || integer < int64.min) throw expects(path, 'integer');

@@ -3,7 +3,8 @@
  * section 1).
  *
  * Dots build nested objects, numbers as names build lists. All values are still text: keyval-values.ts checks them
- * against a type. Two commas stand for one in a value. The last of several equal names wins.
+ * against a type. Two commas stand for one in a value, but not in a first value without a name. The last of several
+ * equal names wins.
  */
 import { invalid } from '../base/errors.ts';
 import type { JsonObject, JsonValue } from './json-value.ts';
@@ -46,7 +47,7 @@ function readItem(text: string, start: number, impliedKey: string | undefined): 
     return { name, path: [], value: undefined, end: keyEnd + 1 };
   }
   if (bare && impliedKey !== undefined && name !== '') {
-    return { name: impliedKey, path: [impliedKey], ...readValue(text, start) };
+    return { name: impliedKey, path: [impliedKey], value: name, end: keyEnd + 1 };
   }
   const path = splitName(name);
   if (bare) throw invalid(`Expected '=' after parameter '${name}'`);
@@ -66,14 +67,24 @@ function readValue(text: string, start: number): { value: string; end: number } 
   return { value, end: at };
 }
 
+/** The name of a member, perhaps with a downstream prefix, which may hold dots (`__com.redhat_name`); or an index. */
+const namePart = /(?:__[a-z0-9.-]+_)?[a-z][a-z0-9_-]*|\d+/iy;
+
 function splitName(name: string): string[] {
-  const parts = name.split('.');
-  const valid = parts.every(
-    (part, i) =>
-      part.length <= maxNameLength &&
-      (/^(__[a-z0-9.-]+_)?[a-z][a-z0-9_-]*$/i.test(part) || (i > 0 && /^\d+$/.test(part))),
-  );
-  if (!valid) throw invalid(`Invalid parameter '${name}'`);
+  const parts: string[] = [];
+  for (let at = 0; at <= name.length; at++) {
+    namePart.lastIndex = at;
+    const part = namePart.exec(name)?.[0] ?? '';
+    at += part.length;
+    const isIndex = /^\d/.test(part);
+    if (part === '' || (isIndex && parts.length === 0) || (at < name.length && name[at] !== '.')) {
+      throw invalid(`Invalid parameter '${name}'`);
+    }
+    if (part.length > maxNameLength) {
+      throw invalid(`Parameter${part === name ? '' : ' fragment'} '${part}' is too long`);
+    }
+    parts.push(part);
+  }
   return parts;
 }
 

@@ -94,10 +94,7 @@ const json = fc.letrec<{ value: JsonValue }>((tie) => ({
     fc.double({ noInteger: true, noDefaultInfinity: true, noNaN: true }),
     fc
       .string({ unit: 'grapheme' })
-      .filter(
-        (text) =>
-          text.isWellFormed() && !/[\ufdd0-\ufdef\ufffe\uffff]|[\ud83f-\udbff][\udffe\udfff]/.test(text),
-      ),
+      .filter((text) => !/[\ufdd0-\ufdef\ufffe\uffff]|[\ud83f-\udbff][\udffe\udfff]/.test(text)),
     fc.array(tie('value')),
     fc.dictionary(fc.string(), tie('value')),
   ),
