@@ -66,6 +66,12 @@ export class Qcow2Engine {
     return this.core.record;
   }
 
+  /** The first numbers of the record, to keep. */
+  private results(): [number, number, number, number] {
+    const { record } = this;
+    return [record[0]!, record[1]!, record[2]!, record[3]!];
+  }
+
   /** Throws when the image takes no more requests. */
   checkUsable(): void {
     if (this.failed) throw new BlockError('EIO');
@@ -173,12 +179,7 @@ export class Qcow2Engine {
   // Loading tables.
 
   private load(): Promise<void> {
-    const [offset, bytes, address, slot] = this.record.subarray(0, 4) as unknown as [
-      number,
-      number,
-      number,
-      number,
-    ];
+    const [offset, bytes, address, slot] = this.results();
     const loading = this.loadTable(offset, this.core.memory.subarray(address, address + bytes), slot);
     this.loads.set(slot, loading);
     return loading;
@@ -234,12 +235,7 @@ export class Qcow2Engine {
 
   /** Fills a fresh L2 table on disk: with zeros, or with what the shared one it replaces holds. */
   private async fillTable(): Promise<void> {
-    const [offset, bytes, source, token] = this.record.subarray(0, 4) as unknown as [
-      number,
-      number,
-      number,
-      number,
-    ];
+    const [offset, bytes, source, token] = this.results();
     let ok = false;
     try {
       const table = new Uint8Array(bytes);
@@ -308,12 +304,7 @@ export class Qcow2Engine {
   }
 
   private async writeItem(): Promise<void> {
-    const [offset, bytes, address, item] = this.record.subarray(0, 4) as unknown as [
-      number,
-      number,
-      number,
-      number,
-    ];
+    const [offset, bytes, address, item] = this.results();
     let ok = false;
     try {
       await this.file.write(offset, this.core.memory.subarray(address, address + bytes));
@@ -377,15 +368,15 @@ export class Qcow2Engine {
   private async runGrowth(index: number): Promise<void> {
     // What is dirty now refers to the old table; from here to the end nothing may become so.
     await this.exclusively(async () => {
-      const { steps, record, file } = this;
+      const { steps, file } = this;
       const code = steps.qcow2_grow_plan(index);
       if (code < 0) throw this.stepError(code);
-      const [, blocks, clusters] = record.subarray(0, 3) as unknown as [number, number, number];
+      const [, blocks, clusters] = this.results();
       await this.writeBlocks(blocks);
       steps.qcow2_grow_table();
       let ok = false;
       try {
-        const [address, bytes, offset] = record.subarray(0, 3) as unknown as [number, number, number];
+        const [address, bytes, offset] = this.results();
         await file.write(offset, this.core.memory.subarray(address, address + bytes));
         await file.flush();
         await this.updateHeader({ refcountTable: { offset, clusters } });
