@@ -25,21 +25,10 @@ import {
 } from '../../host/platform/sim/journal.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
 import { file } from '../../host/protocols/file.ts';
+import { DiskModel, type ModelEvent, sectorBytes, type TimedEvent } from './disk-model.ts';
 import { RawImage } from './raw-qcow2.ts';
 
-export const sectorBytes = 512;
 export const imagePath = '/disk.qcow2';
-
-type ModelEvent =
-  | { type: 'write'; first: number; values: number[] }
-  | { type: 'written'; first: number; values: number[] }
-  | { type: 'resize'; length: number }
-  | { type: 'resized'; length: number }
-  | { type: 'flush' }
-  | { type: 'flushed'; flush: number };
-
-/** An event and how many entries of the journal there were at that moment. */
-type TimedEvent = ModelEvent & { position: number };
 
 export async function openImage(
   platform: Platform,
@@ -171,101 +160,6 @@ export class Guest {
   }
 }
 
-/** What each sector may hold, as events go by. */
-class Model {
-  /** Values of one sector, oldest first; all of them are possible. Not there: zeros. */
-  private readonly sectors = new Map<number, { value: number; done: boolean }[]>();
-  /** By flush: which value of each sector it makes durable. */
-  private readonly flushes: Map<number, number>[] = [];
-  private lengths: number[];
-  private next = 0;
-  flushesDone = 0;
-
-  constructor(
-    private readonly events: readonly TimedEvent[],
-    length: number,
-  ) {
-    this.lengths = [length];
-  }
-
-  advanceTo(position: number): void {
-    while (this.next < this.events.length && this.events[this.next]!.position <= position)
-      this.step(this.events[this.next++]!);
-  }
-
-  private values(sector: number): { value: number; done: boolean }[] {
-    let values = this.sectors.get(sector);
-    if (!values) this.sectors.set(sector, (values = [{ value: 0, done: true }]));
-    return values;
-  }
-
-  private step(event: TimedEvent): void {
-    switch (event.type) {
-      case 'write':
-        event.values.forEach((value, i) => {
-          this.values(event.first + i).push({ value, done: false });
-        });
-        break;
-      case 'written':
-        event.values.forEach((_, i) => {
-          this.values(event.first + i).at(-1)!.done = true; // 'write' put it there
-        });
-        break;
-      case 'flush': {
-        const covered = new Map<number, number>();
-        for (const [sector, values] of this.sectors)
-          covered.set(
-            sector,
-            values.findLastIndex(({ done }) => done),
-          );
-        this.flushes.push(covered);
-        break;
-      }
-      case 'flushed':
-        this.flushed(event.flush);
-        break;
-      case 'resize':
-        this.lengths.push(event.length);
-        break;
-      case 'resized':
-        this.lengths = [event.length];
-        break;
-    }
-  }
-
-  private flushed(flush: number): void {
-    this.flushesDone++;
-    // 'flush' came first.
-    for (const [sector, gone] of this.flushes[flush]!) {
-      if (gone <= 0) continue;
-      this.values(sector).splice(0, gone);
-      // Other flushes that are still on their way count from the new beginning.
-      for (const other of this.flushes.slice(flush + 1)) {
-        const count = other.get(sector);
-        if (count !== undefined) other.set(sector, Math.max(0, count - gone));
-      }
-    }
-  }
-
-  /** What is wrong with a disk, or undefined. */
-  verify(length: number, read: (sector: number) => Uint8Array): string | undefined {
-    if (!this.lengths.includes(length))
-      return `the disk has ${length} sectors instead of ${this.lengths.join(' or ')}`;
-    for (const [sector, values] of this.sectors) {
-      if (sector >= length) continue;
-      const data = read(sector);
-      const words = new Uint32Array(data.buffer, data.byteOffset, sectorBytes / 4);
-      const found = words[0]!; // a sector has words
-      const uniform = words.every((word) => word === found);
-      if (!uniform || !values.some(({ value }) => value === found)) {
-        const allowed = values.map(({ value }) => value).join(' or ');
-        return `sector ${sector} has ${uniform ? found : 'a mixture'} instead of ${allowed}`;
-      }
-    }
-    return undefined;
-  }
-}
-
 export interface Recording {
   journal: Journal;
   events: readonly TimedEvent[];
@@ -363,7 +257,7 @@ export async function explore(recording: Recording, options: ExploreOptions): Pr
   const random = new Prng(seed);
   const result: Explored = { states: 0, exhaustiveCuts: 0, cuts: 0, reopened: 0, failures: [] };
   const replay = new JournalReplay(journal);
-  const model = new Model(recording.events, recording.length);
+  const model = new DiskModel(recording.events, recording.length);
   const seen = new Set<string>();
   const cuts = journal.entries.flatMap(({ type }, index) =>
     type === 'issue' || type === 'flush-complete' ? [index + 1] : [],
@@ -474,7 +368,7 @@ function materialise(replay: JournalReplay, fates: readonly Fate[]): SimStorage 
 
 async function examine(
   storage: SimStorage,
-  model: Model,
+  model: DiskModel,
   { lazy, reopen }: { lazy: boolean; reopen: boolean },
 ): Promise<string | undefined> {
   try {
@@ -500,7 +394,7 @@ async function checkBytes(bytes: Uint8Array): Promise<string | undefined> {
   return `${result.corruptions} corruptions, ${result.checkErrors} check errors: ${errors.join('; ')}`;
 }
 
-function verifyBytes(bytes: Uint8Array, model: Model): string | undefined {
+function verifyBytes(bytes: Uint8Array, model: DiskModel): string | undefined {
   const image = new RawImage(bytes);
   const perCluster = image.clusterSize / sectorBytes;
   const clusters = new Map<number, Uint8Array>();
@@ -514,7 +408,7 @@ function verifyBytes(bytes: Uint8Array, model: Model): string | undefined {
 }
 
 /** Opening for writing repairs what has to be; then the image must serve as any other. */
-async function reopenAndWrite(storage: SimStorage, model: Model): Promise<string | undefined> {
+async function reopenAndWrite(storage: SimStorage, model: DiskModel): Promise<string | undefined> {
   const { platform } = createSimulation(1, { storage, latency: 'instant', record: false });
   const { backend, close } = await openImage(platform);
   const disk = new Uint8Array(backend.length);
