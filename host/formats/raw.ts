@@ -13,11 +13,11 @@ import type {
   ZeroFlags,
 } from '../block/driver.ts';
 import type { Edge } from '../block/edge.ts';
-import { optional, size, struct, type TypeOf } from '../qapi/types.ts';
+import { int, optional, struct, type TypeOf } from '../qapi/types.ts';
 
 const sectorBytes = 512;
 
-const rawOptions = struct('BlockdevOptionsRaw', { offset: optional(size), size: optional(size) });
+const rawOptions = struct('BlockdevOptionsRaw', { offset: optional(int), size: optional(int) });
 type RawOptions = TypeOf<typeof rawOptions>;
 
 class RawDriver implements Driver {
@@ -65,6 +65,9 @@ export const raw: DriverDefinition<RawOptions> = {
   strongOptions: ['offset', 'size'],
   probe: () => 1,
   async open(context, { offset = 0, size: windowBytes }) {
+    for (const [name, value] of Object.entries({ offset, size: windowBytes ?? 0 })) {
+      if (value < 0) throw invalid(`Parameter '${name}' expects a non-negative number below 2^64`);
+    }
     const file = await context.openChild('file', 'data');
     const length = await file.getByteLength();
     if (offset > length) {

@@ -48,6 +48,8 @@ const keepAliveMs = 1 << 30;
 class StorageDaemon {
   private readonly server: QmpServer;
   private readonly chardevs = new Chardevs();
+  /** Absolute. Undefined: we wrote none, and one that is there is somebody else's. */
+  private writtenPidfile: string | undefined;
 
   constructor(
     private readonly tool: Tool,
@@ -77,14 +79,16 @@ class StorageDaemon {
     for (const step of line.steps) await this.take(step);
     if (line.operand !== undefined) tool.fail(`${line.operand}: Unexpected argument`);
     const { pidfile } = line;
-    if (pidfile !== undefined) await tool.attempt(async () => writePidfile(pidfile));
+    if (pidfile !== undefined) {
+      this.writtenPidfile = await tool.attempt(async () => writePidfile(pidfile));
+    }
     if (line.daemonize) await detach();
   }
 
   private async close(): Promise<void> {
     this.chardevs.closeAll();
     await this.server.close();
-    if (this.line.pidfile !== undefined) removePidfile(this.line.pidfile);
+    if (this.writtenPidfile !== undefined) removePidfile(this.writtenPidfile);
   }
 
   /** Reports what goes wrong with the option in front: `--blockdev ARGUMENT: …` */
