@@ -97,7 +97,7 @@ export async function makeImage(
   const version = random.oneIn(4) ? 2 : 3;
   const lazy = version === 3 && random.oneIn(4);
   const maxBytes = Math.min(
-    Math.max(clusterBytes * (8 + random.below(2000)), 64 << 10),
+    Math.max(clusterBytes * (8 + random.below(8000)), 64 << 10),
     Math.max(4 << 20, clusterBytes * 8),
   );
   const bytes = randomLength(random, maxBytes / 2);
