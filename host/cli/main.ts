@@ -76,4 +76,10 @@ async function run(argv: string[], startedAs: string): Promise<number> {
   return 1;
 }
 
+// Whoever reads the output may leave early (`| head`): that ends the program, quietly.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(1);
+});
+
 process.exitCode = await run(process.argv.slice(2), basename(process.argv[1] ?? 'blockyard'));
