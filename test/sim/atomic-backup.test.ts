@@ -14,6 +14,7 @@ import { Seeded } from '../support/seeded.ts';
 
 const runs = 200;
 const batch = 20;
+const recordAreaBytes = 256 << 10;
 
 interface Run extends BackupOutcome {
   plan: BackupPlan;
@@ -21,7 +22,7 @@ interface Run extends BackupOutcome {
 
 async function simulate(seed: number, start: BackupPlan['start']): Promise<Run> {
   const random = new Seeded(seed);
-  const plan = choosePlan(random, start);
+  const plan = choosePlan(random, recordAreaBytes, start);
   const minNs = random.pick([1_000, 10_000, 50_000]);
   const simulation = createSimulation(seed, {
     latency: { minNs, maxNs: minNs + random.pick([10_000, 100_000, 1_000_000]) },

@@ -43,9 +43,13 @@ export interface BackupPlan {
   start: 'transaction' | 'separately';
 }
 
-export function choosePlan(random: Seeded, start: BackupPlan['start'] = 'transaction'): BackupPlan {
+/** Slow backups take a second or two, so the area must have room for what the writer does in some of that. */
+export function choosePlan(
+  random: Seeded,
+  recordAreaBytes: number,
+  start: BackupPlan['start'] = 'transaction',
+): BackupPlan {
   const sync = random.pick(['full', 'full', 'full', 'top', 'none'] as const);
-  const recordAreaBytes = 256 * KiB;
   return {
     diskBytes: recordAreaBytes + random.pick([0, 64 * KiB, 512 * KiB, 1024 * KiB + 1536]),
     recordAreaBytes,
@@ -62,7 +66,7 @@ export function choosePlan(random: Seeded, start: BackupPlan['start'] = 'transac
     },
     sync,
     completionMode: random.pick([undefined, 'individual', 'grouped']),
-    speed: random.pick([0, 0, 0, 256 * KiB, 4096 * KiB]),
+    speed: random.pick([0, 0, 0, recordAreaBytes, 16 * recordAreaBytes]),
     maxWorkers: random.pick([64, 64, 1, 2]),
     recordsBefore: random.below(120),
     start,
@@ -87,6 +91,7 @@ export async function backUpUnderLoad(
   const server = new QmpServer({ platform, drivers, commands });
   const qmp = await QmpClient.connect(server);
   const disks = [] as BlockBackend[];
+  if (plan.target.mode === 'existing') await makeTargets(server, prefix, plan);
   for (const name of names) disks.push(await makeDisk(server, qmp, prefix, name, plan));
   const areas = disks.map((disk) => recordArea(disk, plan)) as [RecordDisk, RecordDisk];
   const writer = new RecordWriter(areas, platform.clock);
@@ -171,6 +176,22 @@ async function makeDisk(
   return disk;
 }
 
+async function makeTargets(
+  { graph }: QmpServer,
+  prefix: string,
+  { target, diskBytes }: BackupPlan,
+): Promise<void> {
+  for (const name of names) {
+    await createImage(graph, {
+      filename: `${prefix}backup-${name}`,
+      format: target.format,
+      size: diskBytes,
+      quiet: true,
+      ...(target.format === 'qcow2' ? { values: { cluster_size: target.clusterBytes } } : {}),
+    });
+  }
+}
+
 /** With `own`, the caller's reference goes into the backend. */
 async function attach(node: BlockNode, own = true, readOnly = false): Promise<BlockBackend> {
   const backend = await BlockBackend.attach(node, {
@@ -221,16 +242,6 @@ async function startBackups(
   const actions = [];
   for (const name of names) {
     const filename = `${prefix}backup-${name}`;
-    if (target.mode === 'existing') {
-      const server = new QmpServer({ platform, drivers, commands });
-      await createImage(server.graph, {
-        filename,
-        format: target.format,
-        size: plan.diskBytes,
-        quiet: true,
-        ...(target.format === 'qcow2' ? { values: { cluster_size: target.clusterBytes } } : {}),
-      });
-    }
     const data = {
       'job-id': `backup-${name}`,
       device: `disk${name}`,
