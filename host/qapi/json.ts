@@ -115,7 +115,7 @@ export function parseJson(text: string): JsonValue {
   const first = results[0];
   if (first && 'error' in first) throw first.error;
   if (!whole || !first) throw parseError('premature EOI');
-  if (results.length > 1) throw parseError('expecting value');
+  if (results.length > 1) throw invalid('Expecting at most one JSON value');
   return first.value;
 }
 

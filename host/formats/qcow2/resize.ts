@@ -35,10 +35,18 @@ async function grow(driver: Qcow2Driver, length: number, preallocation: Prealloc
   const needed = Math.ceil(length / clusterSize / l2Entries(engine.header));
   if (needed > maxL1Entries) throw new BlockError('EFBIG', 'Too big image size');
   if (needed > engine.header.l1Size) await growL1(driver, needed);
+  await clearStaleTail(driver, oldSize, length);
   await hideBacking(driver, oldSize, length);
   if (preallocation !== 'off') await preallocate(driver, oldSize, length, preallocation);
   await engine.writeback(false);
   await engine.updateHeader({ size: length });
+}
+
+/** The rest of the last cluster may hold what was there before somebody else made the disk shorter. */
+async function clearStaleTail(driver: Qcow2Driver, oldSize: number, length: number): Promise<void> {
+  const { clusterSize } = driver.engine.header;
+  if (oldSize % clusterSize === 0 || !(await isStored(driver, oldSize))) return;
+  await writeZeroBytes(driver, oldSize, Math.min(length, Math.ceil(oldSize / clusterSize) * clusterSize));
 }
 
 /** What a backing file longer than the old size has there must not show through. */
@@ -47,7 +55,8 @@ async function hideBacking(driver: Qcow2Driver, oldSize: number, length: number)
   const end = Math.min(length, backingLength);
   if (end <= oldSize) return;
   const { clusterSize, version } = driver.engine.header;
-  if (version < 3) throw new BlockError('ENOTSUP', 'Failed to zero out the new area');
+  if (version < 3)
+    throw new BlockError('ENOTSUP', 'Failed to zero out new clusters: Operation not supported');
   const firstWhole = Math.ceil(oldSize / clusterSize);
   if (firstWhole * clusterSize > oldSize) {
     await writeZeroBytes(driver, oldSize, Math.min(end, firstWhole * clusterSize));
