@@ -37,7 +37,7 @@ describe('reading', () => {
     ['', 'JSON parse error, premature EOI'],
     ['"a', 'JSON parse error, premature EOI'],
     ['{"a":1,"a":2}', 'JSON parse error, duplicate key'],
-    ['1 2', 'JSON parse error, expecting value'],
+    ['1 2', 'Expecting at most one JSON value'],
   ])('refuses %s', (text, message) => {
     expect(() => parseJson(text)).toThrow(message);
   });

@@ -15,6 +15,9 @@ import { FallocateMode, libc } from './libc.ts';
 /** Requests up to this size may be made in place: copying 256 KiB takes 26 µs, a turn through the thread pool 60. */
 const inlineBytes = 256 << 10;
 
+/** In place of a start time. */
+const untimed = -1;
+
 /** Shared by every request made in place. */
 const done: Promise<void> = Promise.resolve();
 
@@ -31,8 +34,8 @@ export class NodeFile implements HostFile {
 
   read(offset: number, buffer: Uint8Array): Promise<void> {
     if (buffer.length <= inlineBytes) {
-      const start = performance.now();
-      if (this.reads.mayBlock(start)) {
+      const start = this.reads.isTimed() ? performance.now() : untimed;
+      if (start === untimed || this.reads.mayBlock(start)) {
         try {
           const got = fs.readSync(this.fd, buffer, 0, buffer.length, offset);
           if (got < buffer.length) return this.readRest(offset, buffer, got);
@@ -40,7 +43,7 @@ export class NodeFile implements HostFile {
           if (isInterrupted(error)) return this.readRest(offset, buffer, 0);
           return Promise.reject(fromSystemError(error));
         }
-        this.reads.record(start, performance.now());
+        if (start !== untimed) this.reads.record(start, performance.now());
         return done;
       }
     }
@@ -63,8 +66,8 @@ export class NodeFile implements HostFile {
 
   write(offset: number, buffer: Uint8Array): Promise<void> {
     if (buffer.length <= inlineBytes) {
-      const start = performance.now();
-      if (this.writes.mayBlock(start)) {
+      const start = this.writes.isTimed() ? performance.now() : untimed;
+      if (start === untimed || this.writes.mayBlock(start)) {
         try {
           const put = fs.writeSync(this.fd, buffer, 0, buffer.length, offset);
           if (put < buffer.length) return this.writeRest(offset, buffer, put);
@@ -72,7 +75,7 @@ export class NodeFile implements HostFile {
           if (isInterrupted(error)) return this.writeRest(offset, buffer, 0);
           return Promise.reject(fromSystemError(error));
         }
-        this.writes.record(start, performance.now());
+        if (start !== untimed) this.writes.record(start, performance.now());
         return done;
       }
     }
