@@ -29,7 +29,10 @@ export interface Clock {
   wallClock(): { seconds: number; microseconds: number };
   /** Calls back once after `delayNs`, and never before the current task ends. */
   setTimer(delayNs: number, callback: () => void): Timer;
-  /** Lets everything else that is ready run once: input, timers, other requests. */
+  /**
+   * Lets everything else that is ready run once: input, timers, other requests. Whoever makes requests in a loop calls
+   * it at least every 2 ms: a file request that blocks for microseconds gives the event loop no turn by itself.
+   */
   yield(): Promise<void>;
 }
 
