@@ -28,7 +28,6 @@ export const ERROR_NO_SPACE: i32 = -17;
 export const ERROR_TOO_BIG: i32 = -18;
 export const ERROR_INVALID: i32 = -19;
 export const ERROR_IO: i32 = -20;
-export const ERROR_NOT_SUPPORTED: i32 = -21;
 
 const RECORD_FIELDS = 16;
 const record: usize = memory.data(RECORD_FIELDS * 8, 8);

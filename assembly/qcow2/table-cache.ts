@@ -269,8 +269,3 @@ export function written(slot: u32, ok: bool): void {
 export function pinLimit(): u32 {
   return l2Slots - 1;
 }
-
-/** Forgets everything, for a cache that the file behind was changed under. No table may be dirty or in use. */
-export function qcow2_forget_tables(): void {
-  for (let slot: u32 = 0; slot < l2Slots + blockSlots; slot++) drop(slot);
-}

@@ -6,7 +6,7 @@
  * opener.ts, file names in filename.ts, requests in request.ts.
  */
 import { assert } from '../base/assert.ts';
-import { BlockError, invalid } from '../base/errors.ts';
+import { invalid } from '../base/errors.ts';
 import { Mutex } from '../base/mutex.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { DriverDefinition } from './driver.ts';
@@ -255,20 +255,6 @@ export class BlockGraph {
 
   drainAllEnd(nodes: readonly BlockNode[]): void {
     for (const node of nodes) node.drainedEnd();
-  }
-
-  /** Writes everything out. Errors: the first one, after all were tried. */
-  async flushAll(): Promise<void> {
-    let failure: BlockError | undefined;
-    for (const node of this.nodes()) {
-      try {
-        await node.flush();
-      } catch (error) {
-        if (!(error instanceof BlockError)) throw error;
-        failure ??= error;
-      }
-    }
-    if (failure) throw failure;
   }
 }
 

@@ -49,7 +49,6 @@ export interface Qcow2Exports {
   qcow2_switch_l1(offset: number, entries: number): number;
   qcow2_table_loaded(slot: number): void;
   qcow2_table_failed(slot: number): void;
-  qcow2_forget_tables(): void;
   qcow2_map(guest: number, bytes: number): number;
   qcow2_write_prepare(guest: number, bytes: number): number;
   qcow2_write_commit(token: number): number;

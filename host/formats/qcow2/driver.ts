@@ -28,14 +28,7 @@ import { readCompressed, writeCompressedCluster } from './compressed.ts';
 import { qcow2Create } from './create.ts';
 import { Qcow2Engine } from './engine.ts';
 import { incompatible } from './feature-bits.ts';
-import {
-  l2Entries,
-  magic,
-  type Qcow2Header,
-  readHeader,
-  requireStandardImage,
-  validateLayout,
-} from './header.ts';
+import { magic, type Qcow2Header, readHeader, requireStandardImage, validateLayout } from './header.ts';
 import { encodeBackingName, prepareForWriting } from './header-update.ts';
 import { viewOf } from './image-file.ts';
 import { describeImage } from './info.ts';
@@ -379,6 +372,3 @@ export const qcow2: DriverDefinition<Qcow2Options> = {
     return checkImage(driver.file, options);
   },
 };
-
-/** Entries per table, for those who work out sizes. */
-export { l2Entries };

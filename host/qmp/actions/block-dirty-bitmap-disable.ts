@@ -1,25 +1,4 @@
 /** block-dirty-bitmap-disable: the bitmap records no more. */
-import type { DirtyBitmap } from '../../bitmaps/dirty-bitmap.ts';
-import { findBitmap } from '../../bitmaps/node-bitmaps.ts';
-import { defineAction } from './action.ts';
-import { bitmapData } from './bitmap-data.ts';
+import { defineRecordingAction } from './bitmap-recording.ts';
 
-export const blockDirtyBitmapDisable = defineAction({
-  type: 'block-dirty-bitmap-disable',
-  data: bitmapData,
-  supportsGrouped: false,
-  create({ graph }, { node, name }) {
-    let changed: { bitmap: DirtyBitmap; disabled: boolean } | undefined;
-    return {
-      async prepare() {
-        const { bitmap } = findBitmap(graph, node, name);
-        bitmap.check('toggle');
-        changed = { bitmap, disabled: bitmap.disabled };
-        bitmap.disabled = true;
-      },
-      async abort() {
-        if (changed) changed.bitmap.disabled = changed.disabled;
-      },
-    };
-  },
-});
+export const blockDirtyBitmapDisable = defineRecordingAction('block-dirty-bitmap-disable', true);
