@@ -20,6 +20,8 @@ export type ChildRole = 'file' | 'data' | 'metadata' | 'filtered' | 'cow' | 'ima
 export interface EdgeParent {
   /** How messages call it: `node 'x'`, `backup job 'j0'`. */
   describe(): string;
+  /** A node, and not a root user. */
+  readonly isNode?: true;
   /** Stop issuing requests; nests. */
   drainedBegin(): void;
   drainedEnd(): void;
@@ -34,6 +36,8 @@ export class Edge {
   shared = 15;
   /** What a backing edge blocks on its node. */
   blocker: OpBlocker | undefined;
+  /** How many jobs rely on this edge as it is (specification: graph, section 8). */
+  frozen = 0;
 
   /** Not for callers: `BlockGraph.attach` makes edges, with the permission check that belongs to it. */
   constructor(
@@ -42,6 +46,11 @@ export class Edge {
     readonly parent: EdgeParent,
     public node: BlockNode,
   ) {}
+
+  /** The parent, when it is a node and no root user. */
+  get parentNode(): BlockNode | undefined {
+    return this.parent.isNode ? (this.parent as BlockNode) : undefined;
+  }
 
   /** Bytes, rounded up to 512. */
   get length(): number {

@@ -11,11 +11,11 @@ import { Mutex } from '../base/mutex.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { DriverDefinition } from './driver.ts';
 import { type ChildRole, Edge, type EdgeParent } from './edge.ts';
+import { checkNotFrozen, connect, disconnect, GraphChange } from './graph-change.ts';
 import type { BlockNode } from './node.ts';
-import type { OpType } from './op-blockers.ts';
 import type { OpenFlags } from './open.ts';
 import { type OpenFileOptions, openFile, openNode } from './opener.ts';
-import { Perm, updatePermissions } from './permissions.ts';
+import { updatePermissions } from './permissions.ts';
 import { DriverRegistry } from './registry.ts';
 
 export interface GraphEvent {
@@ -37,9 +37,6 @@ export interface EdgeSpec {
 }
 
 const nameLimitBytes = 31;
-
-/** What may be done with a node while it is somebody's backing file. */
-const allowedOnBacking: readonly OpType[] = ['commit-target', 'stream', 'backup-source', 'backup-target'];
 
 export class BlockGraph {
   readonly platform: Platform;
@@ -144,11 +141,11 @@ export class BlockGraph {
       const edge = new Edge(spec.name, spec.role, parent, child);
       edge.perm = spec.perm;
       edge.shared = spec.shared;
-      this.connect(edge);
+      connect(edge);
       try {
         await updatePermissions({ nodes: [child] });
       } catch (error) {
-        this.disconnect(edge);
+        disconnect(edge);
         throw error;
       }
       child.references++;
@@ -158,30 +155,17 @@ export class BlockGraph {
 
   /** Adds a child to a node; the permissions follow from the role and the node's parents. */
   async attachChild(parent: BlockNode, child: BlockNode, name: string, role: ChildRole): Promise<Edge> {
-    return this.changes.run(async () => {
-      if (reaches(child, parent)) {
-        throw invalid(`Making '${child.name}' a ${name} child of '${parent.name}' would create a cycle`);
-      }
-      const edge = new Edge(name, role, parent, child);
-      edge.perm = Perm.none;
-      parent.children.set(name, edge);
-      this.connect(edge);
-      try {
-        await updatePermissions({ nodes: [parent] });
-      } catch (error) {
-        parent.children.delete(name);
-        this.disconnect(edge);
-        throw error;
-      }
-      child.references++;
-      return edge;
+    let edge: Edge | undefined;
+    await this.change((change) => {
+      edge = change.addChild(parent, child, name, role);
     });
+    return edge!;
   }
 
   /** Drops an edge and its reference on the child. The parent has already forgotten it. */
   async detach(edge: Edge): Promise<void> {
     await this.changes.run(async () => {
-      this.disconnect(edge);
+      disconnect(edge);
       await updatePermissions({ nodes: [edge.node] });
     });
     await this.unref(edge.node);
@@ -197,50 +181,58 @@ export class BlockGraph {
   }
 
   /**
-   * Lets all parents of `from` point to `to`, but those in `except`. Both must be drained, so that no request is on
-   * its way. Errors: permission conflicts, and then nothing has changed.
+   * Changes edges, all of them or none: `body` makes the steps. Nodes between which an edge moves must be drained, so
+   * that no request is on its way. Errors: what `body` throws, permission conflicts; nothing has changed then.
    */
-  async replaceNode(from: BlockNode, to: BlockNode, except: readonly EdgeParent[] = []): Promise<void> {
+  async change(body: (change: GraphChange) => void): Promise<void> {
+    const change = new GraphChange();
     await this.changes.run(async () => {
-      const moved = [...from.parents].filter((edge) => !except.includes(edge.parent));
-      // On the way from one drained node to another nobody may take it that draining is over.
-      for (const edge of moved) edge.parent.drainedBegin();
-      const move = (target: BlockNode): void => {
-        for (const edge of moved) {
-          this.disconnect(edge);
-          edge.node = target;
-          this.connect(edge);
-        }
-      };
-      move(to);
       try {
-        await updatePermissions({ nodes: [to, from] });
+        body(change);
+        await updatePermissions({ nodes: [...change.touched] });
       } catch (error) {
-        move(from);
+        change.undo();
         throw error;
       } finally {
-        for (const edge of moved) edge.parent.drainedEnd();
+        change.end();
       }
-      to.references += moved.length;
-      from.references -= moved.length;
-      assert(from.references > 0, `node ${from.name} lost its last reference by being replaced`);
+      for (const node of change.gained) node.references++;
+    });
+    for (const node of change.lost) await this.unref(node);
+  }
+
+  /** Lets all parents of `from` point to `to`, but those in `except`. As `change`. */
+  async replaceNode(from: BlockNode, to: BlockNode, except: readonly EdgeParent[] = []): Promise<void> {
+    await this.change((change) => {
+      for (const edge of [...from.parents]) if (!except.includes(edge.parent)) change.moveEdge(edge, to);
     });
   }
 
-  /** A drained node keeps a new parent quiet, and a parent that leaves is no longer held back by it. */
-  private connect(edge: Edge): void {
-    edge.node.parents.add(edge);
-    if (edge.role === 'cow') {
-      edge.blocker = { reason: `node is used as backing hd of '${(edge.parent as BlockNode).name}'` };
-      edge.node.opBlockers.blockAll(edge.blocker, allowedOnBacking);
-    }
-    for (let depth = edge.node.drainDepth; depth > 0; depth--) edge.parent.drainedBegin();
+  /** Gives `node` another backing child, or none. As `change`; throws for a frozen link. */
+  async setBacking(node: BlockNode, backing: BlockNode | undefined): Promise<void> {
+    await this.change((change) => {
+      const edge = node.children.get('backing');
+      if (edge && backing) change.moveEdge(edge, backing);
+      else if (edge) change.removeChild(edge);
+      else if (backing) change.addChild(node, backing, 'backing', 'cow');
+    });
   }
 
-  private disconnect(edge: Edge): void {
-    edge.node.parents.delete(edge);
-    if (edge.blocker) edge.node.opBlockers.unblockAll(edge.blocker);
-    for (let depth = edge.node.drainDepth; depth > 0; depth--) edge.parent.drainedEnd();
+  /**
+   * Nobody changes the links from `top` down to `base` (to the bottom without one) until `unfreezeChain`. Throws when
+   * somebody else has frozen one of them.
+   */
+  freezeChain(top: BlockNode, base: BlockNode | undefined): void {
+    const links = chainLinks(top, base);
+    for (const edge of links) checkNotFrozen(edge);
+    for (const edge of links) edge.frozen++;
+  }
+
+  unfreezeChain(top: BlockNode, base: BlockNode | undefined): void {
+    for (const edge of chainLinks(top, base)) {
+      assert(edge.frozen > 0, `link below ${top.name} is not frozen`);
+      edge.frozen--;
+    }
   }
 
   // Draining everything.
@@ -258,8 +250,14 @@ export class BlockGraph {
   }
 }
 
-function reaches(from: BlockNode, to: BlockNode): boolean {
-  if (from === to) return true;
-  for (const edge of from.children.values()) if (reaches(edge.node, to)) return true;
-  return false;
+/** The links from `top` to `base`, through filters and backing files. */
+function chainLinks(top: BlockNode, base: BlockNode | undefined): Edge[] {
+  const links: Edge[] = [];
+  for (let node = top; node !== base; ) {
+    const edge = node.chainEdge();
+    if (!edge) break;
+    links.push(edge);
+    node = edge.node;
+  }
+  return links;
 }

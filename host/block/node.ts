@@ -24,6 +24,7 @@ export interface WriteObserver {
 const sectorBytes = 512;
 
 export class BlockNode implements EdgeParent {
+  readonly isNode = true;
   /** Set once, by opening; every node that others can see has it. */
   driver!: Driver;
   readonly children = new Map<string, Edge>();
@@ -112,8 +113,13 @@ export class BlockNode implements EdgeParent {
 
   /** The child that a filter passes through, undefined for anything else. */
   filtered(): BlockNode | undefined {
-    if (this.definition.kind !== 'filter') return undefined;
-    for (const edge of this.children.values()) if (edge.role === 'filtered') return edge.node;
+    return this.definition.kind === 'filter' ? this.chainEdge()?.node : undefined;
+  }
+
+  /** The link to the next node of the chain: what a filter passes through, or the backing file. */
+  chainEdge(): Edge | undefined {
+    if (this.definition.kind !== 'filter') return this.children.get('backing');
+    for (const edge of this.children.values()) if (edge.role === 'filtered') return edge;
     return undefined;
   }
 

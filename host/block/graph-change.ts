@@ -1,0 +1,136 @@
+/**
+ * A change of several edges that happens altogether or not at all.
+ *
+ * Every step takes effect at once and notes how to undo itself. `BlockGraph.change` then works out the permissions of
+ * everything touched; if that fails, the steps are undone in reverse order. References are counted only when the
+ * change stands: a node that loses its last one is closed afterwards.
+ *
+ * A frozen edge is not moved or removed: a job relies on it.
+ */
+import { BlockError, invalid } from '../base/errors.ts';
+import { type ChildRole, Edge } from './edge.ts';
+import type { BlockNode } from './node.ts';
+import type { OpType } from './op-blockers.ts';
+import { Perm } from './permissions.ts';
+
+/** What may be done with a node while it is somebody's backing file. */
+const allowedOnBacking: readonly OpType[] = ['commit-target', 'stream', 'backup-source', 'backup-target'];
+
+/** A drained node keeps a new parent quiet, and a parent that leaves is no longer held back by it. */
+export function connect(edge: Edge): void {
+  edge.node.parents.add(edge);
+  if (edge.role === 'cow') {
+    edge.blocker = { reason: `node is used as backing hd of '${edge.parentNode?.name}'` };
+    edge.node.opBlockers.blockAll(edge.blocker, allowedOnBacking);
+  }
+  for (let depth = edge.node.drainDepth; depth > 0; depth--) edge.parent.drainedBegin();
+}
+
+export function disconnect(edge: Edge): void {
+  edge.node.parents.delete(edge);
+  if (edge.blocker) edge.node.opBlockers.unblockAll(edge.blocker);
+  for (let depth = edge.node.drainDepth; depth > 0; depth--) edge.parent.drainedEnd();
+}
+
+/** Throws when a job relies on `edge` as it is. */
+export function checkNotFrozen(edge: Edge): void {
+  if (edge.frozen === 0) return;
+  throw new BlockError(
+    'EPERM',
+    `Cannot change frozen '${edge.name}' link from '${edge.parentNode?.name ?? ''}' to '${edge.node.name}'`,
+  );
+}
+
+export class GraphChange {
+  private readonly undoSteps: (() => void)[] = [];
+  /** Runs when the change is over, whether it stands or not. */
+  private readonly endSteps: (() => void)[] = [];
+  readonly touched = new Set<BlockNode>();
+  readonly gained: BlockNode[] = [];
+  readonly lost: BlockNode[] = [];
+
+  /** `edge` leads to `to` from now on. Both nodes should be drained: a request on its way would arrive at the old one. */
+  moveEdge(edge: Edge, to: BlockNode): void {
+    const from = edge.node;
+    if (from === to) return;
+    checkNotFrozen(edge);
+    this.checkCycle(edge.parentNode, to, edge.name);
+    this.holdQuiet(edge);
+    this.point(edge, to);
+    this.undoSteps.push(() => this.point(edge, from));
+    this.touched.add(from).add(to);
+    this.gained.push(to);
+    this.lost.push(from);
+  }
+
+  /** A new child of a node. Its permissions follow from its role and the parents of `parent`. */
+  addChild(parent: BlockNode, child: BlockNode, name: string, role: ChildRole): Edge {
+    this.checkCycle(parent, child, name);
+    const edge = new Edge(name, role, parent, child);
+    edge.perm = Perm.none;
+    parent.children.set(name, edge);
+    connect(edge);
+    this.undoSteps.push(() => {
+      parent.children.delete(name);
+      disconnect(edge);
+    });
+    this.touched.add(parent).add(child);
+    this.gained.push(child);
+    return edge;
+  }
+
+  /** `edge` is gone; its parent must be a node. */
+  removeChild(edge: Edge): void {
+    const parent = edge.parentNode!;
+    checkNotFrozen(edge);
+    this.holdQuiet(edge);
+    const children = [...parent.children];
+    parent.children.delete(edge.name);
+    disconnect(edge);
+    this.undoSteps.push(() => {
+      // Children have an order, which queries show.
+      parent.children.clear();
+      for (const [name, child] of children) parent.children.set(name, child);
+      connect(edge);
+    });
+    this.touched.add(parent).add(edge.node);
+    this.lost.push(edge.node);
+  }
+
+  /** Whatever else belongs to the change and must be undone with it. */
+  also(undo: () => void, ...touched: readonly BlockNode[]): void {
+    this.undoSteps.push(undo);
+    for (const node of touched) this.touched.add(node);
+  }
+
+  undo(): void {
+    for (const step of this.undoSteps.reverse()) step();
+  }
+
+  end(): void {
+    for (const step of this.endSteps) step();
+  }
+
+  /** On the way from one drained node to another nobody may take it that draining is over. */
+  private holdQuiet(edge: Edge): void {
+    edge.parent.drainedBegin();
+    this.endSteps.push(() => edge.parent.drainedEnd());
+  }
+
+  private point(edge: Edge, to: BlockNode): void {
+    disconnect(edge);
+    edge.node = to;
+    connect(edge);
+  }
+
+  private checkCycle(parent: BlockNode | undefined, child: BlockNode, name: string): void {
+    if (!parent || !reaches(child, parent)) return;
+    throw invalid(`Making '${child.name}' a ${name} child of '${parent.name}' would create a cycle`);
+  }
+}
+
+function reaches(from: BlockNode, to: BlockNode): boolean {
+  if (from === to) return true;
+  for (const edge of from.children.values()) if (reaches(edge.node, to)) return true;
+  return false;
+}
