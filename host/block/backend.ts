@@ -4,10 +4,14 @@
  * It checks requests against the node's length, counts them, and holds them back while its node is drained. Its
  * edge carries its permissions. With `writethrough` every write is made durable before it completes.
  */
+import { assert } from '../base/assert.ts';
 import { BlockError } from '../base/errors.ts';
 import type { TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
 import type { Edge, EdgeParent } from './edge.ts';
+import type { OnError } from './error-policy.ts';
+import type { BlockGraph } from './graph.ts';
 import type { BlockNode } from './node.ts';
+import { BlockStatistics } from './statistics.ts';
 
 export interface BackendUser {
   /** The edge's name: `root`, `target`, `source`. */
@@ -20,8 +24,55 @@ export interface BackendUser {
   onDrain?: { begin(): void; end(): void; whenIdle?(): Promise<void> };
 }
 
+/** What a throttle group offers its members (specification: throttling, section 4). */
+export interface Throttle {
+  /** Settles when the group has room for the request. */
+  admit(kind: 'read' | 'write', bytes: number): Promise<void>;
+  /** Limits are off in between: what waits goes ahead. */
+  drainBegin(): void;
+  drainEnd(): void;
+}
+
+/** What happens to a device's failed request (specification: graph, section 9). */
+export interface ErrorPolicies {
+  read: OnError;
+  write: OnError;
+}
+
+/** A device that has the backend as its disk. */
+export interface AttachedDevice {
+  /** Its id, or else its path: as messages and events call it. */
+  readonly name: string;
+  /** Path in the object model: `qdev` of query-block. */
+  readonly path: string;
+  readonly isRemovable: boolean;
+  /** Undefined: a device without a tray. */
+  readonly isTrayOpen?: boolean | undefined;
+  readonly isLocked: boolean;
+  /** Whether io-status means anything to it. */
+  readonly hasIoStatus: boolean;
+  /** The medium was put in or taken out, or the length changed. */
+  mediumChanged?(): void;
+}
+
+export interface BackendOptions {
+  /** Empty: none. */
+  name: string;
+  perm: number;
+  shared: number;
+}
+
 export class BlockBackend implements EdgeParent {
+  /** Under which commands find it as a `device`; empty for most. */
+  readonly name: string;
   writethrough = false;
+  /** Set while a throttle group limits it. */
+  throttle: Throttle | undefined;
+  errorPolicies: ErrorPolicies = { read: 'report', write: 'enospc' };
+  ioStatus: 'ok' | 'failed' | 'nospace' = 'ok';
+  device: AttachedDevice | undefined;
+  /** There from the first use: only devices count what they do. */
+  private counted: BlockStatistics | undefined;
   /** Writes may go past the end and make the node longer: for those who write an image's file. */
   allowWriteBeyondEnd = false;
   /** Let requests through while the node is drained: for a job that works inside its own drained section. */
@@ -32,11 +83,58 @@ export class BlockBackend implements EdgeParent {
   private idleWaiters: (() => void)[] = [];
   private heldBack: (() => void)[] = [];
 
-  private constructor(private readonly user: BackendUser) {}
+  private constructor(
+    private readonly graph: BlockGraph,
+    private user: BackendUser,
+    name = '',
+  ) {
+    this.name = name;
+  }
+
+  /**
+   * A user without a medium, listed among the graph's backends until `delete`. Errors: a malformed name, or one that
+   * another backend or a node has.
+   */
+  static create(graph: BlockGraph, { name, perm, shared }: BackendOptions): BlockBackend {
+    if (name !== '') graph.checkBackendName(name);
+    const user = { name: 'root', description: '', perm, shared };
+    const backend = new BlockBackend(graph, user, name);
+    graph.backends.add(backend);
+    return backend;
+  }
+
+  /** Gives it `node` as its medium, which it references. Errors: a permission conflict. */
+  async insert(node: BlockNode): Promise<void> {
+    assert(!this.attached, `${this.describe()} has a medium`);
+    const { name, perm, shared } = this.user;
+    this.attached = await this.graph.attach(this, node, { name, role: 'image', perm, shared });
+    this.device?.mediumChanged?.();
+  }
+
+  /** Takes the medium out once its requests are over. Harmless without one. */
+  async remove(): Promise<void> {
+    await this.close();
+    this.device?.mediumChanged?.();
+  }
+
+  /** Takes the medium out and forgets the name. */
+  async delete(): Promise<void> {
+    this.graph.backends.remove(this);
+    await this.close();
+  }
+
+  get hasMedium(): boolean {
+    return this.attached !== undefined;
+  }
+
+  get statistics(): BlockStatistics {
+    this.counted ??= new BlockStatistics(this.graph.platform.clock);
+    return this.counted;
+  }
 
   /** Takes a reference of its own on `node`. Errors: a permission conflict. */
   static async attach(node: BlockNode, user: BackendUser): Promise<BlockBackend> {
-    const backend = new BlockBackend(user);
+    const backend = new BlockBackend(node.graph, user);
     backend.attached = await node.graph.attach(backend, node, {
       name: user.name,
       role: 'image',
@@ -47,7 +145,7 @@ export class BlockBackend implements EdgeParent {
   }
 
   get edge(): Edge {
-    if (!this.attached) throw new BlockError('ENOMEDIUM', `${this.user.description} has no medium`);
+    if (!this.attached) throw new BlockError('ENOMEDIUM');
     return this.attached;
   }
 
@@ -65,7 +163,9 @@ export class BlockBackend implements EdgeParent {
   }
 
   describe(): string {
-    return this.user.description;
+    const name = this.name || this.device?.name;
+    if (name) return `block device '${name}'`;
+    return this.user.description || 'an unnamed block device';
   }
 
   async read(offset: number, buffer: Uint8Array): Promise<void> {
@@ -73,6 +173,7 @@ export class BlockBackend implements EdgeParent {
     this.checkRange(offset, buffer.length);
     this.inFlight++;
     try {
+      if (this.throttle) await this.throttle.admit('read', buffer.length);
       await this.edge.read(offset, buffer);
     } finally {
       this.finished();
@@ -109,6 +210,7 @@ export class BlockBackend implements EdgeParent {
     this.checkRange(offset, bytes);
     this.inFlight++;
     try {
+      if (this.throttle && bytes > 0) await this.throttle.admit('write', bytes);
       await act();
     } finally {
       this.finished();
@@ -116,7 +218,8 @@ export class BlockBackend implements EdgeParent {
   }
 
   async setPermissions(perm: number, shared: number): Promise<void> {
-    await this.node.graph.setPermissions(this.edge, perm, shared);
+    if (this.attached) await this.graph.setPermissions(this.attached, perm, shared);
+    this.user = { ...this.user, perm, shared };
   }
 
   /** Waits for its requests, then drops its reference. Harmless when closed before. */
@@ -130,11 +233,13 @@ export class BlockBackend implements EdgeParent {
 
   drainedBegin(): void {
     this.quiesceCount++;
+    this.throttle?.drainBegin();
     this.user.onDrain?.begin();
   }
 
   drainedEnd(): void {
     this.quiesceCount--;
+    this.throttle?.drainEnd();
     this.user.onDrain?.end();
     if (this.quiesceCount > 0) return;
     const waiting = this.heldBack;

@@ -22,6 +22,8 @@ export interface EdgeParent {
   describe(): string;
   /** A node, and not a root user. */
   readonly isNode?: true;
+  /** Of a node or a device; absent or empty for everybody else. */
+  readonly name?: string;
   /** Stop issuing requests; nests. */
   drainedBegin(): void;
   drainedEnd(): void;

@@ -6,9 +6,10 @@
  * opener.ts, file names in filename.ts, requests in request.ts.
  */
 import { assert } from '../base/assert.ts';
-import { invalid } from '../base/errors.ts';
+import { BlockError, invalid } from '../base/errors.ts';
 import { Mutex } from '../base/mutex.ts';
 import type { Platform } from '../platform/platform.ts';
+import { Backends } from './backends.ts';
 import type { DriverDefinition } from './driver.ts';
 import { type ChildRole, Edge, type EdgeParent } from './edge.ts';
 import { checkNotFrozen, connect, disconnect, GraphChange } from './graph-change.ts';
@@ -42,6 +43,7 @@ export class BlockGraph {
   readonly platform: Platform;
   readonly drivers: DriverRegistry;
   readonly emit: (event: GraphEvent) => void;
+  readonly backends = new Backends();
   /** In the order of registration. */
   private readonly byName = new Map<string, BlockNode>();
   private readonly changes = new Mutex();
@@ -69,11 +71,34 @@ export class BlockGraph {
     return this.lookup(undefined, name);
   }
 
-  /** By device or node name, as most commands do. There are no devices here: only the node name can be found. */
+  /** By device or node name, as most commands do. Errors: unknown, or a device without a medium. */
   lookup(device: string | undefined, nodeName: string | undefined): BlockNode {
-    const found = nodeName === undefined ? undefined : this.byName.get(nodeName);
+    const backend = device === undefined ? undefined : this.backends.find(device);
+    if (backend && !backend.hasMedium) throw new BlockError('ENOMEDIUM', `Device '${device}' has no medium`);
+    const found = backend?.node ?? (nodeName === undefined ? undefined : this.byName.get(nodeName));
     if (found) return found;
     throw invalid(`Cannot find device='${device ?? ''}' nor node-name='${nodeName ?? ''}'`);
+  }
+
+  /** The name of the device whose medium `node` is, empty without one. */
+  deviceNameOf(node: BlockNode): string {
+    for (const edge of node.parents) {
+      if (edge.parent.name !== undefined && !edge.parent.isNode && edge.parent.name !== '')
+        return edge.parent.name;
+    }
+    return '';
+  }
+
+  /** As messages about `node` call it. */
+  deviceOrNodeName(node: BlockNode): string {
+    return this.deviceNameOf(node) || node.name;
+  }
+
+  /** Throws when a device cannot have this name. */
+  checkBackendName(name: string): void {
+    if (!/^[A-Za-z][A-Za-z0-9\-._]*$/.test(name)) throw invalid('Invalid device name');
+    if (this.backends.find(name)) throw invalid(`Device with id '${name}' already exists`);
+    if (this.byName.has(name)) throw invalid(`Device name '${name}' conflicts with an existing node name`);
   }
 
   /** `#block` with a running number and two digits of chance, so that nobody relies on it. */
@@ -85,6 +110,7 @@ export class BlockGraph {
   /** Throws when `name` is malformed or taken. */
   checkName(name: string): void {
     if (!/^[A-Za-z][A-Za-z0-9\-._]*$/.test(name)) throw invalid(`Invalid node-name: '${name}'`);
+    if (this.backends.find(name)) throw invalid(`node-name=${name} is conflicting with a device id`);
     if (this.byName.has(name)) throw invalid(`Duplicate nodes with node-name='${name}'`);
     if (name.length > nameLimitBytes) throw invalid('Node name too long');
   }

@@ -30,7 +30,7 @@ export class BlockNode implements EdgeParent {
   readonly children = new Map<string, Edge>();
   readonly parents = new Set<Edge>();
   readonly writeObservers = new Set<WriteObserver>();
-  readonly opBlockers = new OpBlockers(() => this.name);
+  readonly opBlockers = new OpBlockers(() => this.graph.deviceOrNodeName(this));
   /** In-flight requests that must exclude overlapping writes: read-modify-write. */
   readonly rangeLocks = new RangeLocks();
   /** The options as given, children included. */

@@ -3,9 +3,9 @@
  * before anything is changed (specification: jobs, section 7). The order of the checks is QEMU's.
  */
 import { invalid } from '../base/errors.ts';
+import { onErrorType } from '../block/error-policy.ts';
 import type { BlockNode } from '../block/node.ts';
 import { bool, enumeration, int64, optional, str, struct, type TypeOf } from '../qapi/types.ts';
-import { onErrorType } from './error-policy.ts';
 
 export const mirrorSyncMode = enumeration('MirrorSyncMode', ['top', 'full', 'none', 'incremental', 'bitmap']);
 

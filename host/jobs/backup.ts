@@ -81,7 +81,7 @@ async function createOn(
   if (options.sync === 'bitmap' || options.sync === 'incremental') bitmap?.restrict(copyMap);
   const driver = new BackupDriver(graph, filter, params, bitmap);
   const job = jobs.create(driver, {
-    id: options['job-id'],
+    id: options['job-id'] ?? graph.deviceNameOf(filter),
     transaction,
     speed: options.speed,
     autoFinalize: options['auto-finalize'],

@@ -11,7 +11,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { BlockError, invalid } from '../base/errors.ts';
-import { type ErrorAction, errorAction, type OnError } from './error-policy.ts';
+import { type ErrorAction, errorAction, type OnError } from '../block/error-policy.ts';
 import type { JobTransaction } from './job-transaction.ts';
 import { RateLimiter } from './limiter.ts';
 import type { JobRegistry } from './registry.ts';

@@ -9,8 +9,8 @@ import { JobTransaction } from './job-transaction.ts';
 import { Pacer } from './pacer.ts';
 
 export interface CreateJobOptions {
-  /** Without one the id is the name of the source's device, which nodes added by name do not have. */
-  id?: string | undefined;
+  /** By default the name of the source's device, which is empty for nodes added by name. */
+  id: string;
   /** One of its own when absent. */
   transaction?: JobTransaction | undefined;
   /** Bytes per second; 0: no limit. */
@@ -63,7 +63,7 @@ export class JobRegistry {
 
   /** A job in status `created`. Errors: a bad id; a bad speed, after which the job has come and gone. */
   create(driver: JobDriver, options: CreateJobOptions): Job {
-    const id = options.id ?? '';
+    const { id } = options;
     this.checkId(id);
     const job = new Job(this, driver, {
       id,

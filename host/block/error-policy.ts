@@ -1,5 +1,5 @@
 /**
- * What a job does about an I/O error (specification: jobs, section 5).
+ * What is done about an I/O error: jobs by on-error, devices by rerror and werror (specification: jobs, section 5; graph, section 9).
  */
 import type { Errno } from '../base/errors.ts';
 import { enumeration, type TypeOf } from '../qapi/types.ts';
