@@ -42,7 +42,7 @@ export {
 export { qcow2_map } from './qcow2/map';
 export { qcow2_init_filter } from './qcow2/metadata-filter';
 export { qcow2_init_frees } from './qcow2/pending-free';
-export { qcow2_refcount } from './qcow2/refcount';
+export { qcow2_allocate, qcow2_refcount } from './qcow2/refcount';
 export { qcow2_init_cache, qcow2_table_failed, qcow2_table_loaded } from './qcow2/table-cache';
 export {
   qcow2_grow_block,

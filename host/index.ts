@@ -5,7 +5,7 @@
  * alone opens and creates images; a `BlockBackend` reads and writes one.
  *
  * ```ts
- * const graph = new BlockGraph({ platform: nodePlatform, drivers });
+ * const graph = createGraph({ platform: nodePlatform, drivers });
  * const node = await graph.openFile('disk.qcow2', { format: 'qcow2' });
  * const disk = await BlockBackend.attach(node, {
  *   name: 'root', description: 'my emulator', perm: Perm.consistentRead | Perm.write, shared: Perm.all,
@@ -17,10 +17,11 @@
  * ```
  */
 export { BlockError, type Errno, type ErrorClass } from './base/errors.ts';
+export { createGraph } from './bitmaps/persistence.ts';
 export { type BackendUser, BlockBackend } from './block/backend.ts';
 export { type CreateImageParams, createImage } from './block/create.ts';
 export type { Driver, DriverDefinition } from './block/driver.ts';
-export { BlockGraph, type GraphEvent, type GraphOptions } from './block/graph.ts';
+export type { BlockGraph, GraphEvent, GraphOptions } from './block/graph.ts';
 export type { BlockNode } from './block/node.ts';
 export type { OpenFlags } from './block/open.ts';
 export type { OpenFileOptions } from './block/opener.ts';

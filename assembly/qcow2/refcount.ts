@@ -227,6 +227,15 @@ export function allocate(wanted: u32, limit: u64): i32 {
   return OK;
 }
 
+/** `allocate` for structures that the host lays out itself: record 0 the offset, 1 how many clusters. */
+export function qcow2_allocate(clusters: u32): i32 {
+  const code = allocate(clusters, u64.MAX_VALUE);
+  if (code != OK) return code;
+  setResult(0, <f64>(foundCluster << clusterBits));
+  setResult(1, foundClusters);
+  return OK;
+}
+
 /** First of the clusters that `allocate` gave. */
 export function allocatedCluster(): u64 {
   return foundCluster;

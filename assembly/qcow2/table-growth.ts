@@ -5,7 +5,7 @@
  * definition. The host writes the blocks (made one after the other in a buffer), flushes, writes the table, flushes,
  * switches the header, flushes, and then tells. No other step runs in between, and everything was written back before.
  */
-import { ERROR_TOO_BIG, GROW_TABLE, OK, setResult } from '../abi';
+import { ERROR_TOO_BIG, FREES_FULL, GROW_TABLE, OK, setResult } from '../abi';
 import {
   blockBits,
   clusterBits,
@@ -19,7 +19,7 @@ import {
   switchRefcountTable,
 } from './image';
 import { noteMetadata } from './metadata-filter';
-import { freeLater } from './pending-free';
+import { freeLater, roomForFrees } from './pending-free';
 import { writeCount } from './refcount';
 
 let start: u64 = 0;
@@ -76,9 +76,14 @@ export function qcow2_run_done(): void {
   }
 }
 
-/** Gives clusters back that were allocated for something that is no longer wanted, or replaced durably before. */
-export function qcow2_release(offset: f64, clusters: u32): void {
+/**
+ * Gives clusters back that were allocated for something that is no longer wanted, or replaced durably before. FREES_FULL:
+ * nothing is done yet.
+ */
+export function qcow2_release(offset: f64, clusters: u32): i32 {
+  if (!roomForFrees(1)) return FREES_FULL;
   freeLater((<u64>offset) >> clusterBits, clusters);
+  return OK;
 }
 
 /** Makes block `index` of the plan at `address`, one cluster: record 0 where it goes. */

@@ -47,6 +47,7 @@ export interface DirtyBitmapOptions {
   /** Bytes per bit, a power of two of at least 512. */
   granularity: number;
   disabled?: boolean;
+  inconsistent?: boolean;
 }
 
 export class DirtyBitmap {
@@ -60,14 +61,18 @@ export class DirtyBitmap {
   readonly = false;
   /** It is stored in the image when that is closed. */
   persistent = false;
-  /** Its stored form was not kept up to date: nobody knows what it should hold. */
-  inconsistent = false;
+  /** It is about to be removed, and so is not stored. */
+  skipStore = false;
+  /** Its stored form was not kept up to date: nobody knows what it should hold, and it is about no bytes. */
+  readonly inconsistent: boolean;
   /** Records while an operation has this one. */
   successor: DirtyBitmap | undefined;
 
   /** Clean. Errors: ENOMEM. */
-  constructor({ name, size, granularity, disabled = false }: DirtyBitmapOptions) {
+  constructor(options: DirtyBitmapOptions) {
+    const { name, size, granularity, disabled = false, inconsistent = false } = options;
     this.name = name;
+    this.inconsistent = inconsistent;
     this.bits = HierarchicalBitmap.create(size, granularity);
     this.disabled = disabled;
   }
@@ -83,6 +88,11 @@ export class DirtyBitmap {
   /** Dirty bytes in whole granules. */
   get count(): number {
     return this.bits.count;
+  }
+
+  /** Whether it would be stored if the node closed now. */
+  get isStoredOnClose(): boolean {
+    return this.persistent && !this.inconsistent && !this.skipStore && !this.readonly;
   }
 
   /** Whether what is written now will be known: here or in the successor. */

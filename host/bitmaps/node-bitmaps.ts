@@ -8,14 +8,15 @@
  * While an operation such as a backup works from a bitmap B, B has a successor: an unnamed bitmap that records in its
  * place. The end is one of two: `abdicate`, and the successor becomes B; `reclaim`, and its bits go into B.
  *
- * Not here: bitmaps stored in images. To make one persistent is refused as by a format that cannot.
+ * When persistent ones are stored and loaded is in persistence.ts.
  */
 import { assert } from '../base/assert.ts';
-import { invalid } from '../base/errors.ts';
+import { asBlockError, BlockError, invalid } from '../base/errors.ts';
+import type { StoredBitmap } from '../block/bitmap-storage.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode, WriteObserver } from '../block/node.ts';
 import { maxBitmapGranules } from '../core/bitmap.ts';
-import { type BlockDirtyInfo, DirtyBitmap } from './dirty-bitmap.ts';
+import { type BlockDirtyInfo, DirtyBitmap, type DirtyBitmapOptions } from './dirty-bitmap.ts';
 
 const minGranularity = 512;
 const maxNameBytes = 1023;
@@ -77,9 +78,7 @@ export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
     if (granularity < minGranularity || !Number.isInteger(Math.log2(granularity))) {
       throw invalid(`Granularity must be power of 2 and at least ${minGranularity}`);
     }
-    if (options.persistent) {
-      throw invalid(`Can't store persistent bitmaps to ${this.node.name}: Operation not supported`);
-    }
+    if (options.persistent) this.checkStorable(name, granularity);
     if (this.find(name)) throw invalid(`Bitmap already exists: ${name}`);
     if (new TextEncoder().encode(name).length > maxNameBytes) throw invalid(`Bitmap name too long: ${name}`);
     if (this.node.length / granularity > maxBitmapGranules) {
@@ -87,12 +86,56 @@ export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
         `Bitmap '${name}' would have more than ${maxBitmapGranules} bits. Use larger granularity`,
       );
     }
-    return this.create({ name, granularity, disabled: options.disabled ?? false });
+    const bitmap = this.create({ name, granularity, disabled: options.disabled ?? false });
+    bitmap.persistent = options.persistent ?? false;
+    return bitmap;
+  }
+
+  /** A bitmap as the image has it, still without its bits. It may not be changed before the stored form is marked. */
+  addStored({ name, granularity, enabled, inconsistent }: StoredBitmap): DirtyBitmap {
+    const bitmap = this.create({ name, granularity, disabled: !enabled || inconsistent, inconsistent });
+    bitmap.persistent = true;
+    bitmap.readonly = !inconsistent;
+    return bitmap;
+  }
+
+  /** Throws QEMU's words when the image has no room for such a bitmap. */
+  private checkStorable(name: string, granularity: number): void {
+    const { node } = this;
+    const storage = node.driver.bitmapStorage;
+    if (!storage) {
+      throw new BlockError(
+        'ENOTSUP',
+        `Can't store persistent bitmaps to ${node.name}: Operation not supported`,
+      );
+    }
+    // Persistent ones have names.
+    const others = this.list
+      .filter(({ persistent }) => persistent)
+      .map((bitmap) => ({ name: bitmap.name!, granularity: bitmap.granularity }));
+    try {
+      storage.checkRoom({ name, granularity }, others, node.length);
+    } catch (error) {
+      throw asBlockError(error).within(`Can't make bitmap '${name}' persistent in '${node.name}'`);
+    }
   }
 
   /** A bitmap for a job's own use. Errors: ENOMEM. */
   addAnonymous(granularity: number, { disabled }: { disabled: boolean }): DirtyBitmap {
     return this.create({ granularity, disabled });
+  }
+
+  /** Takes a persistent bitmap out of the image; it stays on the node. Errors: EACCES `No write access`, and of I/O. */
+  async removeStored({ name, persistent }: DirtyBitmap): Promise<void> {
+    const { node } = this;
+    const storage = node.driver.bitmapStorage;
+    if (!persistent || !storage?.list().some((stored) => stored.name === name)) return;
+    if (node.readOnly) throw new BlockError('EACCES', 'No write access');
+    try {
+      await storage.remove(name!);
+    } catch (error) {
+      throw asBlockError(error).within('Failed to update bitmap extension');
+    }
   }
 
   remove(bitmap: DirtyBitmap): void {
@@ -156,12 +199,17 @@ export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
     }
   }
 
-  onResize(length: number): void {
-    for (const bitmap of this.list) bitmap.bits.resize(length);
+  /** The stored form of a bitmap that cannot be changed would no longer fit. */
+  beforeResize(): void {
+    for (const bitmap of this.list) if (bitmap.persistent) bitmap.check('modify');
   }
 
-  private create(options: { name?: string; granularity: number; disabled: boolean }): DirtyBitmap {
-    const bitmap = new DirtyBitmap({ ...options, size: this.node.length });
+  onResize(length: number): void {
+    for (const bitmap of this.list) if (!bitmap.inconsistent) bitmap.bits.resize(length);
+  }
+
+  private create(options: Omit<DirtyBitmapOptions, 'size'>): DirtyBitmap {
+    const bitmap = new DirtyBitmap({ ...options, size: options.inconsistent ? 0 : this.node.length });
     this.list.unshift(bitmap);
     this.node.writeObservers.add(this);
     return bitmap;

@@ -13,6 +13,7 @@
 import type { Platform } from '../platform/platform.ts';
 import type { StructType } from '../qapi/types.ts';
 import type { BlockBackend } from './backend.ts';
+import type { BitmapStorage } from './bitmap-storage.ts';
 import type { Edge } from './edge.ts';
 import type { OpenContext } from './open.ts';
 
@@ -143,6 +144,8 @@ export interface Driver {
   /** Space used on the host: protocols; the dispatcher sums children otherwise. */
   getAllocatedBytes?(): Promise<number | undefined>;
   info?(): DriverInfo;
+  /** Where dirty bitmaps of this node are stored; absent when its images have no place for them. */
+  readonly bitmapStorage?: BitmapStorage;
   /** Changes the backing file named in the image itself. */
   changeBackingFile?(filename: string | undefined, format: string | undefined): Promise<void>;
   /** Whether a new image of this driver reads as zeros, so that zeros need not be written to it. */

@@ -13,6 +13,7 @@ import { Backends } from './backends.ts';
 import type { DriverDefinition } from './driver.ts';
 import { type ChildRole, Edge, type EdgeParent } from './edge.ts';
 import { checkNotFrozen, connect, disconnect, GraphChange } from './graph-change.ts';
+import { type GraphObserver, unobserved } from './graph-observer.ts';
 import type { BlockNode } from './node.ts';
 import type { OpenFlags } from './open.ts';
 import { type OpenFileOptions, openFile, openNode } from './opener.ts';
@@ -28,6 +29,8 @@ export interface GraphOptions {
   platform: Platform;
   drivers: readonly DriverDefinition[];
   emit?(event: GraphEvent): void;
+  /** Absent: nothing that is stored beside the data of nodes is kept up to date. */
+  observer?: GraphObserver;
 }
 
 export interface EdgeSpec {
@@ -43,6 +46,7 @@ export class BlockGraph {
   readonly platform: Platform;
   readonly drivers: DriverRegistry;
   readonly emit: (event: GraphEvent) => void;
+  readonly observer: GraphObserver;
   readonly backends = new Backends();
   /** In the order of registration. */
   private readonly byName = new Map<string, BlockNode>();
@@ -53,6 +57,7 @@ export class BlockGraph {
     this.platform = options.platform;
     this.drivers = new DriverRegistry(options.drivers);
     this.emit = options.emit ?? (() => {});
+    this.observer = options.observer ?? unobserved;
   }
 
   // Names.
@@ -146,6 +151,7 @@ export class BlockGraph {
     await node.whenIdle();
     let failure: unknown;
     try {
+      await this.observer.nodeClosing(node);
       await node.driver?.close();
     } catch (error) {
       failure = error;

@@ -18,6 +18,8 @@ import { request } from './request.ts';
 export interface WriteObserver {
   /** Called when a request that may have changed the range is over, failed ones included. */
   onWrite(offset: number, bytes: number): void;
+  /** Throws when the length must stay as it is. */
+  beforeResize?(): void;
   onResize?(length: number): void;
 }
 

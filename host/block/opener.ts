@@ -149,6 +149,7 @@ export async function openNode(
   node.references = 1;
   try {
     await openDriver(graph, node, params);
+    await graph.observer.nodeOpened(node);
     if (params.probed && definition.name === 'raw' && !flags.readOnly) restrictProbedRaw(graph, node);
     // The name is looked at again: opening the file child took time.
     if (name !== undefined) graph.checkName(name);

@@ -308,6 +308,7 @@ async function truncate(edge: Edge, length: number, options: TruncateOptions): P
   if ((edge.perm & Perm.resize) === 0) throw new BlockError('EPERM');
   node.requestBegin();
   try {
+    for (const observer of node.writeObservers) observer.beforeResize?.();
     if (node.driver.truncate) await node.driver.truncate(length, options);
     else if (node.filtered()) await filteredEdge(node).truncate(length, options);
     else throw new BlockError('ENOTSUP', 'Image format driver does not support resize');

@@ -62,7 +62,8 @@ export interface Qcow2Exports {
   qcow2_free_apply(): number;
   qcow2_has_frees(): number;
   qcow2_is_dirty(): number;
-  qcow2_release(offset: number, clusters: number): void;
+  qcow2_allocate(clusters: number): number;
+  qcow2_release(offset: number, clusters: number): number;
   qcow2_writeback_begin(lazy: boolean): number;
   qcow2_writeback_next(): number;
   qcow2_writeback_done(item: number, ok: boolean): void;

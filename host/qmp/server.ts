@@ -7,8 +7,9 @@
  */
 import { assert } from '../base/assert.ts';
 import { BlockError } from '../base/errors.ts';
+import { createGraph } from '../bitmaps/persistence.ts';
 import type { DriverDefinition } from '../block/driver.ts';
-import { BlockGraph, type GraphEvent } from '../block/graph.ts';
+import type { BlockGraph, GraphEvent } from '../block/graph.ts';
 import { JobRegistry } from '../jobs/registry.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Type } from '../qapi/types.ts';
@@ -42,7 +43,7 @@ export class QmpServer {
   constructor({ platform, drivers, commands }: QmpServerOptions) {
     this.platform = platform;
     const emit = (event: GraphEvent): void => this.emit(event);
-    this.graph = new BlockGraph({ platform, drivers, emit });
+    this.graph = createGraph({ platform, drivers, emit });
     this.jobs = new JobRegistry({ platform, emit });
     this.commands = new CommandTable(commands, this.graph.drivers);
     this.whenEnded = new Promise((resolve) => {

@@ -4,9 +4,10 @@
  */
 import { describe, expect, test } from 'vitest';
 import { BlockError } from '../../host/base/errors.ts';
+import { createGraph } from '../../host/bitmaps/persistence.ts';
 import { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
-import { BlockGraph } from '../../host/block/graph.ts';
+import type { BlockGraph } from '../../host/block/graph.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { blockStatus } from '../../host/block/status.ts';
 import { drivers } from '../../host/drivers.ts';
@@ -72,7 +73,7 @@ async function withStack(
   body: (disk: BlockBackend, graph: BlockGraph) => Promise<void>,
 ): Promise<void> {
   await simulation.run(async () => {
-    const graph = new BlockGraph({ platform: simulation.platform, drivers });
+    const graph = createGraph({ platform: simulation.platform, drivers });
     await stack.prepare?.(graph);
     const disk = await open(graph, stack);
     await body(disk, graph);
@@ -143,7 +144,7 @@ for (const [name, stack] of Object.entries(stacks)) {
         test('holds what was flushed when it is opened again', async () => {
           const simulation = simulate(4);
           await simulation.run(async () => {
-            const graph = new BlockGraph({ platform: simulation.platform, drivers });
+            const graph = createGraph({ platform: simulation.platform, drivers });
             await stack.prepare?.(graph);
             const first = await open(graph, stack);
             await first.write(65_000, new Uint8Array(2000).fill(9));

@@ -7,8 +7,9 @@
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { createGraph } from '../../host/bitmaps/persistence.ts';
 import { BlockBackend } from '../../host/block/backend.ts';
-import { BlockGraph } from '../../host/block/graph.ts';
+import type { BlockGraph } from '../../host/block/graph.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
@@ -109,7 +110,7 @@ async function checkByOurs(image: PropertyImage): Promise<void> {
 }
 
 async function runSequence(seed: number): Promise<void> {
-  graph = new BlockGraph({ platform: nodePlatform, drivers, emit: () => {} });
+  graph = createGraph({ platform: nodePlatform, drivers, emit: () => {} });
   const random = new Seeded(seed);
   const image = await makeImage(graph, path(`${seed}.qcow2`), seed, random);
   const { file, model, options } = image;
@@ -156,7 +157,7 @@ async function runSequence(seed: number): Promise<void> {
 
 describe.skipIf(!haveQemu)('growing a version 2 disk over a longer backing file', () => {
   it('is refused, as by QEMU, and leaves the disk as it was', async () => {
-    graph = new BlockGraph({ platform: nodePlatform, drivers, emit: () => {} });
+    graph = createGraph({ platform: nodePlatform, drivers, emit: () => {} });
     const shape: DiskShape = { clusterBytes: 65536, version: 2, backingBytes: 4 << 20 };
     const file = path('v2.qcow2');
     const content = new Uint8Array(4 << 20).fill(7);

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { createGraph } from '../../host/bitmaps/persistence.ts';
 import { BlockBackend } from '../../host/block/backend.ts';
-import { BlockGraph } from '../../host/block/graph.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
@@ -20,7 +20,7 @@ test.skipIf(!haveQemu)(
     execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', path, '1M']);
     execFileSync('qemu-io', ['-c', 'write -P 7 0 1M', path]);
     execFileSync('qemu-img', ['resize', '-q', '--shrink', path, '99840']);
-    const graph = new BlockGraph({ platform: nodePlatform, drivers });
+    const graph = createGraph({ platform: nodePlatform, drivers });
     const node = await graph.openFile(path, { format: 'qcow2' });
     const disk = await BlockBackend.attach(node, {
       name: 'root',

@@ -1,6 +1,8 @@
 /** What tests of jobs need: a graph of array disks, a registry, and the events as one line each. */
+
+import { createGraph } from '../../host/bitmaps/persistence.ts';
 import { BlockBackend } from '../../host/block/backend.ts';
-import { BlockGraph, type GraphEvent } from '../../host/block/graph.ts';
+import type { GraphEvent } from '../../host/block/graph.ts';
 import type { BlockNode } from '../../host/block/node.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { copyBeforeWrite } from '../../host/filters/copy-before-write.ts';
@@ -17,7 +19,7 @@ export class World {
   readonly disks: ArrayDisk[] = [];
   /** `S j0 running`, `BLOCK_JOB_COMPLETED {…}` */
   readonly events: string[] = [];
-  readonly graph = new BlockGraph({
+  readonly graph = createGraph({
     platform: this.platform,
     drivers: [arrayProtocol(this.disks), passFilter, copyBeforeWrite],
     emit: (event) => this.record(event),

@@ -8,8 +8,8 @@
  * The guest must not have two requests in flight for one sector.
  */
 import { BlockError } from '../../host/base/errors.ts';
+import { createGraph } from '../../host/bitmaps/persistence.ts';
 import { BlockBackend } from '../../host/block/backend.ts';
-import { BlockGraph } from '../../host/block/graph.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { checkImage } from '../../host/formats/qcow2/check.ts';
 import { createImage } from '../../host/formats/qcow2/create.ts';
@@ -34,7 +34,7 @@ export async function openImage(
   platform: Platform,
   options: Record<string, unknown> = {},
 ): Promise<{ backend: BlockBackend; close(): Promise<void> }> {
-  const graph = new BlockGraph({ platform, drivers: [file, qcow2], emit: () => {} });
+  const graph = createGraph({ platform, drivers: [file, qcow2], emit: () => {} });
   const node = await graph.open(
     {
       driver: 'qcow2',

@@ -85,13 +85,13 @@ export class Tool {
   }
 
   async createGraph(options: { quiet?: boolean } = {}): Promise<BlockGraph> {
-    const [platform, { BlockGraph }, { drivers }] = await Promise.all([
+    const [platform, { createGraph }, { drivers }] = await Promise.all([
       this.platform(),
-      import('../../block/graph.ts'),
+      import('../../bitmaps/persistence.ts'),
       import('../../drivers.ts'),
     ]);
     const console = options.quiet ? { ...platform.console, stdout: () => {} } : platform.console;
-    return new BlockGraph({ platform: { ...platform, console }, drivers });
+    return createGraph({ platform: { ...platform, console }, drivers });
   }
 }
 

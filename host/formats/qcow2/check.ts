@@ -15,7 +15,7 @@
  */
 import { BlockError } from '../../base/errors.ts';
 import type { CheckOptions, CheckResult } from '../../block/driver.ts';
-import { readBitmapDirectory, readBitmapTable } from './bitmap-directory.ts';
+import { dataClusters, readBitmapDirectory, readBitmapTable } from './bitmap-directory.ts';
 import { checkCopied } from './check-copied.ts';
 import { bufferBytes, CheckCore } from './check-core.ts';
 import { describeBeyondEnd, describeFinding, type Finding } from './check-findings.ts';
@@ -277,7 +277,7 @@ export class Checker {
       if (!this.countStructure(bitmaps.directoryOffset, bitmaps.directoryBytes)) return;
       for (const entry of await readBitmapDirectory(file, bitmaps, header.clusterSize)) {
         if (!this.countStructure(entry.tableOffset, entry.tableEntries * 8)) continue;
-        for (const offset of await readBitmapTable(file, entry, header.clusterSize)) {
+        for (const offset of dataClusters(await readBitmapTable(file, entry, header.clusterSize))) {
           this.countStructure(offset, header.clusterSize);
         }
       }

@@ -3,8 +3,7 @@
  * about moving guest data.
  *
  * Many requests may be in flight; the core says which must wait for which. Encryption, external data files and extended
- * L2 entries are refused when an image is opened for I/O. Persistent dirty bitmaps are not kept: opening an image that
- * has some for writing drops them, with a warning, as the format wants of whoever cannot keep them.
+ * L2 entries are refused when an image is opened for I/O.
  */
 import { BlockError } from '../../base/errors.ts';
 import type {
@@ -22,12 +21,13 @@ import type {
 import type { Edge } from '../../block/edge.ts';
 import type { OpenContext } from '../../block/open.ts';
 import { Mapping, Qcow2Core, UnmapMode, WriteResult } from '../../core/qcow2.ts';
-import { readBitmapDirectory } from './bitmap-directory.ts';
+import { type BitmapEntry, readBitmapDirectory } from './bitmap-directory.ts';
+import { Qcow2BitmapStorage } from './bitmap-storage.ts';
 import { checkImage } from './check.ts';
 import { readCompressed, writeCompressedCluster } from './compressed.ts';
 import { qcow2Create } from './create.ts';
 import { Qcow2Engine } from './engine.ts';
-import { incompatible } from './feature-bits.ts';
+import { autoclear, incompatible } from './feature-bits.ts';
 import { magic, type Qcow2Header, readHeader, requireStandardImage, validateLayout } from './header.ts';
 import { encodeBackingName, prepareForWriting } from './header-update.ts';
 import { viewOf } from './image-file.ts';
@@ -43,19 +43,24 @@ interface CompressedExtent {
   entry: bigint;
 }
 
+/** What was read of the image beside its mapping. */
+interface ImageTables {
+  readonly snapshots: readonly Snapshot[];
+  readonly bitmaps: readonly BitmapEntry[];
+}
+
 export class Qcow2Driver implements Driver {
   readonly backing: { filename: string; format: string | undefined } | undefined;
   readonly limits;
+  readonly bitmapStorage: Qcow2BitmapStorage;
 
   constructor(
     readonly engine: Qcow2Engine,
     readonly context: OpenContext,
-    private readonly facts: {
-      snapshots: readonly Snapshot[];
-      bitmaps: Awaited<ReturnType<typeof readBitmapDirectory>> | undefined;
-    },
+    private readonly facts: ImageTables,
   ) {
     const { header } = engine;
+    this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
     this.limits = { writeZeroesAlignment: header.clusterSize, discardAlignment: header.clusterSize };
     if (header.backingFile !== undefined) {
       this.backing = { filename: header.backingFile, format: header.backingFormat };
@@ -225,7 +230,7 @@ export class Qcow2Driver implements Driver {
     return describeImage({
       header: this.engine.header,
       snapshots: this.facts.snapshots,
-      bitmaps: this.facts.bitmaps ?? [],
+      bitmaps: this.bitmapStorage.entries,
     });
   }
 
@@ -249,16 +254,19 @@ async function open(context: OpenContext, options: Qcow2Options): Promise<Driver
   let header = await readHeader(file, flags);
   if (flags.check) return new CheckOnlyDriver(header, file);
   const table = await readSnapshotTable(file, header);
+  if (hasStaleBitmaps(header)) {
+    context.warn(
+      'a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent\n' +
+        "Some clusters may be leaked, run 'qemu-img check -r' on the image file to fix.",
+    );
+  }
   if (!flags.noIo) requireStandardImage(header);
   const resolved = resolveOptions(options, header, { discard: flags.discard });
   if (!flags.readOnly && !flags.noIo) {
     validateLayout(header, table.bytes);
     header = await prepareWritable(context, file, header);
   }
-  const bitmaps =
-    header.bitmaps === undefined
-      ? undefined
-      : await readBitmapDirectory(file, header.bitmaps, header.clusterSize);
+  const bitmaps = await readBitmaps(file, header);
   const facts = { snapshots: table.snapshots, bitmaps };
   if (flags.noIo) return new InfoDriver(header, facts);
   const core = new Qcow2Core({
@@ -283,13 +291,18 @@ async function open(context: OpenContext, options: Qcow2Options): Promise<Driver
   return new Qcow2Driver(engine, context, facts);
 }
 
+/** The bitmap directory; nothing when a program that does not know about bitmaps has written to the image since. */
+async function readBitmaps(file: Edge, header: Qcow2Header): Promise<readonly BitmapEntry[]> {
+  if (header.bitmaps === undefined || hasStaleBitmaps(header)) return [];
+  return readBitmapDirectory(file, header.bitmaps, header.clusterSize);
+}
+
+function hasStaleBitmaps(header: Qcow2Header): boolean {
+  return header.bitmaps !== undefined && (header.autoclearFeatures & autoclear.bitmaps) === 0n;
+}
+
 /** Brings an image that is opened for writing into a state in which it can be (section 1.2, steps 14 and 16). */
 async function prepareWritable(context: OpenContext, file: Edge, header: Qcow2Header): Promise<Qcow2Header> {
-  if (header.bitmaps !== undefined) {
-    context.warn(
-      `persistent dirty bitmaps of '${context.nodeName}' are not kept and become invalid by writing to it`,
-    );
-  }
   if ((header.incompatibleFeatures & incompatible.dirty) !== 0n) {
     const result = await checkImage(file, { fix: { leaks: true, errors: true }, report: () => {} });
     if (result.checkErrors > 0)
@@ -317,10 +330,7 @@ class InfoDriver implements Driver {
 
   constructor(
     private readonly header: Qcow2Header,
-    private readonly facts: {
-      snapshots: readonly Snapshot[];
-      bitmaps: Awaited<ReturnType<typeof readBitmapDirectory>> | undefined;
-    },
+    private readonly facts: ImageTables,
   ) {
     if (header.backingFile !== undefined) {
       this.backing = { filename: header.backingFile, format: header.backingFormat };
@@ -335,7 +345,7 @@ class InfoDriver implements Driver {
     return describeImage({
       header: this.header,
       snapshots: this.facts.snapshots,
-      bitmaps: this.facts.bitmaps ?? [],
+      bitmaps: this.facts.bitmaps,
     });
   }
 

@@ -139,6 +139,15 @@ export function parseBitmapsExtension(data: Uint8Array, clusterSize: number): Bi
   };
 }
 
+export function serializeBitmapsExtension(extension: BitmapsExtension): Uint8Array {
+  const data = new Uint8Array(bitmapsExtensionBytes);
+  const view = viewOf(data);
+  view.setUint32(0, extension.bitmapCount);
+  view.setBigUint64(8, BigInt(extension.directoryBytes));
+  view.setBigUint64(16, BigInt(extension.directoryOffset));
+  return data;
+}
+
 export function parseEncryptionExtension(
   data: Uint8Array,
   cryptMethod: number,

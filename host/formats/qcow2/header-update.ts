@@ -16,7 +16,12 @@
  * order of calls: each call is durable when it returns.
  */
 import { invalid } from '../../base/errors.ts';
-import { extensionType, type HeaderExtension } from './extensions.ts';
+import {
+  type BitmapsExtension,
+  extensionType,
+  type HeaderExtension,
+  serializeBitmapsExtension,
+} from './extensions.ts';
 import { autoclear } from './feature-bits.ts';
 import { parseHeader, type Qcow2Header, serializeHeader } from './header.ts';
 import { type ImageFile, viewOf } from './image-file.ts';
@@ -37,6 +42,8 @@ export interface HeaderChanges {
   l1Table?: { offset: number; entries: number };
   refcountTable?: { offset: number; clusters: number };
   snapshotTable?: { offset: number; count: number };
+  /** Where the bitmap directory is; null without one. The autoclear bit that says so changes along. */
+  bitmaps?: BitmapsExtension | null;
   /** Types of extensions to remove. */
   dropExtensions?: readonly number[];
 }
@@ -72,11 +79,12 @@ export async function updateHeader(file: ImageFile, changes: HeaderChanges): Pro
 
 /**
  * What must be in the header before anything else of an image opened for writing changes (section 1.2, step 14): autoclear
- * bits whose features are not kept up to date here are cleared, persistent bitmaps among them, and a bitmaps extension
- * without its bit is dropped. Writes nothing when there is nothing to do.
+ * bits whose features are not kept up to date here are cleared, and a bitmaps extension without its bit is dropped: its
+ * clusters leak. Writes nothing when there is nothing to do.
  */
 export async function prepareForWriting(file: ImageFile, header: Qcow2Header): Promise<Qcow2Header> {
-  const clearAutoclear = header.autoclearFeatures & ~autoclear.dataFileRaw;
+  const kept = autoclear.dataFileRaw | (header.bitmaps === undefined ? 0n : autoclear.bitmaps);
+  const clearAutoclear = header.autoclearFeatures & ~kept;
   const stale = header.bitmaps !== undefined && (header.autoclearFeatures & autoclear.bitmaps) === 0n;
   if (clearAutoclear === 0n && !stale) return header;
   return updateHeader(file, { clearAutoclear, dropExtensions: stale ? [extensionType.bitmaps] : [] });
@@ -94,13 +102,22 @@ function applyChanges(old: Qcow2Header, changes: HeaderChanges): Qcow2Header {
     const dropped = changes.dropExtensions;
     extensions = extensions.filter(({ type }) => !dropped.includes(type));
   }
+  let autoclearFeatures = bits(old.autoclearFeatures, changes.setAutoclear, changes.clearAutoclear);
+  if (changes.bitmaps !== undefined) {
+    extensions = withBitmaps(extensions, changes.bitmaps);
+    autoclearFeatures = bits(
+      autoclearFeatures,
+      changes.bitmaps ? autoclear.bitmaps : 0n,
+      changes.bitmaps ? 0n : autoclear.bitmaps,
+    );
+  }
   if (changes.backing !== undefined) extensions = withBackingFormat(extensions, changes.backing?.format);
   const filename = changes.backing === undefined ? undefined : encodeBackingName(changes.backing?.filename);
   return {
     ...old,
     incompatibleFeatures: bits(old.incompatibleFeatures, changes.setIncompatible, changes.clearIncompatible),
     compatibleFeatures: bits(old.compatibleFeatures, changes.setCompatible, changes.clearCompatible),
-    autoclearFeatures: bits(old.autoclearFeatures, changes.setAutoclear, changes.clearAutoclear),
+    autoclearFeatures,
     backingFileName: changes.backing === undefined ? old.backingFileName : filename,
     size: changes.size ?? old.size,
     l1Size: changes.l1Table?.entries ?? old.l1Size,
@@ -131,6 +148,18 @@ export function withBackingFormat(
   if (!format) return others;
   const record = { type: extensionType.backingFormat, data: new TextEncoder().encode(format) };
   return others.toSpliced(Math.max(place, 0), 0, record);
+}
+
+/** The extension stays where it is, or comes last, where QEMU puts it. */
+function withBitmaps(
+  extensions: readonly HeaderExtension[],
+  bitmaps: BitmapsExtension | null,
+): readonly HeaderExtension[] {
+  const place = extensions.findIndex(({ type }) => type === extensionType.bitmaps);
+  const others = extensions.filter(({ type }) => type !== extensionType.bitmaps);
+  if (!bitmaps) return others;
+  const record = { type: extensionType.bitmaps, data: serializeBitmapsExtension(bitmaps) };
+  return others.toSpliced(place < 0 ? others.length : place, 0, record);
 }
 
 function extensionBytes(header: Qcow2Header): number {

@@ -10,6 +10,7 @@ import type { Preallocation, TruncateOptions } from '../../block/driver.ts';
 import { UnmapMode, WriteResult } from '../../core/qcow2.ts';
 import type { Qcow2Driver } from './driver.ts';
 import { l2Entries, maxL1Entries } from './header.ts';
+import { releaseRun, reserveRun } from './metadata-space.ts';
 
 const sectorBytes = 512;
 
@@ -99,7 +100,7 @@ async function growL1(driver: Qcow2Driver, entries: number): Promise<void> {
   const { header, steps, file } = engine;
   const bytes = entries * 8;
   const clusters = Math.ceil(bytes / header.clusterSize);
-  const offset = await reserveRun(driver, clusters);
+  const { offset } = await reserveRun(engine, clusters);
   let old = { offset: header.l1TableOffset, entries: header.l1Size };
   await engine.exclusively(async () => {
     old = { offset: engine.header.l1TableOffset, entries: engine.header.l1Size };
@@ -112,27 +113,7 @@ async function growL1(driver: Qcow2Driver, entries: number): Promise<void> {
     steps.qcow2_switch_l1(offset, entries);
   });
   const oldClusters = Math.ceil((old.entries * 8) / header.clusterSize);
-  if (oldClusters > 0) steps.qcow2_release(old.offset, oldClusters);
-}
-
-/** Clusters in a row, counted once each, with refcount blocks of their own: the offset of the first. */
-async function reserveRun(driver: Qcow2Driver, clusters: number): Promise<number> {
-  const { engine } = driver;
-  const { steps, record } = engine;
-  let start: number | undefined;
-  while (start === undefined) {
-    // Grows the refcount table until there is room for the plan.
-    await engine.runCode(() => steps.qcow2_run_plan(clusters));
-    await engine.exclusively(async () => {
-      // Others may have taken room since; now nobody can.
-      if (steps.qcow2_run_plan(clusters) < 0) return;
-      const [first, blocks] = [record[0]!, record[1]!];
-      await engine.writeBlocks(blocks);
-      steps.qcow2_run_done();
-      start = first + blocks * engine.header.clusterSize;
-    });
-  }
-  return start;
+  if (oldClusters > 0) await releaseRun(engine, { offset: old.offset, clusters: oldClusters });
 }
 
 /** Maps [start, end) ahead of writing; the space is sparse, reserved or filled with zeros. */

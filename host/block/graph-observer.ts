@@ -1,0 +1,29 @@
+/**
+ * Whoever keeps something with nodes that outlives them, and so has to know when they come, go and become read-only:
+ * persistent dirty bitmaps (bitmaps/persistence.ts).
+ *
+ * A graph without one keeps nothing, and takes care that nobody later relies on what is stored.
+ */
+import type { BlockNode } from './node.ts';
+
+export interface GraphObserver {
+  /** The driver is open, nobody has the node yet. An error fails the opening. */
+  nodeOpened(node: BlockNode): Promise<void>;
+  /** The driver is about to close, nothing is in flight. Also when opening has failed further on. */
+  nodeClosing(node: BlockNode): Promise<void>;
+  /** The node is drained and will be read-only. An error keeps it writable. */
+  beforeReadOnly(node: BlockNode): Promise<void>;
+  /** The node has become writable, or stays so after all; it is still drained. */
+  afterWritable(node: BlockNode): Promise<void>;
+}
+
+async function distrustStored(node: BlockNode): Promise<void> {
+  if (!node.readOnly) await node.driver.bitmapStorage?.markInUse();
+}
+
+export const unobserved: GraphObserver = {
+  nodeOpened: distrustStored,
+  nodeClosing: async () => {},
+  beforeReadOnly: async () => {},
+  afterWritable: distrustStored,
+};
