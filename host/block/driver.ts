@@ -15,7 +15,7 @@ import type { StructType } from '../qapi/types.ts';
 import type { BlockBackend } from './backend.ts';
 import type { BitmapStorage } from './bitmap-storage.ts';
 import type { Edge } from './edge.ts';
-import type { OpenContext } from './open.ts';
+import type { OpenContext, OpenFlags } from './open.ts';
 
 /** Where a range of a node is. `bytes` > 0 and at most what was asked for. */
 export type Extent =
@@ -159,8 +159,28 @@ export interface Driver {
   checkPermissions?(perm: number, shared: number): Promise<void>;
   setPermissions?(perm: number, shared: number): Promise<void>;
   abortPermissions?(): void;
+  /**
+   * Prepares to be open in another way. The node is drained; `context.flags` change between `reopen` and `commit`.
+   * Absent: the node cannot be reopened. Errors: what cannot be; nothing has changed then.
+   */
+  reopen?(change: ReopenChange): Promise<ReopenStep>;
   /** Flushes nothing by itself except the format's own metadata, which must be complete afterwards. */
   close(): Promise<void>;
+}
+
+export interface ReopenChange {
+  /** How the node is to be open. A file that can only be read may set `readOnly` with `autoReadOnly`. */
+  flags: OpenFlags;
+  /** The driver's own options, all of them. */
+  options: Readonly<Record<string, unknown>>;
+}
+
+/** What a driver has prepared. Steps after `prepare` cannot fail; what does is a broken node. */
+export interface ReopenStep {
+  commit?(): Promise<void>;
+  abort?(): Promise<void>;
+  /** When all nodes have committed: the children can be used in the new way. */
+  afterCommit?(): Promise<void>;
 }
 
 /** The consistency check of a format (specification: qcow2, section 10; cli, section 2). */
@@ -202,6 +222,8 @@ export interface DriverDefinition<Options extends object = object> {
   readonly children?: readonly ChildSpec[];
   /** Options that change what data is seen, and so belong in a `json:` file name (specification: graph, section 6). */
   readonly strongOptions?: readonly string[];
+  /** Own options that `reopen` can change. */
+  readonly reopenableOptions?: readonly string[];
   /** Score 0–100 that the first bytes of an image are this format (specification: graph, section 6). */
   probe?(head: Uint8Array): number;
   /** Protocols reached as `PREFIX:rest`: turns the rest into options. */

@@ -85,11 +85,18 @@ function overridesBacking(node: BlockNode): boolean {
  */
 export function resolveBackingName(node: BlockNode, backingName: string): string {
   if (backingName.startsWith('/') || /^[^/]*:/.test(backingName)) return backingName;
-  const own = exactFilename(node);
+  const own = exactFilename(storageOf(node));
   if (own === undefined) {
     throw new BlockError('EINVAL', `Cannot use relative backing file names for '${filenameOf(node)}'`);
   }
   return own.slice(0, own.lastIndexOf('/') + 1) + backingName;
+}
+
+/** The node at the bottom of what stores `node`'s image. */
+function storageOf(node: BlockNode): BlockNode {
+  let storage = node;
+  for (let edge = node.primaryChild(); edge; edge = storage.primaryChild()) storage = edge.node;
+  return storage;
 }
 
 /** The same for an image that is not open: the overlay's file name is all there is. */

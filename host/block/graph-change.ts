@@ -11,6 +11,7 @@ import { BlockError, invalid } from '../base/errors.ts';
 import { type ChildRole, Edge } from './edge.ts';
 import type { BlockNode } from './node.ts';
 import type { OpType } from './op-blockers.ts';
+import type { OpenFlags } from './open.ts';
 import { Perm } from './permissions.ts';
 
 /** What may be done with a node while it is somebody's backing file. */
@@ -46,6 +47,8 @@ export class GraphChange {
   /** Runs when the change is over, whether it stands or not. */
   private readonly endSteps: (() => void)[] = [];
   readonly touched = new Set<BlockNode>();
+  /** Nodes that were writable until this change. */
+  readonly becomingReadOnly = new Set<BlockNode>();
   readonly gained: BlockNode[] = [];
   readonly lost: BlockNode[] = [];
 
@@ -97,10 +100,13 @@ export class GraphChange {
     this.lost.push(edge.node);
   }
 
-  /** Whatever else belongs to the change and must be undone with it. */
-  also(undo: () => void, ...touched: readonly BlockNode[]): void {
-    this.undoSteps.push(undo);
-    for (const node of touched) this.touched.add(node);
+  /** How `node` is open from now on. In place: drivers hold on to the object. */
+  setFlags(node: BlockNode, flags: OpenFlags): void {
+    const before = { ...node.flags };
+    if (!before.readOnly && flags.readOnly) this.becomingReadOnly.add(node);
+    Object.assign(node.flags, flags);
+    this.undoSteps.push(() => Object.assign(node.flags, before));
+    this.touched.add(node);
   }
 
   undo(): void {

@@ -19,6 +19,7 @@ import type { OpenFlags } from './open.ts';
 import { type OpenFileOptions, openFile, openNode } from './opener.ts';
 import { updatePermissions } from './permissions.ts';
 import { DriverRegistry } from './registry.ts';
+import { type ReopenRequest, reopen, setReadOnly } from './reopen.ts';
 
 export interface GraphEvent {
   name: string;
@@ -140,6 +141,16 @@ export class BlockGraph {
     return openFile(this, filename, options);
   }
 
+  /** Reopens nodes with new options, all or none: blockdev-reopen. */
+  reopen(requests: readonly ReopenRequest[]): Promise<void> {
+    return reopen(this, requests);
+  }
+
+  /** Makes a node and the files it opened by itself read-only or writable. Errors: the file's; permission conflicts. */
+  setReadOnly(node: BlockNode, readOnly: boolean): Promise<void> {
+    return setReadOnly(this, node, readOnly);
+  }
+
   /** Drops one reference; the last one closes the node and lets go of its children. */
   async unref(node: BlockNode): Promise<void> {
     assert(node.references > 0, `node ${node.name} released more often than referenced`);
@@ -221,7 +232,10 @@ export class BlockGraph {
     await this.changes.run(async () => {
       try {
         body(change);
-        await updatePermissions({ nodes: [...change.touched] });
+        await updatePermissions({
+          nodes: [...change.touched],
+          becomingReadOnly: change.becomingReadOnly,
+        });
       } catch (error) {
         change.undo();
         throw error;

@@ -39,6 +39,8 @@ export class BlockNode implements EdgeParent {
   options: Readonly<Record<string, unknown>> = {};
   /** The file name without options, when one says everything: see filename.ts. */
   exactFilename: string | undefined;
+  /** The parent that opened it as its own, and whose way of being open it follows. */
+  inheritsFrom: BlockNode | undefined;
   /** Added by blockdev-add and not yet deleted by blockdev-del. */
   monitorOwned = false;
   /** Inserted by a command on its own account: queries skip it. */

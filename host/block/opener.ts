@@ -29,7 +29,7 @@ export interface OpenFileOptions {
   noBacking?: boolean;
 }
 
-interface OpenParams {
+export interface OpenParams {
   defaults: Partial<OpenFlags>;
   noBacking?: boolean;
   /** Given a name of its own even if the options have none. */
@@ -53,7 +53,7 @@ const defaultFlags: OpenFlags = {
   check: false,
 };
 
-const commonOptions = new Set([
+export const commonOptions = new Set([
   'driver',
   'node-name',
   'discard',
@@ -64,7 +64,7 @@ const commonOptions = new Set([
   'detect-zeroes',
 ]);
 
-function resolveFlags(options: NodeOptions, defaults: Partial<OpenFlags>): OpenFlags {
+export function resolveFlags(options: NodeOptions, defaults: Partial<OpenFlags>): OpenFlags {
   const cache = (options['cache'] ?? {}) as { direct?: boolean; 'no-flush'?: boolean };
   const flags: OpenFlags = {
     ...defaultFlags,
@@ -77,9 +77,6 @@ function resolveFlags(options: NodeOptions, defaults: Partial<OpenFlags>): OpenF
     ...given('detectZeroes', options['detect-zeroes'] as OpenFlags['detectZeroes'] | undefined),
     ...given('discard', options['discard'] === undefined ? undefined : options['discard'] === 'unmap'),
   };
-  if (flags.forceShare && !flags.readOnly) {
-    throw invalid('force-share=on can only be used with read-only images');
-  }
   if (flags.detectZeroes === 'unmap' && !flags.discard) {
     throw invalid('setting detect-zeroes to unmap is not allowed without setting discard operation to unmap');
   }
@@ -91,7 +88,7 @@ function given<K extends string, V>(key: K, value: V | undefined): Partial<Recor
 }
 
 /** What a child takes over from its parent when its own options say nothing. */
-function childDefaults(parent: OpenFlags, role: ChildRole): Partial<OpenFlags> {
+export function childDefaults(parent: OpenFlags, role: ChildRole): Partial<OpenFlags> {
   const { direct, noFlush, forceShare, check, noIo } = parent;
   const shared = { direct, noFlush, forceShare, check, noIo, discard: true };
   if (role === 'cow') return { ...shared, readOnly: true, autoReadOnly: false, check: false };
@@ -140,6 +137,9 @@ export async function openNode(
   params: OpenParams,
 ): Promise<BlockNode> {
   const flags = resolveFlags(options, params.defaults);
+  if (flags.forceShare && !flags.readOnly) {
+    throw invalid('force-share=on can only be used with read-only images');
+  }
   if (options['driver'] === undefined) return openProbing(graph, options, params, flags);
   const definition = graph.drivers.get(options['driver'] as string);
   const name = options['node-name'] as string | undefined;
@@ -231,6 +231,11 @@ function restrictProbedRaw(graph: BlockGraph, node: BlockNode): void {
   node.looksRaw = (head) => graph.drivers.probe(head).name === 'raw';
 }
 
+/** A node that exists already, and so is nobody's own. */
+function isReference(option: unknown): boolean {
+  return typeof option === 'string' || option instanceof BlockNode;
+}
+
 /** The node that a child option describes, with one reference for the caller. */
 async function openChildNode(
   graph: BlockGraph,
@@ -284,6 +289,7 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
   } catch (error) {
     throw asBlockError(error).within('Could not open backing file');
   }
+  if (!isReference(option)) child.inheritsFrom = node;
   try {
     if (chain.includes(await identify(child)))
       throw invalid(`Backing file '${child.name}' creates an infinite loop.`);
@@ -343,6 +349,7 @@ class NodeOpenContext implements OpenContext {
       throw invalid(`A block device must be specified for "${name}"`);
     }
     const child = await openChildNode(graph, option, childDefaults(node.flags, role), params, role);
+    if (!isReference(option)) child.inheritsFrom = node;
     try {
       if (child.readOnly && !node.readOnly && role !== 'cow') {
         if (node.flags.autoReadOnly) node.flags.readOnly = true;

@@ -162,6 +162,8 @@ export interface PermissionChange {
   edges?: readonly { edge: Edge; perm: number; shared: number }[];
   /** Nodes whose parents or children were changed. */
   nodes: readonly BlockNode[];
+  /** Nodes that were writable until this change. */
+  becomingReadOnly?: ReadonlySet<BlockNode>;
 }
 
 /**
@@ -178,7 +180,12 @@ export async function updatePermissions(change: PermissionChange): Promise<void>
       checkConflicts(node, plan);
       const cumulative = plan.cumulative(node);
       if (node.readOnly && cumulative.perm & writing) {
-        throw new BlockError('EPERM', 'Block node is read-only');
+        throw new BlockError(
+          'EPERM',
+          change.becomingReadOnly?.has(node)
+            ? `Read-only block node '${node.name}' cannot support read-write users`
+            : 'Block node is read-only',
+        );
       }
       if (node.driver?.checkPermissions) {
         checked.push({ node, cumulative });

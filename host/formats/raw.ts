@@ -8,6 +8,8 @@ import type {
   Driver,
   DriverDefinition,
   Extent,
+  ReopenChange,
+  ReopenStep,
   TruncateOptions,
   WritePlan,
   ZeroFlags,
@@ -25,8 +27,8 @@ class RawDriver implements Driver {
 
   constructor(
     private readonly file: Edge,
-    private readonly offset: number,
-    private readonly size: number | undefined,
+    private offset: number,
+    private size: number | undefined,
   ) {}
 
   async getLength(): Promise<number> {
@@ -54,7 +56,41 @@ class RawDriver implements Driver {
     await this.file.truncate(this.offset + length, options);
   }
 
+  async reopen({ options }: ReopenChange): Promise<ReopenStep> {
+    const { offset, size } = await checkWindow(this.file, options);
+    return {
+      commit: async () => {
+        this.offset = offset;
+        this.size = size;
+      },
+    };
+  }
+
   async close(): Promise<void> {}
+}
+
+/** The part of `file` that is the disk. Errors: it is not inside. */
+async function checkWindow(
+  file: Edge,
+  { offset = 0, size }: RawOptions,
+): Promise<{ offset: number; size: number | undefined }> {
+  for (const [name, value] of Object.entries({ offset, size: size ?? 0 })) {
+    if (value < 0) throw invalid(`Parameter '${name}' expects a non-negative number below 2^64`);
+  }
+  const length = await file.getByteLength();
+  if (offset > length) {
+    throw invalid(`Offset (${offset}) cannot be greater than size of the containing file (${length})`);
+  }
+  if (size !== undefined && size > length - offset) {
+    throw invalid(
+      `The sum of offset (${offset}) and size (${size}) has to be smaller or equal to the ` +
+        ` actual size of the containing file (${length})`,
+    );
+  }
+  if (size !== undefined && size % sectorBytes !== 0) {
+    throw invalid('Specified size is not multiple of 512');
+  }
+  return { offset, size };
 }
 
 export const raw: DriverDefinition<RawOptions> = {
@@ -64,25 +100,11 @@ export const raw: DriverDefinition<RawOptions> = {
   options: rawOptions,
   strongOptions: ['offset', 'size'],
   probe: () => 1,
-  async open(context, { offset = 0, size: windowBytes }) {
-    for (const [name, value] of Object.entries({ offset, size: windowBytes ?? 0 })) {
-      if (value < 0) throw invalid(`Parameter '${name}' expects a non-negative number below 2^64`);
-    }
+  reopenableOptions: ['offset', 'size'],
+  async open(context, options) {
     const file = await context.openChild('file', 'data');
-    const length = await file.getByteLength();
-    if (offset > length) {
-      throw invalid(`Offset (${offset}) cannot be greater than size of the containing file (${length})`);
-    }
-    if (windowBytes !== undefined && windowBytes > length - offset) {
-      throw invalid(
-        `The sum of offset (${offset}) and size (${windowBytes}) has to be smaller or equal to the ` +
-          ` actual size of the containing file (${length})`,
-      );
-    }
-    if (windowBytes !== undefined && windowBytes % sectorBytes !== 0) {
-      throw invalid('Specified size is not multiple of 512');
-    }
-    return new RawDriver(file, offset, windowBytes);
+    const { offset, size } = await checkWindow(file, options);
+    return new RawDriver(file, offset, size);
   },
   create: {
     options: [{ name: 'size', type: 'size', help: 'Virtual disk size' }],

@@ -7,8 +7,16 @@
  * options for persistent reservations and page cache dropping are refused unless they have their default.
  */
 import { asBlockError, BlockError, invalid } from '../base/errors.ts';
-import type { Driver, DriverDefinition, Extent, TruncateOptions, ZeroFlags } from '../block/driver.ts';
-import type { OpenContext } from '../block/open.ts';
+import type {
+  Driver,
+  DriverDefinition,
+  Extent,
+  ReopenChange,
+  ReopenStep,
+  TruncateOptions,
+  ZeroFlags,
+} from '../block/driver.ts';
+import type { OpenContext, OpenFlags } from '../block/open.ts';
 import type { HostFile, Platform } from '../platform/platform.ts';
 import { bool, enumeration, int, optional, str, struct, type TypeOf } from '../qapi/types.ts';
 import { createFile, fileCreateOptions } from './file-create.ts';
@@ -48,7 +56,7 @@ async function openFile(context: OpenContext, given: FileOptions): Promise<Drive
   const opened = await openHostFile(context, filename);
   try {
     if ((await opened.status()).type !== 'file') throw notRegular(filename);
-    return new FileDriver(context, opened, lockingOf(context, given, opened));
+    return new FileDriver(context, filename, opened, lockingOf(context, given, opened));
   } catch (error) {
     await opened.close();
     throw error;
@@ -71,7 +79,16 @@ function checkOptions({ flags }: OpenContext, given: FileOptions): void {
 }
 
 async function openHostFile(context: OpenContext, filename: string): Promise<HostFile> {
-  const { flags, platform } = context;
+  return openAs(context.platform, filename, context.flags, () => context.fallBackToReadOnly());
+}
+
+/** Opens as `flags` say; with auto-read-only, a file that cannot be written is read, and `fallBack` called. */
+async function openAs(
+  platform: Platform,
+  filename: string,
+  flags: Readonly<OpenFlags>,
+  fallBack: () => void,
+): Promise<HostFile> {
   const open = (write: boolean): Promise<HostFile> =>
     platform.files.open(filename, { write, direct: flags.direct });
   try {
@@ -86,7 +103,7 @@ async function openHostFile(context: OpenContext, filename: string): Promise<Hos
   }
   try {
     const opened = await open(false);
-    context.fallBackToReadOnly();
+    fallBack();
     return opened;
   } catch (error) {
     throw asBlockError(error).within(`Could not open '${filename}'`);
@@ -111,13 +128,14 @@ function lockingOf(context: OpenContext, given: FileOptions, opened: HostFile): 
 }
 
 class FileDriver implements Driver {
-  readonly limits: { requestAlignment: number };
+  limits: { requestAlignment: number };
   readonly hasZeroInit = true;
   private readonly forceShare: boolean;
 
   constructor(
-    context: OpenContext,
-    private readonly opened: HostFile,
+    private readonly context: OpenContext,
+    private readonly filename: string,
+    private opened: HostFile,
     private readonly locks: ImageLocks | undefined,
   ) {
     this.limits = { requestAlignment: opened.requestAlignment };
@@ -205,6 +223,25 @@ class FileDriver implements Driver {
 
   abortPermissions(): void {
     this.locks?.abort();
+  }
+
+  /** The file is opened again only when the descriptor must be another: for writing, or past the page cache. */
+  async reopen({ flags }: ReopenChange): Promise<ReopenStep> {
+    const now = this.context.flags;
+    if (flags.readOnly === now.readOnly && flags.direct === now.direct) return {};
+    const next = await openAs(this.context.platform, this.filename, flags, () => {
+      flags.readOnly = true;
+    });
+    return {
+      commit: async () => {
+        const old = this.opened;
+        if (next.locks) this.locks?.moveTo(next.locks);
+        this.opened = next;
+        this.limits = { requestAlignment: next.requestAlignment };
+        await old.close();
+      },
+      abort: () => next.close(),
+    };
   }
 
   close(): Promise<void> {

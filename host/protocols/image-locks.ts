@@ -28,7 +28,7 @@ export class ImageLocks {
   private readonly held = new Set<number>();
 
   constructor(
-    private readonly locks: ByteLocks,
+    private locks: ByteLocks,
     private readonly filename: string,
   ) {}
 
@@ -55,6 +55,12 @@ export class ImageLocks {
       this.abort();
       throw asBlockError(error);
     }
+  }
+
+  /** The same file was opened again as `next`: takes there what is held here, which goes when its file is closed. */
+  moveTo(next: ByteLocks): void {
+    for (const byte of this.held) next.lockShared(byte);
+    this.locks = next;
   }
 
   /** Lets go of what the prepared change no longer needs. */

@@ -88,5 +88,9 @@ class NullDriver implements Driver {
     return 0;
   }
 
+  async reopen(): Promise<object> {
+    return {};
+  }
+
   async close(): Promise<void> {}
 }

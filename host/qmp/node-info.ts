@@ -79,7 +79,7 @@ export async function blockDeviceInfo(node: BlockNode, flat: boolean): Promise<D
     'node-name': node.name,
     ro: node.readOnly,
     drv: node.definition.name,
-    ...present('backing_file', node.driver.backing?.filename),
+    ...present('backing_file', backingFileOf(node)),
     backing_file_depth: depth,
     encrypted: infoOf(node)?.encrypted ?? false,
     detect_zeroes: detectZeroes,
@@ -89,6 +89,12 @@ export async function blockDeviceInfo(node: BlockNode, flat: boolean): Promise<D
     write_threshold: 0,
     ...present('dirty-bitmaps', bitmapsOf(node).query()),
   };
+}
+
+/** Of the backing file that is there; the image may name another, or one that was left out. */
+function backingFileOf(node: BlockNode): string | undefined {
+  const backing = node.backing();
+  return backing && filenameOf(backing);
 }
 
 /** Without the images below. */

@@ -16,7 +16,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 /** Another build than the usual one can be tested with BLOCKYARD_BUNDLE. */
-const bundle = process.env['BLOCKYARD_BUNDLE'] ?? resolve(import.meta.dirname, '../../dist/blockyard.js');
+export const bundle =
+  process.env['BLOCKYARD_BUNDLE'] ?? resolve(import.meta.dirname, '../../dist/blockyard.js');
 
 export type ToolName = 'qemu-img' | 'qemu-io';
 

@@ -45,11 +45,28 @@ class Lines {
   }
 }
 
-export function startQemu(cwd: string): QmpSession {
+/** The real machine emulator, without a machine unless `options` say otherwise. */
+export function startQemu(cwd: string, options: readonly string[] = ['-machine', 'none']): QmpSession {
+  return startProgram(
+    'qemu-system-x86_64',
+    ['-nodefaults', '-display', 'none', '-qmp', 'stdio', ...options],
+    cwd,
+  );
+}
+
+/** The real storage daemon. */
+export function startStorageDaemon(cwd: string, options: readonly string[] = []): QmpSession {
+  const monitor = ['--chardev', 'stdio,id=monitor', '--monitor', 'monitor'];
+  return startProgram('qemu-storage-daemon', [...options, ...monitor], cwd);
+}
+
+/** Any program that speaks QMP on its standard streams. */
+export function startProgram(command: string, options: readonly string[], cwd: string): QmpSession {
   const lines = new Lines();
-  const options = ['-machine', 'none', '-nodefaults', '-display', 'none', '-qmp', 'stdio'];
-  const qemu: ChildProcess = spawn('qemu-system-x86_64', options, { cwd, stdio: ['pipe', 'pipe', 'ignore'] });
+  const qemu: ChildProcess = spawn(command, options, { cwd, stdio: ['pipe', 'pipe', 'ignore'] });
   createInterface({ input: qemu.stdout! }).on('line', (line) => lines.push(line)); // stdout is a pipe
+  // It may be gone before it has read everything.
+  qemu.stdin!.on('error', () => {});
   const gone = new Promise<void>((resolve) => {
     qemu.on('close', () => {
       lines.push('{"gone": true}');
@@ -79,7 +96,12 @@ export function startOurs(cwd: string): QmpSession & { readonly server: QmpServe
       unlink: (path: string) => files.unlink(at(path)),
       identify: (path: string) => files.identify(at(path)),
     },
-    console: { stdout: (line: string) => lines.push(line), stderr: () => {} },
+    console: {
+      stdout: (line: string) => lines.push(line),
+      stderr: (line: string) => {
+        if (line.startsWith('internal error')) lines.push(JSON.stringify({ gone: line }));
+      },
+    },
   };
   const server = new QmpServer({ platform, drivers, commands });
   let handlers: ConnectionHandlers | undefined;

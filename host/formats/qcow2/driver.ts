@@ -5,6 +5,7 @@
  * Many requests may be in flight; the core says which must wait for which. Encryption, external data files and extended
  * L2 entries are refused when an image is opened for I/O.
  */
+import { assert } from '../../base/assert.ts';
 import { BlockError } from '../../base/errors.ts';
 import type {
   Allocation,
@@ -14,6 +15,8 @@ import type {
   DriverDefinition,
   DriverInfo,
   Extent,
+  ReopenChange,
+  ReopenStep,
   TruncateOptions,
   WritePlan,
   ZeroFlags,
@@ -52,12 +55,13 @@ interface ImageTables {
 export class Qcow2Driver implements Driver {
   readonly backing: { filename: string; format: string | undefined } | undefined;
   readonly limits;
-  readonly bitmapStorage: Qcow2BitmapStorage;
+  /** Another one after the node was reopened, as `engine`. */
+  bitmapStorage: Qcow2BitmapStorage;
 
   constructor(
-    readonly engine: Qcow2Engine,
+    public engine: Qcow2Engine,
     readonly context: OpenContext,
-    private readonly facts: ImageTables,
+    private facts: ImageTables,
   ) {
     const { header } = engine;
     this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
@@ -243,6 +247,21 @@ export class Qcow2Driver implements Driver {
     await this.engine.updateHeader({ backing: filename === undefined ? null : { filename, format } });
   }
 
+  /** Everything is written back, and the image loaded anew under the new options. */
+  async reopen({ flags, options }: ReopenChange): Promise<ReopenStep> {
+    resolveOptions(options, this.engine.header, { discard: flags.discard });
+    if (!this.context.flags.readOnly) await this.engine.settle();
+    return {
+      afterCommit: async () => {
+        const { engine, facts } = await load(this.context, this.engine.file, options);
+        assert(engine, 'an image with data was opened for its facts alone');
+        this.engine = engine;
+        this.facts = facts;
+        this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
+      },
+    };
+  }
+
   async close(): Promise<void> {
     if (!this.context.flags.readOnly) await this.engine.settle();
   }
@@ -251,8 +270,23 @@ export class Qcow2Driver implements Driver {
 async function open(context: OpenContext, options: Qcow2Options): Promise<Driver> {
   const file = await context.openChild('file', 'file');
   const { flags } = context;
+  if (flags.check) return new CheckOnlyDriver(await readHeader(file, flags), file);
+  const loaded = await load(context, file, options);
+  if (!loaded.engine) return new InfoDriver(loaded.header, loaded.facts);
+  return new Qcow2Driver(loaded.engine, context, loaded.facts);
+}
+
+interface LoadedImage {
+  header: Qcow2Header;
+  facts: ImageTables;
+  /** Absent when only facts were asked for. */
+  engine?: Qcow2Engine;
+}
+
+/** Reads the image as its file is now, and makes it ready for writing if it is to be. */
+async function load(context: OpenContext, file: Edge, options: Qcow2Options): Promise<LoadedImage> {
+  const { flags } = context;
   let header = await readHeader(file, flags);
-  if (flags.check) return new CheckOnlyDriver(header, file);
   const table = await readSnapshotTable(file, header);
   if (hasStaleBitmaps(header)) {
     context.warn(
@@ -268,7 +302,7 @@ async function open(context: OpenContext, options: Qcow2Options): Promise<Driver
   }
   const bitmaps = await readBitmaps(file, header);
   const facts = { snapshots: table.snapshots, bitmaps };
-  if (flags.noIo) return new InfoDriver(header, facts);
+  if (flags.noIo) return { header, facts };
   const core = new Qcow2Core({
     clusterBits: header.clusterBits,
     refcountOrder: header.refcountOrder,
@@ -287,8 +321,7 @@ async function open(context: OpenContext, options: Qcow2Options): Promise<Driver
   ]);
   core.tablesLoaded();
   protectSnapshots(core, header, table);
-  const engine = new Qcow2Engine(core, file, header, resolved, context);
-  return new Qcow2Driver(engine, context, facts);
+  return { header, facts, engine: new Qcow2Engine(core, file, header, resolved, context) };
 }
 
 /** The bitmap directory; nothing when a program that does not know about bitmaps has written to the image since. */
@@ -371,6 +404,10 @@ export const qcow2: DriverDefinition<Qcow2Options> = {
   kind: 'format',
   children: [{ name: 'file' }, { name: 'backing', optional: true, nullable: true }],
   options: qcow2Options,
+  // All that can be chosen when it is opened, but for where data is and how it is encrypted.
+  reopenableOptions: qcow2Options.members
+    .map(({ name }) => name)
+    .filter((name) => name !== 'encrypt' && name !== 'data-file'),
   supportsBacking: true,
   probe: (head) =>
     head.length >= 8 && viewOf(head).getUint32(0) === magic && viewOf(head).getUint32(4) >= 2 ? 100 : 0,

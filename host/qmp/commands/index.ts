@@ -19,6 +19,7 @@ import { blockResize } from './block-resize.ts';
 import { blockdevAdd } from './blockdev-add.ts';
 import { blockdevBackup } from './blockdev-backup.ts';
 import { blockdevDel } from './blockdev-del.ts';
+import { blockdevReopen } from './blockdev-reopen.ts';
 import { driveBackup } from './drive-backup.ts';
 import { jobCancel } from './job-cancel.ts';
 import { jobComplete } from './job-complete.ts';
@@ -61,6 +62,7 @@ export const commands: readonly AnyCommand[] = [
   blockJobFinalize,
   blockdevAdd,
   blockdevDel,
+  blockdevReopen,
   jobPause,
   jobResume,
   jobCancel,

@@ -1,0 +1,217 @@
+/**
+ * Changing how nodes are open, without closing them (specification: graph, section 2, blockdev-reopen).
+ *
+ * Several nodes change together: everything is checked and prepared first, drivers included; then edges, flags and
+ * permissions change in one step; then the drivers take over what they prepared. Whatever fails before that leaves
+ * all as it was. Children that were opened inline follow their parents; those named by reference are exchanged.
+ */
+import { asBlockError, BlockError, invalid } from '../base/errors.ts';
+import type { ReopenStep } from './driver.ts';
+import type { Edge } from './edge.ts';
+import type { BlockGraph } from './graph.ts';
+import type { GraphChange } from './graph-change.ts';
+import type { BlockNode } from './node.ts';
+import type { OpenFlags } from './open.ts';
+import { childDefaults, commonOptions, type NodeOptions, openNode, resolveFlags } from './opener.ts';
+
+interface Planned {
+  node: BlockNode;
+  options: NodeOptions;
+  flags: OpenFlags;
+  children: ChildChange[];
+  step?: ReopenStep | undefined;
+}
+
+interface ChildChange {
+  name: string;
+  edge: Edge | undefined;
+  /** Undefined: none any more. */
+  to: BlockNode | undefined;
+}
+
+/** Children that may be exchanged. */
+const exchangeable = ['file', 'backing'] as const;
+
+export interface ReopenRequest {
+  node: BlockNode;
+  /** All of them, in the form of blockdev-add: what is not said goes back to its default. */
+  options: NodeOptions;
+}
+
+/** Reopens all nodes or none. Errors: QEMU's words. */
+export async function reopen(graph: BlockGraph, requests: readonly ReopenRequest[]): Promise<void> {
+  const nodes = requests.map(({ node }) => node);
+  for (const node of nodes) node.drainedBegin();
+  const opened: BlockNode[] = [];
+  try {
+    for (const node of nodes) await node.whenIdle();
+    const plan: Planned[] = [];
+    for (const { node, options } of requests) {
+      await planNode(graph, plan, node, options, resolveFlags(options, {}), { complete: true, opened });
+    }
+    await carryOut(graph, plan);
+  } finally {
+    for (const node of nodes) node.drainedEnd();
+    // The edges have their own references.
+    for (const node of opened) await graph.unref(node);
+  }
+}
+
+/** Makes a node, and the files it opened by itself, read-only or writable. Errors: as `reopen`. */
+export async function setReadOnly(graph: BlockGraph, node: BlockNode, readOnly: boolean): Promise<void> {
+  if (node.readOnly === readOnly) return;
+  await node.drainBegin();
+  try {
+    const plan: Planned[] = [];
+    const options = { ...node.options, 'read-only': readOnly };
+    const flags = { ...node.flags, readOnly };
+    await planNode(graph, plan, node, options, flags, { complete: false, opened: [] });
+    await carryOut(graph, plan);
+  } finally {
+    node.drainEnd();
+  }
+}
+
+interface PlanMode {
+  /** The options say everything, and a child must be among them. */
+  complete: boolean;
+  /** Nodes that were opened on the way. */
+  opened: BlockNode[];
+}
+
+async function planNode(
+  graph: BlockGraph,
+  plan: Planned[],
+  node: BlockNode,
+  options: NodeOptions,
+  flags: OpenFlags,
+  mode: PlanMode,
+): Promise<void> {
+  const planned: Planned = { node, options, flags, children: [] };
+  plan.push(planned);
+  if (mode.complete) await planChildren(graph, planned, mode);
+  checkOptions(node, options, flags);
+  for (const edge of node.children.values()) {
+    const child = edge.node;
+    if (child.inheritsFrom !== node || planned.children.some((change) => change.edge === edge)) continue;
+    const given = options[edge.name];
+    const inline = mode.complete && isInline(given) ? given : child.options;
+    const defaults = childDefaults(flags, edge.role);
+    await planNode(graph, plan, child, inline, resolveFlags(inline, defaults), {
+      ...mode,
+      complete: mode.complete && isInline(given),
+    });
+  }
+}
+
+function isInline(option: unknown): option is NodeOptions {
+  return typeof option === 'object' && option !== null;
+}
+
+/** Finds which children are to be exchanged for others. */
+async function planChildren(graph: BlockGraph, planned: Planned, mode: PlanMode): Promise<void> {
+  const { node, options } = planned;
+  if (options['driver'] !== undefined && options['driver'] !== node.definition.name && !node.backing()) {
+    throw invalid(`Cannot change the option 'driver'`);
+  }
+  for (const name of exchangeable) {
+    const edge = node.children.get(name);
+    const given = options[name];
+    if (given === undefined) {
+      const names = name === 'backing' && (edge || node.driver.backing !== undefined);
+      if (names && node.definition.supportsBacking) throw invalid(`backing is missing for '${node.name}'`);
+      continue;
+    }
+    if (given === null || given === '') {
+      if (edge) planned.children.push({ name, edge, to: undefined });
+      continue;
+    }
+    if (isInline(given)) {
+      if (edge) continue;
+      const opened = await openNode(graph, given, { defaults: childDefaults(planned.flags, 'cow') });
+      mode.opened.push(opened);
+      planned.children.push({ name, edge, to: opened });
+      continue;
+    }
+    const to = graph.lookup(undefined, given as string);
+    if (edge?.node.implicit) throw invalid(`Cannot replace implicit ${name} child of ${node.name}`);
+    if (edge?.node === to) continue;
+    if (!edge && name === 'file') throw invalid('Cannot set file child to format node without file child');
+    planned.children.push({ name, edge, to });
+  }
+}
+
+/** Options that cannot change must be as they were. */
+function checkOptions(node: BlockNode, options: NodeOptions, flags: OpenFlags): void {
+  const { definition } = node;
+  if (options['driver'] !== undefined && options['driver'] !== definition.name) {
+    throw invalid("Cannot change the option 'driver'");
+  }
+  if (flags.forceShare !== node.flags.forceShare) throw invalid("Cannot change the option 'force-share'");
+  if (!node.driver.reopen) {
+    throw new BlockError(
+      'ENOTSUP',
+      `Block format '${definition.name}' used by node '${node.name}' does not support reopening files`,
+    );
+  }
+  const childNames = new Set((definition.children ?? []).map(({ name }) => name));
+  for (const [key, value] of Object.entries(options)) {
+    const [base] = key.split('.', 1);
+    if (commonOptions.has(key) || childNames.has(base!)) continue;
+    if (definition.reopenableOptions?.includes(key)) continue;
+    if (value !== undefined && !isSame(value, node.options[key])) {
+      throw invalid(`Cannot change the option '${key}'`);
+    }
+  }
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b) || String(a) === String(b);
+}
+
+async function carryOut(graph: BlockGraph, plan: readonly Planned[]): Promise<void> {
+  const becomeWritable = plan.filter(({ node, flags }) => node.readOnly && !flags.readOnly);
+  const told: BlockNode[] = [];
+  try {
+    for (const planned of plan) {
+      const { node, flags, options } = planned;
+      if (!node.readOnly && flags.readOnly) {
+        await graph.observer.beforeReadOnly(node);
+        told.push(node);
+        await node.flush();
+      }
+      planned.step = await node.driver.reopen!({ flags, options: ownOptions(node, options) });
+    }
+    await graph.change((change) => {
+      for (const planned of plan) applyEdges(change, planned);
+      for (const { node, flags } of plan) change.setFlags(node, flags);
+    });
+  } catch (error) {
+    for (const { step } of [...plan].reverse()) await step?.abort?.();
+    for (const node of told) await graph.observer.afterWritable(node);
+    throw asBlockError(error);
+  }
+  for (const { node, options, step } of plan) {
+    node.options = options;
+    await step?.commit?.();
+  }
+  for (const planned of [...plan].reverse()) {
+    const { node, step } = planned;
+    await step?.afterCommit?.();
+    await node.refreshLength();
+    if (becomeWritable.includes(planned)) await graph.observer.afterWritable(node);
+  }
+}
+
+function applyEdges(change: GraphChange, { node, children }: Planned): void {
+  for (const { name, edge, to } of children) {
+    if (edge && to) change.moveEdge(edge, to);
+    else if (edge) change.removeChild(edge);
+    else if (to) change.addChild(node, to, name, 'cow');
+  }
+}
+
+function ownOptions(node: BlockNode, options: NodeOptions): Record<string, unknown> {
+  const known = new Set(node.definition.options.members.map(({ name }) => name));
+  return Object.fromEntries(Object.entries(options).filter(([key]) => known.has(key)));
+}

@@ -1,0 +1,70 @@
+/**
+ * Internal snapshots of a node: which node below it has them, finding one, and going back to one.
+ *
+ * A node whose format has none passes the question to the one child that its data is in, as filters and raw do.
+ */
+import type { BlockNode } from './node.ts';
+import type { InternalSnapshot, SnapshotStorage } from './snapshot-storage.ts';
+
+/** The node at or below `node` that stores its snapshots, undefined when there is none. */
+export function snapshotNode(node: BlockNode): BlockNode | undefined {
+  let found: BlockNode | undefined = node;
+  while (found && !found.driver.snapshots) found = onlyDataChild(found);
+  return found;
+}
+
+/** The snapshots of a node that can be written to; undefined when there can be none. */
+export function snapshotsOf(node: BlockNode): SnapshotStorage | undefined {
+  return node.readOnly ? undefined : snapshotNode(node)?.driver.snapshots;
+}
+
+/** A snapshot of all of a node is one of its only child but the backing file. */
+function onlyDataChild(node: BlockNode): BlockNode | undefined {
+  const children = [...node.children.values()].filter(({ role }) => role !== 'cow');
+  return children.length === 1 ? children[0]!.node : undefined;
+}
+
+/** What is given must match: the first with both, or with the one given. */
+export function findSnapshot(
+  storage: SnapshotStorage,
+  { id, name }: { id?: string | undefined; name?: string | undefined },
+): InternalSnapshot | undefined {
+  return storage
+    .list()
+    .find(
+      (snapshot) =>
+        (id === undefined || snapshot.id === id) && (name === undefined || snapshot.name === name),
+    );
+}
+
+/** By id, else by name: how `qemu-img snapshot -a` and HMP understand their argument. */
+export function findSnapshotByIdOrName(storage: SnapshotStorage, text: string): InternalSnapshot | undefined {
+  return findSnapshot(storage, { id: text }) ?? findSnapshot(storage, { name: text });
+}
+
+/**
+ * Takes a drained node back to a snapshot of `node` or of the node below that has it; lengths follow. Errors as of
+ * `SnapshotStorage.apply`, and whoever forbids resizing the node.
+ */
+export async function applySnapshot(node: BlockNode, snapshot: InternalSnapshot): Promise<void> {
+  await withSnapshots(node, (storage) => storage.apply(snapshot));
+  // Whatever is done next, what was read before is no longer there.
+  node.writeGeneration++;
+}
+
+/** Shows a read-only node as it was in a snapshot, until it is closed. */
+export function viewSnapshot(node: BlockNode, snapshot: InternalSnapshot): Promise<void> {
+  return withSnapshots(node, (storage) => storage.view(snapshot));
+}
+
+async function withSnapshots(
+  node: BlockNode,
+  act: (storage: SnapshotStorage) => Promise<void>,
+): Promise<void> {
+  const holder = snapshotNode(node)!;
+  try {
+    await act(holder.driver.snapshots!);
+  } finally {
+    await holder.refreshLength();
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * A transcript scenario: images, and a QMP script that runs against real QEMU and against ours. The transcripts (replies,
+ * errors, events, in their order) and the images afterwards must be equal, but for what differences.ts lists.
+ */
+import type { Message, Step } from '../../support/qmp-sessions.ts';
+
+export interface Scenario {
+  readonly name: string;
+  /** The program that answers; the storage daemon unless said otherwise. */
+  readonly program?: 'storage-daemon' | 'system';
+  /** Command-line options of the program, beyond those that make it listen. */
+  readonly options?: readonly string[];
+  /** Commands of the real tools that make the images, each run in the directory of the images. */
+  readonly prepare?: readonly string[];
+  readonly steps: readonly Step[];
+  /** Images whose visible content must be the same afterwards, and that must check clean. Format by extension. */
+  readonly compare?: readonly string[];
+  /** Changes a message before it is compared: for members that time decides. */
+  readonly normalise?: (message: Message) => Message;
+}
+
+/** A command. */
+export function run(execute: string, args?: object): Message {
+  return args === undefined ? { execute } : { execute, arguments: args };
+}
+
+/** A node on an image file, by extension: `.qcow2` or raw. */
+export function node(name: string, filename: string, more: object = {}): Message {
+  const driver = filename.endsWith('.qcow2') ? 'qcow2' : 'raw';
+  return run('blockdev-add', { driver, 'node-name': name, file: { driver: 'file', filename }, ...more });
+}
+
+/** Waits for the job to be gone. */
+export function gone(id: string): Step {
+  return status(id, 'null');
+}
+
+/** Waits until the job has come to this status. */
+export function status(id: string, status: string): Step {
+  const wanted = JSON.stringify({ status, id });
+  return { wait: (message) => JSON.stringify(message.data) === wanted };
+}
+
+/** Waits for the event; `data` members must be among those of the event. */
+export function event(name: string, data: Record<string, unknown> = {}): Step {
+  return {
+    wait: (message) =>
+      message.event === name &&
+      Object.entries(data).every(([key, value]) => (message.data as Record<string, unknown>)[key] === value),
+  };
+}

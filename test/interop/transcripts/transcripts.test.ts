@@ -1,0 +1,97 @@
+/** Runs every scenario against real QEMU and against ours, side by side. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { bundle } from '../../support/cli.ts';
+import {
+  type Message,
+  type QmpSession,
+  runScript,
+  startOurs,
+  startProgram,
+  startQemu,
+  startStorageDaemon,
+} from '../../support/qmp-sessions.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
+import { haveQemu } from '../../support/tools.ts';
+import { differences } from './differences.ts';
+import type { Scenario } from './scenario.ts';
+
+const scratch = scratchDirectory();
+
+const suffix = '.scenarios.ts';
+const files = readdirSync(import.meta.dirname).filter((name) => name.endsWith(suffix));
+const modules = new Map<string, { scenarios: readonly Scenario[] }>();
+for (const name of files) modules.set(name, await import(`./${name}`));
+const scenarios = [...modules.values()].flatMap((module) => module.scenarios);
+
+for (const [name, { scenarios }] of modules) {
+  describe.skipIf(!haveQemu)(name.slice(0, -suffix.length), () => {
+    for (const scenario of scenarios) test(scenario.name, () => compare(scenario), 30_000);
+  });
+}
+
+test('every difference belongs to a scenario', () => {
+  const names = new Set(scenarios.map(({ name }) => name));
+  expect(differences.filter(({ scenario }) => !names.has(scenario))).toEqual([]);
+});
+
+test('names of scenarios are unique', () => {
+  const names = scenarios.map(({ name }) => name);
+  expect(names.filter((name, i) => names.indexOf(name) !== i)).toEqual([]);
+});
+
+async function compare(scenario: Scenario): Promise<void> {
+  const real = scratch(`${scenario.name}-real`);
+  const ours = scratch(`${scenario.name}-ours`);
+  mkdirSync(real);
+  for (const command of scenario.prepare ?? []) {
+    execFileSync('sh', ['-c', command], { cwd: real, stdio: 'pipe', timeout: 20_000 });
+  }
+  cpSync(real, ours, { recursive: true });
+  const [expected, actual] = await Promise.all([
+    transcript(startReal(scenario, real), scenario),
+    transcript(startOwn(scenario, ours), scenario),
+  ]);
+  const difference = differences.find((one) => one.scenario === scenario.name);
+  expect(actual).toEqual(difference ? difference.adapt(expected) : expected);
+  for (const image of scenario.compare ?? []) sameContent(join(real, image), join(ours, image));
+}
+
+function startReal({ program, options }: Scenario, cwd: string): QmpSession {
+  return program === 'system' ? startQemu(cwd, options) : startStorageDaemon(cwd, options);
+}
+
+function startOwn({ program, options = [] }: Scenario, cwd: string): QmpSession {
+  if (program !== 'system' && options.length === 0) return startOurs(cwd);
+  const monitor =
+    program === 'system'
+      ? ['-nodefaults', '-display', 'none', '-qmp', 'stdio']
+      : ['--chardev', 'stdio,id=monitor', '--monitor', 'monitor'];
+  const all = program === 'system' ? [...monitor, ...options] : [...options, ...monitor];
+  return startProgram(process.execPath, [bundle, program ?? 'storage-daemon', ...all], cwd);
+}
+
+async function transcript(session: QmpSession, scenario: Scenario): Promise<Message[]> {
+  try {
+    const messages = await runScript(session, [...scenario.steps, { execute: 'quit' }]);
+    return messages.map((message) => untimed(scenario.normalise?.(message) ?? message));
+  } finally {
+    await session.close();
+  }
+}
+
+/** Without what no two runs have in common. */
+function untimed(message: Message): Message {
+  const fixed: Record<string, unknown> = { 'actual-size': 0, 'date-sec': 0, 'date-nsec': 0, idle_time_ns: 0 };
+  return JSON.parse(
+    JSON.stringify(message, (key, value: unknown) => (key in fixed ? fixed[key] : value)),
+  ) as Message;
+}
+
+function sameContent(real: string, ours: string): void {
+  const format = ours.endsWith('.qcow2') ? 'qcow2' : 'raw';
+  execFileSync('qemu-img', ['compare', '-U', '-f', format, '-F', format, real, ours], { stdio: 'pipe' });
+  if (format === 'qcow2') execFileSync('qemu-img', ['check', '-q', '-f', format, ours], { stdio: 'pipe' });
+}
