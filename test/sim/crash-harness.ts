@@ -383,7 +383,8 @@ async function examine(
   }
 }
 
-async function checkBytes(bytes: Uint8Array): Promise<string | undefined> {
+/** What a consistency check finds beyond leaks. */
+export async function checkBytes(bytes: Uint8Array): Promise<string | undefined> {
   const lines: string[] = [];
   const result = await checkImage(asFile(bytes), {
     fix: { leaks: false, errors: false },
