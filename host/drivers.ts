@@ -4,6 +4,7 @@
  */
 import type { DriverDefinition } from './block/driver.ts';
 import { copyBeforeWrite } from './filters/copy-before-write.ts';
+import { throttle } from './filters/throttle.ts';
 import { qcow2 } from './formats/qcow2/driver.ts';
 import { raw } from './formats/raw.ts';
 import { file } from './protocols/file.ts';
@@ -20,4 +21,5 @@ export const drivers: readonly DriverDefinition[] = [
   qcow2,
   // filters
   copyBeforeWrite,
+  throttle,
 ];

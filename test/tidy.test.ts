@@ -19,10 +19,12 @@ const layers: readonly (readonly string[])[] = [
   ['qapi'],
   ['core'],
   ['block'],
+  ['throttle'],
   ['formats', 'filters', 'protocols'],
   ['drivers'],
   ['bitmaps'],
   ['jobs'],
+  ['objects'],
   ['qmp'],
   ['cli', 'index'],
 ];

@@ -31,6 +31,8 @@ export interface Throttle {
   /** Limits are off in between: what waits goes ahead. */
   drainBegin(): void;
   drainEnd(): void;
+  /** There will be no more requests, and none is waiting. */
+  leave(): void;
 }
 
 /** What happens to a device's failed request (specification: graph, section 9). */
@@ -121,6 +123,8 @@ export class BlockBackend implements EdgeParent {
   async delete(): Promise<void> {
     this.graph.backends.remove(this);
     await this.close();
+    this.throttle?.leave();
+    this.throttle = undefined;
   }
 
   get hasMedium(): boolean {

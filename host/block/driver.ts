@@ -138,6 +138,8 @@ export interface Driver {
   discard?(offset: number, bytes: number): Promise<void>;
   /** Called before any guest request that changes data is let through; filters copy what it would overwrite. */
   beforeWrite?(offset: number, bytes: number): Promise<void>;
+  /** A drained section of the node begins, or the last one has ended. What the driver holds back must go at once. */
+  drainChanged?(isDrained: boolean): void;
   /** Hands everything cached to the children. The dispatcher then flushes the children. */
   flush?(): Promise<void>;
   truncate?(length: number, options: TruncateOptions): Promise<void>;

@@ -37,6 +37,8 @@ export class BlockNode implements EdgeParent {
   readonly rangeLocks = new RangeLocks();
   /** The options as given, children included. */
   options: Readonly<Record<string, unknown>> = {};
+  /** How the image named its backing file when that was opened, and the file name of what it led to. */
+  openedBacking: { named: string; filename: string } | undefined;
   /** The file name without options, when one says everything: see filename.ts. */
   exactFilename: string | undefined;
   /** The parent that opened it as its own, and whose way of being open it follows. */
@@ -160,12 +162,15 @@ export class BlockNode implements EdgeParent {
 
   drainedBegin(): void {
     this.quiesceCount++;
+    // A child may be drained while the node is being opened.
+    if (this.quiesceCount === 1) (this.driver as Driver | undefined)?.drainChanged?.(true);
     for (const edge of this.parents) edge.parent.drainedBegin();
   }
 
   drainedEnd(): void {
     assert(this.quiesceCount > 0, `drain of node ${this.name} ended more often than begun`);
     this.quiesceCount--;
+    if (this.quiesceCount === 0) (this.driver as Driver | undefined)?.drainChanged?.(false);
     for (const edge of this.parents) edge.parent.drainedEnd();
   }
 
