@@ -75,8 +75,11 @@ function overridesBacking(node: BlockNode): boolean {
   const named = node.driver?.backing?.filename;
   const backing = node.backing();
   if (!backing) return named !== undefined && node.options['backing'] !== undefined;
-  if (node.options['backing'] === undefined) return false;
-  return named === undefined || resolveBackingName(node, named) !== filenameOf(backing);
+  if (named === undefined) return true;
+  const { openedBacking } = node;
+  // What a name led to when it was opened needs not look like the name.
+  const expected = openedBacking?.named === named ? openedBacking.filename : resolveBackingName(node, named);
+  return expected !== filenameOf(backing);
 }
 
 /**

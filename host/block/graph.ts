@@ -77,12 +77,20 @@ export class BlockGraph {
     return this.lookup(undefined, name);
   }
 
+  /** By device or node name; undefined where `lookup` throws. */
+  find(device: string | undefined, nodeName: string | undefined): BlockNode | undefined {
+    const backend = device === undefined ? undefined : this.backends.find(device);
+    if (backend) return backend.hasMedium ? backend.node : undefined;
+    return nodeName === undefined ? undefined : this.byName.get(nodeName);
+  }
+
   /** By device or node name, as most commands do. Errors: unknown, or a device without a medium. */
   lookup(device: string | undefined, nodeName: string | undefined): BlockNode {
-    const backend = device === undefined ? undefined : this.backends.find(device);
-    if (backend && !backend.hasMedium) throw new BlockError('ENOMEDIUM', `Device '${device}' has no medium`);
-    const found = backend?.node ?? (nodeName === undefined ? undefined : this.byName.get(nodeName));
+    const found = this.find(device, nodeName);
     if (found) return found;
+    if (device !== undefined && this.backends.find(device)) {
+      throw new BlockError('ENOMEDIUM', `Device '${device}' has no medium`);
+    }
     throw invalid(`Cannot find device='${device ?? ''}' nor node-name='${nodeName ?? ''}'`);
   }
 

@@ -10,7 +10,7 @@ import { parseJsonFilename } from '../qapi/json-filename.ts';
 import { BlockBackend } from './backend.ts';
 import type { DriverDefinition } from './driver.ts';
 import type { ChildRole, Edge } from './edge.ts';
-import { exactFilename, resolveBackingName } from './filename.ts';
+import { exactFilename, filenameOf, resolveBackingName } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
 import { BlockNode } from './node.ts';
 import type { CorruptionReport, OpenContext, OpenFlags } from './open.ts';
@@ -294,6 +294,7 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
     if (chain.includes(await identify(child)))
       throw invalid(`Backing file '${child.name}' creates an infinite loop.`);
     await graph.attachChild(node, child, 'backing', 'cow');
+    if (option === undefined) node.openedBacking = { named: backing!.filename, filename: filenameOf(child) };
   } finally {
     await graph.unref(child);
   }

@@ -48,7 +48,7 @@ export async function runTransaction(
       for (const action of prepared.reverse()) await action.abort?.();
       throw error;
     }
-    for (const { action } of actions) action.commit?.();
+    for (const { action } of actions) await action.commit?.();
   } finally {
     for (const node of drained) node.drainEnd();
   }
@@ -77,7 +77,7 @@ export async function runDirectly<Data extends object>(
     await action.abort?.();
     throw error;
   }
-  action.commit?.();
+  await action.commit?.();
 }
 
 /** All of them are told to be quiet before any is waited for: their last requests finish together. */

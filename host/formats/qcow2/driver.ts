@@ -53,7 +53,7 @@ interface ImageTables {
 }
 
 export class Qcow2Driver implements Driver {
-  readonly backing: { filename: string; format: string | undefined } | undefined;
+  backing: { filename: string; format: string | undefined } | undefined;
   readonly limits;
   /** Another one after the node was reopened, as `engine`. */
   bitmapStorage: Qcow2BitmapStorage;
@@ -245,6 +245,7 @@ export class Qcow2Driver implements Driver {
   async changeBackingFile(filename: string | undefined, format: string | undefined): Promise<void> {
     encodeBackingName(filename);
     await this.engine.updateHeader({ backing: filename === undefined ? null : { filename, format } });
+    this.backing = filename === undefined ? undefined : { filename, format };
   }
 
   /** Everything is written back, and the image loaded anew under the new options. */

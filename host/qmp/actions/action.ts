@@ -25,7 +25,7 @@ export interface Action {
   /** Nodes whose present moment the action needs. Unknown names are left for `prepare` to complain about. */
   nodes?(): readonly BlockNode[];
   prepare(): Promise<void>;
-  commit?(): void;
+  commit?(): void | Promise<void>;
   /** Undoes what `prepare` did, however far it came. */
   abort?(): Promise<void>;
 }

@@ -17,7 +17,8 @@ export abstract class BackupAction<Options extends BackupCommon> implements Acti
   ) {}
 
   nodes(): readonly BlockNode[] {
-    const source = this.context.graph.findNode(this.options.device);
+    const { device } = this.options;
+    const source = this.context.graph.find(device, device);
     return source ? [source] : [];
   }
 

@@ -1,13 +1,11 @@
 /**
  * drive-backup: a backup to a file, which is made first unless it exists (specification: transactions, section 4).
  */
-import { invalid } from '../../base/errors.ts';
-import { createImage } from '../../block/create.ts';
-import { filenameOf } from '../../block/filename.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { backupCommon } from '../../jobs/backup-options.ts';
-import { enumeration, extend, optional, str, struct, type TypeOf } from '../../qapi/types.ts';
+import { extend, optional, str, struct, type TypeOf } from '../../qapi/types.ts';
+import { createImageLike, newImageMode } from '../new-image.ts';
 import { defineAction } from './action.ts';
 import { BackupAction } from './backup-action.ts';
 
@@ -17,7 +15,7 @@ export const driveBackupData = extend(
   struct('DriveBackupOwn', {
     target: str,
     format: optional(str),
-    mode: optional(enumeration('NewImageMode', ['existing', 'absolute-paths'])),
+    mode: optional(newImageMode),
   }),
 );
 
@@ -39,7 +37,9 @@ class DriveBackupAction extends BackupAction<DriveBackup> {
     } else if (sync === 'none') {
       backing = source;
     }
-    if (mode !== 'existing') await createTarget(graph, options.target, format, source, backing);
+    if (mode !== 'existing') {
+      await createImageLike(graph, { filename: options.target, format, source, backing });
+    }
     const target = await openTarget(graph, options.target, format, source, sync === 'none');
     try {
       if (sync === 'none') await graph.attachChild(target, source, 'backing', 'cow');
@@ -49,28 +49,6 @@ class DriveBackupAction extends BackupAction<DriveBackup> {
       await graph.unref(target);
     }
   }
-}
-
-async function createTarget(
-  graph: BlockGraph,
-  filename: string,
-  format: string | undefined,
-  source: BlockNode,
-  backing: BlockNode | undefined,
-): Promise<void> {
-  if (format === undefined) throw invalid("Parameter 'format' is missing");
-  const visible = backing && skipImplicit(backing);
-  await createImage(graph, {
-    filename,
-    format,
-    size: source.length,
-    ...(visible ? { backingFile: filenameOf(visible), backingFormat: visible.definition.name } : {}),
-  });
-}
-
-function skipImplicit(node: BlockNode): BlockNode {
-  for (let below = node.filtered(); node.implicit && below; below = node.filtered()) node = below;
-  return node;
 }
 
 /** As the source is open, but for writing, and so that runs of zeros take no space. */

@@ -9,6 +9,8 @@ import { blockDirtyBitmapEnable } from './block-dirty-bitmap-enable.ts';
 import { blockDirtyBitmapMerge } from './block-dirty-bitmap-merge.ts';
 import { blockDirtyBitmapRemove } from './block-dirty-bitmap-remove.ts';
 import { blockdevBackup } from './blockdev-backup.ts';
+import { blockdevSnapshot } from './blockdev-snapshot.ts';
+import { blockdevSnapshotSync } from './blockdev-snapshot-sync.ts';
 import { driveBackup } from './drive-backup.ts';
 
 export const actions: readonly ActionDefinition[] = [
@@ -20,6 +22,8 @@ export const actions: readonly ActionDefinition[] = [
   blockDirtyBitmapMerge,
   blockDirtyBitmapRemove,
   blockdevBackup,
+  blockdevSnapshot,
+  blockdevSnapshotSync,
   driveBackup,
 ].map(
   // The data was checked against the very definition it is given to.

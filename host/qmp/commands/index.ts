@@ -20,6 +20,9 @@ import { blockdevAdd } from './blockdev-add.ts';
 import { blockdevBackup } from './blockdev-backup.ts';
 import { blockdevDel } from './blockdev-del.ts';
 import { blockdevReopen } from './blockdev-reopen.ts';
+import { blockdevSnapshot } from './blockdev-snapshot.ts';
+import { blockdevSnapshotSync } from './blockdev-snapshot-sync.ts';
+import { changeBackingFile } from './change-backing-file.ts';
 import { driveBackup } from './drive-backup.ts';
 import { jobCancel } from './job-cancel.ts';
 import { jobComplete } from './job-complete.ts';
@@ -63,6 +66,9 @@ export const commands: readonly AnyCommand[] = [
   blockdevAdd,
   blockdevDel,
   blockdevReopen,
+  blockdevSnapshot,
+  blockdevSnapshotSync,
+  changeBackingFile,
   jobPause,
   jobResume,
   jobCancel,

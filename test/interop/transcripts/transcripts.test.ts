@@ -43,8 +43,10 @@ test('names of scenarios are unique', () => {
 });
 
 async function compare(scenario: Scenario): Promise<void> {
-  const real = scratch(`${scenario.name}-real`);
-  const ours = scratch(`${scenario.name}-ours`);
+  // File names show up in messages, and colons and slashes mean something in them.
+  const name = scenario.name.replace(/[^a-z0-9]+/gi, '-');
+  const real = scratch(`${name}.real`);
+  const ours = scratch(`${name}.ours`);
   mkdirSync(real);
   for (const command of scenario.prepare ?? []) {
     execFileSync('sh', ['-c', command], { cwd: real, stdio: 'pipe', timeout: 20_000 });
