@@ -7,12 +7,14 @@
  * else is a bug.
  */
 import type { DriverRegistry } from '../block/registry.ts';
+import type { UserObjects } from '../objects/registry.ts';
 import { empty, type StructType, type Type, type UnionType } from '../qapi/types.ts';
 import type { BlockServices } from './actions/action.ts';
 import type { QmpProtocol } from './protocol.ts';
 
 export interface CommandContext extends BlockServices {
   readonly commands: CommandTable;
+  readonly objects: UserObjects;
   /** Of the client that sent the command. */
   readonly session: QmpProtocol;
   /** Ends the process once the answer has been sent. Jobs are cancelled before the promise settles. */

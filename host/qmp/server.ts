@@ -11,6 +11,7 @@ import { createGraph } from '../bitmaps/persistence.ts';
 import type { DriverDefinition } from '../block/driver.ts';
 import type { BlockGraph, GraphEvent } from '../block/graph.ts';
 import { JobRegistry } from '../jobs/registry.ts';
+import { UserObjects } from '../objects/registry.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Type } from '../qapi/types.ts';
 import { dispatch } from './dispatch.ts';
@@ -30,6 +31,7 @@ const turnNs = 2_000_000;
 export class QmpServer {
   readonly graph: BlockGraph;
   readonly jobs: JobRegistry;
+  readonly objects: UserObjects;
   readonly commands: CommandTable;
   /** Settles when a client or `stop` has ended the server. Nodes and connections are still there. */
   readonly whenEnded: Promise<void>;
@@ -45,6 +47,7 @@ export class QmpServer {
     const emit = (event: GraphEvent): void => this.emit(event);
     this.graph = createGraph({ platform, drivers, emit });
     this.jobs = new JobRegistry({ platform, emit });
+    this.objects = new UserObjects({ graph: this.graph });
     this.commands = new CommandTable(commands, this.graph.drivers);
     this.whenEnded = new Promise((resolve) => {
       this.end = resolve;
@@ -146,6 +149,7 @@ export class QmpServer {
       graph: this.graph,
       jobs: this.jobs,
       commands: this.commands,
+      objects: this.objects,
       session,
       shutdown: () => this.stop(),
     };

@@ -193,7 +193,10 @@ describe('the storage daemon', () => {
 
   test('names what it does not serve', async () => {
     const complaints = [
-      [['--object', 'secret,id=s'], "--object secret,id=s: object type 'secret' is not supported"],
+      [
+        ['--object', 'secret,id=s,data=letmein'],
+        "--object secret,id=s,data=letmein: object type 'secret' is not supported: images cannot be encrypted",
+      ],
       [['--nbd-server', 'addr.type=unix'], '--nbd-server addr.type=unix: --nbd-server is not supported'],
       [['--export', 'nbd,id=e'], '--export nbd,id=e: --export is not supported'],
       [['-T', 'x'], '--trace x: --trace is not supported'],

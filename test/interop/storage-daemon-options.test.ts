@@ -102,7 +102,20 @@ const commandLines: readonly (readonly string[])[] = [
     '{"chardev":1}',
   ].map((options) => ['--chardev', 'null,id=c', '--monitor', options]),
   ['--chardev', 'null,id=c', '--monitor', 'c', '--monitor', 'c'],
-  ['--object', 'zz,id=a'],
+  ...[
+    'zz,id=a',
+    'throttle-group',
+    'throttle-group,id=1a',
+    'throttle-group,id=a,limits.iops-total=5k',
+    'throttle-group,id=a,limits.iops-total=5,limits.iops-read=5',
+    'throttle-group,id=a,x-iops-total=x',
+    'throttle-group,id=a,x-zzz=1',
+    'throttle-group,id=a,iops-total=5',
+    'can-bus,id=a',
+    'secret,id=s,zz=1',
+    '{"qom-type":"throttle-group","id":"a","limits":{"iops-total":"5"}}',
+  ].map((options) => ['--object', options]),
+  ['--object', 'throttle-group,id=a,x-bps-read=4096', '--object', 'throttle-group,id=a'],
 ];
 
 describe.skipIf(!haveQemu)('the real storage daemon and ours refuse alike', () => {

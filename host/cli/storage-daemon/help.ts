@@ -37,10 +37,13 @@ Serves block nodes, block jobs and a QMP monitor
   --monitor [chardev=]name[,mode=control][,pretty=on|off]
                          serve QMP on a character device
 
+  --object throttle-group,id=<id>[,limits.iops-total=<n>][,limits.bps-read-max=<n>]...
+                         make a throttle group
+
   --pidfile <path>       write process ID to a file after startup
 
-Options take effect in the order given. The argument of --blockdev and
---monitor may be JSON.
+Options take effect in the order given. The argument of --blockdev,
+--monitor and --object may be JSON.
 `,
   );
 }

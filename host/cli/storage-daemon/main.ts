@@ -3,8 +3,8 @@
  * then serves monitors until a client or a signal ends it (specification: cli, section 5).
  *
  * Options take effect in the order given, so a node must come before those that use it, and a chardev before its
- * monitor. What fails is named with its option, and nothing is served. Not here: objects, exports and tracing; they are
- * refused by name.
+ * monitor. What fails is named with its option, and nothing is served. Not here: exports and tracing; they are refused by
+ * name, and so are the types of objects that there are not.
  */
 import { BlockError, invalid } from '../../base/errors.ts';
 import { drivers } from '../../drivers.ts';
@@ -16,7 +16,7 @@ import { Chardevs } from '../chardev/options.ts';
 import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { detach, isBackgroundProcess, startInBackground } from './background.ts';
 import { printHelp, printVersion } from './help.ts';
-import { refuseObject } from './objects.ts';
+import { addObject } from './objects.ts';
 import { type CommandLine, readCommandLine, type Step } from './options.ts';
 import { removePidfile, writePidfile } from './pidfile.ts';
 
@@ -118,7 +118,7 @@ class StorageDaemon {
       case 'monitor':
         return this.addMonitor(value);
       case 'object':
-        return refuseObject(value);
+        return addObject(server, value);
       default:
         throw invalid(`--${name} is not supported`);
     }

@@ -16,6 +16,8 @@ import { blockJobPause } from './block-job-pause.ts';
 import { blockJobResume } from './block-job-resume.ts';
 import { blockJobSetSpeed } from './block-job-set-speed.ts';
 import { blockResize } from './block-resize.ts';
+import { blockSetIoThrottle } from './block-set-io-throttle.ts';
+import { blockSetWriteThreshold } from './block-set-write-threshold.ts';
 import { blockdevAdd } from './blockdev-add.ts';
 import { blockdevBackup } from './blockdev-backup.ts';
 import { blockdevDel } from './blockdev-del.ts';
@@ -30,9 +32,15 @@ import { jobDismiss } from './job-dismiss.ts';
 import { jobFinalize } from './job-finalize.ts';
 import { jobPause } from './job-pause.ts';
 import { jobResume } from './job-resume.ts';
+import { objectAdd } from './object-add.ts';
+import { objectDel } from './object-del.ts';
 import { qmpCapabilities } from './qmp-capabilities.ts';
+import { qomGet } from './qom-get.ts';
+import { qomList } from './qom-list.ts';
+import { qomSet } from './qom-set.ts';
 import { queryBlock } from './query-block.ts';
 import { queryBlockJobs } from './query-block-jobs.ts';
+import { queryBlockstats } from './query-blockstats.ts';
 import { queryCommands } from './query-commands.ts';
 import { queryJobs } from './query-jobs.ts';
 import { queryNamedBlockNodes } from './query-named-block-nodes.ts';
@@ -41,11 +49,15 @@ import { queryVersion } from './query-version.ts';
 import { quit } from './quit.ts';
 import { transaction } from './transaction.ts';
 import { xDebugBlockDirtyBitmapSha256 } from './x-debug-block-dirty-bitmap-sha256.ts';
+import { xDebugQueryBlockGraph } from './x-debug-query-block-graph.ts';
 
 export const commands: readonly AnyCommand[] = [
   queryBlock,
+  queryBlockstats,
+  blockSetIoThrottle,
   queryBlockJobs,
   blockResize,
+  blockSetWriteThreshold,
   driveBackup,
   blockdevBackup,
   queryNamedBlockNodes,
@@ -56,6 +68,7 @@ export const commands: readonly AnyCommand[] = [
   blockDirtyBitmapDisable,
   blockDirtyBitmapMerge,
   xDebugBlockDirtyBitmapSha256,
+  xDebugQueryBlockGraph,
   blockJobSetSpeed,
   blockJobCancel,
   blockJobPause,
@@ -82,4 +95,9 @@ export const commands: readonly AnyCommand[] = [
   queryCommands,
   quit,
   queryQmpSchema,
+  qomList,
+  qomGet,
+  qomSet,
+  objectAdd,
+  objectDel,
 ];

@@ -1,0 +1,42 @@
+/** The objects that users have made: object-add, object-del and `--object` (specification: throttling, section 4). */
+import { invalid } from '../base/errors.ts';
+import type { ObjectContext, UserObject } from './object-type.ts';
+import { type QomObject, type QomProperty, QomTree } from './qom.ts';
+import { refusalOf } from './refused-types.ts';
+import { type ObjectOptions, objectTypes } from './types.ts';
+
+const identifierHint = "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter.\n";
+
+export class UserObjects {
+  /** All objects there are, those of users below `/objects`. */
+  readonly tree = new QomTree();
+  private readonly byId = new Map<string, UserObject>();
+
+  constructor(private readonly context: ObjectContext) {
+    const children: ReadonlyMap<string, QomObject> = this.byId;
+    const properties: readonly QomProperty[] = [];
+    this.tree.mount({ name: 'objects', object: { typeName: 'container', properties, children } });
+  }
+
+  /** `options` have been checked against ObjectOptions. Errors: QEMU's words. */
+  add({ 'qom-type': typeName, id, ...options }: ObjectOptions): void {
+    if (!/^[A-Za-z][A-Za-z0-9\-._]*$/.test(id)) {
+      throw invalid("Parameter 'id' expects an identifier", identifierHint);
+    }
+    const type = objectTypes.find(({ name }) => name === typeName);
+    if (!type) throw invalid(refusalOf(typeName));
+    if (this.byId.has(id)) {
+      throw invalid(`attempt to add duplicate property '${id}' to object (type 'container')`);
+    }
+    // Checked against the type's own declaration, as part of the union.
+    this.byId.set(id, type.create(this.context, id, options as never));
+  }
+
+  remove(id: string): void {
+    const object = this.byId.get(id);
+    if (!object) throw invalid(`object '${id}' not found`);
+    if (object.isInUse) throw invalid(`object '${id}' is in use, can not be deleted`);
+    this.byId.delete(id);
+    object.deleted();
+  }
+}

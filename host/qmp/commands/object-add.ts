@@ -1,0 +1,13 @@
+/** object-add: makes an object, such as a throttle group (specification: throttling, section 4). */
+import { objectOptionsType } from '../../objects/types.ts';
+import { defineCommand } from '../registry.ts';
+
+export const objectAdd = defineCommand({
+  name: 'object-add',
+  args: objectOptionsType,
+  since: '2.0',
+  run({ objects }, options) {
+    objects.add(options);
+    return {};
+  },
+});
