@@ -20,6 +20,8 @@ export interface BackendUser {
   description: string;
   perm: number;
   shared: number;
+  /** The job whose edge this really is: queries show it as such. */
+  job?: object;
   /** Called when the node is drained and released again: jobs pause by it. */
   onDrain?: { begin(): void; end(): void; whenIdle?(): Promise<void> };
 }
@@ -125,6 +127,11 @@ export class BlockBackend implements EdgeParent {
     await this.close();
     this.throttle?.leave();
     this.throttle = undefined;
+  }
+
+  /** The job that it belongs to, as one of its edges. */
+  get job(): object | undefined {
+    return this.user.job;
   }
 
   get hasMedium(): boolean {

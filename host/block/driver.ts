@@ -16,6 +16,7 @@ import type { BlockBackend } from './backend.ts';
 import type { BitmapStorage } from './bitmap-storage.ts';
 import type { Edge } from './edge.ts';
 import type { OpenContext, OpenFlags } from './open.ts';
+import type { SnapshotStorage } from './snapshot-storage.ts';
 
 /** Where a range of a node is. `bytes` > 0 and at most what was asked for. */
 export type Extent =
@@ -148,6 +149,10 @@ export interface Driver {
   info?(): DriverInfo;
   /** Where dirty bitmaps of this node are stored; absent when its images have no place for them. */
   readonly bitmapStorage?: BitmapStorage;
+  /** Internal snapshots; absent for formats without. */
+  readonly snapshots?: SnapshotStorage;
+  /** `driver-specific` members of query-blockstats. */
+  statistics?(): object;
   /** Changes the backing file named in the image itself. */
   changeBackingFile?(filename: string | undefined, format: string | undefined): Promise<void>;
   /** Whether a new image of this driver reads as zeros, so that zeros need not be written to it. */

@@ -129,6 +129,13 @@ export class BlockNode implements EdgeParent {
     return undefined;
   }
 
+  /** The first node at or below this one that somebody asked for. */
+  skipImplicit(): BlockNode {
+    let node: BlockNode = this;
+    for (let below = node.filtered(); node.implicit && below; below = node.filtered()) node = below;
+    return node;
+  }
+
   /** The first node at or below this one that is not a filter. */
   skipFilters(): BlockNode {
     let node: BlockNode = this;

@@ -181,7 +181,7 @@ class BackupDriver implements JobDriver {
         await engine.whenIdle();
       },
     };
-    const user = { description: `backup job '${job.id}'`, perm: Perm.none, shared: Perm.all, onDrain };
+    const user = { description: `backup job '${job.id}'`, perm: Perm.none, shared: Perm.all, onDrain, job };
     this.backends.push(await BlockBackend.attach(this.filter, { ...user, name: 'main node' }));
     this.filter.opBlockers.blockAll(this.blocker, ['dataplane']);
     this.backends.push(await BlockBackend.attach(this.target, { ...user, name: 'target' }));

@@ -130,6 +130,7 @@ function lockingOf(context: OpenContext, given: FileOptions, opened: HostFile): 
 class FileDriver implements Driver {
   limits: { requestAlignment: number };
   readonly hasZeroInit = true;
+  private readonly discards = { ok: 0, failed: 0, bytes: 0 };
   private readonly forceShare: boolean;
 
   constructor(
@@ -174,7 +175,20 @@ class FileDriver implements Driver {
   }
 
   async discard(offset: number, bytes: number): Promise<void> {
-    if (!(await this.opened.discard(offset, bytes))) throw new BlockError('ENOTSUP');
+    let done = false;
+    try {
+      done = await this.opened.discard(offset, bytes);
+    } finally {
+      if (done) this.discards.ok++;
+      else this.discards.failed++;
+    }
+    if (!done) throw new BlockError('ENOTSUP');
+    this.discards.bytes += bytes;
+  }
+
+  statistics(): object {
+    const { ok, failed, bytes } = this.discards;
+    return { 'discard-nb-ok': ok, 'discard-nb-failed': failed, 'discard-bytes-ok': bytes };
   }
 
   flush(): Promise<void> {

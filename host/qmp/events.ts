@@ -3,7 +3,7 @@
  *
  * Block layer and jobs emit them by name; this table is what clients are told about them. None of them is rate-limited.
  */
-import { bool, enumeration, int, optional, type StructType, str, struct } from '../qapi/types.ts';
+import { bool, enumeration, int, optional, type StructType, str, struct, uint64 } from '../qapi/types.ts';
 import { jobStatus, jobType } from './job-types.ts';
 
 export interface EventDefinition {
@@ -42,5 +42,13 @@ export const events: readonly EventDefinition[] = [
   { name: 'BLOCK_JOB_ERROR', data: struct('BlockJobError', { device: str, operation, action }) },
   { name: 'BLOCK_JOB_READY', data: struct('BlockJobReady', jobProgress) },
   { name: 'BLOCK_JOB_PENDING', data: struct('BlockJobPending', { type: jobType, id: str }) },
+  {
+    name: 'BLOCK_WRITE_THRESHOLD',
+    data: struct('BlockWriteThreshold', {
+      'node-name': str,
+      'amount-exceeded': uint64,
+      'write-threshold': uint64,
+    }),
+  },
   { name: 'JOB_STATUS_CHANGE', data: struct('JobStatusChange', { id: str, status: jobStatus }) },
 ];

@@ -23,7 +23,7 @@ export interface NewImage {
 export async function createImageLike(graph: BlockGraph, image: NewImage): Promise<void> {
   const { filename, format, source, unsafe = false } = image;
   if (format === undefined) throw invalid("Parameter 'format' is missing");
-  const backing = image.backing && skipImplicit(image.backing);
+  const backing = image.backing?.skipImplicit();
   await createImage(graph, {
     filename,
     format,
@@ -31,9 +31,4 @@ export async function createImageLike(graph: BlockGraph, image: NewImage): Promi
     unsafe,
     ...(backing ? { backingFile: filenameOf(backing), backingFormat: backing.definition.name } : {}),
   });
-}
-
-function skipImplicit(node: BlockNode): BlockNode {
-  for (let below = node.filtered(); node.implicit && below; below = node.filtered()) node = below;
-  return node;
 }

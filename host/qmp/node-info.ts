@@ -3,10 +3,13 @@
  */
 import { BlockError } from '../base/errors.ts';
 import { bitmapsOf } from '../bitmaps/node-bitmaps.ts';
+import type { BlockBackend } from '../block/backend.ts';
 import type { DriverInfo } from '../block/driver.ts';
 import { filenameOf, resolveBackingName } from '../block/filename.ts';
 import type { BlockNode } from '../block/node.ts';
+import { writeThresholdOf } from '../block/write-threshold.ts';
 import { any, array, bool, enumeration, int64, optional, str, struct, uint32 } from '../qapi/types.ts';
+import { throttleInfo } from '../throttle/backend-limits.ts';
 
 const imageInfoType = struct('ImageInfo', {
   filename: str,
@@ -50,6 +53,20 @@ export const blockDeviceInfoType = struct('BlockDeviceInfo', {
   iops_rd: int64,
   iops_wr: int64,
   image: imageInfoType,
+  bps_max: optional(int64),
+  bps_rd_max: optional(int64),
+  bps_wr_max: optional(int64),
+  iops_max: optional(int64),
+  iops_rd_max: optional(int64),
+  iops_wr_max: optional(int64),
+  bps_max_length: optional(int64),
+  bps_rd_max_length: optional(int64),
+  bps_wr_max_length: optional(int64),
+  iops_max_length: optional(int64),
+  iops_rd_max_length: optional(int64),
+  iops_wr_max_length: optional(int64),
+  iops_size: optional(int64),
+  group: optional(str),
   cache: struct('BlockdevCacheInfo', { writeback: bool, direct: bool, 'no-flush': bool }),
   write_threshold: int64,
   'dirty-bitmaps': optional(array(dirtyBitmapInfo)),
@@ -58,10 +75,12 @@ export const blockDeviceInfoType = struct('BlockDeviceInfo', {
 /** Members that are unset are absent. */
 type Described = Record<string, unknown>;
 
-const noThrottling = { bps: 0, bps_rd: 0, bps_wr: 0, iops: 0, iops_rd: 0, iops_wr: 0 };
-
-/** `flat`: without what is below the node in its chain. */
-export async function blockDeviceInfo(node: BlockNode, flat: boolean): Promise<Described> {
+/** `flat`: without what is below the node in its chain. `backend`: the device whose medium it is. */
+export async function blockDeviceInfo(
+  node: BlockNode,
+  flat: boolean,
+  backend?: BlockBackend,
+): Promise<Described> {
   const image = await imageInfo(node);
   let depth = 0;
   let innermost = image;
@@ -83,10 +102,10 @@ export async function blockDeviceInfo(node: BlockNode, flat: boolean): Promise<D
     backing_file_depth: depth,
     encrypted: infoOf(node)?.encrypted ?? false,
     detect_zeroes: detectZeroes,
-    ...noThrottling,
+    ...throttleInfo(backend),
     image,
-    cache: { writeback: true, direct, 'no-flush': noFlush },
-    write_threshold: 0,
+    cache: { writeback: !backend?.writethrough, direct, 'no-flush': noFlush },
+    write_threshold: writeThresholdOf(node),
     ...present('dirty-bitmaps', bitmapsOf(node).query()),
   };
 }

@@ -1,12 +1,43 @@
-/**
- * query-block: the disks of a machine's devices. Nodes added by name are not among them, and there are no others here.
- */
-import { any, array, empty } from '../../qapi/types.ts';
+/** query-block: the disks of devices, and those that have a name (specification: graph, section 12). */
+import type { BlockBackend } from '../../block/backend.ts';
+import { array, bool, empty, enumeration, optional, str, struct } from '../../qapi/types.ts';
+import { blockDeviceInfo, blockDeviceInfoType } from '../node-info.ts';
 import { defineCommand } from '../registry.ts';
+
+const blockInfo = struct('BlockInfo', {
+  device: str,
+  qdev: optional(str),
+  type: str,
+  removable: bool,
+  locked: bool,
+  inserted: optional(blockDeviceInfoType),
+  tray_open: optional(bool),
+  'io-status': optional(enumeration('BlockDeviceIoStatus', ['ok', 'failed', 'nospace'])),
+});
 
 export const queryBlock = defineCommand({
   name: 'query-block',
   args: empty,
-  returns: array(any),
-  run: () => [],
+  returns: array(blockInfo),
+  async run({ graph }) {
+    const infos = [];
+    for (const backend of graph.backends.list()) infos.push(await describe(backend));
+    return infos;
+  },
 });
+
+async function describe(backend: BlockBackend): Promise<object> {
+  const { name, device, ioStatus } = backend;
+  return {
+    device: name,
+    ...(device ? { qdev: device.path } : {}),
+    type: 'unknown',
+    removable: device?.isRemovable ?? true,
+    locked: device?.isLocked ?? false,
+    ...(backend.hasMedium
+      ? { inserted: await blockDeviceInfo(backend.node.skipImplicit(), false, backend) }
+      : {}),
+    ...(device?.isTrayOpen === undefined ? {} : { tray_open: device.isTrayOpen }),
+    ...(device?.hasIoStatus ? { 'io-status': ioStatus } : {}),
+  };
+}

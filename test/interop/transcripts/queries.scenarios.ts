@@ -1,0 +1,91 @@
+/** What queries show of graphs in many shapes. */
+import { gone, node, run, type Scenario, status } from './scenario.ts';
+
+const everything = [
+  run('query-named-block-nodes'),
+  run('query-named-block-nodes', { flat: true }),
+  run('query-block'),
+  run('query-blockstats'),
+  run('query-blockstats', { 'query-nodes': true }),
+  run('x-debug-query-block-graph'),
+];
+const chain = [
+  'qemu-img create -q -f qcow2 base.qcow2 4M',
+  'qemu-io -f qcow2 -c "write -P 1 0 1M" base.qcow2',
+  'qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 mid.qcow2',
+  'qemu-img create -q -f qcow2 -b mid.qcow2 -F qcow2 top.qcow2',
+  'qemu-img create -q -f raw r.raw 3M',
+  'qemu-img create -q -f qcow2 t.qcow2 4M',
+];
+
+export const scenarios: readonly Scenario[] = [
+  { name: 'queries: an empty graph', steps: everything },
+  { name: 'queries: a chain', prepare: chain, steps: [node('top', 'top.qcow2'), ...everything] },
+  {
+    name: 'queries: raw, windows of raw, and null',
+    prepare: chain,
+    steps: [
+      node('r', 'r.raw'),
+      run('blockdev-add', { driver: 'raw', 'node-name': 'w', offset: 512, size: 1024, file: 'r' }),
+      run('blockdev-add', { driver: 'null-co', 'node-name': 'n', size: 65536, 'read-zeroes': true }),
+      run('blockdev-add', { driver: 'null-co', 'node-name': 'n2' }),
+      ...everything,
+    ],
+  },
+  {
+    name: 'queries: a backing file of another kind, or none',
+    prepare: chain,
+    steps: [
+      node('t1', 'top.qcow2', { backing: null, discard: 'unmap', 'detect-zeroes': 'unmap' }),
+      run('blockdev-add', { driver: 'null-co', 'node-name': 'nul', size: 4194304, 'read-only': true }),
+      node('m', 'mid.qcow2', { backing: 'nul', cache: { direct: false, 'no-flush': true } }),
+      ...everything,
+    ],
+  },
+  {
+    name: 'queries: while a backup runs',
+    prepare: chain,
+    steps: [
+      node('top', 'top.qcow2'),
+      node('t', 't.qcow2'),
+      run('blockdev-backup', {
+        'job-id': 'j',
+        device: 'top',
+        target: 't',
+        sync: 'none',
+        'filter-node-name': 'filter',
+      }),
+      run('query-named-block-nodes', { flat: true }),
+      run('x-debug-query-block-graph'),
+      run('query-jobs'),
+      run('block-job-cancel', { device: 'j' }),
+      gone('j'),
+      run('x-debug-query-block-graph'),
+    ],
+  },
+  {
+    name: 'queries: write thresholds',
+    prepare: chain,
+    // The size of a job's requests is its own affair.
+    normalise: ({ data, ...message }) =>
+      data === undefined ? message : { ...message, data: { ...data, 'amount-exceeded': 0 } },
+    steps: [
+      node('t', 't.qcow2'),
+      node('r', 'top.qcow2', { 'read-only': true }),
+      run('block-set-write-threshold', { 'node-name': 'zz', 'write-threshold': 1 }),
+      run('block-set-write-threshold', { 'node-name': 't', 'write-threshold': 65536 }),
+      run('query-named-block-nodes', { flat: true }),
+      run('blockdev-backup', {
+        'job-id': 'j',
+        device: 'r',
+        target: 't',
+        sync: 'full',
+        'auto-dismiss': false,
+      }),
+      status('j', 'concluded'),
+      run('job-dismiss', { id: 'j' }),
+      run('query-named-block-nodes', { flat: true }),
+      run('block-set-write-threshold', { 'node-name': 't', 'write-threshold': 0 }),
+    ],
+  },
+];
