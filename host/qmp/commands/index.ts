@@ -15,6 +15,7 @@ import { blockJobFinalize } from './block-job-finalize.ts';
 import { blockJobPause } from './block-job-pause.ts';
 import { blockJobResume } from './block-job-resume.ts';
 import { blockJobSetSpeed } from './block-job-set-speed.ts';
+import { blockLatencyHistogramSet } from './block-latency-histogram-set.ts';
 import { blockResize } from './block-resize.ts';
 import { blockSetIoThrottle } from './block-set-io-throttle.ts';
 import { blockSetWriteThreshold } from './block-set-write-threshold.ts';
@@ -48,6 +49,7 @@ import { queryQmpSchema } from './query-qmp-schema.ts';
 import { queryVersion } from './query-version.ts';
 import { quit } from './quit.ts';
 import { transaction } from './transaction.ts';
+import { xBlockdevSetIothread } from './x-blockdev-set-iothread.ts';
 import { xDebugBlockDirtyBitmapSha256 } from './x-debug-block-dirty-bitmap-sha256.ts';
 import { xDebugQueryBlockGraph } from './x-debug-query-block-graph.ts';
 
@@ -56,6 +58,7 @@ export const commands: readonly AnyCommand[] = [
   queryBlockstats,
   blockSetIoThrottle,
   queryBlockJobs,
+  blockLatencyHistogramSet,
   blockResize,
   blockSetWriteThreshold,
   driveBackup,
@@ -67,6 +70,7 @@ export const commands: readonly AnyCommand[] = [
   blockDirtyBitmapEnable,
   blockDirtyBitmapDisable,
   blockDirtyBitmapMerge,
+  xBlockdevSetIothread,
   xDebugBlockDirtyBitmapSha256,
   xDebugQueryBlockGraph,
   blockJobSetSpeed,
