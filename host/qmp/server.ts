@@ -83,6 +83,8 @@ export class QmpServer {
 
   /** Cancels all jobs and ends the server. */
   async stop(): Promise<void> {
+    // What is in flight comes to rest before jobs are told.
+    this.graph.drainAllEnd(await this.graph.drainAllBegin());
     await this.jobs.cancelAll();
     this.ending = true;
     if (!this.running) this.end();

@@ -131,8 +131,11 @@ export function startOurs(cwd: string): QmpSession & { readonly server: QmpServe
   };
 }
 
-/** A command, or what to wait for. */
-export type Step = Message | { wait: (message: Message) => boolean };
+/** A command; what to wait for; or what `query-jobs` must say before it goes on. */
+export type Step =
+  | Message
+  | { wait: (message: Message) => boolean }
+  | { untilJobs: (jobs: readonly Record<string, unknown>[]) => boolean };
 
 export const nullOf =
   (id: string) =>
@@ -159,6 +162,18 @@ export async function runScript(session: QmpSession, steps: readonly Step[]): Pr
       const wait = step.wait as (message: Message) => boolean;
       if (transcript.some(wait)) continue;
       while (!wait(await read()));
+    } else if ('untilJobs' in step) {
+      const isReached = step.untilJobs as (jobs: readonly Record<string, unknown>[]) => boolean;
+      for (let isLast = false; !isLast; ) {
+        session.send('{"execute": "query-jobs"}');
+        let message: Message;
+        do message = await read();
+        while (!('return' in message));
+        // How often was asked is not part of the transcript.
+        transcript.pop();
+        isLast = isReached(message.return as Record<string, unknown>[]);
+        if (!isLast) await new Promise((resolve) => setTimeout(resolve, 5));
+      }
     } else {
       session.send(JSON.stringify(step));
       let message: Message;

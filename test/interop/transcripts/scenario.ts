@@ -49,3 +49,10 @@ export function event(name: string, data: Record<string, unknown> = {}): Step {
       Object.entries(data).every(([key, value]) => (message.data as Record<string, unknown>)[key] === value),
   };
 }
+
+/** Goes on when the job has copied so many bytes. */
+export function copied(id: string, bytes: number): Step {
+  return {
+    untilJobs: (jobs) => jobs.some((job) => job['id'] === id && (job['current-progress'] as number) >= bytes),
+  };
+}
