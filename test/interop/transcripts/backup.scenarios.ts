@@ -5,7 +5,7 @@ const disks = [
   'qemu-img create -q -f qcow2 base.qcow2 4M',
   'qemu-io -f qcow2 -c "write -P 1 0 1M" base.qcow2',
   'qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 a.qcow2',
-  'qemu-io -f qcow2 -c "write -P 2 512k 1M" a.qcow2',
+  'qemu-io -f qcow2 -c "write -P 2 1M 1M" a.qcow2',
   'qemu-img create -q -f qcow2 t.qcow2 4M',
   'qemu-img create -q -f qcow2 small.qcow2 1M',
   'qemu-img create -q -f raw t.raw 4M',
