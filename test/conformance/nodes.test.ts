@@ -13,6 +13,9 @@ import { blockStatus } from '../../host/block/status.ts';
 import { drivers } from '../../host/drivers.ts';
 import { createSimulation, type Simulation } from '../../host/platform/sim/index.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
+import { unlimited } from '../../host/throttle/config.ts';
+import { throttleGroupsOf } from '../../host/throttle/groups.ts';
+import { mergeLimits } from '../../host/throttle/spellings.ts';
 
 const diskBytes = 1 << 20;
 
@@ -45,6 +48,14 @@ const stacks: Record<string, Stack> = {
       file: { driver: 'qcow2', file: file('disk') },
       target: { driver: 'raw', file: file('target') },
     },
+    stores: true,
+  },
+  throttle: {
+    prepare: async (graph) => {
+      await image('raw', 'disk')(graph);
+      throttleGroupsOf(graph).add('tg', mergeLimits(unlimited, { 'iops-total': 1000 }));
+    },
+    options: { driver: 'throttle', 'throttle-group': 'tg', file: file('disk') },
     stores: true,
   },
 };

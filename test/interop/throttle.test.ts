@@ -3,6 +3,8 @@
  * and what properties and queries say.
  */
 import { describe, expect, test } from 'vitest';
+import { BlockBackend } from '../../host/block/backend.ts';
+import { Perm } from '../../host/block/permissions.ts';
 import {
   type Message,
   type QmpSession,
@@ -191,21 +193,88 @@ const rates = { bps: 0, bps_rd: 0, bps_wr: 0, iops: 0, iops_rd: 0, iops_wr: 0 };
 const throttle = (args: object): Message => command('block_set_io_throttle', { ...rates, ...args });
 
 describe.skipIf(!haveQemuSystem)('the real emulator and ours agree about', () => {
-  test('which limits a device cannot have', async () => {
+  test('the limits of devices, and the groups they are in', async () => {
     const script = [
       throttle({ device: 'nn', iops: 100 }),
+      throttle({ device: 'empty', iops: 100 }),
+      throttle({ device: 'empty', iops: -5 }),
       throttle({ iops: 100 }),
       throttle({ device: 'd', id: 'x' }),
       throttle({ id: 'xx' }),
       throttle({ id: '/objects' }),
       command('block_set_io_throttle', { device: 'd' }),
       command('block_set_io_throttle', { device: 'd', ...rates, zz: 1 }),
-      command('block_set_io_throttle', { device: 'd', ...rates, iops_size: 'x' }),
+      throttle({ device: 'd', iops_size: 'x' }),
+      ...[
+        { iops: -5 },
+        { bps: huge },
+        { iops_size: 5 },
+        { iops: 5, iops_rd: 5 },
+        { iops: 5, iops_max: 2 },
+        { iops_max: 2 },
+        { iops: 5, iops_max: 10, iops_max_length: 0 },
+        { iops: 5, iops_max: 10, iops_max_length: -1 },
+        { iops: 5, iops_max: 10, iops_max_length: 10 ** 15 },
+        { iops: 5, iops_max: 10, iops_max_length: 2 ** 32 },
+        { iops: 5, iops_size: -1 },
+      ].flatMap((limits) => [throttle({ device: 'd', ...limits }), queryBlock]),
+      throttle({ device: 'd', iops: 5, iops_size: 4096, iops_max: 20, iops_max_length: 3, bps_rd: 5 }),
+      queryBlock,
+      throttle({ device: 'e', bps: 7, group: 'd' }),
+      queryBlock,
+      add('d'),
+      add('tg', { 'bps-total': 1000 }),
+      throttle({ device: 'd', iops: 5, group: 'tg' }),
+      queryBlock,
+      get('tg', 'limits'),
+      set('tg', 'limits', { 'iops-total': 9 }),
+      queryBlock,
+      del('tg'),
+      add('d'),
+      throttle({ device: 'e' }),
+      add('d'),
+      del('d'),
+      throttle({ device: 'd', iops: 6 }),
+      queryBlock,
+      throttle({ device: 'd' }),
+      queryBlock,
+      del('tg'),
     ];
+    const devices = ['d', 'e'].flatMap((id) => ['-drive', `if=none,id=${id},driver=null-co`]);
+    const drives = ['-machine', 'none', ...devices, '-drive', 'if=none,id=empty'];
     const [real, ours] = await Promise.all([
-      transcript(startQemu('/'), script),
-      transcript(startOurs('/'), script),
+      transcript(startQemu('/', drives), script),
+      startWithDevices().then((session) => transcript(session, script)),
     ]);
-    expect(dialogue(script, ours)).toEqual(dialogue(script, real));
+    expect(dialogue(script, ours.map(limitsOnly))).toEqual(dialogue(script, real.map(limitsOnly)));
   });
 });
+
+const queryBlock = command('query-block', {});
+
+/** Devices `d` and `e` with a disk each, and `empty` without one. */
+async function startWithDevices(): Promise<QmpSession> {
+  const session = startOurs('/');
+  const { graph } = session.server;
+  for (const name of ['d', 'e', 'empty']) {
+    const backend = BlockBackend.create(graph, { name, perm: Perm.none, shared: Perm.all });
+    if (name === 'empty') continue;
+    const node = await graph.open({ driver: 'null-co' });
+    await backend.insert(node);
+    await graph.unref(node);
+  }
+  return session;
+}
+
+/** Of an answer to query-block what is about throttling. */
+function limitsOnly(message: Message): Message {
+  if (!Array.isArray(message.return)) return message;
+  return {
+    return: message.return.map(({ device, inserted }: { device: string; inserted?: object }) => ({
+      device,
+      limits: Object.fromEntries(
+        Object.entries(inserted ?? {}).filter(([name]) => /^(bps|iops|group)/.test(name)),
+      ),
+    })),
+  };
+}
