@@ -64,14 +64,18 @@ class Client {
 
 interface Daemon {
   status: Promise<number>;
+  output(): string;
   errors(): string;
 }
 
 /** Starts the daemon in this process. */
 function start(argv: string[]): Daemon {
-  let errors = '';
-  const terminal = { out: () => {}, error: (text: string) => void (errors += text) };
-  return { status: main(argv, 'storage-daemon', terminal), errors: () => errors };
+  let [output, errors] = ['', ''];
+  const terminal = {
+    out: (text: string) => void (output += text),
+    error: (text: string) => void (errors += text),
+  };
+  return { status: main(argv, 'storage-daemon', terminal), output: () => output, errors: () => errors };
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -189,6 +193,12 @@ describe('the storage daemon', () => {
     expect(readFileSync(path, 'utf8')).toMatch(/^{\r\n {4}"QMP"/);
     process.emit('SIGTERM');
     expect(await daemon.status).toBe(0);
+  });
+
+  test.each(['help', 'zz,help'])('lists the types of objects for --object %s', async (argument) => {
+    const daemon = start(['--object', argument]);
+    expect(await daemon.status).toBe(0);
+    expect(daemon.output()).toBe('List of user creatable objects:\n  throttle-group\n');
   });
 
   test('names what it does not serve', async () => {

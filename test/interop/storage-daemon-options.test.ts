@@ -126,4 +126,18 @@ describe.skipIf(!haveQemu)('the real storage daemon and ours refuse alike', () =
     const status = await main([...words], 'qemu-storage-daemon', terminal);
     expect({ errors, status }).toEqual({ errors: real.stderr.toString(), status: real.status });
   });
+
+  test('and list the same properties of a throttle group', async () => {
+    const words = ['--object', 'throttle-group,help'];
+    const real = spawnSync('qemu-storage-daemon', words, { timeout: 5000, killSignal: 'SIGKILL' });
+    let output = '';
+    const terminal = { out: (text: string) => void (output += text), error: () => {} };
+    const status = await main(words, 'qemu-storage-daemon', terminal);
+    // Sorted by what stands there: QEMU's order puts a shorter name after a longer one.
+    const lines = (text: string): string[] => text.split('\n').sort();
+    expect({ output: lines(output), status }).toEqual({
+      output: lines(real.stdout.toString()),
+      status: real.status,
+    });
+  });
 });

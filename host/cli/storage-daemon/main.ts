@@ -13,10 +13,10 @@ import { bool, enumeration, optional, str, struct } from '../../qapi/types.ts';
 import { commands } from '../../qmp/commands/index.ts';
 import { QmpServer } from '../../qmp/server.ts';
 import { Chardevs } from '../chardev/options.ts';
+import { addObject, objectHelp } from '../shared/object-option.ts';
 import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { detach, isBackgroundProcess, startInBackground } from './background.ts';
 import { printHelp, printVersion } from './help.ts';
-import { addObject } from './objects.ts';
 import { type CommandLine, readCommandLine, type Step } from './options.ts';
 import { removePidfile, writePidfile } from './pidfile.ts';
 
@@ -118,10 +118,17 @@ class StorageDaemon {
       case 'monitor':
         return this.addMonitor(value);
       case 'object':
-        return addObject(server, value);
+        return this.addObject(value);
       default:
         throw invalid(`--${name} is not supported`);
     }
+  }
+
+  private addObject(text: string): Promise<void> {
+    const help = objectHelp(text);
+    if (help === undefined) return addObject(this.server, text);
+    this.tool.out(help);
+    throw new ExitStatus(0);
   }
 
   private addMonitor(text: string): void {

@@ -1,0 +1,31 @@
+/**
+ * `--object [qom-type=]TYPE,id=ID,…`, `-object` of a machine: object-add on the command line. The argument may be JSON.
+ * Asked for help, it says which types there are, or what a type's properties are.
+ */
+import { objectTypes } from '../../objects/types.ts';
+import { parseKeyval } from '../../qapi/keyval.ts';
+import { parseOption } from '../../qapi/keyval-values.ts';
+import type { Type } from '../../qapi/types.ts';
+import type { QmpServer } from '../../qmp/server.ts';
+
+/** Errors: BlockError, a type that is not served among them. */
+export function addObject(server: QmpServer, text: string): Promise<void> {
+  return server.runLocally('object-add', (type) => parseOption(type, text, 'qom-type'));
+}
+
+/** What to print instead when the argument asks for help. */
+export function objectHelp(text: string): string | undefined {
+  if (text.startsWith('{')) return undefined;
+  const { values, help } = parseKeyval(text, 'qom-type');
+  if (!help) return undefined;
+  const type = objectTypes.find(({ name }) => name === values['qom-type']);
+  if (!type) {
+    return ['List of user creatable objects:', ...objectTypes.map(({ name }) => `  ${name}`), ''].join('\n');
+  }
+  const properties = type.options.members.map((member) => `  ${member.name}=<${typeName(member.type)}>`);
+  return [`${type.name} options:`, ...properties.sort(), ''].join('\n');
+}
+
+function typeName(type: Type): string {
+  return 'name' in type ? type.name : type.kind;
+}
