@@ -38,11 +38,23 @@ export {
   qcow2_refcount_table_address,
   qcow2_set_tables,
   qcow2_switch_l1,
+  qcow2_unprotect,
 } from './qcow2/image';
 export { qcow2_map } from './qcow2/map';
 export { qcow2_init_filter } from './qcow2/metadata-filter';
 export { qcow2_init_frees } from './qcow2/pending-free';
 export { qcow2_allocate, qcow2_refcount } from './qcow2/refcount';
+export {
+  qcow2_note_tables,
+  qcow2_refresh_slice,
+  qcow2_refresh_table,
+  qcow2_release_slice,
+  qcow2_release_tables,
+  qcow2_share_l1,
+  qcow2_share_slice,
+  qcow2_share_table,
+  qcow2_walk_begin,
+} from './qcow2/snapshot';
 export { qcow2_init_cache, qcow2_table_failed, qcow2_table_loaded } from './qcow2/table-cache';
 export {
   qcow2_grow_block,

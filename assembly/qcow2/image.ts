@@ -94,6 +94,11 @@ export function qcow2_protect(offset: f64, bytes: f64): bool {
   return true;
 }
 
+/** Forgets all protected ranges: the snapshot table changes. */
+export function qcow2_unprotect(): void {
+  fixedRangeCount = 0;
+}
+
 // @ts-ignore: decorator
 @inline
 function sectorsOf(entries: u32): u32 {

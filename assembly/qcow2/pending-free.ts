@@ -19,6 +19,7 @@ const ENTRY_BYTES: u32 = 16;
 /** Why a cluster loses its reference, as far as the host wants to know. */
 export const BY_REQUEST: u32 = 1;
 export const BY_SHRINKING: u32 = 2;
+export const BY_SNAPSHOT: u32 = 3;
 
 /** Kept for the few rare steps that free one run and cannot be refused: a table that moved. */
 const SPARE: u32 = 64;

@@ -25,7 +25,7 @@ export const WriteResult = { inPlace: 0, allocated: 1 } as const;
 export const Writeback = { done: 0, write: 1, flush: 2 } as const;
 
 /** Why a cluster is freed: what `qcow2_free_next` leaves in record 2. */
-export const FreeReason = { replaced: 0, request: 1, shrinking: 2 } as const;
+export const FreeReason = { replaced: 0, request: 1, shrinking: 2, snapshot: 3 } as const;
 
 export interface Qcow2Exports {
   qcow2_init(
@@ -46,7 +46,17 @@ export interface Qcow2Exports {
   qcow2_init_tokens(): void;
   qcow2_init_cursor(clusterBits: number): void;
   qcow2_protect(offset: number, bytes: number): number;
+  qcow2_unprotect(): void;
   qcow2_switch_l1(offset: number, entries: number): number;
+  qcow2_note_tables(): void;
+  qcow2_walk_begin(undo: boolean): void;
+  qcow2_share_slice(table: number, slice: number, undo: boolean): number;
+  qcow2_share_table(table: number, undo: boolean): number;
+  qcow2_share_l1(): number;
+  qcow2_release_slice(table: number, slice: number): number;
+  qcow2_release_tables(table: number, clusters: number): number;
+  qcow2_refresh_slice(l1Index: number, slice: number): number;
+  qcow2_refresh_table(l1Index: number): number;
   qcow2_table_loaded(slot: number): void;
   qcow2_table_failed(slot: number): void;
   qcow2_map(guest: number, bytes: number): number;

@@ -35,9 +35,10 @@ import { magic, type Qcow2Header, readHeader, requireStandardImage, validateLayo
 import { encodeBackingName, prepareForWriting } from './header-update.ts';
 import { viewOf } from './image-file.ts';
 import { describeImage } from './info.ts';
+import { protectSnapshots, Qcow2Snapshots } from './internal-snapshots.ts';
 import { type Qcow2Options, qcow2Options, resolveOptions } from './options.ts';
 import { resize } from './resize.ts';
-import { readSnapshotTable, type Snapshot } from './snapshots.ts';
+import { readSnapshotTable, type SnapshotTable } from './snapshots.ts';
 
 /** A compressed cluster on its way from `map` to `readSpecial`. */
 interface CompressedExtent {
@@ -48,7 +49,7 @@ interface CompressedExtent {
 
 /** What was read of the image beside its mapping. */
 interface ImageTables {
-  readonly snapshots: readonly Snapshot[];
+  readonly snapshots: SnapshotTable;
   readonly bitmaps: readonly BitmapEntry[];
 }
 
@@ -57,14 +58,16 @@ export class Qcow2Driver implements Driver {
   readonly limits;
   /** Another one after the node was reopened, as `engine`. */
   bitmapStorage: Qcow2BitmapStorage;
+  snapshots: Qcow2Snapshots;
 
   constructor(
     public engine: Qcow2Engine,
     readonly context: OpenContext,
-    private facts: ImageTables,
+    facts: ImageTables,
   ) {
     const { header } = engine;
     this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
+    this.snapshots = new Qcow2Snapshots(this, facts.snapshots);
     this.limits = { writeZeroesAlignment: header.clusterSize, discardAlignment: header.clusterSize };
     if (header.backingFile !== undefined) {
       this.backing = { filename: header.backingFile, format: header.backingFormat };
@@ -233,13 +236,13 @@ export class Qcow2Driver implements Driver {
   info(): DriverInfo {
     return describeImage({
       header: this.engine.header,
-      snapshots: this.facts.snapshots,
+      snapshots: this.snapshots.list(),
       bitmaps: this.bitmapStorage.entries,
     });
   }
 
   get hasSnapshots(): boolean {
-    return this.facts.snapshots.length > 0;
+    return this.snapshots.list().length > 0;
   }
 
   async changeBackingFile(filename: string | undefined, format: string | undefined): Promise<void> {
@@ -257,8 +260,8 @@ export class Qcow2Driver implements Driver {
         const { engine, facts } = await load(this.context, this.engine.file, options);
         assert(engine, 'an image with data was opened for its facts alone');
         this.engine = engine;
-        this.facts = facts;
         this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
+        this.snapshots = new Qcow2Snapshots(this, facts.snapshots);
       },
     };
   }
@@ -288,7 +291,7 @@ interface LoadedImage {
 async function load(context: OpenContext, file: Edge, options: Qcow2Options): Promise<LoadedImage> {
   const { flags } = context;
   let header = await readHeader(file, flags);
-  const table = await readSnapshotTable(file, header);
+  let table = await readSnapshotTable(file, header);
   if (hasStaleBitmaps(header)) {
     context.warn(
       'a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent\n' +
@@ -300,9 +303,11 @@ async function load(context: OpenContext, file: Edge, options: Qcow2Options): Pr
   if (!flags.readOnly && !flags.noIo) {
     validateLayout(header, table.bytes);
     header = await prepareWritable(context, file, header);
+    // A repair may have written it anew.
+    table = await readSnapshotTable(file, header);
   }
   const bitmaps = await readBitmaps(file, header);
-  const facts = { snapshots: table.snapshots, bitmaps };
+  const facts = { snapshots: table, bitmaps };
   if (flags.noIo) return { header, facts };
   const core = new Qcow2Core({
     clusterBits: header.clusterBits,
@@ -321,7 +326,7 @@ async function load(context: OpenContext, file: Edge, options: Qcow2Options): Pr
     file.read(header.refcountTableOffset, core.refcountTable),
   ]);
   core.tablesLoaded();
-  protectSnapshots(core, header, table);
+  protectSnapshots(core.exports, header, table);
   return { header, facts, engine: new Qcow2Engine(core, file, header, resolved, context) };
 }
 
@@ -346,18 +351,6 @@ async function prepareWritable(context: OpenContext, file: Edge, header: Qcow2He
   return prepareForWriting(file, header);
 }
 
-function protectSnapshots(
-  core: Qcow2Core,
-  header: Qcow2Header,
-  table: { bytes: number; snapshots: readonly Snapshot[] },
-): void {
-  if (table.snapshots.length === 0) return;
-  core.exports.qcow2_protect(header.snapshotsOffset, table.bytes);
-  for (const { l1TableOffset, l1Size } of table.snapshots) {
-    if (core.exports.qcow2_protect(Number(l1TableOffset), l1Size * 8) === 0) break;
-  }
-}
-
 /** An image that is opened for its facts alone. */
 class InfoDriver implements Driver {
   readonly backing;
@@ -378,7 +371,7 @@ class InfoDriver implements Driver {
   info(): DriverInfo {
     return describeImage({
       header: this.header,
-      snapshots: this.facts.snapshots,
+      snapshots: this.facts.snapshots.snapshots,
       bitmaps: this.facts.bitmaps,
     });
   }

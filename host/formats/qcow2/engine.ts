@@ -348,6 +348,7 @@ export class Qcow2Engine {
 
   private passesDiscard(reason: number): boolean {
     if (reason === FreeReason.shrinking) return true;
+    if (reason === FreeReason.snapshot) return this.options.passDiscard.snapshot;
     return reason === FreeReason.request && this.options.passDiscard.request;
   }
 

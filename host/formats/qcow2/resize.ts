@@ -95,7 +95,8 @@ async function writeCluster(driver: Qcow2Driver, offset: number, data: Uint8Arra
   }
 }
 
-async function growL1(driver: Qcow2Driver, entries: number): Promise<void> {
+/** Moves the L1 table to where it has room for `entries`. */
+export async function growL1(driver: Qcow2Driver, entries: number): Promise<void> {
   const { engine } = driver;
   const { header, steps, file } = engine;
   const bytes = entries * 8;

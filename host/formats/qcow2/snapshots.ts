@@ -6,9 +6,10 @@
  *  extra data: 0 VM state size, 64 bit   8 disk size   16 icount
  *
  * The table is read in pieces and never takes more memory than its limit. A snapshot's own tables are not looked at:
- * listing works when they are damaged. Making, applying and deleting snapshots is not here.
+ * listing works when they are damaged. Making, applying and deleting snapshots is in internal-snapshots.ts.
  */
 import { BlockError, invalid } from '../../base/errors.ts';
+import type { InternalSnapshot } from '../../block/snapshot-storage.ts';
 import { maxSnapshots, type Qcow2Header, validateSnapshotPointer } from './header.ts';
 import { type ReadableImageFile, viewOf } from './image-file.ts';
 
@@ -21,22 +22,12 @@ export const minExtraBytesV3 = 16;
 const knownExtraBytes = 24;
 const readBytes = 64 * 1024;
 
-export interface Snapshot {
-  readonly id: string;
-  readonly name: string;
+export interface Snapshot extends InternalSnapshot {
   readonly idBytes: Uint8Array;
   readonly nameBytes: Uint8Array;
   /** As stored; validated where it is used. */
   readonly l1TableOffset: bigint;
   readonly l1Size: number;
-  readonly dateSeconds: number;
-  readonly dateNanoseconds: number;
-  readonly vmClockNs: bigint;
-  readonly vmStateBytes: bigint;
-  /** Virtual size of the disk at that time. */
-  readonly diskSize: bigint;
-  /** Undefined when the snapshot has none. */
-  readonly icount: bigint | undefined;
   /** All extra data, unknown parts included. */
   readonly extra: Uint8Array;
 }

@@ -1,0 +1,312 @@
+/**
+ * Internal snapshots against a model: a disk is an array of bytes, a snapshot a copy of it and of the VM state saved
+ * before. After every change of the snapshots the image is checked as it would be after a crash, and every snapshot read.
+ */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { createGraph } from '../../../host/bitmaps/persistence.ts';
+import { BlockBackend } from '../../../host/block/backend.ts';
+import type { BlockNode } from '../../../host/block/node.ts';
+import { Perm } from '../../../host/block/permissions.ts';
+import type { InternalSnapshot, SnapshotStorage } from '../../../host/block/snapshot-storage.ts';
+import { applySnapshot, findSnapshot, snapshotsOf, viewSnapshot } from '../../../host/block/snapshots.ts';
+import { checkImage } from '../../../host/formats/qcow2/check.ts';
+import { createImage } from '../../../host/formats/qcow2/create.ts';
+import { qcow2 } from '../../../host/formats/qcow2/driver.ts';
+import { createSimulation, type SimStorage } from '../../../host/platform/sim/index.ts';
+import { file } from '../../../host/protocols/file.ts';
+
+const path = '/disk.qcow2';
+const kib = 1024;
+
+interface Opened {
+  node: BlockNode;
+  backend: BlockBackend;
+  storage: SnapshotStorage;
+  close(): Promise<void>;
+}
+
+class World {
+  constructor(
+    readonly storage: SimStorage,
+    readonly options: Record<string, unknown> = {},
+  ) {}
+
+  private get platform() {
+    return createSimulation(1, { storage: this.storage, latency: 'instant', record: false }).platform;
+  }
+
+  async open(readOnly = false): Promise<Opened> {
+    const graph = createGraph({ platform: this.platform, drivers: [file, qcow2], emit: () => {} });
+    const node = await graph.open(
+      { driver: 'qcow2', discard: 'unmap', file: { driver: 'file', filename: path }, ...this.options },
+      { readOnly },
+    );
+    const backend = await BlockBackend.attach(node, {
+      name: 'root',
+      description: 'the test',
+      perm: readOnly ? Perm.consistentRead : Perm.all,
+      shared: Perm.all,
+    });
+    return {
+      node,
+      backend,
+      storage: node.driver.snapshots!,
+      async close() {
+        await backend.close();
+        await graph.unref(node);
+      },
+    };
+  }
+
+  /** Findings of a consistency check of the file as it is now. */
+  async check(): Promise<string[]> {
+    const lines: string[] = [];
+    const bytes = this.storage.readFile(path);
+    const refuse = () => Promise.reject(new Error('a check without repair changes nothing'));
+    await checkImage(
+      {
+        length: Math.ceil(bytes.length / 512) * 512,
+        async read(offset, buffer) {
+          buffer.fill(0);
+          if (offset < bytes.length) buffer.set(bytes.subarray(offset, offset + buffer.length));
+        },
+        write: refuse,
+        flush: refuse,
+      },
+      { fix: { leaks: false, errors: false }, report: (line) => lines.push(line) },
+    );
+    return lines;
+  }
+
+  async view(snapshot: {
+    id: string;
+  }): Promise<{ disk: Uint8Array; vmState(bytes: number): Promise<Uint8Array> }> {
+    const opened = await this.open(true);
+    try {
+      const found = findSnapshot(opened.storage, { id: snapshot.id })!;
+      const state = new Uint8Array(Number(found.vmStateBytes));
+      await opened.storage.loadVmState(found, 0, state);
+      await viewSnapshot(opened.node, found);
+      return { disk: await readAll(opened.backend), vmState: async () => state };
+    } finally {
+      await opened.close();
+    }
+  }
+}
+
+async function readAll(backend: BlockBackend): Promise<Uint8Array> {
+  const bytes = new Uint8Array(backend.length);
+  if (bytes.length > 0) await backend.read(0, bytes);
+  return bytes;
+}
+
+async function makeWorld(
+  values: Record<string, string | number | boolean> & { size: number },
+  options: Record<string, unknown> = {},
+): Promise<World> {
+  const { platform, storage } = createSimulation(1, { latency: 'instant', record: false });
+  const image = await platform.files.open(path, { write: true, create: 'exclusive' });
+  await createImage(image, values);
+  await image.close();
+  return new World(storage, options);
+}
+
+const plain = (name: string, vmStateBytes = 0) => ({
+  name,
+  dateSeconds: 1_700_000_000,
+  dateNanoseconds: 5,
+  vmClockNs: 12n,
+  vmStateBytes,
+  icount: undefined,
+});
+
+type Step =
+  | { kind: 'write'; at: number; bytes: number; value: number }
+  | { kind: 'compress'; at: number; value: number }
+  | { kind: 'zero'; at: number; bytes: number; unmap: boolean }
+  | { kind: 'discard'; at: number; clusters: number }
+  | { kind: 'resize'; sectors: number }
+  | { kind: 'create'; vmState: number }
+  | { kind: 'apply'; which: number }
+  | { kind: 'delete'; which: number }
+  | { kind: 'reopen' };
+
+const position = fc.nat({ max: 999 });
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constant('write' as const),
+      at: position,
+      bytes: fc.integer({ min: 1, max: 20_000 }),
+      value: fc.integer({ min: 1, max: 255 }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('compress' as const),
+      at: position,
+      value: fc.integer({ min: 1, max: 255 }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('zero' as const),
+      at: position,
+      bytes: fc.integer({ min: 1, max: 20_000 }),
+      unmap: fc.boolean(),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('discard' as const),
+      at: position,
+      clusters: fc.integer({ min: 1, max: 20 }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('resize' as const), sectors: fc.integer({ min: 1, max: 400 }) }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('create' as const),
+      vmState: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 9000 })),
+    }),
+  },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('apply' as const), which: fc.nat({ max: 9 }) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('delete' as const), which: fc.nat({ max: 9 }) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('reopen' as const) }) },
+);
+
+interface Kept {
+  snapshot: { id: string };
+  disk: Uint8Array;
+  vmState: Uint8Array;
+}
+
+/** Plays the steps on an image and on the model. */
+async function play(
+  world: World,
+  clusterBytes: number,
+  version: number,
+  steps: readonly Step[],
+): Promise<void> {
+  let opened = await world.open();
+  let disk = await readAll(opened.backend);
+  const kept: Kept[] = [];
+  const current = (one: Kept): InternalSnapshot => findSnapshot(opened.storage, one.snapshot)!;
+  const verify = async () => {
+    expect(Buffer.compare(await readAll(opened.backend), disk)).toBe(0);
+    await opened.close();
+    expect(await world.check()).toEqual([]);
+    for (const one of kept) {
+      const { disk: seen, vmState } = await world.view(one.snapshot);
+      expect(seen.length).toBe(one.disk.length);
+      expect(Buffer.compare(seen, one.disk)).toBe(0);
+      expect(Buffer.compare(await vmState(0), one.vmState)).toBe(0);
+    }
+    opened = await world.open();
+    expect(opened.storage.list().map(({ id }) => id)).toEqual(kept.map(({ snapshot }) => snapshot.id));
+  };
+  for (const [index, step] of steps.entries()) {
+    const at = 'at' in step ? Math.floor((step.at / 1000) * disk.length) : 0;
+    const cluster = at - (at % clusterBytes);
+    switch (step.kind) {
+      case 'write': {
+        const data = new Uint8Array(Math.min(step.bytes, disk.length - at)).fill(step.value);
+        await opened.backend.write(at, data);
+        disk.set(data, at);
+        break;
+      }
+      case 'compress': {
+        // Compressed data cannot replace what is mapped.
+        const { type } = await opened.node.driver.map!(cluster, clusterBytes);
+        if (type !== 'unallocated') break;
+        const data = new Uint8Array(Math.min(clusterBytes, disk.length - cluster)).fill(step.value);
+        await opened.backend.writeCompressed(cluster, data);
+        disk.set(data, cluster);
+        break;
+      }
+      case 'zero': {
+        const bytes = Math.min(step.bytes, disk.length - at);
+        await opened.backend.writeZeroes(at, bytes, { mayUnmap: step.unmap });
+        disk.fill(0, at, at + bytes);
+        break;
+      }
+      case 'discard': {
+        const bytes = Math.min(step.clusters * clusterBytes, disk.length - cluster);
+        await opened.backend.discard(cluster, bytes);
+        disk.fill(0, cluster, cluster + bytes);
+        break;
+      }
+      case 'resize': {
+        if (version < 3 && kept.length > 0) break;
+        await opened.backend.truncate(step.sectors * 512);
+        const resized = new Uint8Array(step.sectors * 512);
+        resized.set(disk.subarray(0, resized.length));
+        disk = resized;
+        break;
+      }
+      case 'create': {
+        const vmState = Uint8Array.from({ length: step.vmState }, (_, i) => (i * 7 + index) % 251);
+        const half = Math.floor(vmState.length / 3);
+        await opened.storage.saveVmState(0, vmState.subarray(0, half));
+        await opened.storage.saveVmState(half, vmState.subarray(half));
+        const snapshot = await opened.storage.create(plain(`s${index}`, step.vmState));
+        kept.push({ snapshot, disk: disk.slice(), vmState });
+        await verify();
+        break;
+      }
+      case 'apply': {
+        if (kept.length === 0) break;
+        const one = kept[step.which % kept.length]!;
+        await applySnapshot(opened.node, current(one));
+        disk = one.disk.slice();
+        await verify();
+        break;
+      }
+      case 'delete': {
+        if (kept.length === 0) break;
+        const [one] = kept.splice(step.which % kept.length, 1);
+        await opened.storage.delete(current(one!));
+        await verify();
+        break;
+      }
+      case 'reopen':
+        await verify();
+    }
+  }
+  await verify();
+  await opened.close();
+}
+
+const shapes = [
+  { name: 'clusters of 512 bytes, tiny caches', image: { cluster_size: 512, size: 128 * kib }, cache: 512 },
+  { name: 'clusters of 4 KiB', image: { cluster_size: 4096, size: 100 * kib } },
+  { name: 'wide refcounts', image: { cluster_size: 512, refcount_bits: 64, size: 96 * kib } },
+  { name: 'lazy refcounts', image: { cluster_size: 1024, lazy_refcounts: true, size: 128 * kib } },
+  { name: 'version 2', image: { cluster_size: 1024, compat: '0.10', size: 128 * kib } },
+];
+
+describe('a disk and its snapshots have the data of the model, and the image is consistent:', () => {
+  for (const { name, image, cache } of shapes) {
+    test(name, { timeout: 120_000 }, async () => {
+      const options = cache
+        ? { 'l2-cache-size': 1024, 'l2-cache-entry-size': cache, 'refcount-cache-size': 2048 }
+        : {};
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 30 }), async (steps) => {
+          const world = await makeWorld(image, options);
+          await play(world, image.cluster_size, 'compat' in image ? 2 : 3, steps);
+        }),
+        { seed: 5, numRuns: 25 },
+      );
+    });
+  }
+});
