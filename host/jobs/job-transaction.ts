@@ -46,8 +46,9 @@ export class JobTransaction {
     if (this.jobs.every((other) => other.autoFinalize)) await this.finalize();
   }
 
-  /** All jobs are pending: makes their results final. */
+  /** All jobs are pending: makes their results final, unless that is happening already. */
   finalize(): Promise<void> {
+    if (this.completion !== undefined) return this.completion;
     return this.complete(async () => {
       for (const job of [...this.jobs]) {
         try {

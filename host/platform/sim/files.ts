@@ -28,8 +28,14 @@ type LockTable = Map<number, Map<number, Set<SimFile>>>;
 
 export class SimFiles implements Files {
   private readonly locks: LockTable = new Map();
+  private readonly opened = new Set<SimFile>();
 
   constructor(private readonly world: FileWorld) {}
+
+  /** Paths of the files that nobody has closed. */
+  get openPaths(): string[] {
+    return [...this.opened].map(({ path }) => path);
+  }
 
   async open(path: string, options: FileOpenOptions): Promise<HostFile> {
     const { storage, journal } = this.world;
@@ -41,7 +47,10 @@ export class SimFiles implements Files {
       content = storage.create(path);
       journal?.add({ type: 'create', path, inode: content.inode });
     }
-    const file = new SimFile(this.world, this.locks, path, content, options.write);
+    const file: SimFile = new SimFile(this.world, this.locks, path, content, options.write, () => {
+      this.opened.delete(file);
+    });
+    this.opened.add(file);
     if (options.create === 'truncate') file.changeNow({ type: 'truncate', size: 0 });
     return file;
   }
@@ -78,9 +87,10 @@ class SimFile implements HostFile {
   constructor(
     private readonly world: FileWorld,
     private readonly lockTable: LockTable,
-    private readonly path: string,
+    readonly path: string,
     private readonly content: FileContent,
     private readonly writable: boolean,
+    private readonly onClose: () => void,
   ) {
     this.locks = world.hasLocks ? this.makeLocks() : undefined;
   }
@@ -195,6 +205,7 @@ class SimFile implements HostFile {
 
   async close(): Promise<void> {
     this.closed = true;
+    this.onClose();
     for (const holders of this.lockTable.get(this.content.inode)?.values() ?? []) holders.delete(this);
   }
 }

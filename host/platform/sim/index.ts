@@ -65,6 +65,7 @@ export class Simulation implements FileWorld {
 
   private readonly scheduler = new Scheduler(() => this.describeRecent());
   private readonly faults = new Faults();
+  private readonly files = new SimFiles(this);
   private readonly delays: Prng;
   private operationCount = 0;
 
@@ -81,7 +82,7 @@ export class Simulation implements FileWorld {
     this.platform = {
       clock: this.makeClock(),
       random: new Prng(seed, 2),
-      files: new SimFiles(this),
+      files: this.files,
       codecs: this.makeCodecs(),
       console: this.makeConsole(),
     };
@@ -94,6 +95,16 @@ export class Simulation implements FileWorld {
 
   get crashed(): boolean {
     return this.scheduler.crashed;
+  }
+
+  /** Paths of the files that are open. */
+  get openFiles(): string[] {
+    return this.files.openPaths;
+  }
+
+  /** Timers that would still fire. */
+  get pendingTimers(): number {
+    return this.scheduler.pending;
   }
 
   /**

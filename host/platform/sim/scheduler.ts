@@ -51,6 +51,11 @@ export class Scheduler {
     return this.stopped;
   }
 
+  /** Events that are still to come. */
+  get pending(): number {
+    return this.heap.filter(({ callback }) => callback).length;
+  }
+
   schedule(delayNs: number, callback: () => void): Timer {
     assert(delayNs >= 0, `delay of ${delayNs} ns`);
     const event: SimEvent = { timeNs: this.nowNs + delayNs, sequence: this.sequence++, callback };

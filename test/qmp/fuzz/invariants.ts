@@ -1,0 +1,35 @@
+/** What holds of every graph at every moment between two commands. */
+import type { BlockGraph } from '../../../host/block/graph.ts';
+import type { BlockNode } from '../../../host/block/node.ts';
+
+/** One line for each thing that is wrong. */
+export function violations(graph: BlockGraph): string[] {
+  const found: string[] = [];
+  const nodes = graph.nodes();
+  const known = new Set(nodes);
+  for (const node of nodes) {
+    if (graph.findNode(node.name) !== node) found.push(`${node.name} is not found by its name`);
+    if (node.closed) found.push(`${node.name} is closed and still there`);
+    if (node.references < node.parents.size) {
+      found.push(`${node.name} has ${node.parents.size} parents and ${node.references} references`);
+    }
+    if (node.references <= 0) found.push(`${node.name} has no reference`);
+    if (node.drainDepth !== 0) found.push(`${node.name} is drained between two commands`);
+    for (const edge of node.children.values()) {
+      if (!known.has(edge.node)) found.push(`${node.name}: its ${edge.name} child is not in the graph`);
+      if (!edge.node.parents.has(edge)) found.push(`${node.name}: its ${edge.name} child does not know it`);
+    }
+    for (const a of node.parents) {
+      for (const b of node.parents) {
+        if (a !== b && a.perm & ~b.shared) found.push(`${node.name}: permissions of two parents conflict`);
+      }
+    }
+    if (reaches(node, node)) found.push(`${node.name} is below itself`);
+  }
+  return found;
+}
+
+function reaches(from: BlockNode, to: BlockNode): boolean {
+  for (const edge of from.children.values()) if (edge.node === to || reaches(edge.node, to)) return true;
+  return false;
+}
