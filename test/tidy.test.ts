@@ -25,6 +25,7 @@ const layers: readonly (readonly string[])[] = [
   ['bitmaps'],
   ['jobs'],
   ['objects'],
+  ['machine'],
   ['qmp'],
   ['cli', 'index'],
 ];

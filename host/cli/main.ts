@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The executable. Which tool it is follows from the name it was started by, as with busybox: `qemu-img`, `qemu-io` and
- * `qemu-storage-daemon` are those tools and say so in their messages; under any other name the first argument chooses
+ * The executable. Which tool it is follows from the name it was started by, as with busybox: `qemu-img`, `qemu-io`,
+ * `qemu-storage-daemon` and `qemu-system-*` are those tools and say so in their messages; under any other name the first argument chooses
  * (`blockyard img …`). Each tool is loaded only when it is the one.
  */
 import { basename } from 'node:path';
@@ -37,6 +37,12 @@ const subcommands: readonly Subcommand[] = [
     load: () => import('./storage-daemon/main.ts'),
   },
   {
+    name: 'system',
+    link: 'qemu-system-*',
+    help: 'be the storage of a machine without a processor (qemu-system-*)',
+    load: () => import('./system/main.ts'),
+  },
+  {
     name: 'demo',
     help: 'back up two live disks at one instant, and prove it',
     load: () => import('./demo/main.ts'),
@@ -50,14 +56,19 @@ function usage(): string {
     '',
     ...lines,
     '',
-    "'blockyard COMMAND --help' tells more. A link to this program named qemu-img, qemu-io or",
-    'qemu-storage-daemon behaves as that tool.',
+    "'blockyard COMMAND --help' tells more. A link to this program named qemu-img, qemu-io,",
+    'qemu-storage-daemon or qemu-system-… behaves as that tool.',
     '',
   ].join('\n');
 }
 
+/** `*` at the end of a link's name stands for anything. */
+function isStartedAs(link: string, name: string): boolean {
+  return link.endsWith('*') ? name.startsWith(link.slice(0, -1)) : link === name;
+}
+
 async function run(argv: string[], startedAs: string): Promise<number> {
-  const linked = subcommands.find(({ link }) => link === startedAs);
+  const linked = subcommands.find(({ link }) => link !== undefined && isStartedAs(link, startedAs));
   if (linked) return (await linked.load()).main(argv, startedAs);
   const [command, ...rest] = argv;
   if (command === '--version' || command === '-V') {

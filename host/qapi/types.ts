@@ -55,6 +55,8 @@ export interface StructType<T extends object = object> extends Carries<T> {
   readonly kind: 'struct';
   readonly name: string;
   readonly members: readonly Member[];
+  /** Members that nobody declared pass through unchecked. */
+  readonly isOpen?: true;
 }
 export interface Member {
   readonly name: string;

@@ -112,6 +112,7 @@ export class Visitor {
     if (!isJsonObject(value)) throw wrongType(path, 'object');
     const result: Record<string, unknown> = {};
     this.members(type, value, path, result);
+    if (type.isOpen) return { ...value, ...result };
     refuseOthers(value, [type], path);
     return result;
   }

@@ -50,5 +50,32 @@ export const events: readonly EventDefinition[] = [
       'write-threshold': uint64,
     }),
   },
+  {
+    name: 'BLOCK_IO_ERROR',
+    data: struct('BlockIoError', {
+      device: str,
+      'node-name': optional(str),
+      operation,
+      action,
+      nospace: optional(bool),
+      reason: str,
+    }),
+  },
   { name: 'JOB_STATUS_CHANGE', data: struct('JobStatusChange', { id: str, status: jobStatus }) },
+];
+
+const empty = struct('q_empty', {});
+const reset = { guest: bool, reason: str };
+
+/** What a machine tells beside them. */
+export const machineEvents: readonly EventDefinition[] = [
+  {
+    name: 'DEVICE_TRAY_MOVED',
+    data: struct('DeviceTrayMoved', { device: str, id: str, 'tray-open': bool }),
+  },
+  { name: 'DEVICE_DELETED', data: struct('DeviceDeleted', { device: optional(str), path: str }) },
+  { name: 'SHUTDOWN', data: struct('Shutdown', reset) },
+  { name: 'RESET', data: struct('Reset', reset) },
+  { name: 'STOP', data: empty },
+  { name: 'RESUME', data: empty },
 ];

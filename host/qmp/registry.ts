@@ -7,6 +7,7 @@
  * else is a bug.
  */
 import type { DriverRegistry } from '../block/registry.ts';
+import type { Machine, ShutdownReason } from '../machine/machine.ts';
 import type { UserObjects } from '../objects/registry.ts';
 import { empty, type StructType, type Type, type UnionType } from '../qapi/types.ts';
 import type { BlockServices } from './actions/action.ts';
@@ -15,10 +16,12 @@ import type { QmpProtocol } from './protocol.ts';
 export interface CommandContext extends BlockServices {
   readonly commands: CommandTable;
   readonly objects: UserObjects;
+  /** Absent in the storage daemon. */
+  readonly machine?: Machine | undefined;
   /** Of the client that sent the command. */
   readonly session: QmpProtocol;
   /** Ends the process once the answer has been sent. Jobs are cancelled before the promise settles. */
-  shutdown(): Promise<void>;
+  shutdown(reason: ShutdownReason): Promise<void>;
 }
 
 export type ArgumentsType<Args extends object> = StructType<Args> | UnionType<Args>;

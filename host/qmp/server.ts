@@ -11,8 +11,9 @@ import { createGraph } from '../bitmaps/persistence.ts';
 import type { DriverDefinition } from '../block/driver.ts';
 import type { BlockGraph, GraphEvent } from '../block/graph.ts';
 import { JobRegistry } from '../jobs/registry.ts';
+import { Machine, type MachineOptions, type ShutdownReason } from '../machine/machine.ts';
 import { UserObjects } from '../objects/registry.ts';
-import type { Platform } from '../platform/platform.ts';
+import type { Clock, Platform } from '../platform/platform.ts';
 import type { Type } from '../qapi/types.ts';
 import { dispatch } from './dispatch.ts';
 import { type Connection, Monitor } from './monitor.ts';
@@ -23,6 +24,10 @@ export interface QmpServerOptions {
   platform: Platform;
   drivers: readonly DriverDefinition[];
   commands: readonly AnyCommand[];
+  /** Absent: there is none, and `commands` do without it. */
+  machine?: MachineOptions;
+  /** What limits and latencies of disks keep to instead of the platform's clock. */
+  guestClock?: Clock;
 }
 
 /** The event loop gets its turn at least this often, however fast clients send commands. */
@@ -32,6 +37,7 @@ export class QmpServer {
   readonly graph: BlockGraph;
   readonly jobs: JobRegistry;
   readonly objects: UserObjects;
+  readonly machine: Machine | undefined;
   readonly commands: CommandTable;
   /** Settles when a client or `stop` has ended the server. Nodes and connections are still there. */
   readonly whenEnded: Promise<void>;
@@ -42,12 +48,15 @@ export class QmpServer {
   private ending = false;
   private end: () => void = () => {};
 
-  constructor({ platform, drivers, commands }: QmpServerOptions) {
+  constructor({ platform, drivers, commands, machine, guestClock }: QmpServerOptions) {
     this.platform = platform;
     const emit = (event: GraphEvent): void => this.emit(event);
-    this.graph = createGraph({ platform, drivers, emit });
+    const guestPlatform = guestClock ? { ...platform, clock: guestClock } : platform;
+    this.graph = createGraph({ platform: guestPlatform, drivers, emit });
     this.jobs = new JobRegistry({ platform, emit });
     this.objects = new UserObjects({ graph: this.graph });
+    const { graph, jobs, objects } = this;
+    this.machine = machine && new Machine({ graph, jobs, tree: objects.tree, emit }, machine);
     this.commands = new CommandTable(commands, this.graph.drivers);
     this.whenEnded = new Promise((resolve) => {
       this.end = resolve;
@@ -81,8 +90,9 @@ export class QmpServer {
     for (const monitor of [...this.monitors]) monitor.event(timestamp, name, data);
   }
 
-  /** Cancels all jobs and ends the server. */
-  async stop(): Promise<void> {
+  /** Cancels all jobs and ends the server; clients of a machine are told why. */
+  async stop(reason: ShutdownReason = 'host-signal'): Promise<void> {
+    this.machine?.shutDown(reason);
     // What is in flight comes to rest before jobs are told.
     this.graph.drainAllEnd(await this.graph.drainAllBegin());
     await this.jobs.cancelAll();
@@ -90,8 +100,9 @@ export class QmpServer {
     if (!this.running) this.end();
   }
 
-  /** Closes all nodes that clients have added, then the connections. */
+  /** Closes the machine and all nodes that clients have added, then the connections. */
   async close(): Promise<void> {
+    await this.machine?.close();
     for (const node of this.graph.nodes()) if (node.monitorOwned) await this.graph.unref(node);
     for (const monitor of [...this.monitors]) monitor.close();
   }
@@ -152,8 +163,9 @@ export class QmpServer {
       jobs: this.jobs,
       commands: this.commands,
       objects: this.objects,
+      machine: this.machine,
       session,
-      shutdown: () => this.stop(),
+      shutdown: (reason) => this.stop(reason),
     };
   }
 }

@@ -116,10 +116,11 @@ function readAddress(values: OptionValues): SocketAddress {
 export class Chardevs {
   private readonly byId = new Map<string, Chardev>();
   private readonly used = new Set<string>();
+  private hasStdio = false;
 
-  /** Opens what `text` describes. Errors: BlockError. */
-  async add(text: string, services: ChardevServices): Promise<void> {
-    const { id, pairs } = parseQemuOpts(text, {
+  /** Opens what `text` describes; `ownId` when that gives no id. Errors: BlockError. */
+  async add(text: string, services: ChardevServices, ownId?: string): Promise<void> {
+    const { id = ownId, pairs } = parseQemuOpts(text, {
       impliedKey: 'backend',
       warn: (message, hint) => services.warn(message, hint),
     });
@@ -132,7 +133,9 @@ export class Chardevs {
     if (this.byId.has(id)) {
       throw invalid(`attempt to add duplicate property '${id}' to object (type 'container')`);
     }
+    if (name === 'stdio' && this.hasStdio) throw invalid('cannot use stdio by multiple character devices');
     this.byId.set(id, await backend.open(values, services));
+    if (name === 'stdio') this.hasStdio = true;
   }
 
   /** Throws when there is no such chardev, or it has a user. */

@@ -15,7 +15,7 @@ import { QmpServer } from '../../qmp/server.ts';
 import { Chardevs } from '../chardev/options.ts';
 import { addObject, objectHelp } from '../shared/object-option.ts';
 import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
-import { detach, isBackgroundProcess, startInBackground } from './background.ts';
+import { detach, isBackgroundProcess, startInBackground } from '../shared/background.ts';
 import { printHelp, printVersion } from './help.ts';
 import { type CommandLine, readCommandLine, type Step } from './options.ts';
 import { removePidfile, writePidfile } from './pidfile.ts';

@@ -1,7 +1,7 @@
 /** query-qmp-schema: everything that can be asked, in a form for programs (specification: qmp-protocol, section 7). */
 import { introspect } from '../../qapi/introspect.ts';
 import { empty } from '../../qapi/types.ts';
-import { events } from '../events.ts';
+import { events, machineEvents } from '../events.ts';
 import { defineCommand } from '../registry.ts';
 import { schemaInfoList } from '../schema-types.ts';
 
@@ -9,5 +9,6 @@ export const queryQmpSchema = defineCommand({
   name: 'query-qmp-schema',
   args: empty,
   returns: schemaInfoList,
-  run: ({ commands }) => introspect(commands.list(), events),
+  run: ({ commands, machine }) =>
+    introspect(commands.list(), machine ? [...events, ...machineEvents] : events),
 });

@@ -5,5 +5,5 @@ import { defineCommand } from '../registry.ts';
 export const quit = defineCommand({
   name: 'quit',
   args: empty,
-  run: ({ shutdown }) => shutdown(),
+  run: ({ shutdown }) => shutdown('host-qmp-quit'),
 });

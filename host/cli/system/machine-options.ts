@@ -1,0 +1,114 @@
+/**
+ * What the command line says about the machine as a whole: its type, name and identity, and the parts that a machine
+ * without a processor does not have.
+ */
+import { type BlockError, invalid } from '../../base/errors.ts';
+import { findMachineType, type MachineType } from '../../machine/machine-types.ts';
+import { OptionValues, parseQemuOpts, type QemuOption } from '../../qapi/qemu-opts.ts';
+import { parseSize } from '../../qapi/sizes.ts';
+
+const defaultMachine = 'pc';
+const accelerators = ['qtest', 'tcg'];
+const maxProcessors: Readonly<Record<string, number>> = { none: 1 };
+const defaultMaxProcessors = 255;
+
+type Warn = (message: string, hint?: string) => void;
+
+export interface MachineChoice {
+  type: MachineType;
+  /** The virtual clock stands still unless told to go on. */
+  isQtest: boolean;
+}
+
+const machineParameters: readonly QemuOption[] = [
+  { name: 'type', type: 'string' },
+  { name: 'accel', type: 'string' },
+];
+
+/** `-machine [type=]NAME[,accel=A[:B…]]` and all `-accel`. Errors: BlockError. */
+export function readMachine(text: string | undefined, accels: readonly string[], warn: Warn): MachineChoice {
+  const { pairs } = parseQemuOpts(text ?? defaultMachine, { impliedKey: 'type', warn });
+  const values = new OptionValues(pairs, machineParameters);
+  const name = values.string('type') ?? defaultMachine;
+  const type = findMachineType(name);
+  if (!type) throw invalid('unsupported machine type', 'Use -machine help to list supported machines');
+  const own = values.string('accel');
+  if (own !== undefined && accels.length > 0) {
+    throw invalid('The -accel and "-machine accel=" options are incompatible');
+  }
+  const chosen = accels.length > 0 ? accels.map(acceleratorName) : (own?.split(':') ?? ['tcg']);
+  // The first that is there is taken, as with QEMU.
+  const accelerator = chosen.find((candidate) => accelerators.includes(candidate));
+  if (accelerator === undefined) throw acceleratorError(chosen[0] ?? '', accels.length > 0);
+  return { type, isQtest: accelerator === 'qtest' };
+}
+
+function acceleratorName(text: string): string {
+  return text.replace(/^accel=/, '').split(',', 1)[0]!;
+}
+
+function acceleratorError(name: string, fromOption: boolean): BlockError {
+  const known = ['kvm', 'xen', 'hax', 'hvf', 'nvmm', 'whpx'].includes(name);
+  const error = invalid(
+    known ? `accelerator ${name} is not supported: there is no processor` : `invalid accelerator ${name}`,
+  );
+  return fromOption ? error.within(`-accel ${name}`) : error;
+}
+
+/** `-name [guest=]NAME[,process=…][,debug-threads=…]`. Errors: BlockError. */
+export function readName(text: string | undefined, warn: Warn): string | undefined {
+  if (text === undefined) return undefined;
+  const { pairs } = parseQemuOpts(text, { impliedKey: 'guest', warn });
+  const values = new OptionValues(pairs, [
+    { name: 'guest', type: 'string' },
+    { name: 'process', type: 'string' },
+    { name: 'debug-threads', type: 'bool' },
+  ]);
+  const title = values.string('process');
+  if (title !== undefined) process.title = title;
+  return values.string('guest');
+}
+
+export const noUuid = '00000000-0000-0000-0000-000000000000';
+
+/** Errors: BlockError. */
+export function readUuid(text: string | undefined): string {
+  if (text === undefined) return noUuid;
+  if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return text.toLowerCase();
+  throw invalid('failed to parse UUID string: wrong format');
+}
+
+/** `-smp [cpus=]N,…`: how many processors there would be. Errors: BlockError. */
+export function checkProcessors(text: string | undefined, type: MachineType): void {
+  if (text === undefined) return;
+  const { pairs } = parseQemuOpts(text, { impliedKey: 'cpus' });
+  const names = ['cpus', 'sockets', 'dies', 'clusters', 'cores', 'threads', 'maxcpus'];
+  const values = new OptionValues(
+    pairs,
+    names.map((name) => ({ name, type: 'number' })),
+  );
+  const count = values.number('cpus') ?? 1;
+  const max = maxProcessors[type.name] ?? defaultMaxProcessors;
+  if (count > max) {
+    throw invalid(`Invalid SMP CPUs ${count}. The max CPUs supported by machine '${type.name}' is ${max}`);
+  }
+}
+
+/** `-m [size=]N[,slots=…][,maxmem=…]`: nothing is ever in that memory. Errors: BlockError. */
+export function checkMemory(text: string | undefined): void {
+  if (text === undefined) return;
+  const { pairs } = parseQemuOpts(text, { impliedKey: 'size' });
+  for (const { name, value } of pairs) {
+    if (!['size', 'slots', 'maxmem'].includes(name)) throw invalid(`Invalid parameter '${name}'`);
+    if (parseSize(value) === undefined) {
+      throw invalid(`Parameter '${name}' expects a non-negative number below 2^64`);
+    }
+  }
+}
+
+/** `-display`, `-vga`, `-serial`, `-parallel`, `-net` and `-nic` may say that there is none. Errors: BlockError. */
+export function checkAbsent(option: string, value: string): void {
+  const kind = value.split(',', 1)[0]!.replace(/^type=/, '');
+  const absent = option === 'serial' || option === 'parallel' ? ['none', 'null'] : ['none'];
+  if (!absent.includes(kind)) throw invalid(`only '${absent.join("' and '")}' is supported`);
+}

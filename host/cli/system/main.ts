@@ -1,0 +1,207 @@
+/**
+ * `blockyard system`, and `qemu-system-*` when started by such a name: the storage of a machine without a processor
+ * (specification: cli, section 6).
+ *
+ * Whatever order the options have: objects and character devices come first, then block nodes, drives, the machine's own
+ * devices, those of the user, and at last the monitors. What fails is named with its option, and nothing is served.
+ */
+import { BlockError, invalid } from '../../base/errors.ts';
+import { drivers } from '../../drivers.ts';
+import { addBuiltInDevices, addDefaultDrives, checkOrphans } from '../../machine/default-devices.ts';
+import type { Machine, MachineOptions } from '../../machine/machine.ts';
+import { parseOption } from '../../qapi/keyval-values.ts';
+import { systemCommands } from '../../qmp/commands/system.ts';
+import { QmpServer } from '../../qmp/server.ts';
+import { detach, isBackgroundProcess, startInBackground } from '../shared/background.ts';
+import { addObject, objectHelp } from '../shared/object-option.ts';
+import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
+import { printHelp, printMachines, printVersion } from './help.ts';
+import {
+  checkAbsent,
+  checkMemory,
+  checkProcessors,
+  readMachine,
+  readName,
+  readUuid,
+} from './machine-options.ts';
+import { Monitors } from './monitors.ts';
+import { type CommandLine, readCommandLine, type Step } from './options.ts';
+import { LockedPidfile } from './pidfile.ts';
+import { QtestClock } from './qtest-clock.ts';
+import { addDevice, addDrive, replacesDefault } from './storage-options.ts';
+
+export function main(argv: string[], programName: string, terminal?: Terminal): Promise<number> {
+  const tool = new Tool(programName, terminal);
+  return runTool(tool, async () => {
+    const line = readCommandLine(tool, argv);
+    if (line.has('help')) printHelp(tool);
+    else if (line.has('version')) printVersion(tool);
+    else if (line.get('machine') === 'help') printMachines(tool);
+    else if (line.has('daemonize') && !isBackgroundProcess()) return startInBackground();
+    else return System.start(tool, line);
+    return 0;
+  });
+}
+
+const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** Something must keep the process alive while nobody is connected. */
+const keepAliveMs = 1 << 30;
+
+/** Options that name a drive image: what they say about it, in the words of `-drive`. */
+class System {
+  private readonly server: QmpServer;
+  private readonly monitors: Monitors;
+  private pidfile: LockedPidfile | undefined;
+
+  private constructor(
+    private readonly tool: Tool,
+    private readonly line: CommandLine,
+    private readonly machine: Machine,
+    server: QmpServer,
+    private readonly clock: QtestClock | undefined,
+  ) {
+    this.server = server;
+    this.monitors = new Monitors(tool, server, line.has('daemonize'));
+  }
+
+  static async start(tool: Tool, line: CommandLine): Promise<number> {
+    const { options, isQtest } = await tool.attempt(async () => machineOptions(tool, line));
+    const platform = await tool.platform();
+    const clock = isQtest || line.has('qtest') ? new QtestClock(platform.clock) : undefined;
+    const server = new QmpServer({
+      platform,
+      drivers,
+      commands: systemCommands,
+      machine: options,
+      ...(clock ? { guestClock: clock } : {}),
+    });
+    return new System(tool, line, server.machine!, server, clock).run(); // it was given one
+  }
+
+  private async run(): Promise<number> {
+    const keepAlive = setInterval(() => {}, keepAliveMs);
+    const stop = (): void => void this.server.stop('host-signal');
+    for (const signal of endingSignals) process.on(signal, stop);
+    try {
+      await this.setUp();
+      await this.server.whenEnded;
+      return 0;
+    } finally {
+      await this.close();
+      for (const signal of endingSignals) process.off(signal, stop);
+      clearInterval(keepAlive);
+    }
+  }
+
+  private async setUp(): Promise<void> {
+    const { tool, line, machine, server } = this;
+    const pidfile = line.get('pidfile');
+    if (pidfile !== undefined) this.pidfile = await tool.attempt(() => LockedPidfile.create(pidfile));
+    for (const step of line.all('display', 'vga', 'serial', 'parallel', 'net', 'nic')) {
+      await this.take(step, async () => checkAbsent(step.name, step.value));
+    }
+    for (const step of line.all('chardev'))
+      await this.take(step, (context) => this.monitors.addChardev(step.value, context));
+    for (const step of line.all('object')) await this.take(step, () => this.addObject(step.value));
+    for (const step of line.all('qmp', 'qmp-pretty', 'monitor')) {
+      await this.take(step, (context) => this.monitors.open(step, context));
+    }
+    for (const step of line.all('blockdev')) {
+      await this.take(step, () =>
+        server.runLocally('blockdev-add', (type) => parseOption(type, step.value, 'driver')),
+      );
+    }
+    await this.setUpDrives();
+    for (const step of line.all('device')) {
+      await this.take(step, (context) => addDevice(tool, machine, step.value, context));
+    }
+    await tool.attempt(async () => checkOrphans(machine));
+    for (const step of line.all('mon')) await this.take(step, async () => this.monitors.use(step.value));
+    if (this.clock) await this.monitors.serveQtest(line.get('qtest'), line.get('qtest-log'), this.clock);
+    machine.isSetUp = true;
+    if (line.has('daemonize')) await detach();
+    if (!line.has('S')) await machine.cont();
+    this.monitors.serve();
+  }
+
+  private addObject(text: string): Promise<void> {
+    const help = objectHelp(text);
+    if (help === undefined) return addObject(this.server, text);
+    this.tool.out(help);
+    throw new ExitStatus(0);
+  }
+
+  private async setUpDrives(): Promise<void> {
+    const { tool, line, machine } = this;
+    const virtio: (() => Promise<void>)[] = [];
+    for (const step of line.all('drive', 'hda', 'hdb', 'hdc', 'hdd', 'cdrom', 'fda', 'fdb')) {
+      await this.take(step, async (context) => {
+        const drive = await addDrive(tool, machine, step, { context, snapshot: line.has('snapshot') });
+        if (drive.interface !== 'virtio') return;
+        virtio.push(() =>
+          this.take(step, async () => {
+            await machine.addDevice({ driver: 'virtio-blk-pci', drive: drive.backend.name }, true);
+            drive.isAutomatic = true;
+          }),
+        );
+      });
+    }
+    const devices = line.all('device').map(({ value }) => value);
+    await tool.attempt(async () => {
+      await addDefaultDrives(machine, replacesDefault(devices));
+      await addBuiltInDevices(machine);
+    });
+    for (const add of virtio) await add();
+  }
+
+  private async close(): Promise<void> {
+    this.monitors.close();
+    await this.server.close();
+    await this.pidfile?.remove();
+  }
+
+  /** Reports what goes wrong with the option in front: `-blockdev ARGUMENT: …` */
+  private async take({ name, value }: Step, act: (context: string) => Promise<void>): Promise<void> {
+    const context = `-${name} ${value}`;
+    try {
+      await act(context);
+    } catch (error) {
+      if (!(error instanceof BlockError)) throw error;
+      this.tool.reportError(error.within(context));
+      throw new ExitStatus(1);
+    }
+  }
+}
+
+interface Choice {
+  options: MachineOptions;
+  isQtest: boolean;
+}
+
+function machineOptions(tool: Tool, line: CommandLine): Choice {
+  if (line.has('enable-kvm')) throw invalid('-enable-kvm: there is no processor');
+  const { type, isQtest } = readMachine(
+    line.get('machine'),
+    line.all('accel').map(({ value }) => value),
+    (message, hint) => tool.warn(message, hint),
+  );
+  checkProcessors(line.get('smp'), type);
+  checkMemory(line.get('m'));
+  const uuid = line.get('uuid');
+  try {
+    readUuid(uuid);
+  } catch (error) {
+    throw (error as BlockError).within(`-uuid ${uuid}`);
+  }
+  return {
+    isQtest,
+    options: {
+      type,
+      name: readName(line.get('name'), (message, hint) => tool.warn(message, hint)),
+      uuid: readUuid(uuid),
+      temporaryDirectory: process.env['TMPDIR'] ?? '/var/tmp',
+      hasDefaults: !line.has('nodefaults'),
+      endsOnReset: line.has('no-reboot'),
+    },
+  };
+}

@@ -1,0 +1,194 @@
+/**
+ * The options of qemu-system-* that are about storage and the monitor (specification: cli, section 6), those that a
+ * machine without a processor can take for granted, and those that are refused by name.
+ *
+ * Options start with one dash or two, and stand in any order. What is said twice is said by the last, but for options
+ * that add something. A word that is no option is the disk image of the first IDE disk.
+ */
+import type { Tool } from '../shared/tool.ts';
+
+/** How an option is served. */
+type Kind =
+  /** Kept in order: each adds something. */
+  | 'add'
+  /** The last one counts. */
+  | 'set'
+  /** A switch. */
+  | 'switch'
+  /** Says something about what is not there: taken as it is. */
+  | 'ignored-switch';
+
+const options: Readonly<Record<string, Kind>> = {
+  blockdev: 'add',
+  drive: 'add',
+  hda: 'add',
+  hdb: 'add',
+  hdc: 'add',
+  hdd: 'add',
+  cdrom: 'add',
+  fda: 'add',
+  fdb: 'add',
+  device: 'add',
+  object: 'add',
+  chardev: 'add',
+  qmp: 'add',
+  'qmp-pretty': 'add',
+  mon: 'add',
+  monitor: 'add',
+  serial: 'add',
+  parallel: 'add',
+  machine: 'set',
+  M: 'set',
+  accel: 'add',
+  cpu: 'set',
+  m: 'set',
+  smp: 'set',
+  display: 'add',
+  vga: 'add',
+  net: 'add',
+  nic: 'add',
+  name: 'set',
+  uuid: 'set',
+  pidfile: 'set',
+  qtest: 'set',
+  'qtest-log': 'set',
+  'enable-kvm': 'switch',
+  S: 'switch',
+  snapshot: 'switch',
+  daemonize: 'switch',
+  nodefaults: 'switch',
+  'no-reboot': 'switch',
+  version: 'switch',
+  help: 'switch',
+  h: 'switch',
+  nographic: 'ignored-switch',
+  'no-shutdown': 'ignored-switch',
+  'no-user-config': 'ignored-switch',
+  'no-fd-bootchk': 'ignored-switch',
+  'no-hpet': 'ignored-switch',
+  'no-acpi': 'ignored-switch',
+};
+
+/** QEMU has them; they take an argument, and cannot be served here. */
+const refusedWithArgument = new Set([
+  'readconfig',
+  'incoming',
+  'loadvm',
+  'kernel',
+  'initrd',
+  'append',
+  'dtb',
+  'bios',
+  'boot',
+  'pflash',
+  'sd',
+  'mtdblock',
+  'netdev',
+  'usbdevice',
+  'global',
+  'set',
+  'sandbox',
+  'trace',
+  'D',
+  'd',
+  'rtc',
+  'icount',
+  'watchdog',
+  'watchdog-action',
+  'action',
+  'add-fd',
+  'audiodev',
+  'audio',
+  'fsdev',
+  'virtfs',
+  'gdb',
+  'k',
+  'L',
+  'msg',
+  'mem-path',
+  'numa',
+  'option-rom',
+  'overcommit',
+  'plugin',
+  'preconfig',
+  'runas',
+  'chroot',
+  'smbios',
+  'acpitable',
+  'spice',
+  'tpmdev',
+  'vnc',
+  'compat',
+  'debugcon',
+  'echr',
+  'fw_cfg',
+  'iscsi',
+  'seed',
+]);
+
+const refusedSwitches = new Set([
+  'usb',
+  's',
+  'singlestep',
+  'full-screen',
+  'mem-prealloc',
+  'semihosting',
+  'win2k-hack',
+  'preconfig',
+  'only-migratable',
+  'enable-sync-profile',
+]);
+
+export interface Step {
+  name: string;
+  value: string;
+}
+
+export class CommandLine {
+  /** Options that add something, in the order given. */
+  readonly steps: Step[] = [];
+  private readonly values = new Map<string, string>();
+
+  all(...names: readonly string[]): Step[] {
+    return this.steps.filter(({ name }) => names.includes(name));
+  }
+
+  get(name: string): string | undefined {
+    return this.values.get(name);
+  }
+
+  has(name: string): boolean {
+    return this.values.has(name);
+  }
+
+  set(name: string, value: string): void {
+    this.values.set(name, value);
+  }
+}
+
+/** Reports a mistake and ends. */
+export function readCommandLine(tool: Tool, argv: readonly string[]): CommandLine {
+  const line = new CommandLine();
+  for (let at = 0; at < argv.length; at++) {
+    const word = argv[at]!;
+    if (!word.startsWith('-') || word === '-') {
+      line.steps.push({ name: 'hda', value: word });
+      continue;
+    }
+    const name = word.replace(/^--?/, '');
+    const isRefused = refusedWithArgument.has(name) || refusedSwitches.has(name);
+    if (!Object.hasOwn(options, name)) {
+      tool.fail(isRefused ? `${word}: option is not supported` : `${word}: invalid option`);
+    }
+    const kind = options[name]!;
+    if (kind === 'switch' || kind === 'ignored-switch') {
+      line.set(name === 'h' ? 'help' : name, '');
+      continue;
+    }
+    if (++at >= argv.length) tool.fail(`${word}: requires an argument`);
+    const value = argv[at]!;
+    if (kind === 'add') line.steps.push({ name, value });
+    else line.set(name === 'M' ? 'machine' : name, value);
+  }
+  return line;
+}

@@ -1,0 +1,157 @@
+/** What all devices with a disk have in common: their properties, the checks on them, and the front to the disk. */
+import { BlockError, invalid } from '../base/errors.ts';
+import type { OnError } from '../block/error-policy.ts';
+import { BlockFront, type FrontOptions } from './block-front.ts';
+import { Device } from './device.ts';
+import {
+  blockSize,
+  bytes,
+  flag,
+  number32,
+  onError,
+  onOrOff,
+  type PropertySpec,
+  signed32,
+  text,
+  unsetUint32,
+} from './property.ts';
+
+export const blockProperties: readonly PropertySpec[] = [
+  text('drive'),
+  blockSize('logical_block_size'),
+  blockSize('physical_block_size'),
+  bytes('min_io_size'),
+  bytes('opt_io_size'),
+  bytes('discard_granularity', unsetUint32),
+  onOrOff('write-cache'),
+  flag('share-rw'),
+  onOrOff('account-invalid'),
+  onOrOff('account-failed'),
+  onOrOff('backend_defaults'),
+];
+
+export const errorProperties: readonly PropertySpec[] = [onError('rerror'), onError('werror')];
+
+export const geometryProperties: readonly PropertySpec[] = [
+  number32('cyls'),
+  number32('heads'),
+  number32('secs'),
+  number32('lcyls'),
+  number32('lheads'),
+  number32('lsecs'),
+];
+
+/** -1: no boot device. */
+export const bootProperty: PropertySpec = signed32('bootindex', -1);
+
+const defaultBlockBytes = 512;
+
+export type FrontKind = Omit<
+  FrontOptions,
+  'name' | 'path' | 'drive' | 'shareRw' | 'rerror' | 'werror' | 'writeCache' | 'isRemovable'
+>;
+
+export abstract class BlockDevice extends Device {
+  private opened: BlockFront | undefined;
+
+  /** While it is realized. */
+  get front(): BlockFront {
+    if (!this.opened) throw new BlockError('ENODEV');
+    return this.opened;
+  }
+
+  protected get drive(): string {
+    return this.string('drive');
+  }
+
+  /** Id, or path in the object model, of what holds the disk: the device itself or a part of it. */
+  protected get frontPath(): { name: string; path: string } {
+    return { name: this.idOrPath, path: this.path };
+  }
+
+  /** Errors: BlockError; the disk is not held then. */
+  protected async openFront(
+    kind: FrontKind & { isRemovable: boolean; needsMedium: boolean },
+    check: (front: BlockFront) => void = () => {},
+  ): Promise<void> {
+    const { needsMedium, ...options } = kind;
+    if (needsMedium && this.isDriveEmpty()) throw invalid('Device needs media, but drive is empty');
+    this.checkBlockSizes();
+    this.checkBootIndex();
+    const front = await BlockFront.open(this.machine, {
+      ...this.frontPath,
+      ...options,
+      drive: this.drive,
+      shareRw: this.bool('share-rw'),
+      rerror: this.policy('rerror'),
+      werror: this.policy('werror'),
+      writeCache: this.string('write-cache') as FrontOptions['writeCache'],
+    });
+    try {
+      check(front);
+    } catch (error) {
+      await front.close();
+      throw error;
+    }
+    this.opened = front;
+    this.applyAccounting(front);
+    this.rememberBootIndex();
+  }
+
+  protected override async close(): Promise<void> {
+    const front = this.opened;
+    this.opened = undefined;
+    for (const [index, device] of this.machine.bootIndexes) {
+      if (device === this) this.machine.bootIndexes.delete(index);
+    }
+    await front?.close({ deleteDrive: this.unplugPending });
+  }
+
+  private isDriveEmpty(): boolean {
+    const backend = this.machine.graph.backends.find(this.drive);
+    return backend !== undefined && !backend.device && !backend.hasMedium;
+  }
+
+  private policy(name: 'rerror' | 'werror'): OnError {
+    return this.hasProperty(name) ? (this.string(name) as OnError) : 'auto';
+  }
+
+  /** Settles the sizes that nobody gave. */
+  private checkBlockSizes(): void {
+    const physical = this.number('physical_block_size') || defaultBlockBytes;
+    const logical = this.number('logical_block_size') || this.defaultLogicalBytes;
+    if (logical > Math.max(physical, this.defaultLogicalBytes)) {
+      throw invalid('logical_block_size > physical_block_size not supported');
+    }
+    for (const name of ['min_io_size', 'opt_io_size', 'discard_granularity']) {
+      const value = this.number(name);
+      if (name === 'discard_granularity' && value === unsetUint32) continue;
+      if (value % logical !== 0) throw invalid(`${name} must be a multiple of logical_block_size`);
+    }
+    this.values.set('physical_block_size', Math.max(physical, logical));
+    this.values.set('logical_block_size', logical);
+  }
+
+  protected get defaultLogicalBytes(): number {
+    return defaultBlockBytes;
+  }
+
+  private applyAccounting({ backend: { statistics } }: BlockFront): void {
+    const invalidOnes = this.string('account-invalid');
+    const failedOnes = this.string('account-failed');
+    if (invalidOnes !== 'auto') statistics.accountInvalid = invalidOnes === 'on';
+    if (failedOnes !== 'auto') statistics.accountFailed = failedOnes === 'on';
+  }
+
+  private checkBootIndex(): void {
+    const index = this.hasProperty('bootindex') ? this.number('bootindex') : -1;
+    if (index >= 0 && this.machine.bootIndexes.has(index)) {
+      throw invalid(`The bootindex ${index} has already been used`);
+    }
+  }
+
+  private rememberBootIndex(): void {
+    const index = this.hasProperty('bootindex') ? this.number('bootindex') : -1;
+    if (index >= 0) this.machine.bootIndexes.set(index, this);
+  }
+}

@@ -1,0 +1,261 @@
+/**
+ * The disk of a device: what stands between the guest's requests and a BlockBackend (specification: graph, sections 7,
+ * 9 and 11).
+ *
+ * It holds the permissions that the device needs, applies rerror and werror to requests that fail, and knows the tray of
+ * a drive that takes media. Requests wait while the machine is stopped. A request that stops the machine is tried again
+ * when it goes on: the guest never sees it fail.
+ */
+import { asBlockError, BlockError, type Errno, invalid, strerror } from '../base/errors.ts';
+import { type AttachedDevice, BlockBackend } from '../block/backend.ts';
+import type { WriteFlags, ZeroFlags } from '../block/driver.ts';
+import { errorAction, type OnError } from '../block/error-policy.ts';
+import { Perm } from '../block/permissions.ts';
+import type { AccountedKind } from '../block/statistics.ts';
+import type { Machine } from './machine.ts';
+
+export interface FrontOptions {
+  /** The device's id, or its path. */
+  name: string;
+  /** In the object model. */
+  path: string;
+  /** The type that has the `drive` property, for messages. */
+  ownerType: string;
+  /** Id of a drive or name of a node; empty: none. */
+  drive: string;
+  shareRw: boolean;
+  rerror: OnError;
+  werror: OnError;
+  writeCache: 'auto' | 'on' | 'off';
+  /** Its medium may change its length while in use. */
+  canResize: boolean;
+  /** What becomes of a medium that cannot be written. `always`: the device never writes. */
+  readOnly: 'refused' | 'accepted' | 'always';
+  /** Media come and go. */
+  isRemovable: boolean;
+  hasTray: boolean;
+  reportsIoStatus: boolean;
+}
+
+const noTray = 'Device does not have a tray';
+
+export class BlockFront implements AttachedDevice {
+  readonly name: string;
+  readonly path: string;
+  private trayOpen = false;
+  private lockedByGuest = false;
+  private isClosed = false;
+  private leave: () => void = () => {};
+  private readonly gone = new Promise<void>((resolve) => {
+    this.leave = resolve;
+  });
+
+  private constructor(
+    private readonly machine: Machine,
+    private readonly options: FrontOptions,
+    readonly backend: BlockBackend,
+  ) {
+    this.name = options.name;
+    this.path = options.path;
+  }
+
+  /** Takes hold of the drive. Without one: an empty backend of its own. Errors: BlockError; nothing is held then. */
+  static async open(machine: Machine, options: FrontOptions): Promise<BlockFront> {
+    const backend = await claim(machine, options);
+    const front = new BlockFront(machine, options, backend);
+    backend.device = front;
+    try {
+      await front.applyOptions();
+    } catch (error) {
+      await front.close();
+      throw error;
+    }
+    return front;
+  }
+
+  private async applyOptions(): Promise<void> {
+    const { backend, options } = this;
+    const { read, write } = backend.errorPolicies;
+    backend.errorPolicies = {
+      read: options.rerror === 'auto' ? read : options.rerror,
+      write: options.werror === 'auto' ? write : options.werror,
+    };
+    if (options.writeCache !== 'auto') backend.writethrough = options.writeCache === 'off';
+    await backend.setPermissions(this.wantedPermissions(), this.sharedPermissions());
+  }
+
+  private wantedPermissions(): number {
+    const { backend, options } = this;
+    const readOnly =
+      options.readOnly === 'always' ||
+      (options.readOnly === 'accepted' && backend.hasMedium && backend.node.readOnly);
+    return Perm.consistentRead | (readOnly ? 0 : Perm.write);
+  }
+
+  private sharedPermissions(): number {
+    const { shareRw, canResize } = this.options;
+    return (
+      Perm.consistentRead | Perm.writeUnchanged | (shareRw ? Perm.write : 0) | (canResize ? Perm.resize : 0)
+    );
+  }
+
+  /** Gives the drive back; requests that wait fail. `deleteDrive`: a drive made by `-drive` goes with its device. */
+  async close({ deleteDrive = false } = {}): Promise<void> {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.leave();
+    const { backend } = this;
+    await backend.whenIdle();
+    backend.device = undefined;
+    if (backend.name === '' || deleteDrive) {
+      this.machine.drives.forget(backend);
+      await backend.delete();
+      return;
+    }
+    await backend.setPermissions(Perm.none, Perm.all);
+  }
+
+  // What queries show.
+
+  get isRemovable(): boolean {
+    return this.options.isRemovable;
+  }
+
+  get isTrayOpen(): boolean | undefined {
+    return this.options.hasTray ? this.trayOpen : undefined;
+  }
+
+  get isLocked(): boolean {
+    return this.lockedByGuest;
+  }
+
+  get hasIoStatus(): boolean {
+    const { read, write } = this.backend.errorPolicies;
+    return this.options.reportsIoStatus && (write === 'enospc' || write === 'stop' || read === 'stop');
+  }
+
+  // Media.
+
+  /** As a guest does it: the tray opens only by force, or once it is unlocked. */
+  setLocked(locked: boolean): void {
+    this.lockedByGuest = locked;
+  }
+
+  get hasTray(): boolean {
+    return this.options.hasTray;
+  }
+
+  openTray(): void {
+    this.moveTray(true);
+  }
+
+  closeTray(): void {
+    this.moveTray(false);
+  }
+
+  private moveTray(open: boolean): void {
+    if (!this.hasTray) throw invalid(noTray);
+    if (this.trayOpen === open) return;
+    this.trayOpen = open;
+    const { name: device } = this.backend;
+    this.machine.emit({ name: 'DEVICE_TRAY_MOVED', data: { device, id: this.name, 'tray-open': open } });
+  }
+
+  // Requests of the guest. Bytes; errors as the guest sees them.
+
+  read(offset: number, buffer: Uint8Array): Promise<void> {
+    return this.perform('read', buffer.length, () => this.backend.read(offset, buffer));
+  }
+
+  write(offset: number, buffer: Uint8Array, flags: WriteFlags = {}): Promise<void> {
+    return this.perform('write', buffer.length, () => this.backend.write(offset, buffer, flags));
+  }
+
+  writeZeroes(offset: number, bytes: number, flags: ZeroFlags = {}): Promise<void> {
+    return this.perform('write', bytes, () => this.backend.writeZeroes(offset, bytes, flags));
+  }
+
+  discard(offset: number, bytes: number): Promise<void> {
+    return this.perform('unmap', bytes, () => this.backend.discard(offset, bytes));
+  }
+
+  flush(): Promise<void> {
+    return this.perform('flush', 0, () => this.backend.flush());
+  }
+
+  private async perform(kind: AccountedKind, bytes: number, act: () => Promise<void>): Promise<void> {
+    const { statistics } = this.backend;
+    for (;;) {
+      await this.whenRunning();
+      const account = statistics.start(kind, bytes);
+      try {
+        await act();
+        statistics.done(account);
+        return;
+      } catch (error) {
+        const failure = asBlockError(error);
+        const action = this.handleError(kind === 'read' ? 'read' : 'write', failure.errno);
+        if (action !== 'stop') statistics.failed(account);
+        if (action === 'report') throw failure;
+        if (action === 'ignore') return;
+        await this.machine.stop('io-error');
+      }
+    }
+  }
+
+  private async whenRunning(): Promise<void> {
+    const { runState } = this.machine;
+    if (!runState.isRunning) await Promise.race([runState.whenRunning(), this.gone]);
+    if (this.isClosed) throw new BlockError('ENODEV');
+  }
+
+  private handleError(operation: 'read' | 'write', errno: Errno): 'report' | 'ignore' | 'stop' {
+    const { backend } = this;
+    const action = errorAction(backend.errorPolicies[operation], errno);
+    const nospace = errno === 'ENOSPC';
+    if (action === 'stop') backend.ioStatus = nospace ? 'nospace' : 'failed';
+    this.machine.emit({
+      name: 'BLOCK_IO_ERROR',
+      data: {
+        device: backend.name,
+        ...(backend.hasMedium ? { 'node-name': backend.node.name } : {}),
+        operation,
+        action,
+        ...(this.hasIoStatus ? { nospace } : {}),
+        reason: strerror(errno),
+      },
+    });
+    return action;
+  }
+}
+
+async function claim(machine: Machine, { drive, ownerType }: FrontOptions): Promise<BlockBackend> {
+  const { graph } = machine;
+  if (drive !== '') {
+    const named = graph.backends.find(drive);
+    if (named) {
+      if (named.device) throw inUse(machine, named);
+      return named;
+    }
+  }
+  const node = drive === '' ? undefined : graph.findNode(drive);
+  if (drive !== '' && !node) throw invalid(`Property '${ownerType}.drive' can't find value '${drive}'`);
+  const backend = BlockBackend.create(graph, { name: '', perm: Perm.none, shared: Perm.all });
+  if (!node) return backend;
+  try {
+    await backend.insert(node);
+  } catch (error) {
+    await backend.delete();
+    throw error;
+  }
+  return backend;
+}
+
+function inUse(machine: Machine, backend: BlockBackend): BlockError {
+  const isAutomatic = machine.drives.of(backend)?.isAutomatic ?? false;
+  return invalid(
+    isAutomatic
+      ? `Drive '${backend.name}' is already in use because it has been automatically connected to another device (did you need 'if=none' in the drive options?)`
+      : `Drive '${backend.name}' is already in use by another device`,
+  );
+}

@@ -1,0 +1,79 @@
+/** Buses: where devices are plugged in (specification: cli, section 6). */
+import { invalid } from '../base/errors.ts';
+import type { Device } from './device.ts';
+
+export interface BusSpec {
+  name: string;
+  /** As messages call it: `PCI`, `IDE`. */
+  kind: string;
+  canHotplug: boolean;
+  /** Places on it, counted in devices; absent: as many as one likes. */
+  capacity?: number;
+}
+
+export class Bus {
+  readonly name: string;
+  readonly kind: string;
+  readonly canHotplug: boolean;
+  readonly capacity: number;
+  /** In the order in which they came. */
+  readonly devices: Device[] = [];
+
+  constructor({ name, kind, canHotplug, capacity = Number.POSITIVE_INFINITY }: BusSpec) {
+    this.name = name;
+    this.kind = kind;
+    this.canHotplug = canHotplug;
+    this.capacity = capacity;
+  }
+
+  get isFull(): boolean {
+    return this.devices.length >= this.capacity;
+  }
+
+  checkHotplug(): void {
+    if (!this.canHotplug) throw invalid(`Bus '${this.name}' does not support hotplugging`);
+  }
+}
+
+/** The buses of a machine, in the order in which they are searched. */
+export class Buses {
+  private all: Bus[] = [];
+  private readonly counters = new Map<string, number>();
+
+  /** A bus named after the device that has it, or numbered by its kind. */
+  nameFor(deviceId: string | undefined, kindName: string): string {
+    if (deviceId !== undefined) return `${deviceId}.0`;
+    const number = this.counters.get(kindName) ?? 0;
+    this.counters.set(kindName, number + 1);
+    return `${kindName}.${number}`;
+  }
+
+  add(spec: BusSpec): Bus {
+    const bus = new Bus(spec);
+    this.all.push(bus);
+    return bus;
+  }
+
+  remove(bus: Bus): void {
+    this.all = this.all.filter((other) => other !== bus);
+  }
+
+  find(name: string): Bus | undefined {
+    return this.all.find((bus) => bus.name === name);
+  }
+
+  /** By the `bus` of a device, or the first with room. Errors: none fits. */
+  choose(typeName: string, kind: string, name: string | undefined): Bus {
+    if (name !== undefined) {
+      const bus = this.find(name);
+      if (!bus) throw invalid(`Bus '${name}' not found`);
+      if (bus.kind !== kind) throw invalid(`Device '${typeName}' can't go on ${bus.kind} bus`);
+      return bus;
+    }
+    const fitting = this.all.filter((bus) => bus.kind === kind);
+    const free = fitting.find((bus) => !bus.isFull);
+    if (free) return free;
+    if (fitting.length === 0) throw invalid(`No '${kind}' bus found for device '${typeName}'`);
+    throw invalid(`No free '${kind}' bus found for device '${typeName}'`);
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * A device of the machine: something with properties on a bus, at a path in the object model.
+ *
+ * `realize` makes it work, or throws and leaves nothing behind; `unrealize` takes it back. What device_add makes has an
+ * id and lies in `/machine/peripheral`, or has none and lies in `/machine/peripheral-anon`; what comes with the machine
+ * lies in `/machine/unattached`.
+ */
+import { invalid } from '../base/errors.ts';
+import type { QomObject, QomProperty } from '../objects/qom.ts';
+import type { JsonValue } from '../qapi/json-value.ts';
+import type { Bus } from './bus.ts';
+import type { Machine } from './machine.ts';
+import { type PropertySpec, type PropertyValue, readProperty } from './property.ts';
+
+export interface DeviceTypeInfo {
+  /** `virtio-blk-pci` */
+  readonly name: string;
+  /** The bus it goes on; absent: none. */
+  readonly busKind: string;
+  readonly properties: readonly PropertySpec[];
+}
+
+export abstract class Device implements QomObject {
+  readonly isDevice = true;
+  /** Other than the machine's own. */
+  id: string | undefined;
+  path = '';
+  bus: Bus | undefined;
+  /** It came while the machine was set up already. */
+  hotplugged = false;
+  /** device_del has asked the guest to let go of it. */
+  unplugPending = false;
+  readonly children: Map<string, QomObject> = new Map();
+  protected readonly values = new Map<string, PropertyValue>();
+  private isRealized = false;
+
+  constructor(
+    readonly machine: Machine,
+    readonly type: DeviceTypeInfo,
+  ) {
+    for (const { name, initial } of type.properties) this.values.set(name, initial);
+  }
+
+  get typeName(): string {
+    return this.type.name;
+  }
+
+  /** As messages and events call it. */
+  get idOrPath(): string {
+    return this.id ?? this.path;
+  }
+
+  get realized(): boolean {
+    return this.isRealized;
+  }
+
+  /** Whether device_del waits for the guest. */
+  get needsGuestToUnplug(): boolean {
+    return this.type.busKind === 'PCI';
+  }
+
+  // Properties.
+
+  hasProperty(name: string): boolean {
+    return this.values.has(name);
+  }
+
+  /** Errors: no such property; a value it does not take. `isText`: from an option string. */
+  setProperty(name: string, value: JsonValue, isText: boolean): void {
+    const spec = this.type.properties.find((candidate) => candidate.name === name);
+    if (!spec) throw invalid(`Property '${this.typeName}.${name}' not found`);
+    this.values.set(name, readProperty(spec, value, isText));
+  }
+
+  get properties(): readonly QomProperty[] {
+    const own = this.type.properties.map((spec): QomProperty => this.describeProperty(spec));
+    return [
+      { name: 'parent_bus', type: 'link<bus>', get: () => this.bus?.name ?? '' },
+      {
+        name: 'realized',
+        type: 'bool',
+        get: () => this.isRealized,
+      },
+      { name: 'hotplugged', type: 'bool', get: () => this.hotplugged },
+      { name: 'hotpluggable', type: 'bool', get: () => true },
+      ...own,
+    ];
+  }
+
+  private describeProperty(spec: PropertySpec): QomProperty {
+    const { name, typeName } = spec;
+    return {
+      name,
+      type: typeName,
+      get: () => this.values.get(name),
+      set: (value) => {
+        if (this.isRealized && !spec.isLive) {
+          throw invalid(
+            `Attempt to set property '${name}' on device '${this.idOrPath}' (type '${this.typeName}') after it was realized`,
+          );
+        }
+        this.setProperty(name, value, false);
+      },
+    };
+  }
+
+  protected bool(name: string): boolean {
+    return this.values.get(name) as boolean;
+  }
+
+  protected number(name: string): number {
+    return this.values.get(name) as number;
+  }
+
+  protected string(name: string): string {
+    return this.values.get(name) as string;
+  }
+
+  // Its life.
+
+  async realize(): Promise<void> {
+    await this.open();
+    this.isRealized = true;
+  }
+
+  /** Harmless on a device that is not realized. */
+  async unrealize(): Promise<void> {
+    if (!this.isRealized) return;
+    this.isRealized = false;
+    await this.close();
+  }
+
+  /** Errors: BlockError; nothing is held then. */
+  protected abstract open(): Promise<void>;
+  protected abstract close(): Promise<void>;
+
+  /** The devices on its buses. */
+  dependents(): readonly Device[] {
+    return [];
+  }
+
+  /** The paths that go with it, those of its parts first. */
+  deletedPaths(): readonly { id?: string; path: string }[] {
+    return [this.id === undefined ? { path: this.path } : { id: this.id, path: this.path }];
+  }
+}

@@ -1,0 +1,76 @@
+/** The machines there are, as far as storage sees them: their buses and what drives are on them by default. */
+import type { BusSpec } from './bus.ts';
+import type { DriveDefaults } from './drive-options.ts';
+
+export interface MachineType {
+  /** In full, as `-machine help` lists it. */
+  readonly name: string;
+  readonly aliases: readonly string[];
+  readonly description: string;
+  readonly buses: readonly BusSpec[];
+  readonly drives: DriveDefaults;
+  /** It comes with a floppy controller. */
+  readonly hasFloppyController: boolean;
+  /** IDE buses that `-drive if=ide` may use. */
+  readonly ideBuses: number;
+  /** Index of the CD drive that is there unless `-nodefaults`. */
+  readonly defaultCdIndex: number | undefined;
+  /** Numbers of the first device for an IDE drive and a floppy in `/machine/unattached`. */
+  readonly firstDevice: { ide: number; floppy: number };
+  /** What the devices that come by default add to these. */
+  readonly defaultDevices: { ide: number; floppy: number };
+}
+
+function ideBuses(count: number, capacity: number): BusSpec[] {
+  return Array.from({ length: count }, (_, i) => ({
+    name: `ide.${i}`,
+    kind: 'IDE',
+    canHotplug: false,
+    capacity,
+  }));
+}
+
+const isaBus: BusSpec = { name: 'isa.0', kind: 'ISA', canHotplug: false };
+
+export const machineTypes: readonly MachineType[] = [
+  {
+    name: 'none',
+    aliases: [],
+    description: 'empty machine',
+    buses: [],
+    drives: { interface: 'none', idePerBus: 2 },
+    hasFloppyController: false,
+    ideBuses: 0,
+    defaultCdIndex: undefined,
+    firstDevice: { ide: 0, floppy: 0 },
+    defaultDevices: { ide: 0, floppy: 0 },
+  },
+  {
+    name: 'pc-i440fx-7.2',
+    aliases: ['pc'],
+    description: 'Standard PC (i440FX + PIIX, 1996)',
+    buses: [{ name: 'pci.0', kind: 'PCI', canHotplug: true, capacity: 32 }, isaBus, ...ideBuses(2, 2)],
+    drives: { interface: 'ide', idePerBus: 2 },
+    hasFloppyController: true,
+    ideBuses: 2,
+    defaultCdIndex: 2,
+    firstDevice: { ide: 18, floppy: 13 },
+    defaultDevices: { ide: 4, floppy: 3 },
+  },
+  {
+    name: 'pc-q35-7.2',
+    aliases: ['q35'],
+    description: 'Standard PC (Q35 + ICH9, 2009)',
+    buses: [{ name: 'pcie.0', kind: 'PCI', canHotplug: false, capacity: 32 }, isaBus, ...ideBuses(6, 1)],
+    drives: { interface: 'ide', idePerBus: 1 },
+    hasFloppyController: false,
+    ideBuses: 6,
+    defaultCdIndex: 2,
+    firstDevice: { ide: 16, floppy: 0 },
+    defaultDevices: { ide: 2, floppy: 0 },
+  },
+];
+
+export function findMachineType(name: string): MachineType | undefined {
+  return machineTypes.find((type) => type.name === name || type.aliases.includes(name));
+}

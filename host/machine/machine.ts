@@ -1,0 +1,170 @@
+/**
+ * A machine without a processor: a run state, drives, buses and the devices on them (specification: cli, section 6).
+ *
+ * Devices do what their guest would let them: there is none, so requests come from whoever uses the library. What a
+ * guest would have to agree to (letting go of a PCI device) is agreed to as soon as the machine runs, or is reset.
+ */
+import { invalid } from '../base/errors.ts';
+import type { BlockGraph, GraphEvent } from '../block/graph.ts';
+import type { JobRegistry } from '../jobs/registry.ts';
+import { QomContainer, type QomObject, type QomProperty, type QomTree } from '../objects/qom.ts';
+import type { JsonObject } from '../qapi/json-value.ts';
+import { Buses } from './bus.ts';
+import type { Device } from './device.ts';
+import { plugDevice, unplugDevice } from './device-life.ts';
+import { type DriveContext, openDrive } from './drive-open.ts';
+import type { DriveOptions } from './drive-options.ts';
+import { type Drive, Drives } from './drives.ts';
+import type { MachineType } from './machine-types.ts';
+import { RunState } from './run-state.ts';
+
+export interface MachineServices {
+  graph: BlockGraph;
+  jobs: JobRegistry;
+  tree: QomTree;
+  emit(event: GraphEvent): void;
+}
+
+export interface MachineOptions {
+  type: MachineType;
+  name: string | undefined;
+  /** In its usual form, all zeros by default. */
+  uuid: string;
+  temporaryDirectory: string;
+  /** What `-nodefaults` leaves out is there. */
+  hasDefaults: boolean;
+  /** system_reset ends the machine. */
+  endsOnReset: boolean;
+}
+
+export type ShutdownReason = 'host-qmp-quit' | 'host-signal' | 'host-qmp-system-reset';
+
+export class Machine implements QomObject {
+  readonly typeName: string;
+  readonly graph: BlockGraph;
+  readonly jobs: JobRegistry;
+  readonly emit: (event: GraphEvent) => void;
+  readonly runState: RunState;
+  readonly drives = new Drives();
+  readonly buses = new Buses();
+  /** All that are plugged in, oldest first; the machine's own are among them. */
+  readonly devices: Device[] = [];
+  readonly children = new Map<string, QomObject>();
+  readonly peripheral = new QomContainer();
+  readonly peripheralAnon = new QomContainer();
+  readonly unattached = new QomContainer();
+  readonly bootIndexes = new Map<number, Device>();
+  /** Devices that come now were not there from the start. */
+  isSetUp = false;
+  private isShutDown = false;
+  private anonymous = 0;
+
+  constructor(
+    services: MachineServices,
+    readonly options: MachineOptions,
+  ) {
+    this.graph = services.graph;
+    this.jobs = services.jobs;
+    this.emit = services.emit;
+    this.typeName = `${options.type.name}-machine`;
+    this.runState = new RunState(this.emit);
+    this.children.set('peripheral', this.peripheral);
+    this.children.set('peripheral-anon', this.peripheralAnon);
+    this.children.set('unattached', this.unattached);
+    services.tree.mount({ name: 'machine', object: this });
+    for (const bus of options.type.buses) this.buses.add(bus);
+  }
+
+  get properties(): readonly QomProperty[] {
+    return [];
+  }
+
+  // Running.
+
+  /** Stops, makes everything written durable, and waits until nothing is on its way any more. */
+  async stop(state: 'paused' | 'io-error' = 'paused'): Promise<void> {
+    this.runState.stop(state);
+    await this.quiesce();
+  }
+
+  private async quiesce(): Promise<void> {
+    const drained = await this.graph.drainAllBegin();
+    this.graph.drainAllEnd(drained);
+    for (const backend of this.graph.backends.list()) {
+      if (!backend.hasMedium || backend.node.readOnly) continue;
+      // A flush that fails has no one to be told: the next one of the guest will fail again.
+      await backend.flush().catch(() => {});
+    }
+  }
+
+  async cont(): Promise<void> {
+    for (const backend of this.graph.backends.list()) backend.ioStatus = 'ok';
+    this.runState.resume();
+    await this.guestLetsGo();
+  }
+
+  /** Errors: none. Gives whether the machine is to end. */
+  async reset(): Promise<boolean> {
+    if (this.options.endsOnReset) return true;
+    this.emit({ name: 'RESET', data: { guest: false, reason: 'host-qmp-system-reset' } });
+    await this.guestLetsGo();
+    return false;
+  }
+
+  /** Tells so, once. Jobs and devices are still there. */
+  shutDown(reason: ShutdownReason): void {
+    if (this.isShutDown) return;
+    this.isShutDown = true;
+    this.emit({ name: 'SHUTDOWN', data: { guest: false, reason } });
+    this.runState.shutDown();
+  }
+
+  /** Takes devices, then drives away. To be called once, after the last job. */
+  async close(): Promise<void> {
+    for (const device of [...this.devices].reverse()) await device.unrealize();
+    this.devices.length = 0;
+    for (const backend of [...this.graph.backends.list()].reverse()) await backend.delete();
+  }
+
+  // Drives and devices.
+
+  /** Errors: BlockError; nothing is left of it. */
+  addDrive(drive: DriveOptions, context: string): Promise<Drive> {
+    return openDrive(drive, this.driveContext(context));
+  }
+
+  private driveContext(context: string): DriveContext {
+    const { temporaryDirectory, type } = this.options;
+    return { graph: this.graph, drives: this.drives, defaults: type.drives, temporaryDirectory, context };
+  }
+
+  /** `-device` and device_add. `isText`: values are from an option string. Errors: BlockError; nothing is left of it. */
+  addDevice(options: JsonObject, isText: boolean): Promise<Device> {
+    return plugDevice(this, options, isText);
+  }
+
+  /** device_del. Errors: no such device, or it cannot be taken away. */
+  async removeDevice(device: Device): Promise<void> {
+    if (device.unplugPending) {
+      throw invalid(`Device ${device.id} is already in the process of unplug`);
+    }
+    device.bus?.checkHotplug();
+    device.unplugPending = true;
+    if (device.needsGuestToUnplug && !this.runState.isRunning) return;
+    await unplugDevice(this, device);
+  }
+
+  findDevice(id: string): Device | undefined {
+    return this.devices.find((device) => device.id === id);
+  }
+
+  nextAnonymousName(): string {
+    return `device[${this.anonymous++}]`;
+  }
+
+  private async guestLetsGo(): Promise<void> {
+    for (const device of this.devices.filter(({ unplugPending }) => unplugPending)) {
+      await unplugDevice(this, device);
+    }
+  }
+}

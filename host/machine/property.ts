@@ -1,0 +1,88 @@
+/**
+ * Properties of devices: what `-device`, device_add and qom-set give them, and qom-get and qom-list show
+ * (specification: cli, section 6).
+ *
+ * A declaration says the name, the type that a value is checked against with QEMU's words, and the value that holds
+ * when nobody gives one. What a value means is the device's affair; `check` says which values make no sense at all.
+ */
+import { invalid } from '../base/errors.ts';
+import { onErrorType } from '../block/error-policy.ts';
+import type { JsonValue } from '../qapi/json-value.ts';
+import { checkKeyval } from '../qapi/keyval-values.ts';
+import { checkStrict } from '../qapi/strict.ts';
+import { bool, enumeration, int32, size, str, struct, type Type, uint32, uint64 } from '../qapi/types.ts';
+
+export type PropertyValue = string | number | boolean;
+
+export interface PropertySpec {
+  readonly name: string;
+  readonly type: Type;
+  /** As qom-list shows it. */
+  readonly typeName: string;
+  readonly initial: PropertyValue;
+  /** Throws for a value of the right type that is out of the question. */
+  check?(value: PropertyValue): void;
+  /** Clients may change it after the device has been made. */
+  readonly isLive?: boolean;
+}
+
+const uint16: Type = { kind: 'int', width: 'uint16' };
+const onOffAuto = enumeration('OnOffAuto', ['auto', 'on', 'off']);
+const floppyDriveType = enumeration('FdcDriveType', ['144', '288', '120', 'none', 'auto']);
+
+export const unsetUint32 = 0xffffffff;
+
+function maker<V extends PropertyValue>(type: Type, typeName: string, fallback: V) {
+  return (name: string, initial: V = fallback): PropertySpec => ({ name, type, typeName, initial });
+}
+
+export const flag = maker<boolean>(bool, 'bool', false);
+export const text = maker<string>(str, 'str', '');
+export const number16 = maker<number>(uint16, 'uint16', 0);
+export const number32 = maker<number>(uint32, 'uint32', 0);
+export const number64 = maker<number>(uint64, 'uint64', 0);
+export const signed32 = maker<number>(int32, 'int32', 0);
+export const bytes = maker<number>(size, 'size', 0);
+export const onOrOff = maker<string>(onOffAuto, 'OnOffAuto', 'auto');
+export const onError = maker<string>(onErrorType, 'BlockdevOnError', 'auto');
+export const floppyType = maker<string>(floppyDriveType, 'FdcDriveType', 'auto');
+
+export const maxBlockSize = 2 << 20;
+
+/** A power of two from 512 to 2 MiB, or 0 for the device's own. */
+export function blockSize(name: string): PropertySpec {
+  return {
+    ...bytes(name),
+    check(value) {
+      const given = Number(value);
+      if (given === 0) return;
+      if (given < 512 || given > maxBlockSize) {
+        throw invalid(
+          `Property .${name} doesn't take value ${given} (minimum: 512, maximum: ${maxBlockSize})`,
+        );
+      }
+      if (!Number.isInteger(Math.log2(given))) {
+        throw invalid(`Property .${name} doesn't take value '${given}', it's not a power of 2`);
+      }
+    },
+  };
+}
+
+/** A bool that keeps its word only as it is: the other value asks for something that is not here. */
+export function fixedFlag(name: string, initial: boolean): PropertySpec {
+  return {
+    ...flag(name, initial),
+    check(value) {
+      if (value !== initial) throw invalid(`Property '${name}' cannot be ${value ? 'on' : 'off'} here`);
+    },
+  };
+}
+
+/** The checked value: `isText` when it comes from an option string, else it is JSON and its type must fit. */
+export function readProperty(spec: PropertySpec, value: JsonValue, isText: boolean): PropertyValue {
+  const type = struct('', { [spec.name]: spec.type });
+  const checked = (isText ? checkKeyval : checkStrict)(type, { [spec.name]: value });
+  const result = (checked as Record<string, PropertyValue>)[spec.name]!; // it is mandatory
+  spec.check?.(result);
+  return result;
+}

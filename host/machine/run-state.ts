@@ -1,0 +1,72 @@
+/**
+ * Whether the machine runs (specification: cli, section 6; QEMU's query-status).
+ *
+ * There is no processor: running means that device requests go through. They wait while it does not run.
+ */
+import type { GraphEvent } from '../block/graph.ts';
+import { enumeration, type TypeOf } from '../qapi/types.ts';
+
+/** Every state QEMU's clients may be told about; only some are ever reached here. */
+export const runStateType = enumeration('RunState', [
+  'debug',
+  'inmigrate',
+  'internal-error',
+  'io-error',
+  'paused',
+  'postmigrate',
+  'prelaunch',
+  'finish-migrate',
+  'restore-vm',
+  'running',
+  'save-vm',
+  'shutdown',
+  'suspended',
+  'watchdog',
+  'guest-panicked',
+  'colo',
+]);
+
+export type RunStateName = TypeOf<typeof runStateType>;
+
+export class RunState {
+  private current: RunStateName = 'prelaunch';
+  private waiting: (() => void)[] = [];
+
+  constructor(private readonly emit: (event: GraphEvent) => void) {}
+
+  get name(): RunStateName {
+    return this.current;
+  }
+
+  get isRunning(): boolean {
+    return this.current === 'running';
+  }
+
+  /** Settles at once while it runs. */
+  async whenRunning(): Promise<void> {
+    while (!this.isRunning) await new Promise<void>((resolve) => this.waiting.push(resolve));
+  }
+
+  /** Harmless while it runs. */
+  resume(): void {
+    if (this.isRunning) return;
+    this.emit({ name: 'RESUME' });
+    this.current = 'running';
+    const waiting = this.waiting;
+    this.waiting = [];
+    for (const wake of waiting) wake();
+  }
+
+  /** False when it did not run: then it stays in the state it is in. */
+  stop(state: 'paused' | 'io-error'): boolean {
+    if (!this.isRunning) return false;
+    this.current = state;
+    this.emit({ name: 'STOP' });
+    return true;
+  }
+
+  /** The end. Nothing is told: SHUTDOWN has been. */
+  shutDown(): void {
+    this.current = 'shutdown';
+  }
+}

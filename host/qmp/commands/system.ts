@@ -1,0 +1,30 @@
+/**
+ * The commands of a program with a machine, in the order of their registration: all that the storage daemon has, and
+ * those about the machine, its devices and their media, one line each.
+ */
+import type { AnyCommand } from '../registry.ts';
+import { cont } from './cont.ts';
+import { deviceAdd } from './device-add.ts';
+import { deviceDel } from './device-del.ts';
+import { commands } from './index.ts';
+import { queryCommandLineOptions } from './query-command-line-options.ts';
+import { queryIothreads } from './query-iothreads.ts';
+import { queryName } from './query-name.ts';
+import { queryStatus } from './query-status.ts';
+import { queryUuid } from './query-uuid.ts';
+import { stop } from './stop.ts';
+import { systemReset } from './system-reset.ts';
+
+export const systemCommands: readonly AnyCommand[] = [
+  queryStatus,
+  ...commands,
+  deviceDel,
+  queryUuid,
+  systemReset,
+  queryName,
+  queryIothreads,
+  stop,
+  cont,
+  queryCommandLineOptions,
+  deviceAdd,
+];
