@@ -90,10 +90,10 @@ export function defaultChildPermissions(parent: BlockNode, edge: Edge, cumulativ
 }
 
 function childPermissions(parent: BlockNode, edge: Edge, cumulative: Permissions): Permissions {
-  return (
+  const needed =
     // While a driver is being opened its children are attached before it exists.
-    parent.driver?.childPermissions?.(edge, cumulative) ?? defaultChildPermissions(parent, edge, cumulative)
-  );
+    parent.driver?.childPermissions?.(edge, cumulative) ?? defaultChildPermissions(parent, edge, cumulative);
+  return edge.node.flags.forceShare ? { perm: needed.perm, shared: Perm.all } : needed;
 }
 
 function checkConflicts(node: BlockNode, planned: Plan): void {
@@ -179,7 +179,7 @@ export async function updatePermissions(change: PermissionChange): Promise<void>
     for (const node of order) {
       checkConflicts(node, plan);
       const cumulative = plan.cumulative(node);
-      if (node.readOnly && cumulative.perm & writing) {
+      if (node.readOnly && cumulative.perm & (Perm.write | Perm.writeUnchanged)) {
         throw new BlockError(
           'EPERM',
           change.becomingReadOnly?.has(node)

@@ -77,7 +77,7 @@ async function checkWindow(
   for (const [name, value] of Object.entries({ offset, size: size ?? 0 })) {
     if (value < 0) throw invalid(`Parameter '${name}' expects a non-negative number below 2^64`);
   }
-  const length = await file.getByteLength();
+  const { length } = file;
   if (offset > length) {
     throw invalid(`Offset (${offset}) cannot be greater than size of the containing file (${length})`);
   }
@@ -102,7 +102,9 @@ export const raw: DriverDefinition<RawOptions> = {
   probe: () => 1,
   reopenableOptions: ['offset', 'size'],
   async open(context, options) {
-    const file = await context.openChild('file', 'data');
+    // All of a file is passed through as by a filter; in a part of one, the disk's end is not the file's.
+    const isWhole = options.offset === undefined && options.size === undefined;
+    const file = await context.openChild('file', isWhole ? 'filtered' : 'data');
     const { offset, size } = await checkWindow(file, options);
     return new RawDriver(file, offset, size);
   },

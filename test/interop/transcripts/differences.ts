@@ -2,13 +2,13 @@
  * Where our transcripts are allowed to differ from QEMU's, with the reason: by scenario, what to change in QEMU's
  * messages so that they are as ours. Nothing else may differ.
  */
-import type { Message } from '../../support/qmp-sessions.ts';
+import type { Message, Step } from '../../support/qmp-sessions.ts';
 
 export interface Difference {
-  readonly scenario: string;
+  readonly scenarios: readonly string[];
   readonly reason: string;
   /** From what QEMU said to what we say. */
-  readonly adapt: (transcript: readonly Message[]) => Message[];
+  readonly adapt: (transcript: readonly Message[], steps: readonly Step[]) => Message[];
 }
 
 /** Every object in the transcript, however deep, as `change` makes it. */
@@ -35,16 +35,21 @@ function withoutUnnamedBitmaps(info: Record<string, unknown>): Record<string, un
 
 export const differences: readonly Difference[] = [
   {
-    scenario: 'queries: while a backup runs',
+    scenarios: ['queries: while a backup runs'],
     reason: 'the maps of copy-before-write are no dirty bitmaps here, so queries do not list them',
     adapt: (transcript) => everywhere(transcript, withoutUnnamedBitmaps),
   },
   {
-    scenario: 'backup: what its nodes refuse meanwhile',
+    scenarios: ['backup: what its nodes refuse meanwhile', 'graph: a backing file that is written to'],
     reason: 'block_resize of a node that is in use calls it by its name; QEMU prints (null)',
-    adapt: (transcript) =>
-      everywhere(transcript, (object) =>
-        object['desc'] === "Device '(null)' is in use" ? { ...object, desc: "Device 't' is in use" } : object,
-      ),
+    adapt: (transcript, steps) => {
+      const resized = steps.find((step) => 'execute' in step && step.execute === 'block_resize') as Message;
+      const { 'node-name': name } = resized['arguments'] as { 'node-name': string };
+      return everywhere(transcript, (object) =>
+        object['desc'] === "Device '(null)' is in use"
+          ? { ...object, desc: `Device '${name}' is in use` }
+          : object,
+      );
+    },
   },
 ];
