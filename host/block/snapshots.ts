@@ -42,6 +42,43 @@ export function findSnapshotByIdOrName(storage: SnapshotStorage, text: string): 
   return findSnapshot(storage, { id: text }) ?? findSnapshot(storage, { name: text });
 }
 
+const maxNameBytes = 255;
+
+/** A name as QEMU would take it: what is longer than 255 bytes is cut. */
+export function snapshotNameOf(text: string): string {
+  const bytes = new TextEncoder().encode(text);
+  if (bytes.length <= maxNameBytes) return text;
+  let end = maxNameBytes;
+  // Not within a character.
+  while ((bytes[end]! & 0xc0) === 0x80) end--;
+  return new TextDecoder().decode(bytes.subarray(0, end));
+}
+
+/** SnapshotInfo, in QEMU's order of members. Those beyond 2^53 lose their last digits. */
+export interface SnapshotInfo {
+  icount?: number;
+  'vm-clock-nsec': number;
+  name: string;
+  'date-sec': number;
+  'date-nsec': number;
+  'vm-clock-sec': number;
+  id: string;
+  'vm-state-size': number;
+}
+
+export function describeSnapshot(snapshot: InternalSnapshot): SnapshotInfo {
+  return {
+    ...(snapshot.icount === undefined ? {} : { icount: Number(snapshot.icount) }),
+    'vm-clock-nsec': Number(snapshot.vmClockNs % 1_000_000_000n),
+    name: snapshot.name,
+    'date-sec': snapshot.dateSeconds,
+    'date-nsec': snapshot.dateNanoseconds,
+    'vm-clock-sec': Number(snapshot.vmClockNs / 1_000_000_000n),
+    id: snapshot.id,
+    'vm-state-size': Number(snapshot.vmStateBytes),
+  };
+}
+
 /**
  * Takes a drained node back to a snapshot of `node` or of the node below that has it; lengths follow. Errors as of
  * `SnapshotStorage.apply`, and whoever forbids resizing the node.

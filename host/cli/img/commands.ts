@@ -29,7 +29,7 @@ export const commands: readonly ImgCommand[] = [
   {
     name: 'convert',
     synopsis:
-      '[--image-opts] [--target-image-opts] [--target-is-zero] [-U] [-c] [-p] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] [-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-S sparse_size] [-r rate_limit] [-m num_coroutines] [-W] [--salvage] filename [filename2 [...]] output_filename',
+      '[--image-opts] [--target-image-opts] [--target-is-zero] [-U] [-c] [-p] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] [-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-l snapshot_param] [-S sparse_size] [-r rate_limit] [-m num_coroutines] [-W] [--salvage] filename [filename2 [...]] output_filename',
     load: () => import('./convert.ts'),
   },
   {
@@ -52,5 +52,10 @@ export const commands: readonly ImgCommand[] = [
     name: 'resize',
     synopsis: '[--image-opts] [-f fmt] [--preallocation=prealloc] [-q] [--shrink] filename [+ | -]size',
     load: () => import('./resize.ts'),
+  },
+  {
+    name: 'snapshot',
+    synopsis: '[--image-opts] [-U] [-q] [-l | -a snapshot | -c snapshot | -d snapshot] filename',
+    load: () => import('./snapshot.ts'),
   },
 ];

@@ -4,6 +4,7 @@ import { parseInteger } from '../shared/numbers.ts';
 import type { Tool } from '../shared/tool.ts';
 import { addOptionList } from './creation-options.ts';
 import { common, parseCacheOption, parseSizeOption, readCommandLine } from './options.ts';
+import { parseSnapshotParam, type SnapshotParam } from './snapshot-param.ts';
 
 export interface ConvertOptions {
   operands: string[];
@@ -15,6 +16,8 @@ export interface ConvertOptions {
   creation: string | undefined;
   backingFile: string | undefined;
   backingFormat: string | undefined;
+  /** Of the only source. */
+  snapshot: SnapshotParam | undefined;
   skipCreate: boolean;
   targetIsZero: boolean;
   compressed: boolean;
@@ -73,7 +76,6 @@ export async function readConvertOptions(tool: Tool, argv: string[]): Promise<Co
   let offload = false;
   let bitmaps = false;
   let skipBrokenBitmaps = false;
-  let snapshot: string | undefined;
   const options: Omit<ConvertOptions, 'operands' | 'cache' | 'sourceCache'> = {
     format: undefined,
     outputFormat: undefined,
@@ -82,6 +84,7 @@ export async function readConvertOptions(tool: Tool, argv: string[]): Promise<Co
     creation: undefined,
     backingFile: undefined,
     backingFormat: undefined,
+    snapshot: undefined,
     skipCreate: false,
     targetIsZero: false,
     compressed: false,
@@ -102,7 +105,7 @@ export async function readConvertOptions(tool: Tool, argv: string[]): Promise<Co
     C: () => (offload = true),
     c: () => (options.compressed = true),
     o: (value) => (options.creation = addOptionList(tool, options.creation, value)),
-    l: (value) => (snapshot = value),
+    l: (value) => (options.snapshot = parseSnapshotParam(tool, value)),
     S: (value) => {
       explicitSparse = true;
       options.sparseBytes = parseSparse(tool, value);
@@ -142,7 +145,6 @@ export async function readConvertOptions(tool: Tool, argv: string[]): Promise<Co
   if (options.targetIsZero && !options.skipCreate) tool.fail('--target-is-zero requires use of -n flag');
   if (offload) tool.fail('Copy offloading (-C) is not supported');
   if (bitmaps) tool.fail('Copying bitmaps (--bitmaps) is not supported');
-  if (snapshot !== undefined) tool.fail('Converting an internal snapshot (-l) is not supported');
   const cache = parseCacheOption(tool, cacheName, `Invalid cache option: ${cacheName}`);
   const sourceCache = parseCacheOption(
     tool,

@@ -2,8 +2,7 @@
  * `img convert`: copies one disk, or several one after the other, into an image of any format (specification: cli,
  * section 2). Here are the options and the two ends; the copying is in convert-copy.ts.
  *
- * Refused by name: internal snapshots as the source (`-l`), copying of bitmaps (`--bitmaps`), and copy offloading
- * (`-C`).
+ * Refused by name: copying of bitmaps (`--bitmaps`), and copy offloading (`-C`).
  */
 import { asBlockError } from '../../base/errors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
@@ -17,6 +16,7 @@ import type { Tool } from '../shared/tool.ts';
 import { ConvertCopy } from './convert-copy.ts';
 import { type ConvertOptions, readConvertOptions } from './convert-options.ts';
 import { convertCreationOptions, isHelpWanted, printCreationOptions } from './creation-options.ts';
+import { loadSnapshot } from './snapshot-param.ts';
 
 const progressStep = 1;
 
@@ -39,6 +39,11 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
       opened.push(await openImage(tool, graph, source, { cache, forceShare }));
     }
     const sources = [...opened];
+    const { snapshot } = options;
+    if (snapshot) {
+      if (sources.length > 1) tool.fail('No support for concatenating multiple snapshot');
+      await tool.attempt(() => loadSnapshot(sources[0]!.node, snapshot));
+    }
     const totalBytes = sources.reduce((sum, { length }) => sum + length, 0);
     const creation = await prepareCreation(tool, graph, options, target, totalBytes, sources.length);
     if (creation) {

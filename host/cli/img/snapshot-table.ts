@@ -1,16 +1,6 @@
 /** The table of internal snapshots (specification: cli, section 3). */
+import type { SnapshotInfo } from '../../block/snapshots.ts';
 import { formatSize } from '../shared/human-size.ts';
-
-/** SnapshotInfo, as QMP has it. */
-interface SnapshotInfo {
-  id: string;
-  name: string;
-  'vm-state-size': number;
-  'date-sec': number;
-  'vm-clock-sec': number;
-  'vm-clock-nsec': number;
-  icount?: number;
-}
 
 /** Lines, the header first. */
 export function snapshotTable(snapshots: readonly object[]): string[] {
@@ -28,7 +18,7 @@ export function snapshotTable(snapshots: readonly object[]): string[] {
 }
 
 function row(id: string, tag: string, size: string, date: string, clock: string, icount: string): string {
-  return `${id.padEnd(10)}${tag.padEnd(17)} ${size.padStart(8)}${date.padStart(20)}${clock.padStart(13)}${icount.padStart(11)}`;
+  return `${id.padEnd(10)}${tag.padEnd(16)} ${size.padStart(8)}${date.padStart(20)}${clock.padStart(13)}${icount.padStart(11)}`;
 }
 
 const two = (value: number): string => String(value).padStart(2, '0');

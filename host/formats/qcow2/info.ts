@@ -5,6 +5,7 @@
  * Everything comes from values read when the image was opened: asking does no I/O.
  */
 import type { DriverInfo } from '../../block/driver.ts';
+import { describeSnapshot } from '../../block/snapshots.ts';
 import { type BitmapEntry, bitmapFlag } from './bitmap-directory.ts';
 import { autoclear, compatible, incompatible } from './feature-bits.ts';
 import { hasExtendedL2, l2Entries, type Qcow2Header } from './header.ts';
@@ -69,18 +70,4 @@ function describeBitmap(bitmap: BitmapEntry): object {
   if ((bitmap.flags & bitmapFlag.inUse) !== 0) flags.push('in-use');
   if ((bitmap.flags & bitmapFlag.auto) !== 0) flags.push('auto');
   return { flags, name: bitmap.name, granularity: bitmap.granularity };
-}
-
-/** A SnapshotInfo. Members beyond 2^53 lose their last digits. */
-function describeSnapshot(snapshot: Snapshot): object {
-  return {
-    ...(snapshot.icount === undefined ? {} : { icount: Number(snapshot.icount) }),
-    'vm-clock-nsec': Number(snapshot.vmClockNs % 1_000_000_000n),
-    name: snapshot.name,
-    'date-sec': snapshot.dateSeconds,
-    'date-nsec': snapshot.dateNanoseconds,
-    'vm-clock-sec': Number(snapshot.vmClockNs / 1_000_000_000n),
-    id: snapshot.id,
-    'vm-state-size': Number(snapshot.vmStateBytes),
-  };
 }

@@ -25,6 +25,7 @@ import {
 import type { Qcow2Driver } from './driver.ts';
 import type { Qcow2Engine } from './engine.ts';
 import { l2Entries, maxL1Entries, maxSnapshots, type Qcow2Header } from './header.ts';
+import { roundUp } from './image-file.ts';
 import { allocateRun, type ClusterRun, releaseRun } from './metadata-space.ts';
 import {
   maxSnapshotTableBytes,
@@ -36,6 +37,7 @@ import {
 import { dropVmState, readVmState, writeVmState } from './vm-state.ts';
 
 const maxNameBytes = 65_535;
+const sectorBytes = 512;
 
 export class Qcow2Snapshots implements SnapshotStorage {
   private readonly changes = new Mutex();
@@ -169,13 +171,12 @@ export class Qcow2Snapshots implements SnapshotStorage {
     }
   }
 
-  /** Writes `bytes` to fresh clusters; 0 for none. */
+  /** Writes `bytes` to fresh clusters, of which the rest stays as it is: where they are, 0 for none. */
   private async writeRun(bytes: Uint8Array, used: ClusterRun[]): Promise<number> {
     if (bytes.length === 0) return 0;
-    const clusters = this.clustersOf(bytes.length);
-    const run = await allocateRun(this.engine, clusters);
+    const run = await allocateRun(this.engine, this.clustersOf(bytes.length));
     used.push(run);
-    const padded = new Uint8Array(clusters * this.engine.header.clusterSize);
+    const padded = new Uint8Array(roundUp(bytes.length, sectorBytes));
     padded.set(bytes);
     await this.engine.file.write(run.offset, padded);
     return run.offset;
@@ -233,7 +234,8 @@ export class Qcow2Snapshots implements SnapshotStorage {
     const { engine } = this;
     this.requireWritable();
     this.requireKnown(snapshot);
-    if (this.driver.bitmapStorage.entries.length > 0) throw new BlockError('EBUSY');
+    if (this.driver.bitmapStorage.entries.length > 0)
+      throw new BlockError('EBUSY', 'Device has active dirty bitmaps');
     await engine.settle();
     const old = engine.header;
     const l1 = await this.diskL1(snapshot);

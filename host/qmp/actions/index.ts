@@ -10,6 +10,7 @@ import { blockDirtyBitmapMerge } from './block-dirty-bitmap-merge.ts';
 import { blockDirtyBitmapRemove } from './block-dirty-bitmap-remove.ts';
 import { blockdevBackup } from './blockdev-backup.ts';
 import { blockdevSnapshot } from './blockdev-snapshot.ts';
+import { blockdevSnapshotInternalSync } from './blockdev-snapshot-internal-sync.ts';
 import { blockdevSnapshotSync } from './blockdev-snapshot-sync.ts';
 import { driveBackup } from './drive-backup.ts';
 
@@ -23,6 +24,7 @@ export const actions: readonly ActionDefinition[] = [
   blockDirtyBitmapRemove,
   blockdevBackup,
   blockdevSnapshot,
+  blockdevSnapshotInternalSync,
   blockdevSnapshotSync,
   driveBackup,
 ].map(

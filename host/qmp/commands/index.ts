@@ -24,6 +24,8 @@ import { blockdevBackup } from './blockdev-backup.ts';
 import { blockdevDel } from './blockdev-del.ts';
 import { blockdevReopen } from './blockdev-reopen.ts';
 import { blockdevSnapshot } from './blockdev-snapshot.ts';
+import { blockdevSnapshotDeleteInternalSync } from './blockdev-snapshot-delete-internal-sync.ts';
+import { blockdevSnapshotInternalSync } from './blockdev-snapshot-internal-sync.ts';
 import { blockdevSnapshotSync } from './blockdev-snapshot-sync.ts';
 import { changeBackingFile } from './change-backing-file.ts';
 import { driveBackup } from './drive-backup.ts';
@@ -84,6 +86,8 @@ export const commands: readonly AnyCommand[] = [
   blockdevDel,
   blockdevReopen,
   blockdevSnapshot,
+  blockdevSnapshotInternalSync,
+  blockdevSnapshotDeleteInternalSync,
   blockdevSnapshotSync,
   changeBackingFile,
   jobPause,

@@ -9,7 +9,7 @@ import { BlockBackend } from '../../../host/block/backend.ts';
 import type { BlockNode } from '../../../host/block/node.ts';
 import { Perm } from '../../../host/block/permissions.ts';
 import type { InternalSnapshot, SnapshotStorage } from '../../../host/block/snapshot-storage.ts';
-import { applySnapshot, findSnapshot, snapshotsOf, viewSnapshot } from '../../../host/block/snapshots.ts';
+import { applySnapshot, findSnapshot, viewSnapshot } from '../../../host/block/snapshots.ts';
 import { checkImage } from '../../../host/formats/qcow2/check.ts';
 import { createImage } from '../../../host/formats/qcow2/create.ts';
 import { qcow2 } from '../../../host/formats/qcow2/driver.ts';
