@@ -37,6 +37,8 @@ async function grow(driver: Qcow2Driver, length: number, preallocation: Prealloc
   if (needed > maxL1Entries) throw new BlockError('EFBIG', 'Too big image size');
   if (needed > engine.header.l1Size) await growL1(driver, needed);
   await clearStaleTail(driver, oldSize, length);
+  // VM state, which programs that apply a snapshot may leave behind the end of the disk.
+  await driver.unmap(Math.ceil(oldSize / clusterSize), Math.ceil(length / clusterSize), UnmapMode.full);
   await hideBacking(driver, oldSize, length);
   if (preallocation !== 'off') await preallocate(driver, oldSize, length, preallocation);
   await engine.writeback(false);

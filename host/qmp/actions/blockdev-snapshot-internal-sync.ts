@@ -37,7 +37,8 @@ class InternalSnapshotAction implements Action {
     }
     if (this.data.name === '') throw invalid('Name is empty');
     const name = snapshotNameOf(this.data.name);
-    if (findSnapshot(storage, { name })) {
+    // In full: two long names may be cut to the same.
+    if (findSnapshot(storage, { name: this.data.name })) {
       throw invalid(`Snapshot with name '${name}' already exists on device '${device}'`);
     }
     const { clock } = graph.platform;
