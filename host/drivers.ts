@@ -3,23 +3,32 @@
  * conformance suite follow from it.
  */
 import type { DriverDefinition } from './block/driver.ts';
+import { compress } from './filters/compress.ts';
 import { copyBeforeWrite } from './filters/copy-before-write.ts';
+import { copyOnRead } from './filters/copy-on-read.ts';
+import { preallocate } from './filters/preallocate.ts';
+import { snapshotAccess } from './filters/snapshot-access.ts';
 import { throttle } from './filters/throttle.ts';
 import { qcow2 } from './formats/qcow2/driver.ts';
 import { raw } from './formats/raw.ts';
 import { file } from './protocols/file.ts';
 import { memory } from './protocols/memory.ts';
-import { nullCo } from './protocols/null-co.ts';
+import { nullAio, nullCo } from './protocols/null.ts';
 
 export const drivers: readonly DriverDefinition[] = [
   // protocols
   file,
   memory,
   nullCo,
+  nullAio,
   // formats
   raw,
   qcow2,
   // filters
+  compress,
   copyBeforeWrite,
+  copyOnRead,
+  preallocate,
+  snapshotAccess,
   throttle,
 ];

@@ -20,7 +20,7 @@ import type { GraphObserver } from '../block/graph-observer.ts';
 import type { BlockNode } from '../block/node.ts';
 import type { HierarchicalBitmap } from '../core/bitmap.ts';
 import type { DirtyBitmap } from './dirty-bitmap.ts';
-import { bitmapsOf } from './node-bitmaps.ts';
+import { bitmapsOf, findBitmap } from './node-bitmaps.ts';
 
 /** A graph whose nodes keep their persistent bitmaps. Every program makes its graph here. */
 export function createGraph(options: Omit<GraphOptions, 'observer'>): BlockGraph {
@@ -60,6 +60,11 @@ const bitmapKeeper: GraphObserver = {
   async afterWritable(node) {
     const storage = node.driver.bitmapStorage;
     if (storage) await makeWritable(node, storage);
+  },
+
+  findBitmap(graph, nodeName, name) {
+    const { bitmap } = findBitmap(graph, nodeName, name);
+    return { bits: bitmap.bits, checkReadable: () => bitmap.check('read') };
   },
 };
 

@@ -58,6 +58,8 @@ export interface Allocation {
 export interface WriteFlags {
   /** Durable before the request completes. A driver that lacks it never sees it: the dispatcher flushes. */
   fua?: boolean;
+  /** What the node reads as stays the same: data copied up from below, which no dirty bitmap records. */
+  unchanged?: boolean;
 }
 
 export interface ZeroFlags extends WriteFlags {
@@ -109,6 +111,16 @@ export interface DriverInfo {
   snapshots?: object[];
 }
 
+/** The content of a node at a point in time that its driver keeps, while the node itself goes on. */
+export interface SnapshotAccess {
+  /** Errors: EACCES when the range, or any part of it, is not kept (any more); of I/O. */
+  read(offset: number, buffer: Uint8Array): Promise<void>;
+  /** What is known about the first `bytes` of the range. Errors: as `read`. */
+  status(offset: number, bytes: number): Promise<{ bytes: number; zero: boolean }>;
+  /** Nobody will read this range again. */
+  discard(offset: number, bytes: number): Promise<void>;
+}
+
 /** An open driver. Every promise may reject with a BlockError only. */
 export interface Driver {
   readonly limits?: Partial<Limits>;
@@ -132,13 +144,15 @@ export interface Driver {
   read?(offset: number, buffer: Uint8Array): Promise<void>;
   write?(offset: number, buffer: Uint8Array, flags: WriteFlags): Promise<void>;
   prepareWrite?(offset: number, bytes: number): Promise<WritePlan>;
-  /** Writes exactly one cluster (the last may be short). */
+  /** Writes exactly one cluster (the last may be short). Filters that let such writes pass say so by having it. */
   writeCompressed?(offset: number, buffer: Uint8Array): Promise<void>;
   /** ENOTSUP asks the dispatcher for the fallback. */
   writeZeroes?(offset: number, bytes: number, flags: ZeroFlags): Promise<void>;
   discard?(offset: number, bytes: number): Promise<void>;
   /** Called before any guest request that changes data is let through; filters copy what it would overwrite. */
-  beforeWrite?(offset: number, bytes: number): Promise<void>;
+  beforeWrite?(offset: number, bytes: number, flags: WriteFlags): Promise<void>;
+  /** A point in time that the driver keeps for readers; undefined while it keeps none. */
+  readonly snapshotAccess?: SnapshotAccess | undefined;
   /** A drained section of the node begins, or the last one has ended. What the driver holds back must go at once. */
   drainChanged?(isDrained: boolean): void;
   /** Hands everything cached to the children. The dispatcher then flushes the children. */
@@ -238,7 +252,7 @@ export interface DriverDefinition<Options extends object = object> {
   parseFilename?(filename: string): Options;
   /** A file name that says everything the options say, or undefined when only `json:` can. */
   exactFilename?(options: Options): string | undefined;
-  /** A filter that shows the file name of what it filters as its own. */
+  /** Shows the file name of what it filters, or of its `file` child, as its own. */
   readonly isNamedAsChild?: boolean;
   open(context: OpenContext, options: Options): Promise<Driver>;
   /** Makes a new image. `img create`, drive-backup and blockdev-create all come here. */

@@ -40,6 +40,7 @@ export class Edge {
   blocker: OpBlocker | undefined;
   /** How many jobs rely on this edge as it is (specification: graph, section 8). */
   frozen = 0;
+  private exclusion: 'reads' | 'writes' | undefined;
 
   /** Not for callers: `BlockGraph.attach` makes edges, with the permission check that belongs to it. */
   constructor(
@@ -52,6 +53,29 @@ export class Edge {
   /** The parent, when it is a node and no root user. */
   get parentNode(): BlockNode | undefined {
     return this.parent.isNode ? (this.parent as BlockNode) : undefined;
+  }
+
+  /**
+   * What this edge keeps away from the ranges it works on. `reads`: its writes wait for overlapping reads of the node
+   * and hold up later ones. `writes`: its parent takes `populateLocks` of the node, which writes respect from now on.
+   */
+  get excludes(): 'reads' | 'writes' | undefined {
+    return this.exclusion;
+  }
+
+  /** Settles when no request is in flight that knows nothing of the exclusion. Once in the life of an edge. */
+  async exclude(what: 'reads' | 'writes'): Promise<void> {
+    const { node } = this;
+    await node.drainBegin();
+    this.exclusion = what;
+    this.countExclusion(1);
+    node.drainEnd();
+  }
+
+  /** The edge now leads (1) or no longer leads (-1) to its node. */
+  countExclusion(change: 1 | -1): void {
+    if (this.exclusion === 'writes') this.node.populateLocks.users += change;
+    else if (this.exclusion === 'reads') this.node.readLocks.users += change;
   }
 
   /** Bytes, rounded up to 512. */

@@ -15,7 +15,7 @@ const maxFilenameChars = 4095;
 export function exactFilename(node: BlockNode): string | undefined {
   const { definition, options } = node;
   if (node.implicit || definition.isNamedAsChild) {
-    const below = node.filtered();
+    const below = namedAs(node);
     return below && exactFilename(below);
   }
   if (definition.exactFilename) return definition.exactFilename(ownOptions(node));
@@ -26,10 +26,15 @@ export function exactFilename(node: BlockNode): string | undefined {
   return file?.definition.kind === 'protocol' ? exactFilename(file) : undefined;
 }
 
+/** The child whose name stands for a node that has none of its own. */
+function namedAs(node: BlockNode): BlockNode | undefined {
+  return node.filtered() ?? node.primaryChild()?.node;
+}
+
 /** The name to show: exact, or `json:{…}`. */
 export function filenameOf(node: BlockNode): string {
   if (node.implicit || node.definition.isNamedAsChild) {
-    const below = node.filtered();
+    const below = namedAs(node);
     if (below) return filenameOf(below);
   }
   const exact = exactFilename(node);

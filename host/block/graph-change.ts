@@ -20,6 +20,7 @@ const allowedOnBacking: readonly OpType[] = ['commit-target', 'stream', 'backup-
 /** A drained node keeps a new parent quiet, and a parent that leaves is no longer held back by it. */
 export function connect(edge: Edge): void {
   edge.node.parents.add(edge);
+  edge.countExclusion(1);
   if (edge.role === 'cow') {
     edge.blocker = { reason: `node is used as backing hd of '${edge.parentNode?.name}'` };
     edge.node.opBlockers.blockAll(edge.blocker, allowedOnBacking);
@@ -29,6 +30,7 @@ export function connect(edge: Edge): void {
 
 export function disconnect(edge: Edge): void {
   edge.node.parents.delete(edge);
+  edge.countExclusion(-1);
   if (edge.blocker) edge.node.opBlockers.unblockAll(edge.blocker);
   for (let depth = edge.node.drainDepth; depth > 0; depth--) edge.parent.drainedEnd();
 }

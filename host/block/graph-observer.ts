@@ -4,6 +4,9 @@
  *
  * A graph without one keeps nothing, and takes care that nobody later relies on what is stored.
  */
+import { invalid } from '../base/errors.ts';
+import type { HierarchicalBitmap } from '../core/bitmap.ts';
+import type { BlockGraph } from './graph.ts';
 import type { BlockNode } from './node.ts';
 
 export interface GraphObserver {
@@ -15,6 +18,14 @@ export interface GraphObserver {
   beforeReadOnly(node: BlockNode): Promise<void>;
   /** The node has become writable, or stays so after all; it is still drained. */
   afterWritable(node: BlockNode): Promise<void>;
+  /** What a dirty bitmap has recorded, for a driver that starts from it. Errors: there is no such node or bitmap. */
+  findBitmap(graph: BlockGraph, nodeName: string, name: string): RecordedBitmap;
+}
+
+export interface RecordedBitmap {
+  readonly bits: HierarchicalBitmap;
+  /** Throws when it cannot be read at the moment. */
+  checkReadable(): void;
 }
 
 async function distrustStored(node: BlockNode): Promise<void> {
@@ -26,4 +37,7 @@ export const unobserved: GraphObserver = {
   nodeClosing: async () => {},
   beforeReadOnly: async () => {},
   afterWritable: distrustStored,
+  findBitmap(_graph, _nodeName, name) {
+    throw invalid(`Dirty bitmap '${name}' not found`);
+  },
 };

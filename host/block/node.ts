@@ -35,6 +35,10 @@ export class BlockNode implements EdgeParent {
   readonly opBlockers = new OpBlockers(() => this.graph.deviceOrNodeName(this));
   /** In-flight requests that must exclude overlapping writes: read-modify-write. */
   readonly rangeLocks = new RangeLocks();
+  /** Held shared by writes, and alone by whoever copies unchanged data up from below: copy-on-read. */
+  readonly populateLocks = new RangeLocks();
+  /** Held shared by reads, and alone by writes through an edge that `excludes` reads. */
+  readonly readLocks = new RangeLocks();
   /** The options as given, children included. */
   options: Readonly<Record<string, unknown>> = {};
   /** How the image named its backing file when that was opened, and the file name of what it led to. */

@@ -1,22 +1,30 @@
 /**
- * Ranges of a node that a request holds for itself: a read-modify-write must not overlap another write.
+ * Ranges of a node that requests hold: those that must not overlap wait for each other (specification: graph, section 9).
  * Waiters are served in the order they came.
  */
 
 interface Range {
   readonly start: number;
   readonly end: number;
+  readonly shared: boolean;
   readonly released: Promise<void>;
   release(): void;
 }
 
 export class RangeLocks {
   private readonly held = new Set<Range>();
+  /** Requests that need not lock for their own sake do so only while somebody here asks them to. */
+  users = 0;
 
-  /** Waits for every earlier overlapping range, then holds this one until the returned function is called. */
-  async acquire(offset: number, bytes: number): Promise<() => void> {
+  /**
+   * Waits for every earlier overlapping range, then holds this one until the returned function is called. Those that
+   * are `shared` do not wait for each other.
+   */
+  async acquire(offset: number, bytes: number, shared = false): Promise<() => void> {
     const end = offset + bytes;
-    const earlier = [...this.held].filter((range) => range.start < end && offset < range.end);
+    const earlier = [...this.held].filter(
+      (range) => range.start < end && offset < range.end && !(shared && range.shared),
+    );
     let settle = (): void => {};
     const released = new Promise<void>((resolve) => {
       settle = resolve;
@@ -24,6 +32,7 @@ export class RangeLocks {
     const range: Range = {
       start: offset,
       end,
+      shared,
       released,
       release: () => {
         this.held.delete(range);

@@ -45,9 +45,20 @@ async function read(edge: Edge, offset: number, buffer: Uint8Array): Promise<voi
   if (buffer.length === 0) return;
   node.requestBegin();
   try {
-    await readNode(node, offset, buffer);
+    if (node.readLocks.users === 0) await readNode(node, offset, buffer);
+    else await readExcluded(node, offset, buffer);
   } finally {
     node.requestEnd();
+  }
+}
+
+/** Somebody writes here what readers must see either before or after. */
+async function readExcluded(node: BlockNode, offset: number, buffer: Uint8Array): Promise<void> {
+  const release = await node.readLocks.acquire(offset, buffer.length, true);
+  try {
+    await readNode(node, offset, buffer);
+  } finally {
+    release();
   }
 }
 
@@ -130,19 +141,42 @@ async function changing(
   checkWritable(edge);
   if (bytes === 0) return;
   node.requestBegin();
+  let release: (() => void) | undefined;
   try {
-    if (node.driver.beforeWrite) await node.driver.beforeWrite(offset, bytes);
+    if (node.populateLocks.users > 0 || edge.excludes === 'reads')
+      release = await excludeOthers(edge, offset, bytes, flags);
+    if (node.driver.beforeWrite) await node.driver.beforeWrite(offset, bytes, flags);
     try {
       await act();
     } finally {
       node.writeGeneration++;
-      for (const observer of node.writeObservers) observer.onWrite(offset, bytes);
+      if (!flags.unchanged) for (const observer of node.writeObservers) observer.onWrite(offset, bytes);
     }
     if (offset + bytes > node.highestWriteOffset) node.highestWriteOffset = offset + bytes;
     if (flags.fua && !node.driver.supportsFua) await flushNode(node);
   } finally {
+    release?.();
     node.requestEnd();
   }
+}
+
+/** Always in this order, so that nobody who holds one lock waits for somebody who waits for it. */
+async function excludeOthers(
+  { node, excludes }: Edge,
+  offset: number,
+  bytes: number,
+  flags: WriteFlags,
+): Promise<() => void> {
+  // Unchanged data comes from whoever holds the lock already.
+  const releaseWrite =
+    node.populateLocks.users > 0 && !flags.unchanged
+      ? await node.populateLocks.acquire(offset, bytes, true)
+      : undefined;
+  const releaseRead = excludes === 'reads' ? await node.readLocks.acquire(offset, bytes) : undefined;
+  return () => {
+    releaseRead?.();
+    releaseWrite?.();
+  };
 }
 
 async function writeNode(
@@ -179,9 +213,14 @@ async function writeAligned(
   for (let done = 0; done < buffer.length; done += piece) {
     const part = piece >= buffer.length ? buffer : buffer.subarray(done, done + piece);
     if (driver.write) await driver.write(offset + done, part, flags);
-    else if (driver.prepareWrite) await writeMapped(node, offset + done, part, flags);
+    else if (driver.prepareWrite) await writeMapped(node, offset + done, part, ownFlags(flags));
     else await filteredEdge(node).write(offset + done, part, flags);
   }
+}
+
+/** What a mapping driver stores is a change of its file, even when the node reads as before. */
+function ownFlags(flags: WriteFlags): WriteFlags {
+  return flags.unchanged ? { ...flags, unchanged: false } : flags;
 }
 
 /** The header of another format in a disk that was guessed to be raw would be believed the next time it is opened. */
@@ -196,7 +235,6 @@ async function writeCompressed(edge: Edge, offset: number, buffer: Uint8Array): 
   const { node } = edge;
   await changing(edge, offset, buffer.length, {}, async () => {
     if (node.driver.writeCompressed) await node.driver.writeCompressed(offset, buffer);
-    else if (node.filtered()) await filteredEdge(node).writeCompressed(offset, buffer);
     else throw new BlockError('ENOTSUP');
   });
 }

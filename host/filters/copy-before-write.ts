@@ -15,17 +15,24 @@
  * | claimed | somebody reads it just now: writes wait for the claim to end     |
  * | saved   | the old data is on `target` or in the saver's hands: writes pass |
  *
- * Not here: reading the point in time back (snapshot-access), `bitmap` and `cbw-timeout`; they are refused by name.
+ * A copy that takes longer than `cbw-timeout` goes on, but counts as failed for the write that waits. With `bitmap` the
+ * point in time is what that bitmap has dirty, nothing else. Reading it back is in point-in-time.ts.
+ *
+ * In fleecing the target shows the source wherever it holds nothing itself. A copy then waits for reads of the target
+ * that are under way, which may be reading the source, and holds up later ones until it is there.
  */
-import { asBlockError, type BlockError } from '../base/errors.ts';
-import type { Driver, DriverDefinition } from '../block/driver.ts';
+import { asBlockError, BlockError, invalid } from '../base/errors.ts';
+import type { Driver, DriverDefinition, SnapshotAccess, WriteFlags } from '../block/driver.ts';
 import type { Edge } from '../block/edge.ts';
 import type { BlockNode } from '../block/node.ts';
 import type { OpenContext } from '../block/open.ts';
 import { Perm } from '../block/permissions.ts';
 import { statusAbove } from '../block/status.ts';
-import { enumeration, optional, struct, type TypeOf } from '../qapi/types.ts';
+import type { HierarchicalBitmap } from '../core/bitmap.ts';
+import type { Clock } from '../platform/platform.ts';
+import { enumeration, optional, str, struct, type TypeOf, uint32 } from '../qapi/types.ts';
 import { type Claim, CopyMap } from './copy-map.ts';
+import { PointInTime } from './point-in-time.ts';
 
 /** The unit of copying is at least this, however small the target's clusters. */
 export const minClusterBytes = 64 << 10;
@@ -53,7 +60,10 @@ export interface Saver {
 }
 
 const optionsType = struct('BlockdevOptionsCbw', {
+  bitmap: optional(struct('BlockDirtyBitmap', { node: str, name: str })),
   'on-cbw-error': optional(enumeration('OnCbwError', ['break-guest-write', 'break-snapshot'])),
+  /** Seconds; 0: none. */
+  'cbw-timeout': optional(uint32),
 });
 
 type Options = TypeOf<typeof optionsType>;
@@ -68,34 +78,71 @@ export class CopyBeforeWrite implements Driver {
   skipUnallocated = false;
   /** Nobody wants the point in time any more: everything passes. */
   private disabled = false;
-  /** Why the point in time is lost, with on-cbw-error=break-snapshot. */
-  private snapshotError: BlockError | undefined;
+  private readonly pointInTime: PointInTime;
+  private readonly directSaver: Saver;
 
   constructor(
     private readonly node: () => BlockNode,
     readonly source: Edge,
     readonly target: Edge,
-    private readonly breakSnapshot: boolean,
+    private readonly clock: Clock,
+    private readonly options: Options,
   ) {
     this.copyMap = new CopyMap(source.length, clusterBytesFor(target.node));
     this.copyMap.setAll();
-    this.saver = new DirectSaver(target);
+    this.pointInTime = new PointInTime(source, target, this.copyMap);
+    this.saver = this.directSaver = new DirectSaver(target);
   }
 
   getLength(): Promise<number> {
     return this.source.getByteLength();
   }
 
+  /** Undefined in a backup job: what that has saved may be in memory still. */
+  get snapshotAccess(): SnapshotAccess | undefined {
+    return this.saver === this.directSaver ? this.pointInTime : undefined;
+  }
+
+  /** Only these clusters are the point in time. */
+  restrict(bits: HierarchicalBitmap): void {
+    this.copyMap.replace(bits);
+    this.pointInTime.restrict();
+  }
+
   /** Called by the dispatcher before any request that changes data. */
-  async beforeWrite(offset: number, bytes: number): Promise<void> {
-    if (this.disabled || this.snapshotError || !this.copyMap.isDirty(offset, bytes)) return;
+  async beforeWrite(offset: number, bytes: number, flags: WriteFlags): Promise<void> {
+    if (flags.unchanged || this.isOver || !this.copyMap.isDirty(offset, bytes)) return;
     try {
-      await this.saveRange(offset, bytes);
+      await this.saveInTime(offset, bytes);
     } catch (error) {
       if (this.disabled) return;
-      if (!this.breakSnapshot) throw error;
-      this.snapshotError = asBlockError(error);
+      if (this.options['on-cbw-error'] !== 'break-snapshot') throw error;
+      this.pointInTime.isBroken = true;
+      return;
     }
+    if (!this.isOver) await this.copyMap.whenUnread(offset, bytes);
+  }
+
+  private get isOver(): boolean {
+    return this.disabled || this.pointInTime.isBroken;
+  }
+
+  private async saveInTime(offset: number, bytes: number): Promise<void> {
+    const seconds = this.options['cbw-timeout'] ?? 0;
+    const saved = this.saveRange(offset, bytes);
+    if (seconds === 0) return saved;
+    const node = this.node();
+    // It may go on when the request is long over, and nobody must take the filter for idle then.
+    node.requestBegin();
+    const ended = saved.finally(() => node.requestEnd());
+    await new Promise<void>((resolve, reject) => {
+      const timer = this.clock.setTimer(seconds * 1e9, () => reject(new BlockError('ETIMEDOUT')));
+      const settle = (how: () => void) => (): void => {
+        timer.cancel();
+        how();
+      };
+      ended.then(settle(resolve), (error: unknown) => settle(() => reject(error))());
+    });
   }
 
   private async saveRange(offset: number, bytes: number): Promise<void> {
@@ -244,6 +291,31 @@ async function sameStatus(
   return { bytes: Math.min(done, bytes), is: first.is };
 }
 
+/** Whether what `target` does not hold itself is read from `source`. */
+function readsThrough(target: BlockNode, source: BlockNode): boolean {
+  for (let node = target.backing(); node; node = node.filtered() ?? node.backing())
+    if (node === source) return true;
+  return false;
+}
+
+/** The bits of the bitmap that the options name. Throws QEMU's words. */
+function findBits({ graph, length }: BlockNode, bitmap: { node: string; name: string }): HierarchicalBitmap {
+  const found = graph.observer.findBitmap(graph, bitmap.node, bitmap.name);
+  try {
+    found.checkReadable();
+    const { size } = found.bits;
+    if (size !== length) {
+      const sizes = `destination size is ${length}, source size is ${size}`;
+      throw invalid(`Bitmaps are of different sizes (${sizes}) and can't be merged`);
+    }
+    return found.bits;
+  } catch (error) {
+    throw asBlockError(error)
+      .within(`Failed to merge bitmap '${bitmap.name}' to internal copy-bitmap`)
+      .within('Cannot create block-copy-state');
+  }
+}
+
 export const copyBeforeWrite: DriverDefinition<Options> = {
   name: 'copy-before-write',
   kind: 'filter',
@@ -254,6 +326,10 @@ export const copyBeforeWrite: DriverDefinition<Options> = {
     const source = await context.openChild('file', 'filtered');
     const target = await context.openChild('target', 'image');
     const node = source.parent as BlockNode;
-    return new CopyBeforeWrite(() => node, source, target, options['on-cbw-error'] === 'break-snapshot');
+    const bits = options.bitmap && findBits(source.node, options.bitmap);
+    const driver = new CopyBeforeWrite(() => node, source, target, context.platform.clock, options);
+    if (bits) driver.restrict(bits);
+    if (readsThrough(target.node, source.node)) await target.exclude('reads');
+    return driver;
   },
 };

@@ -21,6 +21,14 @@ export type NextStep =
   | { readonly offset: number; readonly bytes: number }
   | { readonly ended: Promise<void> };
 
+/** The first part of a range that somebody reads back. */
+export interface ReadBack {
+  readonly from: 'source' | 'copy';
+  readonly bytes: number;
+  /** Once the data is there. */
+  end(): void;
+}
+
 interface Waiters {
   readonly promise: Promise<void>;
   release(): void;
@@ -28,7 +36,7 @@ interface Waiters {
 
 export class CopyMap {
   private readonly state: CopyBeforeWriteState;
-  /** Who waits for the end of which claim. */
+  /** Who waits for the end of which claim, or of which reading back. */
   private readonly waiters = new Map<number, Waiters>();
 
   /** Nothing is to be copied yet. `clusterBytes` is a power of two. Errors: ENOMEM. */
@@ -97,10 +105,51 @@ export class CopyMap {
   /** `copied`: the old data is safe. Otherwise the clusters stay to be copied. */
   end(claim: Claim, copied: boolean): void {
     this.state.endCopy(claim.token, copied);
-    const waiters = this.waiters.get(claim.token);
+    this.release(claim.token);
+  }
+
+  private release(token: number): void {
+    const waiters = this.waiters.get(token);
     if (!waiters) return;
-    this.waiters.delete(claim.token);
+    this.waiters.delete(token);
     waiters.release();
+  }
+
+  /**
+   * Where the first part of the range can be read as it was at the point in time: in the source, where writes wait until
+   * `end` is called, or from what was copied.
+   */
+  async beginRead(offset: number, bytes: number): Promise<ReadBack> {
+    for (;;) {
+      const step = this.state.beginRead(offset, bytes);
+      if (step.kind === 'wait') {
+        await this.whenEnded(step.token);
+      } else if (step.kind === 'copied') {
+        return { from: 'copy', bytes: step.bytes, end() {} };
+      } else {
+        const { token } = step;
+        return { from: 'source', bytes: step.bytes, end: () => this.endRead(token) };
+      }
+    }
+  }
+
+  private endRead(token: number): void {
+    this.state.endRead(token);
+    this.release(token);
+  }
+
+  /** Settles when nobody reads any of the range, all of it copied, from the source. */
+  async whenUnread(offset: number, bytes: number): Promise<void> {
+    for (;;) {
+      const step = this.state.checkWrite(offset, bytes);
+      if (typeof step === 'string') return;
+      await this.whenEnded(step.token);
+    }
+  }
+
+  /** The range, whole clusters, need not be copied any more. What somebody is just copying gets copied. */
+  drop(offset: number, bytes: number): void {
+    this.state.toCopy.reset(offset, bytes);
   }
 
   /** How much of `bytes` from the start of a cluster is whole clusters, the last one of the image counted as whole. */

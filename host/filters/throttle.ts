@@ -51,6 +51,10 @@ class Throttle implements Driver {
     return this.member.admit('write', bytes);
   }
 
+  writeCompressed(offset: number, buffer: Uint8Array): Promise<void> {
+    return this.file.writeCompressed(offset, buffer);
+  }
+
   drainChanged(isDrained: boolean): void {
     if (isDrained) this.member.drainBegin();
     else this.member.drainEnd();

@@ -1,7 +1,7 @@
 /**
- * The `null-co` protocol: a disk that forgets (specification: graph, section 3). Writes are dropped. Reads give zeros
- * with `read-zeroes` and leave the buffer as it was without, so nothing may depend on them; for measuring everything
- * but the disk.
+ * The `null-co` and `null-aio` protocols: a disk that forgets (specification: graph, section 3). Writes are dropped.
+ * Reads give zeros with `read-zeroes` and leave the buffer as it was without, so nothing may depend on them; for
+ * measuring everything but the disk. The two differ in name only.
  */
 import { invalid } from '../base/errors.ts';
 import type { Driver, DriverDefinition, Extent } from '../block/driver.ts';
@@ -9,8 +9,6 @@ import type { Clock } from '../platform/platform.ts';
 import { bool, int, optional, struct, type TypeOf } from '../qapi/types.ts';
 
 const defaultLength = 1 << 30;
-const name = 'null-co';
-const onlyFilename = `${name}://`;
 
 const options = struct('BlockdevOptionsNull', {
   /** Bytes. */
@@ -22,27 +20,33 @@ const options = struct('BlockdevOptionsNull', {
 
 export type NullOptions = TypeOf<typeof options>;
 
-export const nullCo: DriverDefinition<NullOptions> = {
-  name,
-  kind: 'protocol',
-  options,
-  strongOptions: ['size', 'read-zeroes'],
-  filenamePrefix: name,
-  parseFilename(filename) {
-    if (filename !== onlyFilename)
-      throw invalid(`The only allowed filename for this driver is '${onlyFilename}'`);
-    return {};
-  },
-  exactFilename: (given) =>
-    given.size === undefined && given['read-zeroes'] === undefined ? onlyFilename : undefined,
-  async open({ platform }, given) {
-    const length = given.size ?? defaultLength;
-    const latencyNs = given['latency-ns'] ?? 0;
-    if (!(latencyNs >= 0)) throw invalid('latency-ns is invalid');
-    if (!Number.isSafeInteger(length) || length < 0) throw invalid('Invalid disk size');
-    return new NullDriver(platform.clock, length, latencyNs, given['read-zeroes'] === true);
-  },
-};
+export const nullCo = nullProtocol('null-co');
+export const nullAio = nullProtocol('null-aio');
+
+function nullProtocol(name: string): DriverDefinition<NullOptions> {
+  const onlyFilename = `${name}://`;
+  return {
+    name,
+    kind: 'protocol',
+    options,
+    strongOptions: ['size', 'read-zeroes'],
+    filenamePrefix: name,
+    parseFilename(filename) {
+      if (filename !== onlyFilename)
+        throw invalid(`The only allowed filename for this driver is '${onlyFilename}'`);
+      return {};
+    },
+    exactFilename: (given) =>
+      given.size === undefined && given['read-zeroes'] === undefined ? onlyFilename : undefined,
+    async open({ platform }, given) {
+      const length = given.size ?? defaultLength;
+      const latencyNs = given['latency-ns'] ?? 0;
+      if (!(latencyNs >= 0)) throw invalid('latency-ns is invalid');
+      if (!Number.isSafeInteger(length) || length < 0) throw invalid('Invalid disk size');
+      return new NullDriver(platform.clock, length, latencyNs, given['read-zeroes'] === true);
+    },
+  };
+}
 
 const done: Promise<void> = Promise.resolve();
 

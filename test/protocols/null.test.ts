@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createSimulation } from '../../host/platform/sim/index.ts';
-import { type NullOptions, nullCo } from '../../host/protocols/null-co.ts';
+import { type NullOptions, nullCo } from '../../host/protocols/null.ts';
 import { openDriver } from '../support/open-driver.ts';
 
 const { platform } = createSimulation(1);

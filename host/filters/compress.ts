@@ -1,0 +1,90 @@
+/**
+ * The `compress` filter: everything that is written is stored compressed (specification: graph, section 3).
+ *
+ * The format below decides what that takes: whole clusters, and only ones that hold no data yet. Parts of clusters are
+ * completed with what is there before; a cluster that was written before fails with the format's error. Reads,
+ * write-zeroes of whole clusters and discards pass through.
+ */
+import { BlockError } from '../base/errors.ts';
+import type { Driver, DriverDefinition, WriteFlags, ZeroFlags } from '../block/driver.ts';
+import type { Edge } from '../block/edge.ts';
+import type { BlockNode } from '../block/node.ts';
+import type { OpenContext } from '../block/open.ts';
+import { struct } from '../qapi/types.ts';
+
+class Compress implements Driver {
+  /** Makes the dispatcher complete clusters. */
+  readonly limits: { requestAlignment: number };
+
+  constructor(
+    private readonly file: Edge,
+    private readonly clusterBytes: number,
+  ) {
+    this.limits = { requestAlignment: clusterBytes };
+  }
+
+  getLength(): Promise<number> {
+    return this.file.getByteLength();
+  }
+
+  read(offset: number, buffer: Uint8Array): Promise<void> {
+    return this.file.read(offset, buffer);
+  }
+
+  /** Whole clusters; the last one may reach beyond the end. */
+  async write(offset: number, buffer: Uint8Array, _flags: WriteFlags): Promise<void> {
+    const { clusterBytes, file } = this;
+    const bytes = Math.min(buffer.length, file.length - offset);
+    for (let done = 0; done < bytes; done += clusterBytes) {
+      await file.writeCompressed(offset + done, buffer.subarray(done, Math.min(done + clusterBytes, bytes)));
+    }
+  }
+
+  /** Parts of clusters are written as data, like any other. */
+  async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
+    const { clusterBytes, file } = this;
+    const end = offset + bytes;
+    const start = Math.ceil(offset / clusterBytes) * clusterBytes;
+    const stop = end >= file.length ? end : end - (end % clusterBytes);
+    if (flags.noFallback && (start !== offset || stop !== end)) throw new BlockError('ENOTSUP');
+    if (start < stop) await file.writeZeroes(start, stop - start, flags);
+    if (offset < Math.min(start, end)) await this.clear(offset, Math.min(start, end) - offset);
+    if (stop < end && stop >= start) await this.clear(stop, end - stop);
+  }
+
+  /** Zeros in a part of one cluster. */
+  private async clear(offset: number, bytes: number): Promise<void> {
+    const { clusterBytes, file } = this;
+    const start = offset - (offset % clusterBytes);
+    const whole = new Uint8Array(Math.min(clusterBytes, file.length - start));
+    const release = await (file.parent as BlockNode).rangeLocks.acquire(start, clusterBytes);
+    try {
+      await file.read(start, whole);
+      whole.fill(0, offset - start, offset - start + bytes);
+      await file.writeCompressed(start, whole);
+    } finally {
+      release();
+    }
+  }
+
+  async close(): Promise<void> {}
+}
+
+export const compress: DriverDefinition = {
+  name: 'compress',
+  kind: 'filter',
+  options: struct('BlockdevOptionsCompress', {}),
+  children: [{ name: 'file' }],
+  async open(context: OpenContext): Promise<Driver> {
+    const file = await context.openChild('file', 'filtered');
+    const { driver, definition } = file.node;
+    if (!driver.writeCompressed) {
+      throw new BlockError(
+        'ENOTSUP',
+        `Compression is not supported for underlying format: ${definition.name}`,
+      );
+    }
+    const { clusterBytes } = file.node.skipFilters().driver.info?.() ?? {};
+    return new Compress(file, clusterBytes ?? 512);
+  },
+};
