@@ -42,12 +42,12 @@ export async function openImage(
       file: { driver: 'file', filename: imagePath, discard: 'unmap' },
       ...options,
     },
-    { readOnly: false },
+    { readOnly: options['read-only'] === true },
   );
   const backend = await BlockBackend.attach(node, {
     name: 'root',
     description: 'the guest',
-    perm: Perm.all,
+    perm: node.readOnly ? Perm.consistentRead : Perm.all,
     shared: Perm.all,
   });
   return {
@@ -385,14 +385,22 @@ async function examine(
 
 /** What a consistency check finds beyond leaks. */
 export async function checkBytes(bytes: Uint8Array): Promise<string | undefined> {
+  const { corruptions, checkErrors, lines } = await findingsIn(bytes);
+  if (corruptions === 0 && checkErrors === 0) return undefined;
+  const errors = lines.filter((line) => !line.startsWith('Leaked')).slice(0, 3);
+  return `${corruptions} corruptions, ${checkErrors} check errors: ${errors.join('; ')}`;
+}
+
+/** All that a check finds in an image. */
+export async function findingsIn(
+  bytes: Uint8Array,
+): Promise<{ corruptions: number; checkErrors: number; lines: string[] }> {
   const lines: string[] = [];
-  const result = await checkImage(asFile(bytes), {
+  const { corruptions, checkErrors } = await checkImage(asFile(bytes), {
     fix: { leaks: false, errors: false },
     report: (line) => lines.push(line),
   });
-  if (result.corruptions === 0 && result.checkErrors === 0) return undefined;
-  const errors = lines.filter((line) => !line.startsWith('Leaked')).slice(0, 3);
-  return `${result.corruptions} corruptions, ${result.checkErrors} check errors: ${errors.join('; ')}`;
+  return { corruptions, checkErrors, lines };
 }
 
 function verifyBytes(bytes: Uint8Array, model: DiskModel): string | undefined {
