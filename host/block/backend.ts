@@ -45,9 +45,9 @@ export interface ErrorPolicies {
 
 /** A device that has the backend as its disk. */
 export interface AttachedDevice {
-  /** Its id, or else its path: as messages and events call it. */
+  /** Its id, or else its path: as messages, events and `qdev` of query-block call it. */
   readonly name: string;
-  /** Path in the object model: `qdev` of query-block. */
+  /** Path in the object model. */
   readonly path: string;
   readonly isRemovable: boolean;
   /** Undefined: a device without a tray. */

@@ -6,10 +6,12 @@
  * a drive that takes media. Requests wait while the machine is stopped. A request that stops the machine is tried again
  * when it goes on: the guest never sees it fail.
  */
+import { assert } from '../base/assert.ts';
 import { asBlockError, BlockError, type Errno, invalid, strerror } from '../base/errors.ts';
 import { type AttachedDevice, BlockBackend } from '../block/backend.ts';
 import type { WriteFlags, ZeroFlags } from '../block/driver.ts';
 import { errorAction, type OnError } from '../block/error-policy.ts';
+import type { BlockNode } from '../block/node.ts';
 import { Perm } from '../block/permissions.ts';
 import type { AccountedKind } from '../block/statistics.ts';
 import type { Machine } from './machine.ts';
@@ -36,8 +38,6 @@ export interface FrontOptions {
   hasTray: boolean;
   reportsIoStatus: boolean;
 }
-
-const noTray = 'Device does not have a tray';
 
 export class BlockFront implements AttachedDevice {
   readonly name: string;
@@ -136,6 +136,13 @@ export class BlockFront implements AttachedDevice {
 
   // Media.
 
+  /** Before `node` becomes its medium: what may be asked of it depends on whether it can be written. */
+  async prepareFor(node: BlockNode): Promise<void> {
+    if (this.options.readOnly !== 'accepted') return;
+    const perm = Perm.consistentRead | (node.readOnly ? 0 : Perm.write);
+    await this.backend.setPermissions(perm, this.sharedPermissions());
+  }
+
   /** As a guest does it: the tray opens only by force, or once it is unlocked. */
   setLocked(locked: boolean): void {
     this.lockedByGuest = locked;
@@ -154,7 +161,7 @@ export class BlockFront implements AttachedDevice {
   }
 
   private moveTray(open: boolean): void {
-    if (!this.hasTray) throw invalid(noTray);
+    assert(this.hasTray, `${this.name} has no tray`);
     if (this.trayOpen === open) return;
     this.trayOpen = open;
     const { name: device } = this.backend;

@@ -62,7 +62,7 @@ export class Buses {
     return this.all.find((bus) => bus.name === name);
   }
 
-  /** By the `bus` of a device, or the first with room. Errors: none fits. */
+  /** By the `bus` of a device, or the first with room, or the first. Errors: none fits. */
   choose(typeName: string, kind: string, name: string | undefined): Bus {
     if (name !== undefined) {
       const bus = this.find(name);
@@ -73,7 +73,8 @@ export class Buses {
     const fitting = this.all.filter((bus) => bus.kind === kind);
     const free = fitting.find((bus) => !bus.isFull);
     if (free) return free;
-    if (fitting.length === 0) throw invalid(`No '${kind}' bus found for device '${typeName}'`);
-    throw invalid(`No free '${kind}' bus found for device '${typeName}'`);
+    // A full bus says itself what is wrong with one more.
+    if (fitting[0]) return fitting[0];
+    throw invalid(`No '${kind}' bus found for device '${typeName}'`);
   }
 }

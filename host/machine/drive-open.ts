@@ -13,6 +13,7 @@ import { readTextOptions } from '../block/text-options.ts';
 import { setBackendLimits } from '../throttle/backend-limits.ts';
 import { type DriveDefaults, type DriveOptions, unitsPerBus } from './drive-options.ts';
 import type { Drive, Drives } from './drives.ts';
+import { rememberFlags } from './media.ts';
 
 export interface DriveContext {
   graph: BlockGraph;
@@ -58,6 +59,11 @@ async function makeBackend(
   const backend = BlockBackend.create(graph, { name: id, perm: Perm.consistentRead, shared: Perm.all });
   try {
     if (node) await backend.insert(node);
+    rememberFlags(backend, {
+      readOnly: options.readOnly,
+      direct: cache.direct ?? false,
+      noFlush: cache.noFlush ?? false,
+    });
     backend.writethrough = cache.writeback === false;
     backend.errorPolicies = { read: rerror ?? 'report', write: werror ?? 'enospc' };
     backend.statistics.accountInvalid = options.accountInvalid;
@@ -177,8 +183,9 @@ function openNamed(
   flags: Partial<OpenFlags>,
 ): Promise<BlockNode> {
   const { file: below, ...own } = options;
-  const protocol = graph.drivers.protocolOf(filename);
-  if (typeof below !== 'object' || filename.startsWith('json:') || protocol.name !== 'file') {
+  const isJson = filename.startsWith('json:');
+  const protocol = isJson ? undefined : graph.drivers.protocolOf(filename);
+  if (typeof below !== 'object' || protocol?.name !== 'file') {
     return graph.openFile(filename, { flags, options: own, ...(format === undefined ? {} : { format }) });
   }
   const file = { driver: protocol.name, ...(protocol.parseFilename?.(filename) ?? { filename }), ...below };

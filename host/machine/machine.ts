@@ -67,7 +67,7 @@ export class Machine implements QomObject {
     this.jobs = services.jobs;
     this.emit = services.emit;
     this.typeName = `${options.type.name}-machine`;
-    this.runState = new RunState(this.emit);
+    this.runState = new RunState(this.emit, services.graph.platform.clock);
     this.children.set('peripheral', this.peripheral);
     this.children.set('peripheral-anon', this.peripheralAnon);
     this.children.set('unattached', this.unattached);

@@ -4,6 +4,7 @@
  * There is no processor: running means that device requests go through. They wait while it does not run.
  */
 import type { GraphEvent } from '../block/graph.ts';
+import type { Clock } from '../platform/platform.ts';
 import { enumeration, type TypeOf } from '../qapi/types.ts';
 
 /** Every state QEMU's clients may be told about; only some are ever reached here. */
@@ -31,8 +32,19 @@ export type RunStateName = TypeOf<typeof runStateType>;
 export class RunState {
   private current: RunStateName = 'prelaunch';
   private waiting: (() => void)[] = [];
+  /** How long it ran, but for the present run, and when that began. */
+  private ranNs = 0;
+  private runningSinceNs = 0;
 
-  constructor(private readonly emit: (event: GraphEvent) => void) {}
+  constructor(
+    private readonly emit: (event: GraphEvent) => void,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Nanoseconds that it has run: what a guest takes for the time since it was started. */
+  get virtualClockNs(): number {
+    return this.ranNs + (this.isRunning ? this.clock.nowNs() - this.runningSinceNs : 0);
+  }
 
   get name(): RunStateName {
     return this.current;
@@ -52,6 +64,7 @@ export class RunState {
     if (this.isRunning) return;
     this.emit({ name: 'RESUME' });
     this.current = 'running';
+    this.runningSinceNs = this.clock.nowNs();
     const waiting = this.waiting;
     this.waiting = [];
     for (const wake of waiting) wake();
@@ -60,6 +73,7 @@ export class RunState {
   /** False when it did not run: then it stays in the state it is in. */
   stop(state: 'paused' | 'io-error'): boolean {
     if (!this.isRunning) return false;
+    this.ranNs = this.virtualClockNs;
     this.current = state;
     this.emit({ name: 'STOP' });
     return true;

@@ -73,7 +73,7 @@ export function backendStatistics(backend: BlockBackend): Described {
   const node = backend.hasMedium ? backend.node.skipImplicit() : undefined;
   return {
     device: backend.name,
-    ...(backend.device ? { qdev: backend.device.path } : {}),
+    ...(backend.device ? { qdev: backend.device.name } : {}),
     ...(node ? nodeStatistics(node, true) : {}),
     stats: backend.statistics.query(node?.highestWriteOffset ?? 0),
   };

@@ -13,3 +13,18 @@ export function backendOfDevice({ graph, objects }: CommandContext, id: string):
   if (!backend) throw invalid('Device does not have a block device backend');
   return backend;
 }
+
+/** By name of a backend or by device. `name` is what the user called it. Errors: none or both given; unknown. */
+export function backendOf(
+  context: CommandContext,
+  { device, id }: { device?: string | undefined; id?: string | undefined },
+): { backend: BlockBackend; name: string } {
+  if ((device === undefined) === (id === undefined)) {
+    throw invalid("Need exactly one of 'device' and 'id'");
+  }
+  if (id !== undefined) return { backend: backendOfDevice(context, id), name: id };
+  const name = device as string; // one of them is given
+  const backend = context.graph.backends.find(name);
+  if (!backend) throw deviceNotFound(name);
+  return { backend, name };
+}

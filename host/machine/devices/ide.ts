@@ -33,8 +33,7 @@ abstract class IdeDevice extends BlockDevice {
     let unit = this.number('unit');
     if (unit === unsetUint32) unit = taken.has(0) ? 1 : 0;
     if (unit >= bus.capacity) {
-      const units = bus.capacity === 1 ? '1 unit' : `${bus.capacity} units`;
-      throw invalid(`Can't create IDE unit ${unit}, bus supports only ${units}`);
+      throw invalid(`Can't create IDE unit ${unit}, bus supports only ${bus.capacity} units`);
     }
     if (taken.has(unit)) throw invalid(`IDE unit ${unit} is in use`);
     this.values.set('unit', unit);

@@ -9,11 +9,14 @@ import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import type { JobTransaction } from '../../jobs/job-transaction.ts';
 import type { JobRegistry } from '../../jobs/registry.ts';
+import type { Machine } from '../../machine/machine.ts';
 import type { StructType } from '../../qapi/types.ts';
 
 export interface BlockServices {
   readonly graph: BlockGraph;
   readonly jobs: JobRegistry;
+  /** Of a program that has one. */
+  readonly machine?: Machine | undefined;
 }
 
 export interface ActionContext extends BlockServices {

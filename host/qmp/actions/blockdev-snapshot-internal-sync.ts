@@ -23,7 +23,7 @@ class InternalSnapshotAction implements Action {
   }
 
   async prepare(): Promise<void> {
-    const { graph } = this.context;
+    const { graph, machine } = this.context;
     const { device } = this.data;
     const node = getRootNode(graph, device);
     node.opBlockers.check('internal-snapshot');
@@ -48,7 +48,8 @@ class InternalSnapshotAction implements Action {
         name,
         dateSeconds: seconds,
         dateNanoseconds: microseconds * 1000,
-        vmClockNs: BigInt(Math.floor(clock.nowNs())),
+        // Without a machine time always passes.
+        vmClockNs: BigInt(Math.floor(machine ? machine.runState.virtualClockNs : clock.nowNs())),
         vmStateBytes: 0,
         icount: undefined,
       });

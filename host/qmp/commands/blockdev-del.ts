@@ -9,6 +9,9 @@ export const blockdevDel = defineCommand({
   async run({ graph }, { 'node-name': name }) {
     const node = graph.findNode(name);
     if (!node) throw invalid(`Failed to find node with node-name='${name}'`);
+    if (graph.backends.list().some((backend) => backend.hasMedium && backend.node === node)) {
+      throw invalid(`Node ${name} is in use`);
+    }
     node.opBlockers.check('drive-del');
     if (!node.monitorOwned) throw invalid(`Node ${name} is not owned by the monitor`);
     if (node.references > 1) throw invalid(`Block device ${name} is in use`);

@@ -22,6 +22,7 @@ import { blockSetWriteThreshold } from './block-set-write-threshold.ts';
 import { blockdevAdd } from './blockdev-add.ts';
 import { blockdevBackup } from './blockdev-backup.ts';
 import { blockdevDel } from './blockdev-del.ts';
+import { blockdevMirror } from './blockdev-mirror.ts';
 import { blockdevReopen } from './blockdev-reopen.ts';
 import { blockdevSnapshot } from './blockdev-snapshot.ts';
 import { blockdevSnapshotDeleteInternalSync } from './blockdev-snapshot-delete-internal-sync.ts';
@@ -29,6 +30,7 @@ import { blockdevSnapshotInternalSync } from './blockdev-snapshot-internal-sync.
 import { blockdevSnapshotSync } from './blockdev-snapshot-sync.ts';
 import { changeBackingFile } from './change-backing-file.ts';
 import { driveBackup } from './drive-backup.ts';
+import { driveMirror } from './drive-mirror.ts';
 import { jobCancel } from './job-cancel.ts';
 import { jobComplete } from './job-complete.ts';
 import { jobDismiss } from './job-dismiss.ts';
@@ -66,12 +68,14 @@ export const commands: readonly AnyCommand[] = [
   driveBackup,
   blockdevBackup,
   queryNamedBlockNodes,
+  driveMirror,
   blockDirtyBitmapAdd,
   blockDirtyBitmapRemove,
   blockDirtyBitmapClear,
   blockDirtyBitmapEnable,
   blockDirtyBitmapDisable,
   blockDirtyBitmapMerge,
+  blockdevMirror,
   xBlockdevSetIothread,
   xDebugBlockDirtyBitmapSha256,
   xDebugQueryBlockGraph,

@@ -30,7 +30,7 @@ async function describe(backend: BlockBackend): Promise<object> {
   const { name, device, ioStatus } = backend;
   return {
     device: name,
-    ...(device ? { qdev: device.path } : {}),
+    ...(device ? { qdev: device.name } : {}),
     type: 'unknown',
     removable: device?.isRemovable ?? true,
     locked: device?.isLocked ?? false,

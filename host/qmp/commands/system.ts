@@ -3,9 +3,15 @@
  * those about the machine, its devices and their media, one line each.
  */
 import type { AnyCommand } from '../registry.ts';
+import { blockdevChangeMedium } from './blockdev-change-medium.ts';
+import { blockdevCloseTray } from './blockdev-close-tray.ts';
+import { blockdevInsertMedium } from './blockdev-insert-medium.ts';
+import { blockdevOpenTray } from './blockdev-open-tray.ts';
+import { blockdevRemoveMedium } from './blockdev-remove-medium.ts';
 import { cont } from './cont.ts';
 import { deviceAdd } from './device-add.ts';
 import { deviceDel } from './device-del.ts';
+import { eject } from './eject.ts';
 import { commands } from './index.ts';
 import { queryCommandLineOptions } from './query-command-line-options.ts';
 import { queryIothreads } from './query-iothreads.ts';
@@ -17,6 +23,12 @@ import { systemReset } from './system-reset.ts';
 
 export const systemCommands: readonly AnyCommand[] = [
   queryStatus,
+  eject,
+  blockdevOpenTray,
+  blockdevCloseTray,
+  blockdevRemoveMedium,
+  blockdevInsertMedium,
+  blockdevChangeMedium,
   ...commands,
   deviceDel,
   queryUuid,

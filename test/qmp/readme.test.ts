@@ -1,0 +1,38 @@
+/** The backup program of host/qmp/README.md does what is said there, against us and, where it is installed, against QEMU. */
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { expect, test } from 'vitest';
+import { bundle } from '../support/cli.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { haveQemu } from '../support/tools.ts';
+
+const readme = readFileSync(resolve(import.meta.dirname, '../../host/qmp/README.md'), 'utf8');
+/** What is in code blocks, with the language each begins with. */
+const blocks = readme.split('\n```').filter((_, i) => i % 2 === 1);
+const [program, output] = [blocks[0]!.replace(/^js\n/, ''), blocks[1]!.trim()];
+const scratch = scratchDirectory();
+
+function runWith(system: string, img: string): string {
+  const file = scratch('backup.mjs');
+  writeFileSync(file, program);
+  return execFileSync(process.execPath, [file], {
+    env: { ...process.env, SYSTEM: system, IMG: img },
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+    timeout: 50_000,
+  });
+}
+
+test('the backup program prints what the README says', () => {
+  const node = `${process.execPath} ${bundle}`;
+  expect(runWith(`${node} system`, `${node} img`).trim()).toBe(output);
+}, 60_000);
+
+test.skipIf(!haveQemu)(
+  'and the same with QEMU',
+  () => {
+    expect(runWith('qemu-system-x86_64', 'qemu-img').trim()).toBe(output);
+  },
+  60_000,
+);
