@@ -36,7 +36,7 @@ export interface SnapshotStorage {
   list(): readonly InternalSnapshot[];
   /**
    * The disk as it is now, flushed or not, and the VM state saved before, which goes from the disk to the snapshot.
-   * Durable when it returns. Errors: EINVAL for counts that cannot grow or a name that is too long, EFBIG, EIO.
+   * Durable when it returns; after EIO `list` tells whether it is there. Errors: EINVAL for counts that cannot grow or a name that is too long, EFBIG, EIO.
    */
   create(snapshot: NewSnapshot): Promise<InternalSnapshot>;
   /** Durable when it returns; when it fails on the way the snapshot may be gone and its space lost to a check. */

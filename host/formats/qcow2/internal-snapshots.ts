@@ -24,7 +24,8 @@ import {
 } from './cluster-tree.ts';
 import type { Qcow2Driver } from './driver.ts';
 import type { Qcow2Engine } from './engine.ts';
-import { l2Entries, maxL1Entries, maxSnapshots, type Qcow2Header } from './header.ts';
+import { l2Entries, maxL1Entries, maxSnapshots, type Qcow2Header, readHeader } from './header.ts';
+import type { HeaderChanges } from './header-update.ts';
 import { roundUp } from './image-file.ts';
 import { allocateRun, type ClusterRun, releaseRun } from './metadata-space.ts';
 import {
@@ -194,11 +195,19 @@ export class Qcow2Snapshots implements SnapshotStorage {
   private async switchTable(table: NewTable): Promise<void> {
     const { engine } = this;
     const old = { offset: engine.header.snapshotsOffset, clusters: this.clustersOf(this.table.bytes) };
-    await engine.exclusively(() =>
-      engine.updateHeader({ snapshotTable: { offset: table.offset, count: table.snapshots.length } }),
-    );
-    this.table = table;
-    protectSnapshots(engine.steps, engine.header, table);
+    const snapshotTable = { offset: table.offset, count: table.snapshots.length };
+    let failure: BlockError | undefined;
+    await engine.exclusively(async () => {
+      failure = await switchHeader(
+        engine,
+        { snapshotTable },
+        ({ snapshotsOffset, snapshotCount }) =>
+          snapshotsOffset === table.offset && snapshotCount === snapshotTable.count,
+      );
+      this.table = table;
+      protectSnapshots(engine.steps, engine.header, table);
+    });
+    if (failure) throw failure;
     if (old.clusters > 0) await releaseRun(engine, old);
   }
 
@@ -250,13 +259,16 @@ export class Qcow2Snapshots implements SnapshotStorage {
       await this.takeBack(tables, used);
       throw error;
     }
+    let failure: BlockError | undefined;
     await engine.exclusively(async () => {
-      await engine.updateHeader({
-        size: Number(snapshot.diskSize),
-        l1Table: { offset, entries: l1.bytes.length / 8 },
-      });
+      failure = await switchHeader(
+        engine,
+        { size: Number(snapshot.diskSize), l1Table: { offset, entries: l1.bytes.length / 8 } },
+        ({ l1TableOffset }) => l1TableOffset === offset,
+      );
       switchActiveL1(engine, l1, { offset, oldEntries: old.l1Size });
     });
+    if (failure) throw failure;
     await releaseTree(engine, oldTables);
     const clusters = this.clustersOf(old.l1Size * 8);
     if (clusters > 0) await releaseRun(engine, { offset: old.l1TableOffset, clusters });
@@ -295,6 +307,27 @@ export class Qcow2Snapshots implements SnapshotStorage {
 
 interface NewTable extends SnapshotTable {
   offset: number;
+}
+
+/**
+ * Changes the header. When that fails nobody knows what is durable, but what is read is what was written last: if that is
+ * the new header (`isNew`), the image goes on with it, and the error is returned. What the old one refers to must stay.
+ */
+async function switchHeader(
+  engine: Qcow2Engine,
+  changes: HeaderChanges,
+  isNew: (header: Qcow2Header) => boolean,
+): Promise<BlockError | undefined> {
+  try {
+    await engine.updateHeader(changes);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof BlockError)) throw error;
+    const header = await readHeader(engine.file, { readOnly: true, check: true, noIo: true });
+    if (!isNew(header)) throw error;
+    engine.header = header;
+    return error;
+  }
 }
 
 /** One more than the largest number that an id begins with. */

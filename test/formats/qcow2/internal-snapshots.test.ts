@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { bitmapsOf } from '../../../host/bitmaps/node-bitmaps.ts';
 import { createGraph } from '../../../host/bitmaps/persistence.ts';
 import { BlockBackend } from '../../../host/block/backend.ts';
 import type { BlockNode } from '../../../host/block/node.ts';
@@ -13,7 +14,8 @@ import { applySnapshot, findSnapshot, viewSnapshot } from '../../../host/block/s
 import { checkImage } from '../../../host/formats/qcow2/check.ts';
 import { createImage } from '../../../host/formats/qcow2/create.ts';
 import { qcow2 } from '../../../host/formats/qcow2/driver.ts';
-import { createSimulation, type SimStorage } from '../../../host/platform/sim/index.ts';
+import type { Platform } from '../../../host/platform/platform.ts';
+import { createSimulation, type FaultRule, type SimStorage } from '../../../host/platform/sim/index.ts';
 import { file } from '../../../host/protocols/file.ts';
 
 const path = '/disk.qcow2';
@@ -36,8 +38,14 @@ class World {
     return createSimulation(1, { storage: this.storage, latency: 'instant', record: false }).platform;
   }
 
-  async open(readOnly = false): Promise<Opened> {
-    const graph = createGraph({ platform: this.platform, drivers: [file, qcow2], emit: () => {} });
+  /** A platform of which requests can be made to fail. */
+  failing(): { platform: Platform; fail(rule: FaultRule): () => void } {
+    const simulation = createSimulation(1, { storage: this.storage, latency: 'instant', record: false });
+    return { platform: simulation.platform, fail: (rule) => simulation.fail(rule) };
+  }
+
+  async open(readOnly = false, platform = this.platform): Promise<Opened> {
+    const graph = createGraph({ platform, drivers: [file, qcow2], emit: () => {} });
     const node = await graph.open(
       { driver: 'qcow2', discard: 'unmap', file: { driver: 'file', filename: path }, ...this.options },
       { readOnly },
@@ -79,16 +87,14 @@ class World {
     return lines;
   }
 
-  async view(snapshot: {
-    id: string;
-  }): Promise<{ disk: Uint8Array; vmState(bytes: number): Promise<Uint8Array> }> {
+  async view(snapshot: { id: string }): Promise<{ disk: Uint8Array; vmState: Uint8Array }> {
     const opened = await this.open(true);
     try {
       const found = findSnapshot(opened.storage, { id: snapshot.id })!;
       const state = new Uint8Array(Number(found.vmStateBytes));
       await opened.storage.loadVmState(found, 0, state);
       await viewSnapshot(opened.node, found);
-      return { disk: await readAll(opened.backend), vmState: async () => state };
+      return { disk: await readAll(opened.backend), vmState: state };
     } finally {
       await opened.close();
     }
@@ -209,7 +215,7 @@ async function play(
       const { disk: seen, vmState } = await world.view(one.snapshot);
       expect(seen.length).toBe(one.disk.length);
       expect(Buffer.compare(seen, one.disk)).toBe(0);
-      expect(Buffer.compare(await vmState(0), one.vmState)).toBe(0);
+      expect(Buffer.compare(vmState, one.vmState)).toBe(0);
     }
     opened = await world.open();
     expect(opened.storage.list().map(({ id }) => id)).toEqual(kept.map(({ snapshot }) => snapshot.id));
@@ -309,4 +315,135 @@ describe('a disk and its snapshots have the data of the model, and the image is 
       );
     });
   }
+});
+
+describe('when the file fails', () => {
+  /** An image with two snapshots and something else on the disk. */
+  async function prepare(): Promise<{ world: World; disk: Uint8Array; kept: Kept[] }> {
+    const world = await makeWorld({ cluster_size: 512, size: 64 * kib });
+    const opened = await world.open();
+    const kept: Kept[] = [];
+    for (const value of [1, 2]) {
+      await opened.backend.write(value * 3000, new Uint8Array(9000).fill(value));
+      await opened.storage.saveVmState(0, new Uint8Array(700).fill(value));
+      const snapshot = await opened.storage.create(plain(`s${value}`, 700));
+      kept.push({ snapshot, disk: await readAll(opened.backend), vmState: new Uint8Array(700).fill(value) });
+    }
+    await opened.backend.write(20_000, new Uint8Array(9000).fill(3));
+    const disk = await readAll(opened.backend);
+    await opened.close();
+    return { world, disk, kept };
+  }
+
+  const changes: Record<string, (opened: Opened, kept: readonly Kept[]) => Promise<unknown>> = {
+    create: async ({ storage }) => storage.create(plain('new')),
+    delete: async ({ storage }, kept) => storage.delete(findSnapshot(storage, kept[0]!.snapshot)!),
+    apply: async ({ node, storage }, kept) => applySnapshot(node, findSnapshot(storage, kept[0]!.snapshot)!),
+  };
+
+  test.each(Object.keys(changes))(
+    'at any one moment of a %s, all data is there, and the next one works',
+    { timeout: 60_000 },
+    async (kind) => {
+      const change = changes[kind]!; // one of its keys
+      let failures = 0;
+      for (let after = 0; ; after++) {
+        const { world, disk, kept } = await prepare();
+        const { platform, fail } = world.failing();
+        const opened = await world.open(false, platform);
+        const cancel = fail({ errno: 'EIO', after, times: 1 });
+        let failed = false;
+        try {
+          await change(opened, kept);
+        } catch (error) {
+          expect(error).toMatchObject({ errno: 'EIO' });
+          failed = true;
+          failures++;
+        }
+        cancel();
+        const seen = await readAll(opened.backend);
+        const ids = opened.storage.list().map(({ id }) => id);
+        const isApplied = Buffer.compare(seen, kept[0]!.disk) === 0;
+        expect(isApplied || Buffer.compare(seen, disk) === 0).toBe(true);
+        await opened.close();
+        const findings = (await world.check()).filter((line) => !/^Leaked|OFLAG_COPIED|^$/.test(line));
+        expect(findings).toEqual([]);
+        for (const one of kept.filter(({ snapshot }) => ids.includes(snapshot.id))) {
+          const { disk: data, vmState } = await world.view(one.snapshot);
+          expect(Buffer.compare(data, one.disk)).toBe(0);
+          expect(Buffer.compare(vmState, one.vmState)).toBe(0);
+        }
+        const again = await world.open();
+        expect(Buffer.compare(await readAll(again.backend), seen)).toBe(0);
+        expect(again.storage.list().map(({ id }) => id)).toEqual(ids);
+        const next = await again.storage.create(plain('next'));
+        await again.storage.delete(next);
+        await again.close();
+        if (!failed) break;
+      }
+      expect(failures).toBeGreaterThan(5);
+    },
+  );
+});
+
+describe('an internal snapshot', () => {
+  test('that would make a refcount overflow is refused, and nothing has changed', async () => {
+    const world = await makeWorld({ cluster_size: 512, refcount_bits: 2, size: 64 * kib });
+    const opened = await world.open();
+    await opened.backend.write(0, new Uint8Array(40_000).fill(1));
+    await opened.storage.create(plain('one'));
+    await opened.storage.create(plain('two'));
+    await opened.backend.write(0, new Uint8Array(100).fill(2));
+    await expect(opened.storage.create(plain('three'))).rejects.toMatchObject({ errno: 'EINVAL' });
+    await expect(applySnapshot(opened.node, opened.storage.list()[0]!)).rejects.toMatchObject({
+      errno: 'EINVAL',
+    });
+    await opened.close();
+    expect(await world.check()).toEqual([]);
+    const again = await world.open();
+    expect(again.storage.list().map(({ name }) => name)).toEqual(['one', 'two']);
+    expect((await readAll(again.backend)).slice(0, 200)).toEqual(
+      new Uint8Array(200).fill(2, 0, 100).fill(1, 100),
+    );
+    await again.close();
+  });
+
+  test('is not made by an image that is open read-only, which alone can show one', async () => {
+    const world = await makeWorld({ cluster_size: 512, size: 64 * kib });
+    const opened = await world.open();
+    const snapshot = await opened.storage.create(plain('one'));
+    await expect(viewSnapshot(opened.node, snapshot)).rejects.toThrow('Device is not readonly');
+    await opened.storage.delete(snapshot);
+    await expect(opened.storage.delete(snapshot)).rejects.toMatchObject({ errno: 'ENOENT' });
+    await opened.close();
+    const readOnly = await world.open(true);
+    await expect(readOnly.storage.create(plain('two'))).rejects.toMatchObject({ errno: 'EACCES' });
+    await readOnly.close();
+  });
+
+  test('is not applied while the image has dirty bitmaps', async () => {
+    const world = await makeWorld({ cluster_size: 4096, size: 64 * kib });
+    const opened = await world.open();
+    const snapshot = await opened.storage.create(plain('one'));
+    bitmapsOf(opened.node).add('b', { persistent: true });
+    await opened.close();
+    const again = await world.open();
+    const same = findSnapshot(again.storage, snapshot)!;
+    await expect(applySnapshot(again.node, same)).rejects.toThrow('Device has active dirty bitmaps');
+    await again.close();
+  });
+
+  test('gets the number after the largest that an id begins with', async () => {
+    const world = await makeWorld({ cluster_size: 4096, size: 0 });
+    const opened = await world.open();
+    const ids: string[] = [];
+    for (const name of ['a', 'b', 'a']) ids.push((await opened.storage.create(plain(name))).id);
+    await opened.storage.delete(opened.storage.list()[1]!);
+    ids.push((await opened.storage.create(plain(''))).id);
+    await opened.storage.delete(opened.storage.list().at(-1)!);
+    ids.push((await opened.storage.create(plain('c'))).id);
+    expect(ids).toEqual(['1', '2', '3', '4', '4']);
+    await opened.close();
+    expect(await world.check()).toEqual([]);
+  });
 });
