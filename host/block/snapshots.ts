@@ -13,11 +13,6 @@ export function snapshotNode(node: BlockNode): BlockNode | undefined {
   return found;
 }
 
-/** The snapshots of a node that can be written to; undefined when there can be none. */
-export function snapshotsOf(node: BlockNode): SnapshotStorage | undefined {
-  return node.readOnly ? undefined : snapshotNode(node)?.driver.snapshots;
-}
-
 /** A snapshot of all of a node is one of its only child but the backing file. */
 function onlyDataChild(node: BlockNode): BlockNode | undefined {
   const children = [...node.children.values()].filter(({ role }) => role !== 'cow');
