@@ -11,6 +11,7 @@ import {
   onError,
   onOrOff,
   type PropertySpec,
+  type PropertyValue,
   signed32,
   text,
   unsetUint32,
@@ -42,7 +43,7 @@ export const geometryProperties: readonly PropertySpec[] = [
 ];
 
 /** -1: no boot device. */
-export const bootProperty: PropertySpec = signed32('bootindex', -1);
+export const bootProperty: PropertySpec = { ...signed32('bootindex', -1), isLive: true };
 
 const defaultBlockBytes = 512;
 
@@ -101,9 +102,7 @@ export abstract class BlockDevice extends Device {
   protected override async close(): Promise<void> {
     const front = this.opened;
     this.opened = undefined;
-    for (const [index, device] of this.machine.bootIndexes) {
-      if (device === this) this.machine.bootIndexes.delete(index);
-    }
+    this.forgetBootIndex();
     await front?.close({ deleteDrive: this.unplugPending });
   }
 
@@ -119,8 +118,8 @@ export abstract class BlockDevice extends Device {
   /** Settles the sizes that nobody gave. */
   private checkBlockSizes(): void {
     const physical = this.number('physical_block_size') || defaultBlockBytes;
-    const logical = this.number('logical_block_size') || this.defaultLogicalBytes;
-    if (logical > Math.max(physical, this.defaultLogicalBytes)) {
+    const logical = this.number('logical_block_size') || defaultBlockBytes;
+    if (logical > physical) {
       throw invalid('logical_block_size > physical_block_size not supported');
     }
     for (const name of ['min_io_size', 'opt_io_size', 'discard_granularity']) {
@@ -128,12 +127,22 @@ export abstract class BlockDevice extends Device {
       if (name === 'discard_granularity' && value === unsetUint32) continue;
       if (value % logical !== 0) throw invalid(`${name} must be a multiple of logical_block_size`);
     }
-    this.values.set('physical_block_size', Math.max(physical, logical));
+    this.values.set('physical_block_size', physical);
     this.values.set('logical_block_size', logical);
+    if (this.number('discard_granularity') === unsetUint32 && this.discardGranularity !== undefined) {
+      this.values.set('discard_granularity', this.discardGranularity);
+    }
   }
 
-  protected get defaultLogicalBytes(): number {
-    return defaultBlockBytes;
+  /** What holds when nobody says; undefined: it stays open. */
+  protected get discardGranularity(): number | undefined {
+    return undefined;
+  }
+
+  protected override shownValue(name: string): PropertyValue | undefined {
+    if (name !== 'drive' || !this.opened) return super.shownValue(name);
+    const { backend } = this.opened;
+    return backend.name || (backend.hasMedium ? backend.node.name : '');
   }
 
   private applyAccounting({ backend: { statistics } }: BlockFront): void {
@@ -143,15 +152,30 @@ export abstract class BlockDevice extends Device {
     if (failedOnes !== 'auto') statistics.accountFailed = failedOnes === 'on';
   }
 
+  private get bootIndex(): number {
+    return this.hasProperty('bootindex') ? this.number('bootindex') : -1;
+  }
+
   private checkBootIndex(): void {
-    const index = this.hasProperty('bootindex') ? this.number('bootindex') : -1;
-    if (index >= 0 && this.machine.bootIndexes.has(index)) {
-      throw invalid(`The bootindex ${index} has already been used`);
-    }
+    const holder = this.machine.bootIndexes.get(this.bootIndex);
+    if (!holder || holder === this) return;
+    throw invalid(`The bootindex ${this.bootIndex} has already been used`);
   }
 
   private rememberBootIndex(): void {
-    const index = this.hasProperty('bootindex') ? this.number('bootindex') : -1;
-    if (index >= 0) this.machine.bootIndexes.set(index, this);
+    if (this.bootIndex >= 0) this.machine.bootIndexes.set(this.bootIndex, this);
+  }
+
+  private forgetBootIndex(): void {
+    for (const [index, device] of this.machine.bootIndexes) {
+      if (device === this) this.machine.bootIndexes.delete(index);
+    }
+  }
+
+  protected override changed(name: string): void {
+    if (name !== 'bootindex') return;
+    this.checkBootIndex();
+    this.forgetBootIndex();
+    this.rememberBootIndex();
   }
 }

@@ -7,23 +7,38 @@ export interface BusSpec {
   /** As messages call it: `PCI`, `IDE`. */
   kind: string;
   canHotplug: boolean;
-  /** Places on it, counted in devices; absent: as many as one likes. */
+  /** In the object model. */
+  path: string;
+  /** How many devices it takes before another bus is looked for; absent: as many as one likes. */
   capacity?: number;
+  /** How many places it has, where that is fewer. */
+  units?: number;
 }
 
 export class Bus {
   readonly name: string;
   readonly kind: string;
   readonly canHotplug: boolean;
+  readonly path: string;
   readonly capacity: number;
+  readonly units: number;
   /** In the order in which they came. */
   readonly devices: Device[] = [];
 
-  constructor({ name, kind, canHotplug, capacity = Number.POSITIVE_INFINITY }: BusSpec) {
+  constructor({
+    name,
+    kind,
+    canHotplug,
+    path,
+    capacity = Number.POSITIVE_INFINITY,
+    units = capacity,
+  }: BusSpec) {
     this.name = name;
     this.kind = kind;
     this.canHotplug = canHotplug;
+    this.path = path;
     this.capacity = capacity;
+    this.units = units;
   }
 
   get isFull(): boolean {
@@ -35,7 +50,7 @@ export class Bus {
   }
 }
 
-/** The buses of a machine, in the order in which they are searched. */
+/** The buses of a machine. The one that came last is searched first. */
 export class Buses {
   private all: Bus[] = [];
   private readonly counters = new Map<string, number>();
@@ -70,7 +85,7 @@ export class Buses {
       if (bus.kind !== kind) throw invalid(`Device '${typeName}' can't go on ${bus.kind} bus`);
       return bus;
     }
-    const fitting = this.all.filter((bus) => bus.kind === kind);
+    const fitting = this.all.filter((bus) => bus.kind === kind).reverse();
     const free = fitting.find((bus) => !bus.isFull);
     if (free) return free;
     // A full bus says itself what is wrong with one more.

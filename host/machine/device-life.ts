@@ -83,12 +83,16 @@ export async function unplugDevice(machine: Machine, device: Device): Promise<vo
   for (const dependent of [...device.dependents()]) await unplugDevice(machine, dependent);
   await device.unrealize();
   disconnect(machine, device);
-  for (const { id, path } of device.deletedPaths()) {
-    machine.emit({
-      name: 'DEVICE_DELETED',
-      data: { ...(id === undefined ? {} : { device: id }), path },
-    });
-  }
+  const deleted = device.deletedPaths();
+  // As with QEMU the news comes after the answer of the command that caused it.
+  void machine.graph.platform.clock.yield().then(() => {
+    for (const { id, path } of deleted) {
+      machine.emit({
+        name: 'DEVICE_DELETED',
+        data: { ...(id === undefined ? {} : { device: id }), path },
+      });
+    }
+  });
 }
 
 function checkedId(machine: Machine, id: unknown, isText: boolean): string | undefined {
@@ -97,7 +101,9 @@ function checkedId(machine: Machine, id: unknown, isText: boolean): string | und
     throw invalid("Parameter 'id' expects an identifier", identifierHint);
   }
   if (machine.findDevice(id)) {
-    throw invalid(isText ? `Duplicate ID '${id}' for device` : `Duplicate device ID '${id}'`);
+    throw invalid(
+      isText && !machine.isSetUp ? `Duplicate ID '${id}' for device` : `Duplicate device ID '${id}'`,
+    );
   }
   return id;
 }

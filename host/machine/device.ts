@@ -75,7 +75,7 @@ export abstract class Device implements QomObject {
   get properties(): readonly QomProperty[] {
     const own = this.type.properties.map((spec): QomProperty => this.describeProperty(spec));
     return [
-      { name: 'parent_bus', type: 'link<bus>', get: () => this.bus?.name ?? '' },
+      { name: 'parent_bus', type: 'link<bus>', get: () => this.bus?.path ?? '' },
       {
         name: 'realized',
         type: 'bool',
@@ -92,7 +92,7 @@ export abstract class Device implements QomObject {
     return {
       name,
       type: typeName,
-      get: () => this.values.get(name),
+      get: () => this.shownValue(name),
       set: (value) => {
         if (this.isRealized && !spec.isLive) {
           throw invalid(
@@ -100,9 +100,18 @@ export abstract class Device implements QomObject {
           );
         }
         this.setProperty(name, value, false);
+        if (this.isRealized) this.changed?.(name);
       },
     };
   }
+
+  /** What qom-get shows. */
+  protected shownValue(name: string): PropertyValue | undefined {
+    return this.values.get(name);
+  }
+
+  /** A live property has a new value. */
+  protected changed?(name: string): void;
 
   protected bool(name: string): boolean {
     return this.values.get(name) as boolean;

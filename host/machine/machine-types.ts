@@ -8,6 +8,11 @@ export interface MachineType {
   readonly aliases: readonly string[];
   readonly description: string;
   readonly buses: readonly BusSpec[];
+  /** What is on the PCI bus already, by slot, and where others go. */
+  readonly pci: {
+    readonly builtIn: readonly (readonly [number, string])[];
+    readonly firstSlot: { readonly bare: number; readonly withDefaults: number };
+  };
   readonly drives: DriveDefaults;
   /** It comes with a floppy controller. */
   readonly hasFloppyController: boolean;
@@ -21,16 +26,26 @@ export interface MachineType {
   readonly defaultDevices: { ide: number; floppy: number };
 }
 
-function ideBuses(count: number, capacity: number): BusSpec[] {
+/** `controller`: the number of the device that has them. */
+function ideBuses(controller: number, count: number, units: number): BusSpec[] {
   return Array.from({ length: count }, (_, i) => ({
     name: `ide.${i}`,
     kind: 'IDE',
     canHotplug: false,
-    capacity,
+    path: `/machine/unattached/device[${controller}]/ide.${i}`,
+    capacity: 2,
+    units,
   }));
 }
 
-const isaBus: BusSpec = { name: 'isa.0', kind: 'ISA', canHotplug: false };
+function isaBus(bridge: number): BusSpec {
+  return {
+    name: 'isa.0',
+    kind: 'ISA',
+    canHotplug: false,
+    path: `/machine/unattached/device[${bridge}]/isa.0`,
+  };
+}
 
 export const machineTypes: readonly MachineType[] = [
   {
@@ -38,6 +53,7 @@ export const machineTypes: readonly MachineType[] = [
     aliases: [],
     description: 'empty machine',
     buses: [],
+    pci: { builtIn: [], firstSlot: { bare: 0, withDefaults: 0 } },
     drives: { interface: 'none', idePerBus: 2 },
     hasFloppyController: false,
     ideBuses: 0,
@@ -49,7 +65,18 @@ export const machineTypes: readonly MachineType[] = [
     name: 'pc-i440fx-7.2',
     aliases: ['pc'],
     description: 'Standard PC (i440FX + PIIX, 1996)',
-    buses: [{ name: 'pci.0', kind: 'PCI', canHotplug: true, capacity: 32 }, isaBus, ...ideBuses(2, 2)],
+    buses: [
+      { name: 'pci.0', kind: 'PCI', canHotplug: true, path: '/machine/i440fx/pci.0', capacity: 256 },
+      isaBus(3),
+      ...ideBuses(17, 2, 2),
+    ],
+    pci: {
+      builtIn: [
+        [0, 'i440FX'],
+        [1, 'PIIX3'],
+      ],
+      firstSlot: { bare: 2, withDefaults: 4 },
+    },
     drives: { interface: 'ide', idePerBus: 2 },
     hasFloppyController: true,
     ideBuses: 2,
@@ -61,7 +88,18 @@ export const machineTypes: readonly MachineType[] = [
     name: 'pc-q35-7.2',
     aliases: ['q35'],
     description: 'Standard PC (Q35 + ICH9, 2009)',
-    buses: [{ name: 'pcie.0', kind: 'PCI', canHotplug: false, capacity: 32 }, isaBus, ...ideBuses(6, 1)],
+    buses: [
+      { name: 'pcie.0', kind: 'PCI', canHotplug: false, path: '/machine/q35/pcie.0', capacity: 256 },
+      isaBus(2),
+      ...ideBuses(15, 6, 1),
+    ],
+    pci: {
+      builtIn: [
+        [0, 'mch'],
+        [31, 'ICH9-LPC'],
+      ],
+      firstSlot: { bare: 1, withDefaults: 3 },
+    },
     drives: { interface: 'ide', idePerBus: 1 },
     hasFloppyController: false,
     ideBuses: 6,

@@ -20,6 +20,8 @@ export interface PropertySpec {
   /** As qom-list shows it. */
   readonly typeName: string;
   readonly initial: PropertyValue;
+  /** Reads it instead of the type. */
+  read?(value: JsonValue): PropertyValue;
   /** Throws for a value of the right type that is out of the question. */
   check?(value: PropertyValue): void;
   /** Clients may change it after the device has been made. */
@@ -80,6 +82,7 @@ export function fixedFlag(name: string, initial: boolean): PropertySpec {
 
 /** The checked value: `isText` when it comes from an option string, else it is JSON and its type must fit. */
 export function readProperty(spec: PropertySpec, value: JsonValue, isText: boolean): PropertyValue {
+  if (spec.read) return spec.read(value);
   const type = struct('', { [spec.name]: spec.type });
   const checked = (isText ? checkKeyval : checkStrict)(type, { [spec.name]: value });
   const result = (checked as Record<string, PropertyValue>)[spec.name]!; // it is mandatory

@@ -76,6 +76,7 @@ export const machineEvents: readonly EventDefinition[] = [
   { name: 'DEVICE_DELETED', data: struct('DeviceDeleted', { device: optional(str), path: str }) },
   { name: 'SHUTDOWN', data: struct('Shutdown', reset) },
   { name: 'RESET', data: struct('Reset', reset) },
+  { name: 'POWERDOWN', data: empty },
   { name: 'STOP', data: empty },
   { name: 'RESUME', data: empty },
 ];

@@ -47,7 +47,6 @@ const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** Something must keep the process alive while nobody is connected. */
 const keepAliveMs = 1 << 30;
 
-/** Options that name a drive image: what they say about it, in the words of `-drive`. */
 class System {
   private readonly server: QmpServer;
   private readonly monitors: Monitors;
@@ -111,10 +110,11 @@ class System {
         server.runLocally('blockdev-add', (type) => parseOption(type, step.value, 'driver')),
       );
     }
-    await this.setUpDrives();
+    const addVirtio = await this.setUpDrives();
     for (const step of line.all('device')) {
       await this.take(step, (context) => addDevice(tool, machine, step.value, context));
     }
+    for (const add of addVirtio) await add();
     await tool.attempt(async () => checkOrphans(machine));
     for (const step of line.all('mon')) await this.take(step, async () => this.monitors.use(step.value));
     if (this.clock) await this.monitors.serveQtest(line.get('qtest'), line.get('qtest-log'), this.clock);
@@ -131,10 +131,11 @@ class System {
     throw new ExitStatus(0);
   }
 
-  private async setUpDrives(): Promise<void> {
+  /** Gives what makes the devices of virtio drives: they come after the user's. */
+  private async setUpDrives(): Promise<(() => Promise<void>)[]> {
     const { tool, line, machine } = this;
     const virtio: (() => Promise<void>)[] = [];
-    for (const step of line.all('drive', 'hda', 'hdb', 'hdc', 'hdd', 'cdrom', 'fda', 'fdb')) {
+    for (const step of line.all('drive', 'operand', 'hda', 'hdb', 'hdc', 'hdd', 'cdrom', 'fda', 'fdb')) {
       await this.take(step, async (context) => {
         const drive = await addDrive(tool, machine, step, { context, snapshot: line.has('snapshot') });
         if (drive.interface !== 'virtio') return;
@@ -151,7 +152,7 @@ class System {
       await addDefaultDrives(machine, replacesDefault(devices));
       await addBuiltInDevices(machine);
     });
-    for (const add of virtio) await add();
+    return virtio;
   }
 
   private async close(): Promise<void> {
@@ -162,7 +163,7 @@ class System {
 
   /** Reports what goes wrong with the option in front: `-blockdev ARGUMENT: …` */
   private async take({ name, value }: Step, act: (context: string) => Promise<void>): Promise<void> {
-    const context = `-${name} ${value}`;
+    const context = name === 'operand' ? value : `-${name} ${value}`;
     try {
       await act(context);
     } catch (error) {

@@ -140,6 +140,7 @@ const refusedSwitches = new Set([
 ]);
 
 export interface Step {
+  /** Without its dash; `operand` for a word that is no option. */
   name: string;
   value: string;
 }
@@ -172,7 +173,7 @@ export function readCommandLine(tool: Tool, argv: readonly string[]): CommandLin
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at]!;
     if (!word.startsWith('-') || word === '-') {
-      line.steps.push({ name: 'hda', value: word });
+      line.steps.push({ name: 'operand', value: word });
       continue;
     }
     const name = word.replace(/^--?/, '');

@@ -14,6 +14,7 @@ import type { Step } from './options.ts';
 
 /** What a short form says beside the file. */
 const shortForms: Readonly<Record<string, string>> = {
+  operand: 'index=0,media=disk',
   hda: 'index=0,media=disk',
   hdb: 'index=1,media=disk',
   hdc: 'index=2,media=disk',

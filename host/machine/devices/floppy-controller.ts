@@ -9,8 +9,10 @@ class FloppyController extends Device {
 
   protected override async open(): Promise<void> {
     const { buses } = this.machine;
+    const name = buses.nameFor(this.id, 'floppy-bus');
     this.floppies = buses.add({
-      name: buses.nameFor(this.id, 'floppy-bus'),
+      name,
+      path: `${this.path}/${name}`,
       kind: 'floppy-bus',
       canHotplug: false,
     });

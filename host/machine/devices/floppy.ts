@@ -23,6 +23,13 @@ class Floppy extends BlockDevice {
       reportsIoStatus: false,
       needsMedium: false,
     });
+    if (this.string('drive-type') === 'auto') this.values.set('drive-type', this.typeOfMedium());
+  }
+
+  /** The drive for the medium that is in it now. */
+  private typeOfMedium(): string {
+    const { backend } = this.front;
+    return (backend.hasMedium ? driveTypes[backend.length] : undefined) ?? '288';
   }
 
   private takePlace(): void {
@@ -44,6 +51,8 @@ class Floppy extends BlockDevice {
 }
 
 const floppiesPerController = 2;
+/** By the size of the medium in bytes. */
+const driveTypes: Readonly<Record<number, string>> = { 1474560: '144', 2949120: '288', 1228800: '120' };
 
 export const floppyType: DeviceType = {
   name: 'floppy',

@@ -25,6 +25,10 @@ const ideProperties: readonly PropertySpec[] = [
 const serialsPerBus = 2;
 
 abstract class IdeDevice extends BlockDevice {
+  protected override get discardGranularity(): number {
+    return this.number('logical_block_size');
+  }
+
   protected takePlace(): void {
     const { bus } = this;
     if (!bus) return;
@@ -32,8 +36,8 @@ abstract class IdeDevice extends BlockDevice {
     const taken = new Set(others.map((device) => device.number('unit')));
     let unit = this.number('unit');
     if (unit === unsetUint32) unit = taken.has(0) ? 1 : 0;
-    if (unit >= bus.capacity) {
-      throw invalid(`Can't create IDE unit ${unit}, bus supports only ${bus.capacity} units`);
+    if (unit >= bus.units) {
+      throw invalid(`Can't create IDE unit ${unit}, bus supports only ${bus.units} units`);
     }
     if (taken.has(unit)) throw invalid(`IDE unit ${unit} is in use`);
     this.values.set('unit', unit);

@@ -22,7 +22,7 @@ import {
 const maxChannel = 0;
 const maxTarget = 255;
 const maxUnit = 16383;
-const cdBlockBytes = 2048;
+const discardBytes = 4096;
 
 const scsiProperties: readonly PropertySpec[] = [
   ...blockProperties,
@@ -44,6 +44,10 @@ const scsiProperties: readonly PropertySpec[] = [
 ];
 
 abstract class ScsiDevice extends BlockDevice {
+  protected override get discardGranularity(): number {
+    return discardBytes;
+  }
+
   /** Finds its place on the bus, or checks the one it was given. */
   protected takePlace(): void {
     const channel = this.number('channel');
@@ -114,10 +118,6 @@ class ScsiCd extends ScsiDevice {
       reportsIoStatus: true,
       needsMedium: false,
     });
-  }
-
-  protected override get defaultLogicalBytes(): number {
-    return cdBlockBytes;
   }
 }
 

@@ -10,6 +10,7 @@ import {
 } from '../block-device.ts';
 import type { DeviceType } from '../device-types.ts';
 import { flag, number16, number32, text } from '../property.ts';
+import { takePciAddress } from './pci-address.ts';
 import { pciPropertiesOf, virtioPciProperties, virtioProperties } from './virtio-pci.ts';
 
 const autoQueues = 0xffff;
@@ -56,6 +57,7 @@ class VirtioBlk extends BlockDevice {
   override readonly children = new Map<string, QomObject>([['virtio-backend', new Backend(this)]]);
 
   protected override async open(): Promise<void> {
+    takePciAddress(this);
     if (this.drive === '') throw invalid('drive property not set');
     const size = this.number('queue-size');
     const checkQueues = (): void => {
@@ -83,6 +85,10 @@ class VirtioBlk extends BlockDevice {
   protected override get frontPath(): { name: string; path: string } {
     const path = `${this.path}/virtio-backend`;
     return { name: path, path };
+  }
+
+  place(address: number): void {
+    this.values.set('addr', address);
   }
 
   override deletedPaths(): readonly { id?: string; path: string }[] {

@@ -1,6 +1,6 @@
 /** Properties that PCI and virtio devices have beside their own. None of them changes what a disk does. */
 import { invalid } from '../../base/errors.ts';
-import { str } from '../../qapi/types.ts';
+import { int32 } from '../../qapi/types.ts';
 import { fixedFlag, flag, number32, onOrOff, type PropertySpec, text, unsetUint32 } from '../property.ts';
 
 const slots = 32;
@@ -9,15 +9,16 @@ const functions = 8;
 function addressProperty(owner: () => string): PropertySpec {
   return {
     name: 'addr',
-    // Slot and function in hexadecimal: `06.0`.
-    type: str,
+    type: int32,
     typeName: 'int32',
-    initial: '',
-    check(value) {
+    initial: -1,
+    // Slot and function in hexadecimal: `06.0`.
+    read(value) {
+      if (typeof value === 'number' && Number.isInteger(value)) return value;
       const match = /^([0-9a-f]{1,2})(?:\.([0-9a-f]))?$/i.exec(String(value));
       const slot = Number.parseInt(match?.[1] ?? '', 16);
       const unit = Number.parseInt(match?.[2] ?? '0', 16);
-      if (match && slot < slots && unit < functions) return;
+      if (match && slot < slots && unit < functions) return slot * functions + unit;
       throw invalid(`Property '${owner()}.addr' doesn't take value '${value}'`);
     },
   };

@@ -4,6 +4,7 @@ import type { Bus } from '../bus.ts';
 import { Device } from '../device.ts';
 import type { DeviceType } from '../device-types.ts';
 import { flag, number32, unsetUint32 } from '../property.ts';
+import { takePciAddress } from './pci-address.ts';
 import { pciPropertiesOf, virtioPciProperties, virtioProperties } from './virtio-pci.ts';
 
 class VirtioScsi extends Device {
@@ -14,7 +15,10 @@ class VirtioScsi extends Device {
 
   protected override async open(): Promise<void> {
     const { buses } = this.machine;
-    this.scsi = buses.add({ name: buses.nameFor(this.id, 'scsi'), kind: 'SCSI', canHotplug: true });
+    takePciAddress(this);
+    const name = buses.nameFor(this.id, 'scsi');
+    const path = `${this.path}/virtio-backend/${name}`;
+    this.scsi = buses.add({ name, path, kind: 'SCSI', canHotplug: true });
     if (this.number('num_queues') === unsetUint32) this.values.set('num_queues', 1);
   }
 
@@ -25,6 +29,10 @@ class VirtioScsi extends Device {
 
   override dependents(): readonly Device[] {
     return this.scsi?.devices ?? [];
+  }
+
+  place(address: number): void {
+    this.values.set('addr', address);
   }
 
   override deletedPaths(): readonly { id?: string; path: string }[] {

@@ -19,6 +19,7 @@ import { queryName } from './query-name.ts';
 import { queryStatus } from './query-status.ts';
 import { queryUuid } from './query-uuid.ts';
 import { stop } from './stop.ts';
+import { systemPowerdown } from './system-powerdown.ts';
 import { systemReset } from './system-reset.ts';
 
 export const systemCommands: readonly AnyCommand[] = [
@@ -33,6 +34,7 @@ export const systemCommands: readonly AnyCommand[] = [
   deviceDel,
   queryUuid,
   systemReset,
+  systemPowerdown,
   queryName,
   queryIothreads,
   stop,

@@ -1,0 +1,9 @@
+/** system_powerdown: as the button on a machine's front. There is no guest that would do anything about it. */
+import { empty } from '../../qapi/types.ts';
+import { defineMachineCommand } from '../machine-command.ts';
+
+export const systemPowerdown = defineMachineCommand({
+  name: 'system_powerdown',
+  args: empty,
+  run: ({ emit }) => emit({ name: 'POWERDOWN' }),
+});
