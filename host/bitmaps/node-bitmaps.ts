@@ -95,7 +95,7 @@ export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
   addStored({ name, granularity, enabled, inconsistent }: StoredBitmap): DirtyBitmap {
     const bitmap = this.create({ name, granularity, disabled: !enabled || inconsistent, inconsistent });
     bitmap.persistent = true;
-    bitmap.readonly = !inconsistent;
+    bitmap.readonly = true;
     return bitmap;
   }
 

@@ -2,6 +2,8 @@
  * Persistent dirty bitmaps go back and forth between real QEMU and ours: what one has stored, the other loads, records
  * into and stores again, and the image is clean all the way.
  */
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { BlockBackend } from '../../host/block/backend.ts';
 import { Perm } from '../../host/block/permissions.ts';
@@ -275,5 +277,102 @@ describe.skipIf(!haveQemu || !haveQemuSystem)('persistent bitmaps', () => {
       answers.push(log);
     }
     expect(answers[1]).toEqual(answers[0]);
+  });
+
+  test('go through transactions, reopens and resizes with the same outcomes', async () => {
+    const outcomes: unknown[] = [];
+    for (const { name, open } of sides) {
+      const image = createImage(`life-${name}`, '10M');
+      run('qemu-img', 'bitmap', '--add', image, 'a');
+      run('qemu-img', 'bitmap', '--add', image, 'b');
+      const log: unknown[] = [];
+      const side = await open(image);
+      const look = async (): Promise<void> => {
+        log.push(await side.bitmaps(), await side.storedBitmaps());
+      };
+      const transaction = async (...actions: [type: string, data: object][]): Promise<void> => {
+        const list = actions.map(([type, data]) => ({ type, data: { node: 'n', ...data } }));
+        log.push(await side.tryTo('transaction', { actions: list }));
+        await look();
+      };
+      const remove = 'block-dirty-bitmap-remove';
+      const add = 'block-dirty-bitmap-add';
+      const fail: [string, object] = ['block-dirty-bitmap-clear', { name: 'no such' }];
+      await side.write(0, mib);
+      await transaction([remove, { name: 'a' }], fail);
+      await transaction([remove, { name: 'a' }], [add, { name: 'a', persistent: true }]);
+      await transaction([add, { name: 'new', persistent: true }], fail);
+      await transaction([add, { name: 'new', persistent: true }], [remove, { name: 'b' }]);
+      const reopen = async (readOnly: boolean): Promise<void> => {
+        const file = { driver: 'file', filename: image };
+        const options = [{ driver: 'qcow2', 'node-name': 'n', 'read-only': readOnly, file }];
+        log.push(await side.tryTo('blockdev-reopen', { options }));
+        await look();
+      };
+      await reopen(true);
+      checkClean(image);
+      await side.bitmap('disable', 'new');
+      log.push(await side.tryTo('block-dirty-bitmap-clear', { node: 'n', name: 'a' }));
+      await reopen(false);
+      await side.write(5 * mib, mib);
+      await look();
+      log.push(await side.tryTo('block_resize', { 'node-name': 'n', size: 20 * mib }));
+      await side.write(15 * mib, mib);
+      await look();
+      log.push(await side.tryTo('block_resize', { 'node-name': 'n', size: 512 * kib }));
+      await look();
+      await side.close();
+      checkClean(image);
+      log.push(storedIn(image));
+      const again = await open(image);
+      log.push(await again.bitmaps());
+      await again.close();
+      outcomes.push(log);
+    }
+    expect(outcomes[1]).toEqual(outcomes[0]);
+  });
+
+  test('that are inconsistent are refused with the same words', async () => {
+    const image = createImage('lost', '10M');
+    run('qemu-img', 'bitmap', '--add', image, 'b');
+    spawnSync('qemu-io', ['-c', 'write 0 1k', '-c', 'abort', image]);
+    const outcomes: unknown[] = [];
+    for (const { name, open } of sides) {
+      const copy = scratch(`lost-${name}.qcow2`);
+      run('cp', image, copy);
+      const log: unknown[] = [];
+      for (const readOnly of [true, false]) {
+        const side = await open(copy, { 'read-only': readOnly });
+        for (const command of ['add', 'clear', 'enable', 'disable', 'remove']) {
+          const args = { node: 'n', name: 'b', ...(command === 'add' ? { persistent: true } : {}) };
+          if (command === 'remove')
+            log.push(await side.tryTo('block_resize', { 'node-name': 'n', size: 20 * mib }));
+          log.push(await side.tryTo(`block-dirty-bitmap-${command}`, args), await side.storedBitmaps());
+        }
+        await side.close();
+      }
+      checkClean(copy);
+      outcomes.push(log);
+    }
+    expect(outcomes[1]).toEqual(outcomes[0]);
+  });
+
+  test('are forgotten, with a warning, when a program that does not know them has written', async () => {
+    const image = createImage('stale', '10M');
+    run('qemu-img', 'bitmap', '--add', image, 'b');
+    const bytes = readFileSync(image);
+    bytes[95] = 0; // autoclear bit 0: the bitmaps extension is valid
+    writeFileSync(image, bytes);
+    const ours = await Side.ours(image);
+    expect(await ours.bitmaps()).toEqual([]);
+    await ours.bitmap('add', 'b', { persistent: true });
+    await ours.write(0, 512);
+    const stored = await ours.bitmaps();
+    await ours.close();
+    run('qemu-img', 'check', '-q', '-r', 'leaks', image);
+    const real = await Side.real(image);
+    expect(await real.bitmaps()).toEqual(stored);
+    await real.close();
+    checkClean(image);
   });
 });
