@@ -35,12 +35,12 @@ export function disconnect(edge: Edge): void {
   for (let depth = edge.node.drainDepth; depth > 0; depth--) edge.parent.drainedEnd();
 }
 
-/** Throws when a job relies on `edge` as it is. */
-export function checkNotFrozen(edge: Edge): void {
+/** Throws when a job relies on `edge` as it is. `how` is what the message calls the link. */
+export function checkNotFrozen(edge: Edge, how = 'frozen '): void {
   if (edge.frozen === 0) return;
   throw new BlockError(
     'EPERM',
-    `Cannot change frozen '${edge.name}' link from '${edge.parentNode?.name ?? ''}' to '${edge.node.name}'`,
+    `Cannot change ${how}'${edge.name}' link from '${edge.parentNode?.name ?? ''}' to '${edge.node.name}'`,
   );
 }
 

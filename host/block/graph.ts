@@ -144,6 +144,15 @@ export class BlockGraph {
     return openNode(this, options, { defaults });
   }
 
+  /** Opens a node of a driver that options cannot name. As `open`. */
+  openInternal(
+    definition: DriverDefinition,
+    options: Readonly<Record<string, unknown>>,
+    defaults: Partial<OpenFlags> = {},
+  ): Promise<BlockNode> {
+    return openNode(this, options, { defaults, definition });
+  }
+
   /** Opens an image by file name, as the tools do. The format is probed unless given. */
   openFile(filename: string, options: OpenFileOptions = {}): Promise<BlockNode> {
     return openFile(this, filename, options);
@@ -278,7 +287,7 @@ export class BlockGraph {
    */
   freezeChain(top: BlockNode, base: BlockNode | undefined): void {
     const links = chainLinks(top, base);
-    for (const edge of links) checkNotFrozen(edge);
+    for (const edge of links) checkNotFrozen(edge, '');
     for (const edge of links) edge.frozen++;
   }
 

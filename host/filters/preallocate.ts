@@ -184,12 +184,12 @@ class Preallocate implements Driver {
 
   async reopen({ flags, options }: ReopenChange): Promise<ReopenStep> {
     const next = options as Options;
-    const settings = settingsOf(next);
     for (const name of ['prealloc-align', 'prealloc-size'] as const) {
       if (this.options[name] !== undefined && next[name] === undefined) {
         throw invalid(`Option '${name}' cannot be reset to its default value`);
       }
     }
+    const settings = settingsOf(next);
     if (flags.readOnly) {
       await this.trim();
       this.bounds = undefined;

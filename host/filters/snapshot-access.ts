@@ -53,6 +53,6 @@ export const snapshotAccess: DriverDefinition = {
   children: [{ name: 'file' }],
   isNamedAsChild: true,
   async open(context: OpenContext): Promise<Driver> {
-    return new SnapshotReader(await context.openChild('file', 'image'));
+    return new SnapshotReader(await context.openChild('file', 'data'));
   },
 };

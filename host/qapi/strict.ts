@@ -19,10 +19,10 @@ function isInteger(value: JsonValue): value is number | bigint {
 const int64Max = 2n ** 63n - 1n;
 
 function readInteger(value: JsonValue, path: Path, width: IntType['width']): number {
-  if (width === 'uint64' || width === 'size') {
+  if (width.startsWith('u') || width === 'size') {
     if (!isInteger(value)) throw invalid(`Parameter '${path.fullName}' expects uint64`);
     // As the C type does: a negative number becomes a large one.
-    return Number(BigInt.asUintN(64, BigInt(value)));
+    return checkRange(width, Number(BigInt.asUintN(64, BigInt(value))), path);
   }
   if (!isInteger(value) || value > int64Max) throw wrongType(path, 'integer');
   return checkRange(width, Number(value), path);

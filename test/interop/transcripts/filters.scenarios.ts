@@ -172,7 +172,6 @@ export const scenarios: readonly Scenario[] = [
         { 'on-cbw-error': 'x' },
         { target: 'zz' },
         { target: 'zz', bitmap: { node: 'zz', name: 'b' } },
-        { target: 'n' },
       ].map((more) => filter('copy-before-write', 'x', 'n', { target: 'a', ...more })),
       add({ driver: 'copy-before-write', 'node-name': 'x', file: 'n' }),
       add({ driver: 'copy-before-write', 'node-name': 'x', target: 'n' }),
