@@ -9,9 +9,10 @@ import {
   SimulatedCrash,
   type Simulation,
 } from '../../../host/platform/sim/index.ts';
+import { readImage } from '../../support/read-image.ts';
 import { Seeded } from '../../support/seeded.ts';
 import { History, type Outcome } from './history.ts';
-import { readImage, sameBytes } from './machine.ts';
+import { sameBytes } from './machine.ts';
 
 const histories = Number(process.env['HISTORIES'] ?? 500);
 const firstSeed = Number(process.env['HISTORIES_SEED'] ?? 1);
@@ -51,7 +52,7 @@ async function simulate(seed: number): Promise<{ outcome: Outcome; wrong: string
   const wrong: string[] = [];
   await reader.run(async () => {
     for (const { path, content } of history.outcome.backups) {
-      if (!sameBytes(await readImage(reader.platform, path), content)) wrong.push(path);
+      if (!sameBytes(await readImage(reader.platform, path, content.length), content)) wrong.push(path);
     }
   });
   return { outcome: history.outcome, wrong };

@@ -137,20 +137,3 @@ export class Machine {
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0;
 }
-
-/** What an image shows, backing files included. */
-export async function readImage(platform: Platform, path: string): Promise<Uint8Array> {
-  const { graph } = new QmpServer({ platform, drivers, commands });
-  const node = await graph.openFile(path, { format: 'qcow2', flags: { readOnly: true } });
-  const backend = await BlockBackend.attach(node, {
-    name: 'root',
-    description: 'the restore',
-    perm: Perm.consistentRead,
-    shared: Perm.all,
-  });
-  await graph.unref(node);
-  const content = new Uint8Array(diskBytes);
-  await backend.read(0, content);
-  await backend.close();
-  return content;
-}
