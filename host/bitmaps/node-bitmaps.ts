@@ -201,7 +201,7 @@ export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
 
   /** The stored form of a bitmap that cannot be changed would no longer fit. */
   beforeResize(): void {
-    for (const bitmap of this.list) if (bitmap.persistent) bitmap.check('modify');
+    for (const { name } of this.node.driver.bitmapStorage?.list() ?? []) this.find(name)?.check('modify');
   }
 
   onResize(length: number): void {

@@ -335,6 +335,7 @@ describe.skipIf(!haveQemu || !haveQemuSystem)('persistent bitmaps', () => {
   test('that are inconsistent are refused with the same words', async () => {
     const image = createImage('lost', '10M');
     run('qemu-img', 'bitmap', '--add', image, 'b');
+    run('qemu-img', 'bitmap', '--add', image, 'another');
     spawnSync('qemu-io', ['-c', 'write 0 1k', '-c', 'abort', image]);
     const outcomes: unknown[] = [];
     for (const { name, open } of sides) {
