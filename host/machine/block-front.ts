@@ -192,8 +192,9 @@ export class BlockFront implements AttachedDevice {
 
   private async perform(kind: AccountedKind, bytes: number, act: () => Promise<void>): Promise<void> {
     const { statistics } = this.backend;
+    const { runState } = this.machine;
     for (;;) {
-      await this.whenRunning();
+      if (!runState.isRunning || this.isClosed) await this.whenRunning();
       const account = statistics.start(kind, bytes);
       try {
         await act();
@@ -211,8 +212,7 @@ export class BlockFront implements AttachedDevice {
   }
 
   private async whenRunning(): Promise<void> {
-    const { runState } = this.machine;
-    if (!runState.isRunning) await Promise.race([runState.whenRunning(), this.gone]);
+    await Promise.race([this.machine.runState.whenRunning(), this.gone]);
     if (this.isClosed) throw new BlockError('ENODEV');
   }
 

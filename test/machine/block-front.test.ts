@@ -1,0 +1,161 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { type ArrayDisk, arrayProtocol } from '../support/array-driver.ts';
+import { TestMachine } from '../support/machine.ts';
+
+const bytes = (value: number): Uint8Array => new Uint8Array(512).fill(value);
+
+let running: TestMachine | undefined;
+afterEach(async () => {
+  await running?.close();
+  running = undefined;
+});
+
+/** A running machine with one virtio disk `v` whose image is an array. */
+async function withDisk(
+  policies: string,
+  options: { stopped?: boolean } = {},
+): Promise<{ vm: TestMachine; disk: ArrayDisk }> {
+  const disks: ArrayDisk[] = [];
+  const vm = await TestMachine.start({
+    moreDrivers: [arrayProtocol(disks)],
+    nodes: [{ driver: 'array', 'node-name': 'n' }],
+    devices: [`virtio-blk-pci,drive=n,id=v${policies}`],
+  });
+  running = vm;
+  if (!options.stopped) await vm.run('cont');
+  await vm.takeEvents();
+  return { vm, disk: disks[0]! };
+}
+
+describe('a device', () => {
+  test('writes and reads while the machine runs', async () => {
+    const { vm, disk } = await withDisk('');
+    const { front } = vm.device('v');
+    await front.write(512, bytes(7));
+    const back = new Uint8Array(512);
+    await front.read(512, back);
+    expect(back).toEqual(bytes(7));
+    expect(disk.bytes[512]).toBe(7);
+  });
+
+  test('lets requests wait while the machine is stopped', async () => {
+    const { vm, disk } = await withDisk('', { stopped: true });
+    const written = vm.device('v').front.write(0, bytes(1));
+    await vm.run('query-status');
+    expect(disk.log).toEqual([]);
+    await vm.run('cont');
+    await written;
+    expect(disk.bytes[0]).toBe(1);
+  });
+
+  test.each(['read', 'write'] as const)('reports a failed %s to the guest by default', async (op) => {
+    const { vm, disk } = await withDisk('');
+    disk.failNext = { op, errno: 'EIO' };
+    await expect(vm.device('v').front[op](0, bytes(1))).rejects.toMatchObject({ errno: 'EIO' });
+    expect(await vm.takeEvents()).toEqual([
+      `BLOCK_IO_ERROR {"action":"report","device":"","node-name":"n","nospace":false,"operation":"${op}","reason":"Input/output error"}`,
+    ]);
+    expect(await vm.run('query-status')).toMatchObject({ status: 'running' });
+  });
+
+  test('passes over an error that is to be ignored', async () => {
+    const { vm, disk } = await withDisk(',werror=ignore,rerror=ignore');
+    disk.failNext = { op: 'write', errno: 'EIO' };
+    await vm.device('v').front.write(0, bytes(1));
+    const [event] = await vm.takeEvents();
+    expect(event).toContain('"action":"ignore"');
+    // Nothing would ever show an io-status.
+    expect(event).not.toContain('nospace');
+    expect(disk.bytes[0]).toBe(0);
+  });
+
+  test('stops the machine when space runs out, and tries again when it goes on', async () => {
+    const { vm, disk } = await withDisk('');
+    disk.failNext = { op: 'write', errno: 'ENOSPC' };
+    const written = vm.device('v').front.write(0, bytes(9));
+    await vm.run('query-version');
+    expect(await vm.takeEvents()).toEqual([
+      expect.stringMatching(/BLOCK_IO_ERROR.*"action":"stop".*"nospace":true/),
+      'STOP',
+    ]);
+    expect(await vm.run('query-status')).toMatchObject({ status: 'io-error', running: false });
+    expect(await vm.run('query-block')).toMatchObject([{ 'io-status': 'nospace' }]);
+    await vm.run('cont');
+    await written;
+    expect(disk.bytes[0]).toBe(9);
+    expect(await vm.run('query-block')).toMatchObject([{ 'io-status': 'ok' }]);
+  });
+
+  test('stops again when the second attempt fails too', async () => {
+    const { vm, disk } = await withDisk(',rerror=stop');
+    disk.failNext = { op: 'read', errno: 'EIO' };
+    const read = vm.device('v').front.read(0, bytes(0));
+    await vm.run('query-version');
+    disk.failNext = { op: 'read', errno: 'EIO' };
+    await vm.run('cont');
+    expect(await vm.run('query-status')).toMatchObject({ status: 'io-error' });
+    await vm.run('cont');
+    await read;
+  });
+
+  test('fails what waits for the machine when the machine ends', async () => {
+    const { vm } = await withDisk('', { stopped: true });
+    const written = vm.device('v').front.write(0, bytes(1));
+    const failed = expect(written).rejects.toMatchObject({ errno: 'ENODEV' });
+    await vm.close();
+    running = undefined;
+    await failed;
+  });
+
+  test('counts what it does', async () => {
+    const { vm, disk } = await withDisk('');
+    const { front } = vm.device('v');
+    await front.write(0, bytes(1));
+    await front.flush();
+    disk.failNext = { op: 'read', errno: 'EIO' };
+    await expect(front.read(0, bytes(0))).rejects.toThrow();
+    expect(await vm.run('query-blockstats')).toMatchObject([
+      {
+        qdev: '/machine/peripheral/v/virtio-backend',
+        stats: {
+          wr_bytes: 512,
+          wr_operations: 1,
+          flush_operations: 1,
+          rd_operations: 0,
+          failed_rd_operations: 1,
+        },
+      },
+    ]);
+  });
+});
+
+describe('stop', () => {
+  test('leaves everything that was written durable', async () => {
+    const { vm, disk } = await withDisk('');
+    await vm.device('v').front.write(0, bytes(1));
+    await vm.run('stop');
+    expect(disk.log.at(-1)).toMatch(/^flush/);
+    expect(await vm.takeEvents()).toEqual(['STOP']);
+    await vm.run('stop');
+    expect(await vm.takeEvents()).toEqual([]);
+  });
+
+  test('waits for requests that are on their way', async () => {
+    const { vm, disk } = await withDisk('');
+    let open = (): void => {};
+    disk.gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    const written = vm.device('v').front.write(0, bytes(1));
+    let isStopped = false;
+    const stopped = vm.run('stop').then(() => {
+      isStopped = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isStopped).toBe(false);
+    disk.gate = undefined;
+    open();
+    await stopped;
+    await written;
+  });
+});
