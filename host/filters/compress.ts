@@ -12,6 +12,9 @@ import type { BlockNode } from '../block/node.ts';
 import type { OpenContext } from '../block/open.ts';
 import { struct } from '../qapi/types.ts';
 
+/** Compressed beside each other; the others are written even when one of them fails. */
+const maxClustersAtOnce = 8;
+
 class Compress implements Driver {
   /** Makes the dispatcher complete clusters. */
   readonly limits: { requestAlignment: number };
@@ -35,8 +38,15 @@ class Compress implements Driver {
   async write(offset: number, buffer: Uint8Array, _flags: WriteFlags): Promise<void> {
     const { clusterBytes, file } = this;
     const bytes = Math.min(buffer.length, file.length - offset);
-    for (let done = 0; done < bytes; done += clusterBytes) {
-      await file.writeCompressed(offset + done, buffer.subarray(done, Math.min(done + clusterBytes, bytes)));
+    const groupBytes = clusterBytes * maxClustersAtOnce;
+    for (let group = 0; group < bytes; group += groupBytes) {
+      const writes: Promise<void>[] = [];
+      const end = Math.min(group + groupBytes, bytes);
+      for (let at = group; at < end; at += clusterBytes) {
+        writes.push(file.writeCompressed(offset + at, buffer.subarray(at, Math.min(at + clusterBytes, end))));
+      }
+      const failed = (await Promise.allSettled(writes)).find(({ status }) => status === 'rejected');
+      if (failed?.status === 'rejected') throw failed.reason;
     }
   }
 
@@ -47,8 +57,8 @@ class Compress implements Driver {
     const start = Math.ceil(offset / clusterBytes) * clusterBytes;
     const stop = end >= file.length ? end : end - (end % clusterBytes);
     if (flags.noFallback && (start !== offset || stop !== end)) throw new BlockError('ENOTSUP');
-    if (start < stop) await file.writeZeroes(start, stop - start, flags);
     if (offset < Math.min(start, end)) await this.clear(offset, Math.min(start, end) - offset);
+    if (start < stop) await file.writeZeroes(start, stop - start, flags);
     if (stop < end && stop >= start) await this.clear(stop, end - stop);
   }
 
