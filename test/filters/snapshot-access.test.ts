@@ -12,6 +12,8 @@ import type { BlockNode } from '../../host/block/node.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { blockStatus } from '../../host/block/status.ts';
 import { drivers } from '../../host/drivers.ts';
+import { createBackupJob } from '../../host/jobs/backup.ts';
+import { JobRegistry } from '../../host/jobs/registry.ts';
 import { createSimulation, type Simulation } from '../../host/platform/sim/index.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
 
@@ -83,7 +85,7 @@ async function withDisk(seed: number, setup: Setup, body: (disk: Disk) => Promis
     const guest = await use(cbw, Perm.consistentRead | Perm.write);
     await body({ simulation, graph, guest, content });
     await guest.close();
-    for (const node of [snapshot, cbw, target, source]) await graph.unref(node);
+    for (const node of [snapshot, cbw, target, source]) if (!node.closed) await graph.unref(node);
     expect(graph.nodes()).toEqual([]);
   });
 }
@@ -132,6 +134,36 @@ describe('a point in time is read as it was', () => {
       });
     }
   }
+
+  test('while a backup job copies it to a target over the source', async () => {
+    for (let seed = 1; seed <= 15; seed++) {
+      await withDisk(seed, { fleecing: true }, async ({ simulation, graph, guest, content }) => {
+        // A job of its own on the same two nodes: nobody else may use them.
+        const [source, target] = [graph.getNode('source'), graph.getNode('target')];
+        await guest.close();
+        await graph.unref(graph.getNode('snapshot'));
+        await graph.unref(graph.getNode('cbw'));
+        const user = await use(source, Perm.consistentRead | Perm.write);
+        const jobs = new JobRegistry({ platform: simulation.platform, emit: () => {} });
+        await source.drainBegin();
+        const job = await createBackupJob(graph, jobs, {
+          source,
+          target,
+          options: { 'job-id': 'j', device: 'source', sync: 'full', speed: 4 << 20 },
+        });
+        job.start();
+        source.drainEnd();
+        const reader = await use(target, Perm.consistentRead);
+        const random = new Prng(seed * 11);
+        const reading = [1, 2].map(() => checkReads(reader, content, random, 15));
+        await Promise.all([scribble(user, random, 60, 4), ...reading]);
+        while (job.status !== 'null') await simulation.platform.clock.yield();
+        await checkReads(reader, content, random, 10);
+        await reader.close();
+        await user.close();
+      });
+    }
+  });
 
   test('and what is said to be zeros is zeros', async () => {
     for (let seed = 1; seed <= 10; seed++) {

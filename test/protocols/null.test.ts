@@ -1,19 +1,19 @@
 import { describe, expect, test } from 'vitest';
 import { createSimulation } from '../../host/platform/sim/index.ts';
-import { type NullOptions, nullCo } from '../../host/protocols/null.ts';
+import { type NullOptions, nullAio, nullCo } from '../../host/protocols/null.ts';
 import { openDriver } from '../support/open-driver.ts';
 
 const { platform } = createSimulation(1);
 
-describe('null-co', () => {
+describe.each([nullCo, nullAio])('$name', (protocol) => {
   test('is 1 GiB long unless told otherwise', async () => {
-    expect(await (await openDriver(nullCo, platform, {})).driver.getLength()).toBe(1 << 30);
-    expect(await (await openDriver(nullCo, platform, { size: 511 })).driver.getLength()).toBe(511);
+    expect(await (await openDriver(protocol, platform, {})).driver.getLength()).toBe(1 << 30);
+    expect(await (await openDriver(protocol, platform, { size: 511 })).driver.getLength()).toBe(511);
   });
 
   test('leaves the buffer alone, or fills it with zeros when asked to', async () => {
     const read = async (options: NullOptions): Promise<number[]> => {
-      const { driver } = await openDriver(nullCo, platform, options);
+      const { driver } = await openDriver(protocol, platform, options);
       await driver.write!(0, new Uint8Array(2).fill(1), {});
       const buffer = new Uint8Array(2).fill(7);
       await driver.read!(0, buffer);
@@ -24,16 +24,16 @@ describe('null-co', () => {
   });
 
   test('tells in its map whether it reads as zeros', async () => {
-    const { driver } = await openDriver(nullCo, platform, { 'read-zeroes': true });
+    const { driver } = await openDriver(protocol, platform, { 'read-zeroes': true });
     expect(await driver.map!(512, 1024)).toEqual({ type: 'own', bytes: 1024, zero: true });
-    const { driver: plain } = await openDriver(nullCo, platform, {});
+    const { driver: plain } = await openDriver(protocol, platform, {});
     expect(await plain.map!(512, 1024)).toEqual({ type: 'own', bytes: 1024, zero: false });
   });
 
   test('takes its latency for every request', async () => {
     const simulation = createSimulation(1);
     const { clock } = simulation.platform;
-    const { driver } = await openDriver(nullCo, simulation.platform, { 'latency-ns': 5000 });
+    const { driver } = await openDriver(protocol, simulation.platform, { 'latency-ns': 5000 });
     await simulation.run(async () => {
       await driver.read!(0, new Uint8Array(1));
       expect(clock.nowNs()).toBe(5000);
@@ -43,18 +43,20 @@ describe('null-co', () => {
   });
 
   test('refuses what makes no sense, in the words of QEMU', async () => {
-    await expect(openDriver(nullCo, platform, { 'latency-ns': -1 })).rejects.toThrow('latency-ns is invalid');
-    await expect(openDriver(nullCo, platform, { size: -1 })).rejects.toThrow('Invalid disk size');
-    expect(() => nullCo.parseFilename!('null-co://x')).toThrow(
-      "The only allowed filename for this driver is 'null-co://'",
+    await expect(openDriver(protocol, platform, { 'latency-ns': -1 })).rejects.toThrow(
+      'latency-ns is invalid',
     );
-    expect(nullCo.parseFilename!('null-co://')).toEqual({});
+    await expect(openDriver(protocol, platform, { size: -1 })).rejects.toThrow('Invalid disk size');
+    expect(() => protocol.parseFilename!('null-co://x')).toThrow(
+      `The only allowed filename for this driver is '${protocol.name}://'`,
+    );
+    expect(protocol.parseFilename!(`${protocol.name}://`)).toEqual({});
   });
 
   test('has a plain file name as long as only its latency was set', () => {
-    expect(nullCo.exactFilename!({})).toBe('null-co://');
-    expect(nullCo.exactFilename!({ 'latency-ns': 5 })).toBe('null-co://');
-    expect(nullCo.exactFilename!({ size: 512 })).toBeUndefined();
-    expect(nullCo.exactFilename!({ 'read-zeroes': true })).toBeUndefined();
+    expect(protocol.exactFilename!({})).toBe(`${protocol.name}://`);
+    expect(protocol.exactFilename!({ 'latency-ns': 5 })).toBe(`${protocol.name}://`);
+    expect(protocol.exactFilename!({ size: 512 })).toBeUndefined();
+    expect(protocol.exactFilename!({ 'read-zeroes': true })).toBeUndefined();
   });
 });
