@@ -184,12 +184,15 @@ describe('prepareForWriting', () => {
   });
 
   test('clears the bits of features that it does not keep up to date', async () => {
-    const file = await make();
-    putExtensions(file, [[extensionType.bitmaps, bitmaps]]);
-    file.bytes[95] = 0x81;
-    const header = await prepareForWriting(file, await readHeader(file, flags));
-    expect(header.autoclearFeatures).toBe(0n);
-    expect(await readHeader(file, flags)).toEqual(header);
+    for (const hasBitmaps of [true, false]) {
+      const file = await make();
+      if (hasBitmaps) putExtensions(file, [[extensionType.bitmaps, bitmaps]]);
+      file.bytes[95] = 0x81;
+      const header = await prepareForWriting(file, await readHeader(file, flags));
+      expect(header.autoclearFeatures).toBe(hasBitmaps ? autoclear.bitmaps : 0n);
+      expect(header.bitmaps !== undefined).toBe(hasBitmaps);
+      expect(await readHeader(file, flags)).toEqual(header);
+    }
   });
 
   test('drops a bitmaps extension that somebody made stale', async () => {
