@@ -49,7 +49,8 @@ export interface State {
 export class GraphWorld {
   private readonly server: QmpServer;
   private readonly attached: Attached[] = [];
-  private stopping = false;
+  /** How many need the guests to be quiet; one more until they are started. */
+  private quiet = 1;
   private readonly active = new Set<Promise<void>>();
   private jobs = 0;
 
@@ -135,22 +136,23 @@ export class GraphWorld {
     throw new Error(complaints.join('; '));
   }
 
+  /** Guests write when nobody needs them to be quiet any more. */
   startGuests(): void {
-    this.stopping = false;
+    if (--this.quiet > 0) return;
     for (const { disk, backend, loops } of this.attached) {
       for (let i = 0; i < 2; i++) loops.push(this.runGuest(disk, backend));
     }
   }
 
   private async runGuest(disk: GuestDisk, backend: BlockBackend): Promise<void> {
-    while (!this.stopping) {
+    while (this.quiet === 0) {
       await disk.request(backend);
       await this.wait(this.random.below(guestPauseNs));
     }
   }
 
   private async stopGuests(): Promise<void> {
-    this.stopping = true;
+    this.quiet++;
     for (const attached of this.attached) {
       await Promise.all(attached.loops);
       attached.loops = [];

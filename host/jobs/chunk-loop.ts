@@ -1,0 +1,56 @@
+/**
+ * The loop of jobs that go once through a disk from its start to its end: stream and intermediate commit
+ * (specification: jobs, sections 9 and 10; throttling, section 6).
+ *
+ * One chunk at a time: pause and cancel are looked at between chunks, the speed limit counts what was copied, and the
+ * event loop gets its turns. What a chunk takes, and what a failure means, is the job's affair.
+ */
+import type { Clock } from '../platform/platform.ts';
+import { Traffic } from './copy/traffic.ts';
+import type { Job } from './job.ts';
+
+export const chunkBytes = 512 << 10;
+
+export interface Chunk {
+  /** How far the loop goes on: 0 to do the same again. */
+  bytes: number;
+  /** Whether data was copied, which is what the speed limits. */
+  copied: boolean;
+}
+
+export class ChunkLoop {
+  private readonly traffic: Traffic;
+
+  constructor(clock: Clock) {
+    this.traffic = new Traffic(clock);
+  }
+
+  /** The job is wanted at a pause point, or its speed has changed. */
+  interrupt(): void {
+    this.traffic.wake();
+  }
+
+  /** Returns early when the job is cancelled. Rejects with what `step` rejects with. */
+  async run(
+    job: Job,
+    length: number,
+    step: (offset: number, bytes: number) => Promise<Chunk>,
+  ): Promise<void> {
+    job.progress.total = length;
+    let delayNs = 0;
+    for (let offset = 0; offset < length; ) {
+      // Even without a limit others must get between two chunks.
+      await job.registry.pacer.breathe();
+      if (delayNs > 0) await this.traffic.sleep(delayNs);
+      await job.pausePoint();
+      if (job.isCancelled) return;
+      const { bytes, copied } = await step(offset, Math.min(chunkBytes, length - offset));
+      offset += bytes;
+      job.progress.current += bytes;
+      delayNs = copied ? job.limiter.delay(bytes) : 0;
+    }
+    // A drained section or a pause that began with the last chunk.
+    if (delayNs > 0) await this.traffic.sleep(delayNs);
+    await job.pausePoint();
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * What a block job holds of the nodes it works with: an edge to each, by which draining reaches the job and queries see
+ * it, and a blocker for what must not happen to them meanwhile.
+ */
+import { BlockBackend } from '../block/backend.ts';
+import type { BlockNode } from '../block/node.ts';
+import type { OpBlocker } from '../block/op-blockers.ts';
+import type { Job } from './job.ts';
+
+export class NodeHolds {
+  readonly edges: BlockBackend[] = [];
+  private readonly blocker: OpBlocker;
+
+  constructor(private readonly job: Job) {
+    this.blocker = { reason: `block device is in use by block job: ${job.type}` };
+  }
+
+  /** `name` is the edge's: `main node`, `base`, … Errors: a permission conflict. */
+  async hold(node: BlockNode, name: string, perm: number, shared: number): Promise<void> {
+    const { job } = this;
+    const onDrain = {
+      begin: () => job.drainBegin(),
+      end: () => job.drainEnd(),
+      whenIdle: () => job.whenQuiescent(),
+    };
+    const description = `${job.type} job '${job.id}'`;
+    this.edges.push(await BlockBackend.attach(node, { name, description, perm, shared, onDrain, job }));
+    node.opBlockers.blockAll(this.blocker, name === 'main node' ? ['dataplane'] : []);
+  }
+
+  /** Harmless when called again. */
+  async release(): Promise<void> {
+    for (const edge of this.edges.splice(0)) {
+      edge.node.opBlockers.unblockAll(this.blocker);
+      await edge.close();
+    }
+  }
+}
