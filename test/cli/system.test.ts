@@ -212,7 +212,7 @@ describe('a machine on the command line', () => {
 });
 
 describe('the clock of -qtest', () => {
-  test('stands still until it is told to go on, and disks with limits with it', async () => {
+  test('stands still until it is told to go on', async () => {
     const path = scratch('qtest.sock');
     const { client, program } = await serve(
       'qtest-qmp',

@@ -1,4 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { QtestClock } from '../../host/cli/system/qtest-clock.ts';
+import { nodePlatform } from '../../host/platform/node/index.ts';
 import { type ArrayDisk, arrayProtocol } from '../support/array-driver.ts';
 import { TestMachine } from '../support/machine.ts';
 
@@ -157,5 +159,31 @@ describe('stop', () => {
     open();
     await stopped;
     await written;
+  });
+});
+
+describe('limits under a clock that stands still', () => {
+  test('let a request go when the clock has been moved far enough, and not before', async () => {
+    const clock = new QtestClock(nodePlatform.clock);
+    const vm = await TestMachine.start({
+      guestClock: clock,
+      drives: ['if=none,id=d,driver=null-co,iops=10'],
+      devices: ['virtio-blk-pci,drive=d,id=v'],
+    });
+    running = vm;
+    await vm.run('cont');
+    const { front } = vm.device('v');
+    const done: number[] = [];
+    const requests = Array.from({ length: 4 }, (_, i) => front.read(0, bytes(0)).then(() => done.push(i)));
+    await vm.run('query-version');
+    const atOnce = done.length;
+    expect(atOnce).toBeLessThan(4);
+    const next = clock.untilNextTimer()!;
+    await clock.advanceTo(clock.nowNs() + next - 1);
+    await vm.run('query-version');
+    expect(done).toHaveLength(atOnce);
+    await clock.advanceTo(clock.nowNs() + 1e9);
+    await Promise.all(requests);
+    expect(done).toEqual([0, 1, 2, 3]);
   });
 });

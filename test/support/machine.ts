@@ -7,7 +7,7 @@ import { parseDrive } from '../../host/machine/drive-options.ts';
 import type { Machine } from '../../host/machine/machine.ts';
 import { findMachineType } from '../../host/machine/machine-types.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
-import type { Platform } from '../../host/platform/platform.ts';
+import type { Clock, Platform } from '../../host/platform/platform.ts';
 import { parseQemuOpts } from '../../host/qapi/qemu-opts.ts';
 import { systemCommands } from '../../host/qmp/commands/system.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
@@ -23,6 +23,7 @@ export interface TestMachineOptions {
   nodes?: readonly object[];
   moreDrivers?: readonly DriverDefinition[];
   platform?: Platform;
+  guestClock?: Clock;
   hasDefaults?: boolean;
 }
 
@@ -44,6 +45,7 @@ export class TestMachine {
       platform,
       drivers: [...drivers, ...(options.moreDrivers ?? [])],
       commands: systemCommands,
+      ...(options.guestClock ? { guestClock: options.guestClock } : {}),
       machine: {
         type: findMachineType(type)!,
         name: undefined,
@@ -102,6 +104,8 @@ export class TestMachine {
   async close(): Promise<void> {
     await this.server.stop();
     await this.server.close();
+    const left = this.server.graph.nodes().map(({ name }) => name);
+    if (left.length > 0) throw new Error(`nodes are left: ${left.join(' ')}`);
   }
 
   private sort(): Answer | undefined {
