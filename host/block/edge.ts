@@ -24,6 +24,8 @@ export interface EdgeParent {
   readonly isNode?: true;
   /** Of a node or a device; absent or empty for everybody else. */
   readonly name?: string;
+  /** The job that holds it, for a job's edges. */
+  readonly job?: object | undefined;
   /** Stop issuing requests; nests. */
   drainedBegin(): void;
   drainedEnd(): void;

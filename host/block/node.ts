@@ -118,7 +118,9 @@ export class BlockNode implements EdgeParent {
   }
 
   backing(): BlockNode | undefined {
-    return this.children.get('backing')?.node;
+    const edge = this.children.get('backing');
+    // Some filters call what they filter so.
+    return edge?.role === 'cow' ? edge.node : undefined;
   }
 
   /** The child that a filter passes through, undefined for anything else. */

@@ -36,6 +36,8 @@ export interface OpenParams {
   chain?: readonly string[];
   /** The format was guessed, not named. */
   probed?: boolean;
+  /** A driver that options cannot name: filters that jobs put in. */
+  definition?: DriverDefinition;
 }
 
 /** Longest chain of backing files. */
@@ -140,8 +142,9 @@ export async function openNode(
   if (flags.forceShare && !flags.readOnly) {
     throw invalid('force-share=on can only be used with read-only images');
   }
-  if (options['driver'] === undefined) return openProbing(graph, options, params, flags);
-  const definition = graph.drivers.get(options['driver'] as string);
+  if (options['driver'] === undefined && !params.definition)
+    return openProbing(graph, options, params, flags);
+  const definition = params.definition ?? graph.drivers.get(options['driver'] as string);
   const name = options['node-name'] as string | undefined;
   if (name !== undefined) graph.checkName(name);
   const node = new BlockNode(graph, name ?? graph.generateName(), definition, flags);
@@ -149,6 +152,7 @@ export async function openNode(
   node.references = 1;
   try {
     await openDriver(graph, node, params);
+    if (params.noBacking && node.driver.backing) node.options = { ...node.options, backing: null };
     await graph.observer.nodeOpened(node);
     if (params.probed && definition.name === 'raw' && !flags.readOnly) restrictProbedRaw(graph, node);
     // The name is looked at again: opening the file child took time.
@@ -267,6 +271,8 @@ async function openChildNode(
 }
 
 async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParams): Promise<void> {
+  // A filter may call its child so, and has opened it itself.
+  if (node.children.has('backing')) return;
   const option = node.options['backing'];
   const { backing } = node.driver;
   if (option === null || option === '' || (option === undefined && !backing)) return;

@@ -81,7 +81,7 @@ export function defaultChildPermissions(parent: BlockNode, edge: Edge, cumulativ
       if (edge.role !== 'data') {
         perm |= Perm.consistentRead;
         if (!parent.readOnly) perm |= Perm.write | Perm.resize;
-        shared = Perm.all & ~(Perm.write | Perm.resize);
+        shared = (shared | Perm.writeUnchanged) & ~(Perm.write | Perm.resize);
       }
     }
   }

@@ -191,3 +191,13 @@ export async function isAllocatedAbove(
   }
   return { allocated: false, bytes: rest };
 }
+
+/** Whether there is nothing but zeros, by block status alone. */
+export async function readsAsZeros(node: BlockNode): Promise<boolean> {
+  for (let at = 0; at < node.length; ) {
+    const { zero, bytes } = await blockStatus(node, at, node.length - at);
+    if (!zero) return false;
+    at += bytes;
+  }
+  return true;
+}

@@ -134,7 +134,7 @@ class BackupDriver implements JobDriver {
   private readonly target: BlockNode;
   private readonly options: BackupCommon;
   private readonly blocker: OpBlocker = { reason: 'block device is in use by block job: backup' };
-  private backends: BlockBackend[] = [];
+  readonly edges: BlockBackend[] = [];
   private engine: CopyEngine | undefined;
   private topScanned = false;
 
@@ -182,9 +182,9 @@ class BackupDriver implements JobDriver {
       },
     };
     const user = { description: `backup job '${job.id}'`, perm: Perm.none, shared: Perm.all, onDrain, job };
-    this.backends.push(await BlockBackend.attach(this.filter, { ...user, name: 'main node' }));
+    this.edges.push(await BlockBackend.attach(this.filter, { ...user, name: 'main node' }));
     this.filter.opBlockers.blockAll(this.blocker, ['dataplane']);
-    this.backends.push(await BlockBackend.attach(this.target, { ...user, name: 'target' }));
+    this.edges.push(await BlockBackend.attach(this.target, { ...user, name: 'target' }));
     this.target.opBlockers.blockAll(this.blocker);
   }
 
@@ -242,7 +242,7 @@ class BackupDriver implements JobDriver {
     await this.engine?.close();
     this.filter.opBlockers.unblockAll(this.blocker);
     this.target.opBlockers.unblockAll(this.blocker);
-    for (const backend of this.backends) await backend.close();
+    for (const backend of this.edges.splice(0)) await backend.close();
   }
 
   async clean(): Promise<void> {

@@ -6,6 +6,7 @@ import { Mutex } from '../base/mutex.ts';
 import type { EdgeParent } from '../block/edge.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';
+import { nodesFrom } from './chain.ts';
 
 /**
  * All parents of `node` come to use `filter` instead, which already has `node` as a child. Those below the filter itself
@@ -47,10 +48,4 @@ function turns(graph: BlockGraph): Mutex {
   let mutex = turnsByGraph.get(graph);
   if (!mutex) turnsByGraph.set(graph, (mutex = new Mutex()));
   return mutex;
-}
-
-function nodesFrom(node: BlockNode, found = new Set<BlockNode>()): Set<BlockNode> {
-  found.add(node);
-  for (const edge of node.children.values()) if (!found.has(edge.node)) nodesFrom(edge.node, found);
-  return found;
 }

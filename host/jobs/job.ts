@@ -11,6 +11,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { BlockError, invalid } from '../base/errors.ts';
+import type { BlockBackend } from '../block/backend.ts';
 import { type ErrorAction, errorAction, type OnError } from '../block/error-policy.ts';
 import type { JobTransaction } from './job-transaction.ts';
 import { RateLimiter } from './limiter.ts';
@@ -24,6 +25,8 @@ export interface JobDriver {
   readonly type: JobType;
   /** Block jobs answer to block-job-* commands and end with a BLOCK_JOB_* event. */
   readonly isBlockJob: boolean;
+  /** Its edges to nodes, in the order in which they were made: queries list them. */
+  readonly edges?: readonly BlockBackend[];
   /** Does the work. Rejects with a BlockError; returns early when `job.isCancelled`. */
   run(job: Job): Promise<void>;
   /** The job is wanted at a pause point, or its speed has changed: stop waiting, finish what is in flight, come. */
@@ -162,7 +165,8 @@ export class Job {
     }
   }
 
-  private shouldPause(): boolean {
+  /** Whether the next pause point will hold the job. */
+  shouldPause(): boolean {
     return this.pauseCount > 0 && !this.isForceCancelled;
   }
 

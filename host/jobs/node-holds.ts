@@ -11,7 +11,11 @@ export class NodeHolds {
   readonly edges: BlockBackend[] = [];
   private readonly blocker: OpBlocker;
 
-  constructor(private readonly job: Job) {
+  /** `drainsItself`: whether a drained section is the job's own doing, and must not wait for the job. */
+  constructor(
+    private readonly job: Job,
+    private readonly drainsItself: () => boolean = () => false,
+  ) {
     this.blocker = { reason: `block device is in use by block job: ${job.type}` };
   }
 
@@ -21,7 +25,9 @@ export class NodeHolds {
     const onDrain = {
       begin: () => job.drainBegin(),
       end: () => job.drainEnd(),
-      whenIdle: () => job.whenQuiescent(),
+      whenIdle: async () => {
+        if (!this.drainsItself()) await job.whenQuiescent();
+      },
     };
     const description = `${job.type} job '${job.id}'`;
     this.edges.push(await BlockBackend.attach(node, { name, description, perm, shared, onDrain, job }));

@@ -10,6 +10,8 @@ import { createBackupJob } from '../../host/jobs/backup.ts';
 import type { BackupCommon } from '../../host/jobs/backup-options.ts';
 import type { Job } from '../../host/jobs/job.ts';
 import type { JobTransaction } from '../../host/jobs/job-transaction.ts';
+import type { MirrorCommon, MirrorRequest } from '../../host/jobs/mirror/mirror-options.ts';
+import { mirror } from '../../host/jobs/mirror/mirror-options.ts';
 import { JobRegistry } from '../../host/jobs/registry.ts';
 import { type ArrayDisk, arrayProtocol, passFilter } from '../support/array-driver.ts';
 import { VirtualPlatform } from '../support/virtual-platform.ts';
@@ -74,6 +76,25 @@ export class World {
     } finally {
       source.drainEnd();
     }
+  }
+
+  /** As blockdev-mirror does. */
+  mirror(
+    source: BlockNode,
+    target: BlockNode,
+    options: Partial<MirrorCommon> = {},
+    more: Partial<MirrorRequest> = {},
+  ): Promise<Job> {
+    return mirror(this.graph, this.jobs, {
+      source,
+      target,
+      options: { 'job-id': 'j0', device: source.name, target: target.name, sync: 'full', ...options },
+      zeroTarget: true,
+      unmap: true,
+      targetBacking: 'leave',
+      filterNodeName: undefined,
+      ...more,
+    });
   }
 }
 

@@ -9,7 +9,7 @@ import type { BlockBackend } from '../../block/backend.ts';
 import { createImage } from '../../block/create.ts';
 import type { CreateValues } from '../../block/driver.ts';
 import type { BlockGraph } from '../../block/graph.ts';
-import { blockStatus } from '../../block/status.ts';
+import { readsAsZeros } from '../../block/status.ts';
 import { type ImageSource, openImage } from '../shared/open-image.ts';
 import { Progress } from '../shared/progress.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -172,7 +172,7 @@ function openTarget(
 /** Whether zeros need not be written: a new image of a format that starts out so, or one that is cheap to clear. */
 async function isZeroAlready(image: BlockBackend, isNew: boolean, hasBacking: boolean): Promise<boolean> {
   if (hasBacking) return false;
-  if (isNew) return image.node.driver.hasZeroInit === true || readsAsZeros(image);
+  if (isNew) return image.node.driver.hasZeroInit === true || readsAsZeros(image.node);
   if (image.node.backing()) return false;
   try {
     await image.writeZeroes(0, image.length, { mayUnmap: true, noFallback: true });
@@ -181,14 +181,4 @@ async function isZeroAlready(image: BlockBackend, isNew: boolean, hasBacking: bo
     if (asBlockError(error).errno !== 'ENOTSUP') throw error;
     return false;
   }
-}
-
-/** By block status alone. */
-async function readsAsZeros(image: BlockBackend): Promise<boolean> {
-  for (let at = 0; at < image.length; ) {
-    const { zero, bytes } = await blockStatus(image.node, at, image.length - at);
-    if (!zero) return false;
-    at += bytes;
-  }
-  return true;
 }

@@ -21,6 +21,7 @@ import type { Pacer } from '../pacer.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { PieceWriter } from './piece-writer.ts';
 import { SaveBuffer } from './save-buffer.ts';
+import { Traffic } from './traffic.ts';
 
 /** Longest request for data. */
 export const maxRequestBytes = 1 << 20;
@@ -66,14 +67,13 @@ export class CopyEngine {
   private readonly pool = new BufferPool();
   private readonly chunkBytes: number;
   private readError: BlockError | undefined;
-  private workers = 0;
+  private readonly traffic: Traffic;
   private readers = 0;
-  private inFlightBytes = 0;
   private cursor = 0;
-  private wakers: (() => void)[] = [];
 
   constructor(private readonly options: CopyEngineOptions) {
     const { filter, progress, compress, maxChunkBytes } = options;
+    this.traffic = new Traffic(options.clock);
     const { clusterBytes } = filter.copyMap;
     const limit = Math.min(maxChunkBytes || maxRequestBytes, maxRequestBytes);
     this.chunkBytes = compress ? clusterBytes : Math.max(clusterBytes, limit - (limit % clusterBytes));
@@ -95,7 +95,7 @@ export class CopyEngine {
       pool: this.pool,
       writer: this.writer,
       onSkipped,
-      onChange: () => this.wake(),
+      onChange: () => this.traffic.wake(),
       isStopped: options.isStopped,
     });
     if (options.writeThrough) filter.saver = observed(filter.saver, { onWritten, onSkipped });
@@ -140,10 +140,10 @@ export class CopyEngine {
   async copyAll(): Promise<boolean> {
     await this.retryFailed();
     await this.copyClusters();
-    while (this.workers > 0) await this.whenChanged();
+    await this.traffic.whenIdle();
     this.throwFailure();
     while (!this.saved.isEmpty && !this.options.isWanted()) {
-      await this.whenChanged();
+      await this.traffic.whenChanged();
       this.throwFailure();
     }
     return !this.options.isWanted() && this.options.filter.copyMap.dirtyBytes === 0;
@@ -154,13 +154,13 @@ export class CopyEngine {
     await this.retryFailed();
     while (!this.options.isWanted()) {
       this.throwFailure();
-      await this.whenChanged();
+      await this.traffic.whenChanged();
     }
   }
 
   /** Looks again whether to go on: the job is wanted, or may go faster. */
   interrupt(): void {
-    this.wake();
+    this.traffic.wake();
   }
 
   /** The job has come to a stop: guests that wait behind an error learn of it. */
@@ -189,7 +189,7 @@ export class CopyEngine {
     const { filter } = this.options;
     filter.disable();
     const dropped = this.saved.close();
-    this.wake();
+    this.traffic.wake();
     await this.saved.whenIdle();
     for (const piece of [...dropped, ...this.writer.unwritten]) filter.copyMap.set(piece.offset, piece.bytes);
   }
@@ -220,7 +220,7 @@ export class CopyEngine {
         continue;
       }
       if (!this.hasWorker()) {
-        await this.whenChanged();
+        await this.traffic.whenChanged();
         continue;
       }
       const run = map.next(this.cursor, map.length);
@@ -235,7 +235,7 @@ export class CopyEngine {
       }
       const delayNs = limiter.delay(0);
       if (delayNs > 0) {
-        await this.sleep(delayNs);
+        await this.traffic.sleep(delayNs);
         continue;
       }
       await this.startRequest(run.offset, run.bytes);
@@ -244,9 +244,9 @@ export class CopyEngine {
 
   private hasWorker(): boolean {
     return (
-      this.workers < this.options.maxWorkers &&
+      this.traffic.requests < this.options.maxWorkers &&
       this.readers < maxReaders &&
-      this.inFlightBytes + this.chunkBytes <= maxInFlightBytes
+      this.traffic.bytes + this.chunkBytes <= maxInFlightBytes
     );
   }
 
@@ -256,8 +256,8 @@ export class CopyEngine {
       this.cursor = 0;
       return;
     }
-    void ended.then(() => this.wake());
-    await this.whenChanged();
+    void ended.then(() => this.traffic.wake());
+    await this.traffic.whenChanged();
   }
 
   private async startRequest(offset: number, runBytes: number): Promise<void> {
@@ -291,16 +291,13 @@ export class CopyEngine {
   /** One background request. Never rejects: what goes wrong is left for the loop to find. */
   private async copyClaim(claim: Claim, zero: boolean): Promise<void> {
     const heldBytes = zero ? 0 : claim.bytes;
-    this.workers++;
-    this.inFlightBytes += heldBytes;
+    this.traffic.begin(heldBytes);
     try {
       await this.moveClaim(claim, zero ? undefined : this.pool.take(claim.bytes));
     } catch (error) {
       this.readError ??= asBlockError(error);
     } finally {
-      this.inFlightBytes -= heldBytes;
-      this.workers--;
-      this.wake();
+      this.traffic.end(heldBytes);
     }
   }
 
@@ -329,23 +326,8 @@ export class CopyEngine {
       await this.options.filter.source.read(offset, data);
     } finally {
       this.readers--;
-      this.wake();
+      this.traffic.wake();
     }
-  }
-
-  private async sleep(delayNs: number): Promise<void> {
-    const timer = this.options.clock.setTimer(delayNs, () => this.wake());
-    await this.whenChanged();
-    timer.cancel();
-  }
-
-  private whenChanged(): Promise<void> {
-    return new Promise<void>((resolve) => this.wakers.push(resolve));
-  }
-
-  private wake(): void {
-    if (this.wakers.length === 0) return;
-    for (const resolve of this.wakers.splice(0)) resolve();
   }
 }
 

@@ -9,7 +9,7 @@ export const blockdevDel = defineCommand({
   async run({ graph }, { 'node-name': name }) {
     const node = graph.findNode(name);
     if (!node) throw invalid(`Failed to find node with node-name='${name}'`);
-    if (graph.backends.list().some((backend) => backend.hasMedium && backend.node === node)) {
+    if ([...node.parents].some(({ parent }) => !parent.isNode && !parent.job)) {
       throw invalid(`Node ${name} is in use`);
     }
     node.opBlockers.check('drive-del');

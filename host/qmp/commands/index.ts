@@ -19,6 +19,7 @@ import { blockLatencyHistogramSet } from './block-latency-histogram-set.ts';
 import { blockResize } from './block-resize.ts';
 import { blockSetIoThrottle } from './block-set-io-throttle.ts';
 import { blockSetWriteThreshold } from './block-set-write-threshold.ts';
+import { blockStream } from './block-stream.ts';
 import { blockdevAdd } from './blockdev-add.ts';
 import { blockdevBackup } from './blockdev-backup.ts';
 import { blockdevDel } from './blockdev-del.ts';
@@ -65,6 +66,7 @@ export const commands: readonly AnyCommand[] = [
   blockLatencyHistogramSet,
   blockResize,
   blockSetWriteThreshold,
+  blockStream,
   driveBackup,
   blockdevBackup,
   queryNamedBlockNodes,

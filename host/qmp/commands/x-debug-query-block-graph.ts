@@ -79,7 +79,7 @@ export const xDebugQueryBlockGraph = defineCommand({
     for (const job of jobs.list()) {
       if (!job.driver.isBlockJob) continue;
       listing.addNode(job, 'block-job', job.id);
-      for (const { job: owner, edge } of anonymous) if (owner === job) listing.addEdge(job, edge);
+      for (const { edge } of [...(job.driver.edges ?? [])].reverse()) listing.addEdge(job, edge);
     }
     for (const node of nodes) {
       listing.addNode(node, 'block-driver', node.name);

@@ -1,0 +1,119 @@
+/**
+ * What the target of a mirror lacks: an unnamed dirty bitmap on the source, and the ranges that somebody is copying.
+ *
+ * A range is in step when it is clean and nobody has claimed it. Who copies claims first, cleans, and then looks at the
+ * source: what is written meanwhile makes the range dirty again, and a copy that fails does so too.
+ *
+ * Every write to the source marks it, whichever way it came. Only one that brings its data to the target itself
+ * (copy-mode=write-blocking) is announced by `expect` and leaves no mark.
+ */
+import type { DirtyBitmap } from '../../bitmaps/dirty-bitmap.ts';
+import { bitmapsOf } from '../../bitmaps/node-bitmaps.ts';
+import type { BlockNode, WriteObserver } from '../../block/node.ts';
+import type { Area } from '../../core/bitmap.ts';
+import { type Claim, Claims } from './claims.ts';
+
+interface ExpectedWrite {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+export class DirtyMap implements WriteObserver {
+  readonly claims = new Claims();
+  readonly length: number;
+  private readonly bitmap: DirtyBitmap;
+  private readonly expected: ExpectedWrite[] = [];
+
+  /**
+   * Clean. `granularity` is a power of two; `unitBytes`, a multiple of it, is what requests to the target are aligned
+   * to. `ownMarks`: writes may be announced. Errors: ENOMEM.
+   */
+  constructor(
+    private readonly source: BlockNode,
+    granularity: number,
+    readonly unitBytes: number,
+    ownMarks: boolean,
+  ) {
+    this.length = source.length;
+    this.bitmap = bitmapsOf(source).addAnonymous(granularity, { disabled: ownMarks });
+    if (ownMarks) source.writeObservers.add(this);
+  }
+
+  onWrite(offset: number, bytes: number): void {
+    const index = this.expected.findIndex((write) => write.offset === offset && write.bytes === bytes);
+    if (index >= 0) this.expected.splice(index, 1);
+    else this.bitmap.bits.set(offset, bytes);
+  }
+
+  /** The next write of exactly this range makes nothing dirty. Returned: what takes that back. */
+  expect(offset: number, bytes: number): () => void {
+    const write = { offset, bytes };
+    this.expected.push(write);
+    return () => {
+      const index = this.expected.indexOf(write);
+      if (index >= 0) this.expected.splice(index, 1);
+    };
+  }
+
+  get granularity(): number {
+    return this.bitmap.granularity;
+  }
+
+  /** In whole granules. */
+  get dirtyBytes(): number {
+    return this.bitmap.count;
+  }
+
+  /** Nothing is dirty, and nobody is copying. */
+  get isInStep(): boolean {
+    return this.bitmap.count === 0 && this.claims.isEmpty;
+  }
+
+  set(offset: number, bytes: number): void {
+    this.bitmap.bits.set(offset, bytes);
+  }
+
+  setAll(): void {
+    this.bitmap.bits.setAll();
+  }
+
+  /** Cleans the granules that lie in the range as a whole. */
+  clean(offset: number, bytes: number): void {
+    this.bitmap.bits.reset(offset, bytes);
+  }
+
+  /** Whether anything in [start, end) is dirty. */
+  isDirty(start: number, end: number): boolean {
+    return start < end && this.bitmap.bits.nextDirty(start, end - start) >= 0;
+  }
+
+  /** The first dirty stretch from `start` on, at most `maxBytes` long. */
+  next(start: number, maxBytes: number): Area | undefined {
+    return this.bitmap.bits.nextDirtyArea(start, this.length, maxBytes);
+  }
+
+  /** Widened to whole units, as far as the image goes. */
+  widen({ offset, bytes }: Area): Area {
+    const start = offset - (offset % this.unitBytes);
+    const end = Math.ceil((offset + bytes) / this.unitBytes) * this.unitBytes;
+    return { offset: start, bytes: Math.min(end, this.length) - start };
+  }
+
+  /** How much of `bytes` from the start of a unit on is whole units, the last one of the image counted as whole. */
+  wholeUnits(offset: number, bytes: number): number {
+    return offset + bytes >= this.length ? this.length - offset : bytes - (bytes % this.unitBytes);
+  }
+
+  /** The claim keeps its first `bytes`; the rest is dirty again. */
+  shorten(claim: Claim, bytes: number): void {
+    const { offset, bytes: claimed } = claim;
+    if (bytes === claimed) return;
+    this.claims.shorten(claim, bytes);
+    this.set(offset + bytes, claimed - bytes);
+  }
+
+  close(): void {
+    this.source.writeObservers.delete(this);
+    bitmapsOf(this.source).remove(this.bitmap);
+  }
+}

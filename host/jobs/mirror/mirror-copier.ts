@@ -1,0 +1,223 @@
+/**
+ * Moves data from the source of a mirror to its target: dirty stretches in the background, and with
+ * copy-mode=write-blocking guests' writes while they are made (specification: jobs, section 8).
+ *
+ * Every piece is claimed first, so that no two requests for one granule are ever on their way to the target, and
+ * cleaned before its source is looked at. What fails becomes dirty again; the error policy says what else happens.
+ */
+import { assert } from '../../base/assert.ts';
+import { asBlockError, type BlockError } from '../../base/errors.ts';
+import type { BlockBackend } from '../../block/backend.ts';
+import type { Edge } from '../../block/edge.ts';
+import type { ErrorAction } from '../../block/error-policy.ts';
+import { statusAbove } from '../../block/status.ts';
+import type { Area } from '../../core/bitmap.ts';
+import { BufferPool } from '../copy/buffer-pool.ts';
+import type { Traffic } from '../copy/traffic.ts';
+import type { RateLimiter } from '../limiter.ts';
+import type { Claim } from './claims.ts';
+import type { DirtyMap } from './dirty-map.ts';
+import type { WriteCopier } from './mirror-top.ts';
+
+/** Most requests in flight. */
+export const maxRequests = 16;
+/** A request for data is at most the buffer size divided by the number of requests, or this if it is more. */
+const minRequestLimitBytes = 1 << 20;
+
+export interface MirrorCopierOptions {
+  map: DirtyMap;
+  source: Edge;
+  target: BlockBackend;
+  traffic: Traffic;
+  limiter: RateLimiter;
+  /** Data in flight, and the longest stretch looked at in one go. */
+  bufferBytes: number;
+  /** Zeros may take no space. */
+  unmap: boolean;
+  /** Zeros cost nothing of the speed limit. */
+  zeroesAreCheap: boolean;
+  progress: { current: number; total: number };
+  /** Says what is done about an error, and tells the client. */
+  onError(operation: 'read' | 'write', error: BlockError): ErrorAction;
+}
+
+type Content = 'data' | 'zero' | 'unspecified';
+
+export class MirrorCopier implements WriteCopier {
+  /** The first error that ends the job. */
+  failure: BlockError | undefined;
+  private readonly pool = new BufferPool();
+  private readonly requestBytes: number;
+  private cursor = 0;
+  /** End of the stretch that the speed limit was asked about. */
+  private admittedEnd = 0;
+
+  constructor(private readonly options: MirrorCopierOptions) {
+    const { bufferBytes, map } = options;
+    const limit = Math.max(Math.floor(bufferBytes / maxRequests), minRequestLimitBytes);
+    this.requestBytes = Math.max(map.unitBytes, limit - (limit % map.unitBytes));
+  }
+
+  /** In the middle of a stretch that is gone through without a stop: what was asked for at its start holds. */
+  get isWithinRun(): boolean {
+    const { map } = this.options;
+    return !this.failure && map.isDirty(this.cursor, this.admittedEnd);
+  }
+
+  /**
+   * Starts one request for something dirty, or waits for whatever is in the way; there must be something dirty.
+   * Never rejects: see `failure`.
+   */
+  async step(): Promise<void> {
+    const { map, traffic, limiter, bufferBytes } = this.options;
+    if (traffic.requests >= maxRequests) return traffic.whenChanged();
+    const goesOn = this.isWithinRun;
+    const run = this.nextRun(goesOn ? this.admittedEnd - this.cursor : bufferBytes);
+    if (!goesOn) {
+      const delayNs = limiter.delay(0);
+      if (delayNs > 0) return traffic.sleep(delayNs);
+      this.admittedEnd = run.offset + run.bytes;
+    }
+    const free = map.claims.freeBytes(run.offset, run.bytes);
+    const bytes = map.wholeUnits(run.offset, Math.min(free, run.bytes));
+    if (bytes === 0) {
+      void map.claims.whenFree(run.offset, map.unitBytes).then(() => traffic.wake());
+      return traffic.whenChanged();
+    }
+    const claim = map.claims.begin(run.offset, bytes);
+    map.clean(run.offset, bytes);
+    const content = await this.look(claim);
+    if (content === 'data' && traffic.requests > 0) {
+      while (traffic.requests > 0 && traffic.bytes + claim.bytes > bufferBytes) await traffic.whenChanged();
+    }
+    this.cursor = claim.offset + claim.bytes;
+    limiter.delay(content === 'data' || !this.options.zeroesAreCheap ? claim.bytes : 0);
+    void this.copy(claim, content);
+  }
+
+  /** The next dirty stretch behind the last request, or else from the start. */
+  private nextRun(maxBytes: number): Area {
+    const { map } = this.options;
+    const found = map.next(this.cursor, maxBytes) ?? map.next(0, maxBytes);
+    assert(found, 'a mirror without anything to copy');
+    return map.widen(found);
+  }
+
+  /** What kind of content the start of the claim has; the claim is shortened to that. */
+  private async look(claim: Claim): Promise<Content> {
+    const { map, source } = this.options;
+    const { offset, bytes } = claim;
+    let kind: Content = 'data';
+    let same = map.unitBytes;
+    try {
+      const first = await statusAbove(source.node, undefined, offset, bytes);
+      kind = kindOf(first);
+      same = first.bytes;
+      while (same < bytes) {
+        const next = await statusAbove(source.node, undefined, offset + same, bytes - same);
+        if (kindOf(next) !== kind) break;
+        same += next.bytes;
+      }
+    } catch {
+      // Reading says what is wrong.
+      kind = 'data';
+    }
+    let part = map.wholeUnits(offset, Math.min(same, bytes));
+    if (part === 0) {
+      kind = 'data';
+      part = Math.min(map.unitBytes, bytes);
+    }
+    if (kind === 'data') part = Math.min(part, this.requestBytes);
+    map.shorten(claim, part);
+    return kind;
+  }
+
+  private async copy(claim: Claim, content: Content): Promise<void> {
+    const { map, traffic, progress, target, unmap } = this.options;
+    const { offset, bytes } = claim;
+    const heldBytes = content === 'data' ? bytes : 0;
+    traffic.begin(heldBytes);
+    try {
+      if (content === 'data') await this.copyData(offset, bytes);
+      else if (content === 'zero')
+        await this.attempt('write', () => target.writeZeroes(offset, bytes, { mayUnmap: unmap }));
+      else await this.attempt('write', () => target.discard(offset, bytes));
+      progress.current += bytes;
+    } catch {
+      map.set(offset, bytes);
+    } finally {
+      map.claims.end(claim);
+      traffic.end(heldBytes);
+    }
+  }
+
+  private async copyData(offset: number, bytes: number): Promise<void> {
+    const { source, target } = this.options;
+    const buffer = this.pool.take(bytes);
+    const data = buffer.subarray(0, bytes);
+    try {
+      await this.attempt('read', () => source.read(offset, data));
+      await this.attempt('write', () => target.write(offset, data));
+    } finally {
+      this.pool.give(buffer);
+    }
+  }
+
+  /** Rejects as `act`, after the error policy was applied. */
+  private async attempt(operation: 'read' | 'write', act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      const failure = asBlockError(error);
+      if (this.options.onError(operation, failure) === 'report') this.failure ??= failure;
+      throw failure;
+    }
+  }
+
+  // Guests' writes, when they bring their data along.
+
+  copyWrite(offset: number, buffer: Uint8Array, toSource: () => Promise<void>): Promise<void> {
+    const { target } = this.options;
+    return this.copyAlong(offset, buffer.length, toSource, () => target.write(offset, buffer));
+  }
+
+  copyZeroes(offset: number, bytes: number, mayUnmap: boolean, toSource: () => Promise<void>): Promise<void> {
+    const { target } = this.options;
+    return this.copyAlong(offset, bytes, toSource, () => target.writeZeroes(offset, bytes, { mayUnmap }));
+  }
+
+  /** Rejects when the source does; the target's errors are the job's affair. */
+  private async copyAlong(
+    offset: number,
+    bytes: number,
+    toSource: () => Promise<void>,
+    toTarget: () => Promise<void>,
+  ): Promise<void> {
+    const { map, progress, traffic } = this.options;
+    const units = map.widen({ offset, bytes });
+    // The rest of a unit may be in the source only: the background brings it along.
+    if (map.unitBytes > map.granularity && units.bytes !== bytes) return toSource();
+    await map.claims.whenFree(units.offset, units.bytes);
+    const claim = map.claims.begin(units.offset, units.bytes);
+    map.clean(offset, bytes);
+    const unexpect = map.expect(offset, bytes);
+    try {
+      await toSource();
+      await this.attempt('write', toTarget).catch(() => map.set(offset, bytes));
+      progress.current += bytes;
+      progress.total += bytes;
+    } catch (error) {
+      map.set(offset, bytes);
+      throw error;
+    } finally {
+      unexpect();
+      map.claims.end(claim);
+      traffic.wake();
+    }
+  }
+}
+
+function kindOf({ data, zero }: { data: boolean; zero: boolean }): Content {
+  if (zero) return 'zero';
+  return data ? 'data' : 'unspecified';
+}

@@ -1,0 +1,332 @@
+/** What a mirror job does from its start to its end: see mirror.ts. */
+import { asBlockError, type BlockError, invalid } from '../../base/errors.ts';
+import { type BackendUser, BlockBackend } from '../../block/backend.ts';
+import type { BlockGraph } from '../../block/graph.ts';
+import type { BlockNode } from '../../block/node.ts';
+import type { OpBlocker } from '../../block/op-blockers.ts';
+import { Perm } from '../../block/permissions.ts';
+import { isInChain } from '../chain.ts';
+import { Traffic } from '../copy/traffic.ts';
+import { removeFilter } from '../filter-insertion.ts';
+import type { Job, JobDriver } from '../job.ts';
+import { NodeHolds } from '../node-holds.ts';
+import { DirtyMap } from './dirty-map.ts';
+import { initialPhase, zeroesWithoutSpace } from './initial-phase.ts';
+import type { MirrorParams } from './mirror.ts';
+import { MirrorCopier } from './mirror-copier.ts';
+import type { MirrorTop } from './mirror-top.ts';
+import { mayReplace, pivot, setTargetBacking } from './pivot.ts';
+
+/** How often a job that is in step looks for new writes. */
+const idleNs = 100_000_000;
+
+export class MirrorDriver implements JobDriver {
+  readonly type: 'mirror' | 'commit';
+  readonly isBlockJob = true;
+  private readonly source: BlockNode;
+  private readonly target: BlockNode;
+  private readonly replaceBlocker: OpBlocker = { reason: 'block device is in use by block-job-complete' };
+  private readonly traffic: Traffic;
+  private holds: NodeHolds | undefined;
+  private writer: BlockBackend | undefined;
+  private map: DirtyMap | undefined;
+  private job: Job | undefined;
+  private frozen = false;
+  private settledIn: () => void = () => {};
+  /** Takes the place of this node when the job ends well. */
+  private replaced: BlockNode | undefined;
+  /** The job drains the source itself, and keeps it drained. */
+  private holdsSource = false;
+  private isDraining = false;
+  private filterRemoved = false;
+
+  constructor(
+    private readonly graph: BlockGraph,
+    private readonly filter: BlockNode,
+    private readonly params: MirrorParams,
+  ) {
+    this.type = params.type;
+    this.source = params.source;
+    this.target = params.target;
+    this.traffic = new Traffic(graph.platform.clock);
+  }
+
+  get edges(): readonly BlockBackend[] {
+    return this.holds?.edges ?? [];
+  }
+
+  // Beginning and end.
+
+  /** Takes hold of the nodes; writes to the source are noted from now on. Errors: permission conflicts, ENOMEM. */
+  async attach(job: Job): Promise<void> {
+    this.job = job;
+    this.source.references++;
+    this.target.references++;
+    const { graph, source, target, filter, params } = this;
+    const isBelow = isInChain(source, target);
+    const readAndWrite = Perm.consistentRead | Perm.writeUnchanged | Perm.write;
+    const top = filter.driver as MirrorTop;
+    top.isCommit = isBelow;
+    await graph.refreshPermissions(filter);
+    const holds = new NodeHolds(job, () => this.isDraining);
+    this.holds = holds;
+    await holds.hold(filter, 'main node', isBelow ? Perm.none : Perm.consistentRead, readAndWrite);
+    const grows = isBelow && params.type === 'commit' && target.length < source.length;
+    const user: BackendUser = {
+      name: 'root',
+      description: '',
+      perm: grows ? Perm.write | Perm.resize : Perm.write,
+      shared: isBelow ? readAndWrite : Perm.writeUnchanged,
+    };
+    this.writer = await BlockBackend.attach(target, user);
+    // Draining waits for the job's last requests; who holds them back would wait for itself.
+    this.writer.ignoreDrain = true;
+    this.map = new DirtyMap(source, params.granularity, this.unitBytes(), params.writeBlocking);
+    await holds.hold(source, 'source', Perm.none, readAndWrite);
+    await holds.hold(target, 'target', Perm.none, Perm.all);
+    if (isBelow) await this.holdBetween(holds);
+  }
+
+  private async holdBetween(holds: NodeHolds): Promise<void> {
+    const { source, target, filter } = this;
+    const between: BlockNode[] = [];
+    for (let node = source.chainEdge()?.node; node && node !== target; node = node.chainEdge()?.node) {
+      between.push(node);
+    }
+    // Filters right above the target show what is written to it.
+    let shows = between.length;
+    while (shows > 0 && between[shows - 1]!.filtered()) shows--;
+    for (const [index, node] of between.entries()) {
+      const shared = Perm.write | Perm.writeUnchanged | (index >= shows ? Perm.consistentRead : Perm.none);
+      await holds.hold(node, 'intermediate node', Perm.none, shared);
+    }
+    this.graph.freezeChain(filter, target);
+    this.frozen = true;
+  }
+
+  /**
+   * Clusters of an image whose backing file is not open yet can only be written as a whole: the rest would come from
+   * nowhere.
+   */
+  private unitBytes(): number {
+    const { granularity } = this.params;
+    const image = this.target.skipFilters();
+    if (image.driver.backing === undefined || image.backing()) return granularity;
+    return Math.max(granularity, image.driver.info?.().clusterBytes ?? 0);
+  }
+
+  /** Lets go of everything but the filter. Harmless when called again. */
+  async detach(): Promise<void> {
+    (this.filter.driver as MirrorTop).copier = undefined;
+    this.map?.close();
+    this.map = undefined;
+    if (this.frozen) this.graph.unfreezeChain(this.filter, this.target);
+    this.frozen = false;
+    await this.writer?.close();
+    this.writer = undefined;
+    await this.holds?.release();
+    this.replaced?.opBlockers.unblockAll(this.replaceBlocker);
+  }
+
+  async clean(): Promise<void> {
+    const { graph, source, target, filter } = this;
+    await this.detach();
+    if (!this.filterRemoved) {
+      (filter.driver as MirrorTop).stop();
+      await graph.refreshPermissions(filter);
+      await removeFilter(graph, filter);
+      if (this.params.targetWasReadOnly) await graph.setReadOnly(target, true);
+    }
+    if (this.holdsSource) source.drainEnd();
+    if (this.replaced) await graph.unref(this.replaced);
+    await this.release();
+  }
+
+  /** The last thing: source and target may be closed by it. */
+  async release(): Promise<void> {
+    await this.graph.unref(this.source);
+    await this.graph.unref(this.target);
+  }
+
+  // Work.
+
+  async run(job: Job): Promise<void> {
+    const top = this.filter.driver as MirrorTop;
+    try {
+      const writer = this.writer!; // set by attach, before the job could be started
+      await this.adjustLength(writer);
+      const map = this.map!;
+      const copier = this.createCopier(job, writer, map);
+      if (this.params.sync !== 'none') {
+        await initialPhase(job, { ...this.params, target: writer, map, onLong: () => this.settledIn() });
+      }
+      if (this.params.writeBlocking) top.copier = copier;
+      await this.follow(job, map, copier);
+    } finally {
+      this.settledIn();
+      await this.traffic.whenIdle();
+      // What is in step stays so: no write passes any more. Otherwise nobody cares for the target.
+      top.copier = undefined;
+      // The command that ends the job is answered first.
+      await this.graph.platform.clock.yield();
+    }
+  }
+
+  private async adjustLength(writer: BlockBackend): Promise<void> {
+    const { source, target, params } = this;
+    if (target.length === source.length) return;
+    if (params.type === 'mirror') throw invalid('Source and target image have different sizes');
+    if (target.length < source.length) await writer.truncate(source.length);
+  }
+
+  private createCopier(job: Job, target: BlockBackend, map: DirtyMap): MirrorCopier {
+    const { onSourceError, onTargetError, unmap, bufferBytes } = this.params;
+    return new MirrorCopier({
+      map,
+      source: (this.filter.driver as MirrorTop).source,
+      target,
+      traffic: this.traffic,
+      limiter: job.limiter,
+      bufferBytes,
+      unmap,
+      zeroesAreCheap: zeroesWithoutSpace(this.target),
+      progress: job.progress,
+      onError: (operation, error) => {
+        if (job.isForceCancelled || job.hasEnded) return 'ignore';
+        return job.handleError(operation, operation === 'read' ? onSourceError : onTargetError, error);
+      },
+    });
+  }
+
+  /** Keeps the target in step until the job is told to end. Rejects with the error that ends it. */
+  private async follow(job: Job, map: DirtyMap, copier: MirrorCopier): Promise<void> {
+    for (;;) {
+      if (copier.failure) throw copier.failure;
+      const breath = job.registry.pacer.breathe();
+      if (breath !== undefined) {
+        // Whatever woke the job meanwhile found nobody sleeping.
+        await breath;
+        continue;
+      }
+      if (copier.isWithinRun) {
+        await copier.step();
+        continue;
+      }
+      if (job.shouldPause()) {
+        await this.traffic.whenIdle();
+        this.updateTotal(job, map);
+        if (!copier.failure) await job.pausePoint();
+        continue;
+      }
+      if (job.isForceCancelled) {
+        return;
+      }
+      this.updateTotal(job, map);
+      if (!map.isInStep) {
+        this.settledIn();
+        if (map.dirtyBytes > 0) await copier.step();
+        else await this.traffic.whenChanged();
+      } else if (!job.isReady) {
+        const delayNs = job.limiter.delay(0);
+        if (delayNs > 0) await this.traffic.sleep(delayNs);
+        else if (await this.flushTarget(job, copier)) this.becomeReady(job);
+      } else if (!this.replaced && !job.isCancelled) {
+        await this.traffic.sleep(idleNs);
+      } else if (await this.stopSource(job, map, copier)) {
+        return;
+      }
+    }
+  }
+
+  private becomeReady(job: Job): void {
+    job.becomeReady();
+    this.settledIn();
+  }
+
+  /** Settles when the job has begun to copy, is in step without, stands still, or has ended. */
+  whenSettledIn(): Promise<void> {
+    return new Promise((resolve) => {
+      this.settledIn = resolve;
+    });
+  }
+
+  private updateTotal(job: Job, map: DirtyMap): void {
+    job.progress.total = job.progress.current + map.dirtyBytes + map.claims.bytes;
+  }
+
+  private async flushTarget(job: Job, copier: MirrorCopier): Promise<boolean> {
+    try {
+      await this.writer!.flush(); // open as long as the job runs
+      return true;
+    } catch (error) {
+      this.onFlushError(job, copier, asBlockError(error));
+      return false;
+    }
+  }
+
+  private onFlushError(job: Job, copier: MirrorCopier, error: BlockError): void {
+    if (job.handleError('write', this.params.onTargetError, error) === 'report') copier.failure ??= error;
+  }
+
+  /** Both have the same content, and nobody changes it any more. False: something was written at the last moment. */
+  private async stopSource(job: Job, map: DirtyMap, copier: MirrorCopier): Promise<boolean> {
+    this.isDraining = true;
+    await this.source.drainBegin();
+    this.isDraining = false;
+    if (map.isInStep && (await this.flushTarget(job, copier))) {
+      this.holdsSource = true;
+      return true;
+    }
+    this.source.drainEnd();
+    return false;
+  }
+
+  interrupt(): void {
+    this.traffic.wake();
+  }
+
+  // Ends.
+
+  cancelsForcibly(): boolean {
+    return !this.job?.isReady;
+  }
+
+  async complete(): Promise<void> {
+    if (this.replaced) return;
+    const { replaces } = this.params;
+    let node = this.source;
+    if (replaces !== undefined) {
+      const found = this.graph.findNode(replaces);
+      if (!found) throw invalid(`Node name '${replaces}' not found`);
+      node = found;
+      node.opBlockers.blockAll(this.replaceBlocker);
+    }
+    node.references++;
+    this.replaced = node;
+    this.interrupt();
+  }
+
+  async prepare(): Promise<void> {
+    const { graph, source, target, filter, replaced, params } = this;
+    if (!replaced) return;
+    await this.detach();
+    await target.drainBegin();
+    try {
+      await setTargetBacking(graph, target, params.targetBacking);
+      if (!mayReplace(source, replaced)) throw cannotReplaceAnyMore(replaced, target);
+      if (target.readOnly !== replaced.readOnly) await graph.setReadOnly(target, replaced.readOnly);
+      await pivot(graph, { filter, source, replaced, target });
+    } finally {
+      target.drainEnd();
+    }
+    this.filterRemoved = true;
+    await graph.unref(filter);
+  }
+}
+
+function cannotReplaceAnyMore(replaced: BlockNode, target: BlockNode): BlockError {
+  return invalid(
+    `Can no longer replace '${replaced.name}' by '${target.name}', because it can no longer be guaranteed that doing ` +
+      'so would not lead to an abrupt change of visible data',
+  );
+}

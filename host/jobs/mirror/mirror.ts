@@ -1,0 +1,112 @@
+/**
+ * The mirror job: keeps a target in step with a source until it is told to end (specification: jobs, sections 8, 9
+ * and 12). The active commit is the same job with a node of the source's own backing chain as its target.
+ *
+ * What the job holds: the filter above the source; the backend through which it writes; one edge without permissions to
+ * source, target and the nodes between them, by which draining reaches it; operation blockers on all of them; a
+ * reference on source and target. When its work has succeeded it keeps the source drained, so that both stay equal, until
+ * it is finalized. All of it is gone when `clean` is over.
+ */
+import type { OnError } from '../../block/error-policy.ts';
+import type { BlockGraph } from '../../block/graph.ts';
+import type { BlockNode } from '../../block/node.ts';
+import { insertFilter, removeFilter } from '../filter-insertion.ts';
+import type { Job } from '../job.ts';
+import type { JobRegistry } from '../registry.ts';
+import { MirrorDriver } from './mirror-driver.ts';
+import { type MirrorTop, mirrorTop } from './mirror-top.ts';
+import type { TargetBacking } from './pivot.ts';
+
+export interface MirrorParams {
+  type: 'mirror' | 'commit';
+  /** The name of the source's device when absent. */
+  id: string | undefined;
+  source: BlockNode;
+  target: BlockNode;
+  /** `none` copies only what is written from now on. */
+  sync: 'full' | 'top' | 'none';
+  /** With sync=top: what this node and those below it hold is not copied. */
+  base: BlockNode | undefined;
+  /** The target may hold anything, and must get zeros too. */
+  zeroTarget: boolean;
+  unmap: boolean;
+  /** Bytes per bit of the dirty bitmap, a power of two. */
+  granularity: number;
+  /** Bytes in flight, a multiple of the granularity. */
+  bufferBytes: number;
+  /** Writes of guests end when the target has them too. */
+  writeBlocking: boolean;
+  onSourceError: OnError;
+  onTargetError: OnError;
+  /** Bytes per second; 0: no limit. */
+  speed: number | undefined;
+  /** The node whose place the target takes; the source when absent. */
+  replaces: string | undefined;
+  targetBacking: TargetBacking;
+  /** The target becomes read-only again unless it takes the source's place. */
+  targetWasReadOnly: boolean;
+  /** Absent: the filter is implicit. */
+  filterNodeName: string | undefined;
+  autoFinalize: boolean | undefined;
+  autoDismiss: boolean | undefined;
+}
+
+/**
+ * Creates the job and starts it; settles when it has begun to copy, or has found nothing to copy. The caller keeps or drops its own references as it likes. Errors: BlockError; nothing
+ * is left behind.
+ */
+export async function startMirror(graph: BlockGraph, jobs: JobRegistry, params: MirrorParams): Promise<Job> {
+  const { source, filterNodeName } = params;
+  const id = params.id ?? graph.deviceNameOf(source);
+  const filter = await openFilter(graph, source, filterNodeName);
+  try {
+    const driver = new MirrorDriver(graph, filter, params);
+    const job = await createOn(jobs, driver, id, params);
+    const settled = driver.whenSettledIn();
+    job.start();
+    await settled;
+    return job;
+  } catch (error) {
+    (filter.driver as MirrorTop).stop();
+    await graph.refreshPermissions(filter);
+    await removeFilter(graph, filter);
+    throw error;
+  }
+}
+
+async function openFilter(
+  graph: BlockGraph,
+  source: BlockNode,
+  name: string | undefined,
+): Promise<BlockNode> {
+  const options = { backing: source, ...(name === undefined ? {} : { 'node-name': name }) };
+  const flags = { readOnly: source.readOnly, discard: true };
+  const filter = await graph.openInternal(mirrorTop, options, flags);
+  filter.implicit = name === undefined;
+  try {
+    await insertFilter(graph, filter, source);
+  } catch (error) {
+    await graph.unref(filter);
+    throw error;
+  }
+  return filter;
+}
+
+async function createOn(
+  jobs: JobRegistry,
+  driver: MirrorDriver,
+  id: string,
+  params: MirrorParams,
+): Promise<Job> {
+  const { speed, autoFinalize, autoDismiss } = params;
+  const job = jobs.create(driver, { id, speed, autoFinalize, autoDismiss });
+  try {
+    await driver.attach(job);
+  } catch (error) {
+    await driver.detach();
+    await driver.release();
+    jobs.discard(job);
+    throw error;
+  }
+  return job;
+}

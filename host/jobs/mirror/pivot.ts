@@ -1,0 +1,102 @@
+/**
+ * The end of a mirror that was told to complete: the target takes the place of a node in the graph (specification: jobs,
+ * section 8).
+ */
+import { asBlockError } from '../../base/errors.ts';
+import { resolveBackingName } from '../../block/filename.ts';
+import type { BlockGraph } from '../../block/graph.ts';
+import type { BlockNode } from '../../block/node.ts';
+import { Perm } from '../../block/permissions.ts';
+import { nodesFrom } from '../chain.ts';
+import type { MirrorTop } from './mirror-top.ts';
+
+/**
+ * What becomes the target's backing file: it stays as it is, the one that its image names is opened, or it is to be a
+ * certain node or none.
+ */
+export type TargetBacking = 'leave' | 'open' | { readonly node: BlockNode | undefined };
+
+/** Errors: a backing file that cannot be opened, a permission conflict. */
+export async function setTargetBacking(
+  graph: BlockGraph,
+  target: BlockNode,
+  mode: TargetBacking,
+): Promise<void> {
+  const image = target.skipFilters();
+  if (mode === 'leave') return;
+  if (mode !== 'open') {
+    if (image.backing() !== mode.node) await graph.setBacking(image, mode.node);
+    return;
+  }
+  const { backing } = image.driver;
+  if (!backing || image.backing()) return;
+  let opened: BlockNode;
+  try {
+    const { direct, noFlush } = image.flags;
+    opened = await graph.openFile(resolveBackingName(image, backing.filename), {
+      ...(backing.format === undefined ? {} : { format: backing.format }),
+      flags: { direct, noFlush, discard: true, readOnly: true },
+    });
+  } catch (error) {
+    throw asBlockError(error).within('Could not open backing file');
+  }
+  try {
+    await graph.setBacking(image, opened);
+  } finally {
+    await graph.unref(opened);
+  }
+}
+
+export interface Pivot {
+  /** The `mirror_top` node, above `source`. */
+  filter: BlockNode;
+  source: BlockNode;
+  /** The source, or a node below it that it only filters. */
+  replaced: BlockNode;
+  target: BlockNode;
+}
+
+/**
+ * All parents of `replaced` but the filter come to use `target`, and those of the filter what is then below it. Source
+ * and target are drained, and the job's own edges are gone. Errors: permission conflicts; nothing has changed then.
+ */
+export async function pivot(graph: BlockGraph, { filter, source, replaced, target }: Pivot): Promise<void> {
+  (filter.driver as MirrorTop).stop();
+  await graph.refreshPermissions(filter);
+  // A target whose backing file is the source keeps it.
+  const below = nodesFrom(target);
+  await replaced.drainBegin();
+  try {
+    await graph.change((change) => {
+      for (const edge of [...replaced.parents]) {
+        if (edge.parent !== filter && !(edge.parentNode && below.has(edge.parentNode))) {
+          change.moveEdge(edge, target);
+        }
+      }
+      const successor = replaced === source ? target : source;
+      for (const edge of [...filter.parents]) change.moveEdge(edge, successor);
+    });
+  } finally {
+    replaced.drainEnd();
+  }
+}
+
+/**
+ * Whether `replaced` may give way to a node that has the content of `source`: only filters lie between, which show the
+ * same data (specification: jobs, section 8).
+ */
+export function mayReplace(source: BlockNode, replaced: BlockNode): boolean {
+  for (let node: BlockNode | undefined = source; node; node = node.filtered()) {
+    if (node === replaced) return isUnwritten(source, replaced);
+  }
+  return false;
+}
+
+/** Nobody else changes the data between. */
+function isUnwritten(source: BlockNode, replaced: BlockNode): boolean {
+  if (source === replaced) return true;
+  for (const edge of replaced.parents) {
+    if (!edge.parentNode && edge.perm & (Perm.write | Perm.resize)) return false;
+  }
+  return true;
+}
