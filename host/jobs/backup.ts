@@ -240,7 +240,7 @@ class BackupDriver implements JobDriver {
 
   async detach(): Promise<void> {
     await this.engine?.close();
-    this.filter.opBlockers.unblockAll(this.blocker);
+    // The filter stays blocked: it is about to go, and nobody may start anything on it in between.
     this.target.opBlockers.unblockAll(this.blocker);
     for (const backend of this.edges.splice(0)) await backend.close();
   }

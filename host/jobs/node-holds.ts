@@ -37,7 +37,8 @@ export class NodeHolds {
   /** Harmless when called again. */
   async release(): Promise<void> {
     for (const edge of this.edges.splice(0)) {
-      edge.node.opBlockers.unblockAll(this.blocker);
+      // The filter stays blocked: it is about to go, and nobody may start anything on it in between.
+      if (edge.edge.name !== 'main node') edge.node.opBlockers.unblockAll(this.blocker);
       await edge.close();
     }
   }

@@ -32,6 +32,7 @@ interface Attached {
 export interface Copy {
   path: string;
   content: Uint8Array;
+  kind: 'backup' | 'mirror';
 }
 
 /** What is known across the lives of the process. */
@@ -302,7 +303,7 @@ export class GraphWorld {
     const job = this.server.jobs.get(id);
     this.track(
       this.finish(job, node, async () => {
-        if (exact) this.state.copies.push({ path, content });
+        if (exact) this.state.copies.push({ path, content, kind: 'backup' });
       }),
     );
     if (this.random.oneIn(4)) this.track(this.cancelLater(job));
@@ -371,7 +372,7 @@ export class GraphWorld {
       try {
         await job.cancel(false);
         await this.finish(job, undefined, async () => {
-          if (exact) this.state.copies.push({ path, content });
+          if (exact) this.state.copies.push({ path, content, kind: 'mirror' });
         });
       } catch (error) {
         ignoreRefusal(error);
