@@ -70,7 +70,7 @@ export class MirrorDriver implements JobDriver {
     await graph.refreshPermissions(filter);
     const holds = new NodeHolds(job, () => this.isDraining);
     this.holds = holds;
-    await holds.hold(filter, 'main node', isBelow ? Perm.none : Perm.consistentRead, readAndWrite);
+    await holds.hold(filter, 'main node', Perm.consistentRead, readAndWrite);
     const grows = isBelow && params.type === 'commit' && target.length < source.length;
     const user: BackendUser = {
       name: 'root',
@@ -129,13 +129,12 @@ export class MirrorDriver implements JobDriver {
   }
 
   async clean(): Promise<void> {
-    const { graph, source, target, filter } = this;
+    const { graph, source, filter } = this;
     await this.detach();
     if (!this.filterRemoved) {
       (filter.driver as MirrorTop).stop();
       await graph.refreshPermissions(filter);
       await removeFilter(graph, filter);
-      if (this.params.targetWasReadOnly) await graph.setReadOnly(target, true);
     }
     if (this.holdsSource) source.drainEnd();
     if (this.replaced) await graph.unref(this.replaced);
@@ -202,30 +201,29 @@ export class MirrorDriver implements JobDriver {
   private async follow(job: Job, map: DirtyMap, copier: MirrorCopier): Promise<void> {
     for (;;) {
       if (copier.failure) throw copier.failure;
-      const breath = job.registry.pacer.breathe();
-      if (breath !== undefined) {
-        // Whatever woke the job meanwhile found nobody sleeping.
-        await breath;
-        continue;
-      }
-      if (copier.isWithinRun) {
-        await copier.step();
-        continue;
-      }
-      if (job.shouldPause()) {
-        await this.traffic.whenIdle();
-        this.updateTotal(job, map);
-        if (!copier.failure) await job.pausePoint();
-        continue;
-      }
-      if (job.isForceCancelled) {
-        return;
+      if (!copier.isWithinRun) {
+        if (job.shouldPause()) {
+          await this.traffic.whenIdle();
+          this.updateTotal(job, map);
+          if (!copier.failure) await job.pausePoint();
+          continue;
+        }
+        if (job.isForceCancelled) return;
       }
       this.updateTotal(job, map);
       if (!map.isInStep) {
+        if (map.dirtyBytes === 0) {
+          await this.traffic.whenChanged();
+          continue;
+        }
+        const breath = job.registry.pacer.breathe();
+        // Whoever wakes the job meanwhile finds nobody sleeping.
+        if (breath !== undefined) {
+          await breath;
+          continue;
+        }
         this.settledIn();
-        if (map.dirtyBytes > 0) await copier.step();
-        else await this.traffic.whenChanged();
+        await copier.step();
       } else if (!job.isReady) {
         const delayNs = job.limiter.delay(0);
         if (delayNs > 0) await this.traffic.sleep(delayNs);

@@ -79,7 +79,6 @@ export function mirror(graph: BlockGraph, jobs: JobRegistry, request: MirrorRequ
     speed: options.speed,
     replaces,
     targetBacking,
-    targetWasReadOnly: false,
     filterNodeName,
     autoFinalize: options['auto-finalize'],
     autoDismiss: options['auto-dismiss'],

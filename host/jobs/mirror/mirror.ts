@@ -43,8 +43,6 @@ export interface MirrorParams {
   /** The node whose place the target takes; the source when absent. */
   replaces: string | undefined;
   targetBacking: TargetBacking;
-  /** The target becomes read-only again unless it takes the source's place. */
-  targetWasReadOnly: boolean;
   /** Absent: the filter is implicit. */
   filterNodeName: string | undefined;
   autoFinalize: boolean | undefined;

@@ -1,0 +1,39 @@
+/** block-commit: brings the data of upper images of a chain into a lower one (specification: jobs, section 9). */
+import { BlockError } from '../../base/errors.ts';
+import type { BlockGraph } from '../../block/graph.ts';
+import type { BlockNode } from '../../block/node.ts';
+import { startActiveCommit } from '../../jobs/active-commit.ts';
+import { startCommit } from '../../jobs/commit.ts';
+import { chooseCommit, commitArguments } from '../../jobs/commit-options.ts';
+import { defineCommand } from '../registry.ts';
+import { getRootNode } from '../root-node.ts';
+
+export const blockCommit = defineCommand({
+  name: 'block-commit',
+  args: commitArguments,
+  async run({ graph, jobs }, options) {
+    const device = rootOf(graph, options.device);
+    const { top, base, isActive } = chooseCommit(graph, device, options);
+    const common = {
+      id: options['job-id'] ?? graph.deviceNameOf(device),
+      top,
+      base,
+      speed: options.speed,
+      onError: options['on-error'] ?? 'report',
+      filterNodeName: options['filter-node-name'],
+      autoFinalize: options['auto-finalize'],
+      autoDismiss: options['auto-dismiss'],
+    } as const;
+    if (isActive) await startActiveCommit(graph, jobs, common);
+    else await startCommit(graph, jobs, { ...common, device, backingFile: options['backing-file'] });
+    return {};
+  },
+});
+
+/** Clients tell by the class whether there is such a device at all. */
+function rootOf(graph: BlockGraph, name: string): BlockNode {
+  if (!graph.backends.find(name) && !graph.findNode(name)) {
+    throw new BlockError('ENODEV', `Device '${name}' not found`, { class: 'DeviceNotFound' });
+  }
+  return getRootNode(graph, name);
+}
