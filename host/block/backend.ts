@@ -67,6 +67,8 @@ export interface BackendOptions {
 }
 
 export class BlockBackend implements EdgeParent {
+  /** Counts the backends of a graph: queries list them in the order in which they were made. */
+  readonly serial: number;
   /** Under which commands find it as a `device`; empty for most. */
   readonly name: string;
   writethrough = false;
@@ -93,6 +95,7 @@ export class BlockBackend implements EdgeParent {
     name = '',
   ) {
     this.name = name;
+    this.serial = graph.backends.nextSerial();
   }
 
   /**

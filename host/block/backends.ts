@@ -10,6 +10,13 @@ export class Backends {
   /** Without a name, but held by a device: queries list them. */
   private readonly anonymous = new Set<BlockBackend>();
 
+  private made = 0;
+
+  /** For BlockBackend alone. */
+  nextSerial(): number {
+    return this.made++;
+  }
+
   find(name: string): BlockBackend | undefined {
     return this.byName.get(name);
   }

@@ -120,7 +120,7 @@ class CommitDriver implements JobDriver {
     const reading = Perm.consistentRead | Perm.writeUnchanged;
     this.writer = await BlockBackend.attach(base, {
       ...user,
-      perm: Perm.consistentRead | Perm.write | Perm.resize,
+      perm: Perm.consistentRead | Perm.write | (base.length < top.length ? Perm.resize : Perm.none),
       shared: reading,
     });
     this.reader = await BlockBackend.attach(top, { ...user, perm: Perm.none, shared: Perm.all });

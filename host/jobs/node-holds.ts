@@ -10,6 +10,7 @@ import type { Job } from './job.ts';
 export class NodeHolds {
   readonly edges: BlockBackend[] = [];
   private readonly blocker: OpBlocker;
+  private filter: BlockNode | undefined;
 
   /** `drainsItself`: whether a drained section is the job's own doing, and must not wait for the job. */
   constructor(
@@ -17,6 +18,12 @@ export class NodeHolds {
     private readonly drainsItself: () => boolean = () => false,
   ) {
     this.blocker = { reason: `block device is in use by block job: ${job.type}` };
+  }
+
+  /** As `hold`, for the filter that the job has put in. */
+  async holdFilter(filter: BlockNode, name: string, perm: number, shared: number): Promise<void> {
+    this.filter = filter;
+    await this.hold(filter, name, perm, shared);
   }
 
   /** `name` is the edge's: `main node`, `base`, … Errors: a permission conflict. */
@@ -37,8 +44,8 @@ export class NodeHolds {
   /** Harmless when called again. */
   async release(): Promise<void> {
     for (const edge of this.edges.splice(0)) {
-      // The filter stays blocked: it is about to go, and nobody may start anything on it in between.
-      if (edge.edge.name !== 'main node') edge.node.opBlockers.unblockAll(this.blocker);
+      // The job's filter stays blocked: it is about to go, and nobody may start anything on it in between.
+      if (edge.node !== this.filter) edge.node.opBlockers.unblockAll(this.blocker);
       await edge.close();
     }
   }

@@ -135,7 +135,7 @@ class StreamDriver implements JobDriver {
     const { filter, node, params } = this;
     const reading = Perm.consistentRead | Perm.writeUnchanged;
     this.holds = new NodeHolds(job);
-    await this.holds.hold(filter!, 'main node', Perm.none, Perm.all); // there until the job is finalized
+    await this.holds.holdFilter(filter!, 'main node', Perm.none, Perm.all); // there until the job is finalized
     this.reader = await BlockBackend.attach(filter!, {
       name: 'root',
       description: '',

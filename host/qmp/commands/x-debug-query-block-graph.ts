@@ -71,7 +71,8 @@ export const xDebugQueryBlockGraph = defineCommand({
     const named = graph.backends.list();
     const anonymous = roots
       .map((edge) => edge.parent as BlockBackend)
-      .filter((root) => !named.includes(root));
+      .filter((root) => !named.includes(root))
+      .sort((a, b) => a.serial - b.serial);
     for (const backend of [...named, ...anonymous.filter((root) => !root.job)]) {
       listing.addNode(backend, 'block-backend', backend.name || backend.device?.name || '');
       if (backend.hasMedium) listing.addEdge(backend, backend.edge);
