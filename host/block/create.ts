@@ -11,6 +11,7 @@ import { BlockBackend } from './backend.ts';
 import type { CreateOption, CreateValues, DriverDefinition } from './driver.ts';
 import { resolveAgainst } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
+import type { BlockNode } from './node.ts';
 import { Perm } from './permissions.ts';
 
 export interface CreateImageParams {
@@ -183,19 +184,37 @@ async function formatFile(
   await createFile(graph.platform, path, { size: 0 });
   const node = await graph.openFile(filename, { format: protocol.name, flags: { discard: true } });
   try {
-    const file = await BlockBackend.attach(node, {
-      name: 'root',
-      description: 'an unnamed block device',
-      perm: Perm.consistentRead | Perm.write | Perm.resize,
-      shared: Perm.all,
-    });
-    file.allowWriteBeyondEnd = true;
-    try {
-      await driver.create!.createImage(file, values);
-    } finally {
-      await file.close();
-    }
+    await writeImage(driver, node, values);
+  } catch (error) {
+    if (asBlockError(error).errno !== 'EFBIG') throw error;
+    throw new BlockError(
+      'EFBIG',
+      `The image size is too large for file format '${driver.name}' (try using a larger cluster size)`,
+      { cause: error },
+    );
   } finally {
     await graph.unref(node);
+  }
+}
+
+/** Writes an empty image into `node`. `begun` is called when nothing speaks against it any more. */
+export async function writeImage(
+  driver: DriverDefinition,
+  node: BlockNode,
+  values: CreateValues,
+  begun?: () => Promise<void>,
+): Promise<void> {
+  const file = await BlockBackend.attach(node, {
+    name: 'root',
+    description: 'an unnamed block device',
+    perm: Perm.consistentRead | Perm.write | Perm.resize,
+    shared: Perm.all,
+  });
+  file.allowWriteBeyondEnd = true;
+  try {
+    await begun?.();
+    await driver.create!.createImage!(file, values);
+  } finally {
+    await file.close();
   }
 }

@@ -258,6 +258,8 @@ export interface DriverDefinition<Options extends object = object> {
   /** Makes a new image. `img create`, drive-backup and blockdev-create all come here. */
   readonly create?: CreateDefinition;
   check?(driver: Driver, options: CheckOptions): Promise<CheckResult>;
+  /** Absent: images of the driver cannot be amended. */
+  readonly amend?: AmendDefinition;
   /** Backing files make sense for this format. */
   readonly supportsBacking?: boolean;
 }
@@ -271,10 +273,37 @@ export interface CreateOption {
   default?: string;
 }
 
+/** What blockdev-create takes for a driver: its branch of BlockdevCreateOptions. */
+export interface CreateJobDefinition<Options extends object = object> {
+  /** Protocols: with `filename`. Formats: without `file`, the node into which the image is written. */
+  readonly options: StructType<Options>;
+  /** `file`, and other nodes that the image is made of. */
+  readonly children?: readonly ChildSpec[];
+  /** The same as values of creation options. Errors: what is wrong with them. */
+  values(options: Options): CreateValues;
+}
+
+/** What x-blockdev-amend takes for a driver: its branch of BlockdevAmendOptions. */
+export interface AmendDefinition<Options extends object = object> {
+  readonly options: StructType<Options>;
+  /** Errors: what cannot be changed. Nothing that can be is anything but what it is already. */
+  check(options: Options): void;
+}
+
 export interface CreateDefinition {
   readonly options: readonly CreateOption[];
-  /** Protocols: makes (or empties) the file itself. Values: `size`, `preallocation` and what `options` lists. */
-  createFile?(platform: Platform, filename: string, values: CreateValues): Promise<void>;
+  /** Absent: blockdev-create does not make such images. */
+  readonly job?: CreateJobDefinition;
+  /**
+   * Protocols: makes (or empties) the file itself. Values: `size`, `preallocation` and what `options` lists. `opened`
+   * is called when the file is there and nobody else uses it.
+   */
+  createFile?(
+    platform: Platform,
+    filename: string,
+    values: CreateValues,
+    opened?: () => Promise<void>,
+  ): Promise<void>;
   /**
    * Formats: writes an empty image into `file`, which exists, has length 0 and is open for writing and resizing.
    * Absent for a format whose image is the bare file (raw): then `createFile` of the protocol gets all values.

@@ -19,7 +19,7 @@ import type {
 import type { OpenContext, OpenFlags } from '../block/open.ts';
 import type { HostFile, Platform } from '../platform/platform.ts';
 import { bool, enumeration, int, optional, str, struct, type TypeOf } from '../qapi/types.ts';
-import { createFile, fileCreateOptions } from './file-create.ts';
+import { createFile, fileCreateJob, fileCreateOptions } from './file-create.ts';
 import { preallocate } from './file-preallocate.ts';
 import { ImageLocks } from './image-locks.ts';
 
@@ -44,7 +44,7 @@ export const file: DriverDefinition<FileOptions> = {
   parseFilename: (filename) => ({ filename: filename.replace(/^file:/, '') }),
   exactFilename: (given) => given.filename,
   open: openFile,
-  create: { options: fileCreateOptions, createFile },
+  create: { options: fileCreateOptions, job: fileCreateJob, createFile },
 };
 
 /** Platforms whose user was told that images are not locked. */

@@ -123,6 +123,7 @@ export class Visitor {
     this.members(type.base, value, path, result);
     const branch = type.branches()[result[type.discriminator] as string];
     if (branch) this.members(branch, value, path, result);
+    if (branch?.isOpen) return { ...value, ...result };
     refuseOthers(value, branch ? [type.base, branch] : [type.base], path);
     return result;
   }

@@ -33,6 +33,18 @@ const cacheOptions = struct('BlockdevCacheOptions', {
 });
 
 export function blockdevOptionsType(drivers: readonly DriverDefinition[]): UnionType<BlockdevOptions> {
+  return describe(drivers).options;
+}
+
+/** How a child is declared: by it, commands take nodes as blockdev-add does. */
+export function childMembers(drivers: readonly DriverDefinition[]): (spec: ChildSpec) => Member {
+  return describe(drivers).child;
+}
+
+function describe(drivers: readonly DriverDefinition[]): {
+  options: UnionType<BlockdevOptions>;
+  child(spec: ChildSpec): Member;
+} {
   const options: UnionType<BlockdevOptions> = {
     kind: 'union',
     name: 'BlockdevOptions',
@@ -59,11 +71,12 @@ export function blockdevOptionsType(drivers: readonly DriverDefinition[]): Union
     return { name, type: list ? array(type) : type, optional: optional ?? false };
   };
   const branches = Object.fromEntries(drivers.map((driver) => [driver.name, branch(driver, child)]));
-  return options;
+  return { options, child };
 }
 
-function branch(
-  { options, children = [] }: DriverDefinition,
+/** The members of one driver: `children` and `options`. */
+export function branch(
+  { options, children = [] }: Pick<DriverDefinition, 'options' | 'children'>,
   child: (spec: ChildSpec) => Member,
 ): StructType {
   // QEMU's declarations inherit `file` and `backing` from a common base, so they are checked first.

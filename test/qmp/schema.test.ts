@@ -16,10 +16,24 @@ import qemuSchema from './fixtures/qemu-7.2-schema.json';
 
 /** What is different, by place, and why. */
 const allowed: readonly (readonly [RegExp, string])[] = [
-  [/^blockdev-(add|reopen\.options\[\])\.driver: not: /, 'drivers that are not served'],
-  [/^blockdev-(add|reopen\.options\[\])\.driver: more: memory$/, 'a driver that QEMU does not have'],
-  [/^blockdev-(add|reopen\.options\[\])<qcow2>\.(encrypt|data-file): /, 'refused by name when opened'],
-  [/^blockdev-(add|reopen\.options\[\])<copy-before-write>: not: (bitmap|cbw-timeout)\?$/, 'not served'],
+  [
+    /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)\.driver: not: /,
+    'drivers that are not served',
+  ],
+  [
+    /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)\.driver: more: memory$/,
+    'a driver that QEMU does not have',
+  ],
+  [
+    /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<qcow2>\.(encrypt|data-file): /,
+    'refused by name when opened',
+  ],
+  [
+    /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<copy-before-write>: not: (bitmap|cbw-timeout)\?$/,
+    'not served',
+  ],
+  [/^blockdev-create\.options<(?!file>|qcow2>)/, 'images of formats that are not served'],
+  [/^x-blockdev-amend\.options<luks>/, 'a format that is not served'],
   [/^object-add<(?!throttle-group>)/, 'types of objects that are known but not served'],
   [/^transaction\.actions\[\]\.type: not: /, 'actions that are not served'],
 ];

@@ -7,7 +7,13 @@
  */
 import { BlockError, invalid } from '../../base/errors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
-import type { CreateDefinition, CreateValues, Preallocation } from '../../block/driver.ts';
+import type {
+  CreateDefinition,
+  CreateJobDefinition,
+  CreateValues,
+  Preallocation,
+} from '../../block/driver.ts';
+import { type CreateJobOptions, createJobChildren, createJobOptions, createJobValues } from './create-job.ts';
 import { extensionType, type HeaderExtension } from './extensions.ts';
 import { compatible, featureNameTable, incompatible } from './feature-bits.ts';
 import {
@@ -40,6 +46,16 @@ interface CreateParameters {
   readonly backingFile: string | undefined;
   readonly backingFormat: string | undefined;
 }
+
+const qcow2CreateJob: CreateJobDefinition<CreateJobOptions> = {
+  options: createJobOptions,
+  children: createJobChildren,
+  values(options) {
+    const values = createJobValues(options);
+    parseCreateValues(values);
+    return values;
+  },
+};
 
 export const qcow2Create: CreateDefinition = {
   options: [
@@ -87,26 +103,51 @@ export const qcow2Create: CreateDefinition = {
       default: '16',
     },
   ],
-  createImage: (file: BlockBackend, values) => createImage(file, values),
+  job: qcow2CreateJob,
+  async createImage(file: BlockBackend, values) {
+    const parameters = parseCreateValues(values);
+    // What was there before would show where nothing is written.
+    if (file.length > 0) await file.truncate(0);
+    await createParsed(file, parameters);
+  },
 };
 
 /** Makes the image in an empty file. EINVAL with QEMU's words for bad options; ENOTSUP for what is not done here. */
 export async function createImage(file: NewImageFile, values: CreateValues): Promise<void> {
-  const parameters = parseValues(values);
+  await createParsed(file, parseCreateValues(values));
+}
+
+async function createParsed(file: NewImageFile, parameters: CreateParameters): Promise<void> {
   const clusterSize = 2 ** parameters.clusterBits;
   const l1Size = Math.ceil(parameters.size / (clusterSize * (clusterSize / 8)));
+  if (l1Size > maxL1Entries || !Number.isSafeInteger(parameters.size)) {
+    throw new BlockError('EFBIG', 'Could not resize image: Failed to grow the L1 table: File too large');
+  }
   const plan = planPreallocation({
     clusterSize,
     size: parameters.preallocation === 'off' ? 0 : parameters.size,
     l1Entries: l1Size,
     refcountOrder: parameters.refcountOrder,
   });
-  const backingFileName = encodeBackingName(parameters.backingFile);
+  const backingFileName = backingName(parameters);
   const header = serializeHeaderFor(parameters, plan, backingFileName);
   await writePreallocated(file, plan, parameters.preallocation);
   await file.flush();
   await file.write(0, header);
   await file.flush();
+}
+
+function backingName({ backingFile, backingFormat }: CreateParameters): Uint8Array | undefined {
+  try {
+    return encodeBackingName(backingFile);
+  } catch (error) {
+    const format = backingFormat ?? '(null)';
+    throw new BlockError(
+      'EINVAL',
+      `Could not assign backing file '${backingFile}' with format '${format}': Invalid argument`,
+      { cause: error },
+    );
+  }
 }
 
 function serializeHeaderFor(
@@ -157,12 +198,13 @@ function serializeHeaderFor(
     });
   } catch (error) {
     if (!(error instanceof BlockError) || backingFileName === undefined) throw error;
-    const format = parameters.backingFormat ?? '';
+    const format = parameters.backingFormat ?? '(null)';
     throw error.within(`Could not assign backing file '${parameters.backingFile}' with format '${format}'`);
   }
 }
 
-function parseValues(values: CreateValues): CreateParameters {
+/** Errors: EINVAL with QEMU's words for bad options; ENOTSUP for what is not done here. */
+export function parseCreateValues(values: CreateValues): CreateParameters {
   refuseUnsupported(values);
   const version = parseVersion(values.compat);
   const preallocation = parsePreallocation(values.preallocation);
@@ -198,13 +240,6 @@ function parseValues(values: CreateValues): CreateParameters {
     throw needsV3('Non-zlib compression type is only supported');
   }
   const size = roundUp(Number(values.size ?? 0), 512);
-  const l1Entries = Math.ceil(size / (clusterSize * (clusterSize / 8)));
-  if (l1Entries > maxL1Entries || !Number.isSafeInteger(size)) {
-    throw new BlockError(
-      'EFBIG',
-      "The image size is too large for file format 'qcow2' (try using a larger cluster size)",
-    );
-  }
   return {
     version,
     size,

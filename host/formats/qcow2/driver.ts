@@ -29,6 +29,7 @@ import { Qcow2BitmapStorage } from './bitmap-storage.ts';
 import { checkImage } from './check.ts';
 import { readCompressed, writeCompressedCluster } from './compressed.ts';
 import { qcow2Create } from './create.ts';
+import { qcow2Amend } from './create-job.ts';
 import { Qcow2Engine } from './engine.ts';
 import { autoclear, incompatible } from './feature-bits.ts';
 import { magic, type Qcow2Header, readHeader, requireStandardImage, validateLayout } from './header.ts';
@@ -407,6 +408,7 @@ export const qcow2: DriverDefinition<Qcow2Options> = {
     head.length >= 8 && viewOf(head).getUint32(0) === magic && viewOf(head).getUint32(4) >= 2 ? 100 : 0,
   open,
   create: qcow2Create,
+  amend: qcow2Amend,
   check(driver: Driver, options: CheckOptions): Promise<CheckResult> {
     if (!(driver instanceof CheckOnlyDriver))
       throw new BlockError('ENOTSUP', 'The image is not open for checking');

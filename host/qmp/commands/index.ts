@@ -2,6 +2,7 @@
  * All commands, one line each, in the order of their registration, which is QEMU's.
  */
 import type { AnyCommand } from '../registry.ts';
+import { blockCommit } from './block-commit.ts';
 import { blockDirtyBitmapAdd } from './block-dirty-bitmap-add.ts';
 import { blockDirtyBitmapClear } from './block-dirty-bitmap-clear.ts';
 import { blockDirtyBitmapDisable } from './block-dirty-bitmap-disable.ts';
@@ -22,6 +23,7 @@ import { blockSetWriteThreshold } from './block-set-write-threshold.ts';
 import { blockStream } from './block-stream.ts';
 import { blockdevAdd } from './blockdev-add.ts';
 import { blockdevBackup } from './blockdev-backup.ts';
+import { blockdevCreate } from './blockdev-create.ts';
 import { blockdevDel } from './blockdev-del.ts';
 import { blockdevMirror } from './blockdev-mirror.ts';
 import { blockdevReopen } from './blockdev-reopen.ts';
@@ -54,6 +56,7 @@ import { queryQmpSchema } from './query-qmp-schema.ts';
 import { queryVersion } from './query-version.ts';
 import { quit } from './quit.ts';
 import { transaction } from './transaction.ts';
+import { blockdevAmend } from './x-blockdev-amend.ts';
 import { xBlockdevSetIothread } from './x-blockdev-set-iothread.ts';
 import { xDebugBlockDirtyBitmapSha256 } from './x-debug-block-dirty-bitmap-sha256.ts';
 import { xDebugQueryBlockGraph } from './x-debug-query-block-graph.ts';
@@ -67,8 +70,11 @@ export const commands: readonly AnyCommand[] = [
   blockResize,
   blockSetWriteThreshold,
   blockStream,
+  blockCommit,
   driveBackup,
   blockdevBackup,
+  blockdevCreate,
+  blockdevAmend,
   queryNamedBlockNodes,
   driveMirror,
   blockDirtyBitmapAdd,

@@ -129,7 +129,7 @@ describe('createImage', () => {
   test('refuses a size that needs an L1 table beyond 32 MiB', async () => {
     await expect(make({ size: 2 ** 51 + 512 })).rejects.toMatchObject({
       errno: 'EFBIG',
-      message: "The image size is too large for file format 'qcow2' (try using a larger cluster size)",
+      message: 'Could not resize image: Failed to grow the L1 table: File too large',
     });
   });
 

@@ -1,0 +1,109 @@
+/**
+ * The create job: makes an image, or the file for one (specification: jobs, section 11).
+ *
+ * It works on no node of others but the one that it writes into, cannot be held, and stays to be dismissed. Cancelled
+ * while it works, it fails when it is done.
+ */
+import { assert } from '../base/assert.ts';
+import { writeImage } from '../block/create.ts';
+import type { DriverDefinition } from '../block/driver.ts';
+import type { BlockGraph } from '../block/graph.ts';
+import type { BlockNode } from '../block/node.ts';
+import type { Job, JobDriver } from './job.ts';
+import type { JobRegistry } from './registry.ts';
+
+export interface CreateRequest {
+  id: string;
+  driver: DriverDefinition;
+  /** Its branch of BlockdevCreateOptions. */
+  options: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Creates the job and starts it. Settles when it has begun to write, or has failed before. Errors: a bad id. What is
+ * wrong with the options is the error of the job.
+ */
+export async function startCreate(
+  graph: BlockGraph,
+  jobs: JobRegistry,
+  { id, driver, options }: CreateRequest,
+): Promise<Job> {
+  const work = new CreateDriver(graph, driver, options);
+  const job = jobs.create(work, { id, autoDismiss: false });
+  job.start();
+  await work.hasBegun;
+  await job.transaction.completion;
+  return job;
+}
+
+class CreateDriver implements JobDriver {
+  readonly type = 'create';
+  readonly isBlockJob = false;
+  readonly hasBegun: Promise<void>;
+  private begun!: () => void; // by the constructor
+
+  constructor(
+    private readonly graph: BlockGraph,
+    private readonly driver: DriverDefinition,
+    private readonly options: Readonly<Record<string, unknown>>,
+  ) {
+    this.hasBegun = new Promise((resolve) => {
+      this.begun = resolve;
+    });
+  }
+
+  async run(job: Job): Promise<void> {
+    job.progress.total = 1;
+    try {
+      await (this.driver.create?.createFile ? this.makeFile() : this.makeImage());
+    } finally {
+      job.progress.current = 1;
+    }
+  }
+
+  /** The command is answered before it is known what comes of it. */
+  private async begin(): Promise<void> {
+    this.begun();
+    await this.graph.platform.clock.yield();
+  }
+
+  async abort(): Promise<void> {
+    this.begun();
+  }
+
+  async commit(): Promise<void> {
+    this.begun();
+  }
+
+  private async makeFile(): Promise<void> {
+    const { driver, graph, options } = this;
+    const { create } = driver;
+    assert(create?.createFile && create.job, `driver ${driver.name} makes no files`);
+    // No prefix is taken off: this is a member of options, not a name that may say more.
+    const filename = options['filename'] as string;
+    await create.createFile(graph.platform, filename, create.job.values(options), () => this.begin());
+  }
+
+  private async makeImage(): Promise<void> {
+    const { driver, graph, options } = this;
+    assert(driver.create?.job, `driver ${driver.name} makes no images`);
+    const node = await this.openFile();
+    try {
+      await writeImage(driver, node, driver.create.job.values(options), () => this.begin());
+    } finally {
+      await graph.unref(node);
+    }
+  }
+
+  private async openFile(): Promise<BlockNode> {
+    const { graph } = this;
+    const file = this.options['file'] as string | Readonly<Record<string, unknown>>;
+    if (typeof file !== 'string') {
+      await this.begin();
+      return graph.open(file, { discard: true });
+    }
+    const node = graph.lookup(file, file);
+    node.references++;
+    return node;
+  }
+}
