@@ -3,6 +3,8 @@
  * looks again.
  */
 
+import { assert } from '../../base/assert.ts';
+
 export interface Claim {
   readonly offset: number;
   readonly bytes: number;
@@ -42,11 +44,12 @@ export class Claims {
 
   /** Settles when there is a chance that the range is free. */
   async whenFree(offset: number, bytes: number): Promise<void> {
-    while (this.freeBytes(offset, bytes) < bytes) await this.firstIn(offset, bytes)?.ended;
+    await this.firstIn(offset, bytes)?.ended;
   }
 
   /** The range must be free. */
   begin(offset: number, bytes: number): Claim {
+    assert(this.freeBytes(offset, bytes) === bytes, `range at ${offset} claimed twice`);
     let release = (): void => {};
     const ended = new Promise<void>((resolve) => {
       release = resolve;

@@ -197,7 +197,10 @@ export class MirrorCopier implements WriteCopier {
     const units = map.widen({ offset, bytes });
     // The rest of a unit may be in the source only: the background brings it along.
     if (map.unitBytes > map.granularity && units.bytes !== bytes) return toSource();
-    await map.claims.whenFree(units.offset, units.bytes);
+    // Somebody else may have claimed it between being told and being here.
+    while (map.claims.freeBytes(units.offset, units.bytes) < units.bytes) {
+      await map.claims.whenFree(units.offset, units.bytes);
+    }
     const claim = map.claims.begin(units.offset, units.bytes);
     map.clean(offset, bytes);
     const unexpect = map.expect(offset, bytes);

@@ -292,7 +292,7 @@ export class GraphWorld {
         target: node,
         sync: 'full',
         'auto-dismiss': false,
-        speed: this.random.pick([0, 0, 1 << 20]),
+        speed: this.random.pick([0, 0, 16 << 20]),
       });
     } catch (error) {
       await this.execute('blockdev-del', { 'node-name': node });
