@@ -85,7 +85,7 @@ export async function unplugDevice(machine: Machine, device: Device): Promise<vo
   disconnect(machine, device);
   const deleted = device.deletedPaths();
   // As with QEMU the news comes after the answer of the command that caused it.
-  void machine.graph.platform.clock.yield().then(() => {
+  machine.later(() => {
     for (const { id, path } of deleted) {
       machine.emit({
         name: 'DEVICE_DELETED',

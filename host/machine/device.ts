@@ -99,8 +99,14 @@ export abstract class Device implements QomObject {
             `Attempt to set property '${name}' on device '${this.idOrPath}' (type '${this.typeName}') after it was realized`,
           );
         }
+        const before = this.values.get(name)!; // one of its declared properties
         this.setProperty(name, value, false);
-        if (this.isRealized) this.changed?.(name);
+        try {
+          if (this.isRealized) this.changed?.(name);
+        } catch (error) {
+          this.values.set(name, before);
+          throw error;
+        }
       },
     };
   }

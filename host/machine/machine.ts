@@ -58,6 +58,7 @@ export class Machine implements QomObject {
   isSetUp = false;
   private isShutDown = false;
   private anonymous = 0;
+  private readonly announcements = new Set<Promise<void>>();
 
   constructor(
     services: MachineServices,
@@ -124,6 +125,16 @@ export class Machine implements QomObject {
     for (const device of [...this.devices].reverse()) await device.unrealize();
     this.devices.length = 0;
     for (const backend of [...this.graph.backends.list()].reverse()) await backend.delete();
+    await Promise.all(this.announcements);
+  }
+
+  /** Has something told on the next turn of the event loop, and before the machine is closed. */
+  later(announce: () => void): void {
+    const told: Promise<void> = this.graph.platform.clock.yield().then(() => {
+      this.announcements.delete(told);
+      announce();
+    });
+    this.announcements.add(told);
   }
 
   // Drives and devices.

@@ -11,12 +11,17 @@ export interface Names {
   nodes(): readonly string[];
   jobs(): readonly string[];
   bitmaps(): readonly string[];
+  /** Of `-drive`. */
+  drives(): readonly string[];
+  devices(): readonly string[];
 }
 
 const fresh = {
   nodes: ['n0', 'n1', 'n2', 'n3', 'n4', 'n5', 'f0', 'f1'],
   jobs: ['j0', 'j1', 'j2', 'n0'],
   bitmaps: ['b0', 'b1', 'b2'],
+  drives: ['d0', 'd1', 'd9'],
+  devices: ['v0', 'v1', 'h0', 'c0'],
 };
 const files = ['a.qcow2', 'b.qcow2', 'c.raw', 'new1.qcow2', 'new2.qcow2', 'missing'];
 
@@ -27,7 +32,9 @@ const weights: readonly [RegExp, number][] = [
   [/^(blockdev-(backup|mirror|snapshot|reopen|snapshot-sync)|drive-|block-(commit|stream))/, 5],
   [/^(block-)?job-/, 2],
   [/^block-dirty-bitmap-/, 2],
-  [/^query-(version|commands|qmp-schema)$/, 0],
+  [/^device_(add|del)$/, 8],
+  [/^(eject|blockdev-.*-(tray|medium)|block_set_io_throttle|cont)$/, 3],
+  [/^query-(version|commands|qmp-schema|command-line-options)$/, 0],
 ];
 
 const integers = [0, 1, 2, 512, 4096, 65_536, 1 << 20, 4 << 20, 2 ** 31, 2 ** 40, -1, -512, 1000];
@@ -41,6 +48,8 @@ export class CommandGenerator {
     private readonly random: Seeded,
     commands: readonly Command[],
     private readonly names: Names,
+    /** Arguments that the declared type does not tell; undefined: it does. */
+    private readonly special: (command: string) => object | undefined = () => undefined,
   ) {
     this.commands = commands.flatMap((command) => {
       const weight = weights.find(([pattern]) => pattern.test(command.name))?.[1] ?? 1;
@@ -53,7 +62,7 @@ export class CommandGenerator {
     const { random } = this;
     const command = random.pick(this.commands);
     this.command = command.name;
-    const args = this.value(command.args, 'arguments', 0);
+    const args = this.special(command.name) ?? this.value(command.args, 'arguments', 0);
     const request = { execute: random.oneIn(200) ? 'nosuch' : command.name, arguments: args };
     const text = JSON.stringify(request);
     if (!random.oneIn(150)) return text;
@@ -122,8 +131,8 @@ export class CommandGenerator {
     }
     if (/^target$/.test(member) && this.command.startsWith('drive-')) return random.pick(files);
     if (/format|fmt/.test(member)) return random.pick(['qcow2', 'raw', 'qcow2', 'zz']);
-    if (/^path$/.test(member)) return random.pick(['/objects/tg', 'tg', '/objects', '/']);
-    if (/^property$/.test(member)) return random.pick(['limits', 'type']);
+    if (/^path$/.test(member)) return this.path();
+    if (/^property$/.test(member)) return random.pick(['limits', 'type', 'drive', 'bootindex', 'realized']);
     return random.pick(this.pool(member));
   }
 
@@ -136,7 +145,16 @@ export class CommandGenerator {
     return isNew || known.length === 0 || random.oneIn(8) ? fresh[kind] : known;
   }
 
-  private kindOf(member: string): 'nodes' | 'jobs' | 'bitmaps' {
+  private path(): string {
+    const { random } = this;
+    const devices = this.names.devices().map((id) => `/machine/peripheral/${id}`);
+    return random.pick(['/objects/tg', 'tg', '/objects', '/', '/machine', ...devices]);
+  }
+
+  private kindOf(member: string): keyof Names {
+    if (/^(device_|qom)/.test(this.command)) return 'devices';
+    if (member === 'id' && this.names.devices().length > 0) return 'devices';
+    if (member === 'device' && this.names.drives().length > 0 && this.random.oneIn(2)) return 'drives';
     if (/job/.test(member) || /^(block-)?job-/.test(this.command)) return 'jobs';
     if (/^(name|bitmap|bitmaps|target)$/.test(member) && /bitmap/.test(this.command)) return 'bitmaps';
     if (/^(name|bitmap|bitmaps)$/.test(member)) return 'bitmaps';

@@ -1,9 +1,42 @@
-/** What holds of every graph at every moment between two commands. */
+/** What holds of every graph, and of the machine on it, at every moment between two commands. */
 import type { BlockGraph } from '../../../host/block/graph.ts';
 import type { BlockNode } from '../../../host/block/node.ts';
+import { BlockDevice } from '../../../host/machine/block-device.ts';
+import type { Machine } from '../../../host/machine/machine.ts';
 
 /** One line for each thing that is wrong. */
-export function violations(graph: BlockGraph): string[] {
+export function violations({
+  graph,
+  machine,
+}: {
+  graph: BlockGraph;
+  machine: Machine | undefined;
+}): string[] {
+  return [...graphViolations(graph), ...(machine ? machineViolations(machine) : [])];
+}
+
+function machineViolations({ graph, devices, drives }: Machine): string[] {
+  const found: string[] = [];
+  const backends = graph.backends.list();
+  const fronts = new Set<object>();
+  for (const device of devices) {
+    if (device.bus && !device.bus.devices.includes(device)) found.push(`${device.id} is not on its bus`);
+    if (!(device instanceof BlockDevice)) continue;
+    const { front } = device;
+    fronts.add(front);
+    if (front.backend.device !== front) found.push(`the drive of ${device.id} does not know it`);
+    if (!backends.includes(front.backend)) found.push(`the drive of ${device.id} is gone`);
+  }
+  for (const { name, device } of backends) {
+    if (device && !fronts.has(device)) found.push(`drive ${name} has a device that is gone`);
+  }
+  for (const { backend } of drives.list()) {
+    if (!backends.includes(backend)) found.push(`drive ${backend.name} is listed and gone`);
+  }
+  return found;
+}
+
+function graphViolations(graph: BlockGraph): string[] {
   const found: string[] = [];
   const nodes = graph.nodes();
   const known = new Set(nodes);
