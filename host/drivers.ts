@@ -3,6 +3,7 @@
  * conformance suite follow from it.
  */
 import type { DriverDefinition } from './block/driver.ts';
+import { blkdebug } from './filters/blkdebug.ts';
 import { compress } from './filters/compress.ts';
 import { copyBeforeWrite } from './filters/copy-before-write.ts';
 import { copyOnRead } from './filters/copy-on-read.ts';
@@ -25,6 +26,7 @@ export const drivers: readonly DriverDefinition[] = [
   raw,
   qcow2,
   // filters
+  blkdebug,
   compress,
   copyBeforeWrite,
   copyOnRead,

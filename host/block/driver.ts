@@ -14,6 +14,7 @@ import type { Platform } from '../platform/platform.ts';
 import type { StructType } from '../qapi/types.ts';
 import type { BlockBackend } from './backend.ts';
 import type { BitmapStorage } from './bitmap-storage.ts';
+import type { Breakpoints, DebugEvent } from './debug-events.ts';
 import type { Edge } from './edge.ts';
 import type { OpenContext, OpenFlags } from './open.ts';
 import type { SnapshotStorage } from './snapshot-storage.ts';
@@ -157,6 +158,13 @@ export interface Driver {
   drainChanged?(isDrained: boolean): void;
   /** Hands everything cached to the children. The dispatcher then flushes the children. */
   flush?(): Promise<void>;
+  /** All that a flush of the node is, in place of `flush` and of flushing every child. */
+  flushChildren?(): Promise<void>;
+  /** Called before a driver without `map` is asked about a range; a failure is the answer. */
+  checkStatus?(offset: number, bytes: number): Promise<void>;
+  /** Somebody who works on this node has come to a point that tests want to reach. */
+  debugEvent?(event: DebugEvent): Promise<void> | undefined;
+  readonly breakpoints?: Breakpoints;
   truncate?(length: number, options: TruncateOptions): Promise<void>;
   /** Space used on the host: protocols; the dispatcher sums children otherwise. */
   getAllocatedBytes?(): Promise<number | undefined>;
@@ -247,11 +255,11 @@ export interface DriverDefinition<Options extends object = object> {
   readonly reopenableOptions?: readonly string[];
   /** Score 0–100 that the first bytes of an image are this format (specification: graph, section 6). */
   probe?(head: Uint8Array): number;
-  /** Protocols reached as `PREFIX:rest`: turns the rest into options. */
+  /** Reached as `PREFIX:rest`: `parseFilename` turns the whole name into options, children included. */
   readonly filenamePrefix?: string;
   parseFilename?(filename: string): Options;
-  /** A file name that says everything the options say, or undefined when only `json:` can. */
-  exactFilename?(options: Options): string | undefined;
+  /** A file name that says everything the options say, or undefined when only `json:` can. Given those of the children. */
+  exactFilename?(options: Options, childName: (child: string) => string | undefined): string | undefined;
   /** Shows the file name of what it filters, or of its `file` child, as its own. */
   readonly isNamedAsChild?: boolean;
   open(context: OpenContext, options: Options): Promise<Driver>;

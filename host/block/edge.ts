@@ -5,7 +5,8 @@
  * A parent is another node, or a root user: a tool, a job, an export, a device (backend.ts).
  */
 
-import type { TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
+import type { DebugEvent } from './debug-events.ts';
+import type { Driver, TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
 import type { BlockNode } from './node.ts';
 import type { OpBlocker } from './op-blockers.ts';
 import { request } from './request.ts';
@@ -42,6 +43,8 @@ export class Edge {
   blocker: OpBlocker | undefined;
   /** How many jobs rely on this edge as it is (specification: graph, section 8). */
   frozen = 0;
+  /** The child's driver when it listens to debug events. Looked up when the edge comes to its node. */
+  debugged: Driver | undefined;
   private exclusion: 'reads' | 'writes' | undefined;
 
   /** Not for callers: `BlockGraph.attach` makes edges, with the permission check that belongs to it. */
@@ -78,6 +81,11 @@ export class Edge {
   countExclusion(change: 1 | -1): void {
     if (this.exclusion === 'writes') this.node.populateLocks.users += change;
     else if (this.exclusion === 'reads') this.node.readLocks.users += change;
+  }
+
+  /** Tells the child what its parent is about to do; whoever listens may hold it. */
+  debugEvent(event: DebugEvent): Promise<void> | undefined {
+    return this.debugged?.debugEvent?.(event);
   }
 
   /** Bytes, rounded up to 512. */

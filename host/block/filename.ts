@@ -18,12 +18,22 @@ export function exactFilename(node: BlockNode): string | undefined {
     const below = namedAs(node);
     return below && exactFilename(below);
   }
-  if (definition.exactFilename) return definition.exactFilename(ownOptions(node));
+  if (definition.exactFilename) {
+    return definition.exactFilename(ownOptions(node), (name) => {
+      const child = node.children.get(name)?.node;
+      return child && exactFilename(child);
+    });
+  }
   if (definition.kind !== 'format') return undefined;
   if (overridesBacking(node)) return undefined;
   if (definition.strongOptions?.some((name) => options[name] !== undefined)) return undefined;
   const file = node.children.get('file')?.node;
-  return file?.definition.kind === 'protocol' ? exactFilename(file) : undefined;
+  return file && isProtocol(file) ? exactFilename(file) : undefined;
+}
+
+/** Reached by a name of its own kind; a filter may be, too. */
+function isProtocol({ definition }: BlockNode): boolean {
+  return definition.kind === 'protocol' || definition.filenamePrefix !== undefined;
 }
 
 /** The child whose name stands for a node that has none of its own. */
@@ -53,17 +63,38 @@ export function fullOptions(node: BlockNode): Record<string, unknown> {
   const result: Record<string, unknown> = { driver: node.definition.name };
   for (const [key, value] of Object.entries(ownOptions(node))) {
     if (strong.includes(key) || (node.definition.kind === 'protocol' && key === 'filename'))
-      result[key] = value;
+      Object.assign(result, flattened(key, value));
   }
   for (const edge of node.children.values()) {
     if (edge.role === 'cow') {
       if (overridesBacking(node)) result['backing'] = fullOptions(edge.node);
     } else {
-      result[edge.name] = fullOptions(edge.node);
+      addChild(result, edge.name, fullOptions(edge.node));
     }
   }
   if (overridesBacking(node) && !node.backing()) result['backing'] = null;
   return result;
+}
+
+/** Children `NAME.0`, `NAME.1`, … are elements of one list. */
+function addChild(options: Record<string, unknown>, name: string, child: object): void {
+  const list = /^(.*)\.\d+$/.exec(name)?.[1];
+  if (list === undefined) {
+    options[name] = child;
+    return;
+  }
+  const elements = (options[list] ?? []) as object[];
+  elements.push(child);
+  options[list] = elements;
+}
+
+/** Lists and objects become one member for each value in them: `key.0.member`. */
+function flattened(key: string, value: unknown): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return { [key]: value };
+  return Object.assign(
+    {},
+    ...Object.entries(value).map(([name, inner]) => flattened(`${key}.${name}`, inner)),
+  );
 }
 
 function ownOptions(node: BlockNode): Record<string, unknown> {

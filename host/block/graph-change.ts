@@ -20,6 +20,7 @@ const allowedOnBacking: readonly OpType[] = ['commit-target', 'stream', 'backup-
 /** A drained node keeps a new parent quiet, and a parent that leaves is no longer held back by it. */
 export function connect(edge: Edge): void {
   edge.node.parents.add(edge);
+  edge.debugged = edge.node.driver?.debugEvent ? edge.node.driver : undefined;
   edge.countExclusion(1);
   if (edge.role === 'cow') {
     edge.blocker = { reason: `node is used as backing hd of '${edge.parentNode?.name}'` };

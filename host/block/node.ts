@@ -16,6 +16,11 @@ import { request } from './request.ts';
 
 /** Whoever wants to know which data changed: dirty bitmaps. */
 export interface WriteObserver {
+  /**
+   * Called before a request changes the range; it waits for what is returned. Errors fail it. `onWrite` follows, unless
+   * this fails.
+   */
+  beforeWrite?(offset: number, bytes: number): Promise<void> | undefined;
   /** Called when a request that may have changed the range is over, failed ones included. */
   onWrite(offset: number, bytes: number): void;
   /** Throws when the length must stay as it is. */

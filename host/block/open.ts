@@ -39,6 +39,8 @@ export interface OpenContext {
   fallBackToReadOnly(): void;
   /** Opens the child that option `name` describes, or by the file name the node was opened with. */
   openChild(name: string, role: ChildRole): Promise<Edge>;
+  /** The names of the children that the options list under `list`: `list.0`, `list.1`, … */
+  childNames(list: string): string[];
   /** Length of the backing child in bytes, 0 without one. It is attached only after the driver is open. */
   backingLength(): number;
   hasBacking(): boolean;

@@ -16,6 +16,7 @@ import { BlockNode } from './node.ts';
 import type { CorruptionReport, OpenContext, OpenFlags } from './open.ts';
 import { Perm } from './permissions.ts';
 import { probeBytes } from './registry.ts';
+import { listed } from './text-options.ts';
 import { readMapped, writeMapped } from './transfer.ts';
 
 export type NodeOptions = Readonly<Record<string, unknown>>;
@@ -170,10 +171,10 @@ async function openDriver(graph: BlockGraph, node: BlockNode, params: OpenParams
   const { definition, options } = node;
   const childNames = new Set((definition.children ?? []).map((child) => child.name));
   const own: Record<string, unknown> = {};
-  const known = new Set(definition.options.members.map((member) => member.name));
+  const known = new Map(definition.options.members.map(({ name, type }) => [name, type]));
   for (const [key, value] of Object.entries(options)) {
     const base = key.split('.', 1)[0]!;
-    if (known.has(key)) own[key] = value;
+    if (known.has(key)) own[key] = known.get(key)!.kind === 'array' ? listed(value) : value;
     else if (!commonOptions.has(key) && !childNames.has(key) && !childNames.has(base)) {
       throw invalid(
         definition.kind === 'protocol'
@@ -351,7 +352,7 @@ class NodeOpenContext implements OpenContext {
 
   async openChild(name: string, role: ChildRole): Promise<Edge> {
     const { graph, node, params } = this;
-    const option = node.options[name] ?? unflattened(node.options, name);
+    const option = node.options[name] ?? unflattened(node.options, name) ?? elementOf(node.options, name);
     if (option === undefined) {
       throw invalid(`A block device must be specified for "${name}"`);
     }
@@ -365,6 +366,11 @@ class NodeOpenContext implements OpenContext {
     } finally {
       await graph.unref(child);
     }
+  }
+
+  childNames(list: string): string[] {
+    const elements = listed(this.node.options[list]);
+    return Array.isArray(elements) ? elements.map((_, index) => `${list}.${index}`) : [];
   }
 
   hasBacking(): boolean {
@@ -398,6 +404,14 @@ class NodeOpenContext implements OpenContext {
   warn(message: string): void {
     this.graph.platform.console.stderr(`warning: ${message}`);
   }
+}
+
+/** Element `LIST.INDEX` of an option that is a list. */
+function elementOf(options: NodeOptions, name: string): unknown {
+  const [, list, index] = /^(.*)\.(\d+)$/.exec(name) ?? [];
+  if (list === undefined) return undefined;
+  const elements = listed(options[list]);
+  return Array.isArray(elements) ? elements[Number(index)] : undefined;
 }
 
 /** `NAME.key` options as one object, for options that came as flat strings. */

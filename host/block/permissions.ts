@@ -112,6 +112,17 @@ function checkConflicts(node: BlockNode, planned: Plan): void {
   }
 }
 
+/** Whoever cannot resize cannot write a last unit that the node has only a part of. */
+function checkWritableEnd(node: BlockNode, perm: number): void {
+  if ((perm & (Perm.write | Perm.writeUnchanged)) === 0 || perm & Perm.resize) return;
+  const alignment = node.driver?.limits?.requestAlignment ?? 1;
+  if (node.length % alignment === 0) return;
+  throw new BlockError(
+    'EINVAL',
+    "Cannot get 'write' permission without 'resize': Image size is not a multiple of request alignment",
+  );
+}
+
 /** The masks that will hold once a change is taken over. */
 class Plan {
   private readonly edges = new Map<Edge, Permissions>();
@@ -187,6 +198,7 @@ export async function updatePermissions(change: PermissionChange): Promise<void>
             : 'Block node is read-only',
         );
       }
+      checkWritableEnd(node, cumulative.perm);
       if (node.driver?.checkPermissions) {
         checked.push({ node, cumulative });
         await node.driver.checkPermissions(cumulative.perm, cumulative.shared);

@@ -30,7 +30,7 @@ export class DriverRegistry {
     const prefix = /^([^/:]+):/.exec(filename)?.[1];
     if (prefix === undefined) return this.get('file');
     for (const definition of this.definitions) {
-      if (definition.kind === 'protocol' && definition.filenamePrefix === prefix) return definition;
+      if (definition.filenamePrefix === prefix) return definition;
     }
     throw new BlockError('EINVAL', `Unknown protocol '${prefix}'`);
   }

@@ -9,6 +9,7 @@
  */
 import { BlockError } from '../base/errors.ts';
 import { isZero } from '../core/scan.ts';
+import type { DebugEvent } from './debug-events.ts';
 import type { TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
 import type { Edge } from './edge.ts';
 import type { BlockNode } from './node.ts';
@@ -122,7 +123,7 @@ async function write(edge: Edge, offset: number, buffer: Uint8Array, flags: Writ
   }
   await changing(edge, offset, buffer.length, flags, async () => {
     if (node.probedRaw && offset < 512) await checkProbedRaw(node, offset, buffer);
-    await writeNode(node, offset, buffer, flags);
+    await writeNode(node, offset, buffer, driverFlags(node, flags));
     node.growTo(offset + buffer.length);
   });
 }
@@ -146,6 +147,12 @@ async function changing(
     if (node.populateLocks.users > 0 || edge.excludes === 'reads')
       release = await excludeOthers(edge, offset, bytes, flags);
     if (node.driver.beforeWrite) await node.driver.beforeWrite(offset, bytes, flags);
+    if (!flags.unchanged) {
+      for (const observer of node.writeObservers) {
+        const ready = observer.beforeWrite?.(offset, bytes);
+        if (ready) await ready;
+      }
+    }
     try {
       await act();
     } finally {
@@ -194,7 +201,11 @@ async function writeNode(
     if (start === offset && end === offset + buffer.length)
       return await writeAligned(node, offset, buffer, flags);
     const whole = new Uint8Array(end - start);
+    const edges = { head: start < offset, tail: end > offset + buffer.length };
+    if (node.driver.debugEvent) await tellEdges(node, edges, 'pwritev_rmw_head', 'pwritev_rmw_tail');
     await readNode(node, start, whole);
+    if (node.driver.debugEvent)
+      await tellEdges(node, edges, 'pwritev_rmw_after_head', 'pwritev_rmw_after_tail');
     whole.set(buffer, offset - start);
     await writeAligned(node, start, whole, flags);
   } finally {
@@ -202,7 +213,31 @@ async function writeNode(
   }
 }
 
-async function writeAligned(
+async function tellEdges(
+  { driver }: BlockNode,
+  edges: { head: boolean; tail: boolean },
+  head: DebugEvent,
+  tail: DebugEvent,
+): Promise<void> {
+  if (edges.head) await driver.debugEvent!(head);
+  if (edges.tail) await driver.debugEvent!(tail);
+}
+
+function writeAligned(node: BlockNode, offset: number, buffer: Uint8Array, flags: WriteFlags): Promise<void> {
+  if (!node.driver.debugEvent) return writeInPieces(node, offset, buffer, flags);
+  return tellWrite(node, 'pwritev', () => writeInPieces(node, offset, buffer, flags));
+}
+
+async function tellWrite({ driver }: BlockNode, event: DebugEvent, act: () => Promise<void>): Promise<void> {
+  await driver.debugEvent!(event);
+  try {
+    await act();
+  } finally {
+    await driver.debugEvent!('pwritev_done');
+  }
+}
+
+async function writeInPieces(
   node: BlockNode,
   offset: number,
   buffer: Uint8Array,
@@ -216,6 +251,11 @@ async function writeAligned(
     else if (driver.prepareWrite) await writeMapped(node, offset + done, part, ownFlags(flags));
     else await filteredEdge(node).write(offset + done, part, flags);
   }
+}
+
+/** A driver that cannot make a write durable by itself need not know: the flush comes afterwards. */
+function driverFlags<F extends WriteFlags>(node: BlockNode, flags: F): F {
+  return flags.fua && !node.driver.supportsFua ? { ...flags, fua: false } : flags;
 }
 
 /** What a mapping driver stores is a change of its file, even when the node reads as before. */
@@ -243,7 +283,7 @@ async function writeZeroes(edge: Edge, offset: number, bytes: number, flags: Zer
   const { node } = edge;
   const mayUnmap = flags.mayUnmap === true && node.flags.discard;
   await changing(edge, offset, bytes, flags, async () => {
-    await writeZeroesNode(node, offset, bytes, { ...flags, mayUnmap });
+    await writeZeroesNode(node, offset, bytes, { ...driverFlags(node, flags), mayUnmap });
     node.growTo(offset + bytes);
   });
 }
@@ -256,6 +296,24 @@ async function writeZeroesNode(
 ): Promise<void> {
   const { driver } = node;
   if (!driver.writeZeroes && node.filtered()) return filteredEdge(node).writeZeroes(offset, bytes, flags);
+  const alignment = driver.limits?.requestAlignment ?? 1;
+  const end = offset + bytes;
+  const first = alignUp(offset, alignment);
+  const last = alignDown(end, alignment);
+  if (first >= last) return writeZeroBuffers(node, offset, bytes, flags);
+  if (offset < first) await writeZeroBuffers(node, offset, first - offset, flags);
+  const act = (): Promise<void> => writeAlignedZeroes(node, first, last - first, flags);
+  await (driver.debugEvent ? tellWrite(node, 'pwritev_zero', act) : act());
+  if (last < end) await writeZeroBuffers(node, last, end - last, flags);
+}
+
+async function writeAlignedZeroes(
+  node: BlockNode,
+  offset: number,
+  bytes: number,
+  flags: ZeroFlags,
+): Promise<void> {
+  const { driver } = node;
   const piece = driver.limits?.maxWriteZeroes || bytes;
   for (let done = 0; done < bytes; done += piece) {
     const part = Math.min(piece, bytes - done);
@@ -324,11 +382,19 @@ async function flush(node: BlockNode): Promise<void> {
 
 async function flushNode(node: BlockNode): Promise<void> {
   const generation = node.writeGeneration;
-  if (node.children.size === 0) {
+  const { driver } = node;
+  const primary = node.primaryChild() ?? node.chainEdge();
+  if (primary?.debugged) await primary.debugEvent('flush_to_os');
+  if (driver.flushChildren) {
+    await driver.flushChildren();
+  } else if (node.children.size === 0) {
     if (generation === node.flushedGeneration || node.flags.noFlush) return;
-    await node.driver.flush?.();
+    await driver.flush?.();
   } else {
-    if (generation !== node.flushedGeneration) await node.driver.flush?.();
+    if (generation !== node.flushedGeneration) {
+      await driver.flush?.();
+      if (primary?.debugged && !node.flags.noFlush) await primary.debugEvent('flush_to_disk');
+    }
     // Children know by themselves whether they need it; a backing file takes no writes from here, and what a filter
     // writes to an image beside (a backup's target) is not the guest's data.
     for (const edge of node.children.values()) {

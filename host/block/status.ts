@@ -46,6 +46,7 @@ async function layerStatus(
 ): Promise<BlockStatus> {
   const { driver } = node;
   if (!driver.map) {
+    await driver.checkStatus?.(offset, bytes);
     const below = node.filtered();
     if (below) return blockStatus(below, offset, bytes, wantZero);
     return { bytes, data: true, zero: false, allocated: true, eof: false, depth: 0 };
@@ -110,7 +111,10 @@ async function storedStatus(extent: Extent & { type: 'data' }, wantZero: boolean
     eof: false,
     depth: 0,
   };
-  if (!wantZero) return status;
+  if (!wantZero) {
+    if (child.role === 'filtered') await child.node.driver.checkStatus?.(offset, bytes);
+    return status;
+  }
   if (offset >= child.node.length) return { ...status, zero: true };
   const below = await blockStatus(child.node, offset, bytes, true);
   return {
@@ -181,7 +185,9 @@ export async function isAllocatedAbove(
   let rest = bytes;
   for (let node: BlockNode | undefined = top; node; node = nextInChain(node)) {
     if (node === base && !includeBase) break;
-    if (!(node.definition.kind === 'filter' && node.filtered()) && offset < node.length) {
+    if (node.filtered()) {
+      await node.driver.checkStatus?.(offset, rest);
+    } else if (offset < node.length) {
       const layer = await blockStatus(node, offset, rest, false);
       if (layer.allocated) return { allocated: true, bytes: layer.bytes };
       // What lies beyond the end of a shorter layer is not held by it.

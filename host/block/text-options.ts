@@ -41,8 +41,10 @@ function typed(options: Options, drivers: DriverRegistry): Options {
     const member = driver?.options.members.find((candidate) => candidate.name === name);
     if (commonBooleans.has(name)) result[name] = boolean(name, value);
     else if (name === 'cache' && typeof value === 'object') result[name] = cacheOptions(value as Options);
-    else if (member) result[name] = checkKeyval(member.type, value as JsonValue);
-    else if (typeof value === 'object' && value !== null) result[name] = typed(value as Options, drivers);
+    else if (member) {
+      const given = member.type.kind === 'array' ? listed(value) : value;
+      result[name] = checkKeyval(member.type, given as JsonValue);
+    } else if (typeof value === 'object' && value !== null) result[name] = typed(value as Options, drivers);
     else result[name] = value;
   }
   return result;
@@ -58,4 +60,13 @@ function boolean(name: string, value: unknown): boolean {
   const parsed = typeof value === 'string' ? parseBoolean(value) : undefined;
   if (parsed === undefined) throw invalid(`Parameter '${name}' expects 'on' or 'off'`);
   return parsed;
+}
+
+/** A list that came as text is an object with the members `0`, `1`, … */
+export function listed(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  const elements: unknown[] = [];
+  for (let index = 0; String(index) in value; index++)
+    elements.push((value as Record<string, unknown>)[String(index)]);
+  return elements;
 }

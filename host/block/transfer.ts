@@ -6,6 +6,7 @@
  */
 
 import type { Allocation, Extent, WriteFlags, WritePlan } from './driver.ts';
+import type { Edge } from './edge.ts';
 import type { BlockNode } from './node.ts';
 
 /** An allocating write up to this size goes out as one request together with its head and tail. */
@@ -38,10 +39,16 @@ function readExtent(
 ): Promise<void> | void {
   switch (extent.type) {
     case 'data':
+      if (extent.child.debugged) return readDebugged(extent, buffer);
       return extent.child.read(extent.offset, buffer);
     case 'unallocated': {
       const backing = node.children.get('backing');
-      if (backing) return backing.read(offset, buffer);
+      if (backing) {
+        const storage = node.primaryChild();
+        return storage?.debugged
+          ? readBacking(storage, backing, offset, buffer)
+          : backing.read(offset, buffer);
+      }
       buffer.fill(0);
       return;
     }
@@ -53,6 +60,16 @@ function readExtent(
       buffer.fill(0);
       return;
   }
+}
+
+async function readDebugged({ child, offset }: Extent & { type: 'data' }, buffer: Uint8Array): Promise<void> {
+  await child.debugEvent('read_aio');
+  await child.read(offset, buffer);
+}
+
+async function readBacking(storage: Edge, backing: Edge, offset: number, buffer: Uint8Array): Promise<void> {
+  await storage.debugEvent('read_backing_aio');
+  await backing.read(offset, buffer);
 }
 
 /** Writes `buffer` at `offset` through plans of the driver. */
@@ -69,12 +86,26 @@ export async function writeMapped(
     const part = plan.bytes === buffer.length ? buffer : buffer.subarray(done, done + plan.bytes);
     try {
       if (plan.allocation) await writeAllocating(node, plan, plan.allocation, offset + done, part);
-      else await plan.child.write(plan.offset, part, flags);
+      else await writeData(plan.child, plan.offset, part, flags);
     } finally {
       if (plan.transfer !== undefined) driver.endTransfer!(plan.transfer);
     }
     done += plan.bytes;
   } while (done < buffer.length);
+}
+
+function writeData(child: Edge, offset: number, buffer: Uint8Array, flags: WriteFlags = {}): Promise<void> {
+  return child.debugged ? writeDebugged(child, offset, buffer, flags) : child.write(offset, buffer, flags);
+}
+
+async function writeDebugged(
+  child: Edge,
+  offset: number,
+  buffer: Uint8Array,
+  flags: WriteFlags,
+): Promise<void> {
+  await child.debugEvent('write_aio');
+  await child.write(offset, buffer, flags);
 }
 
 async function writeAllocating(
@@ -86,7 +117,8 @@ async function writeAllocating(
 ): Promise<void> {
   try {
     const { headBytes, tailBytes } = allocation;
-    if (headBytes + tailBytes === 0) await plan.child.write(plan.offset, buffer);
+    if (plan.child.debugged) await plan.child.debugEvent('cluster_alloc');
+    if (headBytes + tailBytes === 0) await writeData(plan.child, plan.offset, buffer);
     else await writeWithEdges(node, plan, allocation, offset, buffer);
   } catch (error) {
     allocation.abort();
@@ -112,15 +144,21 @@ async function writeWithEdges(
   if (zeroEdges) {
     // Past the end of the file there is nothing to overwrite: it reads as zeros by itself.
     const stale = Math.min(totalBytes, child.node.exactLength - start);
-    if (stale > 0) await child.writeZeroes(start, totalBytes);
-    await child.write(plan.offset, buffer);
+    if (stale > 0) {
+      await child.debugEvent('cluster_alloc_space');
+      await child.writeZeroes(start, totalBytes);
+    }
+    await writeData(child, plan.offset, buffer);
     return;
   }
   if (totalBytes <= mergeLimitBytes) {
     const whole = new Uint8Array(totalBytes);
+    await child.debugEvent('cow_read');
     await readClipped(node, offset - headBytes, whole.subarray(0, headBytes));
     whole.set(buffer, headBytes);
     await readClipped(node, offset + buffer.length, whole.subarray(headBytes + buffer.length));
+    await child.debugEvent('write_aio');
+    await child.debugEvent('cow_write');
     await child.write(start, whole);
     return;
   }
@@ -130,10 +168,12 @@ async function writeWithEdges(
   ]) {
     if (edge.bytes === 0) continue;
     const copy = new Uint8Array(edge.bytes);
+    await child.debugEvent('cow_read');
     await readClipped(node, edge.guest, copy);
+    await child.debugEvent('cow_write');
     await child.write(edge.host, copy);
   }
-  await child.write(plan.offset, buffer);
+  await writeData(child, plan.offset, buffer);
 }
 
 /** Reads what is inside the node; the last cluster may reach beyond its end, where everything is zero. */

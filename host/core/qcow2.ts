@@ -102,6 +102,9 @@ export interface Qcow2CoreOptions {
 /** Entries that the tables may grow to; untouched memory costs nothing. */
 const maxL1Entries = 4_194_304;
 const maxRefcountTableEntries = 1_048_576;
+/** Items of a write-back that are sectors of a table, and those of the L1 table (assembly/qcow2/writeback.ts). */
+const sectorsFlag = 2 ** 52;
+const l1Flag = 2 ** 51;
 /** Runs of clusters that may wait to be counted down. */
 const pendingFreeRoom = 32_768;
 
@@ -110,6 +113,7 @@ export class Qcow2Core extends CoreInstance<Qcow2Exports> {
   readonly refcountTable: Uint8Array;
   /** One cluster, for tables that are made before they are written. */
   readonly scratch: { address: number; bytes: Uint8Array };
+  private readonly l2Slots: number;
 
   constructor(options: Qcow2CoreOptions) {
     const clusterBytes = 2 ** options.clusterBits;
@@ -119,6 +123,7 @@ export class Qcow2Core extends CoreInstance<Qcow2Exports> {
     super(
       maxL1Entries * 8 + maxRefcountTableEntries * 8 + cacheBytes + slots * 64 + clusterBytes + (8 << 20),
     );
+    this.l2Slots = options.l2EntryCount;
     const e = this.exports;
     e.qcow2_init(
       options.clusterBits,
@@ -143,6 +148,17 @@ export class Qcow2Core extends CoreInstance<Qcow2Exports> {
     this.l1 = this.memory.subarray(e.qcow2_l1_address(), e.qcow2_l1_address() + options.l1Entries * 8);
     const table = e.qcow2_refcount_table_address();
     this.refcountTable = this.memory.subarray(table, table + options.refcountTableEntries * 8);
+  }
+
+  /** Whether a slot of the table cache is for L2 slices; the others are for refcount blocks. */
+  isL2Slot(slot: number): boolean {
+    return slot < this.l2Slots;
+  }
+
+  /** What an item of a write-back is a part of. */
+  kindOfItem(item: number): 'l2' | 'block' | 'l1' | 'refcountTable' {
+    if (item < sectorsFlag) return this.isL2Slot(item) ? 'l2' : 'block';
+    return item % sectorsFlag >= l1Flag ? 'l1' : 'refcountTable';
   }
 
   /** Call when L1 and refcount table are loaded. */

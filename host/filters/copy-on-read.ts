@@ -116,6 +116,7 @@ export class CopyOnRead implements Driver {
     // Not the caller's buffer: a guest may change that at any time, and here only what was read may be written.
     const data = new Uint8Array(bytes);
     await file.read(offset, data);
+    if (file.debugged) await file.debugEvent('cor_write');
     if (isZero(data)) await file.writeZeroes(offset, bytes, { unchanged: true });
     else await file.write(offset, data, { unchanged: true });
     wanted?.set(data.subarray(from - offset, from - offset + wanted.length));

@@ -24,12 +24,16 @@ type RawOptions = TypeOf<typeof rawOptions>;
 
 class RawDriver implements Driver {
   readonly hasZeroInit = true;
+  /** What is told to it is for its file. */
+  readonly debugEvent?: NonNullable<Driver['debugEvent']>;
 
   constructor(
     private readonly file: Edge,
     private offset: number,
     private size: number | undefined,
-  ) {}
+  ) {
+    if (file.debugged) this.debugEvent = (event) => file.debugEvent(event);
+  }
 
   async getLength(): Promise<number> {
     return this.size ?? Math.max(0, (await this.file.getByteLength()) - this.offset);

@@ -53,6 +53,18 @@ const stacks: Record<string, Stack> = {
     },
     stores: true,
   },
+  blkdebug: {
+    prepare: image('raw', 'disk'),
+    options: {
+      driver: 'blkdebug',
+      align: 512,
+      'max-transfer': 65_536,
+      'opt-write-zero': 4096,
+      'max-write-zero': 131_072,
+      image: file('disk'),
+    },
+    stores: true,
+  },
   compress: {
     prepare: image('qcow2', 'disk'),
     options: { driver: 'compress', file: { driver: 'qcow2', file: file('disk') } },

@@ -54,9 +54,9 @@ describe.each([nullCo, nullAio])('$name', (protocol) => {
   });
 
   test('has a plain file name as long as only its latency was set', () => {
-    expect(protocol.exactFilename!({})).toBe(`${protocol.name}://`);
-    expect(protocol.exactFilename!({ 'latency-ns': 5 })).toBe(`${protocol.name}://`);
-    expect(protocol.exactFilename!({ size: 512 })).toBeUndefined();
-    expect(protocol.exactFilename!({ 'read-zeroes': true })).toBeUndefined();
+    expect(protocol.exactFilename!({}, () => undefined)).toBe(`${protocol.name}://`);
+    expect(protocol.exactFilename!({ 'latency-ns': 5 }, () => undefined)).toBe(`${protocol.name}://`);
+    expect(protocol.exactFilename!({ size: 512 }, () => undefined)).toBeUndefined();
+    expect(protocol.exactFilename!({ 'read-zeroes': true }, () => undefined)).toBeUndefined();
   });
 });

@@ -36,6 +36,7 @@ export async function openDriver<O extends object>(
       opened.fellBack = true;
     },
     openChild: () => Promise.reject(new Error('no children here')),
+    childNames: () => [],
     backingLength: () => 0,
     hasBacking: () => false,
     self: {

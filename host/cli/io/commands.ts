@@ -1,7 +1,8 @@
 /** The commands of `io`, in the order of `help`, and how one line is run. */
 import { aioFlush, aioRead, aioWrite } from './asynchronous.ts';
+import { breakAt, removeBreak, resume, waitBreak } from './breakpoints.ts';
 import type { IoCommand } from './command.ts';
-import { abort, breakpoints, help, quit, sigraise, sleep } from './control.ts';
+import { abort, help, quit, sigraise, sleep } from './control.ts';
 import { close, open, reopen } from './files.ts';
 import { alloc, info, length, map, truncate } from './inspect.ts';
 import { discard, flush, read, readv, write, writev } from './read-write.ts';
@@ -24,7 +25,10 @@ const unsorted: readonly IoCommand[] = [
   open,
   close,
   reopen,
-  ...breakpoints,
+  breakAt,
+  removeBreak,
+  resume,
+  waitBreak,
   sleep,
   sigraise,
   abort,

@@ -1,10 +1,6 @@
-/**
- * help, quit, sleep, the commands that end the process, and the breakpoints of blkdebug nodes, of which there are none
- * yet (specification: cli, section 4).
- */
-import { BlockError } from '../../base/errors.ts';
+/** help, quit, sleep and the commands that end the process (specification: cli, section 4). */
 import { parseInteger } from '../shared/numbers.ts';
-import { CommandFailed, complain, type IoCommand, oneLine, parseNumber } from './command.ts';
+import { complain, type IoCommand, oneLine, parseNumber } from './command.ts';
 import { commands, findCommand } from './commands.ts';
 
 export const help: IoCommand = {
@@ -75,60 +71,3 @@ export const abort: IoCommand = {
     process.abort();
   },
 };
-
-/** Only a blkdebug node can stop a request. */
-function breakpoint(
-  name: string,
-  args: IoCommand['args'],
-  texts: { synopsis: string; help: string; failure: (args: readonly string[]) => string },
-): IoCommand {
-  return {
-    name,
-    args,
-    synopsis: texts.synopsis,
-    help: texts.help,
-    async run(session, words) {
-      session.tool.out(`${texts.failure(words)}: ${new BlockError('ENOTSUP').message}\n`);
-      throw new CommandFailed(name);
-    },
-  };
-}
-
-export const breakpoints: readonly IoCommand[] = [
-  breakpoint(
-    'break',
-    { min: 2, max: 2 },
-    {
-      synopsis: 'event tag',
-      help: 'sets a breakpoint on event and tags the stopped request as tag',
-      failure: () => 'Could not set breakpoint',
-    },
-  ),
-  breakpoint(
-    'remove_break',
-    { min: 1, max: 1 },
-    {
-      synopsis: 'tag',
-      help: 'remove a breakpoint by tag',
-      failure: ([tag]) => `Could not remove breakpoint ${tag}`,
-    },
-  ),
-  breakpoint(
-    'resume',
-    { min: 1, max: 1 },
-    {
-      synopsis: 'tag',
-      help: 'resumes the request tagged as tag',
-      failure: () => 'Could not resume request',
-    },
-  ),
-  breakpoint(
-    'wait_break',
-    { min: 1, max: 1 },
-    {
-      synopsis: 'tag',
-      help: 'waits for the suspension of a request',
-      failure: ([tag]) => `Could not wait for breakpoint ${tag}`,
-    },
-  ),
-];

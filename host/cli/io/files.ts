@@ -30,7 +30,7 @@ export const open: IoCommand = {
   ],
   noFile: true,
   async run(session, args) {
-    let cache = 'writeback';
+    let cache = 'writethrough';
     let discard = 'unmap';
     let aio: string | undefined;
     let options: string | undefined;

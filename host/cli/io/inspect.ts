@@ -1,11 +1,11 @@
 /** alloc, map, length, info, truncate: the image as a whole (specification: cli, section 4). */
-import { BlockError } from '../../base/errors.ts';
+import { asBlockError, BlockError } from '../../base/errors.ts';
 import type { Preallocation } from '../../block/driver.ts';
 import { Perm } from '../../block/permissions.ts';
 import { blockStatus } from '../../block/status.ts';
 import { formatSpecificText } from '../img/human-info.ts';
 import { formatIoSize } from '../shared/human-size.ts';
-import { type IoCommand, parseNumber, readOptions, showUsage } from './command.ts';
+import { complain, type IoCommand, parseNumber, readOptions, showUsage } from './command.ts';
 import type { Session } from './session.ts';
 
 const sectorBytes = 512;
@@ -16,7 +16,20 @@ async function isAllocated(
   offset: number,
   bytes: number,
 ): Promise<{ allocated: boolean; bytes: number }> {
-  return blockStatus(session.backend.node.skipFilters(), offset, bytes, false);
+  let { node } = session.backend;
+  for (let below = node.filtered(); below; below = node.filtered()) {
+    await node.driver.checkStatus?.(offset, bytes);
+    node = below;
+  }
+  return blockStatus(node, offset, bytes, false);
+}
+
+async function attempt<T>(asked: Promise<T>, failed: (reason: string) => never): Promise<T> {
+  try {
+    return await asked;
+  } catch (error) {
+    return failed(asBlockError(error).message);
+  }
 }
 
 export const alloc: IoCommand = {
@@ -31,7 +44,9 @@ export const alloc: IoCommand = {
     const bytes = Math.max(0, Math.min(asked, session.backend.length - offset));
     let allocated = 0;
     for (let done = 0; done < bytes; ) {
-      const status = await isAllocated(session, offset + done, bytes - done);
+      const status = await attempt(isAllocated(session, offset + done, bytes - done), (reason) =>
+        complain(session, `is_allocated failed: ${reason}`),
+      );
       if (status.allocated) allocated += status.bytes;
       done += status.bytes;
     }
@@ -46,11 +61,15 @@ export const map: IoCommand = {
   help: 'prints the allocated areas of a file',
   async run(session) {
     const { length } = session.backend;
+    const look = (at: number): ReturnType<typeof isAllocated> =>
+      attempt(isAllocated(session, at, length - at), (reason) => {
+        throw new BlockError('EIO', `Failed to get allocation status: ${reason}`);
+      });
     for (let at = 0; at < length; ) {
-      const { allocated } = await isAllocated(session, at, length - at);
+      const { allocated } = await look(at);
       let end = at;
       while (end < length) {
-        const next = await isAllocated(session, end, length - end);
+        const next = await look(end);
         if (next.allocated !== allocated) break;
         end += next.bytes;
       }

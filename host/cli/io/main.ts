@@ -57,7 +57,7 @@ async function run(tool: Tool, argv: string[]): Promise<number> {
 
 async function readCommandLine(tool: Tool, argv: string[]): Promise<Invocation> {
   const commands: string[] = [];
-  let cache = 'writeback';
+  let cache = 'writethrough';
   let discard = 'unmap';
   let aio: string | undefined;
   let format: string | undefined;
@@ -158,7 +158,7 @@ function usage(tool: Tool): string {
     '  -m, --misalign       use buffers at odd addresses',
     '  -k, --native-aio     the same as -i native',
     '  -i, --aio=MODE       threads, native or io_uring',
-    '  -t, --cache=MODE     writeback (default), none, writethrough, directsync, unsafe',
+    '  -t, --cache=MODE     writethrough (default), writeback, none, directsync, unsafe',
     '  -d, --discard=MODE   unmap (default) or ignore',
     '  -U, --force-share    open although another process has the image open for writing',
     '  -h, --help           display this help and exit',

@@ -1,6 +1,6 @@
 /** The synchronous requests: read, write, readv, writev, discard, flush (specification: cli, section 4). */
 import { readFileSync } from 'node:fs';
-import { BlockError } from '../../base/errors.ts';
+import { asBlockError, BlockError } from '../../base/errors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { ZeroFlags } from '../../block/driver.ts';
 import { Perm } from '../../block/permissions.ts';
@@ -308,7 +308,13 @@ export const flush: IoCommand = {
   synopsis: '',
   help: 'flush all in-core file state to disk',
   async run(session) {
-    await session.backend.flush();
-    session.announceCompleted();
+    try {
+      await session.backend.flush();
+    } catch (error) {
+      // QEMU does not say why, either.
+      throw new CommandFailed(asBlockError(error).message);
+    } finally {
+      session.announceCompleted();
+    }
   },
 };

@@ -26,6 +26,7 @@ export async function readCompressed(
   const offset = Number(entry & ((1n << offsetBits) - 1n) & 0x00ffffffffffffffn);
   const sectors = Number((entry >> offsetBits) & ((1n << BigInt(clusterBits - 8)) - 1n)) + 1;
   const stream = new Uint8Array(sectors * 512 - (offset % 512));
+  await engine.file.debugEvent('read_compressed');
   await engine.file.read(offset, stream);
   const cluster = new Uint8Array(clusterSize);
   await codecOf(engine, context).decompress(stream, cluster);
@@ -57,6 +58,8 @@ export async function writeCompressedCluster(
     return code < 0 ? code : { host: engine.record[0]!, token: engine.record[4]! };
   });
   try {
+    await engine.file.debugEvent('cluster_alloc_bytes');
+    await engine.file.debugEvent('write_compressed');
     await engine.file.write(place.host, stream);
   } catch (error) {
     engine.abort(place.token);

@@ -322,6 +322,7 @@ async function load(context: OpenContext, file: Edge, options: Qcow2Options): Pr
     l2EntryCount: resolved.caches.l2EntryCount,
     refcountEntryCount: resolved.caches.refcountEntryCount,
   });
+  await file.debugEvent('reftable_load');
   await Promise.all([
     file.read(header.l1TableOffset, core.l1),
     file.read(header.refcountTableOffset, core.refcountTable),

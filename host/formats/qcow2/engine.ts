@@ -6,6 +6,12 @@
  * a failed load, write or flush fails the requests that wait for it and leaves the tables as they were, dirty ones
  * dirty. After fatal corruption, or a trap in the core, every request fails with EIO until the image is opened again.
  *
+ * It tells its file what it is about to do (block/debug-events.ts), as QEMU does where it does the same. Refcount blocks
+ * and tables are only made in memory, L1 tables grow and shrink in one step, and clusters are counted one by one: the
+ * events of QEMU's ways through that have no counterpart here. They are refblock_alloc, refblock_alloc_hookup,
+ * refblock_alloc_write, l1_grow_alloc_table, l1_shrink_free_l2_clusters, l2_update_compressed, refblock_update (of whole
+ * blocks; refblock_update_part is there) and empty_image_prepare.
+ *
  * The result record is only good until the next step of anybody: it is read in the same synchronous stretch as the
  * step that left it.
  */
@@ -30,6 +36,14 @@ const corruptionTexts: Record<number, (at: string) => string> = {
   6: (at) => `Zero cluster entry found in pre-v3 image (guest offset ${at})`,
   7: (at) => `Preallocated zero cluster offset ${at} unaligned`,
 };
+
+/** What is told before a changed table is written, by its kind. */
+const updateEvents = {
+  block: 'refblock_update_part',
+  refcountTable: 'reftable_update',
+  l2: 'l2_update',
+  l1: 'l1_update',
+} as const;
 
 interface Waiter {
   promise: Promise<void>;
@@ -187,6 +201,8 @@ export class Qcow2Engine {
 
   private async loadTable(offset: number, table: Uint8Array, slot: number): Promise<void> {
     try {
+      if (this.file.debugged)
+        await this.file.debugEvent(this.core.isL2Slot(slot) ? 'l2_load' : 'refblock_load');
       await this.file.read(offset, table);
       this.steps.qcow2_table_loaded(slot);
     } catch (error) {
@@ -239,7 +255,11 @@ export class Qcow2Engine {
     let ok = false;
     try {
       const table = new Uint8Array(bytes);
-      if (source > 0) await this.file.read(source, table);
+      if (source > 0) {
+        await this.file.debugEvent('l2_alloc_cow_read');
+        await this.file.read(source, table);
+      }
+      await this.file.debugEvent('l2_alloc_write');
       await this.file.write(offset, table);
       ok = true;
     } finally {
@@ -307,6 +327,7 @@ export class Qcow2Engine {
     const [offset, bytes, address, item] = this.results();
     let ok = false;
     try {
+      if (this.file.debugged) await this.file.debugEvent(updateEvents[this.core.kindOfItem(item)]);
       await this.file.write(offset, this.core.memory.subarray(address, address + bytes));
       ok = true;
     } finally {
@@ -342,6 +363,7 @@ export class Qcow2Engine {
       if (free.last && this.passesDiscard(free.reason)) {
         await this.file.discard(free.offset, this.header.clusterSize).catch(() => {});
       }
+      await this.file.debugEvent('cluster_free');
       await this.runCode(() => steps.qcow2_free_apply());
     }
   }
@@ -373,13 +395,17 @@ export class Qcow2Engine {
       const code = steps.qcow2_grow_plan(index);
       if (code < 0) throw this.stepError(code);
       const [, blocks, clusters] = this.results();
+      await file.debugEvent('reftable_grow');
+      await file.debugEvent('refblock_alloc_write_blocks');
       await this.writeBlocks(blocks);
       steps.qcow2_grow_table();
       let ok = false;
       try {
         const [address, bytes, offset] = this.results();
+        await file.debugEvent('refblock_alloc_write_table');
         await file.write(offset, this.core.memory.subarray(address, address + bytes));
         await file.flush();
+        await file.debugEvent('refblock_alloc_switch_table');
         await this.updateHeader({ refcountTable: { offset, clusters } });
         ok = true;
       } finally {

@@ -110,8 +110,10 @@ export async function growL1(driver: Qcow2Driver, entries: number): Promise<void
     const table = new Uint8Array(clusters * header.clusterSize);
     const address = steps.qcow2_l1_address();
     table.set(engine.core.memory.subarray(address, address + old.entries * 8));
+    await file.debugEvent('l1_grow_write_table');
     await file.write(offset, table);
     await file.flush();
+    await file.debugEvent('l1_grow_activate_table');
     await engine.updateHeader({ l1Table: { offset, entries } });
     steps.qcow2_switch_l1(offset, entries);
   });
@@ -171,6 +173,7 @@ async function shrink(driver: Qcow2Driver, length: number): Promise<void> {
   }
   await driver.unmap(firstGone, Math.ceil(size / clusterSize), UnmapMode.full);
   await engine.writeback(false);
+  await engine.file.debugEvent('l1_shrink_write_table');
   const firstTable = Math.ceil(length / clusterSize / l2Entries(engine.header));
   for (let index = firstTable; index < l1Size; index++) {
     await engine.runCode(() => engine.steps.qcow2_drop_table(index));

@@ -27,6 +27,7 @@ export function vmStateStart(header: Qcow2Header, size: number): number {
 /** Writes VM state at `offset` from its start. EFBIG beyond what an L1 table can map. */
 export async function writeVmState(driver: Qcow2Driver, offset: number, data: Uint8Array): Promise<void> {
   const { engine } = driver;
+  await engine.file.debugEvent('vmstate_save');
   const { header } = engine;
   const { clusterSize } = header;
   const start = vmStateStart(header, header.size) + offset;
@@ -93,7 +94,8 @@ interface SnapshotTree {
 
 /** Reads VM state from a snapshot's tree. EIO when the tree is damaged. */
 export async function readVmState(tree: SnapshotTree, offset: number, buffer: Uint8Array): Promise<void> {
-  const { header } = tree.engine;
+  const { header, file } = tree.engine;
+  await file.debugEvent('vmstate_load');
   const { clusterSize } = header;
   const entries = l2Entries(header);
   const start = vmStateStart(header, Number(tree.snapshot.diskSize)) + offset;
