@@ -50,7 +50,13 @@ export interface DirtyBitmapOptions {
   inconsistent?: boolean;
 }
 
+let made = 0;
+
 export class DirtyBitmap {
+  /** No other one has it. */
+  readonly serial = made++;
+  /** Counts changes of the bits by other means than writes. */
+  private changes = 0;
   name: string | undefined;
   bits: HierarchicalBitmap;
   /** Writes are not recorded here. */
@@ -119,6 +125,7 @@ export class DirtyBitmap {
 
   /** Cleans everything. Returns the bits as they were: `restore` takes them back. Errors: ENOMEM. */
   clear(): HierarchicalBitmap {
+    this.changes++;
     const before = this.bits;
     this.bits = HierarchicalBitmap.create(before.size, before.granularity);
     return before;
@@ -127,8 +134,28 @@ export class DirtyBitmap {
   /** Undoes what was done since `before` was returned by `clear` or made by `copyBits`. */
   restore(before: HierarchicalBitmap): void {
     assert(before.granularity === this.granularity, 'bits of another bitmap');
+    this.changes++;
     if (before.size !== this.size) before.resize(this.size);
     this.bits = before;
+  }
+
+  /** What was recorded in it and, while an operation has it, in its place. */
+  allBits(): HierarchicalBitmap {
+    if (!this.successor) return this.bits;
+    const all = this.copyBits();
+    all.merge(this.successor.bits);
+    return all;
+  }
+
+  /** Adds what `sources`, about as many bytes, have dirty. */
+  mergeFrom(sources: readonly DirtyBitmap[]): void {
+    this.changes++;
+    for (const source of sources) if (source !== this) this.bits.merge(source.bits);
+  }
+
+  /** Equal as long as nothing but writes has changed what would be stored of it. */
+  get stamp(): string {
+    return `${this.serial}.${this.changes}.${this.recording ? 1 : 0}`;
   }
 
   copyBits(): HierarchicalBitmap {
@@ -171,6 +198,6 @@ export function mergeBitmaps(target: DirtyBitmap, sources: Iterable<DirtyBitmap>
     usable.push(source);
   }
   const before = target.copyBits();
-  for (const source of usable) if (source !== target) target.bits.merge(source.bits);
+  target.mergeFrom(usable);
   return before;
 }

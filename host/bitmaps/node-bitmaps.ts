@@ -8,15 +8,17 @@
  * While an operation such as a backup works from a bitmap B, B has a successor: an unnamed bitmap that records in its
  * place. The end is one of two: `abdicate`, and the successor becomes B; `reclaim`, and its bits go into B.
  *
- * When persistent ones are stored and loaded is in persistence.ts.
+ * When persistent ones are stored and loaded is in persistence.ts; the journal that lets them survive a crash hears of
+ * writes and of what backups do to bitmaps from here.
  */
 import { assert } from '../base/assert.ts';
 import { asBlockError, BlockError, invalid } from '../base/errors.ts';
-import type { StoredBitmap } from '../block/bitmap-storage.ts';
+import type { BitmapStorage, StoredBitmap } from '../block/bitmap-storage.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode, WriteObserver } from '../block/node.ts';
 import { maxBitmapGranules } from '../core/bitmap.ts';
 import { type BlockDirtyInfo, DirtyBitmap, type DirtyBitmapOptions } from './dirty-bitmap.ts';
+import type { BitmapJournal } from './journal.ts';
 
 const minGranularity = 512;
 const maxNameBytes = 1023;
@@ -40,6 +42,11 @@ export function bitmapsOf(node: BlockNode): NodeBitmaps {
   return list;
 }
 
+/** Nodes that have, or had, bitmaps. */
+export function nodesWithBitmaps(graph: BlockGraph): BlockNode[] {
+  return graph.nodes().filter((node) => lists.has(node));
+}
+
 /** The bitmap that a command names; throws QEMU's words when there is no such node or bitmap. */
 export function findBitmap(
   graph: BlockGraph,
@@ -54,8 +61,16 @@ export function findBitmap(
 export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
   /** Newest first. */
   private readonly list: DirtyBitmap[] = [];
+  /** Where persistent ones are kept when the format has no place for them. */
+  sideStorage: BitmapStorage | undefined;
+  /** Keeps the persistent ones, while there is one. */
+  journal: BitmapJournal | undefined;
 
   constructor(private readonly node: BlockNode) {}
+
+  get storage(): BitmapStorage | undefined {
+    return this.node.driver.bitmapStorage ?? this.sideStorage;
+  }
 
   [Symbol.iterator](): Iterator<DirtyBitmap> {
     return this.list[Symbol.iterator]();
@@ -101,8 +116,7 @@ export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
 
   /** Throws QEMU's words when the image has no room for such a bitmap. */
   private checkStorable(name: string, granularity: number): void {
-    const { node } = this;
-    const storage = node.driver.bitmapStorage;
+    const { node, storage } = this;
     if (!storage) {
       throw new BlockError(
         'ENOTSUP',
@@ -127,8 +141,7 @@ export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
 
   /** Takes a persistent bitmap out of the image; it stays on the node. Errors: EACCES `No write access`, and of I/O. */
   async removeStored({ name, persistent }: DirtyBitmap): Promise<void> {
-    const { node } = this;
-    const storage = node.driver.bitmapStorage;
+    const { node, storage } = this;
     if (!persistent || !storage?.list().some((stored) => stored.name === name)) return;
     if (node.readOnly) throw new BlockError('EACCES', 'No write access');
     try {
@@ -175,6 +188,8 @@ export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
     successor.persistent = bitmap.persistent;
     bitmap.successor = undefined;
     this.remove(bitmap);
+    // The caller may add to it in this same turn: what is saved is how it is later. Until then a crash finds more in it.
+    this.journal?.save().catch(() => {});
     return successor;
   }
 
@@ -189,6 +204,10 @@ export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
     this.remove(successor);
   }
 
+  beforeWrite(offset: number, bytes: number): Promise<void> | undefined {
+    return this.journal?.admit(offset, bytes);
+  }
+
   onWrite(offset: number, bytes: number): void {
     for (const bitmap of this.list) {
       if (bitmap.disabled) continue;
@@ -197,11 +216,12 @@ export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
         bitmap.bits.resize(this.node.length);
       bitmap.bits.set(offset, bytes);
     }
+    this.journal?.finished(offset, bytes);
   }
 
   /** The stored form of a bitmap that cannot be changed would no longer fit. */
   beforeResize(): void {
-    for (const { name } of this.node.driver.bitmapStorage?.list() ?? []) this.find(name)?.check('modify');
+    for (const { name } of this.storage?.list() ?? []) this.find(name)?.check('modify');
   }
 
   onResize(length: number): void {

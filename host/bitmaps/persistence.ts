@@ -8,58 +8,88 @@
  * | it becomes read-only  | stored, and read-only from then on                |                                    |
  * | it becomes writable   |                                                   | marked as in use, writable         |
  *
- * A bitmap that was found marked is inconsistent: it has no bits, is not stored, and stays marked until it is removed.
- * What cannot be stored when a node closes is lost, with a warning: the marks in the image say so.
+ * Beyond QEMU: while a writable node has persistent bitmaps, and its image is a plain file, a journal beside the image
+ * (journal.ts) keeps them. A bitmap that is found marked is restored from the journal, if that is about the image as it is.
+ * Raw images, which have no place for bitmaps, have them in that same file (side-file-storage.ts).
  *
- * Where they are stored is the format's affair: block/bitmap-storage.ts.
+ * A bitmap that was found marked without a journal is inconsistent: it has no bits, is not stored, and stays marked until
+ * it is removed. What cannot be stored when a node closes is left to the journal, with a warning.
+ *
+ * Where bitmaps are stored is the format's affair: block/bitmap-storage.ts.
  */
 import { BlockError } from '../base/errors.ts';
-import type { BitmapStorage } from '../block/bitmap-storage.ts';
 import { BlockGraph, type GraphOptions } from '../block/graph.ts';
 import type { GraphObserver } from '../block/graph-observer.ts';
 import type { BlockNode } from '../block/node.ts';
-import type { HierarchicalBitmap } from '../core/bitmap.ts';
 import type { DirtyBitmap } from './dirty-bitmap.ts';
-import { bitmapsOf, findBitmap } from './node-bitmaps.ts';
+import { BitmapJournal, type JournalSubject } from './journal.ts';
+import { bitmapsOf, findBitmap, type NodeBitmaps, nodesWithBitmaps } from './node-bitmaps.ts';
+import { type Checkpoint, readSideFile } from './side-file.ts';
+import { fillFrom, SideFileStorage } from './side-file-storage.ts';
+import { claimSidePaths, releaseSidePaths, sidePathsOf } from './side-paths.ts';
 
 /** A graph whose nodes keep their persistent bitmaps. Every program makes its graph here. */
 export function createGraph(options: Omit<GraphOptions, 'observer'>): BlockGraph {
   return new BlockGraph({ ...options, observer: bitmapKeeper });
 }
 
+/** What a command did to bitmaps is durable when this returns, as far as there are journals. Errors: of I/O. */
+export async function saveBitmaps(graph: BlockGraph): Promise<void> {
+  for (const node of nodesWithBitmaps(graph)) {
+    const { journal } = bitmapsOf(node);
+    const isNeeded = !node.readOnly && journalled(node).length > 0;
+    if (journal) await (isNeeded ? journal.save() : journal.stop());
+    else if (isNeeded && sidePathsOf(node)) {
+      // The journal has to know of every write that is in flight.
+      await node.drainBegin();
+      try {
+        await startJournal(node);
+      } finally {
+        node.drainEnd();
+      }
+    }
+  }
+}
+
 const bitmapKeeper: GraphObserver = {
   async nodeOpened(node) {
-    const storage = node.driver.bitmapStorage;
-    if (!storage) return;
+    await claimSidePaths(node);
+    const paths = sidePathsOf(node);
     const bitmaps = bitmapsOf(node);
-    for (const stored of storage.list()) {
-      const bitmap = bitmaps.addStored(stored);
-      if (!stored.inconsistent) await storage.load(stored.name, bitmap.bits);
+    const { files } = node.graph.platform;
+    if (paths && node.definition.name === 'raw') {
+      bitmaps.sideStorage = await SideFileStorage.open(files, paths, () => node.length);
     }
-    if (!node.readOnly) await makeWritable(node, storage);
+    const { storage } = bitmaps;
+    if (!storage) return;
+    const { identity } = storage.tie ?? {};
+    const found = paths && identity ? await readSideFile(files, paths.sideFile) : undefined;
+    await load(bitmaps, found && isAbout(found, identity) ? found : undefined);
+    if (!node.readOnly) await makeWritable(node);
   },
 
   async nodeClosing(node) {
-    const storage = node.driver.bitmapStorage;
-    if (!storage) return;
+    const { journal } = bitmapsOf(node);
     try {
-      await store(node, storage);
+      await store(node);
     } catch (error) {
       if (!(error instanceof BlockError)) throw error;
       node.graph.platform.console.stderr(
         `Lost persistent bitmaps during inactivation of node '${node.name}': ${error.message}`,
       );
+      await journal?.save();
+    } finally {
+      await journal?.leave();
+      releaseSidePaths(node);
     }
   },
 
   async beforeReadOnly(node) {
-    const storage = node.driver.bitmapStorage;
-    if (storage) for (const bitmap of await store(node, storage)) bitmap.readonly = true;
+    for (const bitmap of await store(node)) bitmap.readonly = true;
   },
 
   async afterWritable(node) {
-    const storage = node.driver.bitmapStorage;
-    if (storage) await makeWritable(node, storage);
+    if (bitmapsOf(node).storage) await makeWritable(node);
   },
 
   findBitmap(graph, nodeName, name) {
@@ -68,32 +98,99 @@ const bitmapKeeper: GraphObserver = {
   },
 };
 
-async function makeWritable(node: BlockNode, storage: BitmapStorage): Promise<void> {
+function isAbout(found: Checkpoint, identity: string | undefined): boolean {
+  return found.state === 'in-use' && (found.identity === identity || found.former === identity);
+}
+
+/** What is stored; and from the journal, if it can be believed, what is stored as lost or not yet stored. */
+async function load(bitmaps: NodeBitmaps, journal: Checkpoint | undefined): Promise<void> {
+  const storage = bitmaps.storage!;
+  const saved = new Map(journal?.bitmaps.map((bitmap) => [bitmap.name, bitmap]));
+  for (const stored of storage.list()) {
+    const lost = stored.inconsistent ? saved.get(stored.name) : undefined;
+    saved.delete(stored.name);
+    if (lost) {
+      fillFrom(bitmaps.addStored(lost).bits, lost, journal!);
+      continue;
+    }
+    const bitmap = bitmaps.addStored(stored);
+    if (!stored.inconsistent) await storage.load(stored.name, bitmap.bits);
+  }
+  for (const added of saved.values()) fillFrom(bitmaps.addStored(added).bits, added, journal!);
+}
+
+/** Before the first write. */
+async function makeWritable(node: BlockNode): Promise<void> {
+  const bitmaps = bitmapsOf(node);
+  const storage = bitmaps.storage!;
+  if (!bitmaps.journal) {
+    const isNeeded = journalled(node).length > 0;
+    if (isNeeded && sidePathsOf(node)) await startJournal(node);
+    else await storage.tie?.change(undefined);
+  }
   await storage.markInUse();
-  for (const bitmap of bitmapsOf(node)) bitmap.readonly = false;
+  for (const bitmap of bitmaps) bitmap.readonly = false;
+}
+
+/** What a journal has to keep: where it is all that is kept, those of no use too. */
+function journalled(node: BlockNode): DirtyBitmap[] {
+  const bitmaps = bitmapsOf(node);
+  return [...bitmaps].filter(
+    ({ persistent, inconsistent }) => persistent && (!inconsistent || bitmaps.sideStorage !== undefined),
+  );
+}
+
+async function startJournal(node: BlockNode): Promise<void> {
+  const bitmaps = bitmapsOf(node);
+  const subject: JournalSubject = {
+    platform: node.graph.platform,
+    nodeName: node.name,
+    path: sidePathsOf(node)!.sideFile,
+    get tie() {
+      return bitmaps.storage?.tie;
+    },
+    snapshot: () => ({
+      diskBytes: node.length,
+      bitmaps: journalled(node).map((bitmap) => {
+        const bits = bitmap.allBits();
+        const { granularity, recording: enabled, inconsistent } = bitmap;
+        // Persistent ones have names.
+        return {
+          ...{ name: bitmap.name!, granularity, enabled, inconsistent },
+          ...{ size: bits.size, words: bits.serialize() },
+        };
+      }),
+    }),
+    stamp: () =>
+      journalled(node)
+        .map(({ stamp }) => stamp)
+        .join(),
+  };
+  bitmaps.journal = await BitmapJournal.start(subject, () => {
+    bitmaps.journal = undefined;
+  });
 }
 
 /** Which were stored. */
-async function store(node: BlockNode, storage: BitmapStorage): Promise<readonly DirtyBitmap[]> {
-  const bitmaps = [...bitmapsOf(node)].filter((bitmap) => bitmap.isStoredOnClose);
-  if (bitmaps.length === 0) return bitmaps;
-  if (node.readOnly) throw new BlockError('EACCES', 'No write access');
-  await storage.store(
-    // Persistent ones have names.
-    bitmaps.map((bitmap) => ({
-      name: bitmap.name!,
-      granularity: bitmap.granularity,
-      enabled: bitmap.recording,
-      bits: allBits(bitmap),
-    })),
-  );
-  return bitmaps;
-}
-
-/** What was recorded in it and, while an operation has it, in its place. */
-function allBits(bitmap: DirtyBitmap): HierarchicalBitmap {
-  if (!bitmap.successor) return bitmap.bits;
-  const all = bitmap.copyBits();
-  all.merge(bitmap.successor.bits);
-  return all;
+async function store(node: BlockNode): Promise<readonly DirtyBitmap[]> {
+  const bitmaps = bitmapsOf(node);
+  const { storage, journal } = bitmaps;
+  if (!storage) return [];
+  const stored = [...bitmaps].filter((bitmap) => bitmap.isStoredOnClose);
+  const isLeft = bitmaps.sideStorage !== undefined && journalled(node).length > 0;
+  if (stored.length > 0 || (isLeft && journal)) {
+    if (node.readOnly) throw new BlockError('EACCES', 'No write access');
+    // Where the file is all that there is, it is stored there.
+    if (isLeft) await journal?.leave();
+    await storage.store(
+      stored.map((bitmap) => ({
+        name: bitmap.name!,
+        granularity: bitmap.granularity,
+        enabled: bitmap.recording,
+        bits: bitmap.allBits(),
+      })),
+    );
+  }
+  if (!isLeft) await journal?.stop();
+  return stored;
 }

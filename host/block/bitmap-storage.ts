@@ -27,7 +27,19 @@ export interface BitmapToStore extends BitmapShape {
   readonly bits: HierarchicalBitmap;
 }
 
+/**
+ * What an image stores to say that a journal of its bitmaps, kept beside it, is about its present state. Every program
+ * that writes to the image and does not keep the journal removes it, without knowing what it is.
+ */
+export interface JournalTie {
+  /** Of the journal, 8 bytes in hexadecimal; undefined: there is none to believe. */
+  readonly identity: string | undefined;
+  /** Durable when it returns. Errors: ENOSPC when the image has no room for it; of I/O. */
+  change(identity: string | undefined): Promise<void>;
+}
+
 export interface BitmapStorage {
+  readonly tie?: JournalTie;
   /** In the order in which they are stored. */
   list(): readonly StoredBitmap[];
   /** Reads a consistent one into `bits`, which are clean and about as many bytes as the node has. Errors: EINVAL, EIO. */

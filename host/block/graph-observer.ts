@@ -29,7 +29,10 @@ export interface RecordedBitmap {
 }
 
 async function distrustStored(node: BlockNode): Promise<void> {
-  if (!node.readOnly) await node.driver.bitmapStorage?.markInUse();
+  const storage = node.driver.bitmapStorage;
+  if (node.readOnly || !storage) return;
+  await storage.tie?.change(undefined);
+  await storage.markInUse();
 }
 
 export const unobserved: GraphObserver = {

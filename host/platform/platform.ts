@@ -73,6 +73,8 @@ export interface FileStatus {
   size: number;
   /** Bytes that the host's file system spends on it. */
   allocatedBytes: number;
+  /** When the content was last changed: equal strings for equal times, of at most 32 characters. Absent: unknown. */
+  modified?: string;
 }
 
 /** One extent as the host's file system knows it. */

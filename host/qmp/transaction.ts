@@ -4,6 +4,7 @@
  * Single commands that are also actions run through here as transactions of one.
  */
 import { invalid } from '../base/errors.ts';
+import { saveBitmaps } from '../bitmaps/persistence.ts';
 import type { BlockNode } from '../block/node.ts';
 import { JobTransaction } from '../jobs/job-transaction.ts';
 import type { Action, ActionContext, ActionDefinition, BlockServices } from './actions/action.ts';
@@ -46,9 +47,11 @@ export async function runTransaction(
       }
     } catch (error) {
       for (const action of prepared.reverse()) await action.abort?.();
+      await saveBitmaps(graph);
       throw error;
     }
     for (const { action } of actions) await action.commit?.();
+    await saveBitmaps(graph);
   } finally {
     for (const node of drained) node.drainEnd();
   }
@@ -75,9 +78,11 @@ export async function runDirectly<Data extends object>(
     await action.prepare();
   } catch (error) {
     await action.abort?.();
+    await saveBitmaps(services.graph);
     throw error;
   }
   await action.commit?.();
+  await saveBitmaps(services.graph);
 }
 
 /** All of them are told to be quiet before any is waited for: their last requests finish together. */

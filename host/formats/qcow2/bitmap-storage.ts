@@ -25,6 +25,7 @@ import {
   serializeBitmapTable,
   tableEntry,
 } from './bitmap-directory.ts';
+import { Qcow2JournalTie } from './bitmap-tie.ts';
 import type { Qcow2Engine } from './engine.ts';
 import { maxBitmapDirectoryBytes, maxBitmaps } from './extensions.ts';
 import { roundUp } from './image-file.ts';
@@ -42,12 +43,15 @@ export class Qcow2BitmapStorage implements BitmapStorage {
   private readonly changes = new Mutex();
   /** Names of those whose mark is ours: nobody lost them. */
   private readonly markedHere = new Set<string>();
+  readonly tie: Qcow2JournalTie;
 
   constructor(
     private readonly engine: Qcow2Engine,
     /** The directory on disk. */
     public entries: readonly BitmapEntry[],
-  ) {}
+  ) {
+    this.tie = new Qcow2JournalTie(engine);
+  }
 
   list(): readonly StoredBitmap[] {
     return this.entries.map((entry) => ({

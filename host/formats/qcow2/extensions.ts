@@ -14,6 +14,8 @@ export const extensionType = {
   bitmaps: 0x23852875,
   encryption: 0x0537be77,
   dataFile: 0x44415441,
+  /** Ours: bitmap-tie.ts. */
+  bitmapJournal: 0x42594a4c,
 } as const;
 
 const known = new Set<number>(Object.values(extensionType));

@@ -14,7 +14,12 @@ export const incompatible = {
   extendedL2: 1n << 4n,
 } as const;
 export const compatible = { lazyRefcounts: 1n << 0n } as const;
-export const autoclear = { bitmaps: 1n << 0n, dataFileRaw: 1n << 1n } as const;
+export const autoclear = {
+  bitmaps: 1n << 0n,
+  dataFileRaw: 1n << 1n,
+  /** Ours: a journal of the bitmaps beside the image is about its present state (bitmap-tie.ts). */
+  bitmapJournal: 1n << 62n,
+} as const;
 
 export const knownIncompatible = (1n << 5n) - 1n;
 

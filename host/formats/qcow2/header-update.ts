@@ -44,6 +44,8 @@ export interface HeaderChanges {
   snapshotTable?: { offset: number; count: number };
   /** Where the bitmap directory is; null without one. The autoclear bit that says so changes along. */
   bitmaps?: BitmapsExtension | null;
+  /** The journal that the image is tied to; null without one. The autoclear bit that says so changes along. */
+  bitmapJournal?: Uint8Array | null;
   /** Types of extensions to remove. */
   dropExtensions?: readonly number[];
 }
@@ -83,7 +85,9 @@ export async function updateHeader(file: ImageFile, changes: HeaderChanges): Pro
  * clusters leak. Writes nothing when there is nothing to do.
  */
 export async function prepareForWriting(file: ImageFile, header: Qcow2Header): Promise<Qcow2Header> {
-  const kept = autoclear.dataFileRaw | (header.bitmaps === undefined ? 0n : autoclear.bitmaps);
+  // The observer of the graph breaks the tie to a journal that it does not keep.
+  const kept =
+    autoclear.dataFileRaw | autoclear.bitmapJournal | (header.bitmaps === undefined ? 0n : autoclear.bitmaps);
   const clearAutoclear = header.autoclearFeatures & ~kept;
   const stale = header.bitmaps !== undefined && (header.autoclearFeatures & autoclear.bitmaps) === 0n;
   if (clearAutoclear === 0n && !stale) return header;
@@ -110,6 +114,12 @@ function applyChanges(old: Qcow2Header, changes: HeaderChanges): Qcow2Header {
       changes.bitmaps ? autoclear.bitmaps : 0n,
       changes.bitmaps ? 0n : autoclear.bitmaps,
     );
+  }
+  if (changes.bitmapJournal !== undefined) {
+    extensions = withLast(extensions, extensionType.bitmapJournal, changes.bitmapJournal);
+    const isTied = changes.bitmapJournal !== null;
+    const bit = autoclear.bitmapJournal;
+    autoclearFeatures = bits(autoclearFeatures, isTied ? bit : 0n, isTied ? 0n : bit);
   }
   if (changes.backing !== undefined) extensions = withBackingFormat(extensions, changes.backing?.format);
   const filename = changes.backing === undefined ? undefined : encodeBackingName(changes.backing?.filename);
@@ -150,16 +160,23 @@ export function withBackingFormat(
   return others.toSpliced(Math.max(place, 0), 0, record);
 }
 
-/** The extension stays where it is, or comes last, where QEMU puts it. */
 function withBitmaps(
   extensions: readonly HeaderExtension[],
   bitmaps: BitmapsExtension | null,
 ): readonly HeaderExtension[] {
-  const place = extensions.findIndex(({ type }) => type === extensionType.bitmaps);
-  const others = extensions.filter(({ type }) => type !== extensionType.bitmaps);
-  if (!bitmaps) return others;
-  const record = { type: extensionType.bitmaps, data: serializeBitmapsExtension(bitmaps) };
-  return others.toSpliced(place < 0 ? others.length : place, 0, record);
+  return withLast(extensions, extensionType.bitmaps, bitmaps && serializeBitmapsExtension(bitmaps));
+}
+
+/** The extension stays where it is, or comes last, where QEMU puts new ones. */
+function withLast(
+  extensions: readonly HeaderExtension[],
+  type: number,
+  data: Uint8Array | null,
+): readonly HeaderExtension[] {
+  const place = extensions.findIndex((extension) => extension.type === type);
+  const others = extensions.filter((extension) => extension.type !== type);
+  if (!data) return others;
+  return others.toSpliced(place < 0 ? others.length : place, 0, { type, data });
 }
 
 function extensionBytes(header: Qcow2Header): number {

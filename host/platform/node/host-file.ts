@@ -189,6 +189,7 @@ export function fileStatus(stats: fs.Stats): FileStatus {
     size: stats.size,
     // st_blocks counts units of 512 bytes whatever the file system's block is; Windows has none.
     allocatedBytes: stats.blocks === undefined ? stats.size : stats.blocks * 512,
+    modified: String(stats.mtimeMs),
   };
 }
 

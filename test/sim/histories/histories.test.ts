@@ -83,4 +83,6 @@ test('the histories had everything in them', () => {
   expect(total.incrementals).toBeGreaterThan(histories);
   expect(total.failures).toBeGreaterThan(histories / 2);
   expect(total.kills).toBeGreaterThan(histories / 10);
+  // A backup that ran when the process was killed ends its chain.
+  expect(total.survivals).toBeGreaterThan(histories / 20);
 });
