@@ -1,4 +1,5 @@
 /** A machine in this process: a QMP server with all commands, a client that has negotiated, and its devices. */
+import { tmpdir } from 'node:os';
 import type { DriverDefinition } from '../../host/block/driver.ts';
 import { drivers } from '../../host/drivers.ts';
 import type { BlockDevice } from '../../host/machine/block-device.ts';
@@ -50,7 +51,7 @@ export class TestMachine {
         type: findMachineType(type)!,
         name: undefined,
         uuid: '00000000-0000-0000-0000-000000000000',
-        temporaryDirectory: '/var/tmp',
+        temporaryDirectory: tmpdir(),
         hasDefaults: options.hasDefaults ?? false,
         endsOnReset: false,
       },

@@ -2,6 +2,7 @@
  * A platform without a world: time stands still until a test moves it, chance is a counter, there are no files. What
  * is printed is kept.
  */
+import { ProgramEnded } from '../../host/platform/platform.ts';
 import { BlockError } from '../../host/base/errors.ts';
 import type { Platform, Timer } from '../../host/platform/platform.ts';
 
@@ -11,6 +12,8 @@ interface Alarm {
 }
 
 export class VirtualPlatform implements Platform {
+  /** Those that have set a timer at some time, oldest first. */
+  static readonly withTimers = new Set<VirtualPlatform>();
   private timeNs = 1e9;
   private alarms: Alarm[] = [];
   private counter = 0;
@@ -22,6 +25,7 @@ export class VirtualPlatform implements Platform {
     setTimer: (delayNs: number, callback: () => void): Timer => {
       const alarm = { dueNs: this.timeNs + delayNs, callback };
       this.alarms.push(alarm);
+      VirtualPlatform.withTimers.add(this);
       return {
         cancel: () => {
           this.alarms = this.alarms.filter((other) => other !== alarm);
@@ -48,7 +52,16 @@ export class VirtualPlatform implements Platform {
   readonly console = {
     stdout: (line: string) => void this.printed.push(line),
     stderr: (line: string) => void this.printed.push(line),
+    fatal: (line: string): never => {
+      this.printed.push(line);
+      throw new ProgramEnded(line);
+    },
   };
+
+  /** Timers that would still ring. */
+  get pendingTimers(): number {
+    return this.alarms.length;
+  }
 
   /** Moves time forward, ringing alarms in their order, each after everything before it has settled. */
   async advance(ns: number): Promise<void> {
