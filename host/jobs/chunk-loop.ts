@@ -20,6 +20,8 @@ export interface Chunk {
 
 export class ChunkLoop {
   private readonly traffic: Traffic;
+  /** Since the last chunk: whoever is in a hurry must not wait for a sleep that has yet to begin. */
+  private isInterrupted = false;
 
   constructor(clock: Clock) {
     this.traffic = new Traffic(clock);
@@ -27,6 +29,7 @@ export class ChunkLoop {
 
   /** The job is wanted at a pause point, or its speed has changed. */
   interrupt(): void {
+    this.isInterrupted = true;
     this.traffic.wake();
   }
 
@@ -41,7 +44,8 @@ export class ChunkLoop {
     for (let offset = 0; offset < length; ) {
       // Even without a limit others must get between two chunks.
       await job.registry.pacer.breathe();
-      if (delayNs > 0) await this.traffic.sleep(delayNs);
+      await this.rest(delayNs);
+      this.isInterrupted = false;
       await job.pausePoint();
       if (job.isCancelled) return;
       const { bytes, copied } = await step(offset, Math.min(chunkBytes, length - offset));
@@ -50,7 +54,11 @@ export class ChunkLoop {
       delayNs = copied ? job.limiter.delay(bytes) : 0;
     }
     // A drained section or a pause that began with the last chunk.
-    if (delayNs > 0) await this.traffic.sleep(delayNs);
+    await this.rest(delayNs);
     await job.pausePoint();
+  }
+
+  private async rest(delayNs: number): Promise<void> {
+    if (delayNs > 0 && !this.isInterrupted) await this.traffic.sleep(delayNs);
   }
 }

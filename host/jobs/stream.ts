@@ -201,9 +201,11 @@ class StreamDriver implements JobDriver {
     const base = backing?.skipFilters();
     await image.drainBegin();
     try {
-      await graph.setBacking(image, backing);
+      // What the image is to do without must be safe in it. If that fails, the chain stays as it is.
+      await image.flush();
       const name = base && (params.backingFile ?? filenameOf(base));
       await image.driver.changeBackingFile?.(name, base?.definition.name);
+      await graph.setBacking(image, backing);
     } finally {
       image.drainEnd();
     }

@@ -6,6 +6,8 @@ import type { GraphEvent } from '../../host/block/graph.ts';
 import type { BlockNode } from '../../host/block/node.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { copyBeforeWrite } from '../../host/filters/copy-before-write.ts';
+import { copyOnRead } from '../../host/filters/copy-on-read.ts';
+import { qcow2 } from '../../host/formats/qcow2/driver.ts';
 import { createBackupJob } from '../../host/jobs/backup.ts';
 import type { BackupCommon } from '../../host/jobs/backup-options.ts';
 import type { Job } from '../../host/jobs/job.ts';
@@ -16,6 +18,15 @@ import { JobRegistry } from '../../host/jobs/registry.ts';
 import { type ArrayDisk, arrayProtocol, passFilter } from '../support/array-driver.ts';
 import { VirtualPlatform } from '../support/virtual-platform.ts';
 
+const qcow2Defaults = Object.fromEntries(
+  qcow2
+    .create!.options.filter((option) => option.default !== undefined)
+    .map(({ name, type, default: text }) => [
+      name,
+      type === 'bool' ? text === 'on' : type === 'string' ? text : Number(text),
+    ]),
+);
+
 export class World {
   readonly platform = new VirtualPlatform();
   readonly disks: ArrayDisk[] = [];
@@ -23,7 +34,7 @@ export class World {
   readonly events: string[] = [];
   readonly graph = createGraph({
     platform: this.platform,
-    drivers: [arrayProtocol(this.disks), passFilter, copyBeforeWrite],
+    drivers: [arrayProtocol(this.disks), passFilter, copyBeforeWrite, copyOnRead, qcow2],
     emit: (event) => this.record(event),
   });
   readonly jobs = new JobRegistry({ platform: this.platform, emit: (event) => this.record(event) });
@@ -45,6 +56,25 @@ export class World {
     const disk = this.disks.at(-1)!; // just opened
     if (fill !== undefined) disk.bytes.fill(fill);
     return { node, disk };
+  }
+
+  /** A qcow2 image on an array disk, over `backing` when there is one. */
+  async image(name: string, size: number, backing?: BlockNode): Promise<BlockNode> {
+    const { node: file } = await this.disk(`${name}-file`, 0);
+    const root = await BlockBackend.attach(file, {
+      name: 'root',
+      description: 'the maker of the image',
+      perm: Perm.consistentRead | Perm.write | Perm.resize,
+      shared: Perm.all,
+    });
+    root.allowWriteBeyondEnd = true;
+    await qcow2.create!.createImage!(root, { size, ...qcow2Defaults });
+    await root.close();
+    const more = backing === undefined ? {} : { backing: backing.name };
+    const options = { driver: 'qcow2', 'node-name': name, file: file.name, discard: 'unmap', ...more };
+    const node = await this.graph.open(options);
+    await this.graph.unref(file);
+    return node;
   }
 
   guest(node: BlockNode): Promise<BlockBackend> {
