@@ -1,6 +1,6 @@
 /**
  * `npm run bench [-- --json FILE] [--rounds N] [--only PART]`: everything that blockyard claims about speed, measured
- * side by side with QEMU's tools in one run. PART is one of io, convert, backup, start, size, core.
+ * side by side with QEMU's tools in one run. PART is one of io, convert, backup, guest, start, size, core.
  *
  * Images are 1 GiB, freshly written and so in the page cache; results hold for that case.
  */
@@ -9,17 +9,24 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { benchCore } from './core.ts';
+import { ask, benchGuest } from './guest.ts';
 import { makeImages } from './images.ts';
 import { QmpChild } from './qmp.ts';
 import { Report } from './report.ts';
 import { type Command, median, ours, run, theirs } from './side.ts';
 
 const { values: options } = parseArgs({
-  options: { json: { type: 'string' }, rounds: { type: 'string', default: '5' }, only: { type: 'string' } },
+  options: {
+    json: { type: 'string' },
+    rounds: { type: 'string', default: '5' },
+    only: { type: 'string' },
+    // How this program starts its own client: see guest.ts.
+    ask: { type: 'string' },
+  },
 });
 const rounds = Number(options.rounds);
 const report = new Report();
-const folder = mkdtempSync(join(tmpdir(), 'blockyard-bench-'));
+const folder = options.ask === undefined ? mkdtempSync(join(tmpdir(), 'blockyard-bench-')) : '';
 
 /** Runs both sides `rounds` times in turn. `measure` gives a number of which `better` says where it should go. */
 async function compare(
@@ -203,25 +210,35 @@ async function benchSize(images: { qcow2: string }): Promise<void> {
   }
 }
 
-try {
-  const wanted = (part: string): boolean => options.only === undefined || options.only === part;
-  console.log('                                              blockyard               QEMU');
-  if (wanted('core')) await benchCore(report);
-  if (options.only !== 'core') {
-    const images = await makeImages(folder);
-    if (wanted('io')) await benchIo(images);
-    if (wanted('convert')) await benchConvert(images);
-    if (wanted('backup')) await benchBackup(images);
-    if (wanted('start')) await benchStart(images);
-    if (wanted('size')) await benchSize(images);
-  }
-  const short = report.rows.filter((row) => row.aim && !row.aim.met);
-  console.log(
-    short.length === 0
-      ? '\nEvery aim is met.'
-      : `\n${short.length} of ${report.rows.filter((row) => row.aim).length} aims are not met.`,
-  );
-  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report.rows, null, 2)}\n`);
-} finally {
-  rmSync(folder, { recursive: true, force: true });
+async function main(): Promise<void> {
+  if (options.ask === undefined) await measure();
+  else await ask(options.ask);
 }
+
+async function measure(): Promise<void> {
+  try {
+    const wanted = (part: string): boolean => options.only === undefined || options.only === part;
+    console.log('                                              blockyard               QEMU');
+    if (wanted('core')) await benchCore(report);
+    if (wanted('guest')) await benchGuest(report, folder);
+    if (options.only !== 'core' && options.only !== 'guest') {
+      const images = await makeImages(folder);
+      if (wanted('io')) await benchIo(images);
+      if (wanted('convert')) await benchConvert(images);
+      if (wanted('backup')) await benchBackup(images);
+      if (wanted('start')) await benchStart(images);
+      if (wanted('size')) await benchSize(images);
+    }
+    const short = report.rows.filter((row) => row.aim && !row.aim.met);
+    console.log(
+      short.length === 0
+        ? '\nEvery aim is met.'
+        : `\n${short.length} of ${report.rows.filter((row) => row.aim).length} aims are not met.`,
+    );
+    if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report.rows, null, 2)}\n`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+await main();
