@@ -4,6 +4,7 @@
  * After a clean close the file says how long the image was and when it was last changed; if either is not so any more,
  * somebody wrote to the image without us, and the bitmaps are inconsistent. What cannot be detected:
  *   - after an unclean exit, whether another program wrote to the image before it was opened here again;
+ *   - a window (`offset`, `size`) that the node got by being reopened, until it is closed in good order;
  *   - a change that leaves length and time stamp as they were, or a host without time stamps.
  * A copy of the image that does not keep its time stamp is another image: it has inconsistent bitmaps.
  */

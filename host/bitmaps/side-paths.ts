@@ -4,6 +4,7 @@
  * it would read may be changing.
  */
 
+import { BlockError } from '../base/errors.ts';
 import { exactFilename } from '../block/filename.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';
@@ -21,7 +22,14 @@ export function sidePathsOf(node: BlockNode): SidePaths | undefined {
 export async function claimSidePaths(node: BlockNode): Promise<void> {
   const image = plainFileOf(node);
   if (image === undefined) return;
-  const identity = await node.graph.platform.files.identify(image);
+  let identity: string;
+  try {
+    identity = await node.graph.platform.files.identify(image);
+  } catch (error) {
+    // A name that leads nowhere any more: the image is open all the same.
+    if (!(error instanceof BlockError)) throw error;
+    return;
+  }
   let claimed = claims.get(node.graph);
   if (!claimed) claims.set(node.graph, (claimed = new Map()));
   if (claimed.has(identity)) return;

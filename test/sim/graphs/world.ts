@@ -481,9 +481,9 @@ export class GraphWorld {
   }
 
   private async checkGraph(): Promise<void> {
-    if (violations(this.server.graph).length === 0) return;
+    if (violations(this.server).length === 0) return;
     await this.wait(settlingNs);
-    const found = violations(this.server.graph);
+    const found = violations(this.server);
     if (found.length > 0) throw new Error(found.join('; '));
   }
 
