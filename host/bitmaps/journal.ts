@@ -7,7 +7,9 @@
  * part of what the checkpoint says, and, if it recorded, all regions noted since.
  *
  * A change of a bitmap by other means than writes makes a new checkpoint. What was in flight at its instant may be
- * recorded after it, so the regions of that are noted in it from the start; new writes wait until it is durable.
+ * recorded after it, so the regions of that are noted in it from the start; new writes wait until it is durable. What a
+ * checkpoint leaves out may have been copied by a backup already: the writes it is about are made durable first, or the
+ * image could fall back to what it was before them, unnoticed.
  *
  * A journal that cannot be written is given up, with a warning, and nobody will believe it: then a crash leaves bitmaps
  * inconsistent, as in QEMU. Only when that cannot be made sure either, writes fail.
@@ -37,6 +39,8 @@ export interface JournalSubject {
   snapshot(): { readonly bitmaps: readonly SavedBitmap[]; readonly diskBytes: number };
   /** Equal as long as nothing but writes has changed them. */
   stamp(): string;
+  /** Makes all writes that are over durable. Errors: of I/O. */
+  flush(): Promise<void>;
 }
 
 function regionBytesFor(diskBytes: number): number {
@@ -199,6 +203,7 @@ export class BitmapJournal {
     }
     // Writes may end in the meantime.
     this.inFlight = inFlight;
+    await subject.flush();
     await this.file.checkpoint({
       ...{ state, identity, former, regionBytes, bitmaps, regions },
       diskBytes: covered,
