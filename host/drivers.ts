@@ -4,10 +4,12 @@
  */
 import type { DriverDefinition } from './block/driver.ts';
 import { blkdebug } from './filters/blkdebug.ts';
+import { blkverify } from './filters/blkverify.ts';
 import { compress } from './filters/compress.ts';
 import { copyBeforeWrite } from './filters/copy-before-write.ts';
 import { copyOnRead } from './filters/copy-on-read.ts';
 import { preallocate } from './filters/preallocate.ts';
+import { quorum } from './filters/quorum.ts';
 import { snapshotAccess } from './filters/snapshot-access.ts';
 import { throttle } from './filters/throttle.ts';
 import { qcow2 } from './formats/qcow2/driver.ts';
@@ -27,10 +29,12 @@ export const drivers: readonly DriverDefinition[] = [
   qcow2,
   // filters
   blkdebug,
+  blkverify,
   compress,
   copyBeforeWrite,
   copyOnRead,
   preallocate,
+  quorum,
   snapshotAccess,
   throttle,
 ];

@@ -29,7 +29,7 @@ export type Extent =
   | { type: 'unallocated'; bytes: number }
   /** Only the driver can produce the bytes (compressed, encrypted): `readSpecial` with this very object. */
   | { type: 'special'; bytes: number }
-  /** In this node itself, which has no child below: protocols. `zero`: known to read as zeros. */
+  /** In this node itself, or in all its children at once; only `read` can tell. `zero`: known to read as zeros. */
   | { type: 'own'; bytes: number; zero: boolean };
 
 /**
@@ -162,6 +162,7 @@ export interface Driver {
   flushChildren?(): Promise<void>;
   /** Called before a driver without `map` is asked about a range; a failure is the answer. */
   checkStatus?(offset: number, bytes: number): Promise<void>;
+  readonly variableChildren?: VariableChildren;
   /** Somebody who works on this node has come to a point that tests want to reach. */
   debugEvent?(event: DebugEvent): Promise<void> | undefined;
   readonly breakpoints?: Breakpoints;
@@ -195,6 +196,17 @@ export interface Driver {
   reopen?(change: ReopenChange): Promise<ReopenStep>;
   /** Flushes nothing by itself except the format's own metadata, which must be complete afterwards. */
   close(): Promise<void>;
+}
+
+/** Children that come and go while the node is open: x-blockdev-change. */
+export interface VariableChildren {
+  /** Throws when there can be no further child. */
+  nextName(): string;
+  /** A child has been added under `nextName`. */
+  added(): void;
+  /** Throws when no child can be spared. */
+  checkRemoval(): void;
+  removed(name: string): void;
 }
 
 export interface ReopenChange {

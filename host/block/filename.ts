@@ -5,6 +5,7 @@
  * `json:` and the options.
  */
 import { BlockError } from '../base/errors.ts';
+import { inDictionaryOrder } from '../qapi/dictionary-order.ts';
 import { formatJson } from '../qapi/json-output.ts';
 import type { BlockNode } from './node.ts';
 
@@ -61,10 +62,13 @@ export function fullOptions(node: BlockNode): Record<string, unknown> {
   }
   const strong = node.definition.strongOptions ?? [];
   const result: Record<string, unknown> = { driver: node.definition.name };
+  const own: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(ownOptions(node))) {
     if (strong.includes(key) || (node.definition.kind === 'protocol' && key === 'filename'))
-      Object.assign(result, flattened(key, value));
+      Object.assign(own, flattened(key, value));
   }
+  // Taken over from one hash table to the next.
+  for (const [key, value] of inDictionaryOrder(own)) result[key] = value;
   for (const edge of node.children.values()) {
     if (edge.role === 'cow') {
       if (overridesBacking(node)) result['backing'] = fullOptions(edge.node);
@@ -88,13 +92,14 @@ function addChild(options: Record<string, unknown>, name: string, child: object)
   options[list] = elements;
 }
 
-/** Lists and objects become one member for each value in them: `key.0.member`. */
-function flattened(key: string, value: unknown): Record<string, unknown> {
+/**
+ * Lists and objects become one member for each value in them: `key.0.member`. Their order shows where QEMU's hash table
+ * puts two in one place.
+ */
+export function flattened(key: string, value: unknown): Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return { [key]: value };
-  return Object.assign(
-    {},
-    ...Object.entries(value).map(([name, inner]) => flattened(`${key}.${name}`, inner)),
-  );
+  const members = Array.isArray(value) ? Object.entries(value) : inDictionaryOrder(value);
+  return Object.assign({}, ...members.map(([name, inner]) => flattened(`${key}.${name}`, inner)));
 }
 
 function ownOptions(node: BlockNode): Record<string, unknown> {

@@ -53,6 +53,7 @@ export class BlockGraph {
   private readonly byName = new Map<string, BlockNode>();
   private readonly changes = new Mutex();
   private generatedNames = 0;
+  private places = 0;
 
   constructor(options: GraphOptions) {
     this.platform = options.platform;
@@ -65,7 +66,12 @@ export class BlockGraph {
 
   /** Newest first. */
   nodes(): BlockNode[] {
-    return [...this.byName.values()].reverse();
+    return [...this.byName.values()].sort((a, b) => b.place - a.place);
+  }
+
+  /** Settles the place of a node that is being opened among all nodes; the first call counts. */
+  takePlace(node: BlockNode): void {
+    if (node.place === 0) node.place = ++this.places;
   }
 
   findNode(name: string): BlockNode | undefined {
@@ -132,6 +138,7 @@ export class BlockGraph {
   register(node: BlockNode): void {
     assert(!this.byName.has(node.name), `node ${node.name} registered twice`);
     this.byName.set(node.name, node);
+    this.takePlace(node);
   }
 
   // Opening and closing.

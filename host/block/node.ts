@@ -60,6 +60,8 @@ export class BlockNode implements EdgeParent {
   probedRaw = false;
   /** Whether the format of an image that starts with `head` would be guessed to be raw. */
   looksRaw: (head: Uint8Array) => boolean = () => true;
+  /** In the order of opening; 0 until it is settled. */
+  place = 0;
   references = 0;
   closed = false;
 

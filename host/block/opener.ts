@@ -93,7 +93,8 @@ function given<K extends string, V>(key: K, value: V | undefined): Partial<Recor
 /** What a child takes over from its parent when its own options say nothing. */
 export function childDefaults(parent: OpenFlags, role: ChildRole): Partial<OpenFlags> {
   const { direct, noFlush, forceShare, check, noIo } = parent;
-  const shared = { direct, noFlush, forceShare, check, noIo, discard: true };
+  // What a filter compares or counts it has to read.
+  const shared = { direct, noFlush, forceShare, check, noIo: noIo && role !== 'image', discard: true };
   if (role === 'cow') return { ...shared, readOnly: true, autoReadOnly: false, check: false };
   return { ...shared, readOnly: parent.readOnly, autoReadOnly: parent.autoReadOnly };
 }
@@ -352,6 +353,8 @@ class NodeOpenContext implements OpenContext {
 
   async openChild(name: string, role: ChildRole): Promise<Edge> {
     const { graph, node, params } = this;
+    // As QEMU does: what a node is stored in is there before it, everything else comes after it.
+    if (name !== 'file') graph.takePlace(node);
     const option = node.options[name] ?? unflattened(node.options, name) ?? elementOf(node.options, name);
     if (option === undefined) {
       throw invalid(`A block device must be specified for "${name}"`);
@@ -369,8 +372,12 @@ class NodeOpenContext implements OpenContext {
   }
 
   childNames(list: string): string[] {
-    const elements = listed(this.node.options[list]);
-    return Array.isArray(elements) ? elements.map((_, index) => `${list}.${index}`) : [];
+    const given = this.node.options[list];
+    const elements = listed(given);
+    if (!Array.isArray(elements)) return [];
+    if (elements.length < Object.keys(given as object).length)
+      throw invalid(`Option ${list} is not a valid array`);
+    return elements.map((_, index) => `${list}.${index}`);
   }
 
   hasBacking(): boolean {

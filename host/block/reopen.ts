@@ -6,8 +6,10 @@
  * all as it was. Children that were opened inline follow their parents; those named by reference are exchanged.
  */
 import { asBlockError, BlockError, invalid } from '../base/errors.ts';
+import { inDictionaryOrder } from '../qapi/dictionary-order.ts';
 import type { ReopenStep } from './driver.ts';
 import type { Edge } from './edge.ts';
+import { flattened } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
 import type { GraphChange } from './graph-change.ts';
 import type { BlockNode } from './node.ts';
@@ -163,6 +165,17 @@ function checkOptions(node: BlockNode, options: NodeOptions, flags: OpenFlags): 
       throw invalid(`Cannot change the option '${key}'`);
     }
   }
+  const fixed = (definition.strongOptions ?? []).filter(
+    (name) => !definition.reopenableOptions?.includes(name),
+  );
+  const given = strongMembers(options, fixed);
+  for (const [key] of inDictionaryOrder(strongMembers(node.options, fixed))) {
+    if (given[key] === undefined) throw invalid(`Option '${key}' cannot be reset to its default value`);
+  }
+}
+
+function strongMembers(options: NodeOptions, names: readonly string[]): Record<string, unknown> {
+  return Object.assign({}, ...names.map((name) => flattened(name, options[name])));
 }
 
 function isSame(a: unknown, b: unknown): boolean {

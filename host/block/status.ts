@@ -83,8 +83,8 @@ async function layerStatus(
         data: !extent.zero,
         zero: extent.zero,
         allocated: true,
-        offset,
-        file: node,
+        // What several children hold together has no place that could be told.
+        ...(node.children.size === 0 ? { offset, file: node } : {}),
         eof: false,
         depth: 0,
       };

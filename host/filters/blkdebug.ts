@@ -202,8 +202,6 @@ export const blkdebug: DriverDefinition<BlkdebugOptions> = {
     'max-write-zero',
     'opt-discard',
     'max-discard',
-    'take-child-perms',
-    'unshare-child-perms',
   ],
   filenamePrefix: 'blkdebug',
   parseFilename(filename) {

@@ -20,6 +20,16 @@ export interface Platform {
 export interface Console {
   stdout(line: string): void;
   stderr(line: string): void;
+  /**
+   * Prints one line to standard error and ends the program with status 1, whatever it is doing. Throws ProgramEnded
+   * where there is no program to end.
+   */
+  fatal(line: string): never;
+}
+
+/** What a platform throws in place of ending the program. */
+export class ProgramEnded extends Error {
+  override readonly name = 'ProgramEnded';
 }
 
 export interface Clock {

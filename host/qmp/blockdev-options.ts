@@ -85,7 +85,7 @@ export function branch(
   return {
     kind: 'struct',
     name: options.name,
-    members: [...inherited.map(child), ...options.members, ...own.map(child)],
+    members: [...inherited.map(child), ...own.map(child), ...options.members],
   };
 }
 

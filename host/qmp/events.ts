@@ -1,7 +1,8 @@
 /**
  * The events that clients may get, with their data, in the order of `query-qmp-schema`.
  *
- * Block layer and jobs emit them by name; this table is what clients are told about them. None of them is rate-limited.
+ * Block layer and jobs emit them by name; this table is what clients are told about them, and which of them are
+ * rate-limited (event-limiter.ts).
  */
 import { bool, enumeration, int, optional, type StructType, str, struct, uint64 } from '../qapi/types.ts';
 import { jobStatus, jobType } from './job-types.ts';
@@ -9,6 +10,8 @@ import { jobStatus, jobType } from './job-types.ts';
 export interface EventDefinition {
   readonly name: string;
   readonly data: StructType;
+  /** At most one goes out per second; those of one value of this member count by themselves. */
+  readonly rateLimit?: { readonly key?: string };
 }
 
 const operation = enumeration('IoOperationType', ['read', 'write']);
@@ -60,6 +63,22 @@ export const events: readonly EventDefinition[] = [
       nospace: optional(bool),
       reason: str,
     }),
+  },
+  {
+    name: 'QUORUM_FAILURE',
+    data: struct('QuorumFailure', { reference: str, 'sector-num': int, 'sectors-count': int }),
+    rateLimit: {},
+  },
+  {
+    name: 'QUORUM_REPORT_BAD',
+    data: struct('QuorumReportBad', {
+      type: enumeration('QuorumOpType', ['read', 'write', 'flush']),
+      error: optional(str),
+      'node-name': str,
+      'sector-num': int,
+      'sectors-count': int,
+    }),
+    rateLimit: { key: 'node-name' },
   },
   { name: 'JOB_STATUS_CHANGE', data: struct('JobStatusChange', { id: str, status: jobStatus }) },
 ];

@@ -1,8 +1,10 @@
 /**
  * What queries tell about a node: QAPI BlockDeviceInfo and ImageInfo (specification: graph, section 12).
  */
+
 import { BlockError } from '../base/errors.ts';
 import { bitmapsOf } from '../bitmaps/node-bitmaps.ts';
+import { allocatedBytes } from '../block/allocated-bytes.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import type { DriverInfo } from '../block/driver.ts';
 import { filenameOf, resolveBackingName } from '../block/filename.ts';
@@ -138,19 +140,6 @@ export async function imageInfo(node: BlockNode): Promise<Described> {
     ...present('snapshots', info?.snapshots?.length ? info.snapshots : undefined),
     ...present('format-specific', node.driver.info?.().formatSpecific),
   };
-}
-
-/** Space used on the host: of a filter what it passes through uses, of a format all its files but the backing. */
-export async function allocatedBytes(node: BlockNode): Promise<number | undefined> {
-  if (node.driver.getAllocatedBytes) return node.driver.getAllocatedBytes();
-  let total: number | undefined;
-  for (const edge of node.children.values()) {
-    if (edge.role === 'cow' || edge.role === 'image') continue;
-    const bytes = await allocatedBytes(edge.node);
-    if (bytes === undefined) return undefined;
-    total = (total ?? 0) + bytes;
-  }
-  return total;
 }
 
 /** What the driver tells about itself; filters and bare formats tell what is below them. */

@@ -16,6 +16,8 @@ import { UserObjects } from '../objects/registry.ts';
 import type { Clock, Platform } from '../platform/platform.ts';
 import type { Type } from '../qapi/types.ts';
 import { dispatch } from './dispatch.ts';
+import { EventLimiter } from './event-limiter.ts';
+import { events } from './events.ts';
 import { type Connection, Monitor } from './monitor.ts';
 import { type Incoming, type Outcome, QmpProtocol } from './protocol.ts';
 import { type AnyCommand, type CommandContext, CommandTable } from './registry.ts';
@@ -42,6 +44,7 @@ export class QmpServer {
   /** Settles when a client or `stop` has ended the server. Nodes and connections are still there. */
   readonly whenEnded: Promise<void>;
   private readonly platform: Platform;
+  private readonly limiter: EventLimiter;
   /** The client whose turn is next comes first. */
   private monitors: Monitor[] = [];
   private running = false;
@@ -50,6 +53,9 @@ export class QmpServer {
 
   constructor({ platform, drivers, commands, machine, guestClock }: QmpServerOptions) {
     this.platform = platform;
+    this.limiter = new EventLimiter(events, platform.clock, ({ name, data }, timestamp) => {
+      for (const monitor of [...this.monitors]) monitor.event(timestamp, name, data);
+    });
     const emit = (event: GraphEvent): void => this.emit(event);
     const guestPlatform = guestClock ? { ...platform, clock: guestClock } : platform;
     this.graph = createGraph({ platform: guestPlatform, drivers, emit });
@@ -85,9 +91,8 @@ export class QmpServer {
     await command.run(this.contextFor(new QmpProtocol()), read(command.args) as object);
   }
 
-  emit({ name, data }: GraphEvent): void {
-    const timestamp = this.platform.clock.wallClock();
-    for (const monitor of [...this.monitors]) monitor.event(timestamp, name, data);
+  emit(event: GraphEvent): void {
+    this.limiter.emit(event);
   }
 
   /** Cancels all jobs and ends the server; clients of a machine are told why. */
@@ -104,6 +109,7 @@ export class QmpServer {
   async close(): Promise<void> {
     await this.machine?.close();
     for (const node of this.graph.nodes()) if (node.monitorOwned) await this.graph.unref(node);
+    this.limiter.close();
     for (const monitor of [...this.monitors]) monitor.close();
   }
 

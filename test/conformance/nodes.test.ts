@@ -27,6 +27,8 @@ interface Stack {
   stores: boolean;
   /** Absent: any number of times. */
   writable?: 'once' | 'never';
+  /** A failure of one child only ends the program. */
+  endsOnFailure?: true;
 }
 
 const file = (filename: string): Record<string, unknown> => ({ driver: 'file', filename });
@@ -62,6 +64,32 @@ const stacks: Record<string, Stack> = {
       'opt-write-zero': 4096,
       'max-write-zero': 131_072,
       image: file('disk'),
+    },
+    stores: true,
+  },
+  blkverify: {
+    prepare: async (graph) => {
+      await image('raw', 'disk')(graph);
+      await image('qcow2', 'copy')(graph);
+    },
+    options: {
+      driver: 'blkverify',
+      test: { driver: 'qcow2', file: file('copy') },
+      raw: file('disk'),
+    },
+    stores: true,
+    endsOnFailure: true,
+  },
+  quorum: {
+    prepare: async (graph) => {
+      for (const name of ['a', 'b']) await image('raw', name)(graph);
+      await image('qcow2', 'c')(graph);
+    },
+    options: {
+      driver: 'quorum',
+      'vote-threshold': 2,
+      'rewrite-corrupted': true,
+      children: [file('a'), { driver: 'raw', file: file('b') }, { driver: 'qcow2', file: file('c') }],
     },
     stores: true,
   },
@@ -225,7 +253,7 @@ for (const [name, stack] of Object.entries(stacks)) {
     });
   }
 
-  if (stack.writable) continue;
+  if (stack.writable || stack.endsOnFailure) continue;
   describe(`${name} on failing storage`, () => {
     test('fails requests with an error, never hangs, and works again when the fault is gone', async () => {
       for (let seed = 1; seed <= 20; seed++) {

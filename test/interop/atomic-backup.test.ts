@@ -15,7 +15,10 @@ import { haveQemu } from '../support/tools.ts';
 const runs = 20;
 const recordAreaBytes = 8 << 20;
 const path = scratchDirectory();
-const platform: Platform = { ...nodePlatform, console: { stdout: () => {}, stderr: () => {} } };
+const platform: Platform = {
+  ...nodePlatform,
+  console: { ...nodePlatform.console, stdout: () => {}, stderr: () => {} },
+};
 
 for (let seed = 1; seed <= runs; seed++) {
   it(`two backups on real files show one instant: seed ${seed}`, async () => {

@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { drivers } from '../../host/drivers.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
+import { ProgramEnded } from '../../host/platform/platform.ts';
 import { commands } from '../../host/qmp/commands/index.ts';
 import type { ConnectionHandlers } from '../../host/qmp/monitor.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
@@ -100,6 +101,10 @@ export function startOurs(cwd: string): QmpSession & { readonly server: QmpServe
       stdout: (line: string) => lines.push(line),
       stderr: (line: string) => {
         if (line.startsWith('internal error')) lines.push(JSON.stringify({ gone: line }));
+      },
+      fatal: (line: string): never => {
+        lines.push(JSON.stringify({ gone: line }));
+        throw new ProgramEnded(line);
       },
     },
   };

@@ -2,9 +2,10 @@
  * A platform without a world: time stands still until a test moves it, chance is a counter, there are no files. What
  * is printed is kept.
  */
-import { ProgramEnded } from '../../host/platform/platform.ts';
+
 import { BlockError } from '../../host/base/errors.ts';
 import type { Platform, Timer } from '../../host/platform/platform.ts';
+import { ProgramEnded } from '../../host/platform/platform.ts';
 
 interface Alarm {
   dueNs: number;

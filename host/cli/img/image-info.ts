@@ -2,6 +2,7 @@
  * ImageInfo: what there is to tell about an image without looking at its data (specification: cli, section 3; graph,
  * section 12).
  */
+import { allocatedBytes } from '../../block/allocated-bytes.ts';
 import type { DriverInfo } from '../../block/driver.ts';
 import { filenameOf, resolveBackingName } from '../../block/filename.ts';
 import type { BlockNode } from '../../block/node.ts';
@@ -39,18 +40,6 @@ export async function describeImage(node: BlockNode): Promise<ImageInfo> {
     ...(info.formatSpecific ? { 'format-specific': info.formatSpecific } : {}),
     ...backingInfo(node),
   };
-}
-
-/** Bytes on the host: the driver's own count, else the sum over the children but the backing file. */
-async function allocatedBytes(node: BlockNode): Promise<number | undefined> {
-  if (node.driver.getAllocatedBytes) return node.driver.getAllocatedBytes();
-  let sum: number | undefined;
-  for (const { role, node: child } of node.children.values()) {
-    if (role === 'cow') continue;
-    const bytes = await allocatedBytes(child);
-    if (bytes !== undefined) sum = (sum ?? 0) + bytes;
-  }
-  return sum;
 }
 
 function backingInfo(node: BlockNode): Partial<ImageInfo> {

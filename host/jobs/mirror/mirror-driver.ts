@@ -70,7 +70,7 @@ export class MirrorDriver implements JobDriver {
     await graph.refreshPermissions(filter);
     const holds = new NodeHolds(job, () => this.isDraining);
     this.holds = holds;
-    await holds.hold(filter, 'main node', Perm.consistentRead, readAndWrite);
+    await holds.holdFilter(filter, 'main node', Perm.consistentRead, readAndWrite);
     const grows = isBelow && params.type === 'commit' && target.length < source.length;
     const user: BackendUser = {
       name: 'root',

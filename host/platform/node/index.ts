@@ -1,4 +1,5 @@
 /** Node as a platform: the operating system's clock, chance, files and codecs. */
+import { writeSync } from 'node:fs';
 import type { Console, Platform } from '../platform.ts';
 import { clock } from './clock.ts';
 import { codecs } from './codecs.ts';
@@ -8,6 +9,11 @@ import { random } from './random.ts';
 const terminal: Console = {
   stdout: (line) => void process.stdout.write(`${line}\n`),
   stderr: (line) => void process.stderr.write(`${line}\n`),
+  fatal(line) {
+    // Nothing that is written by the event loop would still come out.
+    writeSync(2, `${line}\n`);
+    process.exit(1);
+  },
 };
 
 export const nodePlatform: Platform = { clock, random, files, codecs, console: terminal };

@@ -9,7 +9,14 @@
  */
 import { BlockError } from '../../base/errors.ts';
 import { codecs as nodeCodecs } from '../node/codecs.ts';
-import type { Clock, Codec, Codecs, Console, Platform } from '../platform.ts';
+import {
+  type Clock,
+  type Codec,
+  type Codecs,
+  type Console,
+  type Platform,
+  ProgramEnded,
+} from '../platform.ts';
 import { type FaultRule, Faults, type IoOperation } from './faults.ts';
 import { type FileWorld, never, SimFiles } from './files.ts';
 import { Journal } from './journal.ts';
@@ -167,6 +174,10 @@ export class Simulation implements FileWorld {
     return {
       stdout: (line) => void this.output.stdout.push(line),
       stderr: (line) => void this.output.stderr.push(line),
+      fatal: (line) => {
+        this.output.stderr.push(line);
+        throw new ProgramEnded(line);
+      },
     };
   }
 

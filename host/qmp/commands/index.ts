@@ -57,6 +57,7 @@ import { queryVersion } from './query-version.ts';
 import { quit } from './quit.ts';
 import { transaction } from './transaction.ts';
 import { blockdevAmend } from './x-blockdev-amend.ts';
+import { xBlockdevChange } from './x-blockdev-change.ts';
 import { xBlockdevSetIothread } from './x-blockdev-set-iothread.ts';
 import { xDebugBlockDirtyBitmapSha256 } from './x-debug-block-dirty-bitmap-sha256.ts';
 import { xDebugQueryBlockGraph } from './x-debug-query-block-graph.ts';
@@ -84,6 +85,7 @@ export const commands: readonly AnyCommand[] = [
   blockDirtyBitmapDisable,
   blockDirtyBitmapMerge,
   blockdevMirror,
+  xBlockdevChange,
   xBlockdevSetIothread,
   xDebugBlockDirtyBitmapSha256,
   xDebugQueryBlockGraph,
