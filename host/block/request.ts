@@ -299,7 +299,9 @@ async function writeZeroesNode(
   const alignment = driver.limits?.requestAlignment ?? 1;
   const end = offset + bytes;
   const first = alignUp(offset, alignment);
-  const last = alignDown(end, alignment);
+  // A node may end within a unit.
+  const last = end >= node.length ? end : alignDown(end, alignment);
+  if (flags.noFallback && (first !== offset || last !== end)) throw new BlockError('ENOTSUP');
   if (first >= last) return writeZeroBuffers(node, offset, bytes, flags);
   if (offset < first) await writeZeroBuffers(node, offset, first - offset, flags);
   const act = (): Promise<void> => writeAlignedZeroes(node, first, last - first, flags);

@@ -8,7 +8,6 @@
 import { BlockError } from '../base/errors.ts';
 import type { Driver, DriverDefinition, WriteFlags, ZeroFlags } from '../block/driver.ts';
 import type { Edge } from '../block/edge.ts';
-import type { BlockNode } from '../block/node.ts';
 import type { OpenContext } from '../block/open.ts';
 import { struct } from '../qapi/types.ts';
 
@@ -50,31 +49,8 @@ class Compress implements Driver {
     }
   }
 
-  /** Parts of clusters are written as data, like any other. */
-  async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
-    const { clusterBytes, file } = this;
-    const end = offset + bytes;
-    const start = Math.ceil(offset / clusterBytes) * clusterBytes;
-    const stop = end >= file.length ? end : end - (end % clusterBytes);
-    if (flags.noFallback && (start !== offset || stop !== end)) throw new BlockError('ENOTSUP');
-    if (offset < Math.min(start, end)) await this.clear(offset, Math.min(start, end) - offset);
-    if (start < stop) await file.writeZeroes(start, stop - start, flags);
-    if (stop < end && stop >= start) await this.clear(stop, end - stop);
-  }
-
-  /** Zeros in a part of one cluster. */
-  private async clear(offset: number, bytes: number): Promise<void> {
-    const { clusterBytes, file } = this;
-    const start = offset - (offset % clusterBytes);
-    const whole = new Uint8Array(Math.min(clusterBytes, file.length - start));
-    const release = await (file.parent as BlockNode).rangeLocks.acquire(start, clusterBytes);
-    try {
-      await file.read(start, whole);
-      whole.fill(0, offset - start, offset - start + bytes);
-      await file.writeCompressed(start, whole);
-    } finally {
-      release();
-    }
+  writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
+    return this.file.writeZeroes(offset, bytes, flags);
   }
 
   async close(): Promise<void> {}

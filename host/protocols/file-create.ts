@@ -65,8 +65,8 @@ export async function createFile(
       new ImageLocks(file.locks, filename).prepare(Perm.write | Perm.resize, Perm.resize);
     }
     await opened?.();
-    await resize(file, 0);
     if (mode === 'metadata') throw invalid('Unsupported preallocation mode: metadata');
+    await resize(file, 0);
     if (mode === 'off') await resize(file, size);
     else await preallocate(file, mode, 0, size);
   } finally {
