@@ -66,6 +66,11 @@ export class Session {
     return this.graph.platform.clock.nowNs();
   }
 
+  /** Works on a disk that is open already; closing lets go of it. */
+  use(image: BlockBackend): void {
+    this.image = image;
+  }
+
   /** Errors: BlockError, `can't open device F: …`. */
   async open(request: OpenRequest): Promise<void> {
     if (this.image) throw new BlockError('EBUSY', "file open already, try 'help close'");

@@ -80,6 +80,7 @@ export class Tool {
     const console: Console = {
       stdout: (line) => this.out(`${line}\n`),
       stderr: (line) => this.error(line.startsWith('warning: ') ? `${this.name}: ${line}\n` : `${line}\n`),
+      fatal: nodePlatform.console.fatal,
     };
     return { ...nodePlatform, console };
   }

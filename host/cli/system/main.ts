@@ -12,6 +12,7 @@ import type { Machine, MachineOptions } from '../../machine/machine.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
 import { systemCommands } from '../../qmp/commands/system.ts';
 import { QmpServer } from '../../qmp/server.ts';
+import { humanMonitorCommand } from '../hmp/monitor.ts';
 import { detach, isBackgroundProcess, startInBackground } from '../shared/background.ts';
 import { addObject, objectHelp } from '../shared/object-option.ts';
 import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
@@ -70,7 +71,7 @@ class System {
     const server = new QmpServer({
       platform,
       drivers,
-      commands: systemCommands,
+      commands: [...systemCommands, humanMonitorCommand],
       machine: options,
       ...(clock ? { guestClock: clock } : {}),
     });

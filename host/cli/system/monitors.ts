@@ -1,5 +1,5 @@
 /**
- * Character devices and who listens on them: QMP monitors (`-qmp`, `-mon`) and the qtest protocol (`-qtest`). Nobody is
+ * Character devices and who listens on them: monitors (`-qmp`, `-monitor`, `-mon`) and the qtest protocol (`-qtest`). Nobody is
  * served before the machine is complete.
  */
 import { BlockError, invalid } from '../../base/errors.ts';
@@ -8,6 +8,7 @@ import type { QmpServer } from '../../qmp/server.ts';
 import type { Chardev } from '../chardev/chardev.ts';
 import { chardevOptionsFrom } from '../chardev/legacy.ts';
 import { Chardevs } from '../chardev/options.ts';
+import { serveReadline } from '../hmp/readline.ts';
 import type { Tool } from '../shared/tool.ts';
 import type { Step } from './options.ts';
 import { QtestServer } from './qtest.ts';
@@ -39,9 +40,9 @@ export class Monitors {
   /** `-qmp`, `-qmp-pretty` and `-monitor`. Errors: BlockError. */
   async open({ name, value }: Step, context: string): Promise<void> {
     if (value === 'none') return;
-    if (name === 'monitor') throw invalid('a monitor for people (HMP) is not supported');
     const chardev = await this.openNamed(value, context, `compat_monitor${this.opened++}`);
-    this.serveQmp(chardev, name === 'qmp-pretty');
+    if (name === 'monitor') this.serveReadline(chardev);
+    else this.serveQmp(chardev, name === 'qmp-pretty');
   }
 
   private async openNamed(value: string, context: string, id: string): Promise<Chardev> {
@@ -70,8 +71,12 @@ export class Monitors {
       throw invalid(`Parameter 'mode' does not accept value '${mode}'`);
     }
     const chardev = this.chardevs.use(id);
-    if (mode === 'readline') throw invalid('a monitor for people (HMP) is not supported');
-    this.serveQmp(chardev, values.bool('pretty') ?? false);
+    if (mode === 'readline') this.serveReadline(chardev);
+    else this.serveQmp(chardev, values.bool('pretty') ?? false);
+  }
+
+  private serveReadline(chardev: Chardev): void {
+    this.waiting.push(() => chardev.serve((connection) => serveReadline(this.server, connection)));
   }
 
   private serveQmp(chardev: Chardev, pretty: boolean): void {

@@ -1,0 +1,229 @@
+/** What `info` tells: disks, jobs, snapshots, and the state of the machine. */
+import { findSnapshot, snapshotNode } from '../../block/snapshots.ts';
+import type { CommandContext } from '../../qmp/registry.ts';
+import { humanInfo } from '../img/human-info.ts';
+import type { ImageInfo } from '../img/image-info.ts';
+import { snapshotTable } from '../img/snapshot-table.ts';
+import { type Arguments, flag, type HmpCommand, optionalWord, qmp } from './command.ts';
+
+interface Inserted {
+  file: string;
+  drv: string;
+  ro: boolean;
+  'node-name'?: string;
+  encrypted: boolean;
+  detect_zeroes: string;
+  backing_file?: string;
+  backing_file_depth: number;
+  cache: { writeback: boolean; direct: boolean; 'no-flush': boolean };
+  image: ImageInfo & { 'backing-image'?: ImageInfo };
+  [limit: string]: unknown;
+}
+
+interface BlockInfo {
+  device: string;
+  qdev?: string;
+  removable: boolean;
+  locked: boolean;
+  tray_open?: boolean;
+  'io-status'?: string;
+  inserted?: Inserted;
+}
+
+async function infoBlock(context: CommandContext, { device, nodes, verbose }: Arguments): Promise<string> {
+  const texts = nodes
+    ? await describeNodes(context, device as string | undefined, verbose === true)
+    : await describeDevices(context, device as string | undefined, verbose === true);
+  return texts.join('\n');
+}
+
+async function describeDevices(
+  context: CommandContext,
+  name: string | undefined,
+  verbose: boolean,
+): Promise<string[]> {
+  const infos = (await qmp(context, 'query-block')) as BlockInfo[];
+  return infos
+    .filter(({ device }) => name === undefined || device === name)
+    .map((info) => {
+      const { device, inserted } = info;
+      const title = device || info.qdev || '<anonymous>';
+      return `${title}${describeInserted(inserted)}${describeDevice(info)}${inserted ? describeMedium(inserted, verbose) : ''}`;
+    });
+}
+
+async function describeNodes(
+  context: CommandContext,
+  name: string | undefined,
+  verbose: boolean,
+): Promise<string[]> {
+  const infos = (await qmp(context, 'query-named-block-nodes')) as Inserted[];
+  return infos
+    .filter((info) => name === undefined || info['node-name'] === name)
+    .map((info) => `${info['node-name']}: ${describeFile(info)}\n${describeMedium(info, verbose)}`);
+}
+
+function describeInserted(inserted: Inserted | undefined): string {
+  if (!inserted) return ': [not inserted]\n';
+  const node = inserted['node-name'];
+  return `${node === undefined ? '' : ` (${node})`}: ${describeFile(inserted)}\n`;
+}
+
+function describeFile({ file, drv, ro, encrypted }: Inserted): string {
+  return `${file} (${drv}${ro ? ', read-only' : ''}${encrypted ? ', encrypted' : ''})`;
+}
+
+function describeDevice(info: BlockInfo): string {
+  const lines: string[] = [];
+  if (info.qdev !== undefined) lines.push(`Attached to:      ${info.qdev}`);
+  const status = info['io-status'];
+  if (status !== undefined && status !== 'ok') lines.push(`I/O status:       ${status}`);
+  if (info.removable) {
+    lines.push(
+      `Removable device: ${info.locked ? '' : 'not '}locked, tray ${info.tray_open ? 'open' : 'closed'}`,
+    );
+  }
+  return lines.map(indented).join('');
+}
+
+const limits = [
+  'bps',
+  'bps_rd',
+  'bps_wr',
+  'bps_max',
+  'bps_rd_max',
+  'bps_wr_max',
+  'iops',
+  'iops_rd',
+  'iops_wr',
+  'iops_max',
+  'iops_rd_max',
+  'iops_wr_max',
+  'iops_size',
+] as const;
+
+function describeMedium(info: Inserted, verbose: boolean): string {
+  const { writeback, direct, 'no-flush': noFlush } = info.cache;
+  const cache = `Cache mode:       ${writeback ? 'writeback' : 'writethrough'}${direct ? ', direct' : ''}${noFlush ? ', ignore flushes' : ''}`;
+  const lines = [cache];
+  if (info.backing_file !== undefined) {
+    lines.push(`Backing file:     ${info.backing_file} (chain depth: ${info.backing_file_depth})`);
+  }
+  if (info.detect_zeroes !== 'off') lines.push(`Detect zeroes:    ${info.detect_zeroes}`);
+  if (['bps', 'bps_rd', 'bps_wr', 'iops', 'iops_rd', 'iops_wr'].some((name) => Number(info[name] ?? 0) > 0)) {
+    const values = limits.map((name) => `${name}=${String(info[name] ?? 0)}`);
+    lines.push(`I/O throttling:   ${values.join(' ')} group=${String(info['group'] ?? '')}`);
+  }
+  return lines.map(indented).join('') + (verbose ? `\nImages:\n${describeImages(info.image)}` : '');
+}
+
+function describeImages(image: Inserted['image']): string {
+  let text = '';
+  for (let at: ImageInfo | undefined = image; at; at = (at as Inserted['image'])['backing-image'])
+    text += humanInfo(at);
+  return text;
+}
+
+const indented = (line: string): string => `    ${line}\n`;
+
+async function infoBlockstats(context: CommandContext): Promise<string> {
+  const all = (await qmp(context, 'query-blockstats')) as { device: string; stats: Record<string, number> }[];
+  const shown = [
+    'rd_bytes',
+    'wr_bytes',
+    'rd_operations',
+    'wr_operations',
+    'flush_operations',
+    'wr_total_time_ns',
+    'rd_total_time_ns',
+    'flush_total_time_ns',
+    'rd_merged',
+    'wr_merged',
+    'idle_time_ns',
+  ];
+  return all
+    .filter(({ device }) => device !== '')
+    .map(
+      ({ device, stats }) => `${device}: ${shown.map((name) => `${name}=${stats[name] ?? 0}`).join(' ')}\n`,
+    )
+    .join('');
+}
+
+interface JobInfo {
+  type: string;
+  device: string;
+  len: number;
+  offset: number;
+  speed: number;
+}
+
+async function infoBlockJobs(context: CommandContext): Promise<string> {
+  const jobs = (await qmp(context, 'query-block-jobs')) as JobInfo[];
+  if (jobs.length === 0) return 'No active jobs\n';
+  return jobs
+    .map(({ type, device, len, offset, speed }) => {
+      const what = type === 'stream' ? `Streaming device ${device}` : `Type ${type}, device ${device}`;
+      return `${what}: Completed ${offset} of ${len} bytes, speed limit ${speed} bytes/s\n`;
+    })
+    .join('');
+}
+
+/** Snapshots that every disk of the machine has are those it can go back to. */
+async function infoSnapshots({ graph }: CommandContext): Promise<string> {
+  const storages = graph.backends
+    .list()
+    .filter((backend) => backend.hasMedium && !backend.node.readOnly)
+    .flatMap((backend) => snapshotNode(backend.node)?.driver.snapshots ?? []);
+  const [first, ...others] = storages;
+  if (!first) return 'No available block device supports snapshots\n';
+  const common = first
+    .list()
+    .filter(({ name }) => others.every((storage) => findSnapshot(storage, { name })));
+  const infos =
+    snapshotNode(graph.backends.list().find((backend) => backend.hasMedium)!.node)?.driver.info?.()
+      .snapshots ?? [];
+  const shown = infos.filter((info) => common.some(({ name }) => name === (info as { name: string }).name));
+  if (shown.length === 0) return 'There is no snapshot available.\n';
+  // Ids differ from disk to disk.
+  const table = snapshotTable(shown.map((info) => ({ ...info, id: '--' })));
+  return `List of snapshots present on all disks:\n${table.join('\n')}\n`;
+}
+
+async function infoStatus(context: CommandContext): Promise<string> {
+  const { running, status } = (await qmp(context, 'query-status')) as { running: boolean; status: string };
+  const why = running || status === 'paused' ? '' : ` (${status})`;
+  return `VM status: ${running ? 'running' : 'paused'}${why}\n`;
+}
+
+async function infoName(context: CommandContext): Promise<string> {
+  const { name } = (await qmp(context, 'query-name')) as { name?: string };
+  return name === undefined ? '' : `${name}\n`;
+}
+
+async function infoVersion(context: CommandContext): Promise<string> {
+  const { qemu, package: pkg } = (await qmp(context, 'query-version')) as {
+    qemu: { major: number; minor: number; micro: number };
+    package: string;
+  };
+  return `${qemu.major}.${qemu.minor}.${qemu.micro}${pkg}\n`;
+}
+
+async function infoUuid(context: CommandContext): Promise<string> {
+  return `${((await qmp(context, 'query-uuid')) as { UUID: string }).UUID}\n`;
+}
+
+export const infoCommands: readonly HmpCommand[] = [
+  {
+    name: 'info block',
+    parameters: [flag('n', 'nodes'), flag('v', 'verbose'), optionalWord('device')],
+    help: 'show info of one block device or all block devices (-n: show named nodes; -v: show details)',
+    run: infoBlock,
+  },
+  { name: 'info block-jobs', help: 'show progress of ongoing block device operations', run: infoBlockJobs },
+  { name: 'info blockstats', help: 'show block device statistics', run: infoBlockstats },
+  { name: 'info name', help: 'show the current VM name', run: infoName },
+  { name: 'info snapshots', help: 'show the currently saved VM snapshots', run: infoSnapshots },
+  { name: 'info status', help: 'show the current VM status (running|paused)', run: infoStatus },
+  { name: 'info uuid', help: 'show the current VM UUID', run: infoUuid },
+  { name: 'info version', help: 'show the version of this program', run: infoVersion },
+];

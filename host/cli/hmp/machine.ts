@@ -1,0 +1,89 @@
+/** Commands about the machine, its devices and its objects. */
+import { parseJson } from '../../qapi/json.ts';
+import { formatJson } from '../../qapi/json-output.ts';
+import { parseOption } from '../../qapi/keyval-values.ts';
+import { parseQemuOpts } from '../../qapi/qemu-opts.ts';
+import type { CommandContext } from '../../qmp/registry.ts';
+import { type Arguments, flag, type HmpCommand, optionalWord, qmp, silently, word } from './command.ts';
+
+function options(text: string, impliedKey: string): Record<string, unknown> {
+  const { id, pairs } = parseQemuOpts(text, { impliedKey });
+  return {
+    ...Object.fromEntries(pairs.map(({ name, value }) => [name, value])),
+    ...(id === undefined ? {} : { id }),
+  };
+}
+
+async function qomList(context: CommandContext, { path }: Arguments): Promise<string> {
+  if (path === undefined) return '/\n';
+  const found = (await qmp(context, 'qom-list', { path })) as { name: string; type: string }[];
+  return found.map(({ name, type }) => `${name} (${type})\n`).join('');
+}
+
+async function qomGet(context: CommandContext, { path, property }: Arguments): Promise<string> {
+  return `${formatJson(await qmp(context, 'qom-get', { path, property }))}\n`;
+}
+
+async function qomSet(context: CommandContext, { json, path, property, value }: Arguments): Promise<string> {
+  const text = value as string;
+  const isPlain = !json && !/^(-?\d+|true|false|on|off)$/.test(text);
+  const given = /^(on|off)$/.test(text) ? text === 'on' : isPlain ? text : parseJson(text);
+  return silently(context, 'qom-set', { path, property, value: given });
+}
+
+export const machineCommands: readonly HmpCommand[] = [
+  { name: 'stop', alias: 's', help: 'stop emulation', run: (context) => silently(context, 'stop') },
+  { name: 'cont', alias: 'c', help: 'resume emulation', run: (context) => silently(context, 'cont') },
+  {
+    name: 'system_reset',
+    help: 'reset the system',
+    run: (context) => silently(context, 'system_reset'),
+  },
+  { name: 'quit', alias: 'q', help: 'quit the emulator', run: (context) => silently(context, 'quit') },
+  {
+    name: 'device_add',
+    parameters: [word('device')],
+    help: 'add device, like -device on the command line',
+    run: (context, { device }) => silently(context, 'device_add', options(device as string, 'driver')),
+  },
+  {
+    name: 'device_del',
+    parameters: [word('id')],
+    help: 'remove device',
+    run: (context, { id }) => silently(context, 'device_del', { id }),
+  },
+  {
+    name: 'object_add',
+    parameters: [word('object')],
+    help: 'create QOM object, like --object on the command line',
+    async run(context, { object }) {
+      const command = context.commands.find('object-add')!; // every program has it
+      await command.run(context, parseOption(command.args, object as string, 'qom-type') as object);
+      return '';
+    },
+  },
+  {
+    name: 'object_del',
+    parameters: [word('id')],
+    help: 'destroy QOM object',
+    run: (context, { id }) => silently(context, 'object-del', { id }),
+  },
+  {
+    name: 'qom-list',
+    parameters: [optionalWord('path')],
+    help: 'list QOM properties',
+    run: qomList,
+  },
+  {
+    name: 'qom-get',
+    parameters: [word('path'), word('property')],
+    help: 'print QOM property',
+    run: qomGet,
+  },
+  {
+    name: 'qom-set',
+    parameters: [flag('j', 'json'), word('path'), word('property'), { name: 'value', kind: 'rest' }],
+    help: 'set QOM property (-j: the value is JSON)',
+    run: qomSet,
+  },
+];

@@ -1,0 +1,87 @@
+/**
+ * The human monitor: runs a line and gives its output (specification: qmp-protocol, section 8). Over QMP it is the command
+ * `human-monitor-command`; on a chardev of its own it has a prompt.
+ *
+ * Commands about NBD servers and about the state of a processor are known and refused by name: there is neither.
+ */
+import { BlockError, invalid } from '../../base/errors.ts';
+import { int, optional, str, struct } from '../../qapi/types.ts';
+import { type CommandContext, defineCommand } from '../../qmp/registry.ts';
+import type { HmpCommand, Parameter } from './command.ts';
+import { diskCommands } from './disks.ts';
+import { infoCommands } from './info.ts';
+import { jobCommands } from './jobs.ts';
+import { machineCommands } from './machine.ts';
+import { LineError, parseArguments, Words } from './parser.ts';
+import { qemuIo } from './qemu-io.ts';
+
+/** Known to QEMU's users, with the reason why they are not there. */
+const refused: Readonly<Record<string, string>> = {
+  nbd_server_start: 'there is no NBD server',
+  nbd_server_add: 'there is no NBD server',
+  nbd_server_remove: 'there is no NBD server',
+  nbd_server_stop: 'there is no NBD server',
+  savevm: 'there is no processor whose state could be saved',
+  loadvm: 'there is no processor whose state could be loaded',
+  delvm: 'there is no processor whose state could have been saved',
+};
+
+const commands: readonly HmpCommand[] = [
+  ...diskCommands,
+  ...jobCommands,
+  ...machineCommands,
+  qemuIo,
+  ...infoCommands,
+];
+
+/** Lines end with CR LF. */
+export async function runLine(context: CommandContext, line: string): Promise<string> {
+  return (await output(context, line)).replaceAll('\n', '\r\n');
+}
+
+async function output(context: CommandContext, line: string): Promise<string> {
+  const words = new Words(line);
+  try {
+    const first = words.next();
+    if (first === undefined) return '';
+    if (first === 'help' || first === '?') return help(words.rest());
+    const name = first === 'info' && !words.isAtEnd ? `info ${words.next()}` : first;
+    if (name === 'info') return help('info');
+    const reason = refused[name];
+    if (reason !== undefined) throw new BlockError('ENOTSUP', `${name} is not supported: ${reason}`);
+    const command = commands.find((one) => one.name === name || one.alias === name);
+    if (!command) return `unknown command: '${name}'\n`;
+    return await command.run(context, parseArguments(command, words));
+  } catch (error) {
+    if (error instanceof LineError) return `${error.message}\n`;
+    if (error instanceof BlockError) return `Error: ${error.message}\n`;
+    throw error;
+  }
+}
+
+/** All commands, those of `info`, or one. */
+function help(topic: string): string {
+  const chosen = commands.filter(({ name }) =>
+    topic === ''
+      ? !name.startsWith('info ')
+      : name === topic || (topic === 'info' && name.startsWith('info ')),
+  );
+  return chosen
+    .map(({ name, parameters = [], help }) => `${[name, ...parameters.map(synopsis)].join(' ')} -- ${help}\n`)
+    .join('');
+}
+
+function synopsis({ kind, letter, name, optional }: Parameter): string {
+  if (kind === 'flag') return `[-${letter}]`;
+  return optional ? `[${name}]` : name;
+}
+
+export const humanMonitorCommand = defineCommand({
+  name: 'human-monitor-command',
+  args: struct('HumanMonitorCommandArguments', { 'command-line': str, 'cpu-index': optional(int) }),
+  returns: str,
+  run(context, { 'command-line': line, 'cpu-index': processor }) {
+    if (processor !== undefined) throw invalid("Parameter 'cpu-index' expects a CPU number");
+    return runLine(context, line);
+  },
+});

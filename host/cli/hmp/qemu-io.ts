@@ -1,0 +1,54 @@
+/** `qemu-io DEVICE "COMMAND"`: a command of the `io` tool on a disk of the machine. What it prints goes to standard output. */
+import { BlockBackend } from '../../block/backend.ts';
+import { backendOfDevice } from '../../qmp/device-backend.ts';
+import type { CommandContext } from '../../qmp/registry.ts';
+import { execute } from '../io/execute.ts';
+import { Session } from '../io/session.ts';
+import { type Terminal, Tool } from '../shared/tool.ts';
+import { type Arguments, flag, type HmpCommand, word } from './command.ts';
+
+/** Whole lines to the consoles of the platform. */
+class LineTerminal implements Terminal {
+  private readonly rest = { stdout: '', stderr: '' };
+
+  constructor(private readonly console: { stdout(line: string): void; stderr(line: string): void }) {}
+
+  out(text: string): void {
+    this.print('stdout', text);
+  }
+
+  error(text: string): void {
+    this.print('stderr', text);
+  }
+
+  private print(stream: 'stdout' | 'stderr', text: string): void {
+    const lines = (this.rest[stream] + text).split('\n');
+    this.rest[stream] = lines.pop() ?? '';
+    for (const line of lines) this.console[stream](line);
+  }
+}
+
+async function run(context: CommandContext, args: Arguments): Promise<string> {
+  const { graph } = context;
+  const name = args['device'] as string;
+  const backend = args['qdev'] ? backendOfDevice(context, name) : graph.backends.find(name);
+  // A device's own permissions are not enough for everything, and its policies are not meant for this.
+  const node = backend?.hasMedium ? backend.node : graph.lookup(undefined, name);
+  const own = await BlockBackend.attach(node, { name: 'root', description: '', perm: 0, shared: 15 });
+  own.writethrough = backend?.writethrough ?? false;
+  const session = new Session(new Tool('qemu-io', new LineTerminal(graph.platform.console)), graph, false);
+  session.use(own);
+  try {
+    await execute(session, args['command'] as string);
+  } finally {
+    await session.close();
+  }
+  return '';
+}
+
+export const qemuIo: HmpCommand = {
+  name: 'qemu-io',
+  parameters: [flag('d', 'qdev'), word('device'), word('command')],
+  help: 'run a qemu-io command on a block device (-d: the device is named by its id)',
+  run,
+};
