@@ -30,6 +30,8 @@ export interface GraphOptions {
   platform: Platform;
   drivers: readonly DriverDefinition[];
   emit?(event: GraphEvent): void;
+  /** Hears that a node is gone, but not all it held could be written. Absent: whoever let it go gets the error. */
+  closeFailed?(node: BlockNode, error: BlockError): void;
   /** Absent: nothing that is stored beside the data of nodes is kept up to date. */
   observer?: GraphObserver;
 }
@@ -48,6 +50,7 @@ export class BlockGraph {
   readonly drivers: DriverRegistry;
   readonly emit: (event: GraphEvent) => void;
   readonly observer: GraphObserver;
+  private readonly closeFailed: GraphOptions['closeFailed'];
   readonly backends = new Backends();
   /** In the order of registration. */
   private readonly byName = new Map<string, BlockNode>();
@@ -60,6 +63,7 @@ export class BlockGraph {
     this.drivers = new DriverRegistry(options.drivers);
     this.emit = options.emit ?? (() => {});
     this.observer = options.observer ?? unobserved;
+    this.closeFailed = options.closeFailed;
   }
 
   // Names.
@@ -197,7 +201,8 @@ export class BlockGraph {
       node.children.delete(edge.name);
       await this.detach(edge);
     }
-    if (failure !== undefined) throw failure;
+    if (this.closeFailed && failure instanceof BlockError) this.closeFailed(node, failure);
+    else if (failure !== undefined) throw failure;
   }
 
   // Edges.

@@ -10,6 +10,7 @@ import { BlockError } from '../base/errors.ts';
 import { createGraph } from '../bitmaps/persistence.ts';
 import type { DriverDefinition } from '../block/driver.ts';
 import type { BlockGraph, GraphEvent } from '../block/graph.ts';
+import type { BlockNode } from '../block/node.ts';
 import { JobRegistry } from '../jobs/registry.ts';
 import { Machine, type MachineOptions, type ShutdownReason } from '../machine/machine.ts';
 import { UserObjects } from '../objects/registry.ts';
@@ -57,8 +58,11 @@ export class QmpServer {
       for (const monitor of [...this.monitors]) monitor.event(timestamp, name, data);
     });
     const emit = (event: GraphEvent): void => this.emit(event);
+    const closeFailed = ({ name }: BlockNode, { message }: BlockError): void => {
+      platform.console.stderr(`Node '${name}' is closed, but part of what it held is lost: ${message}`);
+    };
     const guestPlatform = guestClock ? { ...platform, clock: guestClock } : platform;
-    this.graph = createGraph({ platform: guestPlatform, drivers, emit });
+    this.graph = createGraph({ platform: guestPlatform, drivers, emit, closeFailed });
     this.jobs = new JobRegistry({ platform, emit });
     this.objects = new UserObjects({ graph: this.graph });
     const { graph, jobs, objects } = this;

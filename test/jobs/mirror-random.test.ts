@@ -201,6 +201,8 @@ async function simulate(plan: Plan): Promise<void> {
   }
   guests.isStopping = true;
   await until(world, job, () => guests.isIdle);
+  // Those that rest between two requests wait for the clock.
+  await world.platform.advance(10_000_000);
   await Promise.all(loops);
   const replaced = plan.end === 'complete';
   expect(guests.backend.node).toBe(replaced ? target : source);

@@ -78,7 +78,7 @@ describe('the spellings', () => {
   });
 
   test('of an object and of -drive give back what they were given', () => {
-    fc.assert(
+    void fc.assert(
       fc.property(configs, (config) => {
         const limits = limitsOf(config);
         expect(Object.keys(limits)).toEqual(limitNames);
@@ -93,7 +93,7 @@ describe('the spellings', () => {
   });
 
   test('of the commands give back what they were given', () => {
-    fc.assert(
+    void fc.assert(
       fc.property(configs, (config) => {
         expect(configFromArguments(shortLimitsOf(config))).toEqual(config);
       }),
@@ -120,7 +120,7 @@ describe('the spellings', () => {
   });
 
   test('of a change leave alone what they do not mention', () => {
-    fc.assert(
+    void fc.assert(
       fc.property(
         configs,
         fc.constantFrom(...limitNames),

@@ -58,7 +58,7 @@ test('each bucket follows its formula, whatever is asked when', () => {
     }),
     { maxLength: 40 },
   );
-  fc.assert(
+  void fc.assert(
     fc.property(
       fc.array(bucket, { minLength: 6, maxLength: 6 }),
       fc.constantFrom(0, 512, 3000),

@@ -52,7 +52,8 @@ async function simulate(seed: number): Promise<void> {
   await reader.run(async () => {
     for (const { path, content, kind } of state.copies) {
       const found = await readImage(reader.platform, path, content.length);
-      if (Buffer.compare(found, content) !== 0) throw new Error(`${path}, made by a ${kind}, is not what its disk was`);
+      if (Buffer.compare(found, content) !== 0)
+        throw new Error(`${path}, made by a ${kind}, is not what its disk was`);
     }
   });
   total['copies']! += state.copies.length;
