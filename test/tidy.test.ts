@@ -27,7 +27,9 @@ const layers: readonly (readonly string[])[] = [
   ['objects'],
   ['machine'],
   ['qmp'],
-  ['cli', 'index'],
+  ['emulator'],
+  ['browser', 'index'],
+  ['web', 'cli'],
 ];
 
 interface Source {

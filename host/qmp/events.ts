@@ -84,7 +84,22 @@ export const events: readonly EventDefinition[] = [
 ];
 
 const empty = struct('q_empty', {});
-const reset = { guest: bool, reason: str };
+const reset = {
+  guest: bool,
+  reason: enumeration('ShutdownCause', [
+    'none',
+    'host-error',
+    'host-qmp-quit',
+    'host-qmp-system-reset',
+    'host-signal',
+    'host-ui',
+    'guest-shutdown',
+    'guest-reset',
+    'guest-panic',
+    'subsystem-reset',
+    'snapshot-load',
+  ]),
+};
 
 /** What a machine tells beside them. */
 export const machineEvents: readonly EventDefinition[] = [
