@@ -9,6 +9,10 @@ import type { CommandContext } from '../../qmp/registry.ts';
 export type ParameterKind =
   /** A word; quotes keep one together. */
   | 'string'
+  /** A word that names a disk. */
+  | 'device'
+  /** A word that names a file. */
+  | 'filename'
   /** An integer. */
   | 'int'
   /** Bytes, with a suffix; mebibytes without one. */
@@ -52,6 +56,7 @@ export async function silently(context: CommandContext, name: string, args: obje
   return '';
 }
 
+export const device: Parameter = { name: 'device', kind: 'device' };
 export const word = (name: string): Parameter => ({ name, kind: 'string' });
 export const optionalWord = (name: string): Parameter => ({ name, kind: 'string', optional: true });
 export const flag = (letter: string, name: string): Parameter => ({

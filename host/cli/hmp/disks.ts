@@ -1,31 +1,54 @@
 /** Commands about disks: sizes, snapshots, limits, media, and drives that come and go. */
 import { assert } from '../../base/assert.ts';
-import { invalid } from '../../base/errors.ts';
+import { BlockError, invalid } from '../../base/errors.ts';
 import { parseDrive } from '../../machine/drive-options.ts';
+import { parseOption } from '../../qapi/keyval-values.ts';
 import type { CommandContext } from '../../qmp/registry.ts';
-import { type Arguments, flag, type HmpCommand, optionalWord, silently, word } from './command.ts';
+import { type Arguments, device, flag, type HmpCommand, optionalWord, silently, word } from './command.ts';
 
-const device = word('device');
+const changeModes = ['retain', 'read-only', 'read-write'];
 const rates = ['bps', 'bps_rd', 'bps_wr', 'iops', 'iops_rd', 'iops_wr'] as const;
 
-async function driveAdd(context: CommandContext, { options }: Arguments): Promise<string> {
-  const { machine, graph } = context;
+/** Numbers that messages have for `if=`. */
+const interfaces = ['none', 'ide', 'scsi', 'floppy', 'pflash', 'mtd', 'sd', 'virtio', 'xen'];
+
+async function driveAdd(context: CommandContext, { node, options }: Arguments): Promise<string> {
+  try {
+    if (node) await addNode(context, options as string);
+    else return await addDrive(context, options as string);
+    return '';
+  } catch (error) {
+    // It shows what went wrong without calling it an error.
+    if (error instanceof BlockError) return `${error.message}\n`;
+    throw error;
+  }
+}
+
+async function addNode(context: CommandContext, text: string): Promise<void> {
+  const add = context.commands.find('blockdev-add')!; // every program has it
+  const options = parseOption(add.args, text, 'driver') as Record<string, unknown>;
+  if (options['node-name'] === undefined) throw invalid("'node-name' needs to be specified");
+  await add.run(context, options);
+}
+
+async function addDrive({ machine, graph }: CommandContext, text: string): Promise<string> {
   assert(machine, 'a drive without a machine');
-  const text = options as string;
-  if (!/(^|,)if=none(,|$)/.test(text))
-    return `Can't hot-add drive to type ${/(?:^|,)if=(\w+)/.exec(text)?.[1] ?? 'ide'}\n`;
+  const { drives } = machine.options.type;
   const warn = (message: string): void => graph.platform.console.stderr(`warning: ${message}`);
-  await machine.addDrive(parseDrive(text, machine.options.type.drives, warn), '');
+  const bus = /(?:^|,)if=(\w+)/.exec(text)?.[1] ?? drives.interface;
+  if (bus !== 'none') return `Can't hot-add drive to type ${interfaces.indexOf(bus)}\n`;
+  await machine.addDrive(parseDrive(text, drives, warn), '');
   return 'OK\n';
 }
 
 /** The disk is gone for its device from now on, whose requests fail. */
-async function driveDel({ graph }: CommandContext, { id }: Arguments): Promise<string> {
+async function driveDel(context: CommandContext, { id }: Arguments): Promise<string> {
+  const { graph } = context;
   const name = id as string;
   const backend = graph.backends.find(name);
   if (!backend) {
-    if (!graph.findNode(name)) return `Device '${name}' not found\n`;
-    throw invalid(`Node '${name}' was added by blockdev-add: it is deleted by blockdev-del`);
+    if (graph.findNode(name)) return silently(context, 'blockdev-del', { 'node-name': name });
+    return `Device '${name}' not found\n`;
   }
   if (backend.hasMedium) {
     backend.node.opBlockers.check('drive-del');
@@ -57,7 +80,7 @@ export const diskCommands: readonly HmpCommand[] = [
   },
   {
     name: 'drive_del',
-    parameters: [word('id')],
+    parameters: [{ ...device, name: 'id' }],
     help: 'remove a host block device',
     run: driveDel,
   },
@@ -97,15 +120,25 @@ export const diskCommands: readonly HmpCommand[] = [
   },
   {
     name: 'change',
-    parameters: [flag('f', 'force'), device, word('filename'), optionalWord('format'), optionalWord('mode')],
+    parameters: [
+      flag('f', 'force'),
+      device,
+      { name: 'filename', kind: 'filename' },
+      optionalWord('format'),
+      optionalWord('mode'),
+    ],
     help: 'change a removable medium, optional format, read-only mode (-f: force it)',
-    run: (context, { device, filename, format, mode, force }) =>
-      silently(context, 'blockdev-change-medium', {
+    run(context, { device, filename, format, mode, force }) {
+      if (mode !== undefined && !changeModes.includes(mode as string)) {
+        throw invalid(`invalid parameter value: ${mode}`);
+      }
+      return silently(context, 'blockdev-change-medium', {
         device,
         filename,
         format,
         'read-only-mode': mode,
         force: force === true,
-      }),
+      });
+    },
   },
 ];

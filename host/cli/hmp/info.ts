@@ -175,7 +175,7 @@ async function infoSnapshots({ graph }: CommandContext): Promise<string> {
     .filter((backend) => backend.hasMedium && !backend.node.readOnly)
     .flatMap((backend) => snapshotNode(backend.node)?.driver.snapshots ?? []);
   const [first, ...others] = storages;
-  if (!first) return 'No available block device supports snapshots\n';
+  if (!first) return 'no block device can store vmstate for snapshot\n';
   const common = first
     .list()
     .filter(({ name }) => others.every((storage) => findSnapshot(storage, { name })));

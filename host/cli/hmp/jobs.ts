@@ -1,8 +1,10 @@
 /** Commands that start jobs, and those that steer them. */
 import { BlockError } from '../../base/errors.ts';
-import { flag, type HmpCommand, optionalWord, qmp, silently, word } from './command.ts';
-
-const device = word('device');
+import type { BlockBackend } from '../../block/backend.ts';
+import { startActiveCommit } from '../../jobs/active-commit.ts';
+import { JobRegistry } from '../../jobs/registry.ts';
+import type { CommandContext } from '../../qmp/registry.ts';
+import { device, flag, type HmpCommand, optionalWord, silently, word } from './command.ts';
 
 /** `block_job_cancel` and the like: one QMP command with the job's id. */
 function steering(name: string, command: string, help: string): HmpCommand {
@@ -79,7 +81,7 @@ export const jobCommands: readonly HmpCommand[] = [
   },
   {
     name: 'commit',
-    parameters: [word('device')],
+    parameters: [device],
     help: "commit changes to the disk images (if -snapshot is used) or backing files: a device, or 'all'",
     async run(context, args) {
       const name = args['device'] as string;
@@ -91,30 +93,35 @@ export const jobCommands: readonly HmpCommand[] = [
           if (name !== 'all') return `'commit' error for '${name}': Operation not supported\n`;
           continue;
         }
-        await commitAndWait(context, backend.name);
+        await commitAndWait(context, backend);
       }
       return '';
     },
   },
 ];
 
-/** An active commit into the backing file that does not pivot, waited for. Errors: those of the job. */
-async function commitAndWait(context: Parameters<HmpCommand['run']>[0], name: string): Promise<void> {
-  const { graph, jobs } = context;
-  const node = graph.lookup(name, name);
-  const base = node.skipFilters().backing()!; // looked at by the caller
+/**
+ * An active commit into the backing file that does not pivot, waited for: a job of nobody's, so clients hear nothing of it.
+ * The overlay keeps its clusters. Errors: those of the job.
+ */
+async function commitAndWait({ graph }: CommandContext, { name, node }: BlockBackend): Promise<void> {
+  const { platform } = graph;
+  const base = node.skipFilters().backing()!.skipFilters(); // looked at by the caller
   const wasReadOnly = base.readOnly;
-  await qmp(context, 'block-commit', {
-    'job-id': name,
-    device: name,
-    'base-node': base.skipFilters().name,
-    'auto-dismiss': false,
+  const jobs = new JobRegistry({ platform, emit: () => {} });
+  const job = await startActiveCommit(graph, jobs, {
+    id: name,
+    top: node,
+    base,
+    speed: 0,
+    onError: 'report',
+    filterNodeName: undefined,
+    autoFinalize: true,
+    autoDismiss: false,
   });
-  const job = jobs.get(name);
-  const { clock } = graph.platform;
-  while (!job.isReady && job.status !== 'concluded') await clock.yield();
+  while (!job.isReady && job.status !== 'concluded') await platform.clock.yield();
   if (job.isReady) await job.cancel(false);
-  while (job.status !== 'concluded') await clock.yield();
+  while (job.status !== 'concluded') await platform.clock.yield();
   const { error } = job;
   job.dismiss();
   if (wasReadOnly && !base.readOnly) await graph.setReadOnly(base, true);

@@ -1,6 +1,6 @@
 /** Commands about the machine, its devices and its objects. */
 import { parseJson } from '../../qapi/json.ts';
-import { formatJson } from '../../qapi/json-output.ts';
+import { formatPrettyJson } from '../../qapi/json-output.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
 import { parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import type { CommandContext } from '../../qmp/registry.ts';
@@ -21,7 +21,7 @@ async function qomList(context: CommandContext, { path }: Arguments): Promise<st
 }
 
 async function qomGet(context: CommandContext, { path, property }: Arguments): Promise<string> {
-  return `${formatJson(await qmp(context, 'qom-get', { path, property }))}\n`;
+  return `${formatPrettyJson(await qmp(context, 'qom-get', { path, property }))}\n`;
 }
 
 async function qomSet(context: CommandContext, { json, path, property, value }: Arguments): Promise<string> {

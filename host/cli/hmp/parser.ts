@@ -26,13 +26,11 @@ export class Words {
     return this.line[this.at] === '"' ? this.quoted() : this.plain();
   }
 
-  /** A `-x` with one of these letters, which is taken. */
-  takeFlag(letters: string): string | undefined {
+  /** The letter of a `-x`, which is taken. */
+  takeFlag(): string | undefined {
     this.skipSpace();
-    const letter = this.line[this.at + 1];
-    const isFlag = this.line[this.at] === '-' && letter !== undefined && letters.includes(letter);
-    if (!isFlag || !/^\s?$/.test(this.line[this.at + 2] ?? '')) return undefined;
-    this.at += 2;
+    const letter = /^-(\S)(?!\S)/.exec(this.line.slice(this.at, this.at + 3))?.[1];
+    if (letter !== undefined) this.at += 2;
     return letter;
   }
 
@@ -76,21 +74,16 @@ export class Words {
 
 /** Errors: LineError. */
 export function parseArguments(command: HmpCommand, words: Words): Arguments {
-  const { name, parameters = [] } = command;
+  const { name, alias, parameters = [] } = command;
+  // As QEMU's tables have it: commands of `info` by their own name, others with all their names.
+  const called = name.replace(/^info /, '') + (alias === undefined ? '' : `|${alias}`);
   const args: Record<string, string | number | boolean | undefined> = {};
-  const flags = parameters.filter(({ kind }) => kind === 'flag');
-  const letters = flags.map(({ letter }) => letter).join('');
-  const takeFlags = (): void => {
-    for (let letter = words.takeFlag(letters); letter; letter = words.takeFlag(letters)) {
-      args[flags.find((flag) => flag.letter === letter)!.name] = true;
-    }
-  };
   try {
-    for (const parameter of parameters) {
-      if (parameter.kind === 'flag') takeFlags();
-      else args[parameter.name] = readParameter(name, parameter, words);
+    for (const [i, parameter] of parameters.entries()) {
+      if (parameter.kind !== 'flag') args[parameter.name] = readParameter(called, parameter, words);
+      else if (parameters[i - 1]?.kind !== 'flag') takeFlags(called, parameters, words, args);
     }
-    if (!words.isAtEnd) throw new LineError(`${name}: extraneous characters at the end of line`);
+    if (!words.isAtEnd) throw new LineError(`${called}: ${trailing}`);
   } catch (error) {
     if (!(error instanceof LineError)) throw error;
     throw new LineError(`${error.message}\nTry "help ${name}" for more information`);
@@ -98,31 +91,49 @@ export function parseArguments(command: HmpCommand, words: Words): Arguments {
   return args;
 }
 
+const trailing = 'extraneous characters at the end of line';
+
+function takeFlags(
+  command: string,
+  parameters: readonly Parameter[],
+  words: Words,
+  args: Record<string, unknown>,
+): void {
+  for (let letter = words.takeFlag(); letter !== undefined; letter = words.takeFlag()) {
+    const flag = parameters.find((parameter) => parameter.letter === letter);
+    if (!flag) throw new LineError(`${command}: unsupported option -${letter}`);
+    args[flag.name] = true;
+  }
+}
+
+const expected: Readonly<Partial<Record<Parameter['kind'], string>>> = {
+  device: 'block device name',
+  filename: 'filename',
+};
+
 function readParameter(command: string, parameter: Parameter, words: Words): string | number | undefined {
   const { kind, optional } = parameter;
-  if (kind === 'rest') return words.rest();
+  if (kind === 'rest') {
+    if (words.isAtEnd) throw new LineError(`${command}: string expected`);
+    return words.rest();
+  }
   const text = words.next();
-  if (text === undefined) {
-    if (optional) return undefined;
-    throw new LineError(
-      kind === 'size'
-        ? 'invalid size'
-        : kind === 'int'
-          ? 'unexpected end of expression'
-          : `${command}: string expected`,
-    );
-  }
-  switch (kind) {
-    case 'int':
-      if (!/^[+-]?(\d+|0x[\da-f]+)$/i.test(text))
-        throw new LineError(`invalid char '${text[0]}' in expression`);
-      return Number(text);
-    case 'size': {
-      const parsed = parseSize(/\d$/.test(text) && !/^0x/i.test(text) ? `${Number(text) * mebibyte}` : text);
-      if (!parsed.ok) throw new LineError('invalid size');
-      return parsed.value;
-    }
-    default:
-      return text;
-  }
+  if (text === undefined && optional) return undefined;
+  if (kind === 'int') return readInteger(text);
+  if (kind === 'size') return readSize(command, text);
+  if (text === undefined) throw new LineError(`${command}: ${expected[kind] ?? 'string'} expected`);
+  return text;
+}
+
+function readInteger(text: string | undefined): number {
+  if (text === undefined) throw new LineError('unexpected end of expression');
+  if (!/^[+-]?(\d+|0x[\da-f]+)$/i.test(text)) throw new LineError(`invalid char '${text[0]}' in expression`);
+  return Number(text);
+}
+
+function readSize(command: string, text = ''): number {
+  const isPlain = /^\d+$/.test(text);
+  const parsed = parseSize(isPlain ? `${Number(text) * mebibyte}` : text);
+  if (parsed.ok) return parsed.value;
+  throw new LineError(/^\d/.test(text) ? `${command}: ${trailing}` : 'invalid size');
 }

@@ -1,14 +1,20 @@
-/** `qemu-io DEVICE "COMMAND"`: a command of the `io` tool on a disk of the machine. What it prints goes to standard output. */
+/**
+ * `qemu-io DEVICE "COMMAND"`: a command of the `io` tool on a disk of the machine. What it prints goes to standard output;
+ * errors that it reports are the answer.
+ */
 import { BlockBackend } from '../../block/backend.ts';
 import { backendOfDevice } from '../../qmp/device-backend.ts';
 import type { CommandContext } from '../../qmp/registry.ts';
 import { execute } from '../io/execute.ts';
 import { Session } from '../io/session.ts';
 import { type Terminal, Tool } from '../shared/tool.ts';
-import { type Arguments, flag, type HmpCommand, word } from './command.ts';
+import { type Arguments, device, flag, type HmpCommand, word } from './command.ts';
 
-/** Whole lines to the consoles of the platform. */
+const reportPrefix = 'qemu-io: ';
+
+/** Whole lines to the consoles of the platform, and what is reported. */
 class LineTerminal implements Terminal {
+  reported = '';
   private readonly rest = { stdout: '', stderr: '' };
 
   constructor(private readonly console: { stdout(line: string): void; stderr(line: string): void }) {}
@@ -18,7 +24,8 @@ class LineTerminal implements Terminal {
   }
 
   error(text: string): void {
-    this.print('stderr', text);
+    if (text.startsWith(reportPrefix)) this.reported += text.slice(reportPrefix.length);
+    else this.print('stderr', text);
   }
 
   private print(stream: 'stdout' | 'stderr', text: string): void {
@@ -36,19 +43,20 @@ async function run(context: CommandContext, args: Arguments): Promise<string> {
   const node = backend?.hasMedium ? backend.node : graph.lookup(undefined, name);
   const own = await BlockBackend.attach(node, { name: 'root', description: '', perm: 0, shared: 15 });
   own.writethrough = backend?.writethrough ?? false;
-  const session = new Session(new Tool('qemu-io', new LineTerminal(graph.platform.console)), graph, false);
+  const terminal = new LineTerminal(graph.platform.console);
+  const session = new Session(new Tool('qemu-io', terminal), graph, false);
   session.use(own);
   try {
     await execute(session, args['command'] as string);
   } finally {
     await session.close();
   }
-  return '';
+  return terminal.reported;
 }
 
 export const qemuIo: HmpCommand = {
   name: 'qemu-io',
-  parameters: [flag('d', 'qdev'), word('device'), word('command')],
+  parameters: [flag('d', 'qdev'), device, word('command')],
   help: 'run a qemu-io command on a block device (-d: the device is named by its id)',
   run,
 };

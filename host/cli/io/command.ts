@@ -14,6 +14,8 @@ export interface IoCommand {
   help: string;
   /** More help, in lines. */
   longHelp?: readonly string[];
+  /** It is about which image the session has: only the tool itself offers it. */
+  choosesImage?: boolean;
   /** Works without an open image. */
   noFile?: boolean;
   /** Permissions that are asked for before it runs (permissions.ts). */

@@ -26,6 +26,7 @@ export const quit: IoCommand = {
   name: 'quit',
   alias: 'q',
   args: { min: 0 },
+  choosesImage: true,
   synopsis: '',
   help: 'exit the program',
   noFile: true,

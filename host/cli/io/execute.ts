@@ -10,7 +10,7 @@ export async function execute(session: Session, line: string): Promise<boolean> 
   const [name, ...args] = line.split(' ').filter((word) => word !== '');
   if (name === undefined) return true;
   const command = findCommand(name);
-  if (!command) {
+  if (!command || (command.choosesImage && session.isFixed)) {
     tool.error(`command "${name}" not found\n`);
     return false;
   }

@@ -16,6 +16,7 @@ export const open: IoCommand = {
   name: 'open',
   alias: 'o',
   args: { min: 1 },
+  choosesImage: true,
   synopsis: '[-rsCnkU] [-t cache] [-d discard] [-o options] [path]',
   help: 'open the file specified by path',
   longHelp: [
@@ -83,6 +84,7 @@ export const close: IoCommand = {
   name: 'close',
   alias: 'c',
   args: { min: 0, max: 0 },
+  choosesImage: true,
   synopsis: '',
   help: 'close the current open file',
   run: (session) => session.close(),
@@ -91,6 +93,7 @@ export const close: IoCommand = {
 export const reopen: IoCommand = {
   name: 'reopen',
   args: { min: 0 },
+  choosesImage: true,
   synopsis: '[(-r|-w)] [-c cache] [-o options]',
   help: 'reopens an image with new options',
   longHelp: ['-r   for reading only', '-w   for writing', '-c   cache mode', '-o   options for the driver'],

@@ -36,6 +36,8 @@ export class Session {
   private readonly pending = new Set<Promise<void>>();
   private completed: (() => void)[] = [];
   quit = false;
+  /** It is not for commands to choose another image. */
+  isFixed = false;
 
   constructor(
     readonly tool: Tool,
@@ -66,9 +68,10 @@ export class Session {
     return this.graph.platform.clock.nowNs();
   }
 
-  /** Works on a disk that is open already; closing lets go of it. */
+  /** Works on a disk that is open already, and no other. Closing lets go of it. */
   use(image: BlockBackend): void {
     this.image = image;
+    this.isFixed = true;
   }
 
   /** Errors: BlockError, `can't open device F: …`. */
