@@ -118,12 +118,7 @@ async function openFilter(
   } catch (error) {
     throw asBlockError(error).within('Could not create node');
   }
-  try {
-    await insertFilter(graph, filter, source);
-  } catch (error) {
-    await graph.unref(filter);
-    throw error;
-  }
+  await insertFilter(graph, filter, source);
   return filter;
 }
 

@@ -62,12 +62,7 @@ async function openFilter(graph: BlockGraph, top: BlockNode, name: string | unde
   const options = { backing: top, ...(name === undefined ? {} : { 'node-name': name }) };
   const filter = await graph.openInternal(commitTop, options, { readOnly: true, discard: true });
   filter.implicit = name === undefined;
-  try {
-    await insertFilter(graph, filter, top);
-  } catch (error) {
-    await graph.unref(filter);
-    throw error;
-  }
+  await insertFilter(graph, filter, top);
   return filter;
 }
 

@@ -11,13 +11,16 @@ import { nodesFrom } from './chain.ts';
 /**
  * All parents of `node` come to use `filter` instead, which already has `node` as a child. Those below the filter itself
  * stay: a backup target whose backing file is the source would otherwise lead back to itself.
- * Errors: permission conflicts; nothing has changed then.
+ * Errors: permission conflicts; nothing has changed then, and the caller's reference on the filter is dropped.
  */
 export async function insertFilter(graph: BlockGraph, filter: BlockNode, node: BlockNode): Promise<void> {
   const below: EdgeParent[] = [...nodesFrom(filter)];
   await node.drainBegin();
   try {
     await turns(graph).run(() => graph.replaceNode(node, filter, below));
+  } catch (error) {
+    await graph.unref(filter);
+    throw error;
   } finally {
     node.drainEnd();
   }

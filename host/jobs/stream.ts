@@ -96,12 +96,7 @@ async function openFilter(
     throw asBlockError(error).within('Could not create node');
   }
   filter.implicit = name === undefined;
-  try {
-    await insertFilter(graph, filter, node);
-  } catch (error) {
-    await graph.unref(filter);
-    throw error;
-  }
+  await insertFilter(graph, filter, node);
   return filter;
 }
 

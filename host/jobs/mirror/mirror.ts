@@ -81,12 +81,7 @@ async function openFilter(
   const flags = { readOnly: source.readOnly, discard: true };
   const filter = await graph.openInternal(mirrorTop, options, flags);
   filter.implicit = name === undefined;
-  try {
-    await insertFilter(graph, filter, source);
-  } catch (error) {
-    await graph.unref(filter);
-    throw error;
-  }
+  await insertFilter(graph, filter, source);
   return filter;
 }
 
