@@ -89,10 +89,10 @@ export class QmpServer {
   }
 
   /** Runs a command for the program itself, with arguments that `read` has checked against the command's type. */
-  async runLocally(name: string, read: (type: Type) => unknown): Promise<void> {
+  async runLocally(name: string, read: (type: Type) => unknown): Promise<unknown> {
     const command = this.commands.find(name);
     assert(command, `command ${name} is not registered`);
-    await command.run(this.contextFor(new QmpProtocol()), read(command.args) as object);
+    return command.run(this.contextFor(new QmpProtocol()), read(command.args) as object);
   }
 
   emit(event: GraphEvent): void {

@@ -9,8 +9,8 @@ import type { Type } from '../../qapi/types.ts';
 import type { QmpServer } from '../../qmp/server.ts';
 
 /** Errors: BlockError, a type that is not served among them. */
-export function addObject(server: QmpServer, text: string): Promise<void> {
-  return server.runLocally('object-add', (type) => parseOption(type, text, 'qom-type'));
+export async function addObject(server: QmpServer, text: string): Promise<void> {
+  await server.runLocally('object-add', (type) => parseOption(type, text, 'qom-type'));
 }
 
 /** What to print instead when the argument asks for help. */

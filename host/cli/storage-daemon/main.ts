@@ -108,7 +108,8 @@ class StorageDaemon {
     const { tool, server } = this;
     switch (name) {
       case 'blockdev':
-        return server.runLocally('blockdev-add', (type) => parseOption(type, value, 'driver'));
+        await server.runLocally('blockdev-add', (type) => parseOption(type, value, 'driver'));
+        return;
       case 'chardev':
         return this.chardevs.add(value, {
           daemonize: this.line.daemonize,

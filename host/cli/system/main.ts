@@ -107,9 +107,9 @@ class System {
       await this.take(step, (context) => this.monitors.open(step, context));
     }
     for (const step of line.all('blockdev')) {
-      await this.take(step, () =>
-        server.runLocally('blockdev-add', (type) => parseOption(type, step.value, 'driver')),
-      );
+      await this.take(step, async () => {
+        await server.runLocally('blockdev-add', (type) => parseOption(type, step.value, 'driver'));
+      });
     }
     const addVirtio = await this.setUpDrives();
     for (const step of line.all('device')) {

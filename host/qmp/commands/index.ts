@@ -56,6 +56,7 @@ import { queryQmpSchema } from './query-qmp-schema.ts';
 import { queryVersion } from './query-version.ts';
 import { quit } from './quit.ts';
 import { transaction } from './transaction.ts';
+import { xBlockDirtyBitmapMap } from './x-block-dirty-bitmap-map.ts';
 import { blockdevAmend } from './x-blockdev-amend.ts';
 import { xBlockdevChange } from './x-blockdev-change.ts';
 import { xBlockdevSetIothread } from './x-blockdev-set-iothread.ts';
@@ -122,4 +123,5 @@ export const commands: readonly AnyCommand[] = [
   qomSet,
   objectAdd,
   objectDel,
+  xBlockDirtyBitmapMap,
 ];
