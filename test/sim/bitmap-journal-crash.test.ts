@@ -102,7 +102,7 @@ class Run {
     this.events.push({ ...event, position: this.entries() } as Event);
   }
 
-  private execute(name: string, args: object): Promise<void> {
+  private execute(name: string, args: object): Promise<unknown> {
     return this.server.runLocally(name, () => args);
   }
 
@@ -138,7 +138,7 @@ class Run {
     );
   }
 
-  private bitmap(verb: string, name: string, more: object = {}): Promise<void> {
+  private bitmap(verb: string, name: string, more: object = {}): Promise<unknown> {
     return this.execute(`block-dirty-bitmap-${verb}`, { node: 'disk', name, ...more });
   }
 

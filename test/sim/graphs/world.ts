@@ -67,7 +67,7 @@ export class GraphWorld {
     this.server = new QmpServer({ platform: simulation.platform, drivers, commands });
   }
 
-  private execute(name: string, args: object): Promise<void> {
+  private execute(name: string, args: object): Promise<unknown> {
     return this.server.runLocally(name, () => args);
   }
 
