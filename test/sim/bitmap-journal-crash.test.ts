@@ -102,8 +102,8 @@ class Run {
     this.events.push({ ...event, position: this.entries() } as Event);
   }
 
-  private execute(name: string, args: object): Promise<unknown> {
-    return this.server.runLocally(name, () => args);
+  private async execute(name: string, args: object): Promise<void> {
+    await this.server.runLocally(name, () => args);
   }
 
   async live(steps: number): Promise<void> {
@@ -138,7 +138,7 @@ class Run {
     );
   }
 
-  private bitmap(verb: string, name: string, more: object = {}): Promise<unknown> {
+  private bitmap(verb: string, name: string, more: object = {}): Promise<void> {
     return this.execute(`block-dirty-bitmap-${verb}`, { node: 'disk', name, ...more });
   }
 

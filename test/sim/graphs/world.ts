@@ -67,8 +67,8 @@ export class GraphWorld {
     this.server = new QmpServer({ platform: simulation.platform, drivers, commands });
   }
 
-  private execute(name: string, args: object): Promise<unknown> {
-    return this.server.runLocally(name, () => args);
+  private async execute(name: string, args: object): Promise<void> {
+    await this.server.runLocally(name, () => args);
   }
 
   private has(command: string): boolean {
