@@ -15,12 +15,15 @@ import { throttle } from './filters/throttle.ts';
 import { qcow2 } from './formats/qcow2/driver.ts';
 import { raw } from './formats/raw.ts';
 import { file } from './protocols/file.ts';
+import { http, https } from './protocols/http.ts';
 import { memory } from './protocols/memory.ts';
 import { nullAio, nullCo } from './protocols/null.ts';
 
 export const drivers: readonly DriverDefinition[] = [
   // protocols
   file,
+  http,
+  https,
   memory,
   nullCo,
   nullAio,

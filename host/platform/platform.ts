@@ -15,6 +15,47 @@ export interface Platform {
   readonly codecs: Codecs;
   /** Prints one line for the person at the terminal: `Formatting …`, `WARNING: …`. */
   readonly console: Console;
+  /** Absent where nobody can be reached over HTTP. */
+  readonly fetch?: Fetch;
+  /** Absent where nothing outlives the program that could be fetched again. */
+  readonly chunkStore?: ChunkStore;
+}
+
+/** HTTP requests, as the global `fetch` makes them. Redirects are followed. */
+export interface Fetch {
+  /**
+   * Settles when the head of the response is there. Rejects with an Error whose message says why there is no response:
+   * the connection failed or was lost, or `signal` was aborted.
+   */
+  (url: string, request: FetchRequest): Promise<FetchResponse>;
+  /** Cookies of the request are sent. Browsers send their own, and drop these. */
+  readonly setsCookies?: true;
+}
+
+export interface FetchRequest {
+  method: 'GET' | 'HEAD';
+  /** Names in lower case. */
+  headers: Readonly<Record<string, string>>;
+  /** Ends the request, and the transfer of the body. */
+  signal: AbortSignal;
+}
+
+export interface FetchResponse {
+  readonly status: number;
+  /** Null: not sent, or not for this program to see. */
+  readonly headers: { get(name: string): string | null };
+  /** The whole body. Rejects with an Error when the connection is lost on the way. */
+  arrayBuffer(): Promise<ArrayBuffer>;
+}
+
+/**
+ * Pieces of remote files that were fetched once, kept beyond the end of the program. What is not found is fetched
+ * again: nothing depends on what is here. `file` names a file in one state, by its URL and its validator.
+ */
+export interface ChunkStore {
+  get(file: string, chunk: number): Promise<Uint8Array | undefined>;
+  /** `bytes` stays untouched. */
+  put(file: string, chunk: number, bytes: Uint8Array): Promise<void>;
 }
 
 export interface Console {

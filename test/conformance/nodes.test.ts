@@ -16,6 +16,7 @@ import { Prng } from '../../host/platform/sim/prng.ts';
 import { unlimited } from '../../host/throttle/config.ts';
 import { throttleGroupsOf } from '../../host/throttle/groups.ts';
 import { mergeLimits } from '../../host/throttle/spellings.ts';
+import { WebFile } from '../support/web-file.ts';
 
 const diskBytes = 1 << 20;
 
@@ -27,6 +28,8 @@ interface Stack {
   stores: boolean;
   /** Absent: any number of times. */
   writable?: 'once' | 'never';
+  /** Always open so, but read by the same tests. */
+  readOnly?: true;
   /** A failure of one child only ends the program. */
   endsOnFailure?: true;
 }
@@ -35,9 +38,15 @@ const file = (filename: string): Record<string, unknown> => ({ driver: 'file', f
 const image = (format: string, filename: string) => (graph: BlockGraph) =>
   createImage(graph, { filename, format, size: diskBytes, quiet: true });
 
+const onServer = { stores: true, writable: 'never', readOnly: true } as const;
+/** What the server has: nothing in its first half. */
+const served = new Uint8Array(diskBytes).fill(7, diskBytes / 2);
+
 /** One stack for every driver; a new driver without one fails the first test. */
 const stacks: Record<string, Stack> = {
   file: { prepare: image('raw', 'disk'), options: file('disk'), stores: true },
+  http: { options: { driver: 'http', url: 'http://server/disk' }, ...onServer },
+  https: { options: { driver: 'https', url: 'https://server/disk' }, ...onServer },
   memory: { options: { driver: 'memory', size: diskBytes }, stores: true },
   'null-co': { options: { driver: 'null-co', size: diskBytes, 'read-zeroes': true }, stores: false },
   'null-aio': { options: { driver: 'null-aio', size: diskBytes, 'read-zeroes': true }, stores: false },
@@ -147,11 +156,15 @@ const storages = {
 } as const;
 
 async function open(graph: BlockGraph, stack: Stack): Promise<BlockBackend> {
-  const node = await graph.open({ ...stack.options, discard: 'unmap' });
+  const node = await graph.open({
+    ...stack.options,
+    discard: 'unmap',
+    ...(stack.readOnly && { 'read-only': true }),
+  });
   const backend = await BlockBackend.attach(node, {
     name: 'root',
     description: 'the test',
-    perm: Perm.consistentRead | Perm.write | Perm.resize,
+    perm: stack.readOnly ? Perm.consistentRead : Perm.consistentRead | Perm.write | Perm.resize,
     shared: Perm.all,
   });
   await graph.unref(node);
@@ -181,7 +194,8 @@ test('every driver of the registry is here', () => {
 for (const [name, stack] of Object.entries(stacks)) {
   for (const [storage, options] of Object.entries(storages)) {
     describe(`${name} on ${storage}`, () => {
-      const simulate = (seed: number): Simulation => createSimulation(seed, options);
+      const simulate = (seed: number): Simulation =>
+        createSimulation(seed, { ...options, fetch: new WebFile(served).fetch });
 
       if (stack.stores && !stack.writable)
         test('gives back what was written, with many requests at once', async () => {

@@ -26,6 +26,10 @@ const allowed: readonly (readonly [RegExp, string])[] = [
     'a driver that QEMU does not have',
   ],
   [
+    /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<https?>: more: x-prefetch\?$/,
+    'an option of our own',
+  ],
+  [
     /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<qcow2>\.(encrypt|data-file): /,
     'refused by name when opened',
   ],

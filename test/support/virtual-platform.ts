@@ -4,7 +4,7 @@
  */
 
 import { BlockError } from '../../host/base/errors.ts';
-import type { Platform, Timer } from '../../host/platform/platform.ts';
+import type { ChunkStore, Fetch, Platform, Timer } from '../../host/platform/platform.ts';
 import { ProgramEnded } from '../../host/platform/platform.ts';
 
 interface Alarm {
@@ -19,6 +19,9 @@ export class VirtualPlatform implements Platform {
   private alarms: Alarm[] = [];
   private counter = 0;
   readonly printed: string[] = [];
+  /** Whom HTTP requests reach, and what is kept of the answers, when a test has them. */
+  declare fetch?: Fetch;
+  declare chunkStore?: ChunkStore;
 
   readonly clock = {
     nowNs: () => this.timeNs,

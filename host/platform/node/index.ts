@@ -1,8 +1,9 @@
-/** Node as a platform: the operating system's clock, chance, files and codecs. */
+/** Node as a platform: the operating system's clock, chance, files, codecs and network. */
 import { writeSync } from 'node:fs';
 import type { Console, Platform } from '../platform.ts';
 import { clock } from './clock.ts';
 import { codecs } from './codecs.ts';
+import { nodeFetch } from './fetch.ts';
 import { files } from './files.ts';
 import { random } from './random.ts';
 
@@ -16,4 +17,11 @@ const terminal: Console = {
   },
 };
 
-export const nodePlatform: Platform = { clock, random, files, codecs, console: terminal };
+export const nodePlatform: Platform = {
+  clock,
+  random,
+  files,
+  codecs,
+  console: terminal,
+  fetch: nodeFetch,
+};

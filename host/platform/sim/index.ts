@@ -14,6 +14,7 @@ import {
   type Codec,
   type Codecs,
   type Console,
+  type Fetch,
   type Platform,
   ProgramEnded,
 } from '../platform.ts';
@@ -42,6 +43,8 @@ export interface SimulationOptions {
   fallocate?: boolean;
   /** Whether it has open-file-description locks. */
   locks?: boolean;
+  /** Who answers HTTP requests. Every answer takes the latency of an operation. */
+  fetch?: Fetch;
   /** Sees every operation as it is issued; may call `crash`. */
   onIo?(operation: IoOperation): void;
 }
@@ -92,6 +95,7 @@ export class Simulation implements FileWorld {
       files: this.files,
       codecs: this.makeCodecs(),
       console: this.makeConsole(),
+      ...(options.fetch && { fetch: this.makeFetch(options.fetch) }),
     };
   }
 
@@ -140,13 +144,24 @@ export class Simulation implements FileWorld {
     options.onIo?.(operation);
     const errno = this.faults.match(operation);
     const latency = options.latency ?? defaultLatency;
-    if (latency !== 'instant') {
-      const { minNs, maxNs } = latency;
-      await scheduler.sleep(minNs + this.delays.below(maxNs - minNs + 1));
-    }
+    // Without latency not even a turn of the promises is taken.
+    if (latency !== 'instant') await this.delay(latency);
     // onIo may have ended it just now.
     if (scheduler.crashed) return never();
     if (errno !== undefined) throw new BlockError(errno);
+  }
+
+  private async delay({ minNs, maxNs }: { minNs: number; maxNs: number }): Promise<void> {
+    await this.scheduler.sleep(minNs + this.delays.below(maxNs - minNs + 1));
+  }
+
+  private makeFetch(answer: Fetch): Fetch {
+    const latency = this.options.latency ?? defaultLatency;
+    const delayed: Fetch = async (url, request) => {
+      if (latency !== 'instant') await this.delay(latency);
+      return answer(url, request);
+    };
+    return answer.setsCookies ? Object.assign(delayed, { setsCookies: true as const }) : delayed;
   }
 
   private makeClock(): Clock {

@@ -1,0 +1,288 @@
+/**
+ * One remote file over HTTP: how long it is, which state of it is there, and ranges of its bytes.
+ *
+ * The state is told by the validators that the server sends along (ETag, Last-Modified, length). They are compared
+ * with every response rather than sent as conditions: a request across origins with If-Match would need the server's
+ * consent. A file that changes while it is open gives errors from then on and never a mixture of two states.
+ *
+ * Lost connections and passing failures of the server are retried a few times; a request that takes longer than the
+ * timeout is not.
+ */
+import { asBlockError, BlockError, type Errno } from '../../base/errors.ts';
+import type { Fetch, FetchRequest, FetchResponse, Platform } from '../../platform/platform.ts';
+
+/** How often a request is made before its failure is one. */
+export const maxAttempts = 3;
+/** Before the second attempt; doubled before each further one. */
+export const retryDelayNs = 100_000_000;
+
+const nsPerSecond = 1e9;
+
+export interface ClientOptions {
+  /** Of one attempt, body included. 0: none. */
+  timeoutSeconds: number;
+  /** Sent with each request. */
+  headers: Readonly<Record<string, string>>;
+}
+
+/** What tells one state of the file from another; a member is undefined when the server does not send it. */
+export interface Validator {
+  etag: string | undefined;
+  modified: string | undefined;
+}
+
+/** A failure that may be gone the next time. */
+class PassingFailure extends BlockError {}
+
+export class HttpClient {
+  /** Bytes. Known after `open`. */
+  length = 0;
+  validator: Validator = { etag: undefined, modified: undefined };
+
+  private readonly fetch: Fetch;
+  private readonly ending = new AbortController();
+  private readonly unfinished = new Set<Promise<unknown>>();
+
+  constructor(
+    private readonly platform: Platform,
+    readonly url: string,
+    private readonly options: ClientOptions,
+  ) {
+    if (!platform.fetch) throw new BlockError('ENOTSUP', 'This host cannot make HTTP requests');
+    this.fetch = platform.fetch;
+  }
+
+  /** Looks at the file. Errors: why it cannot be reached, or not be read in ranges. */
+  async open(): Promise<void> {
+    const head = await this.attempts('HEAD', {}, async (response) => response);
+    const ranges = head.headers.get('accept-ranges')?.toLowerCase();
+    const encoding = head.headers.get('content-encoding') ?? 'identity';
+    if (isSuccess(head.status) && ranges === 'bytes' && encoding === 'identity') {
+      const length = numberOf(head.headers.get('content-length'));
+      if (length === undefined) throw noLength();
+      this.remember(head, length);
+      return;
+    }
+    if (isSuccess(head.status) && ranges === 'none') throw noRanges();
+    await this.tryRange(isSuccess(head.status) ? numberOf(head.headers.get('content-length')) : undefined);
+  }
+
+  /** For servers that refuse HEAD, and those whose answer to it does not tell. */
+  private async tryRange(headLength: number | undefined): Promise<void> {
+    const first = await this.attempts('GET', { range: 'bytes=0-0' }, async (response) => response);
+    if (first.status === 416 && headLength === 0) {
+      this.remember(first, 0);
+      return;
+    }
+    if (!isSuccess(first.status)) throw statusError(first.status);
+    if (first.status !== 206) throw noRanges();
+    // Content-Range is hidden from other origins unless the server exposes it.
+    const length = totalOf(first.headers.get('content-range')) ?? headLength;
+    if (length === undefined) throw noLength();
+    this.remember(first, length);
+  }
+
+  private remember(response: FetchResponse, length: number): void {
+    this.length = length;
+    this.validator = validatorOf(response);
+  }
+
+  /** A name for this state of the file, or undefined when nothing would tell it from the next one. */
+  get stateName(): string | undefined {
+    const { etag, modified } = this.validator;
+    if (etag === undefined && modified === undefined) return undefined;
+    return JSON.stringify([this.url, this.length, etag ?? null, modified ?? null]);
+  }
+
+  /** The bytes of a range within the file. Errors: EIO. */
+  async read(offset: number, bytes: number): Promise<Uint8Array> {
+    const last = offset + bytes - 1;
+    try {
+      return await this.attempts('GET', { range: `bytes=${offset}-${last}` }, async (response) => {
+        this.checkState(response);
+        if (response.status === 200) throw new BlockError('EIO', "Server does not support 'range' any more");
+        if (response.status !== 206) throw statusError(response.status);
+        const body = new Uint8Array(await bodyOf(response));
+        if (body.length < bytes) throw new PassingFailure('EIO', `Got ${body.length} of ${bytes} bytes`);
+        const start = startOf(response.headers.get('content-range')) ?? offset;
+        if (body.length > bytes || start !== offset) throw new BlockError('EIO', 'Got another range');
+        return body;
+      });
+    } catch (error) {
+      throw asBlockError(error).within(this.url);
+    }
+  }
+
+  /** A whole small file of at most `maxBytes`. */
+  async readWhole(maxBytes: number): Promise<Uint8Array> {
+    return this.attempts('GET', {}, async (response) => {
+      if (response.status !== 200) throw statusError(response.status);
+      const length = numberOf(response.headers.get('content-length')) ?? 0;
+      const body = length > maxBytes ? undefined : await bodyOf(response);
+      if (!body || body.byteLength > maxBytes) throw new BlockError('EFBIG');
+      return new Uint8Array(body);
+    });
+  }
+
+  private checkState(response: FetchResponse): void {
+    if (response.status === 416) throw changed(`its length is not ${this.length} any more`);
+    if (!isSuccess(response.status)) return;
+    const total = totalOf(response.headers.get('content-range'));
+    if (total !== undefined && total !== this.length)
+      throw changed(`its length was ${this.length} and is ${total}`);
+    const now = validatorOf(response);
+    for (const [name, before, after] of [
+      ['ETag', this.validator.etag, now.etag],
+      ['Last-Modified', this.validator.modified, now.modified],
+    ] as const) {
+      if (before !== undefined && after !== undefined && before !== after)
+        throw changed(`its ${name} was ${before} and is ${after}`);
+    }
+  }
+
+  private async attempts<T>(
+    method: FetchRequest['method'],
+    headers: Readonly<Record<string, string>>,
+    take: (response: FetchResponse) => Promise<T>,
+  ): Promise<T> {
+    const request = this.retried(() => this.attempt(method, headers, take));
+    this.unfinished.add(request);
+    try {
+      return await request;
+    } finally {
+      this.unfinished.delete(request);
+    }
+  }
+
+  private async retried<T>(attempt: () => Promise<T>): Promise<T> {
+    for (let count = 1; ; count++) {
+      try {
+        return await attempt();
+      } catch (error) {
+        const mayPass = error instanceof PassingFailure && count < maxAttempts;
+        if (!mayPass || this.ending.signal.aborted) throw error;
+      }
+      await this.pause(retryDelayNs * 2 ** (count - 1));
+    }
+  }
+
+  /** Cut short by `close`. */
+  private pause(delayNs: number): Promise<void> {
+    const { signal } = this.ending;
+    return new Promise((resolve) => {
+      const end = (): void => {
+        timer.cancel();
+        signal.removeEventListener('abort', end);
+        resolve();
+      };
+      const timer = this.platform.clock.setTimer(delayNs, end);
+      signal.addEventListener('abort', end);
+    });
+  }
+
+  private async attempt<T>(
+    method: FetchRequest['method'],
+    headers: Readonly<Record<string, string>>,
+    take: (response: FetchResponse) => Promise<T>,
+  ): Promise<T> {
+    const { timeoutSeconds } = this.options;
+    const stop = new AbortController();
+    let isLate = false;
+    const timer =
+      timeoutSeconds > 0
+        ? this.platform.clock.setTimer(timeoutSeconds * nsPerSecond, () => {
+            isLate = true;
+            stop.abort();
+          })
+        : undefined;
+    const end = (): void => stop.abort();
+    this.ending.signal.addEventListener('abort', end);
+    try {
+      if (this.ending.signal.aborted) throw new BlockError('ECANCELED');
+      const response = await this.fetch(this.url, {
+        method,
+        // A compressed body would be another than the file, and so are its ranges.
+        headers: { ...this.options.headers, 'accept-encoding': 'identity', ...headers },
+        signal: stop.signal,
+      });
+      if (isPassing(response.status)) throw new PassingFailure('EIO', statusError(response.status).message);
+      return await take(response);
+    } catch (error) {
+      if (isLate)
+        throw new BlockError('ETIMEDOUT', `Operation timed out after ${timeoutSeconds * 1000} milliseconds`);
+      if (this.ending.signal.aborted) throw new BlockError('ECANCELED');
+      if (error instanceof BlockError) throw error;
+      throw new PassingFailure('EIO', error instanceof Error ? error.message : String(error));
+    } finally {
+      timer?.cancel();
+      this.ending.signal.removeEventListener('abort', end);
+      // Nothing of the body is wanted that has not been taken.
+      stop.abort();
+    }
+  }
+
+  /** Ends what is under way. */
+  async close(): Promise<void> {
+    this.ending.abort();
+    await Promise.allSettled(this.unfinished);
+  }
+}
+
+/** A body that breaks off is a lost connection. */
+async function bodyOf(response: FetchResponse): Promise<ArrayBuffer> {
+  return response.arrayBuffer();
+}
+
+function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300;
+}
+
+/** The server is busy or restarting, or what it asks is. */
+function isPassing(status: number): boolean {
+  return [408, 429, 500, 502, 503, 504].includes(status);
+}
+
+const statusErrno: Readonly<Record<number, Errno>> = {
+  401: 'EACCES',
+  403: 'EACCES',
+  404: 'ENOENT',
+  410: 'ENOENT',
+};
+
+function statusError(status: number): BlockError {
+  return new BlockError(statusErrno[status] ?? 'EIO', `The requested URL returned error: ${status}`);
+}
+
+function noRanges(): BlockError {
+  return new BlockError('EIO', "Server does not support 'range' (byte ranges).");
+}
+
+function noLength(): BlockError {
+  return new BlockError('EIO', "Server didn't report file size.");
+}
+
+function changed(how: string): BlockError {
+  return new BlockError('EIO', `The file on the server has changed: ${how}`);
+}
+
+function validatorOf({ headers }: FetchResponse): Validator {
+  return {
+    etag: headers.get('etag') ?? undefined,
+    modified: headers.get('last-modified') ?? undefined,
+  };
+}
+
+function numberOf(text: string | null | undefined): number | undefined {
+  return text != null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+/** `bytes 0-9/1000`, in which the length may be `*`. */
+const contentRange = /^bytes (?:(\d+)-\d+|\*)\/(\d+|\*)$/;
+
+function totalOf(header: string | null): number | undefined {
+  return numberOf(contentRange.exec(header ?? '')?.[2]);
+}
+
+function startOf(header: string | null): number | undefined {
+  return numberOf(contentRange.exec(header ?? '')?.[1]);
+}
