@@ -14,12 +14,10 @@ import type { QmpServer } from '../../../host/qmp/server.ts';
 import { QmpClient } from '../../support/qmp-client.ts';
 import { Seeded } from '../../support/seeded.ts';
 import { CommandGenerator } from './generator.ts';
-import { violations } from './invariants.ts';
+import { lastingViolations } from './invariants.ts';
 
 export const imageBytes = 4 << 20;
 const commandsPerRun = 25;
-/** The longest that a change of the graph takes. */
-const settlingNs = 10_000_000;
 
 /** Those that end the server, and before that say nothing. */
 const excluded = new Set(['quit', 'qmp_capabilities']);
@@ -98,6 +96,8 @@ export async function fuzz(fuzzed: Fuzzed, seed: number): Promise<void> {
   const server = fuzzed.createServer(simulation.platform);
   const generator = generatorFor(fuzzed, server, random);
   const sent: string[] = [];
+  const wait = (ns: number): Promise<void> =>
+    new Promise((resolve) => void simulation.platform.clock.setTimer(ns, resolve));
   const internalErrors = (): string[] =>
     simulation.output.stderr.filter((line) => line.startsWith('internal error'));
   try {
@@ -107,10 +107,7 @@ export async function fuzz(fuzzed: Fuzzed, seed: number): Promise<void> {
       const send = async (text: string): Promise<void> => {
         sent.push(text);
         await client.answered(text);
-        if (violations(server).length === 0) return;
-        // A job may be in the middle of something: what is wrong then is not wrong for long.
-        await new Promise<void>((resolve) => void simulation.platform.clock.setTimer(settlingNs, resolve));
-        expect(violations(server)).toEqual([]);
+        expect(await lastingViolations(server, wait)).toEqual([]);
       };
       await send('{"execute":"qmp_capabilities"}');
       await makeImages(server.graph);

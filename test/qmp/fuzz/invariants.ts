@@ -1,18 +1,48 @@
 /** What holds of every graph, and of the machine on it, at every moment between two commands. */
 import type { BlockGraph } from '../../../host/block/graph.ts';
 import type { BlockNode } from '../../../host/block/node.ts';
+import type { JobRegistry } from '../../../host/jobs/registry.ts';
 import { BlockDevice } from '../../../host/machine/block-device.ts';
 import type { Machine } from '../../../host/machine/machine.ts';
 
+export interface Subject {
+  readonly graph: BlockGraph;
+  readonly jobs: JobRegistry;
+  readonly machine: Machine | undefined;
+}
+
 /** One line for each thing that is wrong. */
-export function violations({
-  graph,
-  machine,
-}: {
-  graph: BlockGraph;
-  machine: Machine | undefined;
-}): string[] {
-  return [...graphViolations(graph), ...(machine ? machineViolations(machine) : [])];
+export function violations({ graph, jobs, machine }: Subject): string[] {
+  // What has succeeded and waits to be finalized keeps both sides as they are.
+  const mayBeDrained = jobs.list().some(({ status }) => status === 'waiting' || status === 'pending');
+  return [
+    ...graphViolations(graph),
+    ...(mayBeDrained ? [] : drainViolations(graph)),
+    ...(machine ? machineViolations(machine) : []),
+  ];
+}
+
+function drainViolations(graph: BlockGraph): string[] {
+  return graph
+    .nodes()
+    .filter(({ drainDepth }) => drainDepth !== 0)
+    .map(({ name }) => `${name} is drained between two commands`);
+}
+
+const settlingNs = 20_000_000;
+const settlingTurns = 10;
+
+/** What is wrong and stays so: jobs may be in the middle of something, but not for ever. */
+export async function lastingViolations(
+  server: Subject,
+  wait: (ns: number) => Promise<void>,
+): Promise<string[]> {
+  let found = violations(server);
+  for (let turn = 0; found.length > 0 && turn < settlingTurns; turn++) {
+    await wait(settlingNs);
+    found = violations(server);
+  }
+  return found;
 }
 
 function machineViolations({ graph, devices, drives }: Machine): string[] {
@@ -47,7 +77,6 @@ function graphViolations(graph: BlockGraph): string[] {
       found.push(`${node.name} has ${node.parents.size} parents and ${node.references} references`);
     }
     if (node.references <= 0) found.push(`${node.name} has no reference`);
-    if (node.drainDepth !== 0) found.push(`${node.name} is drained between two commands`);
     for (const edge of node.children.values()) {
       if (!known.has(edge.node)) found.push(`${node.name}: its ${edge.name} child is not in the graph`);
       if (!edge.node.parents.has(edge)) found.push(`${node.name}: its ${edge.name} child does not know it`);

@@ -14,7 +14,7 @@ import type { Job } from '../../../host/jobs/job.ts';
 import type { Simulation } from '../../../host/platform/sim/index.ts';
 import { commands } from '../../../host/qmp/commands/index.ts';
 import { QmpServer } from '../../../host/qmp/server.ts';
-import { violations } from '../../qmp/fuzz/invariants.ts';
+import { lastingViolations } from '../../qmp/fuzz/invariants.ts';
 import type { Seeded } from '../../support/seeded.ts';
 import { GuestDisk, sectorBytes } from './guest-disk.ts';
 
@@ -22,7 +22,6 @@ const diskSectors = 1024;
 const guestPauseNs = 20_000;
 /** What guests ask for in a hurry after each step. */
 const busyRequests = 400;
-const settlingNs = 20_000_000;
 
 interface Attached {
   disk: GuestDisk;
@@ -488,12 +487,7 @@ export class GraphWorld {
   }
 
   private async checkGraph(): Promise<void> {
-    let found = violations(this.server);
-    // Jobs may be in the middle of something, but not for ever.
-    for (let turns = 0; found.length > 0 && turns < 10; turns++) {
-      await this.wait(settlingNs);
-      found = violations(this.server);
-    }
+    const found = await lastingViolations(this.server, (ns) => this.wait(ns));
     if (found.length > 0) throw new Error(found.join('; '));
   }
 
