@@ -68,6 +68,7 @@ export {
 export { qcow2_init_tokens } from './qcow2/tokens';
 export {
   qcow2_has_frees,
+  qcow2_has_unwritten,
   qcow2_is_dirty,
   qcow2_writeback_begin,
   qcow2_writeback_done,

@@ -14,6 +14,9 @@
  * While one runs, steps that would change tables of a later phase wait. The host flushes before phase 3 even if nothing
  * was written in 1 and 2: data was. With lazy refcounts, phases 1 and 2 wait for a clean close: the image says that its
  * counts cannot be trusted.
+ *
+ * The host may also go through the phases without any flush, so that whoever reads the file finds it complete at any
+ * moment. Nothing is durable then, and what was given up goes on waiting for a write-back that is.
  */
 import { setResult } from '../abi';
 import {
@@ -139,6 +142,11 @@ export function qcow2_writeback_end(ok: bool): void {
 /** Whether anything waits to be written, or to be counted down. */
 export function qcow2_is_dirty(): bool {
   return hasDirtySlots() || hasDirtyTables() || pendingFrees() > 0;
+}
+
+/** Whether anything waits to be written. */
+export function qcow2_has_unwritten(): bool {
+  return hasDirtySlots() || hasDirtyTables();
 }
 
 /** Whether references that were given up can be counted down now. */

@@ -214,6 +214,11 @@ export class BlockBackend implements EdgeParent {
     await this.request(0, 0, () => this.edge.flush());
   }
 
+  /** Everything written before outlives this process; only `flush` makes it durable. */
+  async writeOut(): Promise<void> {
+    await this.request(0, 0, () => this.edge.writeOut());
+  }
+
   async truncate(length: number, options?: TruncateOptions): Promise<void> {
     await this.request(0, 0, () => this.edge.truncate(length, options));
   }

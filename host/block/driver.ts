@@ -158,6 +158,11 @@ export interface Driver {
   drainChanged?(isDrained: boolean): void;
   /** Hands everything cached to the children. The dispatcher then flushes the children. */
   flush?(): Promise<void>;
+  /**
+   * Hands everything cached to the children in the order that keeps the image sound, without any flush: for a process
+   * that may die, not for a computer. The dispatcher then asks the same of the children.
+   */
+  writeOut?(): Promise<void>;
   /** All that a flush of the node is, in place of `flush` and of flushing every child. */
   flushChildren?(): Promise<void>;
   /** Called before a driver without `map` is asked about a range; a failure is the answer. */

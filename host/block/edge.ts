@@ -126,6 +126,11 @@ export class Edge {
     return request.flush(this.node);
   }
 
+  /** Everything written before is in the file afterwards, metadata included: it outlives this process, if not more. */
+  writeOut(): Promise<void> {
+    return request.writeOut(this.node);
+  }
+
   /** Changes the length; needs the resize permission. */
   truncate(length: number, options: TruncateOptions = { preallocation: 'off' }): Promise<void> {
     return request.truncate(this, length, options);

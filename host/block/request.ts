@@ -406,6 +406,22 @@ async function flushNode(node: BlockNode): Promise<void> {
   if (generation > node.flushedGeneration) node.flushedGeneration = generation;
 }
 
+async function writeOut(node: BlockNode): Promise<void> {
+  checkOpen(node);
+  node.requestBegin();
+  try {
+    const { driver } = node;
+    // Whoever has its own idea of which children count can only be asked for more.
+    if (driver.flushChildren) return await driver.flushChildren();
+    await driver.writeOut?.();
+    for (const edge of node.children.values()) {
+      if (edge.role !== 'cow' && edge.role !== 'image') await edge.writeOut();
+    }
+  } finally {
+    node.requestEnd();
+  }
+}
+
 async function truncate(edge: Edge, length: number, options: TruncateOptions): Promise<void> {
   const { node } = edge;
   checkOpen(node);
@@ -438,4 +454,4 @@ function alignUp(offset: number, alignment: number): number {
   return Math.ceil(offset / alignment) * alignment;
 }
 
-export const request = { read, write, writeCompressed, writeZeroes, discard, flush, truncate };
+export const request = { read, write, writeCompressed, writeZeroes, discard, flush, writeOut, truncate };

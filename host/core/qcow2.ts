@@ -71,6 +71,7 @@ export interface Qcow2Exports {
   qcow2_free_next(): number;
   qcow2_free_apply(): number;
   qcow2_has_frees(): number;
+  qcow2_has_unwritten(): number;
   qcow2_is_dirty(): number;
   qcow2_allocate(clusters: number): number;
   qcow2_release(offset: number, clusters: number): number;

@@ -170,12 +170,28 @@ export class BlockFront implements AttachedDevice {
 
   // Requests of the guest. Bytes; errors as the guest sees them.
 
+  /**
+   * For an emulator that looks at the disk before it runs: whatever state the machine is in, and however errors are to
+   * be treated, it is told.
+   */
+  readAtOnce(offset: number, buffer: Uint8Array): Promise<void> {
+    return this.backend.read(offset, buffer);
+  }
+
   read(offset: number, buffer: Uint8Array): Promise<void> {
     return this.perform('read', buffer.length, () => this.backend.read(offset, buffer));
   }
 
   write(offset: number, buffer: Uint8Array, flags: WriteFlags = {}): Promise<void> {
     return this.perform('write', buffer.length, () => this.backend.write(offset, buffer, flags));
+  }
+
+  /** When it settles, data and metadata are in the file, durable or not: they outlive this process. */
+  writeOut(offset: number, buffer: Uint8Array): Promise<void> {
+    return this.perform('write', buffer.length, async () => {
+      await this.backend.write(offset, buffer);
+      await this.backend.writeOut();
+    });
   }
 
   writeZeroes(offset: number, bytes: number, flags: ZeroFlags = {}): Promise<void> {

@@ -1,8 +1,9 @@
 /**
- * A machine without a processor: a run state, drives, buses and the devices on them (specification: cli, section 6).
+ * A machine as far as storage sees it: a run state, drives, buses and the devices on them (specification: cli, section
+ * 6). An emulator may be its processor; without one, running means that device requests go through.
  *
- * Devices do what their guest would let them: there is none, so requests come from whoever uses the library. What a
- * guest would have to agree to (letting go of a PCI device) is agreed to as soon as the machine runs, or is reset.
+ * Requests come from whoever uses the library. What a guest would have to agree to (letting go of a PCI device) is
+ * agreed to as soon as the machine runs, or is reset.
  */
 import { invalid } from '../base/errors.ts';
 import type { BlockGraph, GraphEvent } from '../block/graph.ts';
@@ -16,6 +17,7 @@ import { type DriveContext, openDrive } from './drive-open.ts';
 import type { DriveOptions } from './drive-options.ts';
 import { type Drive, Drives } from './drives.ts';
 import type { MachineType } from './machine-types.ts';
+import type { Processor } from './processor.ts';
 import { RunState } from './run-state.ts';
 
 export interface MachineServices {
@@ -54,6 +56,8 @@ export class Machine implements QomObject {
   readonly peripheralAnon = new QomContainer();
   readonly unattached = new QomContainer();
   readonly bootIndexes = new Map<number, Device>();
+  /** Runs and stands with the machine. */
+  processor: Processor | undefined;
   /** Devices that come now were not there from the start. */
   isSetUp = false;
   private isShutDown = false;
@@ -84,13 +88,22 @@ export class Machine implements QomObject {
 
   /** Stops, makes everything written durable, and waits until nothing is on its way any more. */
   async stop(state: 'paused' | 'io-error' = 'paused'): Promise<void> {
+    const { processor } = this;
+    if (processor && state === 'paused' && this.runState.isRunning) {
+      // What the guest has begun is answered while the machine still runs; limits do not hold it up.
+      await Promise.all([processor.halt({ forDisks: true }), this.drain()]);
+    }
     this.runState.stop(state);
+    if (state === 'io-error') await processor?.halt({ forDisks: false });
     await this.quiesce();
   }
 
+  private async drain(): Promise<void> {
+    this.graph.drainAllEnd(await this.graph.drainAllBegin());
+  }
+
   private async quiesce(): Promise<void> {
-    const drained = await this.graph.drainAllBegin();
-    this.graph.drainAllEnd(drained);
+    await this.drain();
     for (const backend of this.graph.backends.list()) {
       if (!backend.hasMedium || backend.node.readOnly) continue;
       // A flush that fails has no one to be told: the next one of the guest will fail again.
@@ -101,6 +114,7 @@ export class Machine implements QomObject {
   async cont(): Promise<void> {
     for (const backend of this.graph.backends.list()) backend.ioStatus = 'ok';
     this.runState.resume();
+    this.processor?.run();
     await this.guestLetsGo();
   }
 
@@ -108,6 +122,7 @@ export class Machine implements QomObject {
   async reset(): Promise<boolean> {
     if (this.options.endsOnReset) return true;
     this.emit({ name: 'RESET', data: { guest: false, reason: 'host-qmp-system-reset' } });
+    this.processor?.reset();
     await this.guestLetsGo();
     return false;
   }
@@ -118,6 +133,7 @@ export class Machine implements QomObject {
     this.isShutDown = true;
     this.emit({ name: 'SHUTDOWN', data: { guest: false, reason } });
     this.runState.shutDown();
+    void this.processor?.halt({ forDisks: false });
   }
 
   /** Takes devices, then drives away. To be called once, after the last job. */

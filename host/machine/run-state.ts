@@ -1,7 +1,7 @@
 /**
  * Whether the machine runs (specification: cli, section 6; QEMU's query-status).
  *
- * There is no processor: running means that device requests go through. They wait while it does not run.
+ * Requests of devices go through while it runs, and wait while it does not.
  */
 import type { GraphEvent } from '../block/graph.ts';
 import type { Clock } from '../platform/platform.ts';

@@ -230,6 +230,10 @@ export class Qcow2Driver implements Driver {
     await this.engine.writeback();
   }
 
+  async writeOut(): Promise<void> {
+    await this.engine.writeOut();
+  }
+
   async truncate(length: number, options: TruncateOptions): Promise<void> {
     await resize(this, length, options);
   }

@@ -56,6 +56,8 @@ export class Qcow2Engine {
   private readonly tokenWaiters = new Map<number, Waiter>();
   private readonly headerUpdates = new Mutex();
   private runningWriteback: Promise<void> | undefined;
+  /** The one that is running waits for the device. */
+  private writebackIsDurable = true;
   private runningFrees: Promise<void> | undefined;
   private runningGrowth: Promise<void> | undefined;
   private failed = false;
@@ -280,15 +282,32 @@ export class Qcow2Engine {
   }
 
   /** Writes everything back that is dirty, or joins the write-back that is running. */
-  writeback(lazy = this.options.lazyRefcounts): Promise<void> {
-    this.runningWriteback ??= this.runWriteback(lazy).finally(() => {
+  async writeback(lazy = this.options.lazyRefcounts): Promise<void> {
+    while (this.runningWriteback !== undefined && !this.writebackIsDurable) await this.writebackOver();
+    await (this.runningWriteback ?? this.startWriteback(lazy, true));
+  }
+
+  /**
+   * Writes everything that is dirty in the same order, waiting for the file but not for the device: whoever opens the
+   * file after this process has died finds all of it. Only `writeback` makes it durable.
+   */
+  async writeOut(): Promise<void> {
+    this.checkUsable();
+    while (this.guarded(() => this.steps.qcow2_has_unwritten())) {
+      await (this.runningWriteback ?? this.startWriteback(false, false));
+    }
+  }
+
+  private startWriteback(lazy: boolean, durable: boolean): Promise<void> {
+    this.writebackIsDurable = durable;
+    this.runningWriteback = this.runWriteback(lazy, durable).finally(() => {
       this.runningWriteback = undefined;
       this.countDownInBackground();
     });
     return this.runningWriteback;
   }
 
-  private async runWriteback(lazy: boolean): Promise<void> {
+  private async runWriteback(lazy: boolean, durable = true): Promise<void> {
     const { steps } = this;
     if (lazy && !this.markedDirty) {
       await this.updateHeader({ setIncompatible: incompatible.dirty });
@@ -298,15 +317,15 @@ export class Qcow2Engine {
     let ok = false;
     try {
       if (lazy) await this.file.flush();
-      await this.writePhases();
-      await this.file.flush();
+      await this.writePhases(durable);
+      if (durable) await this.file.flush();
       ok = true;
     } finally {
-      if (!this.core.isPoisoned) steps.qcow2_writeback_end(ok);
+      if (!this.core.isPoisoned) steps.qcow2_writeback_end(ok && durable);
     }
   }
 
-  private async writePhases(): Promise<void> {
+  private async writePhases(durable: boolean): Promise<void> {
     const writes: Promise<void>[] = [];
     for (;;) {
       const code = this.guarded(() => this.steps.qcow2_writeback_next());
@@ -319,7 +338,7 @@ export class Qcow2Engine {
       const failed = results.find((result) => result.status === 'rejected');
       if (failed) throw failed.reason;
       if (code === Writeback.done) return;
-      await this.file.flush();
+      if (durable) await this.file.flush();
     }
   }
 
@@ -430,6 +449,7 @@ export class Qcow2Engine {
    */
   async exclusively(act: () => Promise<void>): Promise<void> {
     while (this.runningWriteback !== undefined) await this.writebackOver();
+    this.writebackIsDurable = true;
     const exclusive = (async () => {
       await this.runWriteback(false);
       this.guarded(() => this.steps.qcow2_writeback_begin(false));

@@ -1,0 +1,103 @@
+/**
+ * v86 and a machine of this thread together: `stop`, `cont`, `system_reset` and `query-status` of the monitor are about
+ * the emulator, and its state can be saved and restored.
+ *
+ * Run and stop it through the machine only. A state holds memory and devices, and of each disk its size and a reference
+ * to its content (guest-disk.ts); keeping and bringing back the content is up to the caller, before `restoreState`.
+ */
+import { invalid } from '../../base/errors.ts';
+import type { Machine } from '../../machine/machine.ts';
+import type { V86Disk } from './disk.ts';
+import type { V86Drives } from './drives.ts';
+import { createV86, type V86Constructor, type V86Emulator } from './emulator.ts';
+import { V86Processor } from './processor.ts';
+
+export class V86Machine<Emulator extends V86Emulator = V86Emulator> {
+  private readonly disks: readonly (readonly [string, V86Disk])[];
+  private readonly processor: V86Processor;
+
+  /** Makes `emulator`, which is loaded and does not run, the processor of `machine`. `drives`: what it was made with. */
+  constructor(
+    readonly machine: Machine,
+    readonly emulator: Emulator,
+    drives: V86Drives,
+  ) {
+    this.disks = Object.entries(drives) as [string, V86Disk][];
+    this.processor = new V86Processor(
+      emulator,
+      this.disks.map(([, disk]) => disk),
+    );
+    machine.processor = this.processor;
+    if (machine.runState.isRunning) this.processor.run();
+  }
+
+  /**
+   * Makes an emulator with these drives for a machine. It runs from the next `cont`, or now if the machine runs.
+   * `options` are v86's own.
+   */
+  static async start<Emulator extends V86Emulator>(
+    machine: Machine,
+    V86: V86Constructor<Emulator>,
+    drives: V86Drives,
+    options: Readonly<Record<string, unknown>>,
+  ): Promise<V86Machine<Emulator>> {
+    const emulator = await createV86(V86, { ...options, ...drives });
+    return new V86Machine(machine, emulator, drives);
+  }
+
+  /**
+   * The state of a machine that does not run. Errors: it runs; a request of the guest has not been answered, because
+   * the machine was stopped by an I/O error.
+   */
+  async saveState(): Promise<ArrayBuffer> {
+    this.checkStands();
+    return this.emulator.save_state();
+  }
+
+  /**
+   * Puts a state into a machine that does not run, and leaves it standing. Errors: as `saveState`; a disk that is not
+   * what it was: then the guest's memory and its disks do not go together, and the machine must not go on.
+   */
+  async restoreState(state: ArrayBuffer): Promise<void> {
+    this.checkStands();
+    await this.emulator.restore_state(state);
+    for (const [name, disk] of this.disks) checkRestored(name, disk);
+  }
+
+  /** Ends the emulator. The machine has none afterwards. */
+  async close(): Promise<void> {
+    await this.processor.halt({ forDisks: false });
+    if (this.machine.processor === this.processor) this.machine.processor = undefined;
+  }
+
+  private checkStands(): void {
+    if (this.machine.runState.isRunning) throw invalid('The machine runs: stop it first');
+    if (!this.processor.isIdle) {
+      throw invalid(
+        'The guest waits for a request that has failed: let the machine go on, or remove the cause',
+      );
+    }
+  }
+}
+
+/** A state that refers to no snapshot says nothing about the content. */
+function checkRestored(name: string, disk: V86Disk): void {
+  const restored = disk.takeRestored();
+  if (!restored) return;
+  if (restored.byteLength !== disk.byteLength) {
+    throw invalid(
+      `The state is of a machine whose ${name} has ${restored.byteLength} bytes, not ${disk.byteLength}`,
+    );
+  }
+  const { snapshot, generation } = restored.reference;
+  const found = disk.disk.getReference();
+  if (snapshot === '' || (snapshot === found.snapshot && generation === found.generation)) return;
+  throw invalid(
+    `The state belongs to ${describe(snapshot, generation)} of ${name}, which now is ${describe(found.snapshot, found.generation)}`,
+  );
+}
+
+function describe(snapshot: string, generation: number): string {
+  const base = snapshot === '' ? 'no snapshot' : `snapshot '${snapshot}'`;
+  return generation === 0 ? base : `${base} with ${generation} writes after it`;
+}

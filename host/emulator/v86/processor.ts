@@ -1,0 +1,57 @@
+/**
+ * v86 as the processor of a machine: it runs, stands and is reset when the machine says so, and nobody else.
+ *
+ * v86 stops a while after it was told to, and must not be told to run before that. So one thing is done after the other;
+ * only the last wish counts.
+ */
+import type { Processor } from '../../machine/processor.ts';
+import type { V86Disk } from './disk.ts';
+import type { V86Emulator } from './emulator.ts';
+
+export class V86Processor implements Processor {
+  private wantsToRun = false;
+  private work: Promise<void> = Promise.resolve();
+  private giveUp: () => void = () => {};
+
+  constructor(
+    private readonly emulator: V86Emulator,
+    private readonly disks: readonly V86Disk[],
+  ) {}
+
+  run(): void {
+    this.wantsToRun = true;
+    void this.settle();
+  }
+
+  async halt({ forDisks }: { forDisks: boolean }): Promise<void> {
+    this.wantsToRun = false;
+    this.giveUp();
+    await this.settle();
+    if (forDisks) await this.answered();
+  }
+
+  reset(): void {
+    this.emulator.restart();
+  }
+
+  /** Whether every request that the guest has made of its disks was answered. */
+  get isIdle(): boolean {
+    return this.disks.every((disk) => disk.isIdle);
+  }
+
+  private settle(): Promise<void> {
+    this.work = this.work.then(async () => {
+      const { emulator, wantsToRun } = this;
+      if (wantsToRun === emulator.is_running()) return;
+      await (wantsToRun ? emulator.run() : emulator.stop());
+    });
+    return this.work;
+  }
+
+  private async answered(): Promise<void> {
+    const givenUp = new Promise<void>((resolve) => {
+      this.giveUp = resolve;
+    });
+    await Promise.race([Promise.all(this.disks.map((disk) => disk.whenIdle())), givenUp]);
+  }
+}

@@ -1,0 +1,18 @@
+/**
+ * What runs the guest's code, where there is something that does: an emulator that `stop` and `cont` act on.
+ *
+ * None of its members fails: an emulator that cannot be stopped is a bug of the emulator.
+ */
+export interface Processor {
+  /** From now on the guest's code runs. Harmless while it does. */
+  run(): void;
+
+  /**
+   * Settles when no code of the guest runs any more and, with `forDisks`, every request that it had made of its disks
+   * has been answered. Another call without `forDisks` means that some cannot be: then nobody waits for them any longer.
+   */
+  halt(wait: { forDisks: boolean }): Promise<void>;
+
+  /** As the reset button. The code runs afterwards if it did before. */
+  reset(): void;
+}
