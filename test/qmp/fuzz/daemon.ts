@@ -1,8 +1,7 @@
 /** The storage daemon's commands, on three nodes. */
-import { drivers } from '../../../host/drivers.ts';
 import { commands } from '../../../host/qmp/commands/index.ts';
 import { QmpServer } from '../../../host/qmp/server.ts';
-import { type Fuzzed, imageBytes } from './fuzzer.ts';
+import { type Fuzzed, fuzzedDrivers, imageBytes } from './fuzzer.ts';
 
 const start = [
   { driver: 'null-co', 'node-name': 'n0', size: imageBytes, 'read-zeroes': true },
@@ -12,7 +11,7 @@ const start = [
 
 export function fuzzedDaemon(): Fuzzed {
   return {
-    createServer: (platform) => new QmpServer({ platform, drivers, commands }),
+    createServer: (platform) => new QmpServer({ platform, drivers: fuzzedDrivers, commands }),
     async setUp(_server, send) {
       for (const node of start) await send(JSON.stringify({ execute: 'blockdev-add', arguments: node }));
     },

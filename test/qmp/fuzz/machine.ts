@@ -3,7 +3,6 @@
  * guest reads, writes, discards and flushes while commands come.
  */
 import { BlockError } from '../../../host/base/errors.ts';
-import { drivers } from '../../../host/drivers.ts';
 import { BlockDevice } from '../../../host/machine/block-device.ts';
 import type { BlockFront } from '../../../host/machine/block-front.ts';
 import { addBuiltInDevices } from '../../../host/machine/default-devices.ts';
@@ -13,7 +12,7 @@ import { systemCommands } from '../../../host/qmp/commands/system.ts';
 import { QmpServer } from '../../../host/qmp/server.ts';
 import { plug } from '../../support/machine.ts';
 import type { Seeded } from '../../support/seeded.ts';
-import { type Fuzzed, imageBytes } from './fuzzer.ts';
+import { type Fuzzed, fuzzedDrivers, imageBytes } from './fuzzer.ts';
 
 const nodes = [
   { driver: 'null-co', 'node-name': 'n0', size: imageBytes, 'read-zeroes': true },
@@ -106,7 +105,7 @@ export function fuzzedMachine(): Fuzzed {
     createServer: (platform) =>
       new QmpServer({
         platform,
-        drivers,
+        drivers: fuzzedDrivers,
         commands: systemCommands,
         machine: {
           type: findMachineType('pc')!,
