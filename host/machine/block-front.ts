@@ -178,35 +178,38 @@ export class BlockFront implements AttachedDevice {
     return this.backend.read(offset, buffer);
   }
 
-  read(offset: number, buffer: Uint8Array): Promise<void> {
-    return this.perform('read', buffer.length, () => this.backend.read(offset, buffer));
+  /** An error that is ignored makes it zeros. */
+  async read(offset: number, buffer: Uint8Array): Promise<void> {
+    const done = await this.perform('read', buffer.length, () => this.backend.read(offset, buffer));
+    if (!done) buffer.fill(0);
   }
 
-  write(offset: number, buffer: Uint8Array, flags: WriteFlags = {}): Promise<void> {
-    return this.perform('write', buffer.length, () => this.backend.write(offset, buffer, flags));
+  async write(offset: number, buffer: Uint8Array, flags: WriteFlags = {}): Promise<void> {
+    await this.perform('write', buffer.length, () => this.backend.write(offset, buffer, flags));
   }
 
   /** When it settles, data and metadata are in the file, durable or not: they outlive this process. */
-  writeOut(offset: number, buffer: Uint8Array): Promise<void> {
-    return this.perform('write', buffer.length, async () => {
+  async writeOut(offset: number, buffer: Uint8Array): Promise<void> {
+    await this.perform('write', buffer.length, async () => {
       await this.backend.write(offset, buffer);
       await this.backend.writeOut();
     });
   }
 
-  writeZeroes(offset: number, bytes: number, flags: ZeroFlags = {}): Promise<void> {
-    return this.perform('write', bytes, () => this.backend.writeZeroes(offset, bytes, flags));
+  async writeZeroes(offset: number, bytes: number, flags: ZeroFlags = {}): Promise<void> {
+    await this.perform('write', bytes, () => this.backend.writeZeroes(offset, bytes, flags));
   }
 
-  discard(offset: number, bytes: number): Promise<void> {
-    return this.perform('unmap', bytes, () => this.backend.discard(offset, bytes));
+  async discard(offset: number, bytes: number): Promise<void> {
+    await this.perform('unmap', bytes, () => this.backend.discard(offset, bytes));
   }
 
-  flush(): Promise<void> {
-    return this.perform('flush', 0, () => this.backend.flush());
+  async flush(): Promise<void> {
+    await this.perform('flush', 0, () => this.backend.flush());
   }
 
-  private async perform(kind: AccountedKind, bytes: number, act: () => Promise<void>): Promise<void> {
+  /** False after an error that is ignored. */
+  private async perform(kind: AccountedKind, bytes: number, act: () => Promise<void>): Promise<boolean> {
     const { statistics } = this.backend;
     const { runState } = this.machine;
     for (;;) {
@@ -215,13 +218,13 @@ export class BlockFront implements AttachedDevice {
       try {
         await act();
         statistics.done(account);
-        return;
+        return true;
       } catch (error) {
         const failure = asBlockError(error);
         const action = this.handleError(kind === 'read' ? 'read' : 'write', failure.errno);
         if (action !== 'stop') statistics.failed(account);
         if (action === 'report') throw failure;
-        if (action === 'ignore') return;
+        if (action === 'ignore') return false;
         await this.machine.stop('io-error');
       }
     }

@@ -9,6 +9,7 @@ export interface V86Emulator {
   stop(): Promise<void> | void;
   restart(): void;
   is_running(): boolean;
+  destroy(): Promise<void>;
   save_state(): Promise<ArrayBuffer>;
   restore_state(state: ArrayBuffer): Promise<void>;
   add_listener(event: string, listener: (value?: never) => void): void;

@@ -64,9 +64,10 @@ export class V86Machine<Emulator extends V86Emulator = V86Emulator> {
     for (const [name, disk] of this.disks) checkRestored(name, disk);
   }
 
-  /** Ends the emulator. The machine has none afterwards. */
+  /** Ends the emulator, whatever its disks still have to do. The machine has none afterwards. */
   async close(): Promise<void> {
     await this.processor.halt({ forDisks: false });
+    await this.emulator.destroy();
     if (this.machine.processor === this.processor) this.machine.processor = undefined;
   }
 

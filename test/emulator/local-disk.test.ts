@@ -1,0 +1,254 @@
+import { spawnSync } from 'node:child_process';
+import { copyFileSync } from 'node:fs';
+import { fc, test as property } from '@fast-check/vitest';
+import { afterEach, describe, expect, test } from 'vitest';
+import { type FlushPolicy, LocalGuestDisk } from '../../host/emulator/local-disk.ts';
+import { nodePlatform } from '../../host/platform/node/index.ts';
+import { type ArrayDisk, arrayProtocol } from '../support/array-driver.ts';
+import { TestMachine, type TestMachineOptions } from '../support/machine.ts';
+import { run } from '../support/qemu.ts';
+import { readImage } from '../support/read-image.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { haveQemu } from '../support/tools.ts';
+import { VirtualPlatform } from '../support/virtual-platform.ts';
+
+const scratch = scratchDirectory();
+const sector = 512;
+const filled = (value: number, bytes = sector): Uint8Array => new Uint8Array(bytes).fill(value);
+
+let running: TestMachine | undefined;
+afterEach(async () => {
+  await running?.close();
+  running = undefined;
+});
+
+/** A machine that runs, with one disk whose image is an array. */
+async function withDisk(
+  policies = '',
+  flush?: FlushPolicy,
+  options: TestMachineOptions = {},
+): Promise<{ vm: TestMachine; image: ArrayDisk; disk: LocalGuestDisk }> {
+  const images: ArrayDisk[] = [];
+  const vm = await TestMachine.start({
+    moreDrivers: [arrayProtocol(images)],
+    nodes: [{ driver: 'array', 'node-name': 'n', size: 64 * sector }],
+    devices: [`ide-hd,drive=n,id=d,bus=ide.0${policies}`],
+    ...options,
+  });
+  running = vm;
+  await vm.run('cont');
+  await vm.takeEvents();
+  return { vm, image: images[0]!, disk: new LocalGuestDisk(vm.device('d'), flush) };
+}
+
+async function read(disk: LocalGuestDisk, offset: number, bytes = sector): Promise<Uint8Array> {
+  const into = filled(0xcc, bytes);
+  await disk.read(offset, into);
+  return into;
+}
+
+/** A gate for an image, and what opens it. */
+function gate(image: ArrayDisk): () => void {
+  let open = (): void => {};
+  image.gate = new Promise((resolve) => {
+    open = () => {
+      image.gate = undefined;
+      resolve();
+    };
+  });
+  return open;
+}
+
+describe('the disk of a device', () => {
+  test('has the length of its medium and keeps what is written', async () => {
+    const { disk } = await withDisk();
+    expect(disk.byteLength).toBe(64 * sector);
+    expect(disk.isReadOnly).toBe(false);
+    await disk.write(sector, filled(3));
+    expect(await read(disk, 0, 3 * sector)).toEqual(
+      new Uint8Array([...filled(0), ...filled(3), ...filled(0)]),
+    );
+  });
+
+  test('can be read before the machine has run, and waits when it was stopped', async () => {
+    const { vm, disk } = await withDisk();
+    await vm.run('stop');
+    let done = false;
+    const reading = read(disk, 0).then(() => {
+      done = true;
+    });
+    await vm.run('query-status');
+    expect(done).toBe(false);
+    await vm.run('cont');
+    await reading;
+    await vm.close();
+    const fresh = await TestMachine.start({
+      nodes: [{ driver: 'null-co', 'node-name': 'n', size: 64 * sector, 'read-zeroes': true }],
+      devices: ['ide-hd,drive=n,id=d,bus=ide.0'],
+    });
+    running = fresh;
+    expect(await read(new LocalGuestDisk(fresh.device('d')), 0)).toEqual(filled(0));
+  });
+
+  test('lets a read settle when it is aborted', async () => {
+    const { image, disk } = await withDisk();
+    const open = gate(image);
+    const abort = new AbortController();
+    const reading = disk.read(0, filled(0), abort.signal);
+    abort.abort();
+    await reading;
+    open();
+    await disk.flush();
+    const late = filled(7);
+    await disk.read(0, late, abort.signal);
+    expect(late).toEqual(filled(7));
+  });
+
+  test.each([
+    ['report', 'rerror=report,werror=report'],
+    ['ignore', 'rerror=ignore,werror=ignore'],
+  ])(
+    'gives zeros and drops writes when errors are to be treated by %s, and tells so',
+    async (action, policies) => {
+      const { vm, image, disk } = await withDisk(`,${policies}`);
+      image.bytes.fill(5);
+      image.failNext = { op: 'read', errno: 'EIO' };
+      expect((await read(disk, 0)).subarray(0, 4)).toEqual(filled(0, 4));
+      image.failNext = { op: 'write', errno: 'EIO' };
+      await disk.write(0, filled(9));
+      expect(image.bytes[0]).toBe(5);
+      const events = await vm.takeEvents();
+      expect(
+        events.map((event) => event.replace(/ .*"action":"(\w+)".*"operation":"(\w+)".*/, ' $1 $2')),
+      ).toEqual([`BLOCK_IO_ERROR ${action} read`, `BLOCK_IO_ERROR ${action} write`]);
+    },
+  );
+
+  test('tries again what has stopped the machine', async () => {
+    const { vm, image, disk } = await withDisk();
+    image.failNext = { op: 'write', errno: 'ENOSPC' };
+    const written = disk.write(0, filled(9));
+    const reading = read(disk, 0);
+    await vm.run('query-version');
+    expect(await vm.run('query-status')).toMatchObject({ status: 'io-error' });
+    await vm.run('cont');
+    await written;
+    expect(await reading).toEqual(filled(9));
+  });
+
+  test('makes writes durable one by one, before they settle, where that is its policy', async () => {
+    const { image, disk } = await withDisk('', { safe: 'power' });
+    await disk.write(0, filled(1));
+    expect(image.log).toEqual(['write 0+512', 'flush 0+0']);
+    await disk.write(sector, filled(1));
+    expect(image.log.slice(2)).toEqual(['write 512+512', 'flush 0+0']);
+  });
+
+  test('does not flush where only the process may die', async () => {
+    const { image, disk } = await withDisk();
+    await disk.write(0, filled(1));
+    expect(image.log).toEqual(['write 0+512']);
+    await disk.flush();
+    expect(image.log).toEqual(['write 0+512', 'flush 0+0']);
+  });
+
+  test('flushes what was written after a while, once', async () => {
+    const platform = new VirtualPlatform();
+    const { image, disk } = await withDisk('', { safe: 'process', flushMs: 50 }, { platform });
+    await disk.write(0, filled(1));
+    await disk.write(sector, filled(1));
+    expect(image.log).toEqual(['write 0+512', 'write 512+512']);
+    await platform.advance(50_000_000);
+    expect(image.log.slice(2)).toEqual(['flush 0+0']);
+    await platform.advance(500_000_000);
+    expect(image.log.slice(3)).toEqual([]);
+  });
+
+  test('counts its writes from a snapshot on', async () => {
+    const { disk } = await withDisk();
+    await disk.write(0, filled(1));
+    expect(disk.getReference()).toEqual({ snapshot: '', generation: 1 });
+    disk.setReference({ snapshot: 's', generation: 0 });
+    await disk.write(0, filled(1));
+    expect(disk.getReference()).toEqual({ snapshot: 's', generation: 1 });
+  });
+
+  test.skipIf(!haveQemu)(
+    'has every answered write in a sound qcow2 file at any moment, without a flush',
+    async () => {
+      const path = scratch('disk.qcow2');
+      const copy = scratch('copy.qcow2');
+      const bytes = 4 << 20;
+      run('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', 'cluster_size=4k', path, String(bytes));
+      running = await TestMachine.start({
+        drives: [`if=none,format=qcow2,id=q,file=${path},discard=unmap`],
+        devices: ['ide-hd,drive=q,id=d,bus=ide.0'],
+      });
+      await running.run('cont');
+      const disk = new LocalGuestDisk(running.device('d'));
+      const model = new Uint8Array(bytes);
+      for (let round = 1; round <= 12; round++) {
+        const writes = Array.from({ length: 6 }, (_, i) => {
+          const offset = ((round * 7919 + i * 104729) % 8000) * sector;
+          const data = filled(round * 16 + i, sector * (1 + (i % 12)));
+          model.set(data, offset);
+          return disk.write(offset, data);
+        });
+        await Promise.all(writes);
+        if (round % 4 === 0)
+          await running
+            .device('d')
+            .front.discard(0, 256 << 10)
+            .then(() => model.fill(0, 0, 256 << 10));
+        copyFileSync(path, copy);
+        const { stdout } = spawnSync('qemu-img', ['check', '--output=json', copy], { encoding: 'utf8' });
+        const found = JSON.parse(stdout) as { corruptions?: number; leaks?: number };
+        expect(found.corruptions).toBeUndefined();
+        // What was discarded is counted down when it is durable that nothing refers to it.
+        if (round < 4) expect(found.leaks).toBeUndefined();
+        const content = await readImage(nodePlatform, copy, bytes);
+        if (round % 4 !== 0) expect(Buffer.compare(content, model), `round ${round}`).toBe(0);
+      }
+    },
+  );
+});
+
+const sectors = 8;
+const step = fc.record({
+  op: fc.constantFrom('read' as const, 'write' as const),
+  start: fc.nat(sectors - 1),
+  count: fc.integer({ min: 1, max: 4 }),
+  value: fc.integer({ min: 1, max: 255 }),
+  holds: fc.boolean(),
+});
+
+property.prop([fc.array(step, { maxLength: 30 })], { numRuns: 40 })(
+  'a read sees all writes made before it and none made after',
+  async (steps) => {
+    const { vm, image, disk } = await withDisk();
+    const model = new Uint8Array(sectors * sector);
+    const reads: Promise<void>[] = [];
+    let open = (): void => {};
+    for (const { op, start, count, value, holds } of steps) {
+      open();
+      if (holds) open = gate(image);
+      const offset = start * sector;
+      const bytes = Math.min(count, sectors - start) * sector;
+      if (op === 'write') {
+        const data = filled(value, bytes);
+        void disk.write(offset, data);
+        data.fill(0);
+        model.fill(value, offset, offset + bytes);
+      } else {
+        const expected = model.slice(offset, offset + bytes);
+        reads.push(read(disk, offset, bytes).then((got) => expect(got).toEqual(expected)));
+      }
+    }
+    open();
+    await Promise.all(reads);
+    await disk.flush();
+    expect(image.bytes.subarray(0, model.length)).toEqual(model);
+    running = undefined;
+    await vm.close();
+  },
+);
