@@ -174,6 +174,8 @@ export interface Driver {
   truncate?(length: number, options: TruncateOptions): Promise<void>;
   /** Space used on the host: protocols; the dispatcher sums children otherwise. */
   getAllocatedBytes?(): Promise<number | undefined>;
+  /** Protocols: names the state of the content, another one after a change. Undefined: whoever keeps it does not tell. */
+  contentVersion?(): Promise<string | undefined>;
   info?(): DriverInfo;
   /** Where dirty bitmaps of this node are stored; absent when its images have no place for them. */
   readonly bitmapStorage?: BitmapStorage;

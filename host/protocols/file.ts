@@ -227,6 +227,11 @@ class FileDriver implements Driver {
     return (await this.opened.status()).allocatedBytes;
   }
 
+  async contentVersion(): Promise<string | undefined> {
+    const { modified } = await this.opened.status();
+    return modified === undefined ? undefined : `changed at ${modified}`;
+  }
+
   async checkPermissions(perm: number, shared: number): Promise<void> {
     this.locks?.prepare(perm, this.forceShare ? 0 : ~shared);
   }

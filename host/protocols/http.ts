@@ -166,6 +166,12 @@ class HttpDriver implements Driver {
     return undefined;
   }
 
+  async contentVersion(): Promise<string | undefined> {
+    const { etag, modified } = this.client.validator;
+    if (etag !== undefined) return `ETag ${etag}`;
+    return modified === undefined ? undefined : `changed at ${modified}`;
+  }
+
   async close(): Promise<void> {
     this.isClosed = true;
     await this.client.close();

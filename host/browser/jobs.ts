@@ -1,0 +1,61 @@
+/** Waiting for jobs, as a client of the monitor. */
+import type { JsonObject } from '../qapi/json-value.ts';
+import type { EventListener } from './qmp-client.ts';
+
+/** What is needed of a monitor's client. */
+export interface Monitor {
+  qmp(command: string, args?: object): Promise<unknown>;
+  on(event: string, listener: EventListener): () => void;
+}
+
+interface JobInfo {
+  id: string;
+  error?: string;
+}
+
+/** Runs `blockdev-create` and waits for its job. Errors: QmpError; Error with what the job has failed with. */
+export async function createImage(monitor: Monitor, id: string, options: JsonObject): Promise<void> {
+  let conclude: () => void = () => {};
+  const concluded = new Promise<void>((resolve) => {
+    conclude = resolve;
+  });
+  const end = monitor.on('JOB_STATUS_CHANGE', ({ data }) => {
+    if (data['id'] === id && data['status'] === 'concluded') conclude();
+  });
+  try {
+    await monitor.qmp('blockdev-create', { 'job-id': id, options });
+    await concluded;
+  } finally {
+    end();
+  }
+  const jobs = (await monitor.qmp('query-jobs')) as JobInfo[];
+  const error = jobs.find((job) => job.id === id)?.error;
+  await monitor.qmp('job-dismiss', { id });
+  if (error !== undefined) throw new Error(error);
+}
+
+/** Listens from now on until `id` is gone; gives what it failed with. */
+export function watchBlockJob(
+  monitor: Monitor,
+  id: string,
+): { gone: Promise<string | undefined>; end(): void } {
+  const ends: (() => void)[] = [];
+  let error: string | undefined;
+  const gone = new Promise<string | undefined>((resolve) => {
+    ends.push(
+      monitor.on('BLOCK_JOB_COMPLETED', ({ data }) => {
+        if (data['device'] === id && data['error'] !== undefined) error = String(data['error']);
+      }),
+      monitor.on('BLOCK_JOB_CANCELLED', ({ data }) => {
+        if (data['device'] === id) error = 'The backup was cancelled';
+      }),
+      monitor.on('JOB_STATUS_CHANGE', ({ data }) => {
+        if (data['id'] === id && data['status'] === 'null') resolve(error);
+      }),
+    );
+  });
+  const end = (): void => {
+    for (const stop of ends) stop();
+  };
+  return { gone: gone.finally(end), end };
+}

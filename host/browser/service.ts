@@ -1,0 +1,142 @@
+/**
+ * What the worker does: a block layer with a machine, reached over ports.
+ *
+ * The page adds devices to the machine as it puts its emulator together, and so all of its buses take them at any time.
+ * The machine runs from the start: it is the page's emulator that stops and goes on with it.
+ */
+import { BlockError } from '../base/errors.ts';
+import type { DriverDefinition } from '../block/driver.ts';
+import { type FlushPolicy, LocalGuestDisk } from '../emulator/local-disk.ts';
+import { BlockDevice } from '../machine/block-device.ts';
+import { unplugDevice } from '../machine/device-life.ts';
+import type { Machine } from '../machine/machine.ts';
+import { machineTypes } from '../machine/machine-types.ts';
+import type { Platform } from '../platform/platform.ts';
+import { systemCommands } from '../qmp/commands/system.ts';
+import { QmpServer } from '../qmp/server.ts';
+import { type BaseIdentity, identifyBase, readIdentity, writeIdentity } from './base-identity.ts';
+import { serveDisk } from './disk-server.ts';
+import { type ExportSource, openExport } from './export.ts';
+import { PortConnection } from './port-connection.ts';
+import { serveCalls, Transferred } from './rpc.ts';
+
+export interface ServiceOptions {
+  platform: Platform;
+  drivers: readonly DriverDefinition[];
+  /** Makes `blob` what nodes of the driver `blob` find under `name`. */
+  registerBlob(name: string, blob: Blob): void;
+}
+
+/** What can be called over the control port. */
+export type ServiceFunctions = ReturnType<typeof functionsOf>;
+
+/** Starts a block layer that is controlled over `port`. */
+export async function startService(port: MessagePort, options: ServiceOptions): Promise<void> {
+  const { platform, drivers } = options;
+  const server = new QmpServer({
+    platform,
+    drivers,
+    commands: systemCommands,
+    machine: {
+      type: machineTypes.find(({ aliases }) => aliases.includes('pc'))!, // it is in the table
+      name: undefined,
+      uuid: '00000000-0000-0000-0000-000000000000',
+      temporaryDirectory: '/tmp',
+      hasDefaults: false,
+      endsOnReset: false,
+    },
+  });
+  await server.machine!.cont(); // it was given one
+  serveCalls(port, functionsOf(server, options));
+}
+
+export interface OpenDisk {
+  /** Id of a device that has been added. */
+  device: string;
+  flushPolicy: FlushPolicy;
+  port: MessagePort;
+}
+
+function functionsOf(server: QmpServer, { platform, registerBlob }: ServiceOptions) {
+  const machine = server.machine!; // startService gave it one
+  const exports = new Map<number, AsyncGenerator<Uint8Array, void>>();
+  let lastExport = 0;
+  return {
+    async connectMonitor({ port }: { port: MessagePort }): Promise<void> {
+      server.connect(new PortConnection(port));
+    },
+
+    /** Errors: no such device, or none with a disk. */
+    async openDisk({ device: id, flushPolicy, port }: OpenDisk): Promise<void> {
+      const device = findDisk(machine, id);
+      const disk = new LocalGuestDisk(device, flushPolicy);
+      serveDisk(port, disk, async () => {
+        if (machine.runState.isRunning) await disk.flush();
+        await unplugDevice(machine, device);
+      });
+    },
+
+    async registerBlob({ name, blob }: { name: string; blob: Blob }): Promise<void> {
+      registerBlob(name, blob);
+    },
+
+    /** What an overlay's side file says of its base, and what the base is now. */
+    async compareBase({ overlay, node }: { overlay: string; node: string }) {
+      const recorded = await readIdentity(platform, overlay);
+      return { recorded, present: await identifyBase(server.graph.getNode(node)) };
+    },
+
+    async recordBase({ overlay, base }: { overlay: string; base: BaseIdentity }): Promise<void> {
+      await writeIdentity(platform, overlay, base);
+    },
+
+    async fileExists({ path }: { path: string }): Promise<boolean> {
+      return platform.files.stat(path).then(
+        ({ size }) => size > 0,
+        (error: BlockError) => {
+          if (error.errno === 'ENOENT') return false;
+          throw error;
+        },
+      );
+    },
+
+    async removeFile({ path }: { path: string }): Promise<void> {
+      await platform.files.unlink(path);
+    },
+
+    async openExport(source: ExportSource): Promise<{ id: number; bytes: number }> {
+      const { bytes, chunks } = await openExport(server.graph, source);
+      exports.set(++lastExport, chunks);
+      return { id: lastExport, bytes };
+    },
+
+    /** Undefined: that was all. */
+    async readExport({ id }: { id: number }): Promise<Transferred<Uint8Array | undefined>> {
+      const next = await exports.get(id)?.next();
+      if (next && !next.done) return new Transferred(next.value, [next.value.buffer]);
+      exports.delete(id);
+      return new Transferred(undefined, []);
+    },
+
+    async closeExport({ id }: { id: number }): Promise<void> {
+      await exports.get(id)?.return();
+      exports.delete(id);
+    },
+
+    /** Everything written is durable and every file closed when this has been answered. */
+    async close(): Promise<void> {
+      for (const chunks of exports.values()) await chunks.return();
+      exports.clear();
+      await server.stop();
+      await server.close();
+    },
+  };
+}
+
+function findDisk(machine: Machine, id: string): BlockDevice {
+  const device = machine.findDevice(id);
+  if (device instanceof BlockDevice) return device;
+  throw new BlockError('ENODEV', `Device '${id}' ${device ? 'has no disk' : 'not found'}`, {
+    class: 'DeviceNotFound',
+  });
+}

@@ -1,0 +1,289 @@
+/** The library of a page against its worker's service, both in Node: files of the host stand in for the browser's. */
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { startService } from '../../host/browser/service.ts';
+import { Blockyard } from '../../host/browser/yard.ts';
+import { drivers } from '../../host/drivers.ts';
+import { nodePlatform } from '../../host/platform/node/index.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { haveQemu } from '../support/tools.ts';
+
+const size = 4 << 20;
+const scratch = scratchDirectory();
+let tests = 0;
+let yard: Blockyard;
+
+async function open(): Promise<Blockyard> {
+  const { port1, port2 } = new MessageChannel();
+  await startService(port2, {
+    platform: nodePlatform,
+    drivers,
+    registerBlob: () => {},
+  });
+  return Blockyard.connect(port1, { fileDriver: 'file' });
+}
+
+beforeEach(async () => {
+  tests++;
+  yard = await open();
+});
+
+afterEach(() => yard.close());
+
+function path(name: string): string {
+  return scratch(`${tests}-${name}`);
+}
+
+function makeBase(name = 'base.img'): string {
+  const bytes = new Uint8Array(size);
+  for (let i = 0; i < size; i += 4096) bytes[i] = i >> 12;
+  writeFileSync(path(name), bytes);
+  return path(name);
+}
+
+async function collect(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+  return new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
+}
+
+function read(disk: { get: (...args: never[]) => void }, offset: number, bytes: number): Promise<Uint8Array> {
+  const get = disk.get as unknown as (start: number, bytes: number, done: (data: Uint8Array) => void) => void;
+  return new Promise((resolve) => get.call(disk, offset, bytes, resolve));
+}
+
+describe('a yard', () => {
+  test('runs commands, tells events and refuses with the words of the monitor', async () => {
+    const events: string[] = [];
+    yard.on('*', ({ event }) => events.push(event));
+    expect(await yard.qmp('query-status')).toMatchObject({ status: 'running' });
+    await yard.qmp('stop');
+    await yard.qmp('cont');
+    expect(events).toEqual(['STOP', 'RESUME']);
+    await expect(yard.qmp('blockdev-del', { 'node-name': 'x' })).rejects.toThrow(
+      "Failed to find node with node-name='x'",
+    );
+  });
+
+  test('gives monitors to whoever asks', async () => {
+    const port = yard.connectMonitor();
+    const messages: string[] = [];
+    const two = new Promise<void>((resolve) => {
+      port.onmessage = ({ data }: MessageEvent<string>) => {
+        messages.push(data);
+        if (messages.length === 2) resolve();
+      };
+    });
+    port.postMessage({ execute: 'qmp_capabilities' });
+    await two;
+    expect(Object.keys(JSON.parse(messages[0]!))).toEqual(['QMP']);
+    expect(JSON.parse(messages[1]!)).toEqual({ return: {} });
+    port.postMessage(null);
+    port.close();
+  });
+
+  test('stops and resumes the emulator with the machine', async () => {
+    const calls: string[] = [];
+    const end = yard.follow({ run: () => calls.push('run'), stop: () => calls.push('stop') });
+    await yard.qmp('stop');
+    await yard.qmp('cont');
+    end();
+    await yard.qmp('stop');
+    expect(calls).toEqual(['stop', 'run']);
+  });
+
+  test('has disks that v86 can use, on overlays that keep what is written', async () => {
+    const base = makeBase();
+    const options = { node: 'hda', file: path('hda.qcow2'), base: { driver: 'file', filename: base } };
+    await yard.openOverlay(options);
+    const disk = await yard.disk({ node: 'hda' });
+    expect(disk.byteLength).toBe(size);
+    expect((await read(disk, 4096, 512))[0]).toBe(1);
+    await new Promise<void>((resolve) => disk.set(4096, new Uint8Array(512).fill(0xaa), resolve));
+    await yard.close();
+
+    yard = await open();
+    await yard.openOverlay(options);
+    const again = await yard.disk({ node: 'hda' });
+    expect(await read(again, 4096, 512)).toEqual(new Uint8Array(512).fill(0xaa));
+    expect((await read(again, 8192, 512))[0]).toBe(2);
+    expect(readFileSync(base)[4096]).toBe(1);
+  });
+
+  test('lets go of a disk, and gives it out again', async () => {
+    makeBase();
+    await yard.add({ driver: 'file', 'node-name': 'hda', filename: path('base.img') });
+    const disk = await yard.disk({ node: 'hda' });
+    await expect(yard.remove('hda')).rejects.toThrow('in use');
+    await yard.removeDisk(disk);
+    const again = await yard.disk({ node: 'hda', kind: 'cdrom' });
+    await yard.removeDisk(again);
+    await yard.remove('hda');
+  });
+
+  test('refuses an overlay whose base has changed, unless told to take it', async () => {
+    const base = makeBase();
+    const options = { node: 'hda', file: path('hda.qcow2'), base: { driver: 'file', filename: base } };
+    await yard.openOverlay(options);
+    await yard.remove('hda');
+    await yard.remove('hda-base');
+    utimesSync(base, 1, 1);
+    await expect(yard.openOverlay(options)).rejects.toThrow(
+      /^The base of overlay '.*hda.qcow2' is not the one it was made on: it was changed at \S+ and now is changed at 1000$/,
+    );
+    expect(await yard.qmp('query-named-block-nodes')).toEqual([]);
+    await yard.openOverlay({ ...options, acceptBase: true });
+    await yard.remove('hda');
+    await yard.remove('hda-base');
+    await yard.openOverlay(options);
+  });
+
+  test('refuses an overlay of which nobody knows the base', async () => {
+    const base = makeBase();
+    writeFileSync(path('hda.qcow2'), 'whatever');
+    const overlay = { node: 'hda', file: path('hda.qcow2'), base: { driver: 'file', filename: base } };
+    await expect(yard.openOverlay(overlay)).rejects.toThrow('nothing says which base it was made on');
+  });
+
+  test('has forks: overlays on one overlay', async () => {
+    const base = { driver: 'file', filename: makeBase() };
+    await yard.openOverlay({ node: 'trunk', file: path('trunk.qcow2'), base });
+    await yard.openOverlay({ node: 'a', file: path('a.qcow2'), base: 'trunk' });
+    await yard.openOverlay({ node: 'b', file: path('b.qcow2'), base: 'trunk' });
+    const [a, b] = [await yard.disk({ node: 'a' }), await yard.disk({ node: 'b' })];
+    await new Promise<void>((resolve) => a.set(0, new Uint8Array(512).fill(1), resolve));
+    await new Promise<void>((resolve) => b.set(0, new Uint8Array(512).fill(2), resolve));
+    expect((await read(a, 0, 512))[0]).toBe(1);
+    expect((await read(b, 0, 512))[0]).toBe(2);
+  });
+
+  test('backs up two disks of one instant while they are written', async () => {
+    const before = readFileSync(makeBase('one.img'));
+    makeBase('two.img');
+    for (const node of ['one', 'two']) {
+      await yard.add({ driver: 'file', 'node-name': node, filename: path(`${node}.img`) });
+    }
+    const one = await yard.disk({ node: 'one' });
+    const backup = await yard.backup({
+      disks: { one: { target: path('one.qcow2') }, two: { target: path('two.raw'), format: 'raw' } },
+    });
+    await new Promise<void>((resolve) => one.set(0, new Uint8Array(65536).fill(0xee), resolve));
+    await backup.done;
+    expect(readFileSync(path('two.raw')).equals(before)).toBe(true);
+    await yard.add({
+      driver: 'qcow2',
+      'node-name': 'copy',
+      file: { driver: 'file', filename: path('one.qcow2') },
+    });
+    const { stream, bytes } = await yard.exportImage({ node: 'copy', format: 'raw' });
+    expect(bytes).toBe(size);
+    expect(Buffer.compare(await collect(stream), before)).toBe(0);
+  });
+
+  test('backs up what has changed since, in a chain', async () => {
+    await yard.openOverlay({
+      node: 'hda',
+      file: path('hda.qcow2'),
+      base: { driver: 'file', filename: makeBase() },
+    });
+    const disk = await yard.disk({ node: 'hda' });
+    const full = await yard.backup({ disks: { hda: { target: path('0.qcow2'), bitmap: 'b' } } });
+    await full.done;
+    await new Promise<void>((resolve) => disk.set(4096, new Uint8Array(512).fill(0xee), resolve));
+    const next = await yard.backup({
+      disks: { hda: { target: path('1.qcow2'), bitmap: 'b', since: path('0.qcow2') } },
+    });
+    await next.done;
+    await yard.add({
+      driver: 'qcow2',
+      'node-name': 'copy',
+      file: { driver: 'file', filename: path('1.qcow2') },
+    });
+    const expected = readFileSync(path('base.img'));
+    expected.fill(0xee, 4096, 4608);
+    const { stream } = await yard.exportImage({ node: 'copy', format: 'raw' });
+    expect(Buffer.compare(await collect(stream), expected)).toBe(0);
+    expect(statSync(path('1.qcow2')).size).toBeLessThan(size / 2);
+  });
+
+  test('leaves nothing of a backup that does not begin, or is cancelled', async () => {
+    makeBase();
+    await yard.add({ driver: 'file', 'node-name': 'hda', filename: path('base.img') });
+    await expect(
+      yard.backup({ disks: { hda: { target: path('a.qcow2') }, nobody: { target: path('b.qcow2') } } }),
+    ).rejects.toThrow("There is no node 'nobody'");
+    expect(existsSync(path('a.qcow2'))).toBe(false);
+
+    const slow = await yard.backup({ disks: { hda: { target: path('a.qcow2') } }, speed: 65536 });
+    await slow.cancel();
+    await expect(slow.done).rejects.toThrow("Backup of 'hda': The backup was cancelled");
+    expect(existsSync(path('a.qcow2'))).toBe(false);
+    expect(await yard.qmp('query-jobs')).toEqual([]);
+  });
+
+  test('does not overwrite a file with a backup', async () => {
+    makeBase();
+    await yard.add({ driver: 'file', 'node-name': 'hda', filename: path('base.img') });
+    writeFileSync(path('kept'), 'kept');
+    await expect(yard.backup({ disks: { hda: { target: path('kept') } } })).rejects.toThrow('exists');
+    expect(readFileSync(path('kept'), 'utf8')).toBe('kept');
+  });
+
+  test('gives out files as they are, and stops when nobody wants the rest', async () => {
+    const base = readFileSync(makeBase());
+    const { stream, bytes } = await yard.exportImage({ file: path('base.img') });
+    expect(bytes).toBe(size);
+    expect(Buffer.compare(await collect(stream), base)).toBe(0);
+    const again = await yard.exportImage({ file: path('base.img') });
+    const reader = again.stream.getReader();
+    await reader.read();
+    await reader.cancel();
+    await expect(yard.exportImage({ file: path('absent') })).rejects.toThrow('No such file or directory');
+  });
+
+  test('does not give out a disk that is being written', async () => {
+    makeBase();
+    await yard.add({ driver: 'file', 'node-name': 'hda', filename: path('base.img') });
+    await yard.disk({ node: 'hda' });
+    await expect(yard.exportImage({ node: 'hda', format: 'raw' })).rejects.toThrow('Permission conflict');
+  });
+
+  test.skipIf(!haveQemu)('gives out disks as qcow2 images that QEMU finds clean', async () => {
+    const content = new Uint8Array(600 << 20);
+    content.fill(1, 0, 512);
+    content.fill(2, 70_000, 300_000);
+    content.fill(3, content.length - 512);
+    writeFileSync(path('base.img'), '');
+    truncateSync(path('base.img'), content.length + 512);
+    const file = openSync(path('base.img'), 'r+');
+    for (const [from, to] of [
+      [0, 512],
+      [70_000, 300_000],
+      [content.length - 512, content.length],
+    ]) {
+      writeSync(file, content.subarray(from, to), 0, to! - from!, from!);
+    }
+    closeSync(file);
+    await yard.add({ driver: 'file', 'node-name': 'hda', filename: path('base.img') });
+    const { stream, bytes } = await yard.exportImage({ node: 'hda', format: 'qcow2' });
+    const image = await collect(stream);
+    expect(image.length).toBe(bytes);
+    expect(image.length).toBeLessThan(2 << 20);
+    writeFileSync(path('out.qcow2'), image);
+    const run = (...args: string[]): string =>
+      execFileSync('timeout', ['-k', '2', '20', 'qemu-img', ...args], { encoding: 'utf8' });
+    expect(run('check', path('out.qcow2'))).toContain('No errors were found');
+    expect(run('compare', '-f', 'raw', '-F', 'qcow2', path('base.img'), path('out.qcow2'))).toContain(
+      'Images are identical',
+    );
+  });
+});
