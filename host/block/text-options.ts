@@ -5,6 +5,7 @@
 import { invalid } from '../base/errors.ts';
 import type { JsonValue } from '../qapi/json-value.ts';
 import { checkKeyval, parseBoolean } from '../qapi/keyval-values.ts';
+import { struct } from '../qapi/types.ts';
 import type { DriverRegistry } from './registry.ts';
 
 type Options = Record<string, unknown>;
@@ -43,7 +44,8 @@ function typed(options: Options, drivers: DriverRegistry): Options {
     else if (name === 'cache' && typeof value === 'object') result[name] = cacheOptions(value as Options);
     else if (member) {
       const given = member.type.kind === 'array' ? listed(value) : value;
-      result[name] = checkKeyval(member.type, given as JsonValue);
+      // As a member, so that errors name it.
+      Object.assign(result, checkKeyval(struct('', { [name]: member.type }), { [name]: given as JsonValue }));
     } else if (typeof value === 'object' && value !== null) result[name] = typed(value as Options, drivers);
     else result[name] = value;
   }

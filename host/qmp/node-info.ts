@@ -142,8 +142,11 @@ export async function imageInfo(node: BlockNode): Promise<Described> {
   };
 }
 
-/** What the driver tells about itself; filters and bare formats tell what is below them. */
-function infoOf(node: BlockNode): DriverInfo | undefined {
+/**
+ * What the driver tells about itself; filters and bare formats tell what is below them. Undefined: nothing, and QEMU
+ * leaves out even whether the image is dirty.
+ */
+export function infoOf(node: BlockNode): DriverInfo | undefined {
   const own = node.driver.info?.();
   if (own) return own;
   const below = node.filtered() ?? node.primaryChild()?.node;

@@ -3,16 +3,16 @@
  * section 12).
  */
 import { allocatedBytes } from '../../block/allocated-bytes.ts';
-import type { DriverInfo } from '../../block/driver.ts';
 import { filenameOf, resolveBackingName } from '../../block/filename.ts';
 import type { BlockNode } from '../../block/node.ts';
+import { infoOf } from '../../qmp/node-info.ts';
 
 /** Members as QMP names them; absent where QEMU leaves them out. */
 export interface ImageInfo {
   filename: string;
   format: string;
   'virtual-size': number;
-  'dirty-flag': boolean;
+  'dirty-flag'?: boolean;
   'actual-size'?: number;
   'cluster-size'?: number;
   encrypted?: true;
@@ -25,19 +25,20 @@ export interface ImageInfo {
 }
 
 export async function describeImage(node: BlockNode): Promise<ImageInfo> {
-  const info: DriverInfo = node.driver.info?.() ?? {};
+  const info = infoOf(node);
+  const own = node.driver.info?.().formatSpecific;
   const allocated = await allocatedBytes(node);
   return {
     filename: filenameOf(node),
     format: node.definition.name,
     'virtual-size': node.length,
-    'dirty-flag': info.isDirty === true,
+    ...(info ? { 'dirty-flag': info.isDirty === true } : {}),
     ...(allocated === undefined ? {} : { 'actual-size': allocated }),
-    ...(info.clusterBytes ? { 'cluster-size': info.clusterBytes } : {}),
-    ...(info.encrypted ? { encrypted: true as const } : {}),
-    ...(info.compressed ? { compressed: true as const } : {}),
-    ...(info.snapshots?.length ? { snapshots: info.snapshots } : {}),
-    ...(info.formatSpecific ? { 'format-specific': info.formatSpecific } : {}),
+    ...(info?.clusterBytes ? { 'cluster-size': info.clusterBytes } : {}),
+    ...(info?.encrypted ? { encrypted: true as const } : {}),
+    ...(info?.compressed ? { compressed: true as const } : {}),
+    ...(info?.snapshots?.length ? { snapshots: info.snapshots } : {}),
+    ...(own ? { 'format-specific': own } : {}),
     ...backingInfo(node),
   };
 }

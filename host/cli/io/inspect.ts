@@ -3,9 +3,10 @@ import { asBlockError, BlockError } from '../../base/errors.ts';
 import type { Preallocation } from '../../block/driver.ts';
 import { Perm } from '../../block/permissions.ts';
 import { blockStatus } from '../../block/status.ts';
+import { infoOf } from '../../qmp/node-info.ts';
 import { formatSpecificText } from '../img/human-info.ts';
 import { formatIoSize } from '../shared/human-size.ts';
-import { complain, type IoCommand, parseNumber, readOptions, showUsage } from './command.ts';
+import { CommandFailed, complain, type IoCommand, parseNumber, readOptions, showUsage } from './command.ts';
 import type { Session } from './session.ts';
 
 const sectorBytes = 512;
@@ -101,12 +102,13 @@ export const info: IoCommand = {
   synopsis: '',
   help: 'prints information about the current file',
   async run(session) {
-    const { definition, driver } = session.backend.node;
-    const known = driver.info?.();
-    session.tool.out(`format name: ${definition.name}\n`);
-    session.tool.out(`cluster size: ${formatIoSize(known?.clusterBytes ?? 0)}\n`);
-    session.tool.out(`vm state offset: ${formatIoSize(known?.vmStateOffset ?? 0)}\n`);
-    session.tool.out(formatSpecificText(known?.formatSpecific?.data));
+    const { node } = session.backend;
+    session.tool.out(`format name: ${node.definition.name}\n`);
+    const known = infoOf(node);
+    if (!known) throw new CommandFailed('there is nothing to tell');
+    session.tool.out(`cluster size: ${formatIoSize(known.clusterBytes ?? 0)}\n`);
+    session.tool.out(`vm state offset: ${formatIoSize(known.vmStateOffset ?? 0)}\n`);
+    session.tool.out(formatSpecificText(node.driver.info?.().formatSpecific?.data));
   },
 };
 

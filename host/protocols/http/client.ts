@@ -212,7 +212,7 @@ export class HttpClient {
         throw new BlockError('ETIMEDOUT', `Operation timed out after ${timeoutSeconds * 1000} milliseconds`);
       if (this.ending.signal.aborted) throw new BlockError('ECANCELED');
       if (error instanceof BlockError) throw error;
-      throw new PassingFailure('EIO', error instanceof Error ? error.message : String(error));
+      throw new PassingFailure('EIO', (error instanceof Error ? error.message : String(error)).trim());
     } finally {
       timer?.cancel();
       this.ending.signal.removeEventListener('abort', end);

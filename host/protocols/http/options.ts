@@ -6,13 +6,23 @@
  */
 import { BlockError, invalid } from '../../base/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
-import { bool, extend, int, optional, type StructType, str, struct, type TypeOf } from '../../qapi/types.ts';
+import {
+  bool,
+  extend,
+  int,
+  optional,
+  type StructType,
+  size,
+  str,
+  struct,
+  type TypeOf,
+} from '../../qapi/types.ts';
 import type { ClientOptions } from './client.ts';
 
 const base = struct('BlockdevOptionsCurlBase', {
   url: str,
   /** Bytes fetched beyond what is read by somebody who reads on and on; a multiple of 512. */
-  readahead: optional(int),
+  readahead: optional(size),
   /** Seconds that a request may take; 0 is no limit. */
   timeout: optional(int),
   username: optional(str),
