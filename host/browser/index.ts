@@ -6,8 +6,7 @@
  * ```ts
  * const yard = await openBlockyard();
  * await yard.openOverlay({ node: 'hda', file: 'hda.qcow2', base: { driver: 'https', url: 'https://…/disk.img' } });
- * const emulator = new V86({ …, hda: await yard.disk({ node: 'hda' }) });
- * yard.follow(emulator);
+ * const emulator = await yard.start(V86, { …, hda: await yard.disk({ node: 'hda' }) });
  * const backup = await yard.backup({ disks: { hda: { target: 'backup.qcow2' } } });
  * await backup.done;
  * ```
@@ -18,10 +17,10 @@ export { BlockError } from '../base/errors.ts';
 export type { DiskReference, GuestDisk } from '../emulator/guest-disk.ts';
 export type { FlushPolicy } from '../emulator/local-disk.ts';
 export { V86Disk, type V86DiskKind, type V86DiskState } from '../emulator/v86/disk.ts';
+export type { V86Constructor, V86Emulator } from '../emulator/v86/emulator.ts';
 export type { JsonObject, JsonValue } from '../qapi/json-value.ts';
 export type { Backup, BackupPlan, DiskBackup } from './backup.ts';
 export type { ExportSource } from './export.ts';
-export type { GuestMachine } from './guest-machine.ts';
 export { BaseChangedError, type OverlayOptions } from './overlay.ts';
 export { type EventListener, QmpClient, QmpError, type QmpEvent } from './qmp-client.ts';
 export { type RemoteDiskOptions, RemoteGuestDisk } from './remote-disk.ts';

@@ -2,7 +2,7 @@
  * What the worker does: a block layer with a machine, reached over ports.
  *
  * The page adds devices to the machine as it puts its emulator together, and so all of its buses take them at any time.
- * The machine runs from the start: it is the page's emulator that stops and goes on with it.
+ * The machine runs from the start; an emulator of the page becomes its processor.
  */
 import { BlockError } from '../base/errors.ts';
 import type { DriverDefinition } from '../block/driver.ts';
@@ -18,6 +18,7 @@ import { type BaseIdentity, identifyBase, readIdentity, writeIdentity } from './
 import { serveDisk } from './disk-server.ts';
 import { type ExportSource, openExport } from './export.ts';
 import { PortConnection } from './port-connection.ts';
+import { RemoteProcessor } from './processor-port.ts';
 import { serveCalls, Transferred } from './rpc.ts';
 
 export interface ServiceOptions {
@@ -61,6 +62,14 @@ function functionsOf(server: QmpServer, { platform, registerBlob }: ServiceOptio
   const machine = server.machine!; // startService gave it one
   const exports = new Map<number, AsyncGenerator<Uint8Array, void>>();
   let lastExport = 0;
+  let processor: RemoteProcessor | undefined;
+  const detach = async (): Promise<void> => {
+    const leaving = processor;
+    processor = undefined;
+    machine.processor = undefined;
+    await leaving?.halt({ forDisks: false });
+    leaving?.close();
+  };
   return {
     async connectMonitor({ port }: { port: MessagePort }): Promise<void> {
       server.connect(new PortConnection(port));
@@ -74,6 +83,18 @@ function functionsOf(server: QmpServer, { platform, registerBlob }: ServiceOptio
         if (machine.runState.isRunning) await disk.flush();
         await unplugDevice(machine, device);
       });
+    },
+
+    /** The machine's processor from now on, in place of any before. */
+    async attachProcessor({ port }: { port: MessagePort }): Promise<void> {
+      await detach();
+      processor = new RemoteProcessor(port);
+      machine.processor = processor;
+      if (machine.runState.isRunning) processor.run();
+    },
+
+    async detachProcessor(_: object): Promise<void> {
+      await detach();
     },
 
     async registerBlob({ name, blob }: { name: string; blob: Blob }): Promise<void> {
@@ -124,7 +145,8 @@ function functionsOf(server: QmpServer, { platform, registerBlob }: ServiceOptio
     },
 
     /** Everything written is durable and every file closed when this has been answered. */
-    async close(): Promise<void> {
+    async close(_: object): Promise<void> {
+      await detach();
       for (const chunks of exports.values()) await chunks.return();
       exports.clear();
       await server.stop();

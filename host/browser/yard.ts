@@ -3,11 +3,13 @@
  */
 import type { FlushPolicy } from '../emulator/local-disk.ts';
 import { V86Disk, type V86DiskKind } from '../emulator/v86/disk.ts';
+import { createV86, type V86Constructor, type V86Emulator } from '../emulator/v86/emulator.ts';
+import { V86Processor } from '../emulator/v86/processor.ts';
 import type { JsonObject, JsonValue } from '../qapi/json-value.ts';
 import { type Backup, type BackupPlan, startBackup } from './backup.ts';
 import type { ExportSource } from './export.ts';
-import { followRunState, type GuestMachine } from './guest-machine.ts';
 import { type OverlayOptions, openOverlay } from './overlay.ts';
+import { serveProcessor } from './processor-port.ts';
 import { type EventListener, QmpClient } from './qmp-client.ts';
 import { RemoteGuestDisk } from './remote-disk.ts';
 import { Calls } from './rpc.ts';
@@ -146,9 +148,29 @@ export class Blockyard {
     await remote?.close();
   }
 
-  /** Has the emulator stop and go on with the machine, by commands and after errors. Gives what ends that. */
-  follow(machine: GuestMachine): () => void {
-    return followRunState(this.monitor, machine);
+  /**
+   * Makes a v86 with `options`, its own and disks of this yard among them, and has it run with the machine: `stop`, `cont`,
+   * `system_reset` and `query-status` are about it, and it stands while a disk fails. Settles when it runs, or could.
+   */
+  async start<Emulator extends V86Emulator>(
+    V86: V86Constructor<Emulator>,
+    options: Readonly<Record<string, unknown>>,
+  ): Promise<Emulator> {
+    const emulator = await createV86(V86, options);
+    await this.attach(emulator);
+    return emulator;
+  }
+
+  /** As `start`, with an emulator that is ready and does not run. */
+  async attach(emulator: V86Emulator): Promise<void> {
+    const { port1, port2 } = new MessageChannel();
+    serveProcessor(port1, new V86Processor(emulator, [...this.disks.keys()]));
+    await this.calls.call('attachProcessor', { port: port2 }, [port2]);
+  }
+
+  /** Ends what `attach` began; the emulator stands, and may be destroyed. */
+  async detach(): Promise<void> {
+    await this.calls.call('detachProcessor', {});
   }
 
   /** Settles when all that emulators have written is durable. */

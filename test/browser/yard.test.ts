@@ -15,6 +15,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { startService } from '../../host/browser/service.ts';
 import { Blockyard } from '../../host/browser/yard.ts';
 import { drivers } from '../../host/drivers.ts';
+import type { V86Emulator } from '../../host/emulator/v86/emulator.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { haveQemu } from '../support/tools.ts';
@@ -61,6 +62,34 @@ function read(disk: { get: (...args: never[]) => void }, offset: number, bytes: 
   return new Promise((resolve) => get.call(disk, offset, bytes, resolve));
 }
 
+class FakeEmulator implements V86Emulator {
+  private isRunning = false;
+
+  constructor(private readonly calls: string[]) {}
+
+  async run(): Promise<void> {
+    this.calls.push('run');
+    this.isRunning = true;
+  }
+  async stop(): Promise<void> {
+    this.calls.push('stop');
+    this.isRunning = false;
+  }
+  restart(): void {
+    this.calls.push('restart');
+  }
+  is_running(): boolean {
+    return this.isRunning;
+  }
+  async destroy(): Promise<void> {}
+  async save_state(): Promise<ArrayBuffer> {
+    return new ArrayBuffer(0);
+  }
+  async restore_state(): Promise<void> {}
+  add_listener(): void {}
+  remove_listener(): void {}
+}
+
 describe('a yard', () => {
   test('runs commands, tells events and refuses with the words of the monitor', async () => {
     const events: string[] = [];
@@ -91,14 +120,19 @@ describe('a yard', () => {
     port.close();
   });
 
-  test('stops and resumes the emulator with the machine', async () => {
+  test('stops, resumes and resets the emulator with the machine', async () => {
     const calls: string[] = [];
-    const end = yard.follow({ run: () => calls.push('run'), stop: () => calls.push('stop') });
+    const emulator = new FakeEmulator(calls);
+    await yard.attach(emulator);
     await yard.qmp('stop');
+    expect(emulator.is_running()).toBe(false);
     await yard.qmp('cont');
-    end();
+    await yard.qmp('system_reset');
     await yard.qmp('stop');
-    expect(calls).toEqual(['stop', 'run']);
+    expect(calls).toEqual(['run', 'stop', 'run', 'restart', 'stop']);
+    await yard.detach();
+    await yard.qmp('cont');
+    expect(calls.length).toBe(5);
   });
 
   test('has disks that v86 can use, on overlays that keep what is written', async () => {
