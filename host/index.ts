@@ -37,6 +37,7 @@ export { V86Machine } from './emulator/v86/machine.ts';
 export { V86Processor } from './emulator/v86/processor.ts';
 export { nodePlatform } from './platform/node/index.ts';
 export type { Platform } from './platform/platform.ts';
+export { type PrefetchList, prefetchListOf } from './protocols/http.ts';
 export { commands } from './qmp/commands/index.ts';
 export type { Connection, ConnectionHandlers } from './qmp/monitor.ts';
 export { QmpServer, type QmpServerOptions } from './qmp/server.ts';

@@ -9,7 +9,8 @@
 import { asBlockError, BlockError } from '../base/errors.ts';
 import type { Driver, DriverDefinition, Extent } from '../block/driver.ts';
 import type { OpenContext } from '../block/open.ts';
-import { ChunkCache, chunkBytes, maxKeptChunks } from './http/chunk-cache.ts';
+import { ChunkCache, maxKeptChunks } from './http/chunk-cache.ts';
+import { chunkBytes } from './http/chunk-size.ts';
 import { HttpClient } from './http/client.ts';
 import {
   checkScheme,
@@ -120,7 +121,7 @@ class HttpDriver implements Driver {
     const file = client.stateName;
     const store = chunkStore && file !== undefined ? { chunks: chunkStore, file } : undefined;
     this.keepsAll = store !== undefined;
-    this.cache = new ChunkCache(client, { store });
+    this.cache = new ChunkCache(client, { store, clock: platform.clock });
     this.readAhead = new ReadAhead(readahead);
   }
 

@@ -4,8 +4,11 @@ import { describe, expect, test } from 'vitest';
 import type { Driver } from '../../host/block/driver.ts';
 import type { ChunkStore } from '../../host/platform/platform.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
-import { chunkBytes, maxKeptChunks, maxRunChunks } from '../../host/protocols/http/chunk-cache.ts';
+import { maxKeptChunks } from '../../host/protocols/http/chunk-cache.ts';
+import { chunkBytes } from '../../host/protocols/http/chunk-size.ts';
 import { maxAttempts } from '../../host/protocols/http/client.ts';
+import { ReadAhead } from '../../host/protocols/http/read-ahead.ts';
+import { firstRunChunks, maxRunChunks, minRunChunks } from '../../host/protocols/http/run-length.ts';
 import { maxTransfers } from '../../host/protocols/http/transfers.ts';
 import { type HttpOptions, http, https, prefetchListOf } from '../../host/protocols/http.ts';
 import { openDriver } from '../support/open-driver.ts';
@@ -235,7 +238,7 @@ describe('reading', () => {
     const { web, open } = world(100 * chunkBytes);
     const driver = await open({ readahead: 0 });
     await read(driver, 0, 50 * chunkBytes);
-    expect(web.requests.length).toBe(1 + Math.ceil(50 / maxRunChunks));
+    expect(web.requests.length).toBe(1 + Math.ceil(50 / firstRunChunks));
     expect(web.mostAtOnce).toBe(maxTransfers);
     await driver.close();
   });
@@ -250,6 +253,39 @@ describe('reading', () => {
     await read(driver, 40 * chunkBytes + 512, 512);
     await platform.settle();
     expect(web.requests.slice(6)).toEqual([`GET bytes=${41 * chunkBytes}-${45 * chunkBytes - 1}`]);
+    await driver.close();
+  });
+
+  test('reads further ahead for those who never stop, within a bound', () => {
+    const readAhead = new ReadAhead(1000);
+    const ends: number[] = [];
+    for (let offset = 0; offset < 100_000; offset += 100) {
+      const ahead = readAhead.next(offset, 100);
+      if (ahead) ends.push(ahead.offset + ahead.bytes - offset - 100);
+    }
+    expect(ends.slice(0, 6)).toEqual([1000, 2000, 4000, 8000, 16_000, 16_000]);
+    expect(new Set(ends.slice(6))).toEqual(new Set([16_000]));
+  });
+
+  test('fetches more at once while transfers are quick, and less when they are slow', async () => {
+    const { web, platform, open } = world(500 * chunkBytes);
+    const driver = await open({ readahead: 0, timeout: 100 });
+    let at = 0;
+    const lengthOfNext = async (): Promise<number> => {
+      const before = web.requests.length;
+      await inTime(platform, read(driver, at * chunkBytes, 40 * chunkBytes));
+      at += 40;
+      const [, first, last] = /(\d+)-(\d+)$/.exec(web.requests[before]!)!;
+      return (Number(last) + 1 - Number(first)) / chunkBytes;
+    };
+    expect(await lengthOfNext()).toBe(firstRunChunks);
+    expect(await lengthOfNext()).toBe(2 * firstRunChunks);
+    expect(await lengthOfNext()).toBe(maxRunChunks);
+    expect(await lengthOfNext()).toBe(maxRunChunks);
+    web.spoil = (answer) =>
+      new Promise((resolve) => void platform.clock.setTimer(2e9, () => resolve(answer)));
+    for (let i = 0; i < 4; i++) await lengthOfNext();
+    expect(await lengthOfNext()).toBe(minRunChunks);
     await driver.close();
   });
 

@@ -5,13 +5,11 @@
  * Any number of reads of a chunk that is on its way wait for the same transfer. Neighbouring chunks come in one
  * transfer. What the store cannot give or take is fetched or not kept; that is no error.
  */
-import type { ChunkStore } from '../../platform/platform.ts';
+import type { ChunkStore, Clock } from '../../platform/platform.ts';
+import { chunkBytes } from './chunk-size.ts';
+import { RunLength } from './run-length.ts';
 import { type Transfer, Transfers } from './transfers.ts';
 
-/** Bytes; the last chunk of a file may be shorter. */
-export const chunkBytes = 65_536;
-/** Most chunks in one transfer: 256 KiB. */
-export const maxRunChunks = 4;
 /** Most chunks kept in memory: 32 MiB. */
 export const maxKeptChunks = 512;
 
@@ -22,6 +20,7 @@ export interface ChunkSource {
 }
 
 export interface ChunkCacheOptions {
+  clock: Clock;
   /** Undefined: nothing outlives the node. */
   store?: { chunks: ChunkStore; file: string } | undefined;
 }
@@ -37,10 +36,11 @@ export class ChunkCache {
   private readonly kept = new Map<number, Uint8Array>();
   private readonly coming = new Map<number, Run>();
   private readonly transfers = new Transfers();
+  private readonly runLength = new RunLength();
 
   constructor(
     private readonly source: ChunkSource,
-    private readonly options: ChunkCacheOptions = {},
+    private readonly options: ChunkCacheOptions,
   ) {}
 
   get count(): number {
@@ -95,7 +95,7 @@ export class ChunkCache {
         continue;
       }
       const start = index;
-      while (index < first + count && index - start < maxRunChunks && isMissing(index)) index++;
+      while (index < first + count && index - start < this.runLength.chunks && isMissing(index)) index++;
       started.push(this.start(start, index - start, isUrgent));
     }
     return started;
@@ -144,13 +144,21 @@ export class ChunkCache {
   private async fetch(transfer: Transfer, first: number, count: number): Promise<Uint8Array[]> {
     const offset = first * chunkBytes;
     const bytes = Math.min(count * chunkBytes, this.source.length - offset);
-    const data = await this.transfers.run(transfer, () => this.source.read(offset, bytes));
+    const data = await this.transfers.run(transfer, () => this.timed(offset, bytes));
     const chunks: Uint8Array[] = [];
     // Copies: one chunk that is kept must not keep the memory of the others.
     for (let at = 0; at < bytes; at += chunkBytes)
       chunks.push(count === 1 ? data : data.slice(at, at + chunkBytes));
     this.store(first, chunks);
     return chunks;
+  }
+
+  private async timed(offset: number, bytes: number): Promise<Uint8Array> {
+    const { clock } = this.options;
+    const start = clock.nowNs();
+    const data = await this.source.read(offset, bytes);
+    this.runLength.took(bytes, clock.nowNs() - start);
+    return data;
   }
 
   private store(first: number, chunks: readonly Uint8Array[]): void {

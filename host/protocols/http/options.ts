@@ -21,7 +21,7 @@ import type { ClientOptions } from './client.ts';
 
 const base = struct('BlockdevOptionsCurlBase', {
   url: str,
-  /** Bytes fetched beyond what is read by somebody who reads on and on; a multiple of 512. */
+  /** Bytes fetched beyond what is read by somebody who reads on; a multiple of 512. Grows while that goes on. */
   readahead: optional(size),
   /** Seconds that a request may take; 0 is no limit. */
   timeout: optional(int),

@@ -4,19 +4,23 @@
 
 /** Readers that are followed at once; the one that has been quiet longest is forgotten. */
 export const maxReaders = 8;
+/** For those who never stop, reading ahead grows up to so many times its first length. */
+export const maxGrowth = 16;
 
 interface Reader {
   /** Where its last read ended. */
   end: number;
   /** Up to where reading ahead was asked for. */
   ahead: number;
+  /** How far reading ahead goes beyond `end` the next time. */
+  window: number;
 }
 
 export class ReadAhead {
   /** The last that read is at the end. */
   private readonly readers: Reader[] = [];
 
-  /** `bytes`: how far reading ahead goes beyond the end of a read; 0 for never. */
+  /** `bytes`: how far reading ahead goes beyond the end of a read at first; 0 for never. */
   constructor(private readonly bytes: number) {}
 
   /** A read of a range begins. Gives the range that should be fetched along. */
@@ -26,7 +30,7 @@ export class ReadAhead {
     const known = this.readers.findIndex((reader) => reader.end === offset);
     const [reader] = known < 0 ? [undefined] : this.readers.splice(known, 1);
     if (!reader) {
-      this.readers.push({ end, ahead: end });
+      this.readers.push({ end, ahead: end, window: this.bytes });
       if (this.readers.length > maxReaders) this.readers.shift();
       return undefined;
     }
@@ -34,8 +38,9 @@ export class ReadAhead {
     reader.end = end;
     const start = Math.max(end, reader.ahead);
     // Not before half of it is used up: requests are worth their while only when they are large.
-    if (start - end > this.bytes / 2) return undefined;
-    reader.ahead = end + this.bytes;
+    if (start - end > reader.window / 2) return undefined;
+    reader.ahead = end + reader.window;
+    reader.window = Math.min(reader.window * 2, this.bytes * maxGrowth);
     return { offset: start, bytes: reader.ahead - start };
   }
 }
