@@ -1,8 +1,20 @@
 /**
  * blockyard as a library, on Node.
  *
- * A `QmpServer` is the whole block layer: a graph of nodes, jobs, and a QMP monitor for any byte stream. A `BlockGraph`
- * alone opens and creates images; a `BlockBackend` reads and writes one.
+ * `openBlockyard` gives a whole block layer in this thread with the API that pages have too (`blockyard/browser`): nodes,
+ * overlays, disks for emulators, backups, exports and the monitor.
+ *
+ * ```ts
+ * const yard = await openBlockyard();
+ * await yard.createImage('disk.qcow2', { size: 1 << 30 });
+ * await yard.add({ driver: 'qcow2', 'node-name': 'disk', file: { driver: 'file', filename: 'disk.qcow2' } });
+ * const backup = await yard.backup({ disks: { disk: { target: 'backup.qcow2' } } });
+ * await backup.done;
+ * await yard.close();
+ * ```
+ *
+ * Below that are its parts. A `QmpServer` is the block layer with a QMP monitor for any byte stream. A `BlockGraph` alone
+ * opens and creates images; a `BlockBackend` reads and writes one.
  *
  * ```ts
  * const graph = createGraph({ platform: nodePlatform, drivers });
@@ -27,6 +39,12 @@ export type { OpenFlags } from './block/open.ts';
 export type { OpenFileOptions } from './block/opener.ts';
 export { Perm } from './block/permissions.ts';
 export { type BlockStatus, blockStatus, statusAbove } from './block/status.ts';
+export type { Backup, BackupPlan, DiskBackup } from './browser/backup.ts';
+export type { ExportSource } from './browser/export.ts';
+export { openBlockyard } from './browser/node.ts';
+export { BaseChangedError, type OverlayOptions } from './browser/overlay.ts';
+export { type EventListener, QmpClient, QmpError, type QmpEvent } from './browser/qmp-client.ts';
+export type { Blockyard, DiskOptions, NewImage } from './browser/yard.ts';
 export { drivers } from './drivers.ts';
 export type { DiskReference, GuestDisk } from './emulator/guest-disk.ts';
 export { type FlushPolicy, LocalGuestDisk } from './emulator/local-disk.ts';
@@ -35,9 +53,11 @@ export { type V86Drives, v86Drives } from './emulator/v86/drives.ts';
 export { createV86, type V86Constructor, type V86Emulator } from './emulator/v86/emulator.ts';
 export { V86Machine } from './emulator/v86/machine.ts';
 export { V86Processor } from './emulator/v86/processor.ts';
+export { findMachineType } from './machine/machine-types.ts';
 export { nodePlatform } from './platform/node/index.ts';
 export type { Platform } from './platform/platform.ts';
 export { type PrefetchList, prefetchListOf } from './protocols/http.ts';
 export { commands } from './qmp/commands/index.ts';
+export { systemCommands } from './qmp/commands/system.ts';
 export type { Connection, ConnectionHandlers } from './qmp/monitor.ts';
 export { QmpServer, type QmpServerOptions } from './qmp/server.ts';

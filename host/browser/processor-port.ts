@@ -8,7 +8,9 @@ function functionsOf(processor: Processor) {
   return {
     run: async (_: object): Promise<void> => processor.run(),
     halt: (wait: { forDisks: boolean }): Promise<void> => processor.halt(wait),
-    reset: async (_: object): Promise<void> => processor.reset(),
+    reset: async (_: object): Promise<void> => {
+      await processor.reset();
+    },
   };
 }
 
@@ -33,8 +35,8 @@ export class RemoteProcessor implements Processor {
     await this.calls.call('halt', wait).catch(() => {});
   }
 
-  reset(): void {
-    this.calls.call('reset', {}).catch(() => {});
+  async reset(): Promise<void> {
+    await this.calls.call('reset', {}).catch(() => {});
   }
 
   /** Nobody answers any more. */

@@ -8,6 +8,7 @@ import { V86Processor } from '../emulator/v86/processor.ts';
 import type { JsonObject, JsonValue } from '../qapi/json-value.ts';
 import { type Backup, type BackupPlan, startBackup } from './backup.ts';
 import type { ExportSource } from './export.ts';
+import { formatFile } from './images.ts';
 import { type OverlayOptions, openOverlay } from './overlay.ts';
 import { serveProcessor } from './processor-port.ts';
 import { type EventListener, QmpClient } from './qmp-client.ts';
@@ -33,6 +34,13 @@ export interface DiskOptions {
   readonly flushPolicy?: FlushPolicy;
   /** What the page keeps at hand of it, in bytes. Default: 16 MiB; none unless `rerror` is `stop`. */
   readonly cacheBytes?: number;
+}
+
+export interface NewImage {
+  /** Bytes; what the guest sees. */
+  readonly size: number;
+  /** Default: `qcow2`. */
+  readonly format?: 'qcow2' | 'raw';
 }
 
 /** How files are named in blockdev options: by which driver. */
@@ -88,7 +96,13 @@ export class Blockyard {
     return port1;
   }
 
-  // Nodes.
+  // Files and nodes.
+
+  /** Makes a file with an empty image. Errors: the file exists; QmpError. */
+  async createImage(file: string, { size, format = 'qcow2' }: NewImage): Promise<void> {
+    if (await this.calls.call('fileExists', { path: file })) throw new Error(`'${file}' exists`);
+    await formatFile(this, this.options.fileDriver, file, { driver: format, size });
+  }
 
   /** Makes a File or Blob what `{driver: 'blob', name}` opens. */
   async registerBlob(name: string, blob: Blob): Promise<void> {

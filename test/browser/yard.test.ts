@@ -129,10 +129,10 @@ describe('a yard', () => {
     await yard.qmp('cont');
     await yard.qmp('system_reset');
     await yard.qmp('stop');
-    expect(calls).toEqual(['run', 'stop', 'run', 'restart', 'stop']);
+    expect(calls).toEqual(['run', 'stop', 'run', 'stop', 'restart', 'run', 'stop']);
     await yard.detach();
     await yard.qmp('cont');
-    expect(calls.length).toBe(5);
+    expect(calls.length).toBe(7);
   });
 
   test('has disks that v86 can use, on overlays that keep what is written', async () => {
