@@ -29,14 +29,14 @@ export interface MachineServices {
 
 export interface MachineOptions {
   type: MachineType;
-  name: string | undefined;
+  name?: string | undefined;
   /** In its usual form, all zeros by default. */
-  uuid: string;
+  uuid?: string;
   temporaryDirectory: string;
   /** What `-nodefaults` leaves out is there. */
-  hasDefaults: boolean;
+  hasDefaults?: boolean;
   /** system_reset ends the machine. */
-  endsOnReset: boolean;
+  endsOnReset?: boolean;
 }
 
 export type ShutdownReason = 'host-qmp-quit' | 'host-signal' | 'host-qmp-system-reset';
@@ -122,7 +122,7 @@ export class Machine implements QomObject {
   async reset(): Promise<boolean> {
     if (this.options.endsOnReset) return true;
     this.emit({ name: 'RESET', data: { guest: false, reason: 'host-qmp-system-reset' } });
-    this.processor?.reset();
+    await this.processor?.reset();
     await this.guestLetsGo();
     return false;
   }

@@ -13,6 +13,6 @@ export interface Processor {
    */
   halt(wait: { forDisks: boolean }): Promise<void>;
 
-  /** As the reset button. The code runs afterwards if it did before. */
-  reset(): void;
+  /** As the reset button, once the disks have answered. The code runs afterwards if it did before. */
+  reset(): Promise<void>;
 }

@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { fc, test as property } from '@fast-check/vitest';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type FlushPolicy, LocalGuestDisk } from '../../host/emulator/local-disk.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { type ArrayDisk, arrayProtocol } from '../support/array-driver.ts';
-import { TestMachine, type TestMachineOptions } from '../support/machine.ts';
+import { plug, TestMachine, type TestMachineOptions } from '../support/machine.ts';
 import { run } from '../support/qemu.ts';
 import { readImage } from '../support/read-image.ts';
 import { scratchDirectory } from '../support/scratch.ts';
@@ -212,6 +212,77 @@ describe('the disk of a device', () => {
     },
   );
 });
+
+/** What a process that dies here leaves: the file, what the guest was told is in it, and what it was not told about. */
+interface Moment {
+  file: Uint8Array;
+  told: Uint8Array;
+  underWay: { offset: number; data: Uint8Array } | undefined;
+}
+
+test.skipIf(!haveQemu)(
+  'a process that dies at any write to the file leaves a sound image with all answered writes',
+  async () => {
+    const path = scratch('dies.qcow2');
+    const bytes = 2 << 20;
+    run(
+      'qemu-img',
+      'create',
+      '-q',
+      '-f',
+      'qcow2',
+      '-o',
+      'cluster_size=1k,refcount_bits=64',
+      path,
+      String(bytes),
+    );
+    const images: ArrayDisk[] = [];
+    const vm = await TestMachine.start({
+      moreDrivers: [arrayProtocol(images)],
+      nodes: [{ driver: 'array', 'node-name': 'n', size: statSync(path).size }],
+    });
+    running = vm;
+    const image = images[0]!;
+    image.bytes.set(readFileSync(path));
+    await vm.server.runLocally('blockdev-add', () => ({ driver: 'qcow2', 'node-name': 'q', file: 'n' }));
+    await plug(vm.machine, 'virtio-blk-pci,drive=q,id=d');
+    await vm.run('cont');
+    const disk = new LocalGuestDisk(vm.device('d'));
+
+    const told = new Uint8Array(bytes);
+    const moments: Moment[] = [];
+    let underWay: Moment['underWay'];
+    const write = image.write.bind(image);
+    image.write = async (offset, data) => {
+      await write(offset, data);
+      // After the first they are taken at a distance that has nothing to do with how many belong to one request.
+      if (image.log.length % 7 === 0)
+        moments.push({ file: image.bytes.slice(), told: told.slice(), underWay });
+    };
+    for (let i = 0; i < 60; i++) {
+      const data = filled(1 + (i % 250), sector * (1 + ((i * 5) % 9)));
+      underWay = { offset: ((i * 7919) % 4000) * sector, data };
+      await disk.write(underWay.offset, data);
+      told.set(data, underWay.offset);
+      underWay = undefined;
+      if (i % 20 === 19) await disk.flush();
+    }
+    expect(moments.length).toBeGreaterThan(20);
+    for (const moment of moments) {
+      writeFileSync(path, moment.file);
+      const { stdout } = spawnSync('qemu-img', ['check', '--output=json', path], { encoding: 'utf8' });
+      const found = JSON.parse(stdout) as { corruptions?: number; 'check-errors': number };
+      expect([found.corruptions, found['check-errors']]).toEqual([undefined, 0]);
+      const content = await readImage(nodePlatform, path, bytes);
+      for (let at = 0; at < bytes; at += sector) {
+        const got = content.subarray(at, at + sector);
+        if (Buffer.compare(got, moment.told.subarray(at, at + sector)) === 0) continue;
+        const { offset, data } = moment.underWay!;
+        expect(got).toEqual(data.subarray(at - offset, at - offset + sector));
+      }
+    }
+  },
+);
 
 const sectors = 8;
 const step = fc.record({

@@ -135,6 +135,7 @@ describe.skipIf(!installedV86)('v86 as the processor of a machine', () => {
     await mill.vm.run('cont');
     await mill.moreRounds(1);
     await mill.vm.run('system_reset');
+    await mill.moreRounds(5);
     expect(await status(mill.vm)).toMatchObject({ running: true });
   });
 

@@ -16,16 +16,26 @@ export class V86Machine<Emulator extends V86Emulator = V86Emulator> {
   private readonly disks: readonly (readonly [string, V86Disk])[];
   private readonly processor: V86Processor;
 
-  /** Makes `emulator`, which is loaded and does not run, the processor of `machine`. `drives`: what it was made with. */
+  /**
+   * Makes `emulator`, which is loaded and does not run, the processor of `machine`. `drives`: what it was made with.
+   * `powerOn`: the state that a reset goes back to, for a kernel that no BIOS would load again.
+   */
   constructor(
     readonly machine: Machine,
     readonly emulator: Emulator,
     drives: V86Drives,
+    powerOn?: ArrayBuffer,
   ) {
     this.disks = Object.entries(drives) as [string, V86Disk][];
     this.processor = new V86Processor(
       emulator,
       this.disks.map(([, disk]) => disk),
+      powerOn &&
+        (async () => {
+          await emulator.restore_state(powerOn);
+          // The disks are what they are: it is memory and devices that begin anew.
+          for (const [, disk] of this.disks) disk.takeRestored();
+        }),
     );
     machine.processor = this.processor;
     if (machine.runState.isRunning) this.processor.run();
@@ -42,7 +52,8 @@ export class V86Machine<Emulator extends V86Emulator = V86Emulator> {
     options: Readonly<Record<string, unknown>>,
   ): Promise<V86Machine<Emulator>> {
     const emulator = await createV86(V86, { ...options, ...drives });
-    return new V86Machine(machine, emulator, drives);
+    const hasFirmware = options['bios'] !== undefined;
+    return new V86Machine(machine, emulator, drives, hasFirmware ? undefined : await emulator.save_state());
   }
 
   /**

@@ -16,6 +16,8 @@ export class V86Processor implements Processor {
   constructor(
     private readonly emulator: V86Emulator,
     private readonly disks: readonly V86Disk[],
+    /** Brings the emulator, which stands, to where it begins. */
+    private readonly restart: () => Promise<void> | void = () => emulator.restart(),
   ) {}
 
   run(): void {
@@ -30,8 +32,11 @@ export class V86Processor implements Processor {
     if (forDisks) await this.answered();
   }
 
-  reset(): void {
-    this.emulator.restart();
+  async reset(): Promise<void> {
+    const { wantsToRun } = this;
+    await this.halt({ forDisks: wantsToRun });
+    await this.restart();
+    if (wantsToRun) this.run();
   }
 
   /** Whether every request that the guest has made of its disks was answered. */

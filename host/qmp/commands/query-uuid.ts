@@ -2,9 +2,11 @@
 import { empty, str, struct } from '../../qapi/types.ts';
 import { defineMachineCommand } from '../machine-command.ts';
 
+const noUuid = '00000000-0000-0000-0000-000000000000';
+
 export const queryUuid = defineMachineCommand({
   name: 'query-uuid',
   args: empty,
   returns: struct('UuidInfo', { UUID: str }),
-  run: ({ options: { uuid } }) => ({ UUID: uuid }),
+  run: ({ options: { uuid = noUuid } }) => ({ UUID: uuid }),
 });
