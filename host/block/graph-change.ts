@@ -2,8 +2,8 @@
  * A change of several edges that happens altogether or not at all.
  *
  * Every step takes effect at once and notes how to undo itself. `BlockGraph.change` then works out the permissions of
- * everything touched; if that fails, the steps are undone in reverse order. References are counted only when the
- * change stands: a node that loses its last one is closed afterwards.
+ * everything touched; if that fails, the steps are undone in reverse order. References that are gained count at once, and
+ * no node is closed before the change is over.
  *
  * A frozen edge is not moved or removed: a job relies on it.
  */
@@ -52,6 +52,7 @@ export class GraphChange {
   readonly touched = new Set<BlockNode>();
   /** Nodes that were writable until this change. */
   readonly becomingReadOnly = new Set<BlockNode>();
+  /** One reference each, which the change holds. */
   readonly gained: BlockNode[] = [];
   readonly lost: BlockNode[] = [];
 
@@ -61,17 +62,18 @@ export class GraphChange {
     if (from === to) return;
     checkNotFrozen(edge);
     this.checkCycle(edge.parentNode, to, edge.name);
+    this.gain(to);
     this.holdQuiet(edge);
     this.point(edge, to);
     this.undoSteps.push(() => this.point(edge, from));
     this.touched.add(from).add(to);
-    this.gained.push(to);
     this.lost.push(from);
   }
 
   /** A new child of a node. Its permissions follow from its role and the parents of `parent`. */
   addChild(parent: BlockNode, child: BlockNode, name: string, role: ChildRole): Edge {
     this.checkCycle(parent, child, name);
+    this.gain(child);
     const edge = new Edge(name, role, parent, child);
     edge.perm = Perm.none;
     parent.children.set(name, edge);
@@ -81,7 +83,6 @@ export class GraphChange {
       disconnect(edge);
     });
     this.touched.add(parent).add(child);
-    this.gained.push(child);
     return edge;
   }
 
@@ -118,6 +119,11 @@ export class GraphChange {
 
   end(): void {
     for (const step of this.endSteps) step();
+  }
+
+  private gain(node: BlockNode): void {
+    node.ref();
+    this.gained.push(node);
   }
 
   /** On the way from one drained node to another nobody may take it that draining is over. */

@@ -91,7 +91,8 @@ export class BlockGraph {
   find(device: string | undefined, nodeName: string | undefined): BlockNode | undefined {
     const backend = device === undefined ? undefined : this.backends.find(device);
     if (backend) return backend.hasMedium ? backend.node : undefined;
-    return nodeName === undefined ? undefined : this.byName.get(nodeName);
+    const node = nodeName === undefined ? undefined : this.byName.get(nodeName);
+    return node?.isClosing ? undefined : node;
   }
 
   /** By device or node name, as most commands do. Errors: unknown, or a device without a medium. */
@@ -209,20 +210,25 @@ export class BlockGraph {
 
   /** Makes an edge from `parent` to `child`, which it references. Errors: permission conflicts. */
   async attach(parent: EdgeParent, child: BlockNode, spec: EdgeSpec): Promise<Edge> {
-    return this.changes.run(async () => {
-      const edge = new Edge(spec.name, spec.role, parent, child);
-      edge.perm = spec.perm;
-      edge.shared = spec.shared;
-      connect(edge);
-      try {
-        await updatePermissions({ nodes: [child] });
-      } catch (error) {
-        disconnect(edge);
-        throw error;
-      }
-      child.references++;
-      return edge;
-    });
+    const edge = new Edge(spec.name, spec.role, parent, child);
+    edge.perm = spec.perm;
+    edge.shared = spec.shared;
+    child.ref();
+    try {
+      await this.changes.run(async () => {
+        connect(edge);
+        try {
+          await updatePermissions({ nodes: [child] });
+        } catch (error) {
+          disconnect(edge);
+          throw error;
+        }
+      });
+    } catch (error) {
+      await this.unref(child);
+      throw error;
+    }
+    return edge;
   }
 
   /** Adds a child to a node; the permissions follow from the role and the node's parents. */
@@ -258,7 +264,8 @@ export class BlockGraph {
    */
   async change(body: (change: GraphChange) => void): Promise<void> {
     const change = new GraphChange();
-    await this.changes.run(async () => {
+    let dropped: readonly BlockNode[] = change.lost;
+    const work = this.changes.run(async () => {
       try {
         body(change);
         await updatePermissions({
@@ -267,13 +274,17 @@ export class BlockGraph {
         });
       } catch (error) {
         change.undo();
+        dropped = change.gained;
         throw error;
       } finally {
         change.end();
       }
-      for (const node of change.gained) node.references++;
     });
-    for (const node of change.lost) await this.unref(node);
+    try {
+      await work;
+    } finally {
+      for (const node of dropped) await this.unref(node);
+    }
   }
 
   /** Lets all parents of `from` point to `to`, but those in `except`. As `change`. */

@@ -5,7 +5,9 @@
  * it. `drainBegin` … `drainEnd` brackets a section in which no request reaches the node: its parents stop issuing,
  * all the way up, and what was in flight has finished.
  */
+
 import { assert } from '../base/assert.ts';
+import { invalid } from '../base/errors.ts';
 import type { Driver, DriverDefinition } from './driver.ts';
 import type { Edge, EdgeParent } from './edge.ts';
 import type { BlockGraph } from './graph.ts';
@@ -63,6 +65,18 @@ export class BlockNode implements EdgeParent {
   /** In the order of opening; 0 until it is settled. */
   place = 0;
   references = 0;
+
+  /** One more holds on to it. Errors: nobody does any more, and it is being closed. */
+  ref(): void {
+    if (this.isClosing) throw invalid(`Cannot find device='' nor node-name='${this.name}'`);
+    this.references++;
+  }
+
+  /** Nobody holds on to it any more. */
+  get isClosing(): boolean {
+    return this.references === 0;
+  }
+
   closed = false;
 
   /** Counts changes; equal to `flushedGeneration` when nothing needs a flush. */

@@ -252,7 +252,7 @@ async function openChildNode(
 ): Promise<BlockNode> {
   if (option instanceof BlockNode || typeof option === 'string') {
     const node = option instanceof BlockNode ? option : graph.lookup(option, option);
-    node.references++;
+    node.ref();
     return node;
   }
   const options = option as NodeOptions;

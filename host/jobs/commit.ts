@@ -89,8 +89,8 @@ class CommitDriver implements JobDriver {
     this.top = params.top;
     this.base = params.base;
     this.loop = new ChunkLoop(graph.platform.clock);
-    this.top.references++;
-    this.base.references++;
+    this.top.ref();
+    this.base.ref();
   }
 
   /**

@@ -103,7 +103,7 @@ class CreateDriver implements JobDriver {
       return graph.open(file, { discard: true });
     }
     const node = graph.lookup(file, file);
-    node.references++;
+    node.ref();
     return node;
   }
 }

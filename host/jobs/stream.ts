@@ -122,7 +122,7 @@ class StreamDriver implements JobDriver {
     this.node = params.node;
     this.image = params.node.skipFilters();
     this.loop = new ChunkLoop(graph.platform.clock);
-    this.node.references++;
+    this.node.ref();
   }
 
   /** Errors: a permission conflict. */

@@ -60,8 +60,8 @@ export class MirrorDriver implements JobDriver {
   /** Takes hold of the nodes; writes to the source are noted from now on. Errors: permission conflicts, ENOMEM. */
   async attach(job: Job): Promise<void> {
     this.job = job;
-    this.source.references++;
-    this.target.references++;
+    this.source.ref();
+    this.target.ref();
     const { graph, source, target, filter, params } = this;
     const isBelow = isInChain(source, target);
     const readAndWrite = Perm.consistentRead | Perm.writeUnchanged | Perm.write;
@@ -299,7 +299,7 @@ export class MirrorDriver implements JobDriver {
       node = found;
       node.opBlockers.blockAll(this.replaceBlocker);
     }
-    node.references++;
+    node.ref();
     this.replaced = node;
     this.interrupt();
   }

@@ -17,7 +17,7 @@ class BlockdevSnapshotAction extends ExternalSnapshotAction {
   protected async openOverlay(): Promise<BlockNode> {
     const { overlay } = this.data;
     const node = this.context.graph.lookup(overlay, overlay);
-    node.references++;
+    node.ref();
     return node;
   }
 }

@@ -22,6 +22,8 @@ export const fuzzedDrivers = drivers.filter(({ name }) => name !== 'blkverify');
 
 export const imageBytes = 4 << 20;
 const commandsPerRun = 25;
+/** Some commands write as much as there is room for. */
+const capacityBytes = 256 << 20;
 
 /** Those that end the server, and before that say nothing. */
 const excluded = new Set(['quit', 'qmp_capabilities']);
@@ -96,7 +98,11 @@ function generatorFor(fuzzed: Fuzzed, server: QmpServer, random: Seeded): Comman
 /** Throws what is wrong, with the last commands. */
 export async function fuzz(fuzzed: Fuzzed, seed: number): Promise<void> {
   const random = new Seeded(seed);
-  const simulation = createSimulation(seed, { latency: { minNs: 1000, maxNs: 50_000 }, record: false });
+  const simulation = createSimulation(seed, {
+    latency: { minNs: 1000, maxNs: 50_000 },
+    record: false,
+    capacityBytes,
+  });
   const server = fuzzed.createServer(simulation.platform);
   const generator = generatorFor(fuzzed, server, random);
   const sent: string[] = [];
