@@ -36,6 +36,8 @@ export interface FetchRequest {
   method: 'GET' | 'HEAD';
   /** Names in lower case. */
   headers: Readonly<Record<string, string>>;
+  /** The host's own cache is left out: it may put together ranges of different states of a file. */
+  cache: 'no-store';
   /** Ends the request, and the transfer of the body. */
   signal: AbortSignal;
 }

@@ -75,7 +75,9 @@ describe('opening', () => {
         return answer;
       };
       const driver = await open();
-      expect(web.requests).toEqual(['HEAD ', 'GET bytes=0-0']);
+      const length = web.content.length;
+      const asked = { status: '0-0', ranges: `${length - 1}-${length}`, encoding: '4-5' }[refusal];
+      expect(web.requests).toEqual(['HEAD ', `GET bytes=${asked}`]);
       expect(await driver.getLength()).toBe(web.content.length);
       await driver.close();
     }
@@ -91,6 +93,32 @@ describe('opening', () => {
     expect(await driver.getLength()).toBe(web.content.length);
     expect(await read(driver, 70_000, 5000)).toEqual(web.content.subarray(70_000, 75_000));
     await driver.close();
+  });
+
+  test('believes no length that only HEAD tells', async () => {
+    for (const told of [5, 20 * chunkBytes]) {
+      const { web, open } = world();
+      web.spoil = (answer, { method }) => {
+        for (const name of ['accept-ranges', 'content-range']) delete answer.headers[name];
+        if (method === 'HEAD') answer.headers['content-length'] = String(told);
+        return answer;
+      };
+      await expect(open()).rejects.toThrow("CURL: Error opening file: Server didn't report file size.");
+    }
+  });
+
+  test('opens an empty file', async () => {
+    for (const hidden of ['', 'accept-ranges']) {
+      const { web, open } = world(0);
+      web.spoil = (answer) => {
+        delete answer.headers[hidden];
+        return answer;
+      };
+      const driver = await open();
+      expect(await driver.getLength()).toBe(0);
+      expect(await read(driver, 0, 512)).toEqual(new Uint8Array(512));
+      await driver.close();
+    }
   });
 
   test('says what the server lacks', async () => {
@@ -134,6 +162,7 @@ describe('opening', () => {
   test('refuses options that it does not honour, by name', async () => {
     const cases: [Partial<HttpOptions>, string][] = [
       [{ readahead: 1000 }, 'HTTP_READAHEAD_SIZE 1000 is not a multiple of 512'],
+      [{ readahead: -512 }, "Parameter 'readahead' expects a non-negative number below 2^64"],
       [{ timeout: -1 }, 'timeout parameter is too large or negative'],
       [{ timeout: 100_000 }, 'timeout parameter is too large or negative'],
       [{ username: 'u' }, "Option 'username' is not supported: there are no secrets for passwords"],

@@ -69,17 +69,27 @@ export class HttpClient {
 
   /** For servers that refuse HEAD, and those whose answer to it does not tell. */
   private async tryRange(headLength: number | undefined): Promise<void> {
-    const first = await this.attempts('GET', { range: 'bytes=0-0' }, async (response) => response);
-    if (first.status === 416 && headLength === 0) {
-      this.remember(first, 0);
+    // Past the end by one: an answer of one byte proves the length, even when Content-Range is hidden from us, as it is
+    // from other origins. What HEAD told may be the length of something compressed.
+    const first = headLength ? headLength - 1 : 0;
+    const range = `bytes=${first}-${headLength ?? 0}`;
+    const answer = await this.attempts('GET', { range }, async (response) => ({
+      response,
+      bytes: response.status === 206 ? (await bodyOf(response)).byteLength : 0,
+    }));
+    const { response, bytes } = answer;
+    const total = totalOf(response.headers.get('content-range'));
+    if (response.status === 416 && (total ?? headLength) === 0) {
+      this.remember(response, 0);
       return;
     }
-    if (!isSuccess(first.status)) throw statusError(first.status);
-    if (first.status !== 206) throw noRanges();
-    // Content-Range is hidden from other origins unless the server exposes it.
-    const length = totalOf(first.headers.get('content-range')) ?? headLength;
+    if (response.status === 416 && total !== undefined && total !== headLength) return this.tryRange(total);
+    if (response.status === 416 && first > 0) throw noLength();
+    if (!isSuccess(response.status)) throw statusError(response.status);
+    if (response.status !== 206) throw noRanges();
+    const length = total ?? (bytes === 1 ? headLength : undefined);
     if (length === undefined) throw noLength();
-    this.remember(first, length);
+    this.remember(response, length);
   }
 
   private remember(response: FetchResponse, length: number): void {
@@ -199,10 +209,13 @@ export class HttpClient {
     this.ending.signal.addEventListener('abort', end);
     try {
       if (this.ending.signal.aborted) throw new BlockError('ECANCELED');
-      const response = await this.fetch(this.url, {
+      // Not called as a method: browsers' own fetch refuses that.
+      const { fetch } = this;
+      const response = await fetch(this.url, {
         method,
         // A compressed body would be another than the file, and so are its ranges.
         headers: { ...this.options.headers, 'accept-encoding': 'identity', ...headers },
+        cache: 'no-store',
         signal: stop.signal,
       });
       if (isPassing(response.status)) throw new PassingFailure('EIO', statusError(response.status).message);

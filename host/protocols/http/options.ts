@@ -89,7 +89,10 @@ export interface Settings {
 /** Errors: EINVAL for options that make no sense, ENOTSUP for those that are not honoured. */
 export function settingsOf(scheme: Scheme, given: HttpOptions, { fetch }: Platform): Settings {
   const readahead = given.readahead ?? defaultReadahead;
-  if (!(readahead >= 0) || readahead % sectorBytes !== 0)
+  // A negative number arrives as one near 2^64.
+  if (!Number.isSafeInteger(readahead) || readahead < 0)
+    throw invalid("Parameter 'readahead' expects a non-negative number below 2^64");
+  if (readahead % sectorBytes !== 0)
     throw invalid(`HTTP_READAHEAD_SIZE ${readahead} is not a multiple of ${sectorBytes}`);
   const timeoutSeconds = given.timeout ?? defaultTimeoutSeconds;
   if (!(timeoutSeconds >= 0 && timeoutSeconds <= maxTimeoutSeconds))
