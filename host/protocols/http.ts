@@ -176,5 +176,6 @@ class HttpDriver implements Driver {
   async close(): Promise<void> {
     this.isClosed = true;
     await this.client.close();
+    await this.cache.close();
   }
 }

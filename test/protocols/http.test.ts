@@ -495,6 +495,22 @@ describe('what is kept beyond the node', () => {
     expect(store.chunks.size).toBe(0);
   });
 
+  test('is put away before the node is gone', async () => {
+    const { platform, open } = world();
+    let done = 0;
+    platform.chunkStore = {
+      get: async () => undefined,
+      put: async () => {
+        await platform.clock.yield();
+        done++;
+      },
+    };
+    const driver = await open({ readahead: 0 });
+    await read(driver, 0, 3 * chunkBytes);
+    await driver.close();
+    expect(done).toBe(3);
+  });
+
   test('does no harm when it fails or holds something else', async () => {
     const { web, platform, open } = world();
     const stores: ChunkStore[] = [

@@ -37,6 +37,7 @@ export class ChunkCache {
   private readonly coming = new Map<number, Run>();
   private readonly transfers = new Transfers();
   private readonly runLength = new RunLength();
+  private readonly storing = new Set<Promise<void>>();
 
   constructor(
     private readonly source: ChunkSource,
@@ -165,8 +166,15 @@ export class ChunkCache {
     const { store } = this.options;
     if (!store) return;
     for (const [index, chunk] of chunks.entries()) {
-      void store.chunks.put(store.file, first + index, chunk).catch(() => {});
+      const put = store.chunks.put(store.file, first + index, chunk).catch(() => {});
+      this.storing.add(put);
+      void put.then(() => this.storing.delete(put));
     }
+  }
+
+  /** Waits for what is being put into the store. Nothing is read any more. */
+  async close(): Promise<void> {
+    await Promise.all(this.storing);
   }
 
   private keep(index: number, chunk: Uint8Array): void {
