@@ -89,13 +89,18 @@ export class Machine implements QomObject {
   /** Stops, makes everything written durable, and waits until nothing is on its way any more. */
   async stop(state: 'paused' | 'io-error' = 'paused'): Promise<void> {
     const { processor } = this;
-    if (processor && state === 'paused' && this.runState.isRunning) {
-      // What the guest has begun is answered while the machine still runs; limits do not hold it up.
-      await Promise.all([processor.halt({ forDisks: true }), this.drain()]);
-    }
+    if (processor && state === 'paused' && this.runState.isRunning) await this.finishRequests(processor);
     this.runState.stop(state);
     if (state === 'io-error') await processor?.halt({ forDisks: false });
     await this.quiesce();
+  }
+
+  /** What the guest has begun is answered while the machine still runs; limits do not hold it up. */
+  private async finishRequests(processor: Processor): Promise<void> {
+    const limits = this.graph.backends.list().flatMap(({ throttle }) => throttle ?? []);
+    for (const limit of limits) limit.drainBegin();
+    await Promise.all([processor.halt({ forDisks: true }), this.drain()]);
+    for (const limit of limits) limit.drainEnd();
   }
 
   private async drain(): Promise<void> {

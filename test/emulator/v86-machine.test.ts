@@ -11,6 +11,7 @@ import { readImage } from '../support/read-image.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { haveQemu } from '../support/tools.ts';
 import { installedV86 } from '../support/v86.ts';
+import { VirtualPlatform } from '../support/virtual-platform.ts';
 import { sectorMill } from './sector-mill.ts';
 
 const scratch = scratchDirectory();
@@ -72,12 +73,16 @@ async function onQcow2(name: string): Promise<{ mill: Mill; path: string }> {
   return { mill, path };
 }
 
-async function onArray(policies: string): Promise<{ mill: Mill; disk: ArrayDisk }> {
+async function onArray(
+  policies: string,
+  options: TestMachineOptions = {},
+): Promise<{ mill: Mill; disk: ArrayDisk }> {
   const disks: ArrayDisk[] = [];
   mill = await Mill.start({
     moreDrivers: [arrayProtocol(disks)],
     nodes: [{ driver: 'array', 'node-name': 'n', size: diskBytes }],
     devices: [`ide-hd,drive=n,id=d,bus=ide.0${policies}`],
+    ...options,
   });
   return { mill, disk: disks[0]! };
 }
@@ -213,6 +218,47 @@ describe.skipIf(!installedV86)('v86 as the processor of a machine', () => {
     await mill.moreRounds(1);
     await vm.run('stop');
     expect(Math.abs(counterAt(disk.bytes, 0) - mill.rounds)).toBeLessThanOrEqual(1);
+  });
+
+  test('begins from a first state, but not with other disks', async () => {
+    const { mill: saver } = await onArray('');
+    await saver.vm.run('cont');
+    await saver.moreRounds(3);
+    await saver.vm.run('stop');
+    saver.drives.hda!.disk.setReference({ snapshot: 'three', generation: 0 });
+    const options = { ...installedV86!.options, initial_state: { buffer: await saver.v86.saveState() } };
+    await saver.close();
+
+    const { mill: next, disk } = await onArray('');
+    const { V86 } = installedV86!;
+    const other = V86Machine.start(next.vm.machine, V86, v86Drives(next.vm.machine), options);
+    await expect(other).rejects.toThrow("belongs to snapshot 'three' of hda, which now is no snapshot");
+    const drives = v86Drives(next.vm.machine);
+    drives.hda!.disk.setReference({ snapshot: 'three', generation: 0 });
+    await next.v86.close();
+    const guest = await V86Machine.start(next.vm.machine, V86, drives, options);
+    await next.vm.run('cont');
+    // The first dot may be of a round that the saved guest had almost finished.
+    let dots = 0;
+    await new Promise<void>((resolve) =>
+      guest.emulator.add_listener('serial0-output-byte', () => void (++dots === 3 && resolve())),
+    );
+    await next.vm.run('stop');
+    expect(counterAt(disk.bytes, 0)).toBeGreaterThan(0);
+    await guest.close();
+  });
+
+  test('answers what a limit holds up when the machine is to stand', async () => {
+    const platform = new VirtualPlatform();
+    const { mill, disk } = await onArray('', { platform });
+    const limit = { id: 'd', bps: 0, bps_rd: 0, bps_wr: 0, iops: 1, iops_rd: 0, iops_wr: 0 };
+    await mill.vm.run('block_set_io_throttle', limit);
+    await mill.vm.run('cont');
+    // Time stands, so there are no more than the first few requests.
+    while (mill.drives.hda!.isIdle) await new Promise((resolve) => setImmediate(resolve));
+    await mill.vm.run('stop');
+    expect(mill.drives.hda!.isIdle).toBe(true);
+    expect(disk.log.length).toBeGreaterThan(0);
   });
 
   test('has disks only where v86 has them', async () => {

@@ -43,7 +43,7 @@ export class V86Machine<Emulator extends V86Emulator = V86Emulator> {
 
   /**
    * Makes an emulator with these drives for a machine. It runs from the next `cont`, or now if the machine runs.
-   * `options` are v86's own.
+   * `options` are v86's own. Errors: a disk that is not what it was for an `initial_state`.
    */
   static async start<Emulator extends V86Emulator>(
     machine: Machine,
@@ -52,6 +52,12 @@ export class V86Machine<Emulator extends V86Emulator = V86Emulator> {
     options: Readonly<Record<string, unknown>>,
   ): Promise<V86Machine<Emulator>> {
     const emulator = await createV86(V86, { ...options, ...drives });
+    try {
+      for (const [name, disk] of Object.entries(drives)) checkRestored(name, disk);
+    } catch (error) {
+      await emulator.destroy();
+      throw error;
+    }
     const hasFirmware = options['bios'] !== undefined;
     return new V86Machine(machine, emulator, drives, hasFirmware ? undefined : await emulator.save_state());
   }
