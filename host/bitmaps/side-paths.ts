@@ -48,6 +48,6 @@ function plainFileOf({ definition, driver, options, flags, children }: BlockNode
   const isWhole = options['offset'] === undefined && options['size'] === undefined;
   if (!driver.bitmapStorage && !(definition.name === 'raw' && isWhole)) return undefined;
   const file = children.get('file')?.node;
-  if (file?.definition.name !== 'file' || flags.noIo || flags.forceShare) return undefined;
+  if (!file?.definition.servesPlainNames || flags.noIo || flags.forceShare) return undefined;
   return exactFilename(file);
 }

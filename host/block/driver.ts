@@ -277,6 +277,8 @@ export interface DriverDefinition<Options extends object = object> {
   /** Reached as `PREFIX:rest`: `parseFilename` turns the whole name into options, children included. */
   readonly filenamePrefix?: string;
   parseFilename?(filename: string): Options;
+  /** Protocols: names without a prefix are files of the platform, and this is the driver for them. */
+  readonly servesPlainNames?: true;
   /** A file name that says everything the options say, or undefined when only `json:` can. Given those of the children. */
   exactFilename?(options: Options, childName: (child: string) => string | undefined): string | undefined;
   /** Shows the file name of what it filters, or of its `file` child, as its own. */

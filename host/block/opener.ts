@@ -267,7 +267,7 @@ async function openChildNode(
         { defaults, ...given('chain', params.chain) },
       );
     }
-    return openNode(graph, { ...options, driver: 'file' }, { defaults });
+    return openNode(graph, { ...options, driver: graph.drivers.plainProtocol().name }, { defaults });
   }
   return openNode(graph, options, { defaults, ...given('chain', params.chain) });
 }

@@ -28,11 +28,16 @@ export class DriverRegistry {
   /** The protocol that a file name asks for by its prefix; plain names are files. */
   protocolOf(filename: string): DriverDefinition {
     const prefix = /^([^/:]+):/.exec(filename)?.[1];
-    if (prefix === undefined) return this.get('file');
+    if (prefix === undefined) return this.plainProtocol();
     for (const definition of this.definitions) {
       if (definition.filenamePrefix === prefix) return definition;
     }
     throw new BlockError('EINVAL', `Unknown protocol '${prefix}'`);
+  }
+
+  /** What a name without prefix is a file of. */
+  plainProtocol(): DriverDefinition {
+    return this.definitions.find(({ servesPlainNames }) => servesPlainNames) ?? this.get('file');
   }
 
   /** The format whose magic matches best; raw when none does (specification: graph, section 6). */

@@ -41,6 +41,7 @@ export const file: DriverDefinition<FileOptions> = {
   options,
   strongOptions: ['filename'],
   filenamePrefix: 'file',
+  servesPlainNames: true,
   parseFilename: (filename) => ({ filename: filename.replace(/^file:/, '') }),
   exactFilename: (given) => given.filename,
   open: openFile,

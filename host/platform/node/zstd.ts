@@ -6,7 +6,7 @@
 import type { Transform } from 'node:stream';
 import { BlockError } from '../../base/errors.ts';
 import type { Codec } from '../platform.ts';
-import { type ZstdFrame, zstdFrameAt } from './zstd-frame.ts';
+import { type ZstdFrame, zstdFrameAt } from '../zstd-frame.ts';
 
 interface Engine {
   compress(input: Uint8Array): Uint8Array;

@@ -1,0 +1,64 @@
+/**
+ * Who may open a file: one worker for writing, or any number for reading (Web Locks; one name for each path).
+ *
+ * A file that another tab has open for writing could be opened by nobody anyway. The lock is there since it can be waited
+ * for: a page that is loaded again would else find its own file still open by the worker that is just ending.
+ */
+import { BlockError } from '../../base/errors.ts';
+
+export type LockMode = 'shared' | 'exclusive';
+
+/** How long a worker that is ending may take. */
+const patienceMs = 1000;
+
+export class PathLock {
+  private release: (() => void) | undefined;
+  private released: Promise<unknown> = Promise.resolve();
+  mode: LockMode | undefined;
+
+  constructor(private readonly path: string) {}
+
+  /**
+   * Gives up what is held first. Errors: EAGAIN `Failed to get "write" lock` (or `shared "write"`); nothing is held
+   * then.
+   */
+  async acquire(mode: LockMode): Promise<void> {
+    await this.unlock();
+    // A browser without locks still lets nobody else open a file that is open for writing.
+    if (!navigator.locks) {
+      this.mode = mode;
+      return;
+    }
+    try {
+      await new Promise<void>((granted, refused) => {
+        const options = { mode, signal: AbortSignal.timeout(patienceMs) };
+        this.released = navigator.locks
+          .request(`blockyard:${this.path}`, options, () => {
+            granted();
+            return new Promise<void>((release) => {
+              this.release = release;
+            });
+          })
+          .catch(refused);
+      });
+    } catch (error) {
+      if (error instanceof DOMException && (error.name === 'TimeoutError' || error.name === 'AbortError'))
+        throw lockConflict(this.path, mode);
+      throw error;
+    }
+    this.mode = mode;
+  }
+
+  async unlock(): Promise<void> {
+    this.release?.();
+    this.release = undefined;
+    this.mode = undefined;
+    await this.released;
+  }
+}
+
+export function lockConflict(path: string, mode: LockMode): BlockError {
+  return new BlockError('EAGAIN', `Failed to get ${mode === 'shared' ? 'shared ' : ''}"write" lock`, {
+    hint: `Is another tab or worker using the image [${path}]?`,
+  });
+}

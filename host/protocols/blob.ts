@@ -1,0 +1,103 @@
+/**
+ * The `blob` protocol: a disk that is read from a Blob of the page, for instance a File that the user chose. Not a QEMU
+ * driver.
+ *
+ * A monitor command cannot carry a Blob, so that it is registered under a name first, and a node is opened by that name.
+ * A File that changes after it was chosen cannot be read any more: every request fails from then on.
+ */
+import { BlockError, invalid } from '../base/errors.ts';
+import type { Driver, DriverDefinition, Extent } from '../block/driver.ts';
+import { str, struct, type TypeOf } from '../qapi/types.ts';
+
+const options = struct('BlockdevOptionsBlob', {
+  /** Under which the Blob was registered. */
+  filename: str,
+});
+
+export type BlobOptions = TypeOf<typeof options>;
+
+const blobs = new Map<string, Blob>();
+
+/** Makes `blob` what nodes that are opened from now on find under `name`. */
+export function registerBlob(name: string, blob: Blob): void {
+  blobs.set(name, blob);
+}
+
+/** Nodes that are open keep theirs. */
+export function unregisterBlob(name: string): void {
+  blobs.delete(name);
+}
+
+export const blob: DriverDefinition<BlobOptions> = {
+  name: 'blob',
+  kind: 'protocol',
+  options,
+  strongOptions: ['filename'],
+  filenamePrefix: 'blob',
+  parseFilename: (filename) => ({ filename: filename.replace(/^blob:/, '') }),
+  exactFilename: (given) => `blob:${given.filename}`,
+  async open({ flags, fallBackToReadOnly }, { filename }) {
+    const found = blobs.get(filename);
+    if (!found)
+      throw new BlockError('ENOENT', `Could not open '${filename}': No Blob of this name is registered`);
+    if (flags.direct) throw invalid("'blob' driver cannot read past a cache");
+    if (!flags.readOnly) {
+      if (!flags.autoReadOnly) throw new BlockError('EACCES', `'blob' driver can only read '${filename}'`);
+      fallBackToReadOnly();
+    }
+    return new BlobDriver(filename, found);
+  },
+};
+
+class BlobDriver implements Driver {
+  constructor(
+    private readonly filename: string,
+    private readonly content: Blob,
+  ) {}
+
+  async getLength(): Promise<number> {
+    return this.content.size;
+  }
+
+  async read(offset: number, buffer: Uint8Array): Promise<void> {
+    let bytes: ArrayBuffer;
+    try {
+      bytes = await this.content.slice(offset, offset + buffer.length).arrayBuffer();
+    } catch (error) {
+      throw this.translated(error);
+    }
+    // A last sector that is not full, as with any file; but a Blob gives no less than it has.
+    if (bytes.byteLength < Math.min(buffer.length, this.content.size - offset)) throw new BlockError('EIO');
+    buffer.set(new Uint8Array(bytes));
+    buffer.fill(0, bytes.byteLength);
+  }
+
+  map(offset: number, bytes: number): Extent {
+    return { type: 'own', bytes, zero: offset >= this.content.size };
+  }
+
+  async getAllocatedBytes(): Promise<number> {
+    return this.content.size;
+  }
+
+  async contentVersion(): Promise<string | undefined> {
+    return this.content instanceof File
+      ? `${this.content.name} changed at ${this.content.lastModified}`
+      : undefined;
+  }
+
+  private translated(error: unknown): BlockError {
+    if (!(error instanceof DOMException)) throw error;
+    const { name, message } = error;
+    const changed = `'${this.filename}' cannot be read any more: the file was changed, moved or deleted after it was chosen`;
+    return new BlockError(
+      'EIO',
+      name === 'NotReadableError' || name === 'NotFoundError' ? changed : message,
+      {
+        cause: error,
+      },
+    );
+  }
+
+  async close(): Promise<void> {}
+}
