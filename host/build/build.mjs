@@ -6,6 +6,7 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { buildBrowser } from './browser.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const bin = (name) => resolve(root, 'node_modules/.bin', name);
@@ -35,6 +36,8 @@ await build({
   logLevel: 'warning',
 });
 chmodSync(resolve(root, 'dist/blockyard.js'), 0o755);
+
+await buildBrowser(root);
 
 if (process.argv.includes('--types')) {
   const options = [

@@ -3,7 +3,7 @@ import { BlockError } from '../../base/errors.ts';
 import type { DriverDefinition } from '../../block/driver.ts';
 import { startCreate } from '../../jobs/create.ts';
 import { blockdevDriver } from '../../qapi/block-types.ts';
-import { type StructType, str, struct, type UnionType } from '../../qapi/types.ts';
+import { enumeration, type StructType, str, struct, type UnionType } from '../../qapi/types.ts';
 import { branch, childMembers } from '../blockdev-options.ts';
 import { defineCommand } from '../registry.ts';
 
@@ -32,10 +32,12 @@ function createOptions(drivers: readonly DriverDefinition[]): UnionType<{ driver
   for (const { name, create } of drivers) {
     if (create?.job) branches[name] = branch(create.job, child);
   }
+  // QEMU's, whether they make anything or not, and those that QEMU does not have.
+  const names = new Set<string>([...blockdevDriver.values, ...Object.keys(branches)]);
   return {
     kind: 'union',
     name: 'BlockdevCreateOptions',
-    base: struct('BlockdevCreateOptionsBase', { driver: blockdevDriver }),
+    base: struct('BlockdevCreateOptionsBase', { driver: enumeration('BlockdevDriver', [...names]) }),
     discriminator: 'driver',
     branches: () => branches,
   };

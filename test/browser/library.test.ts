@@ -1,0 +1,273 @@
+/** `blockyard/browser` as it is built, in Chromium: overlays in its private file system, v86 on them, backups of them. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { BrowserContext, Page } from 'playwright';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { haveChromium, launchChromium } from '../support/chromium.ts';
+import { PageServer } from '../support/page-server.ts';
+import { run } from '../support/qemu.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { haveQemu } from '../support/tools.ts';
+
+const scratch = scratchDirectory();
+const root = resolve(import.meta.dirname, '../..');
+const firmware = '/usr/share/seabios';
+const haveFirmware = existsSync(join(firmware, 'bios.bin'));
+const size = 2 << 20;
+
+const server = new PageServer();
+let origin: string;
+let browser: BrowserContext;
+const complaints: string[] = [];
+
+/** The library as a page sees it; what it is in detail, the types of the sources say. */
+type Library = typeof import('../../host/browser/index.ts');
+declare const library: Library;
+
+beforeAll(async () => {
+  if (!haveChromium) return;
+  server.find = serve;
+  origin = await server.start();
+  browser = await launchChromium(scratch('profile'));
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await server.stop();
+});
+
+const pages = new Map<string, string>([
+  ['/favicon.ico', ''],
+  [
+    '/empty.html',
+    '<title>test</title><script type="module">globalThis.library = await import("/blockyard/index.js")</script>',
+  ],
+]);
+let disk: Uint8Array = bootDisk();
+
+function serve(path: string): Uint8Array | string | undefined {
+  const file = fileOf(path);
+  if (file !== undefined) return existsSync(file) ? readFileSync(file) : undefined;
+  return path === '/disk.img' ? disk : pages.get(path);
+}
+
+function fileOf(path: string): string | undefined {
+  if (path.startsWith('/blockyard/')) return join(root, 'dist/browser', path.slice('/blockyard/'.length));
+  if (path.startsWith('/v86/')) return join(root, 'node_modules/v86/build', path.slice('/v86/'.length));
+  if (path === '/seabios.bin') return join(firmware, 'bios.bin');
+  if (path === '/vgabios.bin') return join(firmware, 'vgabios-stdvga.bin');
+  return undefined;
+}
+
+/** In its boot sector a program that counts in the second sector, on the disk, for ever. */
+function bootDisk(): Uint8Array {
+  const image = new Uint8Array(size);
+  for (let i = 4096; i < size; i += 4096) image[i] = i >> 12;
+  const transfer = (ax: number): number[] => [
+    ...[0xbb, 0x00, 0x7e], // mov bx, 0x7e00
+    ...[0xb8, 0x01, ax], // mov ax: one sector
+    ...[0xb9, 0x02, 0x00], // mov cx: cylinder 0, sector 2
+    ...[0xba, 0x80, 0x00], // mov dx: head 0, first disk
+    ...[0xcd, 0x13], // int 0x13
+  ];
+  const loop = [...transfer(0x02), ...[0xff, 0x06, 0x00, 0x7e], ...transfer(0x03)]; // inc word [0x7e00]
+  image.set([0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0, 0xbc, 0x00, 0x7c, ...loop]);
+  image.set([0xeb, 256 - loop.length - 2], 11 + loop.length); // jmp loop
+  image.set([0x55, 0xaa], 510);
+  return image;
+}
+
+async function open(path = '/empty.html'): Promise<Page> {
+  const page = await browser.newPage();
+  page.on('console', (message) => {
+    if (message.type() === 'error') complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  await page.goto(origin + path);
+  return page;
+}
+
+async function openEmpty(): Promise<Page> {
+  const page = await open();
+  await page.waitForFunction('globalThis.library');
+  return page;
+}
+
+/** Files come out of a page as text. */
+function fromBase64(text: string): Buffer {
+  return Buffer.from(text, 'base64');
+}
+
+describe.skipIf(!haveChromium)('blockyard/browser', () => {
+  test('keeps what was written to an overlay, over a base on a server', async () => {
+    const page = await openEmpty();
+    const write = async ([url, value]: [string, number]) => {
+      const yard = await library.openBlockyard();
+      await yard.openOverlay({ node: 'hda', file: 'kept/hda.qcow2', base: { driver: 'http', url } });
+      const { disk } = await yard.disk({ node: 'hda' });
+      const before = new Uint8Array(1024);
+      await disk.read(8192, before);
+      await disk.write(8192, new Uint8Array(512).fill(value));
+      const after = new Uint8Array(1024);
+      await disk.read(8192, after);
+      await yard.close();
+      return [before[0], after[0], after[512]];
+    };
+    expect(await page.evaluate(write, [`${origin}/disk.img`, 0xaa])).toEqual([2, 0xaa, 0]);
+    await page.close();
+    const again = await openEmpty();
+    expect(await again.evaluate(write, [`${origin}/disk.img`, 0xbb])).toEqual([0xaa, 0xbb, 0]);
+    await again.close();
+    expect(complaints.splice(0)).toEqual([]);
+  });
+
+  test('refuses an overlay when the server has another base', async () => {
+    const page = await openEmpty();
+    const attempt = async (url: string) => {
+      const yard = await library.openBlockyard();
+      const overlay = { node: 'hda', file: 'changed.qcow2', base: { driver: 'http', url } };
+      const message = await yard.openOverlay(overlay).then(
+        () => 'opened',
+        (error: Error) => `${error.name}: ${error.message}`,
+      );
+      await yard.close();
+      return message;
+    };
+    expect(await page.evaluate(attempt, `${origin}/disk.img`)).toBe('opened');
+    server.etag = '"2"';
+    expect(await page.evaluate(attempt, `${origin}/disk.img`)).toBe(
+      `BaseChangedError: The base of overlay 'changed.qcow2' is not the one it was made on: it was ETag "1" and now is ETag "2"`,
+    );
+    server.etag = '"1"';
+    await page.close();
+  });
+
+  test('makes overlays over Files, and keeps them from a second worker', async () => {
+    const page = await openEmpty();
+    const results = await page.evaluate(async () => {
+      const { openBlockyard } = library;
+      const yard = await openBlockyard();
+      await yard.registerBlob('chosen', new File([new Uint8Array(65536).fill(5)], 'chosen.img'));
+      const base = { driver: 'blob', filename: 'chosen' };
+      await yard.openOverlay({ node: 'hda', file: 'over-file.qcow2', base });
+      const { disk } = await yard.disk({ node: 'hda' });
+      const into = new Uint8Array(512);
+      await disk.read(0, into);
+      const other = await openBlockyard();
+      const refusal = await other.add({ driver: 'opfs', 'node-name': 'x', filename: 'over-file.qcow2' }).then(
+        () => 'opened',
+        (error: Error) => error.message,
+      );
+      await other.close();
+      await yard.close();
+      return [into[0], refusal];
+    });
+    expect(results).toEqual([5, `Could not open 'over-file.qcow2': Failed to get "write" lock`]);
+    await page.close();
+  });
+
+  test.skipIf(!haveQemu)(
+    'backs up two disks at one instant, full and incremental, into images QEMU likes',
+    async () => {
+      const page = await openEmpty();
+      const files = await page.evaluate(async () => {
+        const yard = await library.openBlockyard();
+        const images = ['a', 'b'];
+        const disks = [];
+        for (const node of images) {
+          await yard.createImage(`two/${node}.qcow2`, { size: 1 << 20 });
+          const file = { driver: 'opfs', filename: `two/${node}.qcow2` };
+          await yard.add({ driver: 'qcow2', 'node-name': node, file });
+          disks.push((await yard.disk({ node })).disk);
+        }
+        for (const disk of disks) await disk.write(0, new Uint8Array(4096).fill(1));
+        const full = await yard.backup({
+          disks: { a: { target: 'two/a.0', bitmap: 'x' }, b: { target: 'two/b.0', bitmap: 'x' } },
+        });
+        for (const disk of disks) await disk.write(0, new Uint8Array(512).fill(2));
+        await full.done;
+        const next = await yard.backup({
+          disks: {
+            a: { target: 'two/a.1', bitmap: 'x', since: 'two/a.0' },
+            b: { target: 'two/b.1', bitmap: 'x', since: 'two/b.0' },
+          },
+        });
+        await next.done;
+        const files: Record<string, string> = {};
+        for (const name of ['a.0', 'a.1', 'b.0', 'b.1']) {
+          const { stream } = await yard.exportImage({ file: `two/${name}` });
+          const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+          let text = '';
+          for (let i = 0; i < bytes.length; i += 8192) {
+            text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+          }
+          files[name] = btoa(text);
+        }
+        await yard.close();
+        return files;
+      });
+      for (const [name, content] of Object.entries(files)) writeFileSync(scratch(name), fromBase64(content));
+      for (const disk of ['a', 'b']) {
+        for (const number of [0, 1]) {
+          const path = scratch(`${disk}.${number}`);
+          if (number === 1) {
+            run('qemu-img', 'rebase', '-u', '-f', 'qcow2', '-F', 'qcow2', '-b', scratch(`${disk}.0`), path);
+          }
+          run('qemu-img', 'check', path);
+          run('qemu-img', 'convert', '-O', 'raw', path, `${path}.raw`);
+          const content = readFileSync(`${path}.raw`);
+          expect([content[0], content[512]]).toEqual([number + 1, 1]);
+        }
+      }
+      await page.close();
+      expect(complaints.splice(0)).toEqual([]);
+    },
+  );
+
+  test.skipIf(!haveFirmware)(
+    'runs the page of the README: v86 on an overlay, backed up by a button',
+    async () => {
+      const readme = readFileSync(join(root, 'host/browser/README.md'), 'utf8');
+      const [, example] = /```html\n(.*?)```/s.exec(readme)!;
+      expect(example!.trimEnd().split('\n').length).toBeLessThanOrEqual(26);
+      pages.set('/example.html', `<!doctype html>${example}`);
+      disk = bootDisk();
+      const page = await open('/example.html');
+      const backUp = async (): Promise<Buffer> => {
+        await page.evaluate("document.querySelector('#link').removeAttribute('href')");
+        await page.click('#backup');
+        await page.waitForFunction("document.querySelector('#link').hasAttribute('href')");
+        const text = await page.evaluate(async () => {
+          const link = document.querySelector<HTMLAnchorElement>('#link')!;
+          const bytes = new Uint8Array(await (await fetch(link.href)).arrayBuffer());
+          let characters = '';
+          for (const byte of bytes) characters += String.fromCharCode(byte);
+          return btoa(characters);
+        });
+        return fromBase64(text);
+      };
+      await page.waitForFunction("document.querySelector('#backup').onclick");
+      let counted = 0;
+      while (counted === 0) counted = counterIn(await backUp());
+      const later = counterIn(await backUp());
+      expect(later).toBeGreaterThanOrEqual(counted);
+      await page.close();
+      expect(complaints.splice(0)).toEqual([]);
+    },
+  );
+});
+
+/** What the guest has counted to, by a backup of its disk. */
+function counterIn(image: Buffer): number {
+  const path = scratch('backup.qcow2');
+  writeFileSync(path, image);
+  if (haveQemu) run('qemu-img', 'check', path);
+  return clusterZero(image).readUInt16LE(512);
+}
+
+/** The first cluster of a qcow2 image's disk. */
+function clusterZero(image: Buffer): Buffer {
+  const address = (at: number): number => Number(image.readBigUInt64BE(at) & 0x00fffffffffffe00n);
+  const l1 = address(40);
+  return image.subarray(address(address(l1)));
+}

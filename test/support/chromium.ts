@@ -1,0 +1,18 @@
+/** Debian's Chromium, driven by Playwright, with a profile of its own: private windows have slow storage. */
+import { existsSync } from 'node:fs';
+import { requireAll } from './tools.ts';
+
+const executablePath = '/usr/bin/chromium';
+
+export const haveChromium = existsSync(executablePath);
+if (!haveChromium && requireAll) throw new Error(`REQUIRE_ALL=1, but ${executablePath} is not installed`);
+
+/** `profile`: a folder that is made, or was by an earlier one. */
+export async function launchChromium(profile: string) {
+  const { chromium } = await import('playwright');
+  return chromium.launchPersistentContext(profile, {
+    executablePath,
+    args: ['--no-sandbox'],
+    headless: true,
+  });
+}

@@ -1,0 +1,54 @@
+/** A web server for pages under test: whole files with their types, and ranges of them. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { extname } from 'node:path';
+
+const types: Readonly<Record<string, string>> = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
+  '.wasm': 'application/wasm',
+};
+
+export class PageServer {
+  /** What is served under a path; undefined: nothing. */
+  find: (path: string) => Uint8Array | string | undefined = () => undefined;
+  etag = '"1"';
+  private server: Server | undefined;
+
+  async start(): Promise<string> {
+    const server = createServer((request, response) => this.answer(request, response));
+    this.server = server;
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  }
+
+  async stop(): Promise<void> {
+    const { server } = this;
+    if (!server) return;
+    const closed = new Promise((resolve) => server.close(resolve));
+    server.closeAllConnections();
+    await closed;
+  }
+
+  private answer({ url = '', method, headers }: IncomingMessage, response: ServerResponse): void {
+    const path = new URL(url, 'http://localhost').pathname;
+    const found = this.find(path);
+    if (found === undefined) {
+      response.writeHead(404).end();
+      return;
+    }
+    const content = Buffer.from(found as Uint8Array);
+    const range = /^bytes=(\d+)-(\d*)$/.exec(headers.range ?? '');
+    const first = Number(range?.[1] ?? 0);
+    const last = Math.min(content.length, range?.[2] ? Number(range[2]) + 1 : content.length) - 1;
+    response.writeHead(range ? 206 : 200, {
+      'content-type': types[extname(path)] ?? 'application/octet-stream',
+      'content-length': last + 1 - first,
+      'accept-ranges': 'bytes',
+      etag: this.etag,
+      ...(range ? { 'content-range': `bytes ${first}-${last}/${content.length}` } : {}),
+    });
+    response.end(method === 'HEAD' ? undefined : content.subarray(first, last + 1));
+  }
+}
