@@ -1,13 +1,37 @@
 /**
- * The drivers for a browser: those of a host, with the browser's storage in place of files.
+ * The drivers of web pages, one line each: a browser's storage in place of files. What a host has to test drivers with, or
+ * to vote among copies, is left out, for a page loads all that is named here.
  */
 import type { DriverDefinition } from './block/driver.ts';
-import { drivers } from './drivers.ts';
+import { compress } from './filters/compress.ts';
+import { copyBeforeWrite } from './filters/copy-before-write.ts';
+import { copyOnRead } from './filters/copy-on-read.ts';
+import { snapshotAccess } from './filters/snapshot-access.ts';
+import { throttle } from './filters/throttle.ts';
+import { qcow2 } from './formats/qcow2/driver.ts';
+import { raw } from './formats/raw.ts';
 import { blob } from './protocols/blob.ts';
+import { http, https } from './protocols/http.ts';
+import { memory } from './protocols/memory.ts';
+import { nullAio, nullCo } from './protocols/null.ts';
 import { opfs } from './protocols/opfs.ts';
 
 export const browserDrivers: readonly DriverDefinition[] = [
+  // protocols
   opfs,
   blob,
-  ...drivers.filter(({ name }) => name !== 'file'),
+  http,
+  https,
+  memory,
+  nullCo,
+  nullAio,
+  // formats
+  raw,
+  qcow2,
+  // filters
+  compress,
+  copyBeforeWrite,
+  copyOnRead,
+  snapshotAccess,
+  throttle,
 ];

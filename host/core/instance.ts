@@ -4,7 +4,6 @@
  * The memory has its final size from the start, so views of it stay valid. A trap (a hostile image found a bug, or an
  * address went wrong) poisons the instance: this call and all later ones fail with EIO, and nothing else is touched.
  */
-import { instantiateSync } from '@assemblyscript/loader';
 import { assert } from '../base/assert.ts';
 import { BlockError } from '../base/errors.ts';
 import { coreModule } from './module.ts';
@@ -28,9 +27,7 @@ export class CoreInstance<Exports extends object> {
   constructor(bytes: number) {
     const pages = Math.ceil((bytes + staticBytes) / pageBytes);
     const memory = makeMemory(pages);
-    const imports = { env: { memory } };
-    // Not the loader's own `exports`: it wraps each function in one that costs as much again as the call.
-    const { exports } = instantiateSync(coreModule(), imports).instance;
+    const { exports } = new WebAssembly.Instance(coreModule(), { env: { memory } });
     this.exports = exports as unknown as Exports;
     this.memory = new Uint8Array(memory.buffer);
     this.view = new DataView(memory.buffer);

@@ -1,15 +1,15 @@
 /**
  * Compression of clusters in a browser: deflate by pako, since the browser's own streams know no window of 4 KiB and take
- * no bytes after the end; zstd by WebAssembly, loaded when the first such cluster comes. What pako writes is, byte for
+ * no bytes after the end; zstd by WebAssembly. Both are loaded when the first such cluster comes. What pako writes is, byte for
  * byte, what QEMU writes. All of it runs in the thread that asks: 1 ms to inflate 64 KiB, 5 ms to deflate them.
  */
-import { Deflate, Inflate } from 'pako';
 import { BlockError } from '../../base/errors.ts';
 import type { Codec, Codecs } from '../platform.ts';
 import { zstdFrameAt } from '../zstd-frame.ts';
 
 const deflate: Codec = {
   async decompress(input, output) {
+    const { Inflate } = await import('pako');
     let filled = 0;
     const inflate = new Inflate({ raw: true, windowBits: 15, chunkSize: Math.max(64, output.length) });
     inflate.onData = (part) => {
@@ -29,6 +29,7 @@ const deflate: Codec = {
   },
 
   async compress(input, limit) {
+    const { Deflate } = await import('pako');
     const stream = new Deflate({ raw: true, windowBits: 12, memLevel: 9, legacyHash: true });
     stream.push(input, true);
     if (stream.err !== 0) throw new BlockError('EIO', stream.msg);
