@@ -9,7 +9,6 @@ import { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
 import type { BlockGraph } from '../../host/block/graph.ts';
 import { Perm } from '../../host/block/permissions.ts';
-import { blockStatus } from '../../host/block/status.ts';
 import { drivers } from '../../host/drivers.ts';
 import { createSimulation, type Simulation } from '../../host/platform/sim/index.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
@@ -17,17 +16,20 @@ import { unlimited } from '../../host/throttle/config.ts';
 import { throttleGroupsOf } from '../../host/throttle/groups.ts';
 import { mergeLimits } from '../../host/throttle/spellings.ts';
 import { WebFile } from '../support/web-file.ts';
+import {
+  checkAgainstModel,
+  checkBounds,
+  checkExtents,
+  checkReopening,
+  checkZeroes,
+  type DiskTraits,
+  diskBytes,
+} from './checks.ts';
 
-const diskBytes = 1 << 20;
-
-interface Stack {
+interface Stack extends DiskTraits {
   /** Makes what the options refer to. */
   prepare?(graph: BlockGraph): Promise<void>;
   options: Record<string, unknown>;
-  /** Reads give back what was written. */
-  stores: boolean;
-  /** Absent: any number of times. */
-  writable?: 'once' | 'never';
   /** Always open so, but read by the same tests. */
   readOnly?: true;
   /** A failure of one child only ends the program. */
@@ -200,51 +202,21 @@ for (const [name, stack] of Object.entries(stacks)) {
       if (stack.stores && !stack.writable)
         test('gives back what was written, with many requests at once', async () => {
           for (let seed = 1; seed <= 8; seed++) {
-            await withStack(simulate(seed), stack, (disk) => compareWithModel(disk, new Prng(seed)));
+            await withStack(simulate(seed), stack, (disk) => checkAgainstModel(disk, new Prng(seed)));
           }
         });
 
       test('is as long as it says, and refuses what lies beyond', async () => {
-        await withStack(simulate(1), stack, async (disk) => {
-          expect(disk.length).toBe(diskBytes);
-          await disk.read(diskBytes - 512, new Uint8Array(512));
-          for (const offset of [diskBytes - 511, diskBytes, -1, Number.NaN]) {
-            await expect(disk.read(offset, new Uint8Array(512))).rejects.toMatchObject({ errno: 'EIO' });
-            await expect(disk.write(offset, new Uint8Array(512))).rejects.toMatchObject({ errno: 'EIO' });
-          }
-        });
+        await withStack(simulate(1), stack, checkBounds);
       });
 
       if (!stack.writable)
         test('reads zeros after write-zeroes and keeps what is beside', async () => {
-          await withStack(simulate(2), stack, async (disk) => {
-            await disk.write(0, new Uint8Array(diskBytes).fill(7));
-            await disk.writeZeroes(1000, 300_000);
-            await disk.writeZeroes(500_000, 200_000, { mayUnmap: true });
-            const all = new Uint8Array(diskBytes);
-            await disk.read(0, all);
-            const expected = new Uint8Array(diskBytes).fill(stack.stores ? 7 : 0);
-            expected.fill(0, 1000, 301_000).fill(0, 500_000, 700_000);
-            expect(Buffer.compare(all, expected)).toBe(0);
-          });
+          await withStack(simulate(2), stack, (disk) => checkZeroes(disk, stack));
         });
 
       test('describes all of itself in extents that fit together', async () => {
-        await withStack(simulate(3), stack, async (disk) => {
-          if (stack.writable !== 'never') await disk.write(123_456, new Uint8Array(77_777).fill(1));
-          let offset = 0;
-          while (offset < diskBytes) {
-            const status = await blockStatus(disk.node, offset, diskBytes - offset);
-            expect(status.bytes).toBeGreaterThan(0);
-            expect(offset + status.bytes).toBeLessThanOrEqual(diskBytes);
-            if (status.zero && stack.stores) {
-              const part = new Uint8Array(status.bytes);
-              await disk.read(offset, part);
-              expect(part.every((byte) => byte === 0)).toBe(true);
-            }
-            offset += status.bytes;
-          }
-        });
+        await withStack(simulate(3), stack, (disk) => checkExtents(disk, stack));
       });
 
       if (stack.stores && stack.writable !== 'never' && name !== 'memory')
@@ -253,15 +225,7 @@ for (const [name, stack] of Object.entries(stacks)) {
           await simulation.run(async () => {
             const graph = createGraph({ platform: simulation.platform, drivers });
             await stack.prepare?.(graph);
-            const first = await open(graph, stack);
-            await first.write(65_000, new Uint8Array(2000).fill(9));
-            await first.flush();
-            await first.close();
-            const second = await open(graph, stack);
-            const read = new Uint8Array(2000);
-            await second.read(65_000, read);
-            expect(read.every((byte) => byte === 9)).toBe(true);
-            await second.close();
+            await checkReopening(() => open(graph, stack));
           });
         });
     });
@@ -305,36 +269,5 @@ function* randomRequests(disk: BlockBackend, random: Prng): Generator<Promise<vo
     else if (kind === 1) yield disk.writeZeroes(offset, bytes, { mayUnmap: random.below(2) === 0 });
     else if (kind === 2) yield disk.flush();
     else yield disk.write(offset, new Uint8Array(bytes).fill(1 + random.below(255)));
-  }
-}
-
-/** Rounds of disjoint requests, all at once, against an array of bytes. */
-async function compareWithModel(disk: BlockBackend, random: Prng): Promise<void> {
-  const model = new Uint8Array(diskBytes);
-  for (let round = 0; round < 4; round++) {
-    const requests: Promise<unknown>[] = [];
-    for (let offset = random.below(5000); offset < diskBytes; ) {
-      const bytes = Math.min(diskBytes - offset, 1 + random.below(90_000));
-      const start = offset;
-      const kind = random.below(4);
-      if (kind === 0) {
-        model.fill(0, start, start + bytes);
-        requests.push(disk.writeZeroes(start, bytes, { mayUnmap: random.below(2) === 0 }));
-      } else if (kind === 1) {
-        const expected = model.slice(start, start + bytes);
-        const read = new Uint8Array(bytes).fill(0xee);
-        requests.push(disk.read(start, read).then(() => expect(Buffer.compare(read, expected)).toBe(0)));
-      } else {
-        const value = 1 + random.below(255);
-        model.fill(value, start, start + bytes);
-        requests.push(disk.write(start, new Uint8Array(bytes).fill(value)));
-      }
-      offset += bytes + random.below(30_000);
-    }
-    await Promise.all(requests);
-    if (random.below(2) === 0) await disk.flush();
-    const all = new Uint8Array(diskBytes);
-    await disk.read(0, all);
-    expect(all.findIndex((byte, i) => byte !== model[i])).toBe(-1);
   }
 }
