@@ -153,6 +153,60 @@ describe('a yard', () => {
     expect(readFileSync(base)[4096]).toBe(1);
   });
 
+  test('stops the machine when a request fails, and tries again when it goes on', async () => {
+    const events: string[] = [];
+    yard.on('*', ({ event, data }) => {
+      if (!event.startsWith('JOB'))
+        events.push(event === 'BLOCK_IO_ERROR' ? `${data['operation']} fails` : event);
+    });
+    await yard.add({
+      driver: 'blkdebug',
+      'node-name': 'hda',
+      image: { driver: 'file', filename: makeBase() },
+      'inject-error': [
+        { event: 'none', iotype: 'read', errno: 5, sector: 8, once: true },
+        { event: 'none', iotype: 'write', errno: 28, sector: 16, once: true },
+      ],
+    });
+    const { disk } = await yard.disk({ node: 'hda' });
+    const stopped = (): Promise<void> =>
+      new Promise((resolve) => {
+        const end = yard.on('STOP', () => {
+          end();
+          resolve();
+        });
+      });
+    const into = new Uint8Array(512);
+    let [standing, request] = [stopped(), disk.read(4096, into)];
+    await standing;
+    expect(await yard.qmp('query-status')).toMatchObject({ status: 'io-error' });
+    await yard.qmp('cont');
+    await request;
+    expect(into[0]).toBe(1);
+
+    [standing, request] = [stopped(), disk.write(8192, new Uint8Array(512).fill(9))];
+    await standing;
+    await yard.qmp('cont');
+    await request;
+    expect(readFileSync(path('base.img'))[8192]).toBe(9);
+    expect(events).toEqual(['read fails', 'STOP', 'RESUME', 'write fails', 'STOP', 'RESUME']);
+  });
+
+  test('gives a guest zeros for what cannot be read, and the content once it can, when told to report', async () => {
+    await yard.add({
+      driver: 'blkdebug',
+      'node-name': 'hda',
+      image: { driver: 'file', filename: makeBase() },
+      'inject-error': [{ event: 'none', iotype: 'read', errno: 5, sector: 8, once: true }],
+    });
+    const { disk } = await yard.disk({ node: 'hda', rerror: 'report', werror: 'report' });
+    const into = new Uint8Array(512).fill(7);
+    await disk.read(4096, into);
+    expect(into[0]).toBe(0);
+    await disk.read(4096, into);
+    expect(into[0]).toBe(1);
+  });
+
   test('lets go of a disk, and gives it out again', async () => {
     makeBase();
     await yard.add({ driver: 'file', 'node-name': 'hda', filename: path('base.img') });
