@@ -2,16 +2,16 @@
 import { existsSync } from 'node:fs';
 import { requireAll } from './tools.ts';
 
-const executablePath = '/usr/bin/chromium';
+export const chromiumPath = '/usr/bin/chromium';
 
-export const haveChromium = existsSync(executablePath);
-if (!haveChromium && requireAll) throw new Error(`REQUIRE_ALL=1, but ${executablePath} is not installed`);
+export const haveChromium = existsSync(chromiumPath);
+if (!haveChromium && requireAll) throw new Error(`REQUIRE_ALL=1, but ${chromiumPath} is not installed`);
 
 /** `profile`: a folder that is made, or was by an earlier one. */
 export async function launchChromium(profile: string) {
   const { chromium } = await import('playwright');
   return chromium.launchPersistentContext(profile, {
-    executablePath,
+    executablePath: chromiumPath,
     args: ['--no-sandbox'],
     headless: true,
   });

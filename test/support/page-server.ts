@@ -38,7 +38,10 @@ export class PageServer {
       response.writeHead(404).end();
       return;
     }
-    const content = Buffer.from(found as Uint8Array);
+    const content =
+      typeof found === 'string'
+        ? Buffer.from(found)
+        : Buffer.from(found.buffer, found.byteOffset, found.byteLength);
     const range = /^bytes=(\d+)-(\d*)$/.exec(headers.range ?? '');
     const first = Number(range?.[1] ?? 0);
     const last = Math.min(content.length, range?.[2] ? Number(range[2]) + 1 : content.length) - 1;
