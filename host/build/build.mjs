@@ -29,7 +29,7 @@ await build({
   platform: 'node',
   target: 'node20',
   loader: { '.wasm': 'binary' },
-  external: ['koffi', '@cloudpss/zstd'],
+  external: ['koffi', '@cloudpss/zstd', 'v86'],
   minifySyntax: true,
   minifyWhitespace: true,
   keepNames: false,

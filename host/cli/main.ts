@@ -43,6 +43,11 @@ const subcommands: readonly Subcommand[] = [
     load: () => import('./system/main.ts'),
   },
   {
+    name: 'vm',
+    help: 'run a PC by v86, with its disks on the block layer and a monitor beside it',
+    load: () => import('./vm/main.ts'),
+  },
+  {
     name: 'demo',
     help: 'back up two live disks at one instant, and prove it',
     load: () => import('./demo/main.ts'),

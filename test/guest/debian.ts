@@ -33,7 +33,7 @@ export interface DebianGuest {
 }
 
 /** To be changed whenever what is in a guest changes. */
-const version = 2;
+const version = 3;
 const firmware = '/usr/share/seabios';
 const source = 'deb [arch=i386] http://deb.debian.org/debian bookworm main\n';
 const modules = ['libata', 'ata_piix', 'sd_mod', 'crc32c_generic', 'ext4'];
@@ -150,7 +150,7 @@ function initialFiles(root: string): ArchiveEntry[] {
       executable: true,
     },
     program('bin/busybox', 'bin/busybox'),
-    program('sbin/mke2fs', 'sbin/mke2fs'),
+    program('sbin/mkfs.ext4', 'sbin/mke2fs'),
     ...found,
     ...loaded.map(({ name, data }) => ({ path: `modules/${name}.ko`, kind: 'file', data }) as const),
   ];
@@ -163,7 +163,6 @@ export PATH=/sbin:/bin HOME=/ PS1=
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
-: > /etc/mke2fs.conf
 for module in ${names.join(' ')}; do insmod /modules/$module.ko; done
 stty -F /dev/ttyS0 -echo
 echo 'guest ready' > /dev/ttyS0

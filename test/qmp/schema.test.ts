@@ -4,7 +4,7 @@
  * query-qmp-schema, cut down to what concerns disks, jobs and the monitor.
  */
 import { describe, expect, test } from 'vitest';
-import { humanMonitorCommand } from '../../host/cli/hmp/monitor.ts';
+import { humanMonitor } from '../../host/cli/hmp/monitor.ts';
 import { drivers } from '../../host/drivers.ts';
 import { introspect, type SchemaInfo } from '../../host/qapi/introspect.ts';
 import { checkStrict } from '../../host/qapi/strict.ts';
@@ -152,7 +152,7 @@ function alternateDifferences(
   ];
 }
 
-const commands = [...systemCommands, humanMonitorCommand];
+const commands = [...systemCommands, humanMonitor()];
 const server = new QmpServer({ platform: new VirtualPlatform(), drivers, commands });
 const entries = introspect(server.commands.list(), [...events, ...machineEvents]);
 

@@ -10,6 +10,11 @@ import { afterAll, beforeAll } from 'vitest';
 
 /** Call once, at the top of a test file; gives the command to start, with its first arguments. */
 export function builtSystemProgram(): () => readonly [string, string] {
+  return builtProgram('qemu-system-x86_64');
+}
+
+/** The same with a name of one's choice: by its own, `blockyard.mjs`, the first argument chooses. */
+export function builtProgram(name = 'blockyard.mjs'): () => readonly [string, string] {
   const root = resolve(import.meta.dirname, '../..');
   let directory = '';
   beforeAll(async () => {
@@ -24,13 +29,13 @@ export function builtSystemProgram(): () => readonly [string, string] {
       platform: 'node',
       target: 'node20',
       loader: { '.wasm': 'binary' },
-      external: ['koffi', '@cloudpss/zstd'],
+      external: ['koffi', '@cloudpss/zstd', 'v86'],
       logLevel: 'warning',
     });
-    symlinkSync('blockyard.mjs', join(directory, 'qemu-system-x86_64'));
+    if (name !== 'blockyard.mjs') symlinkSync('blockyard.mjs', join(directory, name));
   });
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
-  return () => [process.execPath, join(directory, 'qemu-system-x86_64')];
+  return () => [process.execPath, join(directory, name)];
 }
 
 /** A directory for one session of each. */

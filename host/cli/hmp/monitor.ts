@@ -2,11 +2,12 @@
  * The human monitor: runs a line and gives its output (specification: qmp-protocol, section 8). Over QMP it is the command
  * `human-monitor-command`; on a chardev of its own it has a prompt.
  *
- * Commands about NBD servers and about the state of a processor are known and refused by name: there is neither.
+ * Commands about NBD servers are known and refused by name, and so are those about the state of a processor where there
+ * is none.
  */
 import { BlockError, invalid } from '../../base/errors.ts';
 import { int, optional, str, struct } from '../../qapi/types.ts';
-import { type CommandContext, defineCommand } from '../../qmp/registry.ts';
+import { type AnyCommand, type CommandContext, defineCommand } from '../../qmp/registry.ts';
 import type { HmpCommand, Parameter } from './command.ts';
 import { diskCommands } from './disks.ts';
 import { infoCommands } from './info.ts';
@@ -26,7 +27,7 @@ const refused: Readonly<Record<string, string>> = {
   delvm: 'there is no processor whose state could have been saved',
 };
 
-const commands: readonly HmpCommand[] = [
+const commonCommands: readonly HmpCommand[] = [
   ...diskCommands,
   ...jobCommands,
   ...machineCommands,
@@ -34,22 +35,22 @@ const commands: readonly HmpCommand[] = [
   ...infoCommands,
 ];
 
-/** Lines end with CR LF. */
-export async function runLine(context: CommandContext, line: string): Promise<string> {
-  return (await output(context, line)).replaceAll('\n', '\r\n');
-}
-
-async function output(context: CommandContext, line: string): Promise<string> {
+/** Lines end with LF. */
+async function runLine(
+  commands: readonly HmpCommand[],
+  context: CommandContext,
+  line: string,
+): Promise<string> {
   const words = new Words(line);
   try {
     const first = words.next();
     if (first === undefined) return '';
-    if (first === 'help' || first === '?') return help(words.rest());
+    if (first === 'help' || first === '?') return help(commands, words.rest());
     const name = first === 'info' && !words.isAtEnd ? `info ${words.next()}` : first;
-    if (name === 'info') return help('info');
-    const reason = refused[name];
-    if (reason !== undefined) throw new BlockError('ENOTSUP', `${name} is not supported: ${reason}`);
+    if (name === 'info') return help(commands, 'info');
     const command = commands.find((one) => one.name === name || one.alias === name);
+    const reason = command ? undefined : refused[name];
+    if (reason !== undefined) throw new BlockError('ENOTSUP', `${name} is not supported: ${reason}`);
     if (!command) return `unknown command: '${name}'\n`;
     return await command.run(context, parseArguments(command, words));
   } catch (error) {
@@ -60,7 +61,7 @@ async function output(context: CommandContext, line: string): Promise<string> {
 }
 
 /** All commands, those of `info`, or one. */
-function help(topic: string): string {
+function help(commands: readonly HmpCommand[], topic: string): string {
   const chosen = commands.filter(({ name }) =>
     topic === ''
       ? !name.startsWith('info ')
@@ -76,12 +77,16 @@ function synopsis({ kind, letter, name, optional }: Parameter): string {
   return optional ? `[${name}]` : name;
 }
 
-export const humanMonitorCommand = defineCommand({
-  name: 'human-monitor-command',
-  args: struct('HumanMonitorCommandArguments', { 'command-line': str, 'cpu-index': optional(int) }),
-  returns: str,
-  run(context, { 'command-line': line, 'cpu-index': processor }) {
-    if (processor !== undefined) throw invalid("Parameter 'cpu-index' expects a CPU number");
-    return runLine(context, line);
-  },
-});
+/** human-monitor-command, with commands beside those of every machine. What it answers has lines that end with CR LF. */
+export function humanMonitor(more: readonly HmpCommand[] = []): AnyCommand {
+  const commands = [...commonCommands, ...more];
+  return defineCommand({
+    name: 'human-monitor-command',
+    args: struct('HumanMonitorCommandArguments', { 'command-line': str, 'cpu-index': optional(int) }),
+    returns: str,
+    async run(context, { 'command-line': line, 'cpu-index': processor }) {
+      if (processor !== undefined) throw invalid("Parameter 'cpu-index' expects a CPU number");
+      return (await runLine(commands, context, line)).replaceAll('\n', '\r\n');
+    },
+  });
+}

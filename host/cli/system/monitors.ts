@@ -4,6 +4,7 @@
  */
 import { BlockError, invalid } from '../../base/errors.ts';
 import { OptionValues, parseQemuOpts } from '../../qapi/qemu-opts.ts';
+import type { Connection } from '../../qmp/monitor.ts';
 import type { QmpServer } from '../../qmp/server.ts';
 import type { Chardev } from '../chardev/chardev.ts';
 import { chardevOptionsFrom } from '../chardev/legacy.ts';
@@ -45,7 +46,8 @@ export class Monitors {
     else this.serveQmp(chardev, name === 'qmp-pretty');
   }
 
-  private async openNamed(value: string, context: string, id: string): Promise<Chardev> {
+  /** The character device that a monitor, or a port of the machine, is given by name. Errors: BlockError. */
+  async openNamed(value: string, context: string, id: string): Promise<Chardev> {
     if (value.startsWith('chardev:')) return this.chardevs.use(value.slice('chardev:'.length));
     const text = chardevOptionsFrom(value);
     if (text === undefined) {
@@ -98,6 +100,11 @@ export class Monitors {
     const server = await tool.attempt(async () => new QtestServer(clock, log));
     this.qtests.push(server);
     this.waiting.push(() => chardev.serve((connection) => server.connect(connection)));
+  }
+
+  /** Hands over connections of `chardev` once clients are answered. */
+  whenServing(chardev: Chardev, onConnection: (connection: Connection) => void): void {
+    this.waiting.push(() => chardev.serve(onConnection));
   }
 
   /** From now on clients are answered. */

@@ -8,7 +8,7 @@
 import type { Tool } from '../shared/tool.ts';
 
 /** How an option is served. */
-type Kind =
+export type OptionKind =
   /** Kept in order: each adds something. */
   | 'add'
   /** The last one counts. */
@@ -16,9 +16,11 @@ type Kind =
   /** A switch. */
   | 'switch'
   /** Says something about what is not there: taken as it is. */
-  | 'ignored-switch';
+  | 'ignored-switch'
+  /** Known, and not served by this program. */
+  | 'refused';
 
-const options: Readonly<Record<string, Kind>> = {
+const options: Readonly<Record<string, OptionKind>> = {
   blockdev: 'add',
   drive: 'add',
   hda: 'add',
@@ -167,8 +169,13 @@ export class CommandLine {
   }
 }
 
-/** Reports a mistake and ends. */
-export function readCommandLine(tool: Tool, argv: readonly string[]): CommandLine {
+/** `more`: options beside those of every machine, or in their place. Reports a mistake and ends. */
+export function readCommandLine(
+  tool: Tool,
+  argv: readonly string[],
+  more: Readonly<Record<string, OptionKind>> = {},
+): CommandLine {
+  const known = { ...options, ...more };
   const line = new CommandLine();
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at]!;
@@ -177,11 +184,11 @@ export function readCommandLine(tool: Tool, argv: readonly string[]): CommandLin
       continue;
     }
     const name = word.replace(/^--?/, '');
-    const isRefused = refusedWithArgument.has(name) || refusedSwitches.has(name);
-    if (!Object.hasOwn(options, name)) {
+    const kind = Object.hasOwn(known, name) ? known[name]! : undefined;
+    const isRefused = kind === 'refused' || refusedWithArgument.has(name) || refusedSwitches.has(name);
+    if (kind === undefined || kind === 'refused') {
       tool.fail(isRefused ? `${word}: option is not supported` : `${word}: invalid option`);
     }
-    const kind = options[name]!;
     if (kind === 'switch' || kind === 'ignored-switch') {
       line.set(name === 'h' ? 'help' : name, '');
       continue;

@@ -1,0 +1,227 @@
+/**
+ * A program that is a machine: its storage, its monitors and, when somebody runs a guest on it, that.
+ *
+ * Whatever order the options have: objects and character devices come first, then block nodes, drives, the machine's own
+ * devices, those of the user, the guest, and at last the monitors. What fails is named with its option, and nothing is
+ * served.
+ */
+import { BlockError, invalid } from '../../base/errors.ts';
+import { drivers } from '../../drivers.ts';
+import { addBuiltInDevices, addDefaultDrives, checkOrphans } from '../../machine/default-devices.ts';
+import type { Machine, MachineOptions } from '../../machine/machine.ts';
+import { parseOption } from '../../qapi/keyval-values.ts';
+import { systemCommands } from '../../qmp/commands/system.ts';
+import { QmpServer } from '../../qmp/server.ts';
+import type { HmpCommand } from '../hmp/command.ts';
+import { humanMonitor } from '../hmp/monitor.ts';
+import { detach } from '../shared/background.ts';
+import { addObject, objectHelp } from '../shared/object-option.ts';
+import { ExitStatus, type Tool } from '../shared/tool.ts';
+import {
+  checkAbsent,
+  checkMemory,
+  checkProcessors,
+  readMachine,
+  readName,
+  readUuid,
+} from './machine-options.ts';
+import { Monitors } from './monitors.ts';
+import type { CommandLine, Step } from './options.ts';
+import { LockedPidfile } from './pidfile.ts';
+import { QtestClock } from './qtest-clock.ts';
+import { addDevice, addDrive, replacesDefault } from './storage-options.ts';
+
+/** What a guest is started with: the machine is complete and does not run yet. */
+export interface GuestServices {
+  readonly tool: Tool;
+  readonly line: CommandLine;
+  readonly machine: Machine;
+  readonly monitors: Monitors;
+  /** Runs `act` for an option, which is named when that fails. */
+  take(step: Step, act: (context: string) => Promise<void>): Promise<void>;
+}
+
+/** Who runs the guest's code, in programs where somebody does. */
+export interface GuestRunner {
+  /** Commands of the human monitor beside those of every machine. */
+  readonly monitorCommands: readonly HmpCommand[];
+  /** Errors: BlockError; ExitStatus when it has been reported. */
+  start(services: GuestServices): Promise<void>;
+  /** Harmless when it was never started. */
+  close(): Promise<void>;
+}
+
+const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** Something must keep the process alive while nobody is connected. */
+const keepAliveMs = 1 << 30;
+
+export class MachineProgram {
+  private readonly server: QmpServer;
+  private readonly monitors: Monitors;
+  private pidfile: LockedPidfile | undefined;
+
+  private constructor(
+    private readonly tool: Tool,
+    private readonly line: CommandLine,
+    private readonly machine: Machine,
+    server: QmpServer,
+    private readonly clock: QtestClock | undefined,
+    private readonly guest: GuestRunner | undefined,
+  ) {
+    this.server = server;
+    this.monitors = new Monitors(tool, server, line.has('daemonize'));
+  }
+
+  /** Runs it to its end; gives the status to exit with. */
+  static async run(tool: Tool, line: CommandLine, guest?: GuestRunner): Promise<number> {
+    const { options, isQtest } = await tool.attempt(async () => machineOptions(tool, line));
+    const platform = await tool.platform();
+    const clock = isQtest || line.has('qtest') ? new QtestClock(platform.clock) : undefined;
+    const server = new QmpServer({
+      platform,
+      drivers,
+      commands: [...systemCommands, humanMonitor(guest?.monitorCommands)],
+      machine: options,
+      ...(clock ? { guestClock: clock } : {}),
+    });
+    return new MachineProgram(tool, line, server.machine!, server, clock, guest).run(); // it was given one
+  }
+
+  private async run(): Promise<number> {
+    const keepAlive = setInterval(() => {}, keepAliveMs);
+    const stop = (): void => void this.server.stop('host-signal');
+    for (const signal of endingSignals) process.on(signal, stop);
+    try {
+      await this.setUp();
+      await this.server.whenEnded;
+      return 0;
+    } finally {
+      await this.close();
+      for (const signal of endingSignals) process.off(signal, stop);
+      clearInterval(keepAlive);
+    }
+  }
+
+  private async setUp(): Promise<void> {
+    const { tool, line, machine, server } = this;
+    const pidfile = line.get('pidfile');
+    if (pidfile !== undefined) this.pidfile = await tool.attempt(() => LockedPidfile.create(pidfile));
+    const absent = ['display', 'vga', 'parallel', 'net', 'nic', ...(this.guest ? [] : ['serial'])];
+    for (const step of line.all(...absent)) {
+      await this.take(step, async () => checkAbsent(step.name, step.value));
+    }
+    for (const step of line.all('chardev'))
+      await this.take(step, (context) => this.monitors.addChardev(step.value, context));
+    for (const step of line.all('object')) await this.take(step, () => this.addObject(step.value));
+    for (const step of line.all('qmp', 'qmp-pretty', 'monitor')) {
+      await this.take(step, (context) => this.monitors.open(step, context));
+    }
+    for (const step of line.all('blockdev')) {
+      await this.take(step, async () => {
+        await server.runLocally('blockdev-add', (type) => parseOption(type, step.value, 'driver'));
+      });
+    }
+    const addVirtio = await this.setUpDrives();
+    for (const step of line.all('device')) {
+      await this.take(step, (context) => addDevice(tool, machine, step.value, context));
+    }
+    for (const add of addVirtio) await add();
+    await tool.attempt(async () => checkOrphans(machine));
+    for (const step of line.all('mon')) await this.take(step, async () => this.monitors.use(step.value));
+    await this.guest?.start({
+      tool,
+      line,
+      machine,
+      monitors: this.monitors,
+      take: (step, act) => this.take(step, act),
+    });
+    if (this.clock) await this.monitors.serveQtest(line.get('qtest'), line.get('qtest-log'), this.clock);
+    machine.isSetUp = true;
+    if (line.has('daemonize')) await detach();
+    if (!line.has('S')) await machine.cont();
+    this.monitors.serve();
+  }
+
+  private addObject(text: string): Promise<void> {
+    const help = objectHelp(text);
+    if (help === undefined) return addObject(this.server, text);
+    this.tool.out(help);
+    throw new ExitStatus(0);
+  }
+
+  /** Gives what makes the devices of virtio drives: they come after the user's. */
+  private async setUpDrives(): Promise<(() => Promise<void>)[]> {
+    const { tool, line, machine } = this;
+    const virtio: (() => Promise<void>)[] = [];
+    for (const step of line.all('drive', 'operand', 'hda', 'hdb', 'hdc', 'hdd', 'cdrom', 'fda', 'fdb')) {
+      await this.take(step, async (context) => {
+        const drive = await addDrive(tool, machine, step, { context, snapshot: line.has('snapshot') });
+        if (drive.interface !== 'virtio') return;
+        virtio.push(() =>
+          this.take(step, async () => {
+            await machine.addDevice({ driver: 'virtio-blk-pci', drive: drive.backend.name }, true);
+            drive.isAutomatic = true;
+          }),
+        );
+      });
+    }
+    const devices = line.all('device').map(({ value }) => value);
+    await tool.attempt(async () => {
+      await addDefaultDrives(machine, replacesDefault(devices));
+      await addBuiltInDevices(machine);
+    });
+    return virtio;
+  }
+
+  private async close(): Promise<void> {
+    this.monitors.close();
+    await this.guest?.close();
+    await this.server.close();
+    await this.pidfile?.remove();
+  }
+
+  /** Reports what goes wrong with the option in front: `-blockdev ARGUMENT: …` */
+  private async take({ name, value }: Step, act: (context: string) => Promise<void>): Promise<void> {
+    const context = name === 'operand' ? value : `-${name} ${value}`;
+    try {
+      await act(context);
+    } catch (error) {
+      if (!(error instanceof BlockError)) throw error;
+      this.tool.reportError(error.within(context));
+      throw new ExitStatus(1);
+    }
+  }
+}
+
+interface Choice {
+  options: MachineOptions;
+  isQtest: boolean;
+}
+
+function machineOptions(tool: Tool, line: CommandLine): Choice {
+  if (line.has('enable-kvm')) throw invalid('-enable-kvm: there is no processor');
+  const { type, isQtest } = readMachine(
+    line.get('machine'),
+    line.all('accel').map(({ value }) => value),
+    (message, hint) => tool.warn(message, hint),
+  );
+  checkProcessors(line.get('smp'), type);
+  checkMemory(line.get('m'));
+  const uuid = line.get('uuid');
+  try {
+    readUuid(uuid);
+  } catch (error) {
+    throw (error as BlockError).within(`-uuid ${uuid}`);
+  }
+  return {
+    isQtest,
+    options: {
+      type,
+      name: readName(line.get('name'), (message, hint) => tool.warn(message, hint)),
+      uuid: readUuid(uuid),
+      temporaryDirectory: process.env['TMPDIR'] ?? '/var/tmp',
+      hasDefaults: !line.has('nodefaults'),
+      endsOnReset: line.has('no-reboot'),
+    },
+  };
+}

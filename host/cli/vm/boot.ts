@@ -1,0 +1,71 @@
+/**
+ * What the machine starts with, as options of v86: a Linux kernel, a multiboot kernel, or the BIOS and whatever is on the
+ * disks.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { invalid } from '../../base/errors.ts';
+import type { CommandLine } from '../system/options.ts';
+
+type V86Options = Readonly<Record<string, unknown>>;
+
+/** Where Debian's package `seabios` has it. */
+const installedBios = '/usr/share/seabios/bios.bin';
+const vgaBiosName = 'vgabios-stdvga.bin';
+
+/** The header of a multiboot kernel is in its first bytes, at a multiple of four. */
+const multibootMagic = 0x1badb002;
+const multibootBytes = 8192;
+
+/** Errors: BlockError, a file cannot be read or options do not go together. */
+export function bootOptions(line: CommandLine): V86Options {
+  const [kernel, initrd, append] = ['kernel', 'initrd', 'append'].map((name) => line.get(name));
+  if (kernel === undefined) {
+    if (initrd !== undefined) throw invalid('-initrd only allowed with -kernel option');
+    if (append !== undefined) throw invalid('-append only allowed with -kernel option');
+    return biosOptions(line);
+  }
+  const image = read('kernel', kernel);
+  if (isMultiboot(image)) {
+    if (initrd !== undefined) throw invalid('-initrd: a multiboot kernel is given none');
+    const cmdline = append === undefined ? {} : { cmdline: append };
+    return { multiboot: { buffer: image }, ...cmdline, ...(line.has('bios') ? biosOptions(line) : {}) };
+  }
+  return {
+    bzimage: { buffer: image },
+    ...(initrd === undefined ? {} : { initrd: { buffer: read('initrd', initrd) } }),
+    cmdline: append ?? '',
+    ...biosOptions(line),
+  };
+}
+
+function biosOptions(line: CommandLine): V86Options {
+  const path = line.get('bios') ?? installedBios;
+  if (!line.has('bios') && !existsSync(path)) {
+    throw invalid(
+      `There is no BIOS at ${path}: name one with -bios, or start a multiboot kernel with -kernel`,
+    );
+  }
+  const vgaBios = join(dirname(path), vgaBiosName);
+  return {
+    bios: { buffer: read('bios', path) },
+    ...(existsSync(vgaBios) ? { vga_bios: { buffer: read('bios', vgaBios) } } : {}),
+  };
+}
+
+function read(option: string, path: string): ArrayBuffer {
+  try {
+    const bytes = readFileSync(path);
+    return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer;
+  } catch (error) {
+    throw invalid(`-${option}: could not load '${path}': ${(error as Error).message}`);
+  }
+}
+
+function isMultiboot(image: ArrayBuffer): boolean {
+  const head = new DataView(image, 0, Math.min(multibootBytes, image.byteLength));
+  for (let at = 0; at + 4 <= head.byteLength; at += 4) {
+    if (head.getUint32(at, true) === multibootMagic) return true;
+  }
+  return false;
+}

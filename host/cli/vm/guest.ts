@@ -1,0 +1,115 @@
+/**
+ * v86 as the guest of a machine: its memory, what it boots, its disks and its serial port, as the command line says.
+ *
+ * v86 is a package of its own that need not be there; it is loaded when the machine is complete. A device with a medium
+ * that v86 would not show to its guest is refused.
+ */
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { invalid } from '../../base/errors.ts';
+import { v86Drives } from '../../emulator/v86/drives.ts';
+import type { V86Constructor, V86Emulator } from '../../emulator/v86/emulator.ts';
+import { V86Machine } from '../../emulator/v86/machine.ts';
+import { BlockDevice } from '../../machine/block-device.ts';
+import type { Machine } from '../../machine/machine.ts';
+import { OptionValues, parseQemuOpts } from '../../qapi/qemu-opts.ts';
+import { parseSize } from '../../qapi/sizes.ts';
+import type { Step } from '../system/options.ts';
+import type { GuestRunner, GuestServices } from '../system/program.ts';
+import { bootOptions } from './boot.ts';
+import { savedMachineCommands } from './saved-machine-commands.ts';
+import { SavedMachines } from './saved-machines.ts';
+import { SerialLine, type SerialPort } from './serial.ts';
+
+type Emulator = V86Emulator & SerialPort;
+
+const mebibyte = 1 << 20;
+const defaultMemory = 128 * mebibyte;
+/** Less has no room for a BIOS and a kernel; more v86 cannot address. */
+const [minMemory, maxMemory] = [2 * mebibyte, 2048 * mebibyte];
+
+export class V86Guest implements GuestRunner {
+  readonly monitorCommands = savedMachineCommands(() => this.saved);
+  private v86: V86Machine<Emulator> | undefined;
+  private saved: SavedMachines | undefined;
+  private serial: SerialLine | undefined;
+
+  async start(services: GuestServices): Promise<void> {
+    const { tool, line, machine } = services;
+    await tool.attempt(async () => {
+      checkDevices(machine);
+      const options = { memory_size: memoryBytes(line.get('m')), ...bootOptions(line) };
+      const { V86, wasmPath } = await loadV86();
+      const drives = v86Drives(machine);
+      this.v86 = await V86Machine.start(machine, V86, drives, {
+        ...options,
+        wasm_path: wasmPath,
+        disable_keyboard: true,
+        disable_mouse: true,
+        disable_speaker: true,
+      });
+      this.saved = new SavedMachines(machine, this.v86, drives);
+    });
+    await this.connectSerial(services);
+    const tag = line.get('loadvm');
+    if (tag !== undefined) await tool.attempt(() => this.saved!.load(tag)); // just made
+  }
+
+  async close(): Promise<void> {
+    this.serial?.close();
+    await this.v86?.close();
+  }
+
+  private async connectSerial({ line, monitors, take }: GuestServices): Promise<void> {
+    const serial = new SerialLine(this.v86!.emulator); // just made
+    this.serial = serial;
+    const [step, second] = line.all('serial');
+    if (second) await take(second, async () => Promise.reject(invalid('there is only one serial port')));
+    const chosen = step ?? (usesStdio(line.steps) ? undefined : { name: 'serial', value: 'stdio' });
+    if (!chosen || chosen.value === 'none') return;
+    await take(chosen, async (context) => {
+      const chardev = await monitors.openNamed(chosen.value, context, 'serial0');
+      monitors.whenServing(chardev, (connection) => serial.connect(connection));
+    });
+  }
+}
+
+function usesStdio(steps: readonly Step[]): boolean {
+  return steps.some(
+    ({ name, value }) =>
+      ['qmp', 'qmp-pretty', 'monitor', 'chardev'].includes(name) && /^(backend=)?stdio(,|$)/.test(value),
+  );
+}
+
+/** `-m [size=]N`: mebibytes without a suffix. Errors: BlockError. */
+function memoryBytes(text: string | undefined): number {
+  if (text === undefined) return defaultMemory;
+  const values = new OptionValues(parseQemuOpts(text, { impliedKey: 'size' }).pairs, [
+    { name: 'size', type: 'string' },
+  ]);
+  const size = values.string('size') ?? '';
+  const bytes = parseSize(/\d$/.test(size) ? `${size}M` : size);
+  if (bytes === undefined) throw invalid(`-m ${text}: '${size}' is no size`);
+  if (bytes < minMemory || bytes > maxMemory || bytes % mebibyte !== 0) {
+    throw invalid(`-m ${text}: v86 can have 2 to 2048 MiB of memory, in whole MiB`);
+  }
+  return bytes;
+}
+
+function checkDevices(machine: Machine): void {
+  for (const device of machine.devices) {
+    if (!(device instanceof BlockDevice) || device.bus?.kind === 'IDE') continue;
+    if (!device.front.backend.hasMedium) continue;
+    throw invalid(`v86 has no ${device.typeName}: only ide-hd and ide-cd can be used`);
+  }
+}
+
+async function loadV86(): Promise<{ V86: V86Constructor<Emulator>; wasmPath: string }> {
+  try {
+    const { V86 } = (await import('v86')) as unknown as { V86: V86Constructor<Emulator> };
+    const entry = createRequire(import.meta.url).resolve('v86');
+    return { V86, wasmPath: join(dirname(entry), 'v86.wasm') };
+  } catch {
+    throw invalid("The package 'v86' is not installed: 'npm install v86' brings it");
+  }
+}

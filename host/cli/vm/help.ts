@@ -1,0 +1,41 @@
+/** What `blockyard vm -help` prints. */
+import type { Tool } from '../shared/tool.ts';
+
+export function printHelp(tool: Tool): void {
+  tool.out(
+    `usage: ${tool.name} [options] [disk_image]
+
+'disk_image' is a raw hard disk image for IDE hard disk 0
+
+A PC run by v86 (the npm package of that name must be installed), its disks served by block nodes. It has two IDE disks, a
+CD drive, a serial port and no screen.
+
+Machine options:
+-m [size=]megs  set the size of memory, 128 MiB by default
+-kernel file    a Linux kernel, or a multiboot kernel, which needs no BIOS
+-initrd file    the initial file system of a Linux kernel
+-append text    the command line of the kernel
+-bios file      the BIOS, 'bios.bin' of SeaBIOS where that is installed; the VGA BIOS is
+                taken from beside it
+-serial dev     the serial port: stdio, null, unix:path[,server=on][,wait=off],
+                file:path, chardev:id …; stdio by default, unless something else is on it
+-nographic      taken as it is: there is no screen
+-name, -uuid    as shown by the monitor
+-S              freeze the machine at startup (use 'cont' to start it)
+-loadvm tag     start with a state that 'savevm' has saved
+-no-reboot      exit instead of rebooting when 'system_reset' is given
+
+Block device options: -hda, -hdb, -cdrom, -drive, -blockdev, -device ide-hd|ide-cd and
+-snapshot, as 'blockyard system -help' shows them
+
+Monitor options:
+-qmp dev, -qmp-pretty dev, -monitor dev, -mon, -chardev, -object
+                as 'blockyard system -help' shows them
+
+Other options:
+-pidfile file   write PID to 'file'
+-daemonize      go on in the background once startup is complete
+-nodefaults     don't create default devices
+`,
+  );
+}
