@@ -142,6 +142,48 @@ describe.skipIf(!haveChromium)('blockyard/browser', () => {
     await page.close();
   });
 
+  test('stops the machine while the server fails, and loses nothing when that is over', async () => {
+    const page = await openEmpty();
+    await page.evaluate(async (url) => {
+      const yard = await library.openBlockyard();
+      const state = {
+        yard,
+        events: [] as string[],
+        disk: undefined as unknown,
+        reading: undefined as unknown,
+      };
+      Object.assign(globalThis, { state });
+      yard.on('*', ({ event }) => state.events.push(event));
+      await yard.openOverlay({ node: 'hda', file: 'failing.qcow2', base: { driver: 'http', url } });
+      state.disk = await yard.disk({ node: 'hda' });
+    }, `${origin}/disk.img`);
+    server.isBroken = true;
+    await page.evaluate(() => {
+      const { disk } = (
+        globalThis as never as { state: { disk: import('../../host/browser/index.ts').V86Disk } }
+      ).state;
+      const reading = new Promise<number>((resolve) =>
+        disk.get((1 << 20) + 3 * 4096, 512, (data) => resolve(data[0]!)),
+      );
+      Object.assign((globalThis as never as { state: object }).state, { reading });
+    });
+    await page.waitForFunction("state.events.includes('STOP')");
+    expect(await page.evaluate("state.yard.qmp('query-status').then(({ status }) => status)")).toBe(
+      'io-error',
+    );
+    server.isBroken = false;
+    await page.evaluate("state.yard.qmp('cont')");
+    expect(await page.evaluate('state.reading')).toBe(3);
+    expect(await page.evaluate("state.events.filter((name) => !name.startsWith('JOB'))")).toEqual([
+      'BLOCK_IO_ERROR',
+      'STOP',
+      'RESUME',
+    ]);
+    await page.evaluate('state.yard.close()');
+    await page.close();
+    complaints.splice(0); // the browser tells of every 500
+  });
+
   test('makes overlays over Files, and keeps them from a second worker', async () => {
     const page = await openEmpty();
     const results = await page.evaluate(async () => {

@@ -14,6 +14,8 @@ export class PageServer {
   /** What is served under a path; undefined: nothing. */
   find: (path: string) => Uint8Array | string | undefined = () => undefined;
   etag = '"1"';
+  /** Whether whoever asks for a range is told that the server has failed. */
+  isBroken = false;
   private server: Server | undefined;
 
   async start(): Promise<string> {
@@ -45,6 +47,10 @@ export class PageServer {
     const range = /^bytes=(\d+)-(\d*)$/.exec(headers.range ?? '');
     const first = Number(range?.[1] ?? 0);
     const last = Math.min(content.length, range?.[2] ? Number(range[2]) + 1 : content.length) - 1;
+    if (this.isBroken && range) {
+      response.writeHead(500).end();
+      return;
+    }
     response.writeHead(range ? 206 : 200, {
       'content-type': types[extname(path)] ?? 'application/octet-stream',
       'content-length': last + 1 - first,
