@@ -12,11 +12,9 @@ import {
   writeSync,
 } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { startService } from '../../host/browser/service.ts';
-import { Blockyard } from '../../host/browser/yard.ts';
-import { drivers } from '../../host/drivers.ts';
+import { openBlockyard } from '../../host/browser/node.ts';
+import type { Blockyard } from '../../host/browser/yard.ts';
 import type { V86Emulator } from '../../host/emulator/v86/emulator.ts';
-import { nodePlatform } from '../../host/platform/node/index.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { haveQemu } from '../support/tools.ts';
 
@@ -25,19 +23,9 @@ const scratch = scratchDirectory();
 let tests = 0;
 let yard: Blockyard;
 
-async function open(): Promise<Blockyard> {
-  const { port1, port2 } = new MessageChannel();
-  await startService(port2, {
-    platform: nodePlatform,
-    drivers,
-    registerBlob: () => {},
-  });
-  return Blockyard.connect(port1, { fileDriver: 'file' });
-}
-
 beforeEach(async () => {
   tests++;
-  yard = await open();
+  yard = await openBlockyard();
 });
 
 afterEach(() => yard.close());
@@ -145,7 +133,7 @@ describe('a yard', () => {
     await new Promise<void>((resolve) => disk.set(4096, new Uint8Array(512).fill(0xaa), resolve));
     await yard.close();
 
-    yard = await open();
+    yard = await openBlockyard();
     await yard.openOverlay(options);
     const again = await yard.disk({ node: 'hda' });
     expect(await read(again, 4096, 512)).toEqual(new Uint8Array(512).fill(0xaa));
@@ -240,6 +228,14 @@ describe('a yard', () => {
     writeFileSync(path('hda.qcow2'), 'whatever');
     const overlay = { node: 'hda', file: path('hda.qcow2'), base: { driver: 'file', filename: base } };
     await expect(yard.openOverlay(overlay)).rejects.toThrow('nothing says which base it was made on');
+  });
+
+  test('has overlays over Blobs', async () => {
+    await yard.registerBlob('chosen', new Blob([new Uint8Array(65536).fill(5)]));
+    const base = { driver: 'blob', filename: 'chosen' };
+    await yard.openOverlay({ node: 'hda', file: path('hda.qcow2'), base });
+    const disk = await yard.disk({ node: 'hda' });
+    expect(await read(disk, 512, 512)).toEqual(new Uint8Array(512).fill(5));
   });
 
   test('has forks: overlays on one overlay', async () => {
