@@ -53,6 +53,8 @@ export async function openBlockyard({ workerUrl }: OpenOptions = {}): Promise<Bl
       if (document.visibilityState === 'hidden') void yard.flush();
     };
     document.addEventListener('visibilitychange', flushHidden);
+    // A bug there, or no memory left: nothing would answer any more.
+    worker.onerror = () => yard.abandon();
     yard.whenClosed(() => {
       document.removeEventListener('visibilitychange', flushHidden);
       worker.terminate();

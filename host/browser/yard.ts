@@ -241,8 +241,18 @@ export class Blockyard {
     this.isClosed = true;
     for (const disk of [...this.disks.keys()]) await this.removeDisk(disk);
     await this.calls.call('close', {});
+    this.letGo();
+  }
+
+  /** The block layer is gone, or is to be: whatever waits for it fails, what was not flushed may be lost. */
+  abandon(): void {
+    this.isClosed = true;
+    this.letGo();
+  }
+
+  private letGo(): void {
     this.monitor.close();
     this.calls.close();
-    for (const act of this.atClose) act();
+    for (const act of this.atClose.splice(0)) act();
   }
 }

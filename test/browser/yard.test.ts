@@ -91,6 +91,21 @@ describe('a yard', () => {
     );
   });
 
+  test('fails what waits for a block layer that is gone', async () => {
+    const other = await openBlockyard();
+    let ended = false;
+    other.whenClosed(() => {
+      ended = true;
+    });
+    const waiting = [other.qmp('query-status'), other.exportImage({ file: path('x') })];
+    const outcomes = Promise.allSettled(waiting);
+    other.abandon();
+    expect((await outcomes).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    await expect(other.qmp('query-status')).rejects.toThrow('The monitor is closed');
+    await other.close();
+    expect(ended).toBe(true);
+  });
+
   test('gives monitors to whoever asks', async () => {
     const port = yard.connectMonitor();
     const messages: string[] = [];
