@@ -25,6 +25,11 @@ export class SharedFile {
     this.lock = new PathLock(path);
   }
 
+  /** Undefined while the handle is being exchanged, and when it was lost. */
+  get handleNow(): SyncAccessHandle | undefined {
+    return this.handle;
+  }
+
   /** For requests, and at once unless the handle is being exchanged. Errors: EIO when it could not be got back. */
   access(): SyncAccessHandle | Promise<SyncAccessHandle> {
     return this.handle ?? this.opening.run(async () => this.handle ?? lost());
