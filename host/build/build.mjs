@@ -1,4 +1,4 @@
-// Builds everything that is run: the core (assembly/ → build/core.wasm), then the bundles in dist/ with the core
+// Builds everything that is run: the core (assembly/ → build/core.wasm), the embedded guest, then the bundles in dist/ with the core
 // embedded, so that the package needs no file lookup at run time. `--types` also emits the declarations that the
 // published package carries; the code itself is checked by `npm run check`.
 import { execFileSync } from 'node:child_process';
@@ -7,6 +7,8 @@ import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { buildBrowser } from './browser.mjs';
+import { buildGuest } from './guest.mjs';
+import { buildWeb } from './web.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const bin = (name) => resolve(root, 'node_modules/.bin', name);
@@ -16,6 +18,8 @@ execFileSync(bin('asc'), ['--config', 'asconfig.json', '--target', 'release'], {
   cwd: root,
   stdio: 'inherit',
 });
+
+buildGuest(root);
 
 rmSync(resolve(root, 'dist'), { recursive: true, force: true });
 await build({
@@ -28,7 +32,7 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node20',
-  loader: { '.wasm': 'binary' },
+  loader: { '.wasm': 'binary', '.bin': 'binary' },
   external: ['koffi', '@cloudpss/zstd', 'v86'],
   minifySyntax: true,
   minifyWhitespace: true,
@@ -38,6 +42,7 @@ await build({
 chmodSync(resolve(root, 'dist/blockyard.js'), 0o755);
 
 await buildBrowser(root);
+await buildWeb(root);
 
 if (process.argv.includes('--types')) {
   const options = [

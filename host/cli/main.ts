@@ -48,6 +48,11 @@ const subcommands: readonly Subcommand[] = [
     load: () => import('./vm/main.ts'),
   },
   {
+    name: 'web',
+    help: 'serve a page that runs a machine and backs up its disks',
+    load: () => import('./web/main.ts'),
+  },
+  {
     name: 'demo',
     help: 'back up two live disks at one instant, and prove it',
     load: () => import('./demo/main.ts'),

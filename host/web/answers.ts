@@ -1,0 +1,81 @@
+/** What the page reads of the monitor's answers: the members it shows, no more. */
+
+export interface Monitor {
+  /** Errors: those of the command, as Error with its description. */
+  qmp(command: string, args?: object): Promise<unknown>;
+  onEvent(listener: (event: MonitorEvent) => void): void;
+}
+
+export interface MonitorEvent {
+  readonly event: string;
+  readonly data?: Readonly<Record<string, unknown>>;
+  readonly timestamp?: { readonly seconds: number; readonly microseconds: number };
+}
+
+export interface BitmapInfo {
+  readonly name?: string;
+  readonly count: number;
+  readonly granularity: number;
+  readonly recording: boolean;
+  readonly busy: boolean;
+  readonly persistent: boolean;
+}
+
+export interface NodeInfo {
+  readonly 'node-name': string;
+  readonly drv: string;
+  readonly ro: boolean;
+  readonly file: string;
+  readonly image: { readonly 'virtual-size': number; readonly 'actual-size'?: number };
+  readonly 'dirty-bitmaps'?: readonly BitmapInfo[];
+}
+
+export interface DeviceInfo {
+  readonly device: string;
+  readonly qdev?: string;
+  readonly 'io-status'?: string;
+  readonly inserted?: NodeInfo & Readonly<Record<'iops' | 'bps', number>>;
+}
+
+export interface GraphInfo {
+  readonly nodes: readonly {
+    readonly id: number;
+    readonly type: 'block-backend' | 'block-job' | 'block-driver';
+    readonly name: string;
+  }[];
+  readonly edges: readonly { readonly parent: number; readonly child: number; readonly name: string }[];
+}
+
+export interface JobInfo {
+  readonly id: string;
+  readonly type: string;
+  readonly status: string;
+  readonly 'current-progress': number;
+  readonly 'total-progress': number;
+  readonly error?: string;
+}
+
+export interface StatsInfo {
+  readonly device: string;
+  readonly qdev?: string;
+  readonly 'node-name'?: string;
+  readonly stats: Readonly<
+    Record<
+      | 'rd_operations'
+      | 'wr_operations'
+      | 'rd_bytes'
+      | 'wr_bytes'
+      | 'rd_total_time_ns'
+      | 'wr_total_time_ns'
+      | 'failed_rd_operations'
+      | 'failed_wr_operations',
+      number
+    >
+  >;
+}
+
+export interface BitmapMap {
+  readonly length: number;
+  readonly piece: number;
+  readonly dirty: readonly number[];
+}

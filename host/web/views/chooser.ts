@@ -1,0 +1,123 @@
+/** Before there is a machine: what to boot. */
+import { html, type TemplateResult } from 'lit';
+import { bytes } from '../format.ts';
+import type { ImageSource, MachinePlan } from '../session.ts';
+
+/** What the server that serves the page has beside it. */
+export interface Offer {
+  readonly images: readonly { readonly name: string; readonly bytes: number }[];
+  /** Whether there is firmware, without which only the embedded guest boots. */
+  readonly firmware: boolean;
+}
+
+export const noOffer: Offer = { images: [], firmware: false };
+
+/** Of a name that disks are kept by. */
+const safeName = (text: string): string => text.replace(/[^\w.-]+/g, '_').slice(-80) || 'machine';
+
+export function planFrom(form: HTMLFormElement): MachinePlan {
+  const data = new FormData(form);
+  const memoryMiB = Number(data.get('memory'));
+  const onServer = (name: string): ImageSource => ({
+    type: 'url',
+    url: new URL(`images/${encodeURIComponent(name)}`, location.href).href,
+  });
+  switch (data.get('source')) {
+    case 'image':
+      return diskPlan(onServer(String(data.get('image'))), memoryMiB);
+    case 'url':
+      return diskPlan({ type: 'url', url: new URL(String(data.get('url')), location.href).href }, memoryMiB);
+    case 'file': {
+      const file = data.get('file') as File;
+      if (file.size === 0) throw new Error('Choose a file that holds a disk image.');
+      return diskPlan({ type: 'file', file }, memoryMiB);
+    }
+    default: {
+      const base = String(data.get('base') ?? '');
+      const image = base === '' ? undefined : onServer(base);
+      const name = base === '' ? 'embedded' : safeName(`embedded-${base}`);
+      return { name, boot: 'embedded', image, memoryMiB: embeddedMemoryMiB };
+    }
+  }
+}
+
+function diskPlan(image: ImageSource, memoryMiB: number): MachinePlan {
+  const name = safeName(image.type === 'url' ? image.url : image.file.name);
+  return { name, boot: 'disk', image, memoryMiB };
+}
+
+const embeddedMemoryMiB = 32;
+
+export interface ChooserState {
+  readonly offer: Offer;
+  readonly isStarting: boolean;
+  readonly problem: string | undefined;
+}
+
+export function chooserView(state: ChooserState, start: (plan: () => MachinePlan) => void): TemplateResult {
+  const { offer, isStarting, problem } = state;
+  const submit = (event: SubmitEvent): void => {
+    event.preventDefault();
+    start(() => planFrom(event.target as HTMLFormElement));
+  };
+  return html`
+    <form class="panel chooser" aria-labelledby="chooser-title" aria-busy=${isStarting} @submit=${submit}>
+      <h2 id="chooser-title">Start a machine</h2>
+      <p class="hint">
+        It runs in this page. Its disks are qcow2 overlays in this browser's storage: what it writes is there again after a
+        reload, and the image it was started from is never written.
+      </p>
+      ${problem === undefined ? undefined : html`<p class="notice error" role="alert">${problem}</p>`}
+      <label class="choice">
+        <input type="radio" name="source" value="embedded" checked />
+        <b>The embedded guest</b>
+        <span class="more"><span class="hint">It writes linked records to two disks as fast as it can, and can prove that a copy
+          of both shows one instant.</span>
+          ${
+            offer.images.length === 0
+              ? undefined
+              : html`<select name="base" aria-label="What its disks start from">
+            <option value="">on empty disks</option>
+            ${offer.images.map(({ name }) => html`<option value=${name}>on disks that start from ${name}</option>`)}
+          </select>`
+          }</span>
+      </label>
+      ${offer.images.length === 0 ? undefined : imageChoice(offer)}
+      <label class="choice">
+        <input type="radio" name="source" value="url" ?disabled=${!offer.firmware} />
+        <b>An image at an address</b>
+        <span class="more"><input type="url" name="url" placeholder="https://…/disk.qcow2" aria-label="Address of the image" />
+          <span class="hint">Read by ranges, as far as the machine reads it.${firmwareHint(offer)}</span></span>
+      </label>
+      <label class="choice">
+        <input type="radio" name="source" value="file" ?disabled=${!offer.firmware} />
+        <b>An image on this computer</b>
+        <span class="more"><input type="file" name="file" aria-label="Image file" />
+          <span class="hint">Read where it is; it is not copied.${firmwareHint(offer)}</span></span>
+      </label>
+      <div class="row">
+        <label for="memory">Memory</label>
+        <select id="memory" name="memory">
+          ${[64, 128, 256, 512, 1024].map((mib) => html`<option value=${mib} ?selected=${mib === 256}>${mib} MiB</option>`)}
+        </select>
+        <button class="primary" type="submit" ?disabled=${isStarting}>${isStarting ? 'Starting …' : 'Start'}</button>
+      </div>
+    </form>
+  `;
+}
+
+function firmwareHint({ firmware }: Offer): string {
+  return firmware ? '' : ' There is no firmware here: see `blockyard web --help`.';
+}
+
+function imageChoice(offer: Offer): TemplateResult {
+  return html`
+    <label class="choice">
+      <input type="radio" name="source" value="image" ?disabled=${!offer.firmware} />
+      <b>An image of this server</b>
+      <span class="more"><select name="image" aria-label="Image">
+        ${offer.images.map(({ name, bytes: size }) => html`<option value=${name}>${name} (${bytes(size)})</option>`)}
+      </select></span>
+    </label>
+  `;
+}

@@ -1,0 +1,216 @@
+/** The embedded guest in the real v86: its console, its records, and that copies of its disks prove what they should. */
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { proveOneInstant, type RecordDisk } from '../../host/cli/demo/linked-records.ts';
+import { guestKernel } from '../../host/emulator/guest/index.ts';
+import { installedV86 } from '../support/v86.ts';
+
+const diskBytes = 4 << 20;
+
+/** A disk in memory, with the members that v86 asks for. */
+class MemoryDisk {
+  onload?: (event: object) => void;
+
+  constructor(readonly data = new Uint8Array(diskBytes)) {}
+
+  get byteLength(): number {
+    return this.data.length;
+  }
+
+  load(): void {
+    this.onload?.({});
+  }
+
+  get(start: number, bytes: number, done: (data: Uint8Array) => void): void {
+    done(this.data.slice(start, start + bytes));
+  }
+
+  set(start: number, data: Uint8Array, done?: () => void): void {
+    this.data.set(data, start);
+    done?.();
+  }
+
+  get_and_cache(start: number, bytes: number, done: (data: Uint8Array) => void): void {
+    this.get(start, bytes, done);
+  }
+
+  get_from_cache(start: number, bytes: number): Uint8Array {
+    return this.data.slice(start, start + bytes);
+  }
+
+  get_state(): unknown[] {
+    return [];
+  }
+
+  set_state(): void {}
+}
+
+/** More than a pair. */
+const manyRecords = /([2-9]|\d\d+) records on each disk, \d+ per second, running/;
+
+interface Emulator {
+  add_listener(event: string, listener: (value: number) => void): void;
+  serial_send_bytes(serial: number, bytes: Uint8Array): void;
+  destroy(): Promise<void>;
+}
+
+class Guest {
+  private output = '';
+  private wake: () => void = () => {};
+
+  private constructor(private readonly emulator: Emulator) {
+    emulator.add_listener('serial0-output-byte', (byte) => {
+      this.output += String.fromCharCode(byte);
+      this.wake();
+    });
+  }
+
+  static async boot(disks: readonly MemoryDisk[]): Promise<Guest> {
+    const { V86, options } = installedV86!; // those without it are skipped
+    const [hda, hdb] = disks;
+    const Constructor = V86 as unknown as new (options: object) => Emulator;
+    return new Guest(
+      new Constructor({
+        ...options,
+        autostart: true,
+        multiboot: guestKernel(),
+        ...(hda ? { hda } : {}),
+        ...(hdb ? { hdb } : {}),
+      }),
+    );
+  }
+
+  /** Everything up to `pattern`, which is taken. */
+  async until(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const found = pattern.exec(this.output);
+      if (found) {
+        this.output = this.output.slice(found.index + found[0].length);
+        return found;
+      }
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+    }
+  }
+
+  async run(line: string, pattern: RegExp): Promise<RegExpExecArray> {
+    this.emulator.serial_send_bytes(0, new TextEncoder().encode(`${line}\r`));
+    await this.until(new RegExp(`${line}\\r\\n`));
+    const found = await this.until(pattern);
+    await this.until(/> /);
+    return found;
+  }
+
+  destroy(): Promise<void> {
+    return this.emulator.destroy();
+  }
+}
+
+function copyOf(disk: MemoryDisk): RecordDisk {
+  const data = disk.data.slice();
+  return {
+    length: data.length,
+    async read(offset, buffer) {
+      buffer.set(data.subarray(offset, offset + buffer.length));
+    },
+    async write() {
+      throw new Error('a copy is not written');
+    },
+  };
+}
+
+describe.skipIf(!installedV86)('the embedded guest', () => {
+  let disks: [MemoryDisk, MemoryDisk];
+  let guest: Guest;
+
+  beforeEach(async () => {
+    disks = [new MemoryDisk(), new MemoryDisk()];
+    guest = await Guest.boot(disks);
+    await guest.until(/found 0 records on the first disk, 0 on the second\r\n> /);
+  });
+
+  afterEach(() => guest.destroy());
+
+  test('writes at the rate it is told, stops, and finds no mistake', async () => {
+    await guest.run('rate 0', /running/);
+    await guest.run('status', manyRecords);
+    const [, count] = await guest.run('stop', /(\d+) records on each disk, \d+ per second, stopped/);
+    const proof = await proveOneInstant([copyOf(disks[0]), copyOf(disks[1])]);
+    expect(proof).toEqual({ records: [Number(count), Number(count)], violations: [] });
+    await guest.run('verify', new RegExp(`verified ${count} records on each disk, no mistake`));
+  });
+
+  test('sees when a record is not what it wrote', async () => {
+    await guest.run('stop', /stopped/);
+    await guest.run('rate 0', /stopped/);
+    await guest.run('start', /found/);
+    await guest.run('stop', /stopped/);
+    disks[1].data[2 * 512 + 100]! ^= 1;
+    await guest.run('verify', /MISTAKE in slot 2 of disk 1/);
+  });
+
+  test('tells copies of one instant from copies of two', async () => {
+    await guest.run('rate 0', /running/);
+    await guest.run('status', /running/);
+    const early = disks.map(copyOf) as [RecordDisk, RecordDisk];
+    await guest.run('status', /running/);
+    const late = disks.map(copyOf) as [RecordDisk, RecordDisk];
+    const wrong = async (...copies: [RecordDisk, RecordDisk]): Promise<boolean> =>
+      (await proveOneInstant(copies)).violations.length > 0;
+    expect([await wrong(...early), await wrong(...late)]).toEqual([false, false]);
+    expect(await wrong(early[0], late[1])).toBe(true);
+    expect(await wrong(late[0], early[1])).toBe(true);
+  });
+
+  test('goes on where the disks end, and completes a pair that was begun', async () => {
+    await guest.run('rate 0', /running/);
+    await guest.run('status', manyRecords);
+    const [, count] = await guest.run('stop', /(\d+) records/);
+    await guest.destroy();
+    disks[1].data.fill(0, (Number(count) - 1) * 512);
+    guest = await Guest.boot(disks);
+    await guest.until(
+      new RegExp(`found ${count} records on the first disk, ${Number(count) - 1} on the second`),
+    );
+    await guest.until(/> /);
+    await guest.run('stop', /stopped/);
+    await guest.run('verify', /no mistake/);
+  });
+
+  test('leaves disks alone that do not belong together, until it is told to clear them', async () => {
+    await guest.run('rate 0', /running/);
+    await guest.run('status', manyRecords);
+    await guest.run('stop', /stopped/);
+    await guest.destroy();
+    disks[1].data.fill(0);
+    guest = await Guest.boot(disks);
+    await guest.until(/do not belong together.*\r\n> /);
+    await guest.run('status', /stopped/);
+    await guest.run('clear', /cleared/);
+    expect(disks.every(({ data }) => data.every((byte) => byte === 0))).toBe(true);
+    await guest.run('start', /found 0/);
+    await guest.run('stop', /stopped/);
+  });
+
+  test('stops when the disks are full', async () => {
+    await guest.run('rate 0', /running/);
+    await guest.until(/the disks are full/);
+    await guest.run(
+      'status',
+      new RegExp(`${diskBytes / 512} records on each disk, \\d+ per second, stopped`),
+    );
+  });
+
+  test('says what it does not understand, and edits lines', async () => {
+    await guest.run('nosuch', /unknown command/);
+    await guest.run('rate x', /unknown command/);
+    await guest.run('help', /remove all records/);
+  });
+});
+
+test.skipIf(!installedV86)('the embedded guest without disks says so', async () => {
+  const guest = await Guest.boot([]);
+  await guest.until(/there are no two disks\r\n> /);
+  await guest.run('verify', /unknown command/);
+  await guest.destroy();
+});
