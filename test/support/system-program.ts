@@ -28,7 +28,7 @@ export function builtProgram(name = 'blockyard.mjs'): () => readonly [string, st
       format: 'esm',
       platform: 'node',
       target: 'node20',
-      loader: { '.wasm': 'binary' },
+      loader: { '.wasm': 'binary', '.bin': 'binary' },
       external: ['koffi', '@cloudpss/zstd', 'v86'],
       logLevel: 'warning',
     });

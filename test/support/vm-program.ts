@@ -129,6 +129,12 @@ export class VmProgram {
     }
   }
 
+  /** Takes what the guest prints up to and with a match. */
+  async untilSerial(pattern: RegExp, boundMs = 60_000): Promise<void> {
+    await this.output.take(pattern, boundMs);
+  }
+
+  /** Linux from test/guest has its shell. */
   async untilReady(): Promise<void> {
     await this.output.take(/guest ready/, 170_000);
     await this.shell('true');
@@ -147,8 +153,17 @@ export class VmProgram {
 
   /** Ends it by `quit`; gives its exit status and what it said about errors. */
   async quit(): Promise<{ status: number | null; errors: string }> {
+    return this.ended(() => this.qmp('quit').catch(() => {}));
+  }
+
+  /** The same by a signal. */
+  async terminate(): Promise<{ status: number | null; errors: string }> {
+    return this.ended(async () => this.child.kill('SIGTERM'));
+  }
+
+  private async ended(end: () => Promise<unknown>): Promise<{ status: number | null; errors: string }> {
     const exited = once(this.child, 'exit');
-    await this.qmp('quit').catch(() => {});
+    await end();
     const [status] = (await exited) as [number | null];
     this.serial.destroy();
     return { status, errors: this.errors };

@@ -1,10 +1,12 @@
 /**
  * What the machine starts with, as options of v86: a Linux kernel, a multiboot kernel, or the BIOS and whatever is on the
- * disks.
+ * disks. When nothing is named and there is nothing on them to boot, it is the embedded guest.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { invalid } from '../../base/errors.ts';
+import { guestKernel } from '../../emulator/guest/index.ts';
+import type { V86Drives } from '../../emulator/v86/drives.ts';
 import type { CommandLine } from '../system/options.ts';
 
 type V86Options = Readonly<Record<string, unknown>>;
@@ -18,12 +20,13 @@ const multibootMagic = 0x1badb002;
 const multibootBytes = 8192;
 
 /** Errors: BlockError, a file cannot be read or options do not go together. */
-export function bootOptions(line: CommandLine): V86Options {
+export async function bootOptions(line: CommandLine, drives: V86Drives): Promise<V86Options> {
   const [kernel, initrd, append] = ['kernel', 'initrd', 'append'].map((name) => line.get(name));
   if (kernel === undefined) {
     if (initrd !== undefined) throw invalid('-initrd only allowed with -kernel option');
     if (append !== undefined) throw invalid('-append only allowed with -kernel option');
-    return biosOptions(line);
+    const usesBios = line.has('bios') || drives.cdrom !== undefined || (await isBootable(drives));
+    return usesBios ? biosOptions(line) : { multiboot: guestKernel() };
   }
   const image = read('kernel', kernel);
   if (isMultiboot(image)) {
@@ -37,6 +40,13 @@ export function bootOptions(line: CommandLine): V86Options {
     cmdline: append ?? '',
     ...biosOptions(line),
   };
+}
+
+/** Whether the first disk has a boot sector. */
+async function isBootable({ hda }: V86Drives): Promise<boolean> {
+  if (!hda) return false;
+  const sector = await new Promise<Uint8Array>((resolve) => hda.get(0, 512, resolve));
+  return sector[510] === 0x55 && sector[511] === 0xaa;
 }
 
 function biosOptions(line: CommandLine): V86Options {

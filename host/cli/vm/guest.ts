@@ -26,7 +26,7 @@ type Emulator = V86Emulator & SerialPort;
 const mebibyte = 1 << 20;
 const defaultMemory = 128 * mebibyte;
 /** Less has no room for a BIOS and a kernel; more v86 cannot address. */
-const [minMemory, maxMemory] = [2 * mebibyte, 2048 * mebibyte];
+const [minMemory, maxMemory] = [4 * mebibyte, 2047 * mebibyte];
 
 export class V86Guest implements GuestRunner {
   readonly monitorCommands = savedMachineCommands(() => this.saved);
@@ -38,11 +38,13 @@ export class V86Guest implements GuestRunner {
     const { tool, line, machine } = services;
     await tool.attempt(async () => {
       checkDevices(machine);
-      const options = { memory_size: memoryBytes(line.get('m')), ...bootOptions(line) };
+      const memory = memoryBytes(line.get('m'));
       const { V86, wasmPath } = await loadV86();
       const drives = v86Drives(machine);
+      const boot = await bootOptions(line, drives);
       this.v86 = await V86Machine.start(machine, V86, drives, {
-        ...options,
+        ...boot,
+        memory_size: memory,
         wasm_path: wasmPath,
         disable_keyboard: true,
         disable_mouse: true,
@@ -91,7 +93,7 @@ function memoryBytes(text: string | undefined): number {
   const bytes = parseSize(/\d$/.test(size) ? `${size}M` : size);
   if (bytes === undefined) throw invalid(`-m ${text}: '${size}' is no size`);
   if (bytes < minMemory || bytes > maxMemory || bytes % mebibyte !== 0) {
-    throw invalid(`-m ${text}: v86 can have 2 to 2048 MiB of memory, in whole MiB`);
+    throw invalid(`-m ${text}: v86 can have 4 to 2047 MiB of memory, in whole MiB`);
   }
   return bytes;
 }

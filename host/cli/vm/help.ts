@@ -10,6 +10,9 @@ export function printHelp(tool: Tool): void {
 A PC run by v86 (the npm package of that name must be installed), its disks served by block nodes. It has two IDE disks, a
 CD drive, a serial port and no screen.
 
+It boots what -kernel names or what is on the disks; when there is neither, a guest of
+its own starts that writes records to both disks ('help' on its console tells more).
+
 Machine options:
 -m [size=]megs  set the size of memory, 128 MiB by default
 -kernel file    a Linux kernel, or a multiboot kernel, which needs no BIOS
