@@ -18,6 +18,7 @@ export type { DiskReference, GuestDisk } from '../emulator/guest-disk.ts';
 export type { FlushPolicy } from '../emulator/local-disk.ts';
 export { V86Disk, type V86DiskKind, type V86DiskState } from '../emulator/v86/disk.ts';
 export type { V86Constructor, V86Emulator } from '../emulator/v86/emulator.ts';
+export { keepFiles } from '../platform/browser/keep-files.ts';
 export type { JsonObject, JsonValue } from '../qapi/json-value.ts';
 export type { Backup, BackupPlan, DiskBackup } from './backup.ts';
 export type { ExportSource } from './export.ts';

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { BrowserContext, Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { keepFiles } from '../../host/platform/browser/keep-files.ts';
 import { codecs } from '../../host/platform/node/codecs.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
 import { diskBytes } from '../conformance/checks.ts';
@@ -182,6 +183,15 @@ describe.skipIf(!haveChromium)('files in a browser', () => {
       await run(page, 'open', disk);
       expect(await run(page, 'values', { name: 'd', offset: 65_536, bytes: 4096 })).toEqual([9]);
     }
+  });
+
+  test('are kept when the disk gets full, if the browser agrees', async () => {
+    const page = await openPage();
+    expect(await page.evaluate(() => navigator.storage.persisted())).toBe(false);
+    const cdp = await browser.newCDPSession(page);
+    await cdp.send('Browser.grantPermissions', { origin, permissions: ['durableStorage'] });
+    expect(await page.evaluate(keepFiles)).toBe(true);
+    expect(await page.evaluate(() => navigator.storage.persisted())).toBe(true);
   });
 
   test('grow no further than the quota, and no write is done by half', async () => {

@@ -28,12 +28,3 @@ export const browserPlatform: Platform = {
   console: log,
   fetch: browserFetch,
 };
-
-/**
- * Asks the browser to keep this origin's files when the disk gets full. False: it may delete them then. Browsers may
- * ask the user, and answer without asking in a worker.
- */
-export async function keepFiles(): Promise<boolean> {
-  const { storage } = navigator;
-  return (await storage.persisted()) || (storage.persist ? storage.persist() : false);
-}

@@ -1,0 +1,8 @@
+/**
+ * Asks the browser to keep this origin's files when the disk gets full. False: it may delete them then. It may ask the
+ * user first. Only pages can ask, workers cannot.
+ */
+export async function keepFiles(): Promise<boolean> {
+  const { storage } = navigator;
+  return (await storage.persisted()) || storage.persist();
+}
