@@ -11,6 +11,7 @@ import type { Edge, EdgeParent } from './edge.ts';
 import type { OnError } from './error-policy.ts';
 import type { BlockGraph } from './graph.ts';
 import type { BlockNode } from './node.ts';
+import { readNow } from './read-now.ts';
 import { BlockStatistics } from './statistics.ts';
 
 export interface BackendUser {
@@ -191,6 +192,19 @@ export class BlockBackend implements EdgeParent {
       await this.edge.read(offset, buffer);
     } finally {
       this.finished();
+    }
+  }
+
+  /**
+   * As `read`, done when it returns. False: that cannot be, whatever the reason, `read` is to be used, and part of
+   * `buffer` may have changed.
+   */
+  readNow(offset: number, buffer: Uint8Array): boolean {
+    if (!this.attached || this.quiesceCount > 0 || this.throttle || offset < 0) return false;
+    try {
+      return readNow(this.attached, offset, buffer);
+    } catch {
+      return false;
     }
   }
 

@@ -143,6 +143,8 @@ export interface Driver {
   endTransfer?(transfer: number): void;
   readSpecial?(extent: Extent & { type: 'special' }, offset: number, buffer: Uint8Array): Promise<void>;
   read?(offset: number, buffer: Uint8Array): Promise<void>;
+  /** As `read`, done when it returns. False when that would take long or fail: then `read` is to be used. */
+  readNow?(offset: number, buffer: Uint8Array): boolean;
   write?(offset: number, buffer: Uint8Array, flags: WriteFlags): Promise<void>;
   prepareWrite?(offset: number, bytes: number): Promise<WritePlan>;
   /** Writes exactly one cluster (the last may be short). Filters that let such writes pass say so by having it. */

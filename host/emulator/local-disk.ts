@@ -1,7 +1,8 @@
 /**
  * The disk of a device of a machine in this thread, for an emulator.
  *
- * Requests on the same bytes keep their order. They go through the device's front (machine/block-front.ts): they wait
+ * Requests on the same bytes keep their order. A read is answered at once when the image can do so (block/read-now.ts),
+ * with what is being written laid over it. Requests go through the device's front (machine/block-front.ts): they wait
  * while the machine stands, and `rerror` and `werror` of the device decide what becomes of one that fails. An emulator
  * has nobody to report an error to: a read that is reported or ignored gives zeros, such a write is dropped, and what
  * tells of it is the event BLOCK_IO_ERROR.
@@ -25,11 +26,15 @@ export type FlushPolicy =
   | { readonly safe: 'power' };
 
 const nsPerMs = 1_000_000;
+/** With more writes under way a reader waits, and lets them get on. */
+const maxWritesToSearch = 256;
 
 export class LocalGuestDisk implements GuestDisk {
   private readonly front: BlockFront;
   private readonly ranges = new RangeLocks();
   private readonly inFlight = new Set<Promise<void>>();
+  /** Those that have not settled, oldest first. */
+  private readonly writes = new Set<{ offset: number; data: Uint8Array }>();
   private flushTimer: Timer | undefined;
   private snapshot = '';
   private generation = 0;
@@ -54,8 +59,9 @@ export class LocalGuestDisk implements GuestDisk {
   }
 
   /** Before the machine runs for the first time it is the emulator itself that reads, and is answered at once. */
-  read(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void> {
+  read(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void> | undefined {
     const { front } = this;
+    if (this.readNow(offset, into)) return undefined;
     const isEmulator = this.device.machine.runState.name === 'prelaunch';
     const reading = this.ordered(offset, into.length, true, async () => {
       if (signal?.aborted) return;
@@ -68,10 +74,31 @@ export class LocalGuestDisk implements GuestDisk {
     return signal ? orAborted(reading, signal) : reading;
   }
 
+  /** False: part of `into` may have changed. */
+  private readNow(offset: number, into: Uint8Array): boolean {
+    const { writes } = this;
+    if (!this.device.machine.runState.isRunning || writes.size > maxWritesToSearch) return false;
+    const end = offset + into.length;
+    const newer = [...writes].filter(
+      (write) => write.offset < end && offset < write.offset + write.data.length,
+    );
+    const last = newer.at(-1);
+    const isCovered = last && last.offset <= offset && end <= last.offset + last.data.length;
+    if (!isCovered && !this.front.readNow(offset, into)) return false;
+    // Whatever has become of these by now in the image, they are what the guest has written last.
+    for (const write of isCovered ? [last] : newer) {
+      const start = Math.max(offset, write.offset);
+      into.set(write.data.subarray(start - write.offset, end - write.offset), start - offset);
+    }
+    return true;
+  }
+
   write(offset: number, data: Uint8Array): Promise<void> {
     this.generation++;
-    const { front, policy } = this;
+    const { front, policy, writes } = this;
     const kept = data.slice();
+    const write = { offset, data: kept };
+    writes.add(write);
     return this.ordered(offset, kept.length, false, async () => {
       try {
         if (policy.safe === 'power') await front.write(offset, kept, { fua: true });
@@ -79,6 +106,7 @@ export class LocalGuestDisk implements GuestDisk {
       } catch {
         // Reported by an event, as far as the guest can be told anything.
       }
+      writes.delete(write);
       this.flushLater();
     });
   }

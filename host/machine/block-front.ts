@@ -178,6 +178,16 @@ export class BlockFront implements AttachedDevice {
     return this.backend.read(offset, buffer);
   }
 
+  /** As `read`, done when it returns. False: that cannot be, and `read` is to be used. */
+  readNow(offset: number, buffer: Uint8Array): boolean {
+    if (!this.machine.runState.isRunning || this.isClosed) return false;
+    const { statistics } = this.backend;
+    const account = statistics.start('read', buffer.length);
+    if (!this.backend.readNow(offset, buffer)) return false;
+    statistics.done(account);
+    return true;
+  }
+
   /** An error that is ignored makes it zeros. */
   async read(offset: number, buffer: Uint8Array): Promise<void> {
     const done = await this.perform('read', buffer.length, () => this.backend.read(offset, buffer));

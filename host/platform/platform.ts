@@ -146,6 +146,8 @@ export interface HostFile {
   readonly requestAlignment: number;
   /** Fills `buffer` from `offset`; what lies past the end of the file reads as zero. */
   read(offset: number, buffer: Uint8Array): Promise<void>;
+  /** As `read`, done when it returns. False when that would take long or fail: then `read` is to be used. */
+  readNow?(offset: number, buffer: Uint8Array): boolean;
   write(offset: number, buffer: Uint8Array): Promise<void>;
   /** Makes every write that finished before durable (fdatasync). */
   flush(): Promise<void>;

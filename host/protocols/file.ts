@@ -152,6 +152,10 @@ class FileDriver implements Driver {
     return this.opened.read(offset, buffer);
   }
 
+  readNow(offset: number, buffer: Uint8Array): boolean {
+    return this.opened.readNow?.(offset, buffer) ?? false;
+  }
+
   write(offset: number, buffer: Uint8Array): Promise<void> {
     return this.opened.write(offset, buffer);
   }

@@ -213,6 +213,113 @@ describe('the disk of a device', () => {
   );
 });
 
+const accesses = fc.array(
+  fc.record({
+    op: fc.constantFrom('read' as const, 'write' as const, 'wait' as const),
+    start: fc.nat(500),
+    count: fc.integer({ min: 1, max: 40 }),
+    value: fc.integer({ min: 1, max: 255 }),
+  }),
+  { minLength: 5, maxLength: 60 },
+);
+
+let overlays = 0;
+
+/** An overlay, and what it shows. */
+function makeOverlay(bytes: number): { path: string; content: Uint8Array } {
+  const [base, path] = [scratch(`base${++overlays}.qcow2`), scratch(`top${overlays}.qcow2`)];
+  run('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', 'cluster_size=2k', base, String(bytes));
+  run('qemu-io', '-f', 'qcow2', '-c', 'write -q -P 17 20k 60k', '-c', 'write -q -z 64k 8k', base);
+  run('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', 'cluster_size=4k', '-b', base, '-F', 'qcow2', path);
+  const content = new Uint8Array(bytes).fill(17, 20 << 10, 80 << 10).fill(0, 64 << 10, 72 << 10);
+  return { path, content };
+}
+
+describe.skipIf(!haveQemu)('an overlay', () => {
+  property.prop([accesses], { numRuns: 15 })(
+    'shows what is being written, at once where it can',
+    async (steps) => {
+      const bytes = 512 * sector;
+      const { path, content } = makeOverlay(bytes);
+      const vm = await TestMachine.start({
+        drives: [`if=none,format=qcow2,id=q,file=${path}`],
+        devices: ['ide-hd,drive=q,id=d,bus=ide.0'],
+      });
+      await vm.run('cont');
+      try {
+        await compareAccesses(new LocalGuestDisk(vm.device('d')), content, steps);
+      } finally {
+        await vm.close();
+      }
+    },
+  );
+});
+
+type Access = { op: 'read' | 'write' | 'wait'; start: number; count: number; value: number };
+
+async function compareAccesses(
+  disk: LocalGuestDisk,
+  content: Uint8Array,
+  steps: readonly Access[],
+): Promise<void> {
+  const reads: Promise<void>[] = [];
+  for (const { op, start, count, value } of steps) {
+    const offset = start * sector;
+    const length = Math.min(count * sector, content.length - offset);
+    if (op === 'wait') await disk.flush();
+    else if (op === 'write') {
+      void disk.write(offset, filled(value, length));
+      content.fill(value, offset, offset + length);
+    } else {
+      const into = new Uint8Array(length);
+      const expected = content.slice(offset, offset + length);
+      const compare = (): void => expect(Buffer.compare(into, expected)).toBe(0);
+      const reading = disk.read(offset, into);
+      if (reading !== undefined) reads.push(reading.then(compare));
+      else compare();
+    }
+  }
+  await Promise.all(reads);
+  await disk.flush();
+  const all = new Uint8Array(content.length);
+  await disk.read(0, all);
+  expect(Buffer.compare(all, content)).toBe(0);
+}
+
+test('is not read at once while anybody holds it up', async () => {
+  const { vm, image, disk } = await withDisk();
+  image.bytes.fill(6);
+  Object.assign(image, {
+    readNow: (offset: number, buffer: Uint8Array): boolean => {
+      buffer.set(image.bytes.subarray(offset, offset + buffer.length));
+      return true;
+    },
+  });
+  const into = filled(0);
+  const { backend } = vm.device('d').front;
+  expect(disk.read(0, into)).toBeUndefined();
+  expect(into).toEqual(filled(6));
+  expect(backend.statistics.counters.read).toMatchObject({ operations: 1, bytes: sector });
+
+  const limits = { bps: 1 << 30, bps_rd: 0, bps_wr: 0, iops: 0, iops_rd: 0, iops_wr: 0 };
+  await vm.run('block_set_io_throttle', { id: 'd', ...limits });
+  await expect(disk.read(0, into)).resolves.toBeUndefined();
+  await vm.run('block_set_io_throttle', { id: 'd', ...limits, bps: 0 });
+  expect(disk.read(0, into)).toBeUndefined();
+
+  const drained = await vm.server.graph.drainAllBegin();
+  const held = disk.read(0, into);
+  expect(held).toBeInstanceOf(Promise);
+  vm.server.graph.drainAllEnd(drained);
+  await held;
+
+  await vm.run('stop');
+  const waiting = disk.read(0, into);
+  expect(waiting).toBeInstanceOf(Promise);
+  await vm.run('cont');
+  await waiting;
+});
+
 /** What a process that dies here leaves: the file, what the guest was told is in it, and what it was not told about. */
 interface Moment {
   file: Uint8Array;

@@ -53,6 +53,11 @@ export class DirectFile extends NodeFile {
     return this.libc.misalignment(buffer, this.requestAlignment) === 0;
   }
 
+  /** Past the page cache nothing is quick. */
+  override readNow(): boolean {
+    return false;
+  }
+
   override async read(offset: number, buffer: Uint8Array): Promise<void> {
     this.checkAligned(offset, buffer);
     if (this.isAligned(buffer)) return super.read(offset, buffer);

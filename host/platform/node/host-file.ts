@@ -50,6 +50,19 @@ export class NodeFile implements HostFile {
     return this.readRest(offset, buffer, 0);
   }
 
+  readNow(offset: number, buffer: Uint8Array): boolean {
+    if (buffer.length > inlineBytes) return false;
+    const start = this.reads.isTimed() ? performance.now() : untimed;
+    if (start !== untimed && !this.reads.mayBlock(start)) return false;
+    try {
+      if (fs.readSync(this.fd, buffer, 0, buffer.length, offset) < buffer.length) return false;
+    } catch {
+      return false;
+    }
+    if (start !== untimed) this.reads.record(start, performance.now());
+    return true;
+  }
+
   /** The rest of a read in the thread pool, from `got` on, until it is complete or the file ends. */
   private async readRest(offset: number, buffer: Uint8Array, got: number): Promise<void> {
     while (got < buffer.length) {
