@@ -104,7 +104,7 @@ export class Blockyard {
     await formatFile(this, this.options.fileDriver, file, { driver: format, size });
   }
 
-  /** Makes a File or Blob what `{driver: 'blob', name}` opens. */
+  /** Makes a File or Blob what `{driver: 'blob', filename: name}` opens. */
   async registerBlob(name: string, blob: Blob): Promise<void> {
     await this.calls.call('registerBlob', { name, blob });
   }

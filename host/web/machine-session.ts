@@ -127,11 +127,13 @@ class MachineSession implements Session {
     }
     await this.yard.registerBlob('image', image.file);
     const isQcow2 = startsAsQcow2(new Uint8Array(await image.file.slice(0, 4).arrayBuffer()));
-    return { driver: isQcow2 ? 'qcow2' : 'raw', file: { driver: 'blob', name: 'image' } };
+    return { driver: isQcow2 ? 'qcow2' : 'raw', file: { driver: 'blob', filename: 'image' } };
   }
 
   private async boot(): Promise<void> {
     const { yard, plan, screen } = this;
+    // It stands after it was shut down, and v86 reads from its disks before it is ready.
+    await yard.qmp('cont');
     const url = new URL('v86/libv86.mjs', location.href).href;
     const { V86 } = (await import(url)) as { V86: V86Constructor<Emulator> };
     // In their order: the first is the first one on the bus.
