@@ -77,6 +77,8 @@ class CommitDriver implements JobDriver {
   private reader: BlockBackend | undefined;
   private filter: BlockNode | undefined;
   private isFrozen = false;
+  /** What is drained from now on is drained by the job itself, or does not concern it any more. */
+  private isFinishing = false;
   /** The base is writable only as long as the job is there. */
   private readonly wasReadOnly: boolean;
   private readonly buffer = new Uint8Array(chunkBytes);
@@ -103,7 +105,7 @@ class CommitDriver implements JobDriver {
     const filter = await openFilter(graph, top, params.filterNodeName);
     this.filter = filter;
     const writing = Perm.write | Perm.writeUnchanged;
-    this.holds = new NodeHolds(job);
+    this.holds = new NodeHolds(job, () => this.isFinishing);
     await this.holds.hold(params.device, 'main node', Perm.none, Perm.all);
     for (let node: BlockNode | undefined = top; node && node !== base; node = node.chainEdge()?.node) {
       await this.holds.hold(node, 'intermediate node', Perm.none, writing);
@@ -161,13 +163,15 @@ class CommitDriver implements JobDriver {
     const { graph, base, params } = this;
     const filter = this.filter!; // clean comes later
     await this.writer?.flush();
-    await this.letGo();
+    this.isFinishing = true;
     const overlays = [...filter.parents].filter((edge) => edge.role === 'cow');
     const name = params.backingFile ?? filenameOf(base.skipFilters());
+    await this.closeBackends();
     await filter.drainBegin();
     await base.drainBegin();
     try {
       for (const edge of overlays) await renameBacking(graph, edge, name, base.skipFilters());
+      this.unfreeze();
       await graph.change((change) => {
         for (const edge of [...filter.parents]) change.moveEdge(edge, base);
       });
@@ -175,18 +179,19 @@ class CommitDriver implements JobDriver {
       base.drainEnd();
       filter.drainEnd();
     }
+    await this.holds?.release();
     this.filter = undefined;
     await graph.unref(filter);
   }
 
-  /** Gives up everything but the filter. Harmless when called again. */
-  private async letGo(): Promise<void> {
-    const { graph, filter, base } = this;
-    if (this.isFrozen && filter) graph.unfreezeChain(filter, base);
-    this.isFrozen = false;
+  private async closeBackends(): Promise<void> {
     await this.reader?.close();
     await this.writer?.close();
-    await this.holds?.release();
+  }
+
+  private unfreeze(): void {
+    if (this.isFrozen && this.filter) this.graph.unfreezeChain(this.filter, this.base);
+    this.isFrozen = false;
   }
 
   async clean(): Promise<void> {
@@ -196,9 +201,13 @@ class CommitDriver implements JobDriver {
   /** Lets go of all nodes. */
   async release(): Promise<void> {
     const { graph, top, base } = this;
-    await this.letGo();
+    this.isFinishing = true;
+    await this.closeBackends();
+    this.unfreeze();
+    // Nothing new may start on the chain, and freeze it, before the filter is out of it.
     if (this.filter) await removeFilter(graph, this.filter);
     this.filter = undefined;
+    await this.holds?.release();
     if (this.wasReadOnly && !base.readOnly) await graph.setReadOnly(base, true);
     await graph.unref(top);
     await graph.unref(base);
