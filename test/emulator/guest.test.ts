@@ -192,6 +192,20 @@ describe.skipIf(!installedV86)('the embedded guest', () => {
     await guest.run('stop', /stopped/);
   });
 
+  test('writes nothing to disks that hold something else, though they have no boot sector', async () => {
+    await guest.run('stop', /stopped/);
+    await guest.destroy();
+    for (const disk of disks) disk.data.fill(0);
+    // As a file system has it: nothing in the first sectors.
+    disks[1].data.fill(0xaa, 64 << 10, 65 << 10);
+    const before = disks.map(({ data }) => data.slice());
+    guest = await Guest.boot(disks);
+    await guest.until(/there is something else on the disks; nothing is written\r\n> /);
+    await guest.run('start', /nothing is written/);
+    await guest.run('status', /0 records on each disk, 0 per second, stopped/);
+    expect(disks.every(({ data }, i) => Buffer.compare(data, before[i]!) === 0)).toBe(true);
+  });
+
   test('stops when the disks are full', async () => {
     await guest.run('rate 0', /running/);
     await guest.until(/the disks are full/);

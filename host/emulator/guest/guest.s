@@ -24,6 +24,7 @@ text is_stopped "stopped\r\n"
 text is_full "the disks are full; 'clear' makes room\r\n"
 text no_disks "there are no two disks\r\n"
 text apart "the disks do not belong together; 'clear' makes them\r\n"
+text foreign "there is something else on the disks; nothing is written\r\n"
 text verified "verified "
 text no_mistake " records on each disk, no mistake\r\n"
 text mistake_first "MISTAKE in slot "
@@ -65,7 +66,9 @@ FOUND_B = 0x171034
 DISK = 0x171038         ; 0 or 1
 NUMBER = 0x17103c
 NAMES = 0x171040
+LOOK_END = 0x171044     ; slot where looking for other data ends
 LINE = 0x172000
+LOOK_SLOTS = 256        ; how far it looks: every usual file system and partition table shows by then
 MOST_LETTERS = 60
 SECTOR = 0x173000       ; what was read
 RECORD = 0x174000       ; what is to be written, or was expected
@@ -146,6 +149,7 @@ install_timer:
   mov al, 0x2e
   out 0x40, al
 
+  call install_screen
   mov esi, &banner
   call print
   mov dword ptr [RATE], 100
@@ -295,8 +299,16 @@ find_end:
   call print
   ret
 
-; Completes a pair that was begun. Disks that cannot have been written together are left alone.
+; Completes a pair that was begun. Disks that cannot have been written together, or hold anything else, are left alone.
 check_ends:
+  mov dword ptr [DISK], 0
+  mov ebp, [FOUND_A]
+  call look_behind
+  jne is_foreign
+  mov dword ptr [DISK], 1
+  mov ebp, [FOUND_B]
+  call look_behind
+  jne is_foreign
   mov eax, [FOUND_A]
   sub eax, [FOUND_B]
   je ends_are_right
@@ -309,6 +321,39 @@ ends_are_wrong:
   mov dword ptr [RUNNING], 0
   mov esi, &apart
   call print
+  ret
+is_foreign:
+  mov dword ptr [RUNNING], 0
+  mov esi, &foreign
+  call print
+  ret
+
+; Whether the slots of DISK from ebp on are empty, as far as it looks: `e`.
+look_behind:
+  mov eax, ebp
+  add eax, LOOK_SLOTS
+  mov [LOOK_END], eax
+look_next:
+  cmp ebp, [SLOTS]
+  jae looks_empty
+  cmp ebp, [LOOK_END]
+  jae looks_empty
+  mov ebx, ebp
+  call read_sector
+  mov edi, SECTOR
+  mov ecx, 128
+  mov eax, 0
+  repe scasd
+  je looks_right
+  ; A record after a gap is one of its own, left by a write that a crash outran.
+  cmp dword ptr [SECTOR], 0x494c5942
+  jne looked
+looks_right:
+  inc ebp
+  jmp look_next
+looks_empty:
+  cmp eax, eax
+looked:
   ret
 
 ; How many slots of DISK have records, by halving: eax. ebp: slots known to have one, edi: the first known to have none.
@@ -422,6 +467,32 @@ clear_disk:
   call write_sector
   jmp clear_disk
 disk_is_clear:
+  ret
+
+; No BIOS has set the screen up: text at 0xb8000, and grey for the colour of it.
+install_screen:
+  mov edx, 0x3ce
+  mov al, 6
+  out dx, al
+  inc edx
+  mov al, 0x0e
+  out dx, al
+  mov edx, 0x3da
+  in al, dx
+  mov edx, 0x3c0
+  mov al, 7
+  out dx, al
+  out dx, al
+  mov al, 0x20
+  out dx, al
+  mov edx, 0x3c8
+  mov al, 7
+  out dx, al
+  inc edx
+  mov al, 0x2a
+  out dx, al
+  out dx, al
+  out dx, al
   ret
 
 ; The console.
