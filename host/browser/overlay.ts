@@ -28,12 +28,13 @@ export class BaseChangedError extends Error {
 /** What a name of a backing file may have in qcow2. */
 const maxBackingNameBytes = 1023;
 
+/** The name of the base if it was opened for the overlay. Errors: BaseChangedError, QmpError; nothing stays open then. */
 export async function openOverlay(
   monitor: Monitor,
   calls: Calls<ServiceFunctions>,
   { fileDriver }: { readonly fileDriver: string },
   { node, file, base, acceptBase = false }: OverlayOptions,
-): Promise<void> {
+): Promise<string | undefined> {
   const baseNode = typeof base === 'string' ? base : `${node}-base`;
   if (typeof base !== 'string') {
     await monitor.qmp('blockdev-add', { ...base, 'node-name': baseNode, 'read-only': true });
@@ -57,6 +58,7 @@ export async function openOverlay(
       file: { driver: fileDriver, filename: file },
       backing: baseNode,
     });
+    return typeof base === 'string' ? undefined : baseNode;
   } catch (error) {
     if (typeof base !== 'string') await monitor.qmp('blockdev-del', { 'node-name': baseNode });
     throw error;

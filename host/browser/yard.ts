@@ -52,6 +52,8 @@ const defaultFlushPolicy: FlushPolicy = { safe: 'process', flushMs: 1000 };
 
 export class Blockyard {
   private readonly disks = new Map<V86Disk, RemoteGuestDisk>();
+  /** The bases that were opened for overlays. */
+  private readonly bases = new Map<string, string>();
   private readonly atClose: (() => void)[] = [];
   private isClosed = false;
 
@@ -114,17 +116,24 @@ export class Blockyard {
     await this.qmp('blockdev-add', options);
   }
 
-  /** Closes a node that `add` has opened. Errors: QmpError. */
+  /**
+   * Closes a node that `add` or `openOverlay` has opened, and the base that was opened for an overlay.
+   * Errors: QmpError: it is in use.
+   */
   async remove(node: string): Promise<void> {
     await this.qmp('blockdev-del', { 'node-name': node });
+    const base = this.bases.get(node);
+    this.bases.delete(node);
+    if (base !== undefined) await this.qmp('blockdev-del', { 'node-name': base });
   }
 
   /**
    * Opens a qcow2 overlay, made first if there is none, over a base that stays as it is.
    * Errors: the base is not the one the overlay was made on; QmpError.
    */
-  openOverlay(options: OverlayOptions): Promise<void> {
-    return openOverlay(this, this.calls, this.options, options);
+  async openOverlay(options: OverlayOptions): Promise<void> {
+    const base = await openOverlay(this, this.calls, this.options, options);
+    if (base !== undefined) this.bases.set(options.node, base);
   }
 
   // The machine.

@@ -84,16 +84,33 @@ class MachineSession implements Session {
 
   async start(): Promise<void> {
     await navigator.storage.persist();
-    for (const disk of disks) await this.openDisk(disk);
+    await this.openDisks();
     saveState(this.plan.name, this.state);
     await this.boot();
+  }
+
+  /** All of them, or none. */
+  private async openDisks(): Promise<void> {
+    const open: Disk[] = [];
+    try {
+      for (const disk of disks) {
+        await this.openDisk(disk);
+        open.push(disk);
+      }
+    } catch (error) {
+      for (const disk of open) await this.yard.remove(nodeOf(disk));
+      throw error;
+    }
   }
 
   private async openDisk(disk: Disk): Promise<void> {
     const { yard, state } = this;
     const [node, file] = [nodeOf(disk), state.files[disk]!];
     const base = await this.baseOf(disk);
-    if (base) return yard.openOverlay({ node, file, base });
+    if (base) {
+      await yard.openOverlay({ node, file, base });
+      return;
+    }
     try {
       await yard.createImage(file, { size: emptyDiskBytes });
     } catch (error) {
@@ -101,7 +118,6 @@ class MachineSession implements Session {
       if (!(error as Error).message.endsWith('exists')) throw error;
     }
     await yard.add({ driver: 'qcow2', 'node-name': node, file: { driver: 'opfs', filename: file } });
-    return undefined;
   }
 
   /** Options of the node below the overlay; undefined: there is none. */
@@ -237,11 +253,18 @@ class MachineSession implements Session {
   async restore({ number }: Backup): Promise<void> {
     const { state, plan } = this;
     await this.shutDown();
+    const before = structuredClone(state);
     state.names++;
     for (const disk of disks) state.files[disk] = `${plan.name}-${disk}-${state.names}.qcow2`;
     state.base = number;
     state.unrelated = this.backups.at(-1)?.number ?? 0;
-    await this.start();
+    try {
+      await this.start();
+    } catch (error) {
+      Object.assign(state, before);
+      await this.start();
+      throw error;
+    }
   }
 
   async deleteBackup(backup: Backup): Promise<void> {

@@ -226,7 +226,6 @@ describe('a yard', () => {
     const options = { node: 'hda', file: path('hda.qcow2'), base: { driver: 'file', filename: base } };
     await yard.openOverlay(options);
     await yard.remove('hda');
-    await yard.remove('hda-base');
     utimesSync(base, 1, 1);
     await expect(yard.openOverlay(options)).rejects.toThrow(
       /^The base of overlay '.*hda.qcow2' is not the one it was made on: it was changed at \S+ and now is changed at 1000$/,
@@ -234,7 +233,6 @@ describe('a yard', () => {
     expect(await yard.qmp('query-named-block-nodes')).toEqual([]);
     await yard.openOverlay({ ...options, acceptBase: true });
     await yard.remove('hda');
-    await yard.remove('hda-base');
     await yard.openOverlay(options);
   });
 
