@@ -210,11 +210,7 @@ export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
 
   onWrite(offset: number, bytes: number): void {
     for (const bitmap of this.list) {
-      if (bitmap.disabled) continue;
-      // A file grows by a write past its end, and nobody is told of a resize.
-      if (offset + bytes > bitmap.size && this.node.length > bitmap.size)
-        bitmap.bits.resize(this.node.length);
-      bitmap.bits.set(offset, bytes);
+      if (!bitmap.disabled) bitmap.bits.set(offset, bytes);
     }
     this.journal?.finished(offset, bytes);
   }

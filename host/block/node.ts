@@ -120,7 +120,6 @@ export class BlockNode implements EdgeParent {
     const length = await this.driver.getLength();
     if (length === this.byteLength) return;
     this.setLength(length);
-    for (const observer of this.writeObservers) observer.onResize?.(this.length);
     for (const edge of this.parents) await edge.parent.childResized?.();
   }
 
@@ -135,7 +134,10 @@ export class BlockNode implements EdgeParent {
 
   private setLength(length: number): void {
     this.byteLength = length;
+    const before = this.roundedLength;
     this.roundedLength = Math.ceil(length / sectorBytes) * sectorBytes;
+    if (this.roundedLength === before) return;
+    for (const observer of this.writeObservers) observer.onResize?.(this.roundedLength);
   }
 
   backing(): BlockNode | undefined {
