@@ -6,6 +6,7 @@
  */
 
 import {
+  BlockError,
   type Blockyard,
   openBlockyard,
   type V86Constructor,
@@ -214,6 +215,9 @@ class MachineSession implements Session {
     const since = kind === 'incremental' ? this.backups.at(-1)?.number : undefined;
     if (kind === 'full') await this.dropBitmaps();
     const files = disks.map((disk) => ({ disk, path: `${plan.name}-backup-${number}-${disk}.qcow2` }));
+    await this.removeUnfinished();
+    state.unfinished = files.map(({ path }) => path);
+    saveState(plan.name, state);
     const backup = await yard.backup({
       disks: Object.fromEntries(
         files.map(({ disk, path }) => [
@@ -224,6 +228,15 @@ class MachineSession implements Session {
     });
     await backup.done;
     state.backups.push({ number, kind, madeAt: new Date().toISOString(), files });
+    state.unfinished = [];
+    saveState(plan.name, state);
+  }
+
+  /** A page that was closed while it made a backup has left a part of it. */
+  private async removeUnfinished(): Promise<void> {
+    const { yard, state, plan } = this;
+    for (const path of state.unfinished) await yard.removeFile(path).catch(ignoreAbsence);
+    state.unfinished = [];
     saveState(plan.name, state);
   }
 
@@ -292,6 +305,10 @@ class MachineSession implements Session {
       await yard.remove(node);
     }
   }
+}
+
+function ignoreAbsence(error: unknown): void {
+  if (!(error instanceof BlockError && error.errno === 'ENOENT')) throw error;
 }
 
 function imageOptions(path: string) {

@@ -10,6 +10,8 @@ export interface MachineState {
   backups: Backup[];
   /** Backups up to this number were made of other overlays: no bitmap tells what has changed since. */
   unrelated: number;
+  /** Files of a backup that was not complete when it was last heard of. */
+  unfinished: string[];
   /** Counts names that were given out. */
   names: number;
 }
@@ -20,7 +22,7 @@ export function loadState(name: string, disks: readonly string[]): MachineState 
   const kept = localStorage.getItem(prefix + name);
   if (kept !== null) return JSON.parse(kept) as MachineState;
   const files = Object.fromEntries(disks.map((disk) => [disk, `${name}-${disk}.qcow2`]));
-  return { files, base: undefined, backups: [], unrelated: 0, names: 0 };
+  return { files, base: undefined, backups: [], unrelated: 0, unfinished: [], names: 0 };
 }
 
 export function saveState(name: string, state: MachineState): void {

@@ -6,12 +6,14 @@ import { html, svg, type TemplateResult } from 'lit';
 import type { GraphInfo, NodeInfo } from '../answers.ts';
 import type { Model } from '../model.ts';
 
-const boxWidth = 148;
+const boxWidth = 132;
 const boxHeight = 42;
-const columnGap = 58;
+const columnGap = 46;
 const rowGap = 16;
 const margin = 10;
-const shownLetters = 19;
+const shownLetters = 17;
+/** It shrinks that far to be seen whole; where that is not enough it is moved. */
+const leastScale = 0.75;
 
 type Kind = 'device' | 'job' | 'filter' | 'format' | 'protocol';
 
@@ -94,7 +96,8 @@ export function graphView(model: Model): TemplateResult {
     <section class="panel" aria-labelledby="graph-title">
       <header><h2 id="graph-title">Block graph</h2><span class="hint">${boxes.length} nodes</span></header>
       <div class="graph" tabindex="0" role="group" aria-label="Picture of the block graph">
-        <svg width=${width} height=${height} role="img" aria-label=${describe(boxes)}>
+        <svg viewBox="0 0 ${width} ${height}" style="max-width: ${width}px; min-width: ${leastScale * width}px"
+          role="img" aria-label=${describe(boxes)}>
           ${model.graph.edges.map((edge) => edgeView(byId.get(edge.parent), byId.get(edge.child), edge.name))}
           ${boxes.map(boxView)}
         </svg>

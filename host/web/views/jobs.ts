@@ -50,7 +50,7 @@ function rowView(model: Model, job: JobRow, perform: Perform): TemplateResult {
         <span class="hint">${bytes(done)} of ${bytes(total)}</span>
       </td>
       <td class="number">${rate(job.bytesPerSecond)}</td>
-      <td class="row">
+      <td><span class="row">
         ${verbs
           .filter(({ when }) => when.includes(job.status))
           .map(
@@ -59,7 +59,7 @@ function rowView(model: Model, job: JobRow, perform: Perform): TemplateResult {
               @click=${() => perform(`${label} ${job.id}`, () => model.monitor.qmp(command, { id: job.id }))}
             >${label}</button>`,
           )}
-      </td>
+      </span></td>
     </tr>
   `;
 }

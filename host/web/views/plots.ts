@@ -65,7 +65,12 @@ export class PlotsView {
   }
 
   update(): void {
-    for (const { plot, spec } of this.plots) plot.setData(this.dataOf(spec));
+    for (const { plot, spec } of this.plots) {
+      plot.setData(this.dataOf(spec));
+      // What is newest, as long as nobody points at something older.
+      const isPointedAt = (plot.cursor.left ?? -1) >= 0;
+      if (!isPointedAt) plot.setLegend({ idx: this.model.samples.length - 1 });
+    }
   }
 
   /** The theme has changed. */
