@@ -48,6 +48,7 @@ GDT_POINTER = 0x170100
 IDT_POINTER = 0x170108
 IDT = 0x170800
 TIMER_GATE = 0x170900
+DISK_GATE = 0x170970
 
 TICKS = 0x171000        ; hundredths of a second
 CREDIT = 0x171004       ; records that the rate allows at once
@@ -72,6 +73,10 @@ LOOK_SLOTS = 256        ; how far it looks: every usual file system and partitio
 MOST_LETTERS = 60
 SECTOR = 0x173000       ; what was read
 RECORD = 0x174000       ; what is to be written, or was expected
+AREA = 0x175000         ; of the memory that DMA takes: one
+BUS_MASTER = 0xb400     ; where v86 has the first channel's
+BUS_MASTER_STATUS = 0xb402
+BUS_MASTER_TABLE = 0xb404
 STACK = 0x190000
 
   cli
@@ -112,17 +117,36 @@ far_return:
 
 install_timer:
   pop eax
+  mov ebx, TIMER_GATE
+  call install_gate
+  call install_disk
+; The handler: a disk that is done is seen by its status.
+  push eax
+  mov al, 0x20
+  out 0xa0, al
+  out 0x20, al
+  pop eax
+  iret
+
+; The gate at ebx leads to eax.
+install_gate:
   mov ecx, eax
   and ecx, 0xffff
   or ecx, 0x00080000
-  mov [TIMER_GATE], ecx
+  mov [ebx], ecx
   and eax, 0xffff0000
   or eax, 0x8e00
-  mov [0x170904], eax
-  mov dword ptr [IDT_POINTER], 0x00000107
+  mov [ebx + 4], eax
+  ret
+
+install_disk:
+  pop eax
+  mov ebx, DISK_GATE
+  call install_gate
+  mov dword ptr [IDT_POINTER], 0x00000177
   mov dword ptr [0x17010a], IDT_ADDRESS
   lidt [IDT_POINTER]
-  ; Interrupt requests from 0x20 on, and only the timer's.
+  ; Interrupt requests from 0x20 on, and only those of the timer and the disks.
   mov al, 0x11
   out 0x20, al
   out 0xa0, al
@@ -137,10 +161,13 @@ install_timer:
   mov al, 1
   out 0x21, al
   out 0xa1, al
-  mov al, 0xfe
+  mov al, 0xfa
   out 0x21, al
-  mov al, 0xff
+  mov al, 0xbf
   out 0xa1, al
+  mov edx, 0x3f6
+  mov al, 0
+  out dx, al
   ; A hundred times per second.
   mov al, 0x34
   out 0x43, al
@@ -787,22 +814,39 @@ take_words:
   rep insw
   ret
 
-; From esi.
+; From esi, by DMA: only so is it told that a write is done when it is.
 write_sector:
   push ebx
   call choose
-  mov edx, 0x1f7
-  mov al, 0x30
+  mov [AREA], esi
+  mov dword ptr [0x175004], 0x80000200
+  mov edx, BUS_MASTER_TABLE
+  mov eax, AREA_ADDRESS
+  out dx, eax
+  mov edx, BUS_MASTER_STATUS
+  mov al, 6
   out dx, al
-  call wait_for_data
-  mov ecx, 256
-  mov edx, 0x1f0
-  rep outsw
   mov edx, 0x1f7
+  mov al, 0xca
+  out dx, al
+  mov edx, BUS_MASTER
+  mov al, 1
+  out dx, al
 writing:
+  mov edx, BUS_MASTER_STATUS
   in al, dx
-  test al, 0x80
-  jnz writing
+  test al, 4
+  jnz written_out
+  sti
+  hlt
+  cli
+  jmp writing
+written_out:
+  mov edx, BUS_MASTER
+  mov al, 0
+  out dx, al
+  mov edx, 0x1f7
+  in al, dx
   pop ebx
   test al, 1
   jz is_on_disk
