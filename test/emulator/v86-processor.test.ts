@@ -98,6 +98,23 @@ describe('v86 as a processor', () => {
     await disk.whenIdle();
   });
 
+  test('stands while the guest has written too much ahead of its disk', async () => {
+    const { emulator, memory, disk, cpu } = processor();
+    cpu.run();
+    await turn();
+    memory.hold();
+    const writes = 40;
+    for (let i = 0; i < writes; i++) disk.set(0, new Uint8Array(512));
+    for (let i = 0; i < 5; i++) await turn();
+    expect(emulator.log).toEqual(['run', 'stopped']);
+    for (let i = 0; i < writes - 1; i++) memory.answer(0);
+    for (let i = 0; i < 5; i++) await turn();
+    expect(emulator.is_running()).toBe(false);
+    memory.answer(0);
+    for (let i = 0; i < 5; i++) await turn();
+    expect(emulator.log).toEqual(['run', 'stopped', 'run']);
+  });
+
   test('stands while it is reset, and runs afterwards if it did before', async () => {
     const { emulator, cpu } = processor();
     await cpu.reset();

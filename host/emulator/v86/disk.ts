@@ -14,14 +14,23 @@ export type V86DiskKind = 'disk' | 'cdrom';
 export type V86DiskState = [byteLength: number, snapshot: string, generation: number];
 
 const sectorBytes: Readonly<Record<V86DiskKind, number>> = { disk: 512, cdrom: 2048 };
+/**
+ * A guest that writes by programmed I/O is told before the write is made, and does not wait. With more than so many
+ * unanswered it has to stand until they are: they take memory, and are lost with the process. By DMA there is one.
+ */
+const maxQueuedWrites = 32;
 /** v86 counts sectors of 512 bytes in 32 bits. */
 const maxSectors = 2 ** 32 - 1;
 
 export class V86Disk {
   /** Set by v86 before it calls `load`. */
   onload: ((event: object) => void) | undefined;
+  /** Set by the processor: called when `isCongested` has changed. */
+  onCongestion: (() => void) | undefined;
   private readonly waiting = new Set<() => void>();
   private inFlight = 0;
+  private writes = 0;
+  private congested = false;
   /** What `get_and_cache` has read, until something is written there. */
   private head: { start: number; data: Uint8Array } | undefined;
   /** What the machine that was restored last had when it was saved. */
@@ -81,9 +90,22 @@ export class V86Disk {
     }
     const { head } = this;
     if (head && start < head.start + head.data.length && head.start < start + inside) this.head = undefined;
-    this.track(this.disk.write(start, inside === data.length ? data : data.subarray(0, inside)), () =>
-      done?.(),
-    );
+    if (++this.writes > maxQueuedWrites) this.setCongested(true);
+    this.track(this.disk.write(start, inside === data.length ? data : data.subarray(0, inside)), () => {
+      if (--this.writes === 0) this.setCongested(false);
+      done?.();
+    });
+  }
+
+  /** The guest has written faster than the disk: it must not run until all of that is done. */
+  get isCongested(): boolean {
+    return this.congested;
+  }
+
+  private setCongested(congested: boolean): void {
+    if (congested === this.congested) return;
+    this.congested = congested;
+    this.onCongestion?.();
   }
 
   /** Current versions read the first sector so before the guest starts, to find the geometry in it. */

@@ -18,7 +18,9 @@ export class V86Processor implements Processor {
     private readonly disks: readonly V86Disk[],
     /** Brings the emulator, which stands, to where it begins. */
     private readonly restart: () => Promise<void> | void = () => emulator.restart(),
-  ) {}
+  ) {
+    for (const disk of disks) disk.onCongestion = () => void this.settle();
+  }
 
   run(): void {
     this.wantsToRun = true;
@@ -46,9 +48,10 @@ export class V86Processor implements Processor {
 
   private settle(): Promise<void> {
     this.work = this.work.then(async () => {
-      const { emulator, wantsToRun } = this;
-      if (wantsToRun === emulator.is_running()) return;
-      await (wantsToRun ? emulator.run() : emulator.stop());
+      const { emulator, disks } = this;
+      const runs = this.wantsToRun && !disks.some((disk) => disk.isCongested);
+      if (runs === emulator.is_running()) return;
+      await (runs ? emulator.run() : emulator.stop());
     });
     return this.work;
   }
