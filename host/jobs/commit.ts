@@ -205,6 +205,7 @@ class CommitDriver implements JobDriver {
     await this.closeBackends();
     this.unfreeze();
     // Nothing new may start on the chain, and freeze it, before the filter is out of it.
+    await this.holds?.close();
     if (this.filter) await removeFilter(graph, this.filter);
     this.filter = undefined;
     await this.holds?.release();

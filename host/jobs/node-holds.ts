@@ -10,6 +10,7 @@ import type { Job } from './job.ts';
 export class NodeHolds {
   readonly edges: BlockBackend[] = [];
   private readonly blocker: OpBlocker;
+  private readonly nodes: BlockNode[] = [];
   private filter: BlockNode | undefined;
 
   /** `drainsItself`: whether a drained section is the job's own doing, and must not wait for the job. */
@@ -38,15 +39,21 @@ export class NodeHolds {
     };
     const description = `${job.type} job '${job.id}'`;
     this.edges.push(await BlockBackend.attach(node, { name, description, perm, shared, onDrain, job }));
+    this.nodes.push(node);
     node.opBlockers.blockAll(this.blocker, name === 'main node' ? ['dataplane'] : []);
+  }
+
+  /** Gives the edges up. Nobody may start anything on the nodes yet. Harmless when called again. */
+  async close(): Promise<void> {
+    for (const edge of this.edges.splice(0)) await edge.close();
   }
 
   /** Harmless when called again. */
   async release(): Promise<void> {
-    for (const edge of this.edges.splice(0)) {
-      // The job's filter stays blocked: it is about to go, and nobody may start anything on it in between.
-      if (edge.node !== this.filter) edge.node.opBlockers.unblockAll(this.blocker);
-      await edge.close();
+    // The job's filter stays blocked: it is about to go, and nobody may start anything on it in between.
+    for (const node of this.nodes.splice(0)) {
+      if (node !== this.filter) node.opBlockers.unblockAll(this.blocker);
     }
+    await this.close();
   }
 }

@@ -206,14 +206,14 @@ class StreamDriver implements JobDriver {
     }
   }
 
-  /** The links of the chain can be changed again. */
+  /** The links of the chain can be changed again, by this job alone. */
   private async dropFilter(): Promise<void> {
     const { graph, filter } = this;
     if (!filter) return;
     this.filter = undefined;
     (filter.driver as CopyOnRead).releaseChain();
     await this.reader?.close();
-    await this.holds?.release();
+    await this.holds?.close();
     await removeFilter(graph, filter);
   }
 
@@ -226,6 +226,7 @@ class StreamDriver implements JobDriver {
   /** Lets go of all nodes. */
   async release(): Promise<void> {
     await this.dropFilter();
+    await this.holds?.release();
     await this.graph.unref(this.node);
   }
 }
