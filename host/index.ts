@@ -53,6 +53,7 @@ export { type V86Drives, v86Drives } from './emulator/v86/drives.ts';
 export { createV86, type V86Constructor, type V86Emulator } from './emulator/v86/emulator.ts';
 export { V86Machine } from './emulator/v86/machine.ts';
 export { V86Processor } from './emulator/v86/processor.ts';
+export { deviceTypes } from './machine/device-types.ts';
 export { findMachineType } from './machine/machine-types.ts';
 export { nodePlatform } from './platform/node/index.ts';
 export type { Platform } from './platform/platform.ts';

@@ -9,6 +9,7 @@ import type { DriverDefinition } from '../block/driver.ts';
 import { type FlushPolicy, LocalGuestDisk } from '../emulator/local-disk.ts';
 import { BlockDevice } from '../machine/block-device.ts';
 import { unplugDevice } from '../machine/device-life.ts';
+import { ideCdType, ideHdType } from '../machine/devices/ide.ts';
 import type { Machine } from '../machine/machine.ts';
 import { machineTypes } from '../machine/machine-types.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -42,6 +43,7 @@ export async function startService(port: MessagePort, options: ServiceOptions): 
       type: machineTypes.find(({ aliases }) => aliases.includes('pc'))!, // it is in the table
       name: undefined,
       uuid: '00000000-0000-0000-0000-000000000000',
+      deviceTypes: [ideCdType, ideHdType],
       temporaryDirectory: '/tmp',
       hasDefaults: false,
       endsOnReset: false,

@@ -13,7 +13,7 @@ import type { Machine } from './machine.ts';
 export async function plugDevice(machine: Machine, options: JsonObject, isText: boolean): Promise<Device> {
   const { driver, bus: busName, id, ...properties } = options;
   if (typeof driver !== 'string') throw invalid("Parameter 'driver' is missing");
-  const type = findDeviceType(driver);
+  const type = findDeviceType(machine.options.deviceTypes, driver);
   const bus = machine.buses.choose(type.name, type.busKind, busName as string | undefined);
   if (machine.isSetUp) bus.checkHotplug();
   const device = type.create(machine);
@@ -38,7 +38,7 @@ export async function addBuiltInDevice(
   busName: string,
   properties: Readonly<Record<string, JsonValue>>,
 ): Promise<Device> {
-  const type = findDeviceType(typeName);
+  const type = findDeviceType(machine.options.deviceTypes, typeName);
   const device = type.create(machine);
   device.bus = machine.buses.choose(typeName, type.busKind, busName);
   device.path = `/machine/unattached/${name}`;

@@ -13,6 +13,7 @@ import type { JsonObject } from '../qapi/json-value.ts';
 import { Buses } from './bus.ts';
 import type { Device } from './device.ts';
 import { plugDevice, unplugDevice } from './device-life.ts';
+import type { DeviceType } from './device-types.ts';
 import { type DriveContext, openDrive } from './drive-open.ts';
 import type { DriveOptions } from './drive-options.ts';
 import { type Drive, Drives } from './drives.ts';
@@ -29,6 +30,8 @@ export interface MachineServices {
 
 export interface MachineOptions {
   type: MachineType;
+  /** The models of devices that it knows. */
+  deviceTypes: readonly DeviceType[];
   name?: string | undefined;
   /** In its usual form, all zeros by default. */
   uuid?: string;

@@ -4,6 +4,7 @@ import type { DriverDefinition } from '../../host/block/driver.ts';
 import { drivers } from '../../host/drivers.ts';
 import type { BlockDevice } from '../../host/machine/block-device.ts';
 import { addBuiltInDevices, addDefaultDrives } from '../../host/machine/default-devices.ts';
+import { deviceTypes } from '../../host/machine/device-types.ts';
 import { parseDrive } from '../../host/machine/drive-options.ts';
 import type { Machine } from '../../host/machine/machine.ts';
 import { findMachineType } from '../../host/machine/machine-types.ts';
@@ -51,6 +52,7 @@ export class TestMachine {
         type: findMachineType(type)!,
         name: undefined,
         uuid: '00000000-0000-0000-0000-000000000000',
+        deviceTypes,
         temporaryDirectory: tmpdir(),
         hasDefaults: options.hasDefaults ?? false,
         endsOnReset: false,

@@ -8,6 +8,7 @@
 import { BlockError, invalid } from '../../base/errors.ts';
 import { drivers } from '../../drivers.ts';
 import { addBuiltInDevices, addDefaultDrives, checkOrphans } from '../../machine/default-devices.ts';
+import { deviceTypes } from '../../machine/device-types.ts';
 import type { Machine, MachineOptions } from '../../machine/machine.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
 import { systemCommands } from '../../qmp/commands/system.ts';
@@ -219,6 +220,7 @@ function machineOptions(tool: Tool, line: CommandLine): Choice {
       type,
       name: readName(line.get('name'), (message, hint) => tool.warn(message, hint)),
       uuid: readUuid(uuid),
+      deviceTypes,
       temporaryDirectory: process.env['TMPDIR'] ?? '/var/tmp',
       hasDefaults: !line.has('nodefaults'),
       endsOnReset: line.has('no-reboot'),

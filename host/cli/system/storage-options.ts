@@ -1,7 +1,7 @@
 /** `-drive` with its short forms, and `-device`, on the command line. */
 import { BlockError } from '../../base/errors.ts';
 import type { DefaultDrives } from '../../machine/default-devices.ts';
-import { findDeviceType } from '../../machine/device-types.ts';
+import { deviceTypes, findDeviceType } from '../../machine/device-types.ts';
 import { parseDrive } from '../../machine/drive-options.ts';
 import type { Drive } from '../../machine/drives.ts';
 import type { Machine } from '../../machine/machine.ts';
@@ -68,8 +68,9 @@ export async function addDevice(tool: Tool, machine: Machine, text: string, cont
 function printHelp(tool: Tool, options: JsonObject): void {
   const { driver } = options;
   if (driver === 'help' || driver === '?') printDevices(tool);
-  else if ('help' in options || '?' in options) printDeviceProperties(tool, findDeviceType(String(driver)));
-  else return;
+  else if ('help' in options || '?' in options) {
+    printDeviceProperties(tool, findDeviceType(deviceTypes, String(driver)));
+  } else return;
   throw new ExitStatus(0);
 }
 

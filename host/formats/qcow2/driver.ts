@@ -26,7 +26,6 @@ import type { OpenContext } from '../../block/open.ts';
 import { Mapping, Qcow2Core, UnmapMode, WriteResult } from '../../core/qcow2.ts';
 import { type BitmapEntry, readBitmapDirectory } from './bitmap-directory.ts';
 import { Qcow2BitmapStorage } from './bitmap-storage.ts';
-import { checkImage } from './check.ts';
 import { readCompressed, writeCompressedCluster } from './compressed.ts';
 import { qcow2Create } from './create.ts';
 import { qcow2Amend } from './create-job.ts';
@@ -349,6 +348,7 @@ function hasStaleBitmaps(header: Qcow2Header): boolean {
 /** Brings an image that is opened for writing into a state in which it can be (section 1.2, steps 14 and 16). */
 async function prepareWritable(context: OpenContext, file: Edge, header: Qcow2Header): Promise<Qcow2Header> {
   if ((header.incompatibleFeatures & incompatible.dirty) !== 0n) {
+    const { checkImage } = await import('./check.ts');
     const result = await checkImage(file, { fix: { leaks: true, errors: true }, report: () => {} });
     if (result.checkErrors > 0)
       throw new BlockError('EIO', 'Could not repair dirty image: Input/output error');
@@ -414,9 +414,11 @@ export const qcow2: DriverDefinition<Qcow2Options> = {
   open,
   create: qcow2Create,
   amend: qcow2Amend,
-  check(driver: Driver, options: CheckOptions): Promise<CheckResult> {
+  async check(driver: Driver, options: CheckOptions): Promise<CheckResult> {
     if (!(driver instanceof CheckOnlyDriver))
       throw new BlockError('ENOTSUP', 'The image is not open for checking');
+    // Loaded when it is used: few pages ever check an image.
+    const { checkImage } = await import('./check.ts');
     return checkImage(driver.file, options);
   },
 };

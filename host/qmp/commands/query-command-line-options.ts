@@ -1,7 +1,6 @@
 /** query-command-line-options: what options with a list of parameters take, where QEMU tells. */
 import { invalid } from '../../base/errors.ts';
 import { array, enumeration, optional, str, struct } from '../../qapi/types.ts';
-import { commandLineOptions } from '../command-line-options.ts';
 import { defineMachineCommand } from '../machine-command.ts';
 
 const parameterInfo = struct('CommandLineParameterInfo', {
@@ -15,7 +14,9 @@ export const queryCommandLineOptions = defineMachineCommand({
   name: 'query-command-line-options',
   args: struct('QueryCommandLineOptionsArguments', { option: optional(str) }),
   returns: array(struct('CommandLineOptionInfo', { option: str, parameters: array(parameterInfo) })),
-  run(_machine, { option }) {
+  async run(_machine, { option }) {
+    // Only when somebody asks: pages do not.
+    const { commandLineOptions } = await import('../command-line-options.ts');
     const chosen = commandLineOptions.filter((info) => option === undefined || info.option === option);
     if (option !== undefined && chosen.length === 0) throw invalid(`invalid option name: ${option}`);
     return [...chosen];

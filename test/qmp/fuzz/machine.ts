@@ -6,6 +6,7 @@ import { BlockError } from '../../../host/base/errors.ts';
 import { BlockDevice } from '../../../host/machine/block-device.ts';
 import type { BlockFront } from '../../../host/machine/block-front.ts';
 import { addBuiltInDevices } from '../../../host/machine/default-devices.ts';
+import { deviceTypes } from '../../../host/machine/device-types.ts';
 import { parseDrive } from '../../../host/machine/drive-options.ts';
 import { findMachineType } from '../../../host/machine/machine-types.ts';
 import { systemCommands } from '../../../host/qmp/commands/system.ts';
@@ -111,6 +112,7 @@ export function fuzzedMachine(): Fuzzed {
           type: findMachineType('pc')!,
           name: undefined,
           uuid: '00000000-0000-0000-0000-000000000000',
+          deviceTypes,
           temporaryDirectory: '/tmp',
           hasDefaults: false,
           endsOnReset: false,
