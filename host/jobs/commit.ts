@@ -209,7 +209,8 @@ class CommitDriver implements JobDriver {
     if (this.filter) await removeFilter(graph, this.filter);
     this.filter = undefined;
     await this.holds?.release();
-    if (this.wasReadOnly && !base.readOnly) await graph.setReadOnly(base, true);
+    // Another job may write to it by now.
+    if (this.wasReadOnly && !base.readOnly) await graph.setReadOnly(base, true).catch(() => {});
     await graph.unref(top);
     await graph.unref(base);
   }

@@ -219,14 +219,15 @@ class StreamDriver implements JobDriver {
 
   async clean(): Promise<void> {
     await this.release();
-    const { node, params } = this;
-    if (params.wasReadOnly) await this.graph.setReadOnly(node, true);
   }
 
   /** Lets go of all nodes. */
   async release(): Promise<void> {
+    const { graph, node, params } = this;
     await this.dropFilter();
     await this.holds?.release();
-    await this.graph.unref(this.node);
+    // Another job may write to it by now.
+    if (params.wasReadOnly && !node.readOnly) await graph.setReadOnly(node, true).catch(() => {});
+    await graph.unref(node);
   }
 }
