@@ -61,7 +61,7 @@ export function chooserView(state: ChooserState, start: (plan: () => MachinePlan
     start(() => planFrom(event.target as HTMLFormElement));
   };
   return html`
-    <form class="panel chooser" aria-labelledby="chooser-title" aria-busy=${isStarting} @submit=${submit}>
+    <form class="panel chooser" aria-labelledby="chooser-title" aria-busy=${isStarting} @submit=${submit} @input=${choose}>
       <h2 id="chooser-title">Start a machine</h2>
       <p class="hint">
         It runs in this page. Its disks are qcow2 overlays in this browser's storage: what it writes is there again after a
@@ -104,6 +104,13 @@ export function chooserView(state: ChooserState, start: (plan: () => MachinePlan
       </div>
     </form>
   `;
+}
+
+/** Who fills something in means it. */
+function choose({ target }: Event): void {
+  const choice = (target as HTMLElement).closest('.choice');
+  const radio = choice?.querySelector<HTMLInputElement>('input[type=radio]');
+  if (radio && !radio.disabled) radio.checked = true;
 }
 
 function firmwareHint({ firmware }: Offer): string {
