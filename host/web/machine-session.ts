@@ -39,8 +39,8 @@ interface Emulator extends V86Emulator {
 /** Boots. `screen`: where v86 draws, with a `div` for text and a `canvas`. Errors: of disks and images. */
 export async function startMachine(plan: MachinePlan, screen: HTMLElement): Promise<Session> {
   const yard = await openBlockyard({ workerUrl: new URL('browser/worker.js', location.href) });
-  const session = new MachineSession(yard, plan, screen);
   try {
+    const session = new MachineSession(yard, plan, screen, await loadState(plan.name, disks));
     await session.start();
     return session;
   } catch (error) {
@@ -51,7 +51,6 @@ export async function startMachine(plan: MachinePlan, screen: HTMLElement): Prom
 
 class MachineSession implements Session {
   readonly monitor: Monitor;
-  private readonly state: MachineState;
   private readonly serialListeners: ((bytes: Uint8Array) => void)[] = [];
   private emulator: Emulator | undefined;
   private drives: readonly V86Disk[] = [];
@@ -61,8 +60,8 @@ class MachineSession implements Session {
     private readonly yard: Blockyard,
     readonly plan: MachinePlan,
     private readonly screen: HTMLElement,
+    private readonly state: MachineState,
   ) {
-    this.state = loadState(plan.name, disks);
     this.monitor = {
       qmp: (command, args) => yard.qmp(command, args),
       onEvent: (listener) => void yard.on('*', listener),
@@ -86,7 +85,7 @@ class MachineSession implements Session {
   async start(): Promise<void> {
     await navigator.storage.persist();
     await this.openDisks();
-    saveState(this.plan.name, this.state);
+    await saveState(this.plan.name, this.state);
     await this.boot();
   }
 
@@ -217,7 +216,7 @@ class MachineSession implements Session {
     const files = disks.map((disk) => ({ disk, path: `${plan.name}-backup-${number}-${disk}.qcow2` }));
     await this.removeUnfinished();
     state.unfinished = files.map(({ path }) => path);
-    saveState(plan.name, state);
+    await saveState(plan.name, state);
     const backup = await yard.backup({
       disks: Object.fromEntries(
         files.map(({ disk, path }) => [
@@ -229,7 +228,7 @@ class MachineSession implements Session {
     await backup.done;
     state.backups.push({ number, kind, madeAt: new Date().toISOString(), files });
     state.unfinished = [];
-    saveState(plan.name, state);
+    await saveState(plan.name, state);
   }
 
   /** A page that was closed while it made a backup has left a part of it. */
@@ -237,7 +236,7 @@ class MachineSession implements Session {
     const { yard, state, plan } = this;
     for (const path of state.unfinished) await yard.removeFile(path).catch(ignoreAbsence);
     state.unfinished = [];
-    saveState(plan.name, state);
+    await saveState(plan.name, state);
   }
 
   /** A full backup begins them anew. */
@@ -286,7 +285,7 @@ class MachineSession implements Session {
     state.backups.pop();
     // The bitmaps tell what has changed since it, not since the one before.
     state.unrelated = this.backups.at(-1)?.number ?? 0;
-    saveState(plan.name, state);
+    await saveState(plan.name, state);
     for (const { path } of backup.files) await this.yard.removeFile(path);
   }
 

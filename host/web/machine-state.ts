@@ -1,4 +1,7 @@
-/** What the page remembers of a machine beside its disks: which files they are, and the backups there are of them. */
+/**
+ * What the page remembers of a machine beside its disks: which files they are, and the backups there are of them. It is a
+ * file among them, which outlives a killed browser as they do.
+ */
 import type { Backup } from './session.ts';
 
 export interface MachineState {
@@ -16,15 +19,28 @@ export interface MachineState {
   names: number;
 }
 
-const prefix = 'blockyard-machine:';
+const fileOf = (name: string): string => `${name}.machine.json`;
 
-export function loadState(name: string, disks: readonly string[]): MachineState {
-  const kept = localStorage.getItem(prefix + name);
-  if (kept !== null) return JSON.parse(kept) as MachineState;
+/** Errors: DOMException; SyntaxError: the file is not what was written. */
+export async function loadState(name: string, disks: readonly string[]): Promise<MachineState> {
+  const directory = await navigator.storage.getDirectory();
+  try {
+    const file = await (await directory.getFileHandle(fileOf(name))).getFile();
+    const text = await file.text();
+    // Empty: the browser died while it was first written.
+    if (text !== '') return JSON.parse(text) as MachineState;
+  } catch (error) {
+    if (!(error instanceof DOMException && error.name === 'NotFoundError')) throw error;
+  }
   const files = Object.fromEntries(disks.map((disk) => [disk, `${name}-${disk}.qcow2`]));
   return { files, base: undefined, backups: [], unrelated: 0, unfinished: [], names: 0 };
 }
 
-export function saveState(name: string, state: MachineState): void {
-  localStorage.setItem(prefix + name, JSON.stringify(state));
+/** All of it is there afterwards, or what was there before. */
+export async function saveState(name: string, state: MachineState): Promise<void> {
+  const directory = await navigator.storage.getDirectory();
+  const handle = await directory.getFileHandle(fileOf(name), { create: true });
+  const writable = await handle.createWritable();
+  await writable.write(JSON.stringify(state));
+  await writable.close();
 }

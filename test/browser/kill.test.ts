@@ -1,7 +1,7 @@
 /**
  * A browser that is killed while a guest writes: whatever the guest was told is written is there when it comes back.
  *
- * How often is up to KILLS (default: 4). When is a matter of how many writes were answered, drawn from a seed.
+ * How often is up to LIBRARY_KILLS (default: 4). When is a matter of how many writes were answered, drawn from a seed.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -19,7 +19,7 @@ import { haveQemu } from '../support/tools.ts';
 type Library = typeof import('../../host/browser/index.ts');
 declare const library: Library;
 
-const kills = Number(process.env['KILLS'] ?? 4);
+const kills = Number(process.env['LIBRARY_KILLS'] ?? 4);
 const scratch = scratchDirectory();
 const root = resolve(import.meta.dirname, '../..');
 const size = 16 << 20;
