@@ -4,9 +4,11 @@ import { BlockBackend } from '../host/block/backend.ts';
 import { createImage } from '../host/block/create.ts';
 import { Perm } from '../host/block/permissions.ts';
 import { browserDrivers } from '../host/drivers-browser.ts';
-import { browserPlatform as platform } from '../host/platform/browser/index.ts';
+import { makeBrowserPlatform } from '../host/platform/browser/index.ts';
 import type { OpfsFileHandle } from '../host/platform/browser/opfs-types.ts';
 import { Prng } from '../host/platform/sim/prng.ts';
+
+const platform = makeBrowserPlatform();
 
 const diskBytes = 256 << 20;
 const requests = 40_000;

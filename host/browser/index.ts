@@ -11,6 +11,7 @@
  * await backup.done;
  * ```
  */
+import type { WorkerStart } from './worker-service.ts';
 import { Blockyard } from './yard.ts';
 
 export { BlockError } from '../base/errors.ts';
@@ -30,13 +31,23 @@ export type { Blockyard, DiskOptions } from './yard.ts';
 export interface OpenOptions {
   /** Of the package's `worker.js`, when it is not beside this file. It must be of the page's own origin. */
   readonly workerUrl?: string | URL;
+  /**
+   * What may be kept of web servers' files in the browser's own storage, in bytes, so that another page load need not fetch
+   * them again; 0: nothing is. Default: 1 GiB, and never from the last quarter of what the browser grants.
+   */
+  readonly httpCacheBytes?: number;
 }
+
+const defaultHttpCacheBytes = 1 << 30;
 
 /**
  * Starts the block layer. Whatever emulators have written is made durable when the page is hidden.
  * Errors: the worker could not be loaded or started.
  */
-export async function openBlockyard({ workerUrl }: OpenOptions = {}): Promise<Blockyard> {
+export async function openBlockyard({
+  workerUrl,
+  httpCacheBytes = defaultHttpCacheBytes,
+}: OpenOptions = {}): Promise<Blockyard> {
   // Bundlers find the worker by these very words.
   const worker = workerUrl
     ? new Worker(workerUrl, { type: 'module' })
@@ -47,7 +58,7 @@ export async function openBlockyard({ workerUrl }: OpenOptions = {}): Promise<Bl
     };
   });
   const { port1, port2 } = new MessageChannel();
-  worker.postMessage(port2, [port2]);
+  worker.postMessage({ port: port2, httpCacheBytes } satisfies WorkerStart, [port2]);
   try {
     const yard = await Promise.race([Blockyard.connect(port1, { fileDriver: 'opfs' }), failed]);
     const flushHidden = (): void => {

@@ -27,6 +27,8 @@ export interface ServiceOptions {
   drivers: readonly DriverDefinition[];
   /** Makes `blob` what nodes of the driver `blob` find under `name`. */
   registerBlob(name: string, blob: Blob): void;
+  /** Absent: nothing of web servers' files outlives the program. */
+  httpCache?: { getSize(): Promise<number>; clear(): Promise<void> };
 }
 
 /** What can be called over the control port. */
@@ -60,7 +62,7 @@ export interface OpenDisk {
   port: MessagePort;
 }
 
-function functionsOf(server: QmpServer, { platform, registerBlob }: ServiceOptions) {
+function functionsOf(server: QmpServer, { platform, registerBlob, httpCache }: ServiceOptions) {
   const machine = server.machine!; // startService gave it one
   const exports = new Map<number, AsyncGenerator<Uint8Array, void>>();
   let lastExport = 0;
@@ -101,6 +103,14 @@ function functionsOf(server: QmpServer, { platform, registerBlob }: ServiceOptio
 
     async registerBlob({ name, blob }: { name: string; blob: Blob }): Promise<void> {
       registerBlob(name, blob);
+    },
+
+    async httpCacheBytes(_: object): Promise<number> {
+      return (await httpCache?.getSize()) ?? 0;
+    },
+
+    async clearHttpCache(_: object): Promise<void> {
+      await httpCache?.clear();
     },
 
     /** What an overlay's side file says of its base, and what the base is now. */

@@ -1,9 +1,23 @@
 /** The block layer over the storage of the browser. */
 import { browserDrivers } from '../drivers-browser.ts';
-import { browserPlatform } from '../platform/browser/index.ts';
+import { makeBrowserPlatform } from '../platform/browser/index.ts';
 import { registerBlob } from '../protocols/blob.ts';
 import { startService } from './service.ts';
 
-export function start(port: MessagePort): Promise<void> {
-  return startService(port, { platform: browserPlatform, drivers: browserDrivers, registerBlob });
+/** The page's first message. */
+export interface WorkerStart {
+  port: MessagePort;
+  /** What may be kept of web servers' files; 0: nothing is. */
+  httpCacheBytes: number;
+}
+
+export function start({ port, httpCacheBytes }: WorkerStart): Promise<void> {
+  const platform = makeBrowserPlatform({ chunkStoreBytes: httpCacheBytes });
+  const { chunkStore } = platform;
+  return startService(port, {
+    platform,
+    drivers: browserDrivers,
+    registerBlob,
+    ...(chunkStore ? { httpCache: chunkStore } : {}),
+  });
 }

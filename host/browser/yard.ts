@@ -239,6 +239,19 @@ export class Blockyard {
     await this.calls.call('removeFile', { path });
   }
 
+  /**
+   * What is kept of web servers' files beyond the page, in bytes: `httpCacheBytes` of `openBlockyard` bounds it. 0 on Node,
+   * which keeps nothing.
+   */
+  httpCacheBytes(): Promise<number> {
+    return this.calls.call('httpCacheBytes', {});
+  }
+
+  /** Forgets what is kept of web servers' files, but for those that another tab has open. */
+  async clearHttpCache(): Promise<void> {
+    await this.calls.call('clearHttpCache', {});
+  }
+
   /** Has `act` done when everything is closed. */
   whenClosed(act: () => void): void {
     this.atClose.push(act);

@@ -16,6 +16,8 @@ export class PageServer {
   etag = '"1"';
   /** Whether whoever asks for a range is told that the server has failed. */
   isBroken = false;
+  /** The ranges that have been asked for, as `PATH FIRST-LAST`. */
+  readonly ranges: string[] = [];
   private server: Server | undefined;
 
   async start(): Promise<string> {
@@ -47,6 +49,7 @@ export class PageServer {
     const range = /^bytes=(\d+)-(\d*)$/.exec(headers.range ?? '');
     const first = Number(range?.[1] ?? 0);
     const last = Math.min(content.length, range?.[2] ? Number(range[2]) + 1 : content.length) - 1;
+    if (range) this.ranges.push(`${path} ${first}-${last}`);
     if (this.isBroken && range) {
       response.writeHead(500).end();
       return;

@@ -14,7 +14,12 @@ import { SharedFile } from './shared-file.ts';
 
 export class OpfsFiles implements Files {
   private readonly shared = new Map<string, SharedFile>();
-  private readonly quota = new Quota();
+  private readonly quota: Quota;
+
+  /** `makeRoom`: as that of Quota. */
+  constructor(makeRoom?: () => Promise<boolean>) {
+    this.quota = new Quota(makeRoom);
+  }
 
   async open(path: string, { write, create, direct }: FileOpenOptions): Promise<HostFile> {
     // As file systems without it say.
@@ -199,15 +204,17 @@ class OpfsFile implements HostFile {
     return size;
   }
 
-  private async perform<T>(request: (handle: SyncAccessHandle) => T): Promise<T> {
+  private async perform<T>(request: (handle: SyncAccessHandle) => T, isLast = false): Promise<T> {
     if (this.closed) throw new BlockError('EBADF');
     const handle = this.shared.access();
     try {
       return request(handle instanceof Promise ? await handle : handle);
     } catch (error) {
       const failure = fromDomException(error);
-      if (failure.errno === 'ENOSPC') this.quota.forget();
-      throw failure;
+      if (failure.errno !== 'ENOSPC') throw failure;
+      this.quota.forget();
+      if (isLast || !(await this.quota.makeRoom())) throw failure;
+      return this.perform(request, true);
     }
   }
 }

@@ -3,6 +3,7 @@
  * open without waiting. Nothing here needs cross-origin isolation.
  */
 import { type Console, type Fetch, type Platform, ProgramEnded } from '../platform.ts';
+import { OpfsChunkStore } from './chunk-store.ts';
 import { clock } from './clock.ts';
 import { codecs } from './codecs.ts';
 import { OpfsFiles } from './files.ts';
@@ -20,11 +21,20 @@ const log: Console = {
 const browserFetch: Fetch = (url, { method, headers, signal }) =>
   fetch(url, { method, headers: { ...headers }, signal });
 
-export const browserPlatform: Platform = {
-  clock,
-  random,
-  files: new OpfsFiles(),
-  codecs,
-  console: log,
-  fetch: browserFetch,
-};
+export interface BrowserPlatform extends Platform {
+  readonly chunkStore?: OpfsChunkStore;
+}
+
+/** `chunkStoreBytes`: what may be kept of remote files; 0: nothing is. */
+export function makeBrowserPlatform({ chunkStoreBytes = 0 } = {}): BrowserPlatform {
+  const chunkStore = chunkStoreBytes > 0 ? new OpfsChunkStore(chunkStoreBytes) : undefined;
+  return {
+    clock,
+    random,
+    files: new OpfsFiles(chunkStore && (() => chunkStore.giveWay())),
+    codecs,
+    console: log,
+    fetch: browserFetch,
+    ...(chunkStore ? { chunkStore } : {}),
+  };
+}

@@ -8,7 +8,7 @@ import { BlockError } from '../../base/errors.ts';
 
 export type LockMode = 'shared' | 'exclusive';
 
-/** How long a worker that is ending may take. */
+/** How long a worker that is ending may take, in milliseconds. */
 const patienceMs = 1000;
 
 export class PathLock {
@@ -19,10 +19,10 @@ export class PathLock {
   constructor(private readonly path: string) {}
 
   /**
-   * Gives up what is held first. Errors: EAGAIN `Failed to get "write" lock` (or `shared "write"`); nothing is held
+   * Gives up what is held first, and waits for others at most so long. Errors: EAGAIN `Failed to get "write" lock` (or `shared "write"`); nothing is held
    * then.
    */
-  async acquire(mode: LockMode): Promise<void> {
+  async acquire(mode: LockMode, patience = patienceMs): Promise<void> {
     await this.unlock();
     // A browser without locks still lets nobody else open a file that is open for writing.
     if (!navigator.locks) {
@@ -31,9 +31,11 @@ export class PathLock {
     }
     try {
       await new Promise<void>((granted, refused) => {
-        const options = { mode, signal: AbortSignal.timeout(patienceMs) };
+        const options =
+          patience > 0 ? { mode, signal: AbortSignal.timeout(patience) } : { mode, ifAvailable: true };
         this.released = navigator.locks
-          .request(`blockyard:${this.path}`, options, () => {
+          .request(`blockyard:${this.path}`, options, (lock) => {
+            if (!lock) throw lockConflict(this.path, mode);
             granted();
             return new Promise<void>((release) => {
               this.release = release;

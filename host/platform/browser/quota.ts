@@ -2,7 +2,8 @@
  * What the browser lets this origin store, asked for before a file grows: a write that does not fit fails as a whole.
  *
  * Asking takes a message to another process, so an answer is used for a while: for growth up to a part of what was free.
- * Other tabs take from the same; what they took in the meantime is noticed by the browser, and is ENOSPC just the same.
+ * Other tabs take from the same, and some browsers tell of more than there is: a write that fails for it is ENOSPC just the
+ * same, and may be tried again when `makeRoom` has made some.
  */
 import { BlockError } from '../../base/errors.ts';
 
@@ -11,6 +12,9 @@ const mostCreditBytes = 16 << 20;
 
 export class Quota {
   private creditBytes = 0;
+
+  /** `makeRoom` gives up what can be done without; false: there is nothing. */
+  constructor(readonly makeRoom: () => Promise<boolean> = async () => false) {}
 
   /** Settles at once when it can. Errors: ENOSPC when files may not grow by `bytes`. */
   admit(bytes: number): Promise<void> | undefined {
@@ -26,13 +30,18 @@ export class Quota {
   }
 
   private async ask(bytes: number): Promise<void> {
-    const { quota, usage } = await navigator.storage.estimate();
-    if (quota === undefined || usage === undefined) return;
-    const free = quota - usage;
+    let free = await freeBytes();
+    if (bytes > free && (await this.makeRoom())) free = await freeBytes();
     if (bytes > free) {
       this.creditBytes = 0;
       throw new BlockError('ENOSPC');
     }
     this.creditBytes = Math.min(mostCreditBytes, Math.floor((free - bytes) / 4));
   }
+}
+
+/** Infinite where the browser does not tell. */
+async function freeBytes(): Promise<number> {
+  const { quota, usage } = await navigator.storage.estimate();
+  return quota === undefined || usage === undefined ? Number.POSITIVE_INFINITY : quota - usage;
 }

@@ -9,7 +9,7 @@ import { createImage } from '../../../host/block/create.ts';
 import type { BlockNode } from '../../../host/block/node.ts';
 import { Perm } from '../../../host/block/permissions.ts';
 import { browserDrivers } from '../../../host/drivers-browser.ts';
-import { browserPlatform as platform } from '../../../host/platform/browser/index.ts';
+import { makeBrowserPlatform } from '../../../host/platform/browser/index.ts';
 import type { Codec } from '../../../host/platform/platform.ts';
 import { Prng } from '../../../host/platform/sim/prng.ts';
 import { registerBlob } from '../../../host/protocols/blob.ts';
@@ -34,6 +34,7 @@ interface Stack extends DiskTraits {
   format?: string;
 }
 
+const platform = makeBrowserPlatform();
 const graph = createGraph({ platform, drivers: browserDrivers });
 const disks = new Map<string, BlockBackend>();
 
