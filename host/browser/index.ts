@@ -20,6 +20,7 @@ export type { FlushPolicy } from '../emulator/local-disk.ts';
 export { V86Disk, type V86DiskKind, type V86DiskState } from '../emulator/v86/disk.ts';
 export type { V86Constructor, V86Emulator } from '../emulator/v86/emulator.ts';
 export { keepFiles } from '../platform/browser/keep-files.ts';
+export type { PrefetchList } from '../protocols/http.ts';
 export type { JsonObject, JsonValue } from '../qapi/json-value.ts';
 export type { Backup, BackupPlan, DiskBackup } from './backup.ts';
 export type { ExportSource } from './export.ts';

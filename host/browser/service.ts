@@ -13,12 +13,14 @@ import { ideCdType, ideHdType } from '../machine/devices/ide.ts';
 import type { Machine } from '../machine/machine.ts';
 import { machineTypes } from '../machine/machine-types.ts';
 import type { Platform } from '../platform/platform.ts';
+import type { PrefetchList } from '../protocols/http.ts';
 import { systemCommands } from '../qmp/commands/system.ts';
 import { QmpServer } from '../qmp/server.ts';
 import { type BaseIdentity, identifyBase, readIdentity, writeIdentity } from './base-identity.ts';
 import { serveDisk } from './disk-server.ts';
 import { type ExportSource, openExport } from './export.ts';
 import { PortConnection } from './port-connection.ts';
+import { prefetchListBelow } from './prefetch.ts';
 import { RemoteProcessor } from './processor-port.ts';
 import { serveCalls, Transferred } from './rpc.ts';
 
@@ -103,6 +105,10 @@ function functionsOf(server: QmpServer, { platform, registerBlob, httpCache }: S
 
     async registerBlob({ name, blob }: { name: string; blob: Blob }): Promise<void> {
       registerBlob(name, blob);
+    },
+
+    async prefetchList({ node }: { node: string }): Promise<PrefetchList> {
+      return prefetchListBelow(server.graph.getNode(node));
     },
 
     async httpCacheBytes(_: object): Promise<number> {

@@ -5,6 +5,7 @@ import type { FlushPolicy } from '../emulator/local-disk.ts';
 import { V86Disk, type V86DiskKind } from '../emulator/v86/disk.ts';
 import { createV86, type V86Constructor, type V86Emulator } from '../emulator/v86/emulator.ts';
 import { V86Processor } from '../emulator/v86/processor.ts';
+import type { PrefetchList } from '../protocols/http.ts';
 import type { JsonObject, JsonValue } from '../qapi/json-value.ts';
 import { type Backup, type BackupPlan, startBackup } from './backup.ts';
 import type { ExportSource } from './export.ts';
@@ -237,6 +238,15 @@ export class Blockyard {
   /** Deletes a file that is not open. Errors: BlockError. */
   async removeFile(path: string): Promise<void> {
     await this.calls.call('removeFile', { path });
+  }
+
+  /**
+   * Which parts of an image on a web server have been read since it was opened, in their order; `node` is that image or has it
+   * below it. As JSON beside the image and named with the option `x-prefetch` of `http`, it has them fetched before they are
+   * asked for. Errors: no such node; nothing of it is on a web server.
+   */
+  prefetchList(node: string): Promise<PrefetchList> {
+    return this.calls.call('prefetchList', { node });
   }
 
   /**

@@ -15,6 +15,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openBlockyard } from '../../host/browser/node.ts';
 import type { Blockyard } from '../../host/browser/yard.ts';
 import type { V86Emulator } from '../../host/emulator/v86/emulator.ts';
+import { PageServer } from '../support/page-server.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { haveQemu } from '../support/tools.ts';
 
@@ -249,6 +250,49 @@ describe('a yard', () => {
     await yard.openOverlay({ node: 'hda', file: path('hda.qcow2'), base });
     const disk = await yard.disk({ node: 'hda' });
     expect(await read(disk, 512, 512)).toEqual(new Uint8Array(512).fill(5));
+  });
+
+  test('tells what was read of an image on a web server, which fetches it in advance the next time', async () => {
+    const server = new PageServer();
+    const files = new Map<string, Uint8Array | string>([['/disk.img', readFileSync(makeBase())]]);
+    server.find = (file) => files.get(file);
+    const url = `${await server.start()}/disk.img`;
+    try {
+      const base = { driver: 'http', url, readahead: 0 };
+      await yard.openOverlay({ node: 'hda', file: path('hda.qcow2'), base: { driver: 'raw', file: base } });
+      await expect(yard.prefetchList('nobody')).rejects.toThrow("node-name='nobody'");
+      const { disk } = await yard.disk({ node: 'hda' });
+      for (const offset of [5 << 16, 1 << 16, 6 << 16]) await disk.read(offset, new Uint8Array(512));
+      const list = await yard.prefetchList('hda');
+      expect(list.ranges.slice(-3)).toEqual([
+        [5 << 16, 1 << 16],
+        [1 << 16, 1 << 16],
+        [6 << 16, 1 << 16],
+      ]);
+      files.set('/disk.prefetch.json', JSON.stringify(list));
+      server.ranges.length = 0;
+      await yard.add({
+        ...base,
+        'node-name': 'again',
+        'x-prefetch': 'disk.prefetch.json',
+        'read-only': true,
+      });
+      await expect.poll(() => server.ranges.length).toBe(list.ranges.length);
+      const again = await yard.disk({ node: 'again', kind: 'cdrom' });
+      for (const offset of [5 << 16, 1 << 16, 6 << 16]) {
+        const sector = await read(again, offset, 512);
+        expect(sector[0]).toBe((offset >> 12) & 0xff);
+      }
+      expect(server.ranges.length).toBe(list.ranges.length);
+    } finally {
+      await yard.close();
+      await server.stop();
+    }
+  });
+
+  test('has no list of what was read of other images', async () => {
+    await yard.add({ driver: 'file', 'node-name': 'hda', filename: makeBase() });
+    await expect(yard.prefetchList('hda')).rejects.toThrow("Nothing of node 'hda' is on a web server");
   });
 
   test('has forks: overlays on one overlay', async () => {
