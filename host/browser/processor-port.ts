@@ -1,26 +1,33 @@
 /** An emulator in the page as the processor of the machine in the worker: the two ends of a port between them. */
+import type { ProcessorState } from '../emulator/saved-machines.ts';
 import type { Processor } from '../machine/processor.ts';
-import { Calls, serveCalls } from './rpc.ts';
+import { Calls, serveCalls, Transferred } from './rpc.ts';
 
 type ProcessorFunctions = ReturnType<typeof functionsOf>;
 
-function functionsOf(processor: Processor) {
+function functionsOf(processor: Processor, state: ProcessorState) {
   return {
     run: async (_: object): Promise<void> => processor.run(),
     halt: (wait: { forDisks: boolean }): Promise<void> => processor.halt(wait),
     reset: async (_: object): Promise<void> => {
       await processor.reset();
     },
+    saveState: async (_: object): Promise<Transferred<ArrayBuffer>> => {
+      const saved = await state.saveState();
+      return new Transferred(saved, [saved]);
+    },
+    restoreState: (saved: ArrayBuffer): Promise<void> => state.restoreState(saved),
+    refer: (snapshot: string): Promise<void> => state.refer(snapshot),
   };
 }
 
 /** The page's end. */
-export function serveProcessor(port: MessagePort, processor: Processor): void {
-  serveCalls(port, functionsOf(processor));
+export function serveProcessor(port: MessagePort, processor: Processor, state: ProcessorState): void {
+  serveCalls(port, functionsOf(processor, state));
 }
 
 /** The worker's end. A page that is gone runs no code. */
-export class RemoteProcessor implements Processor {
+export class RemoteProcessor implements Processor, ProcessorState {
   private readonly calls: Calls<ProcessorFunctions>;
 
   constructor(port: MessagePort) {
@@ -37,6 +44,18 @@ export class RemoteProcessor implements Processor {
 
   async reset(): Promise<void> {
     await this.calls.call('reset', {}).catch(() => {});
+  }
+
+  saveState(): Promise<ArrayBuffer> {
+    return this.calls.call('saveState', {});
+  }
+
+  async restoreState(state: ArrayBuffer): Promise<void> {
+    await this.calls.call('restoreState', state, [state]);
+  }
+
+  async refer(snapshot: string): Promise<void> {
+    await this.calls.call('refer', snapshot);
   }
 
   /** Nobody answers any more. */

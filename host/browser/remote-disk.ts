@@ -102,7 +102,9 @@ export class RemoteGuestDisk implements GuestDisk {
     return this.reference;
   }
 
+  /** What was read before may be of another content. */
   setReference(reference: DiskReference): void {
+    this.forgetContent();
     this.reference = reference;
     this.send({ type: 'set-reference', reference });
   }

@@ -23,6 +23,7 @@ import { PortConnection } from './port-connection.ts';
 import { prefetchListBelow } from './prefetch.ts';
 import { RemoteProcessor } from './processor-port.ts';
 import { serveCalls, Transferred } from './rpc.ts';
+import { savedMachineCommands } from './saved-machine-commands.ts';
 
 export interface ServiceOptions {
   platform: Platform;
@@ -39,10 +40,11 @@ export type ServiceFunctions = ReturnType<typeof functionsOf>;
 /** Starts a block layer that is controlled over `port`. */
 export async function startService(port: MessagePort, options: ServiceOptions): Promise<void> {
   const { platform, drivers } = options;
+  const attached: Attached = {};
   const server = new QmpServer({
     platform,
     drivers,
-    commands: systemCommands,
+    commands: [...systemCommands, ...savedMachineCommands(() => attached.processor)],
     machine: {
       type: machineTypes.find(({ aliases }) => aliases.includes('pc'))!, // it is in the table
       name: undefined,
@@ -54,7 +56,7 @@ export async function startService(port: MessagePort, options: ServiceOptions): 
     },
   });
   await server.machine!.cont(); // it was given one
-  serveCalls(port, functionsOf(server, options));
+  serveCalls(port, functionsOf(server, attached, options));
 }
 
 export interface OpenDisk {
@@ -64,14 +66,22 @@ export interface OpenDisk {
   port: MessagePort;
 }
 
-function functionsOf(server: QmpServer, { platform, registerBlob, httpCache }: ServiceOptions) {
+/** The emulator of the page, if it has one. */
+interface Attached {
+  processor?: RemoteProcessor | undefined;
+}
+
+function functionsOf(
+  server: QmpServer,
+  attached: Attached,
+  { platform, registerBlob, httpCache }: ServiceOptions,
+) {
   const machine = server.machine!; // startService gave it one
   const exports = new Map<number, AsyncGenerator<Uint8Array, void>>();
   let lastExport = 0;
-  let processor: RemoteProcessor | undefined;
   const detach = async (): Promise<void> => {
-    const leaving = processor;
-    processor = undefined;
+    const leaving = attached.processor;
+    attached.processor = undefined;
     machine.processor = undefined;
     await leaving?.halt({ forDisks: false });
     leaving?.close();
@@ -94,7 +104,8 @@ function functionsOf(server: QmpServer, { platform, registerBlob, httpCache }: S
     /** The machine's processor from now on, in place of any before. */
     async attachProcessor({ port }: { port: MessagePort }): Promise<void> {
       await detach();
-      processor = new RemoteProcessor(port);
+      const processor = new RemoteProcessor(port);
+      attached.processor = processor;
       machine.processor = processor;
       if (machine.runState.isRunning) processor.run();
     },

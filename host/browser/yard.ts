@@ -5,6 +5,7 @@ import type { FlushPolicy } from '../emulator/local-disk.ts';
 import { V86Disk, type V86DiskKind } from '../emulator/v86/disk.ts';
 import { createV86, type V86Constructor, type V86Emulator } from '../emulator/v86/emulator.ts';
 import { V86Processor } from '../emulator/v86/processor.ts';
+import { V86State } from '../emulator/v86/state.ts';
 import type { PrefetchList } from '../protocols/http.ts';
 import type { JsonObject, JsonValue } from '../qapi/json-value.ts';
 import { type Backup, type BackupPlan, startBackup } from './backup.ts';
@@ -52,7 +53,7 @@ export interface YardOptions {
 const defaultFlushPolicy: FlushPolicy = { safe: 'process', flushMs: 1000 };
 
 export class Blockyard {
-  private readonly disks = new Map<V86Disk, RemoteGuestDisk>();
+  private readonly disks = new Map<V86Disk, { id: string; remote: RemoteGuestDisk }>();
   /** The bases that were opened for overlays. */
   private readonly bases = new Map<string, string>();
   private readonly atClose: (() => void)[] = [];
@@ -65,7 +66,7 @@ export class Blockyard {
   ) {
     // A machine that stood may go on with other disks than it had: a snapshot was loaded.
     monitor.on('RESUME', () => {
-      for (const disk of this.disks.values()) disk.forgetContent();
+      for (const { remote } of this.disks.values()) remote.forgetContent();
     });
   }
 
@@ -157,7 +158,7 @@ export class Blockyard {
     const remote = await connecting;
     try {
       const disk = new V86Disk(remote, kind);
-      this.disks.set(disk, remote);
+      this.disks.set(disk, { id, remote });
       return disk;
     } catch (error) {
       await remote.close();
@@ -167,9 +168,9 @@ export class Blockyard {
 
   /** Takes a disk away from the machine. The emulator that had it must not run any more. */
   async removeDisk(disk: V86Disk): Promise<void> {
-    const remote = this.disks.get(disk);
+    const found = this.disks.get(disk);
     this.disks.delete(disk);
-    await remote?.close();
+    await found?.remote.close();
   }
 
   /**
@@ -188,7 +189,13 @@ export class Blockyard {
   /** As `start`, with an emulator that is ready and does not run. */
   async attach(emulator: V86Emulator): Promise<void> {
     const { port1, port2 } = new MessageChannel();
-    serveProcessor(port1, new V86Processor(emulator, [...this.disks.keys()]));
+    const disks = [...this.disks];
+    const processor = new V86Processor(
+      emulator,
+      disks.map(([disk]) => disk),
+    );
+    const named = disks.map(([disk, { id }]) => [`disk '${id}'`, disk] as const);
+    serveProcessor(port1, processor, new V86State(emulator, processor, named));
     await this.calls.call('attachProcessor', { port: port2 }, [port2]);
   }
 
@@ -197,9 +204,31 @@ export class Blockyard {
     await this.calls.call('detachProcessor', {});
   }
 
+  /**
+   * Keeps the machine as it is, in place of one with the same name, in its disks: an internal snapshot of each that can be
+   * written, which must be qcow2, and in that of the first the memory and devices of the emulator. The machine stands
+   * meanwhile. Errors: QmpError; nothing is left of the name then.
+   */
+  async saveMachine(name: string): Promise<void> {
+    await this.qmp('x-machine-save', { name });
+  }
+
+  /**
+   * Goes back to a machine that was saved, with its disks; also after the page was loaded again, with an emulator of the same
+   * options. Errors: QmpError; when it fails on the way, the machine stands, for memory and disks may not go together.
+   */
+  async loadMachine(name: string): Promise<void> {
+    await this.qmp('x-machine-load', { name });
+  }
+
+  /** Forgets a machine that was saved. Errors: QmpError. */
+  async deleteMachine(name: string): Promise<void> {
+    await this.qmp('x-machine-delete', { name });
+  }
+
   /** Settles when all that emulators have written is durable. */
   async flush(): Promise<void> {
-    await Promise.all([...this.disks.values()].map((disk) => disk.flush()));
+    await Promise.all([...this.disks.values()].map(({ remote }) => remote.flush()));
   }
 
   // Copies.

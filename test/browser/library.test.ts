@@ -266,6 +266,63 @@ describe.skipIf(!haveChromium)('blockyard/browser', () => {
     },
   );
 
+  test.skipIf(!haveFirmware)('keeps a machine in its disk, and goes back after a reload', async () => {
+    disk = bootDisk();
+    pages.set(
+      '/machine.html',
+      `<script type="module">
+        import { V86 } from '/v86/libv86.mjs';
+        import { openBlockyard } from '/blockyard/index.js';
+        const yard = await openBlockyard();
+        const base = { driver: 'http', url: new URL('/disk.img', location.href).href };
+        await yard.openOverlay({ node: 'hda', file: 'saved.qcow2', base });
+        const hda = await yard.disk({ node: 'hda' });
+        const emulator = await yard.start(V86, {
+          wasm_path: '/v86/v86.wasm', bios: { url: '/seabios.bin' }, vga_bios: { url: '/vgabios.bin' },
+          memory_size: 16 << 20, disable_keyboard: true, disable_mouse: true, disable_speaker: true, hda,
+        });
+        const numberIn = (bytes) => new DataView(bytes.buffer, bytes.byteOffset).getUint16(0, true);
+        const runTo = async (count) => {
+          const sector = new Uint8Array(512);
+          await yard.qmp('cont');
+          while (numberIn(sector) < count) {
+            await hda.disk.read(512, sector);
+            await new Promise(requestAnimationFrame);
+          }
+          await yard.qmp('stop');
+        };
+        // A disk answers nobody while the machine stands.
+        const now = async () => {
+          const target = 'now.img';
+          await (await yard.backup({ disks: { hda: { target, format: 'raw' } } })).done;
+          const { stream } = await yard.exportImage({ file: target });
+          const content = new Uint8Array(await new Response(stream).arrayBuffer());
+          await yard.removeFile(target);
+          return [numberIn(content.subarray(512)), numberIn(emulator.read_memory(0x7e00, 2))];
+        };
+        globalThis.machine = { yard, runTo, now };
+      </script>`,
+    );
+    const page = await open('/machine.html');
+    const ask = <T>(expression: string): Promise<T> =>
+      page.evaluate(`(async () => { const { yard, runTo, now } = machine; ${expression} })()`);
+    await page.waitForFunction('globalThis.machine');
+    const saved = await ask<number[]>(`await runTo(20); await yard.saveMachine('at 20'); return now();`);
+    expect(saved[0]).toBeGreaterThanOrEqual(20);
+    expect(
+      await ask(`await runTo(${saved[0]! + 20}); await yard.loadMachine('at 20'); return now();`),
+    ).toEqual(saved);
+    const [further] = await ask<number[]>(`await runTo(${saved[0]! + 30}); return now();`);
+    await page.reload();
+    await page.waitForFunction('globalThis.machine');
+    const [there] = await ask<number[]>(`await yard.qmp('stop'); return now();`);
+    expect(there).toBeGreaterThanOrEqual(further!);
+    expect(await ask(`await yard.loadMachine('at 20'); return now();`)).toEqual(saved);
+    await ask(`await runTo(${saved[0]! + 3}); await yard.detach(); await yard.close()`);
+    await page.close();
+    expect(complaints.splice(0)).toEqual([]);
+  });
+
   test.skipIf(!haveFirmware)(
     'runs the page of the README: v86 on an overlay, backed up by a button',
     async () => {

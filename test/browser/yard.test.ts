@@ -53,6 +53,8 @@ function read(disk: { get: (...args: never[]) => void }, offset: number, bytes: 
 
 class FakeEmulator implements V86Emulator {
   private isRunning = false;
+  /** All that its state is about, behind the first word that those of v86 have. */
+  memory = 0;
 
   constructor(private readonly calls: string[]) {}
 
@@ -72,9 +74,11 @@ class FakeEmulator implements V86Emulator {
   }
   async destroy(): Promise<void> {}
   async save_state(): Promise<ArrayBuffer> {
-    return new ArrayBuffer(0);
+    return Uint32Array.of(0x86768676, this.memory).buffer;
   }
-  async restore_state(): Promise<void> {}
+  async restore_state(state: ArrayBuffer): Promise<void> {
+    this.memory = new Uint32Array(state)[1]!;
+  }
   add_listener(): void {}
   remove_listener(): void {}
 }
@@ -209,6 +213,61 @@ describe('a yard', () => {
     expect(into[0]).toBe(0);
     await disk.read(4096, into);
     expect(into[0]).toBe(1);
+  });
+
+  test('keeps the machine in its disks, and brings back both', async () => {
+    await yard.createImage(path('hda.qcow2'), { size });
+    const hda = {
+      driver: 'qcow2',
+      'node-name': 'hda',
+      file: { driver: 'file', filename: path('hda.qcow2') },
+    };
+    await yard.add(hda);
+    const { disk } = await yard.disk({ node: 'hda' });
+    const valueNow = async (from = disk): Promise<number> => {
+      const sector = new Uint8Array(512);
+      await from.read(0, sector);
+      return sector[0]!;
+    };
+    await expect(yard.saveMachine('one')).rejects.toThrow('There is no emulator');
+    const emulator = new FakeEmulator([]);
+    await yard.attach(emulator);
+    for (const number of [1, 2]) {
+      await disk.write(0, new Uint8Array(512).fill(number));
+      emulator.memory = number;
+      await yard.saveMachine(`at ${number}`);
+    }
+    await yard.loadMachine('at 1');
+    expect([emulator.memory, await valueNow()]).toEqual([1, 1]);
+    await expect.poll(() => emulator.is_running()).toBe(true);
+    await yard.qmp('stop');
+    await yard.loadMachine('at 2');
+    expect([emulator.memory, emulator.is_running()]).toEqual([2, false]);
+    await yard.qmp('cont');
+    expect(await valueNow()).toBe(2);
+    await yard.deleteMachine('at 2');
+    await expect(yard.loadMachine('at 2')).rejects.toThrow(
+      "Device 'hda' does not have the requested snapshot 'at 2'",
+    );
+    await yard.close();
+
+    yard = await openBlockyard();
+    await yard.add(hda);
+    const again = await yard.disk({ node: 'hda' });
+    const next = new FakeEmulator([]);
+    await yard.attach(next);
+    await yard.loadMachine('at 1');
+    expect([next.memory, await valueNow(again.disk)]).toEqual([1, 1]);
+  });
+
+  test('keeps no machine in disks that cannot go back', async () => {
+    await yard.add({ driver: 'file', 'node-name': 'hda', filename: makeBase() });
+    await yard.disk({ node: 'hda' });
+    await yard.attach(new FakeEmulator([]));
+    await expect(yard.saveMachine('one')).rejects.toThrow(
+      "Device 'hda' is writable but does not support snapshots",
+    );
+    expect(await yard.qmp('query-status')).toMatchObject({ status: 'running' });
   });
 
   test('lets go of a disk, and gives it out again', async () => {

@@ -7,6 +7,7 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { invalid } from '../../base/errors.ts';
+import { SavedMachines } from '../../emulator/saved-machines.ts';
 import { v86Drives } from '../../emulator/v86/drives.ts';
 import type { V86Constructor, V86Emulator } from '../../emulator/v86/emulator.ts';
 import { V86Machine } from '../../emulator/v86/machine.ts';
@@ -18,7 +19,6 @@ import type { Step } from '../system/options.ts';
 import type { GuestRunner, GuestServices } from '../system/program.ts';
 import { bootOptions } from './boot.ts';
 import { savedMachineCommands } from './saved-machine-commands.ts';
-import { SavedMachines } from './saved-machines.ts';
 import { SerialLine, type SerialPort } from './serial.ts';
 
 type Emulator = V86Emulator & SerialPort;
@@ -50,7 +50,7 @@ export class V86Guest implements GuestRunner {
         disable_mouse: true,
         disable_speaker: true,
       });
-      this.saved = new SavedMachines(machine, this.v86, drives);
+      this.saved = new SavedMachines(machine, this.v86);
     });
     await this.connectSerial(services);
     const tag = line.get('loadvm');

@@ -1,8 +1,8 @@
 /** Commands of the human monitor that keep the machine in its disks and bring it back. */
 import { invalid } from '../../base/errors.ts';
+import type { SavedMachines } from '../../emulator/saved-machines.ts';
 import type { CommandContext } from '../../qmp/registry.ts';
 import { type HmpCommand, optionalWord, word } from '../hmp/command.ts';
-import type { SavedMachines } from './saved-machines.ts';
 
 const two = (value: number): string => String(value).padStart(2, '0');
 

@@ -7,14 +7,17 @@
  */
 import { invalid } from '../../base/errors.ts';
 import type { Machine } from '../../machine/machine.ts';
+import type { ProcessorState } from '../saved-machines.ts';
 import type { V86Disk } from './disk.ts';
 import type { V86Drives } from './drives.ts';
 import { createV86, type V86Constructor, type V86Emulator } from './emulator.ts';
 import { V86Processor } from './processor.ts';
+import { checkRestored, V86State } from './state.ts';
 
-export class V86Machine<Emulator extends V86Emulator = V86Emulator> {
+export class V86Machine<Emulator extends V86Emulator = V86Emulator> implements ProcessorState {
   private readonly disks: readonly (readonly [string, V86Disk])[];
   private readonly processor: V86Processor;
+  private readonly state: V86State;
 
   /**
    * Makes `emulator`, which is loaded and does not run, the processor of `machine`. `drives`: what it was made with.
@@ -37,6 +40,7 @@ export class V86Machine<Emulator extends V86Emulator = V86Emulator> {
           for (const [, disk] of this.disks) disk.takeRestored();
         }),
     );
+    this.state = new V86State(emulator, this.processor, this.disks);
     machine.processor = this.processor;
     if (machine.runState.isRunning) this.processor.run();
   }
@@ -68,7 +72,7 @@ export class V86Machine<Emulator extends V86Emulator = V86Emulator> {
    */
   async saveState(): Promise<ArrayBuffer> {
     this.checkStands();
-    return this.emulator.save_state();
+    return this.state.saveState();
   }
 
   /**
@@ -77,8 +81,12 @@ export class V86Machine<Emulator extends V86Emulator = V86Emulator> {
    */
   async restoreState(state: ArrayBuffer): Promise<void> {
     this.checkStands();
-    await this.emulator.restore_state(state);
-    for (const [name, disk] of this.disks) checkRestored(name, disk);
+    await this.state.restoreState(state);
+  }
+
+  /** From now on the content of the disks that can be written is counted from a snapshot. */
+  refer(snapshot: string): Promise<void> {
+    return this.state.refer(snapshot);
   }
 
   /** Ends the emulator, whatever its disks still have to do. The machine has none afterwards. */
@@ -90,32 +98,5 @@ export class V86Machine<Emulator extends V86Emulator = V86Emulator> {
 
   private checkStands(): void {
     if (this.machine.runState.isRunning) throw invalid('The machine runs: stop it first');
-    if (!this.processor.isIdle) {
-      throw invalid(
-        'The guest waits for a request that has failed: let the machine go on, or remove the cause',
-      );
-    }
   }
-}
-
-/** A state that refers to no snapshot says nothing about the content. */
-function checkRestored(name: string, disk: V86Disk): void {
-  const restored = disk.takeRestored();
-  if (!restored) return;
-  if (restored.byteLength !== disk.byteLength) {
-    throw invalid(
-      `The state is of a machine whose ${name} has ${restored.byteLength} bytes, not ${disk.byteLength}`,
-    );
-  }
-  const { snapshot, generation } = restored.reference;
-  const found = disk.disk.getReference();
-  if (snapshot === '' || (snapshot === found.snapshot && generation === found.generation)) return;
-  throw invalid(
-    `The state belongs to ${describe(snapshot, generation)} of ${name}, which now is ${describe(found.snapshot, found.generation)}`,
-  );
-}
-
-function describe(snapshot: string, generation: number): string {
-  const base = snapshot === '' ? 'no snapshot' : `snapshot '${snapshot}'`;
-  return generation === 0 ? base : `${base} with ${generation} writes after it`;
 }

@@ -6,13 +6,24 @@
  * first disk is the first that is writable, in the order of the drives. A failure on the way to saving leaves nothing of the
  * name; a failure on the way back leaves the machine standing, for memory and disks may not go together.
  */
-import { BlockError, invalid } from '../../base/errors.ts';
-import type { BlockNode } from '../../block/node.ts';
-import type { InternalSnapshot, NewSnapshot, SnapshotStorage } from '../../block/snapshot-storage.ts';
-import { applySnapshot, findSnapshot, snapshotNameOf, snapshotNode } from '../../block/snapshots.ts';
-import type { V86Drives } from '../../emulator/v86/drives.ts';
-import type { V86Machine } from '../../emulator/v86/machine.ts';
-import type { Machine } from '../../machine/machine.ts';
+import { BlockError, invalid } from '../base/errors.ts';
+import type { BlockNode } from '../block/node.ts';
+import type { InternalSnapshot, NewSnapshot, SnapshotStorage } from '../block/snapshot-storage.ts';
+import { applySnapshot, findSnapshot, snapshotNameOf, snapshotNode } from '../block/snapshots.ts';
+import type { Machine } from '../machine/machine.ts';
+
+/** What a processor keeps beside the disks, as long as the machine stands. */
+export interface ProcessorState {
+  /** Errors: a request of the guest has not been answered, because the machine was stopped by an I/O error. */
+  saveState(): Promise<ArrayBuffer>;
+  /**
+   * Errors: as `saveState`; a disk that is not what it was: then the guest's memory and its disks do not go together, and the
+   * machine must not go on.
+   */
+  restoreState(state: ArrayBuffer): Promise<void>;
+  /** From now on the content of the disks that can be written is counted from a snapshot. */
+  refer(snapshot: string): Promise<void>;
+}
 
 interface Disk {
   readonly name: string;
@@ -27,8 +38,7 @@ const pieceBytes = 4 << 20;
 export class SavedMachines {
   constructor(
     private readonly machine: Machine,
-    private readonly v86: V86Machine,
-    private readonly drives: V86Drives,
+    private readonly processor: ProcessorState,
   ) {}
 
   /** Keeps the machine as it is now in place of one with the same name; it goes on afterwards. Errors: BlockError. */
@@ -37,8 +47,8 @@ export class SavedMachines {
     const tag = snapshotNameOf(name);
     await this.standing(async () => {
       await this.delete(tag);
-      this.refer(tag);
-      const state = new Uint8Array(await this.v86.saveState());
+      await this.processor.refer(tag);
+      const state = new Uint8Array(await this.processor.saveState());
       for (const { node } of disks) await node.drainBegin();
       try {
         await createAll(disks, (isFirst) => this.describe(tag, isFirst ? state.length : 0), state);
@@ -71,8 +81,8 @@ export class SavedMachines {
           node.drainEnd();
         }
       }
-      this.refer(tag);
-      await this.v86.restoreState(state);
+      await this.processor.refer(tag);
+      await this.processor.restoreState(state);
     }, 'when done');
   }
 
@@ -119,13 +129,6 @@ export class SavedMachines {
       done = true;
     } finally {
       if (wasRunning && (done || goesOn === 'always')) await machine.cont();
-    }
-  }
-
-  /** From now on the content of v86's disks is counted from a snapshot. */
-  private refer(snapshot: string): void {
-    for (const { disk } of Object.values(this.drives)) {
-      if (!disk.isReadOnly) disk.setReference({ snapshot, generation: 0 });
     }
   }
 
