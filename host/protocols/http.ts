@@ -109,7 +109,6 @@ class HttpDriver implements Driver {
   private readonly cache: ChunkCache;
   private readonly readAhead: ReadAhead;
   private readonly recorder = new PrefetchRecorder(chunkBytes);
-  private readonly keepsAll: boolean;
   private isClosed = false;
 
   constructor(
@@ -120,7 +119,6 @@ class HttpDriver implements Driver {
     const { chunkStore } = platform;
     const file = client.stateName;
     const store = chunkStore && file !== undefined ? { chunks: chunkStore, file } : undefined;
-    this.keepsAll = store !== undefined;
     this.cache = new ChunkCache(client, { store, clock: platform.clock });
     this.readAhead = new ReadAhead(readahead);
   }
@@ -146,11 +144,12 @@ class HttpDriver implements Driver {
   }
 
   private async fetchInTurn(ranges: readonly PrefetchRange[]): Promise<void> {
-    // More than memory can keep would only push out what came first.
-    let budget = this.keepsAll ? Number.POSITIVE_INFINITY : maxKeptChunks * chunkBytes;
+    const [first] = ranges;
+    let memory = maxKeptChunks * chunkBytes;
     for (const { offset, bytes } of ranges) {
-      if (this.isClosed || bytes > budget) return;
-      budget -= bytes;
+      memory -= bytes;
+      // More than memory can keep would only push out what came first, unless that is kept elsewhere.
+      if (this.isClosed || (memory < 0 && !(await this.cache.isStored(first!.offset)))) return;
       await this.cache.prefetch(offset, bytes);
     }
   }

@@ -563,6 +563,37 @@ describe('prefetch lists', () => {
     await second.close();
   });
 
+  test('are followed as far as memory goes, and on when there is a store that keeps what came', async () => {
+    const ranges = [0, 1, 3].map((part) => [(part * maxKeptChunks * chunkBytes) / 2, chunkBytes]);
+    ranges[1]![1] = maxKeptChunks * chunkBytes;
+    const text = new TextEncoder().encode(JSON.stringify({ 'blockyard-prefetch': 1, ranges }));
+    const chunks = new Map<number, Uint8Array>();
+    const keeping: ChunkStore = {
+      get: async (_, chunk) => chunks.get(chunk),
+      put: async (_, chunk, bytes) => void chunks.set(chunk, bytes.slice()),
+    };
+    const losing: ChunkStore = { get: async () => undefined, put: async () => {} };
+    for (const [store, fetched] of [
+      [undefined, 1],
+      [losing, 1],
+      [keeping, 2 + maxKeptChunks],
+    ] as const) {
+      const { web, platform, open } = world(2 * maxKeptChunks * chunkBytes);
+      if (store) platform.chunkStore = store;
+      const wanted = new Set<number>();
+      platform.fetch = (at, request) => {
+        if (at !== url) return new WebFile(text).fetch(at, request);
+        const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers['range'] ?? '') ?? [];
+        for (let i = Number(from); i < Number(to); i += chunkBytes) wanted.add(i);
+        return web.fetch(at, request);
+      };
+      const driver = await open({ 'x-prefetch': 'list' });
+      await platform.settle();
+      expect(wanted.size).toBe(fetched);
+      await driver.close();
+    }
+  });
+
   test('are refused when they are something else', async () => {
     for (const [text, why] of [
       ['<html>', 'Not a prefetch list: not JSON'],

@@ -25,9 +25,10 @@ export interface BrowserPlatform extends Platform {
   readonly chunkStore?: OpfsChunkStore;
 }
 
-/** `chunkStoreBytes`: what may be kept of remote files; 0: nothing is. */
+/** `chunkStoreBytes`: what may be kept of remote files; 0: nothing is. It is nothing, too, where pages have no files. */
 export function makeBrowserPlatform({ chunkStoreBytes = 0 } = {}): BrowserPlatform {
-  const chunkStore = chunkStoreBytes > 0 ? new OpfsChunkStore(chunkStoreBytes) : undefined;
+  const hasFiles = navigator.storage?.getDirectory !== undefined;
+  const chunkStore = hasFiles && chunkStoreBytes > 0 ? new OpfsChunkStore(chunkStoreBytes) : undefined;
   return {
     clock,
     random,

@@ -74,6 +74,12 @@ export class ChunkCache {
     await Promise.allSettled(this.load(first, end - first, false).map(({ chunks }) => chunks));
   }
 
+  /** Whether the store has what is at `offset`. */
+  async isStored(offset: number): Promise<boolean> {
+    const [chunk] = await this.stored(Math.floor(offset / chunkBytes), 1);
+    return chunk !== undefined;
+  }
+
   private chunk(index: number): Uint8Array | Promise<Uint8Array> {
     const here = this.kept.get(index);
     if (here) {
