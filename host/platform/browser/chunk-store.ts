@@ -42,10 +42,11 @@ export class OpfsChunkStore implements ChunkStore {
     const stored = await this.open(file);
     if (!stored || stored.has(chunk)) return;
     if (stored.mustGrow && !(await this.admit())) return;
+    if (stored.has(chunk)) return; // since then
     try {
       stored.put(chunk, bytes);
     } catch (error) {
-      this.isFull = true;
+      this.stopGrowing();
       throw error;
     }
   }
@@ -66,9 +67,17 @@ export class OpfsChunkStore implements ChunkStore {
 
   /** Gives the space back for good. False: there was nothing to give. */
   async giveWay(): Promise<boolean> {
-    this.isFull = true;
+    this.stopGrowing();
     for (const file of this.files.keys()) this.files.set(file, this.closed(file));
-    return (await removeAll([...this.files.values()])) > 0;
+    return removeAll([...this.files.values()]).then(
+      (bytes) => bytes > 0,
+      () => false,
+    );
+  }
+
+  private stopGrowing(): void {
+    this.roomBytes = 0;
+    this.isFull = true;
   }
 
   private open(file: string): Promise<ChunkFile | undefined> {
