@@ -67,6 +67,13 @@ export interface BackendOptions {
   shared: number;
 }
 
+/** A request that has failed, and what came of it. */
+export interface RequestFailure {
+  readonly operation: 'read' | 'write';
+  readonly action: 'report' | 'ignore' | 'stop';
+  readonly error: BlockError;
+}
+
 export class BlockBackend implements EdgeParent {
   /** Counts the backends of a graph: queries list them in the order in which they were made. */
   readonly serial: number;
@@ -77,6 +84,8 @@ export class BlockBackend implements EdgeParent {
   throttle: Throttle | undefined;
   errorPolicies: ErrorPolicies = { read: 'report', write: 'enospc' };
   ioStatus: 'ok' | 'failed' | 'nospace' = 'ok';
+  /** The last request of its device that has failed since the machine was told to go on. */
+  failure: RequestFailure | undefined;
   device: AttachedDevice | undefined;
   /** There from the first use: only devices count what they do. */
   private counted: BlockStatistics | undefined;

@@ -7,7 +7,7 @@
  * when it goes on: the guest never sees it fail.
  */
 import { assert } from '../base/assert.ts';
-import { asBlockError, BlockError, type Errno, invalid, strerror } from '../base/errors.ts';
+import { asBlockError, BlockError, invalid, strerror } from '../base/errors.ts';
 import { type AttachedDevice, BlockBackend } from '../block/backend.ts';
 import type { WriteFlags, ZeroFlags } from '../block/driver.ts';
 import { errorAction, type OnError } from '../block/error-policy.ts';
@@ -231,7 +231,7 @@ export class BlockFront implements AttachedDevice {
         return true;
       } catch (error) {
         const failure = asBlockError(error);
-        const action = this.handleError(kind === 'read' ? 'read' : 'write', failure.errno);
+        const action = this.handleError(kind === 'read' ? 'read' : 'write', failure);
         if (action !== 'stop') statistics.failed(account);
         if (action === 'report') throw failure;
         if (action === 'ignore') return false;
@@ -245,10 +245,12 @@ export class BlockFront implements AttachedDevice {
     if (this.isClosed) throw new BlockError('ENODEV');
   }
 
-  private handleError(operation: 'read' | 'write', errno: Errno): 'report' | 'ignore' | 'stop' {
+  private handleError(operation: 'read' | 'write', error: BlockError): 'report' | 'ignore' | 'stop' {
     const { backend } = this;
+    const { errno } = error;
     const action = errorAction(backend.errorPolicies[operation], errno);
     const nospace = errno === 'ENOSPC';
+    backend.failure = { operation, action, error };
     if (action === 'stop') backend.ioStatus = nospace ? 'nospace' : 'failed';
     this.machine.emit({
       name: 'BLOCK_IO_ERROR',

@@ -120,7 +120,10 @@ export class Machine implements QomObject {
   }
 
   async cont(): Promise<void> {
-    for (const backend of this.graph.backends.list()) backend.ioStatus = 'ok';
+    for (const backend of this.graph.backends.list()) {
+      backend.ioStatus = 'ok';
+      backend.failure = undefined;
+    }
     this.runState.resume();
     this.processor?.run();
     await this.guestLetsGo();

@@ -16,14 +16,17 @@ export class PageServer {
   etag = '"1"';
   /** Whether whoever asks for a range is told that the server has failed. */
   isBroken = false;
+  /** Whether connections of whoever asks for a range are lost. */
+  loses = false;
   /** The ranges that have been asked for, as `PATH FIRST-LAST`. */
   readonly ranges: string[] = [];
   private server: Server | undefined;
 
-  async start(): Promise<string> {
+  /** On a port of its own choice unless one is named. */
+  async start(port = 0): Promise<string> {
     const server = createServer((request, response) => this.answer(request, response));
     this.server = server;
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
 
@@ -50,6 +53,10 @@ export class PageServer {
     const first = Number(range?.[1] ?? 0);
     const last = Math.min(content.length, range?.[2] ? Number(range[2]) + 1 : content.length) - 1;
     if (range) this.ranges.push(`${path} ${first}-${last}`);
+    if (this.loses && range) {
+      response.destroy();
+      return;
+    }
     if (this.isBroken && range) {
       response.writeHead(500).end();
       return;

@@ -130,8 +130,15 @@ export class VmProgram {
   }
 
   /** Takes what the guest prints up to and with a match. */
-  async untilSerial(pattern: RegExp, boundMs = 60_000): Promise<void> {
-    await this.output.take(pattern, boundMs);
+  async untilSerial(pattern: RegExp, boundMs = 60_000): Promise<RegExpExecArray> {
+    return this.output.take(pattern, boundMs);
+  }
+
+  /** Types a line on the serial port, and takes what the guest prints after it up to and with a match. */
+  async serialLine(line: string, pattern: RegExp, boundMs = 60_000): Promise<RegExpExecArray> {
+    this.serial.write(`${line}\r`);
+    await this.output.take(new RegExp(`${line}\r\n`), boundMs);
+    return this.output.take(pattern, boundMs);
   }
 
   /** Linux from test/guest has its shell. */

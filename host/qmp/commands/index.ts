@@ -62,6 +62,7 @@ import { xBlockdevChange } from './x-blockdev-change.ts';
 import { xBlockdevSetIothread } from './x-blockdev-set-iothread.ts';
 import { xDebugBlockDirtyBitmapSha256 } from './x-debug-block-dirty-bitmap-sha256.ts';
 import { xDebugQueryBlockGraph } from './x-debug-query-block-graph.ts';
+import { xQueryBlockFailures } from './x-query-block-failures.ts';
 
 export const commands: readonly AnyCommand[] = [
   queryBlock,
@@ -124,4 +125,5 @@ export const commands: readonly AnyCommand[] = [
   objectAdd,
   objectDel,
   xBlockDirtyBitmapMap,
+  xQueryBlockFailures,
 ];
