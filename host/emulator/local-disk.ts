@@ -58,11 +58,12 @@ export class LocalGuestDisk implements GuestDisk {
     return !backend.hasMedium || backend.node.readOnly;
   }
 
-  /** Before the machine runs for the first time it is the emulator itself that reads, and is answered at once. */
+  /** While no guest can run it is the emulator itself that reads, to make itself ready, and is answered at once. */
   read(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void> | undefined {
     const { front } = this;
     if (this.readNow(offset, into)) return undefined;
-    const isEmulator = this.device.machine.runState.name === 'prelaunch';
+    const { runState, processor } = this.device.machine;
+    const isEmulator = runState.name === 'prelaunch' || (!runState.isRunning && processor === undefined);
     const reading = this.ordered(offset, into.length, true, async () => {
       if (signal?.aborted) return;
       try {

@@ -148,8 +148,7 @@ class MachineSession implements Session {
 
   private async boot(): Promise<void> {
     const { yard, plan, screen } = this;
-    // It stands after it was shut down, and v86 reads from its disks before it is ready.
-    await yard.qmp('cont');
+    await yard.qmp('stop');
     const url = new URL('v86/libv86.mjs', location.href).href;
     const { V86 } = (await import(url)) as { V86: V86Constructor<Emulator> };
     // In their order: the first is the first one on the bus.
@@ -173,6 +172,7 @@ class MachineSession implements Session {
     this.emulator.add_listener('serial0-output-byte', (byte?: number) => {
       for (const listener of this.serialListeners) listener(Uint8Array.of(byte!)); // it comes with the event
     });
+    await yard.qmp('cont');
   }
 
   private async shutDown(): Promise<void> {

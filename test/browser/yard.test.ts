@@ -143,6 +143,17 @@ describe('a yard', () => {
     expect(calls.length).toBe(7);
   });
 
+  test('lets an emulator that is made for a machine that stands read what it needs', async () => {
+    await yard.qmp('stop');
+    await yard.openOverlay({
+      node: 'hda',
+      file: path('hda.qcow2'),
+      base: { driver: 'file', filename: makeBase() },
+    });
+    const disk = await yard.disk({ node: 'hda' });
+    expect((await read(disk, 4096, 512))[0]).toBe(1);
+  });
+
   test('has disks that v86 can use, on overlays that keep what is written', async () => {
     const base = makeBase();
     const options = { node: 'hda', file: path('hda.qcow2'), base: { driver: 'file', filename: base } };

@@ -70,9 +70,11 @@ describe('the disk of a device', () => {
     );
   });
 
-  test('can be read before the machine has run, and waits when it was stopped', async () => {
+  test('can be read as long as no guest can run, and waits when a guest was stopped', async () => {
     const { vm, disk } = await withDisk();
     await vm.run('stop');
+    expect(await read(disk, 0)).toEqual(filled(0));
+    vm.machine.processor = { run: () => {}, halt: async () => {}, reset: async () => {} };
     let done = false;
     const reading = read(disk, 0).then(() => {
       done = true;
