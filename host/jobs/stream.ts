@@ -194,9 +194,11 @@ class StreamDriver implements JobDriver {
     await this.dropFilter();
     if (image === params.lowest && !image.backing()) return;
     const base = backing?.skipFilters();
+    // What the image is to do without must be safe in it. If that fails, the chain stays as it is. Most of it is made so
+    // while the guest still runs.
+    await image.flush();
     await image.drainBegin();
     try {
-      // What the image is to do without must be safe in it. If that fails, the chain stays as it is.
       await image.flush();
       const name = base && (params.backingFile ?? filenameOf(base));
       await image.driver.changeBackingFile?.(name, base?.definition.name);
