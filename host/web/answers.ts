@@ -37,6 +37,17 @@ export interface DeviceInfo {
   readonly inserted?: NodeInfo & Readonly<Record<'iops' | 'bps', number>>;
 }
 
+/** A request of the guest that has failed. */
+export interface FailureInfo {
+  readonly device: string;
+  readonly qdev?: string;
+  readonly 'node-name'?: string;
+  readonly operation: 'read' | 'write';
+  readonly action: 'report' | 'ignore' | 'stop';
+  readonly nospace: boolean;
+  readonly message: string;
+}
+
 export interface GraphInfo {
   readonly nodes: readonly {
     readonly id: number;

@@ -7,6 +7,7 @@ import { bitmapsView, paintBitmaps } from './views/bitmaps.ts';
 import { type ChooserState, chooserView, noOffer, type Offer } from './views/chooser.ts';
 import { ConsoleView } from './views/console.ts';
 import { copiesView } from './views/copies.ts';
+import { faultsView } from './views/faults.ts';
 import { graphView } from './views/graph.ts';
 import { jobsView } from './views/jobs.ts';
 import { limitsView } from './views/limits.ts';
@@ -90,7 +91,8 @@ class Yard {
     }
     main.replaceChildren(yard);
     const first = session.plan.boot === 'embedded' ? 'serial' : 'screen';
-    new MachineView(this.part('machine'), session, screen, first);
+    const machine = new MachineView(this.part('machine'), session, screen, first);
+    this.parts.set('faults', machine.faults);
     new ConsoleView(this.part('console'), session.monitor);
     const plots = new PlotsView(this.part('plots'), model);
     theme.onChange(() => {
@@ -102,7 +104,10 @@ class Yard {
       plots.update();
     });
     session.monitor.onEvent(({ event, data }) => {
-      if (event === 'BLOCK_IO_ERROR') tell(`${String(data?.['device'])}: ${String(data?.['reason'])}`, true);
+      // One that stops the machine is told over its screen for as long as it stands.
+      if (event === 'BLOCK_IO_ERROR' && data?.['action'] !== 'stop')
+        tell(`${String(data?.['node-name'])}: ${String(data?.['reason'])}`, true);
+      if (event === 'STOP' || event === 'RESUME') void model.refresh();
     });
     this.draw();
     model.start();
@@ -121,6 +126,7 @@ class Yard {
   private draw(): void {
     const { model, session, perform } = this;
     render(this.barView(), element('machine-bar'));
+    render(faultsView(model, perform), this.part('faults'));
     render(copiesView(session, perform), this.part('copies'));
     render(jobsView(model, perform), this.part('jobs'));
     render(graphView(model), this.part('graph'));

@@ -6,6 +6,7 @@ import type {
   BitmapInfo,
   BitmapMap,
   DeviceInfo,
+  FailureInfo,
   GraphInfo,
   JobInfo,
   Monitor,
@@ -54,6 +55,7 @@ interface Totals {
 export class Model {
   status = 'prelaunch';
   devices: readonly DeviceInfo[] = [];
+  failures: readonly FailureInfo[] = [];
   nodes: readonly NodeInfo[] = [];
   graph: GraphInfo = { nodes: [], edges: [] };
   jobs: readonly JobRow[] = [];
@@ -121,8 +123,9 @@ export class Model {
   private async ask(): Promise<void> {
     const ask = <T>(command: string, args?: object): Promise<T> =>
       this.monitor.qmp(command, args) as Promise<T>;
-    const [status, devices, nodes, graph, jobs, blockJobs, stats] = await Promise.all([
+    const [status, failures, devices, nodes, graph, jobs, blockJobs, stats] = await Promise.all([
       ask<{ status: string }>('query-status'),
+      ask<FailureInfo[]>('x-query-block-failures'),
       ask<DeviceInfo[]>('query-block'),
       ask<NodeInfo[]>('query-named-block-nodes', { flat: true }),
       ask<GraphInfo>('x-debug-query-block-graph'),
@@ -131,6 +134,7 @@ export class Model {
       ask<StatsInfo[]>('query-blockstats'),
     ]);
     this.status = status.status;
+    this.failures = failures;
     this.devices = devices;
     this.nodes = nodes;
     this.graph = graph;

@@ -18,8 +18,8 @@ const log: Console = {
   },
 };
 
-const browserFetch: Fetch = (url, { method, headers, signal }) =>
-  fetch(url, { method, headers: { ...headers }, signal });
+const browserFetch: Fetch = (url, { method, headers, cache, signal }) =>
+  fetch(url, { method, headers: { ...headers }, cache, signal });
 
 export interface BrowserPlatform extends Platform {
   readonly chunkStore?: OpfsChunkStore;

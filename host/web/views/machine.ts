@@ -26,6 +26,7 @@ export class MachineView {
         </header>
         <div class="display">
           <div class="serial" id="pane-serial" role="tabpanel" aria-labelledby="tab-serial"></div>
+          <div class="faults"></div>
         </div>
       </section>`;
     screen.id = 'pane-screen';
@@ -44,6 +45,11 @@ export class MachineView {
     }
     new ResizeObserver(() => this.refit()).observe(pane);
     this.show(first);
+  }
+
+  /** Where what lies over both is drawn. */
+  get faults(): HTMLElement {
+    return this.host.querySelector('.faults')!; // made by the constructor
   }
 
   close(): void {
