@@ -12,6 +12,8 @@ const unanswered = { now: 0, most: 0 };
 /** A disk in memory, with the members that v86 asks for. A write is done some time after it was asked for. */
 class MemoryDisk {
   onload?: (event: object) => void;
+  /** What it was asked for. */
+  log: string[] = [];
 
   constructor(readonly data = new Uint8Array(diskBytes)) {}
 
@@ -24,10 +26,12 @@ class MemoryDisk {
   }
 
   get(start: number, bytes: number, done: (data: Uint8Array) => void): void {
+    this.log.push(`read ${start} ${bytes}`);
     done(this.data.slice(start, start + bytes));
   }
 
   set(start: number, data: Uint8Array, done?: () => void): void {
+    this.log.push(`write ${start} ${data.length}`);
     const copy = data.slice();
     unanswered.most = Math.max(unanswered.most, ++unanswered.now);
     setImmediate(() => {
@@ -225,6 +229,25 @@ describe.skipIf(!installedV86)('the embedded guest', () => {
     await guest.run('start', /nothing is written/);
     await guest.run('status', /0 records on each disk, 0 per second, stopped/);
     expect(disks.every(({ data }, i) => Buffer.compare(data, before[i]!) === 0)).toBe(true);
+  });
+
+  test('makes a load of requests in order or at random, on disks without records', async () => {
+    await guest.run('load w 8 3', /the disks have records/);
+    await guest.run('stop', /stopped/);
+    await guest.run('clear', /cleared/);
+    disks[0].log = [];
+    await guest.run('load w 128 3', /done/);
+    expect(disks[0].log).toEqual([0, 1, 2].map((i) => `write ${i * 65536} 65536`));
+    expect(disks[0].data.subarray(0, 3 * 65536).every((byte) => byte === 0xa5)).toBe(true);
+    disks[0].log = [];
+    await guest.run('load R 8 50', /done/);
+    const places = disks[0].log.map((line) => Number(/^read (\d+) 4096$/.exec(line)?.[1]));
+    expect(places.length).toBe(50);
+    expect(new Set(places).size).toBeGreaterThan(40);
+    expect(places.every((place) => place % 4096 === 0 && place < diskBytes)).toBe(true);
+    for (const line of ['load x 8 3', 'load r 129 3', 'load r 0 3', 'load r 8', 'load r 8 3x']) {
+      await guest.run(line, /unknown command/);
+    }
   });
 
   test('stops when the disks are full', async () => {

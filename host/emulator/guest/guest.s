@@ -12,7 +12,7 @@
 text banner "\r\nblockyard guest: linked records on two disks; 'help' tells more\r\n"
 text prompt "> "
 text line_end "\r\n"
-text help_text "start      write records\r\nstop       write none\r\nrate N     N records on each disk per second; 0: as many as go\r\nstatus     what was written\r\nverify     read all records and check them\r\nclear      remove all records\r\n"
+text help_text "start      write records\r\nstop       write none\r\nrate N     N records on each disk per second; 0: as many as go\r\nstatus     what was written\r\nverify     read all records and check them\r\nclear      remove all records\r\nload K S N N requests of S sectors each to the first disk, which has no records: K is\r\n           r or w, R or W at random places; what is written destroys what was there\r\n"
 text unknown "unknown command; 'help' tells more\r\n"
 text found "found "
 text records_on_a " records on the first disk, "
@@ -24,6 +24,9 @@ text is_stopped "stopped\r\n"
 text is_full "the disks are full; 'clear' makes room\r\n"
 text no_disks "there are no two disks\r\n"
 text apart "the disks do not belong together; 'clear' makes them\r\n"
+text is_loaded "done\r\n"
+text not_for_records "the disks have records; 'stop' and 'clear' make room\r\n"
+text name_load "load "
 text foreign "there is something else on the disks; nothing is written\r\n"
 text verified "verified "
 text no_mistake " records on each disk, no mistake\r\n"
@@ -68,12 +71,21 @@ DISK = 0x171038         ; 0 or 1
 NUMBER = 0x17103c
 NAMES = 0x171040
 LOOK_END = 0x171044     ; slot where looking for other data ends
+SECTORS = 0x171048      ; of a request
+COMMAND = 0x17104c
+LEFT = 0x171050         ; of a load: requests
+IN_ORDER = 0x171054
+PLACES = 0x171058
+PLACE = 0x17105c
+SEED = 0x171060
 LINE = 0x172000
 LOOK_SLOTS = 256        ; how far it looks: every usual file system and partition table shows by then
 MOST_LETTERS = 60
 SECTOR = 0x173000       ; what was read
 RECORD = 0x174000       ; what is to be written, or was expected
 AREA = 0x175000         ; of the memory that DMA takes: one
+LOAD = 0x200000         ; the data of a load
+MOST_SECTORS = 128
 BUS_MASTER = 0xb400     ; where v86 has the first channel's
 BUS_MASTER_STATUS = 0xb402
 BUS_MASTER_TABLE = 0xb404
@@ -180,6 +192,7 @@ install_disk:
   mov esi, &banner
   call print
   mov dword ptr [RATE], 100
+  mov dword ptr [SECTORS], 1
   call measure
   cmp dword ptr [SLOTS], 0
   jne disks_are_there
@@ -602,6 +615,10 @@ obey:
   mov ecx, 5
   call begins_line
   je do_rate
+  mov esi, &name_load
+  mov ecx, 5
+  call begins_line
+  je do_load
 do_nothing:
   mov esi, &unknown
   call print
@@ -644,26 +661,110 @@ status_of_none:
   jmp print
 
 ; Digits behind `rate `.
-do_rate:
-  mov esi, 0x172005
+; Reads digits at esi, and moves it past them: ebx. Of a number that is too large some are left.
+take_number:
   mov ebx, 0
-rate_digit:
+take_digit:
   movzx eax, byte ptr [esi]
   sub eax, 48
   cmp eax, 9
-  ja rate_is_read
+  ja number_is_read
   cmp ebx, 100000
-  ja rate_is_read
+  ja number_is_read
   imul ebx, ebx, 10
   add ebx, eax
   inc esi
-  jmp rate_digit
-rate_is_read:
+  jmp take_digit
+number_is_read:
+  ret
+
+do_rate:
+  mov esi, 0x172005
+  call take_number
   cmp byte ptr [esi], 0
   jne do_nothing
   mov [RATE], ebx
   mov dword ptr [SHARE], 0
   jmp do_status
+
+; One request after the other, as fast as they go: of the line, how to choose the place, how many sectors, how many requests.
+do_load:
+  cmp dword ptr [RUNNING], 0
+  jne has_records
+  cmp dword ptr [NEXT], 1
+  jne has_records
+  mov esi, 0x172007
+  call take_number
+  mov ecx, ebx
+  dec ebx
+  cmp ebx, MOST_SECTORS
+  jae do_nothing
+  cmp byte ptr [esi], 32
+  jne do_nothing
+  inc esi
+  call take_number
+  cmp byte ptr [esi], 0
+  jne do_nothing
+  mov [LEFT], ebx
+  mov al, [0x172005]
+  mov bl, 0xc8
+  cmp al, 114
+  je load_kind_is_known
+  cmp al, 82
+  je load_kind_is_known
+  mov bl, 0xca
+  cmp al, 119
+  je load_kind_is_known
+  cmp al, 87
+  jne do_nothing
+load_kind_is_known:
+  mov [COMMAND], bl
+  and eax, 32
+  mov [IN_ORDER], eax
+  mov [SECTORS], ecx
+  mov eax, [SLOTS]
+  mov edx, 0
+  div ecx
+  mov [PLACES], eax
+  mov dword ptr [PLACE], 0
+  mov dword ptr [SEED], 1
+  mov dword ptr [DISK], 0
+  mov edi, LOAD
+  mov ecx, 0x4000
+  mov eax, 0xa5a5a5a5
+  rep stosd
+load_next:
+  cmp dword ptr [LEFT], 0
+  je loaded
+  dec dword ptr [LEFT]
+  mov ebx, [PLACE]
+  inc dword ptr [PLACE]
+  mov eax, [PLACE]
+  cmp eax, [PLACES]
+  jb place_is_next
+  mov dword ptr [PLACE], 0
+place_is_next:
+  cmp dword ptr [IN_ORDER], 0
+  jne place_is_chosen
+  imul eax, dword ptr [SEED], 1664525
+  add eax, 1013904223
+  mov [SEED], eax
+  mul dword ptr [PLACES]
+  mov ebx, edx
+place_is_chosen:
+  imul ebx, dword ptr [SECTORS]
+  mov esi, LOAD
+  call transfer
+  jmp load_next
+loaded:
+  mov dword ptr [SECTORS], 1
+  mov esi, &is_loaded
+  call print
+  ret
+has_records:
+  mov esi, &not_for_records
+  call print
+  ret
 
 ; Whether LINE is the text at esi: `e`.
 is_line:
@@ -814,39 +915,11 @@ take_words:
   rep insw
   ret
 
-; From esi, by DMA: only so is it told that a write is done when it is.
+; From esi.
 write_sector:
   push ebx
-  call choose
-  mov [AREA], esi
-  mov dword ptr [0x175004], 0x80000200
-  mov edx, BUS_MASTER_TABLE
-  mov eax, AREA_ADDRESS
-  out dx, eax
-  mov edx, BUS_MASTER_STATUS
-  mov al, 6
-  out dx, al
-  mov edx, 0x1f7
-  mov al, 0xca
-  out dx, al
-  mov edx, BUS_MASTER
-  mov al, 1
-  out dx, al
-writing:
-  mov edx, BUS_MASTER_STATUS
-  in al, dx
-  test al, 4
-  jnz written_out
-  sti
-  hlt
-  cli
-  jmp writing
-written_out:
-  mov edx, BUS_MASTER
-  mov al, 0
-  out dx, al
-  mov edx, 0x1f7
-  in al, dx
+  mov byte ptr [COMMAND], 0xca
+  call transfer
   pop ebx
   test al, 1
   jz is_on_disk
@@ -859,7 +932,51 @@ written_out:
 is_on_disk:
   ret
 
-; Tells the controller which disk and which sector: one of them.
+; COMMAND on SECTORS from ebx on, at esi, by DMA: only so is it told that a write is done when it is. The status: al.
+transfer:
+  call choose
+  mov [AREA], esi
+  mov eax, [SECTORS]
+  shl eax, 9
+  and eax, 0xffff
+  or eax, 0x80000000
+  mov [0x175004], eax
+  mov edx, BUS_MASTER_TABLE
+  mov eax, AREA_ADDRESS
+  out dx, eax
+  mov edx, BUS_MASTER_STATUS
+  mov al, 6
+  out dx, al
+  mov edx, 0x1f7
+  mov al, [COMMAND]
+  out dx, al
+  ; The direction as the drive sees it: a read writes to memory.
+  mov cl, 1
+  cmp al, 0xca
+  je direction_is_set
+  mov cl, 9
+direction_is_set:
+  mov edx, BUS_MASTER
+  mov al, cl
+  out dx, al
+transferring:
+  mov edx, BUS_MASTER_STATUS
+  in al, dx
+  test al, 4
+  jnz transferred
+  sti
+  hlt
+  cli
+  jmp transferring
+transferred:
+  mov edx, BUS_MASTER
+  mov al, 0
+  out dx, al
+  mov edx, 0x1f7
+  in al, dx
+  ret
+
+; Tells the controller which disk, which sector, and how many.
 choose:
   mov edx, 0x1f6
   mov eax, [DISK]
@@ -878,7 +995,7 @@ settling:
   jnz settling
 settled:
   mov edx, 0x1f2
-  mov al, 1
+  mov al, [SECTORS]
   out dx, al
   mov edx, 0x1f3
   mov eax, ebx
