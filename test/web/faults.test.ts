@@ -156,7 +156,7 @@ describe.skipIf(!haveChromium)('the page, when a disk of its machine fails', () 
       expect(told).toMatch(words);
       expect(await monitor('query-status')).toContain('"io-error"');
       expect(await monitor('query-block')).toContain('"io-status": "failed"');
-await end();
+      await end();
       await resume();
       await expectRecords();
     }, 90_000);

@@ -13,10 +13,12 @@ export function faultsView(model: Model, perform: Perform): TemplateResult | typ
   if (model.status !== 'io-error') return nothing;
   return html`
     <section class="fault" role="alert" aria-labelledby="fault-title">
-      <div>
-        <h3 id="fault-title">The machine stands: ${titleOf(stopping)}</h3>
-        ${stopping.map(failureView)}
-        <p>The guest has noticed nothing and nothing is lost: what it asked for is done when it goes on.</p>
+      <div class="card">
+        <div class="words" tabindex="0">
+          <h3 id="fault-title">The machine stands: ${titleOf(stopping)}</h3>
+          ${stopping.map(failureView)}
+          <p>The guest has noticed nothing and nothing is lost: what it asked for is done when it goes on.</p>
+        </div>
         <button type="button" class="primary" data-action="resume"
           @click=${() => perform('Try again', () => model.monitor.qmp('cont'))}>Try again</button>
       </div>
