@@ -1,6 +1,6 @@
 /**
  * `npm run bench [-- --json FILE] [--rounds N] [--only PART]`: everything that blockyard claims about speed, measured
- * side by side with QEMU's tools in one run. PART is one of io, convert, backup, guest, start, size, core.
+ * side by side with QEMU's tools in one run. PART is one of io, convert, backup, guest, emulator, start, size, core.
  *
  * Images are 1 GiB, freshly written and so in the page cache; results hold for that case.
  */
@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { benchCore } from './core.ts';
+import { benchEmulator } from './emulator.ts';
 import { ask, benchGuest } from './guest.ts';
 import { makeImages } from './images.ts';
 import { QmpChild } from './qmp.ts';
@@ -221,7 +222,8 @@ async function measure(): Promise<void> {
     console.log('                                              blockyard               QEMU');
     if (wanted('core')) await benchCore(report);
     if (wanted('guest')) await benchGuest(report, folder);
-    if (options.only !== 'core' && options.only !== 'guest') {
+    if (wanted('emulator')) await benchEmulator(report, folder);
+    if (!['core', 'guest', 'emulator'].includes(options.only ?? '')) {
       const images = await makeImages(folder);
       if (wanted('io')) await benchIo(images);
       if (wanted('convert')) await benchConvert(images);
