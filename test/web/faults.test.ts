@@ -2,7 +2,7 @@
  * Disks of the page's machine that fail while it runs: the page says which one and why for as long as the machine stands,
  * its monitor says the same, and after a press of a button nothing that the guest wrote is missing.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { BrowserContext, Page } from 'playwright';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -118,6 +118,24 @@ async function expectRecords(): Promise<void> {
   await serial('verify', new RegExp(`verified ${written} records on each disk, no mistake`));
 }
 
+/** A disk that boots: it prints `?`, waits for a key, reads a sector far away and prints its first byte, an X. */
+function readerDisk(): Uint8Array {
+  const print = [0xb4, 0x0e, 0xbb, 0x07, 0x00, 0xcd, 0x10];
+  const code = [
+    ...[0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0, 0xbc, 0x00, 0x7c], // segments 0, stack below the code
+    ...[0xb0, 0x3f, ...print],
+    ...[0xb4, 0x00, 0xcd, 0x16], // a key
+    ...[0xb8, 0x01, 0x02, 0xbb, 0x00, 0x80], // one sector to 0x8000
+    ...[0xb9, 0x28, 0x02, 0xba, 0x80, 0x0f, 0xcd, 0x13], // cylinder 2, head 15, sector 40
+    ...[0xa0, 0x00, 0x80, ...print],
+    ...[0xf4, 0xeb, 0xfd], // hlt for ever
+  ];
+  const disk = new Uint8Array(2 << 20).fill(0x58, 1 << 20);
+  disk.set(code);
+  disk.set([0x55, 0xaa], 510);
+  return disk;
+}
+
 describe.skipIf(!haveChromium)('the page, when a disk of its machine fails', () => {
   const faults = [
     {
@@ -195,4 +213,30 @@ describe.skipIf(!haveChromium)('the page, when a disk of its machine fails', () 
     await resume();
     await expectRecords();
   }, 90_000);
+
+  test.skipIf(!haveFirmware)(
+    'says that a chosen file has changed, and goes on when it is back',
+    async () => {
+      const path = scratch('chosen.img');
+      writeFileSync(path, readerDisk());
+      await page.setInputFiles('input[name=file]', path);
+      await page.click('button[type=submit]');
+      const screen = page.locator('#pane-screen');
+      await expect.poll(() => screen.innerText(patient), patient).toContain('?');
+      renameSync(path, `${path}.moved`);
+      writeFileSync(path, 'something else');
+      await page.click('#tab-screen');
+      await page.keyboard.press('a');
+      const told = await toldFault();
+      expect(told).toContain('Disk A could not be read');
+      expect(told).toContain(
+        'The file on this computer that the disk was made on was changed, moved or deleted',
+      );
+      expect(await monitor('query-status')).toContain('"io-error"');
+      renameSync(`${path}.moved`, path);
+      await resume();
+      await expect.poll(() => screen.innerText(patient), patient).toContain('?X');
+    },
+    90_000,
+  );
 });
