@@ -40,9 +40,11 @@ export interface MachineOptions {
   hasDefaults?: boolean;
   /** system_reset ends the machine. */
   endsOnReset?: boolean;
+  /** A guest that switches itself off leaves it standing. */
+  staysOnPowerOff?: boolean;
 }
 
-export type ShutdownReason = 'host-qmp-quit' | 'host-signal' | 'host-qmp-system-reset';
+export type ShutdownReason = 'host-qmp-quit' | 'host-signal' | 'host-qmp-system-reset' | 'guest-shutdown';
 
 export class Machine implements QomObject {
   readonly typeName: string;
@@ -64,6 +66,7 @@ export class Machine implements QomObject {
   /** Devices that come now were not there from the start. */
   isSetUp = false;
   private isShutDown = false;
+  private isPoweringOff = false;
   private anonymous = 0;
   private readonly announcements = new Set<Promise<void>>();
 
@@ -119,7 +122,9 @@ export class Machine implements QomObject {
     }
   }
 
+  /** Errors: the guest has switched itself off. */
   async cont(): Promise<void> {
+    if (this.runState.name === 'shutdown') throw invalid('Resetting the Virtual Machine is required');
     for (const backend of this.graph.backends.list()) {
       backend.ioStatus = 'ok';
       backend.failure = undefined;
@@ -134,7 +139,28 @@ export class Machine implements QomObject {
     if (this.options.endsOnReset) return true;
     this.emit({ name: 'RESET', data: { guest: false, reason: 'host-qmp-system-reset' } });
     await this.processor?.reset();
+    this.runState.reset();
     await this.guestLetsGo();
+    return false;
+  }
+
+  /**
+   * The guest has switched itself off: takes effect when its disks have answered. Gives whether the machine is to end;
+   * one that does not stands until it is reset.
+   */
+  async powerOff(): Promise<boolean> {
+    if (this.isPoweringOff) return false;
+    this.isPoweringOff = true;
+    do {
+      await this.runState.whenRunning();
+      await this.processor?.halt({ forDisks: true });
+      // A disk that fails meanwhile has stopped it: what was asked for comes first.
+    } while (!this.runState.isRunning);
+    if (!this.options.staysOnPowerOff) return true;
+    this.tellShutdown('guest-shutdown');
+    this.runState.stop('shutdown');
+    this.isPoweringOff = false;
+    await this.quiesce();
     return false;
   }
 
@@ -142,9 +168,13 @@ export class Machine implements QomObject {
   shutDown(reason: ShutdownReason): void {
     if (this.isShutDown) return;
     this.isShutDown = true;
-    this.emit({ name: 'SHUTDOWN', data: { guest: false, reason } });
+    this.tellShutdown(reason);
     this.runState.shutDown();
     void this.processor?.halt({ forDisks: false });
+  }
+
+  private tellShutdown(reason: ShutdownReason): void {
+    this.emit({ name: 'SHUTDOWN', data: { guest: reason === 'guest-shutdown', reason } });
   }
 
   /** Takes devices, then drives away. To be called once, after the last job. */

@@ -71,12 +71,17 @@ export class RunState {
   }
 
   /** False when it did not run: then it stays in the state it is in. */
-  stop(state: 'paused' | 'io-error'): boolean {
+  stop(state: 'paused' | 'io-error' | 'shutdown'): boolean {
     if (!this.isRunning) return false;
     this.ranNs = this.virtualClockNs;
     this.current = state;
     this.emit({ name: 'STOP' });
     return true;
+  }
+
+  /** A machine that was switched off can run again. */
+  reset(): void {
+    if (this.current === 'shutdown') this.current = 'prelaunch';
   }
 
   /** The end. Nothing is told: SHUTDOWN has been. */

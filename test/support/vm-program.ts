@@ -168,6 +168,12 @@ export class VmProgram {
     return this.ended(async () => this.child.kill('SIGTERM'));
   }
 
+  /** The same by itself. */
+  async whenEnded(): Promise<{ status: number | null; errors: string }> {
+    const { exitCode: status } = this.child;
+    return status === null ? this.ended(async () => {}) : { status, errors: this.errors };
+  }
+
   private async ended(end: () => Promise<unknown>): Promise<{ status: number | null; errors: string }> {
     const exited = once(this.child, 'exit');
     await end();

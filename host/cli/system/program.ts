@@ -40,6 +40,8 @@ export interface GuestServices {
   readonly monitors: Monitors;
   /** Runs `act` for an option, which is named when that fails. */
   take(step: Step, act: (context: string) => Promise<void>): Promise<void>;
+  /** The guest has switched itself off. */
+  powerOff(): void;
 }
 
 /** Who runs the guest's code, in programs where somebody does. */
@@ -135,12 +137,17 @@ export class MachineProgram {
       machine,
       monitors: this.monitors,
       take: (step, act) => this.take(step, act),
+      powerOff: () => void this.powerOff(),
     });
     if (this.clock) await this.monitors.serveQtest(line.get('qtest'), line.get('qtest-log'), this.clock);
     machine.isSetUp = true;
     if (line.has('daemonize')) await detach();
     if (!line.has('S')) await machine.cont();
     this.monitors.serve();
+  }
+
+  private async powerOff(): Promise<void> {
+    if (await this.machine.powerOff()) await this.server.stop('guest-shutdown');
   }
 
   private addObject(text: string): Promise<void> {
@@ -224,6 +231,7 @@ function machineOptions(tool: Tool, line: CommandLine): Choice {
       temporaryDirectory: process.env['TMPDIR'] ?? '/var/tmp',
       hasDefaults: !line.has('nodefaults'),
       endsOnReset: line.has('no-reboot'),
+      staysOnPowerOff: line.has('no-shutdown'),
     },
   };
 }

@@ -11,6 +11,7 @@ import { SavedMachines } from '../../emulator/saved-machines.ts';
 import { v86Drives } from '../../emulator/v86/drives.ts';
 import type { V86Constructor, V86Emulator } from '../../emulator/v86/emulator.ts';
 import { V86Machine } from '../../emulator/v86/machine.ts';
+import { onPowerOff } from '../../emulator/v86/power-off.ts';
 import { BlockDevice } from '../../machine/block-device.ts';
 import type { Machine } from '../../machine/machine.ts';
 import { OptionValues, parseQemuOpts } from '../../qapi/qemu-opts.ts';
@@ -50,6 +51,7 @@ export class V86Guest implements GuestRunner {
         disable_mouse: true,
         disable_speaker: true,
       });
+      onPowerOff(this.v86.emulator, services.powerOff);
       this.saved = new SavedMachines(machine, this.v86);
     });
     await this.connectSerial(services);

@@ -27,6 +27,7 @@ Machine options:
 -S              freeze the machine at startup (use 'cont' to start it)
 -loadvm tag     start with a state that 'savevm' has saved
 -no-reboot      exit instead of rebooting when 'system_reset' is given
+-no-shutdown    stop instead of exiting when the guest switches itself off
 
 Block device options: -hda, -hdb, -cdrom, -drive, -blockdev, -device ide-hd|ide-cd and
 -snapshot, as 'blockyard system -help' shows them

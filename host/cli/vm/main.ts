@@ -16,6 +16,7 @@ const options: Readonly<Record<string, OptionKind>> = {
   append: 'set',
   bios: 'set',
   loadvm: 'set',
+  'no-shutdown': 'switch',
   fda: 'refused',
   fdb: 'refused',
   machine: 'refused',
