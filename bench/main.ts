@@ -1,6 +1,7 @@
 /**
  * `npm run bench [-- --json FILE] [--rounds N] [--only PART]`: everything that blockyard claims about speed, measured
- * side by side with QEMU's tools in one run. PART is one of io, convert, backup, guest, emulator, start, size, core.
+ * side by side with QEMU's tools in one run. PART is one of io, convert, backup, guest, emulator, http-boot,
+ * start, size, core.
  *
  * Images are 1 GiB, freshly written and so in the page cache; results hold for that case.
  */
@@ -11,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { benchCore } from './core.ts';
 import { benchEmulator } from './emulator.ts';
 import { ask, benchGuest } from './guest.ts';
+import { benchHttpBoot } from './http-boot.ts';
 import { makeImages } from './images.ts';
 import { QmpChild } from './qmp.ts';
 import { Report } from './report.ts';
@@ -223,7 +225,8 @@ async function measure(): Promise<void> {
     if (wanted('core')) await benchCore(report);
     if (wanted('guest')) await benchGuest(report, folder);
     if (wanted('emulator')) await benchEmulator(report, folder);
-    if (!['core', 'guest', 'emulator'].includes(options.only ?? '')) {
+    if (wanted('http-boot')) await benchHttpBoot(report, folder);
+    if (!['core', 'guest', 'emulator', 'http-boot'].includes(options.only ?? '')) {
       const images = await makeImages(folder);
       if (wanted('io')) await benchIo(images);
       if (wanted('convert')) await benchConvert(images);
