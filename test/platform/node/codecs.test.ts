@@ -4,8 +4,8 @@ import * as zlib from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { codecs } from '../../../host/platform/node/codecs.ts';
-import { zstdFrameAt } from '../../../host/platform/zstd-frame.ts';
 import type { Codec } from '../../../host/platform/platform.ts';
+import { zstdFrameAt } from '../../../host/platform/zstd-frame.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { haveQemu } from '../../support/tools.ts';
 
