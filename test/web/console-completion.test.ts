@@ -18,6 +18,7 @@ describe('completion', () => {
       'query-block-jobs',
       'query-blockstats',
       'x-debug-query-block-graph',
+      'x-query-block-failures',
     ]);
     expect(texts('')).toContain('blockdev-add');
   });
