@@ -134,9 +134,10 @@ export class Machine implements QomObject {
     await this.guestLetsGo();
   }
 
-  /** Errors: none. Gives whether the machine is to end. */
+  /** Gives whether the machine is to end. Errors: the emulator cannot do it. */
   async reset(): Promise<boolean> {
     if (this.options.endsOnReset) return true;
+    this.processor?.checkReset?.();
     this.emit({ name: 'RESET', data: { guest: false, reason: 'host-qmp-system-reset' } });
     await this.processor?.reset();
     this.runState.reset();

@@ -1,7 +1,7 @@
 /**
  * What runs the guest's code, where there is something that does: an emulator that `stop` and `cont` act on.
  *
- * None of its members fails: an emulator that cannot be stopped is a bug of the emulator.
+ * None of its members fails but `checkReset`: an emulator that cannot be stopped is a bug of the emulator.
  */
 export interface Processor {
   /** From now on the guest's code runs. Harmless while it does. */
@@ -12,6 +12,9 @@ export interface Processor {
    * has been answered. Another call without `forDisks` means that some cannot be: then nobody waits for them any longer.
    */
   halt(wait: { forDisks: boolean }): Promise<void>;
+
+  /** Throws when it cannot be reset. */
+  checkReset?(): void;
 
   /** As the reset button, once the disks have answered. The code runs afterwards if it did before. */
   reset(): Promise<void>;

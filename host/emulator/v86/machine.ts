@@ -39,6 +39,10 @@ export class V86Machine<Emulator extends V86Emulator = V86Emulator> implements P
           // The disks are what they are: it is memory and devices that begin anew.
           for (const [, disk] of this.disks) disk.takeRestored();
         }),
+      () => {
+        // v86 cannot restore the PCI device that has its disks without the first of them.
+        if (powerOn && !drives.hda) throw invalid('v86 cannot reset a machine that has no first disk');
+      },
     );
     this.state = new V86State(emulator, this.processor, this.disks);
     machine.processor = this.processor;

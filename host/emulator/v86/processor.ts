@@ -18,6 +18,7 @@ export class V86Processor implements Processor {
     private readonly disks: readonly V86Disk[],
     /** Brings the emulator, which stands, to where it begins. */
     private readonly restart: () => Promise<void> | void = () => emulator.restart(),
+    readonly checkReset: () => void = () => {},
   ) {
     for (const disk of disks) disk.onCongestion = () => void this.settle();
   }
