@@ -5,6 +5,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { guestKernel } from '../host/emulator/guest/index.ts';
+import type { FlushPolicy } from '../host/emulator/local-disk.ts';
 import { createV86 } from '../host/emulator/v86/emulator.ts';
 import type { JsonObject } from '../host/qapi/json-value.ts';
 import { type LoadResult, loadedBytes, measureLoads } from './guest-load.ts';
@@ -16,17 +17,31 @@ import { WebFiles } from './web-files.ts';
 const rounds = 3;
 const memoryBytes = 8 << 20;
 
-/** The first disk: options of its node. */
-type Subject = (path: (name: string) => string, address: string) => JsonObject;
+interface Subject {
+  /** The first disk: options of its node. */
+  disk(path: (name: string) => string, address: string): JsonObject;
+  readonly policy?: FlushPolicy;
+}
+
+const qcow2 = (path: (name: string) => string): JsonObject => ({
+  driver: 'qcow2',
+  file: { driver: 'file', filename: path('a.qcow2') },
+});
 
 const subjects: Readonly<Record<string, Subject>> = {
-  raw: (path) => ({ driver: 'raw', file: { driver: 'file', filename: path('a.img') } }),
-  qcow2: (path) => ({ driver: 'qcow2', file: { driver: 'file', filename: path('a.qcow2') } }),
-  'qcow2 on HTTP': (path, address) => ({
-    driver: 'qcow2',
-    file: { driver: 'file', filename: path('overlay.qcow2') },
-    backing: { driver: 'raw', file: { driver: 'http', url: `${address}/base.img` } },
-  }),
+  raw: {
+    disk: (path) => ({ driver: 'raw', file: { driver: 'file', filename: path('a.img') } }),
+  },
+  qcow2: { disk: qcow2 },
+  'qcow2, durable in 1 s': { disk: qcow2, policy: { safe: 'process', flushMs: 1000 } },
+  'qcow2, durable': { disk: qcow2, policy: { safe: 'power' } },
+  'qcow2 on HTTP': {
+    disk: (path, address) => ({
+      driver: 'qcow2',
+      file: { driver: 'file', filename: path('overlay.qcow2') },
+      backing: { driver: 'raw', file: { driver: 'http', url: `${address}/base.img` } },
+    }),
+  },
 };
 
 export async function benchEmulator(report: Report, parent: string): Promise<void> {
@@ -42,13 +57,13 @@ export async function benchEmulator(report: Report, parent: string): Promise<voi
     for (const name of ['a.img', 'b.img', 'base.img']) {
       await run(ours('img', 'create', '-q', path(name), `${loadedBytes}`));
     }
-    for (const name of ['a.qcow2', 'overlay.qcow2']) {
-      await run(ours('img', 'create', '-q', '-f', 'qcow2', path(name), `${loadedBytes}`));
-    }
     own.push(await measureOwn(installed));
-    for (const [name, subject] of Object.entries(subjects)) {
+    for (const [name, { disk, policy }] of Object.entries(subjects)) {
+      for (const image of ['a.qcow2', 'overlay.qcow2']) {
+        await run(ours('img', 'create', '-q', '-f', 'qcow2', path(image), `${loadedBytes}`));
+      }
       const second = { driver: 'file', filename: path('b.img') };
-      mine.get(name)!.push(await measureOurs(installed, [subject(path, web.address), second]));
+      mine.get(name)!.push(await measureOurs(installed, [disk(path, web.address), second], policy));
     }
     web.close();
     rmSync(folder, { recursive: true });
@@ -84,6 +99,10 @@ async function measureOwn({ V86, options }: InstalledV86): Promise<LoadResult[]>
   return results;
 }
 
-function measureOurs({ V86, options }: InstalledV86, disks: readonly JsonObject[]): Promise<LoadResult[]> {
-  return withMachine({ V86, options: guestOptions(options) }, disks, measureLoads);
+function measureOurs(
+  { V86, options }: InstalledV86,
+  disks: readonly JsonObject[],
+  policy?: FlushPolicy,
+): Promise<LoadResult[]> {
+  return withMachine({ V86, options: guestOptions(options) }, disks, measureLoads, policy);
 }

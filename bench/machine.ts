@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { drivers } from '../host/drivers.ts';
+import type { FlushPolicy } from '../host/emulator/local-disk.ts';
 import { v86Drives } from '../host/emulator/v86/drives.ts';
 import type { V86Constructor, V86Emulator } from '../host/emulator/v86/emulator.ts';
 import { V86Machine } from '../host/emulator/v86/machine.ts';
@@ -40,6 +41,7 @@ export async function withMachine<T>(
   { V86, options }: InstalledV86,
   disks: readonly JsonObject[],
   act: (emulator: Emulator, run: () => Promise<unknown>, server: QmpServer) => Promise<T>,
+  policy?: FlushPolicy,
 ): Promise<T> {
   const server = new QmpServer({
     platform: nodePlatform,
@@ -56,7 +58,7 @@ export async function withMachine<T>(
       await execute('blockdev-add', { ...disk, 'node-name': drive });
       await machine.addDevice({ driver: 'ide-hd', drive, bus: 'ide.0', unit }, false);
     }
-    const guest = await V86Machine.start(machine, V86, v86Drives(machine), options);
+    const guest = await V86Machine.start(machine, V86, v86Drives(machine, policy), options);
     const result = await act(guest.emulator as Emulator, () => execute('cont'), server);
     await execute('stop');
     await guest.close();
