@@ -222,7 +222,9 @@ describe.skipIf(!installedV86)('v86 as the processor of a machine', () => {
 
   test('says that a machine without a first disk cannot be reset', async () => {
     mill = await Mill.start({});
-    await expect(mill.vm.machine.reset()).rejects.toThrow('v86 cannot reset a machine that has no first disk');
+    await expect(mill.vm.machine.reset()).rejects.toThrow(
+      'v86 cannot reset a machine that has no first disk',
+    );
   });
 
   test('begins from a first state, but not with other disks', async () => {
