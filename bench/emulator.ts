@@ -1,6 +1,6 @@
 /**
  * v86 on our disks and on its own, on Node: the same guest makes the same requests of each. v86's own is an ArrayBuffer, which
- * answers at once and keeps nothing.
+ * answers at once and keeps nothing. Its disk on a web server is measured in Chromium (browser.ts): on Node v86 takes it for a file.
  */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';

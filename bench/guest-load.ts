@@ -16,8 +16,14 @@ interface Load {
   readonly count: number;
 }
 
-/** Of disks of `loadedBytes`. Writes come first: what is read then has been written. */
+/**
+ * Of disks of `loadedBytes`, which hold nothing yet. The first reads come before all writes: of an overlay they are the only
+ * ones that its base answers, since the writes after them reach everywhere. The few at random come first of all: on a disk
+ * that has everything at hand they show little but a guest that warms up.
+ */
 const loads: readonly Load[] = [
+  { name: 'first read, 4 KiB at random', kind: 'R', sectors: 8, count: 500 },
+  { name: 'first read, 64 KiB in order', kind: 'r', sectors: 128, count: 1024 },
   { name: 'write 64 KiB in order', kind: 'w', sectors: 128, count: 1024 },
   { name: 'read 64 KiB in order', kind: 'r', sectors: 128, count: 1024 },
   { name: 'write 4 KiB at random', kind: 'W', sectors: 8, count: 4000 },
