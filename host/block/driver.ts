@@ -11,12 +11,13 @@
  * A missing operation means: pass through to the one filtered child (filters), or not supported (everything else).
  */
 import type { Platform } from '../platform/platform.ts';
-import type { StructType } from '../qapi/types.ts';
+import type { Checked, StructType } from '../qapi/types.ts';
 import type { BlockBackend } from './backend.ts';
 import type { BitmapStorage } from './bitmap-storage.ts';
 import type { Breakpoints, DebugEvent } from './debug-events.ts';
 import type { Edge } from './edge.ts';
 import type { OpenContext, OpenFlags } from './open.ts';
+import type { NodeOptions } from './options.ts';
 import type { SnapshotStorage } from './snapshot-storage.ts';
 
 /** Where a range of a node is. `bytes` > 0 and at most what was asked for. */
@@ -218,11 +219,11 @@ export interface VariableChildren {
   removed(name: string): void;
 }
 
-export interface ReopenChange {
+export interface ReopenChange<Options extends object = object> {
   /** How the node is to be open. A file that can only be read may set `readOnly` with `autoReadOnly`. */
   flags: OpenFlags;
   /** The driver's own options, all of them. */
-  options: Readonly<Record<string, unknown>>;
+  options: Checked<Options>;
 }
 
 /** What a driver has prepared. Steps after `prepare` cannot fail; what does is a broken node. */
@@ -278,14 +279,17 @@ export interface DriverDefinition<Options extends object = object> {
   probe?(head: Uint8Array): number;
   /** Reached as `PREFIX:rest`: `parseFilename` turns the whole name into options, children included. */
   readonly filenamePrefix?: string;
-  parseFilename?(filename: string): Options;
+  parseFilename?(filename: string): NodeOptions;
   /** Protocols: names without a prefix are files of the platform, and this is the driver for them. */
   readonly servesPlainNames?: true;
   /** A file name that says everything the options say, or undefined when only `json:` can. Given those of the children. */
-  exactFilename?(options: Options, childName: (child: string) => string | undefined): string | undefined;
+  exactFilename?(
+    options: Checked<Options>,
+    childName: (child: string) => string | undefined,
+  ): string | undefined;
   /** Shows the file name of what it filters, or of its `file` child, as its own. */
   readonly isNamedAsChild?: boolean;
-  open(context: OpenContext, options: Options): Promise<Driver>;
+  open(context: OpenContext, options: Checked<Options>): Promise<Driver>;
   /** Makes a new image. `img create`, drive-backup and blockdev-create all come here. */
   readonly create?: CreateDefinition;
   check?(driver: Driver, options: CheckOptions): Promise<CheckResult>;

@@ -20,7 +20,7 @@ export function exactFilename(node: BlockNode): string | undefined {
     return below && exactFilename(below);
   }
   if (definition.exactFilename) {
-    return definition.exactFilename(ownOptions(node), (name) => {
+    return definition.exactFilename(node.own!, (name) => {
       const child = node.children.get(name)?.node;
       return child && exactFilename(child);
     });

@@ -8,11 +8,13 @@
 
 import { assert } from '../base/assert.ts';
 import { invalid } from '../base/errors.ts';
+import type { Checked } from '../qapi/types.ts';
 import type { Driver, DriverDefinition } from './driver.ts';
 import type { Edge, EdgeParent } from './edge.ts';
 import type { BlockGraph } from './graph.ts';
 import { OpBlockers } from './op-blockers.ts';
 import type { OpenFlags } from './open.ts';
+import type { NodeOptions } from './options.ts';
 import { RangeLocks } from './range-locks.ts';
 import { request } from './request.ts';
 
@@ -46,8 +48,10 @@ export class BlockNode implements EdgeParent {
   readonly populateLocks = new RangeLocks();
   /** Held shared by reads, and alone by writes through an edge that `excludes` reads. */
   readonly readLocks = new RangeLocks();
-  /** The options as given, children included. */
-  options: Readonly<Record<string, unknown>> = {};
+  /** The options as given, children included: for whoever shows them. */
+  options: NodeOptions = {};
+  /** What the driver got of them. */
+  own: Checked<object> | undefined;
   /** How the image named its backing file when that was opened, and the file name of what it led to. */
   openedBacking: { named: string; filename: string } | undefined;
   /** The file name without options, when one says everything: see filename.ts. */

@@ -6,7 +6,8 @@
  * A chain of backing files that is too deep or leads back to itself is refused.
  */
 import { asBlockError, invalid } from '../base/errors.ts';
-import { parseJsonFilename } from '../qapi/json-filename.ts';
+import { nestDottedKeys, parseJsonFilename } from '../qapi/json-filename.ts';
+import { asList } from '../qapi/node-options.ts';
 import { BlockBackend } from './backend.ts';
 import type { DriverDefinition } from './driver.ts';
 import type { ChildRole, Edge } from './edge.ts';
@@ -14,12 +15,18 @@ import { exactFilename, filenameOf, resolveBackingName } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
 import { BlockNode } from './node.ts';
 import type { CorruptionReport, OpenContext, OpenFlags } from './open.ts';
+import {
+  childDefaults,
+  commonOptions,
+  given,
+  type NodeOptions,
+  ownOptions,
+  resolveFlags,
+  unsupportedBy,
+} from './options.ts';
 import { Perm } from './permissions.ts';
 import { probeBytes } from './registry.ts';
-import { listed } from './text-options.ts';
 import { readMapped, writeMapped } from './transfer.ts';
-
-export type NodeOptions = Readonly<Record<string, unknown>>;
 
 export interface OpenFileOptions {
   /** Driver name of the image format; probed when absent. */
@@ -43,61 +50,6 @@ export interface OpenParams {
 
 /** Longest chain of backing files. */
 export const maxBackingDepth = 200;
-
-const defaultFlags: OpenFlags = {
-  readOnly: false,
-  autoReadOnly: false,
-  direct: false,
-  noFlush: false,
-  discard: false,
-  detectZeroes: 'off',
-  forceShare: false,
-  noIo: false,
-  check: false,
-};
-
-export const commonOptions = new Set([
-  'driver',
-  'node-name',
-  'discard',
-  'cache',
-  'read-only',
-  'auto-read-only',
-  'force-share',
-  'detect-zeroes',
-]);
-
-export function resolveFlags(options: NodeOptions, defaults: Partial<OpenFlags>): OpenFlags {
-  const cache = (options['cache'] ?? {}) as { direct?: boolean; 'no-flush'?: boolean };
-  const flags: OpenFlags = {
-    ...defaultFlags,
-    ...defaults,
-    ...given('readOnly', options['read-only'] as boolean | undefined),
-    ...given('autoReadOnly', options['auto-read-only'] as boolean | undefined),
-    ...given('direct', cache.direct),
-    ...given('noFlush', cache['no-flush']),
-    ...given('forceShare', options['force-share'] as boolean | undefined),
-    ...given('detectZeroes', options['detect-zeroes'] as OpenFlags['detectZeroes'] | undefined),
-    ...given('discard', options['discard'] === undefined ? undefined : options['discard'] === 'unmap'),
-  };
-  if (flags.detectZeroes === 'unmap' && !flags.discard) {
-    throw invalid('setting detect-zeroes to unmap is not allowed without setting discard operation to unmap');
-  }
-  return flags;
-}
-
-function given<K extends string, V>(key: K, value: V | undefined): Partial<Record<K, V>> {
-  return value === undefined ? {} : ({ [key]: value } as Record<K, V>);
-}
-
-/** What a child takes over from its parent when its own options say nothing. */
-export function childDefaults(parent: OpenFlags, role: ChildRole): Partial<OpenFlags> {
-  const { direct, noFlush, forceShare, check, noIo } = parent;
-  // What a filter compares or counts it has to read.
-  const shared = { direct, noFlush, forceShare, check, noIo: noIo && role !== 'image', discard: true };
-  if (role === 'cow') return { ...shared, readOnly: true, autoReadOnly: false, check: false };
-  return { ...shared, readOnly: parent.readOnly, autoReadOnly: parent.autoReadOnly };
-}
 
 export async function openFile(
   graph: BlockGraph,
@@ -137,17 +89,19 @@ function definitionOptions(definition: DriverDefinition, filename: string): Node
 
 export async function openNode(
   graph: BlockGraph,
-  options: NodeOptions,
+  givenOptions: NodeOptions,
   params: OpenParams,
 ): Promise<BlockNode> {
-  const flags = resolveFlags(options, params.defaults);
+  const options = nestDottedKeys(givenOptions);
+  const named = typeof options['driver'] === 'string' ? graph.drivers.find(options['driver']) : undefined;
+  const common = commonOptions(options, params.definition ?? named);
+  const flags = resolveFlags(common, params.defaults);
   if (flags.forceShare && !flags.readOnly) {
     throw invalid('force-share=on can only be used with read-only images');
   }
-  if (options['driver'] === undefined && !params.definition)
-    return openProbing(graph, options, params, flags);
-  const definition = params.definition ?? graph.drivers.get(options['driver'] as string);
-  const name = options['node-name'] as string | undefined;
+  if (common.driver === undefined && !params.definition) return openProbing(graph, options, params, flags);
+  const definition = params.definition ?? graph.drivers.get(common.driver!); // one of the two is there
+  const name = common['node-name'];
   if (name !== undefined) graph.checkName(name);
   const node = new BlockNode(graph, name ?? graph.generateName(), definition, flags);
   node.options = options;
@@ -170,21 +124,8 @@ export async function openNode(
 
 async function openDriver(graph: BlockGraph, node: BlockNode, params: OpenParams): Promise<void> {
   const { definition, options } = node;
-  const childNames = new Set((definition.children ?? []).map((child) => child.name));
-  const own: Record<string, unknown> = {};
-  const known = new Map(definition.options.members.map(({ name, type }) => [name, type]));
-  for (const [key, value] of Object.entries(options)) {
-    const base = key.split('.', 1)[0]!;
-    if (known.has(key)) own[key] = known.get(key)!.kind === 'array' ? listed(value) : value;
-    else if (!commonOptions.has(key) && !childNames.has(key) && !childNames.has(base)) {
-      throw invalid(
-        definition.kind === 'protocol'
-          ? `Block protocol '${definition.name}' doesn't support the option '${key}'`
-          : `Block format '${definition.name}' does not support the option '${key}'`,
-      );
-    }
-  }
-  node.driver = await definition.open(new NodeOpenContext(graph, node, params), own);
+  node.own = ownOptions(definition, options);
+  node.driver = await definition.open(new NodeOpenContext(graph, node, params), node.own);
   if (node.driver.childPermissions) await graph.refreshPermissions(node);
   await node.refreshLength();
 }
@@ -203,6 +144,7 @@ async function openProbing(
     }
     throw invalid('Must specify either driver or file');
   }
+  if (!describesChild(options['file'])) throw invalid('A block device must be specified for "file"');
   const file = await openChildNode(graph, options['file'], childDefaults(flags, 'file'), params, 'file');
   try {
     const reader = await BlockBackend.attach(file, {
@@ -237,6 +179,12 @@ function restrictProbedRaw(graph: BlockGraph, node: BlockNode): void {
   node.looksRaw = (head) => graph.drivers.probe(head).name === 'raw';
 }
 
+/** Whether there is anything in it to open: options, a name, or a node. */
+function describesChild(option: unknown): option is string | NodeOptions | BlockNode {
+  if (typeof option === 'string' || option instanceof BlockNode) return true;
+  return typeof option === 'object' && option !== null && Object.keys(option).length > 0;
+}
+
 /** A node that exists already, and so is nobody's own. */
 function isReference(option: unknown): boolean {
   return typeof option === 'string' || option instanceof BlockNode;
@@ -245,7 +193,7 @@ function isReference(option: unknown): boolean {
 /** The node that a child option describes, with one reference for the caller. */
 async function openChildNode(
   graph: BlockGraph,
-  option: unknown,
+  option: string | NodeOptions | BlockNode,
   defaults: Partial<OpenFlags>,
   params: OpenParams,
   role: ChildRole,
@@ -255,7 +203,7 @@ async function openChildNode(
     node.ref();
     return node;
   }
-  const options = option as NodeOptions;
+  const options = nestDottedKeys(option);
   if (options['driver'] === undefined && role !== 'cow' && role !== 'image') {
     // The file under a format is a protocol: it is never probed.
     const filename = options['filename'];
@@ -277,6 +225,8 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
   if (node.children.has('backing')) return;
   const option = node.options['backing'];
   const { backing } = node.driver;
+  if (option !== undefined && option !== null && !describesChild(option))
+    throw unsupportedBy(node.definition)('backing');
   if (option === null || option === '' || (option === undefined && !backing)) return;
   const defaults = childDefaults(node.flags, 'cow');
   const chain = [...(params.chain ?? []), await identify(node)];
@@ -355,10 +305,8 @@ class NodeOpenContext implements OpenContext {
     const { graph, node, params } = this;
     // As QEMU does: what a node is stored in is there before it, everything else comes after it.
     if (name !== 'file') graph.takePlace(node);
-    const option = node.options[name] ?? unflattened(node.options, name) ?? elementOf(node.options, name);
-    if (option === undefined) {
-      throw invalid(`A block device must be specified for "${name}"`);
-    }
+    const option = node.options[name] ?? elementOf(node.options, name);
+    if (!describesChild(option)) throw invalid(`A block device must be specified for "${name}"`);
     const child = await openChildNode(graph, option, childDefaults(node.flags, role), params, role);
     if (!isReference(option)) child.inheritsFrom = node;
     try {
@@ -373,11 +321,11 @@ class NodeOpenContext implements OpenContext {
 
   childNames(list: string): string[] {
     const given = this.node.options[list];
-    const elements = listed(given);
-    if (!Array.isArray(elements)) return [];
-    if (elements.length < Object.keys(given as object).length)
+    const elements = asList(given);
+    if (Array.isArray(elements)) return elements.map((_, index) => `${list}.${index}`);
+    if (typeof elements === 'object' && elements !== null)
       throw invalid(`Option ${list} is not a valid array`);
-    return elements.map((_, index) => `${list}.${index}`);
+    return [];
   }
 
   hasBacking(): boolean {
@@ -417,13 +365,6 @@ class NodeOpenContext implements OpenContext {
 function elementOf(options: NodeOptions, name: string): unknown {
   const [, list, index] = /^(.*)\.(\d+)$/.exec(name) ?? [];
   if (list === undefined) return undefined;
-  const elements = listed(options[list]);
+  const elements = asList(options[list]);
   return Array.isArray(elements) ? elements[Number(index)] : undefined;
-}
-
-/** `NAME.key` options as one object, for options that came as flat strings. */
-function unflattened(options: NodeOptions, name: string): NodeOptions | undefined {
-  const found = Object.entries(options).filter(([key]) => key.startsWith(`${name}.`));
-  if (found.length === 0) return undefined;
-  return Object.fromEntries(found.map(([key, value]) => [key.slice(name.length + 1), value]));
 }

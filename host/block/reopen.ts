@@ -7,6 +7,7 @@
  */
 import { asBlockError, BlockError, invalid } from '../base/errors.ts';
 import { inDictionaryOrder } from '../qapi/dictionary-order.ts';
+import type { Checked } from '../qapi/types.ts';
 import type { ReopenStep } from './driver.ts';
 import type { Edge } from './edge.ts';
 import { flattened } from './filename.ts';
@@ -14,13 +15,22 @@ import type { BlockGraph } from './graph.ts';
 import type { GraphChange } from './graph-change.ts';
 import type { BlockNode } from './node.ts';
 import type { OpenFlags } from './open.ts';
-import { childDefaults, commonOptions, type NodeOptions, openNode, resolveFlags } from './opener.ts';
+import { openNode } from './opener.ts';
+import {
+  childDefaults,
+  commonOptions,
+  isCommonOption,
+  type NodeOptions,
+  ownOptions,
+  resolveFlags,
+} from './options.ts';
 
 interface Planned {
   node: BlockNode;
   options: NodeOptions;
   flags: OpenFlags;
   children: ChildChange[];
+  own?: Checked<object>;
   step?: ReopenStep | undefined;
 }
 
@@ -49,7 +59,10 @@ export async function reopen(graph: BlockGraph, requests: readonly ReopenRequest
     for (const node of nodes) await node.whenIdle();
     const plan: Planned[] = [];
     for (const { node, options } of requests) {
-      await planNode(graph, plan, node, options, resolveFlags(options, {}), { complete: true, opened });
+      await planNode(graph, plan, node, options, resolveFlags(commonOptions(options, node.definition), {}), {
+        complete: true,
+        opened,
+      });
     }
     await carryOut(graph, plan);
   } finally {
@@ -99,7 +112,8 @@ async function planNode(
     const given = options[edge.name];
     const inline = mode.complete && isInline(given) ? given : child.options;
     const defaults = childDefaults(flags, edge.role);
-    await planNode(graph, plan, child, inline, resolveFlags(inline, defaults), {
+    const childFlags = resolveFlags(commonOptions(inline, child.definition), defaults);
+    await planNode(graph, plan, child, inline, childFlags, {
       ...mode,
       complete: mode.complete && isInline(given),
     });
@@ -159,7 +173,7 @@ function checkOptions(node: BlockNode, options: NodeOptions, flags: OpenFlags): 
   const childNames = new Set((definition.children ?? []).map(({ name }) => name));
   for (const [key, value] of Object.entries(options)) {
     const [base] = key.split('.', 1);
-    if (commonOptions.has(key) || childNames.has(base!)) continue;
+    if (isCommonOption(key) || childNames.has(base!)) continue;
     if (definition.reopenableOptions?.includes(key)) continue;
     if (value !== undefined && !isSame(value, node.options[key])) {
       throw invalid(`Cannot change the option '${key}'`);
@@ -193,7 +207,8 @@ async function carryOut(graph: BlockGraph, plan: readonly Planned[]): Promise<vo
         told.push(node);
         await node.flush();
       }
-      planned.step = await node.driver.reopen!({ flags, options: ownOptions(node, options) });
+      planned.own = ownOptions(node.definition, options);
+      planned.step = await node.driver.reopen!({ flags, options: planned.own });
     }
     await graph.change((change) => {
       for (const planned of plan) applyEdges(change, planned);
@@ -204,8 +219,9 @@ async function carryOut(graph: BlockGraph, plan: readonly Planned[]): Promise<vo
     for (const node of told) await graph.observer.afterWritable(node);
     throw asBlockError(error);
   }
-  for (const { node, options, step } of plan) {
+  for (const { node, options, own, step } of plan) {
     node.options = options;
+    node.own = own;
     await step?.commit?.();
   }
   for (const planned of [...plan].reverse()) {
@@ -222,9 +238,4 @@ function applyEdges(change: GraphChange, { node, children }: Planned): void {
     else if (edge) change.removeChild(edge);
     else if (to) change.addChild(node, to, name, 'cow');
   }
-}
-
-function ownOptions(node: BlockNode, options: NodeOptions): Record<string, unknown> {
-  const known = new Set(node.definition.options.members.map(({ name }) => name));
-  return Object.fromEntries(Object.entries(options).filter(([key]) => known.has(key)));
 }

@@ -6,10 +6,26 @@
  */
 import { type Errno, errnoNumbers, invalid } from '../base/errors.ts';
 import { type DebugEvent, debugEvents } from '../block/debug-events.ts';
-import { array, bool, enumeration, int, optional, str, struct, type TypeOf } from '../qapi/types.ts';
+import {
+  array,
+  bool,
+  byteCount,
+  enumeration,
+  int,
+  optional,
+  str,
+  struct,
+  type TypeOf,
+  worded,
+} from '../qapi/types.ts';
 import { type IoType, ioTypes, type RuleSet } from './blkdebug-rules.ts';
 
-const event = enumeration('BlkdebugEvent', debugEvents);
+const refused = (text: string): string => `invalid parameter value: ${text}`;
+
+const event = worded(enumeration('BlkdebugEvent', debugEvents), {
+  refused,
+  missing: 'Missing event name for rule',
+});
 const permissions = optional(
   array(enumeration('BlockPermission', ['consistent-read', 'write', 'write-unchanged', 'resize'])),
 );
@@ -17,7 +33,7 @@ const permissions = optional(
 const injectOptions = struct('BlkdebugInjectErrorOptions', {
   event,
   state: optional(int),
-  iotype: optional(enumeration('BlkdebugIOType', ioTypes)),
+  iotype: optional(worded(enumeration('BlkdebugIOType', ioTypes), { refused })),
   errno: optional(int),
   sector: optional(int),
   once: optional(bool),
@@ -28,12 +44,12 @@ const setStateOptions = struct('BlkdebugSetStateOptions', { event, state: option
 
 export const blkdebugOptions = struct('BlockdevOptionsBlkdebug', {
   config: optional(str),
-  align: optional(int),
-  'max-transfer': optional(int),
-  'opt-write-zero': optional(int),
-  'max-write-zero': optional(int),
-  'opt-discard': optional(int),
-  'max-discard': optional(int),
+  align: optional(byteCount),
+  'max-transfer': optional(byteCount),
+  'opt-write-zero': optional(byteCount),
+  'max-write-zero': optional(byteCount),
+  'opt-discard': optional(byteCount),
+  'max-discard': optional(byteCount),
   'inject-error': optional(array(injectOptions)),
   'set-state': optional(array(setStateOptions)),
   'take-child-perms': permissions,
@@ -216,7 +232,7 @@ export function checkLimits(options: BlkdebugOptions, childAlignment: number): D
   const take = (name: keyof BlkdebugOptions & string, unit: number): number => {
     const value = (options[name] as number | undefined) ?? 0;
     const isSound = name === 'align' ? Number.isInteger(Math.log2(value)) : value % unit === 0;
-    if (value !== 0 && (value < 0 || value >= intMax || !isSound))
+    if (value !== 0 && (value >= intMax || !isSound))
       throw invalid(`Cannot meet constraints with ${name} ${BigInt.asUintN(64, BigInt(value))}`);
     return value;
   };

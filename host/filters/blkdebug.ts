@@ -208,7 +208,7 @@ export const blkdebug: DriverDefinition<BlkdebugOptions> = {
     const match = /^blkdebug:([^:]*):(.*)$/s.exec(filename);
     if (!match) throw invalid('blkdebug requires both config file and image path');
     const [, config, image] = match;
-    return { ...(config === '' ? {} : { config }), image: { filename: image } } as BlkdebugOptions;
+    return { ...(config === '' ? {} : { config }), image: { filename: image } };
   },
   exactFilename({ config = '', ...others }, childName) {
     const image = childName('image');

@@ -27,7 +27,7 @@ import type {
 import type { Edge } from '../block/edge.ts';
 import type { OpenContext } from '../block/open.ts';
 import { Perm } from '../block/permissions.ts';
-import { int, optional, struct, type TypeOf } from '../qapi/types.ts';
+import { byteCount, optional, struct, type TypeOf } from '../qapi/types.ts';
 
 const sectorBytes = 512;
 const defaultAlign = 1 << 20;
@@ -36,9 +36,9 @@ const writeAndResize = Perm.write | Perm.resize;
 
 const optionsType = struct('BlockdevOptionsPreallocate', {
   /** Bytes, a multiple of 512. */
-  'prealloc-align': optional(int),
+  'prealloc-align': optional(byteCount),
   /** Bytes. */
-  'prealloc-size': optional(int),
+  'prealloc-size': optional(byteCount),
 });
 
 type Options = TypeOf<typeof optionsType>;
@@ -49,11 +49,6 @@ interface Settings {
 }
 
 function settingsOf(options: Options): Settings {
-  for (const name of ['prealloc-align', 'prealloc-size'] as const) {
-    if ((options[name] ?? 0) < 0) {
-      throw invalid(`Parameter '${name}' expects a non-negative number below 2^64`);
-    }
-  }
   const align = options['prealloc-align'] ?? defaultAlign;
   if (align % sectorBytes !== 0) {
     throw invalid(`prealloc-align parameter of preallocate filter is not aligned to ${sectorBytes}`);
@@ -182,7 +177,7 @@ class Preallocate implements Driver {
     this.bounds = undefined;
   }
 
-  async reopen({ flags, options }: ReopenChange): Promise<ReopenStep> {
+  async reopen({ flags, options }: ReopenChange<Options>): Promise<ReopenStep> {
     const next = options as Options;
     for (const name of ['prealloc-align', 'prealloc-size'] as const) {
       if (this.options[name] !== undefined && next[name] === undefined) {

@@ -26,16 +26,20 @@ import type { BlockNode } from '../block/node.ts';
 import type { OpenContext } from '../block/open.ts';
 import { Perm, type Permissions } from '../block/permissions.ts';
 import { statusAbove } from '../block/status.ts';
-import { bool, enumeration, int, optional, struct, type TypeOf } from '../qapi/types.ts';
+import { bool, enumeration, int, optional, struct, type TypeOf, worded } from '../qapi/types.ts';
 import { commonError, countVotes, isSameData, winnerOf } from './quorum-votes.ts';
 
 const readPatterns = ['quorum', 'fifo'] as const;
 
 const optionsType = struct('BlockdevOptionsQuorum', {
   blkverify: optional(bool),
-  'vote-threshold': int,
+  'vote-threshold': worded(int, { missing: "Parameter 'vote-threshold' expects a value >= 1" }),
   'rewrite-corrupted': optional(bool),
-  'read-pattern': optional(enumeration('QuorumReadPattern', readPatterns)),
+  'read-pattern': optional(
+    worded(enumeration('QuorumReadPattern', readPatterns), {
+      refused: () => 'Please set read-pattern as fifo or quorum',
+    }),
+  ),
 });
 
 type Options = TypeOf<typeof optionsType>;

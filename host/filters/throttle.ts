@@ -9,11 +9,13 @@ import type { Driver, DriverDefinition, ReopenChange, ReopenStep } from '../bloc
 import type { Edge } from '../block/edge.ts';
 import type { BlockNode } from '../block/node.ts';
 import type { OpenContext } from '../block/open.ts';
-import { str, struct, type TypeOf } from '../qapi/types.ts';
+import { str, struct, type TypeOf, worded } from '../qapi/types.ts';
 import type { ThrottleGroup, ThrottleMember } from '../throttle/group.ts';
 import { type ThrottleGroups, throttleGroupsOf } from '../throttle/groups.ts';
 
-const optionsType = struct('BlockdevOptionsThrottle', { 'throttle-group': str });
+const optionsType = struct('BlockdevOptionsThrottle', {
+  'throttle-group': worded(str, { missing: 'Please specify a throttle group' }),
+});
 
 type Options = TypeOf<typeof optionsType>;
 
@@ -60,8 +62,8 @@ class Throttle implements Driver {
     else this.member.drainEnd();
   }
 
-  async reopen({ options }: ReopenChange): Promise<ReopenStep> {
-    const group = this.groups.get((options as Options)['throttle-group']);
+  async reopen({ options }: ReopenChange<Options>): Promise<ReopenStep> {
+    const group = this.groups.get(options['throttle-group']);
     return { commit: async () => this.setGroup(group) };
   }
 

@@ -15,11 +15,14 @@ import type {
   ZeroFlags,
 } from '../block/driver.ts';
 import type { Edge } from '../block/edge.ts';
-import { int, optional, struct, type TypeOf } from '../qapi/types.ts';
+import { byteCount, optional, struct, type TypeOf } from '../qapi/types.ts';
 
 const sectorBytes = 512;
 
-const rawOptions = struct('BlockdevOptionsRaw', { offset: optional(int), size: optional(int) });
+const rawOptions = struct('BlockdevOptionsRaw', {
+  offset: optional(byteCount),
+  size: optional(byteCount),
+});
 type RawOptions = TypeOf<typeof rawOptions>;
 
 class RawDriver implements Driver {
@@ -36,7 +39,11 @@ class RawDriver implements Driver {
   }
 
   async getLength(): Promise<number> {
-    return this.size ?? Math.max(0, (await this.file.getByteLength()) - this.offset);
+    if (this.size !== undefined) return this.size;
+    const length = await this.file.getByteLength();
+    // A part of a file starts in whole sectors of it.
+    if (this.offset === 0) return length;
+    return Math.max(0, Math.ceil(length / sectorBytes) * sectorBytes - this.offset);
   }
 
   map(offset: number, bytes: number): Extent {
@@ -60,7 +67,7 @@ class RawDriver implements Driver {
     await this.file.truncate(this.offset + length, options);
   }
 
-  async reopen({ options }: ReopenChange): Promise<ReopenStep> {
+  async reopen({ options }: ReopenChange<RawOptions>): Promise<ReopenStep> {
     const { offset, size } = await checkWindow(this.file, options);
     return {
       commit: async () => {
@@ -78,9 +85,6 @@ async function checkWindow(
   file: Edge,
   { offset = 0, size }: RawOptions,
 ): Promise<{ offset: number; size: number | undefined }> {
-  for (const [name, value] of Object.entries({ offset, size: size ?? 0 })) {
-    if (value < 0) throw invalid(`Parameter '${name}' expects a non-negative number below 2^64`);
-  }
   const { length } = file;
   if (offset > length) {
     throw invalid(`Offset (${offset}) cannot be greater than size of the containing file (${length})`);

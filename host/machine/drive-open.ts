@@ -9,7 +9,7 @@ import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';
 import type { OpenFlags } from '../block/open.ts';
 import { Perm } from '../block/permissions.ts';
-import { readTextOptions } from '../block/text-options.ts';
+import { nestDottedKeys } from '../qapi/json-filename.ts';
 import { setBackendLimits } from '../throttle/backend-limits.ts';
 import { type DriveDefaults, type DriveOptions, unitsPerBus } from './drive-options.ts';
 import type { Drive, Drives } from './drives.ts';
@@ -149,8 +149,7 @@ async function replaced(
 async function openImage(options: DriveOptions, graph: BlockGraph): Promise<BlockNode> {
   const { 'detect-zeroes': detectZeroes, ...text } = options.node;
   const { 'file.aio': aio, ...plain } = text;
-  const pairs = Object.entries(plain).map(([name, value]) => ({ name, value }));
-  const { driver, ...nodeOptions } = readTextOptions(pairs, graph.drivers);
+  const { driver, ...nodeOptions } = nestDottedKeys<unknown>(plain);
   const flags: Partial<OpenFlags> = {
     autoReadOnly: true,
     readOnly: options.readOnly || options.snapshot,

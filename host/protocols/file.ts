@@ -18,16 +18,18 @@ import type {
 } from '../block/driver.ts';
 import type { OpenContext, OpenFlags } from '../block/open.ts';
 import type { HostFile, Platform } from '../platform/platform.ts';
-import { bool, enumeration, int, optional, str, struct, type TypeOf } from '../qapi/types.ts';
+import { bool, enumeration, int, optional, str, struct, type TypeOf, worded } from '../qapi/types.ts';
 import { createFile, fileCreateJob, fileCreateOptions } from './file-create.ts';
 import { preallocate } from './file-preallocate.ts';
 import { ImageLocks } from './image-locks.ts';
 
+const refused = (text: string): string => `invalid parameter value: ${text}`;
+
 const options = struct('BlockdevOptionsFile', {
-  filename: str,
+  filename: worded(str, { missing: "The 'file' block driver requires a file name" }),
   'pr-manager': optional(str),
-  locking: optional(enumeration('OnOffAuto', ['auto', 'on', 'off'])),
-  aio: optional(enumeration('BlockdevAioOptions', ['threads', 'native', 'io_uring'])),
+  locking: optional(worded(enumeration('OnOffAuto', ['auto', 'on', 'off']), { refused })),
+  aio: optional(worded(enumeration('BlockdevAioOptions', ['threads', 'native', 'io_uring']), { refused })),
   'aio-max-batch': optional(int),
   'drop-cache': optional(bool),
   'x-check-cache-dropped': optional(bool),

@@ -51,7 +51,8 @@ function protocol(scheme: Scheme): DriverDefinition<HttpOptions> {
     },
     exactFilename: (given) => {
       const others = { ...given, sslverify: given.sslverify === true ? undefined : given.sslverify };
-      const says = (name: string): boolean => others[name as keyof HttpOptions] !== undefined;
+      const says = (name: string): boolean =>
+        (others as HttpOptions)[name as keyof HttpOptions] !== undefined;
       return strongOptions.some((name) => name !== 'url' && says(name)) ? undefined : given.url;
     },
     open: (context, given) => openRemote(scheme, context, given),

@@ -6,13 +6,13 @@
 import { invalid } from '../base/errors.ts';
 import type { Driver, DriverDefinition, Extent } from '../block/driver.ts';
 import type { Clock } from '../platform/platform.ts';
-import { bool, int, optional, struct, type TypeOf } from '../qapi/types.ts';
+import { bool, byteCount, int, optional, struct, type TypeOf } from '../qapi/types.ts';
 
 const defaultLength = 1 << 30;
 
 const options = struct('BlockdevOptionsNull', {
   /** Bytes. */
-  size: optional(int),
+  size: optional(byteCount),
   /** How long every request takes. */
   'latency-ns': optional(int),
   'read-zeroes': optional(bool),

@@ -13,23 +13,24 @@ export function parseJsonFilename(filename: string): JsonObject {
     throw asBlockError(error).within('Could not parse the JSON options');
   }
   if (!isJsonObject(value)) throw invalid('Invalid JSON object given');
-  return nestDottedKeys(value);
+  return value;
 }
 
 /** `{"file.driver": …}` → `{"file": {"driver": …}}` */
-export function nestDottedKeys(flat: JsonObject): JsonObject {
-  const nested: JsonObject = Object.create(null) as JsonObject;
+export function nestDottedKeys<T>(flat: Readonly<Record<string, T>>): Record<string, T | JsonObject> {
+  if (!Object.keys(flat).some((key) => key.includes('.'))) return flat;
+  const nested = Object.create(null) as Record<string, unknown>;
   for (const [key, value] of Object.entries(flat)) {
     const path = key.split('.');
     const last = path.pop()!;
     let object = nested;
     for (const part of path) {
       const inner = object[part];
-      object = isJsonObject(inner)
-        ? inner
-        : ((object[part] = Object.create(null) as JsonObject) as JsonObject);
+      const copy = isJsonObject(inner) ? { ...inner } : (Object.create(null) as JsonObject);
+      object = (object[part] = copy) as Record<string, unknown>;
     }
-    object[last] = isJsonObject(value) ? nestDottedKeys(value) : value;
+    const present = object[last];
+    object[last] = isJsonObject(value) && isJsonObject(present) ? { ...present, ...value } : value;
   }
-  return { ...nested };
+  return { ...nested } as Record<string, T | JsonObject>;
 }

@@ -12,7 +12,7 @@ import { parseKeyval } from './keyval.ts';
 import { parseSize, sizeHint } from './sizes.ts';
 import { checkStrict } from './strict.ts';
 import type { IntType, Type, TypeOf } from './types.ts';
-import { checkRange, Path, type Scalars, Visitor, wrongType } from './visitor.ts';
+import { checkRange, type Dialect, Path, Visitor, wrongType } from './visitor.ts';
 
 /** The value as the type says. Throws BlockError. */
 export function checkKeyval<T extends Type>(type: T, value: JsonValue): TypeOf<T> {
@@ -37,7 +37,7 @@ const int64 = { min: -(2n ** 63n), max: 2n ** 63n - 1n };
 const uint64Max = 2n ** 64n - 1n;
 
 /** As strtoll with base 0 reads it; undefined when anything else stands there. */
-function parseInteger(text: string): bigint | undefined {
+export function parseInteger(text: string): bigint | undefined {
   const match = /^\s*([+-]?)(?:0x([0-9a-f]+)|0([0-7]*)|([1-9]\d*))$/i.exec(text);
   if (!match) return undefined;
   const [, sign, hex, octal, decimal] = match;
@@ -45,8 +45,9 @@ function parseInteger(text: string): bigint | undefined {
   return sign === '-' ? -magnitude : magnitude;
 }
 
-function readInteger(value: JsonValue, path: Path, width: IntType['width']): number {
-  const text = keyvalScalars.string(value, path);
+/** Throws BlockError. */
+export function readInteger(value: JsonValue, path: Path, { width }: IntType): number {
+  const text = keyvalDialect.string(value, path);
   if (width === 'size') {
     const bytes = parseSize(text);
     if (bytes === undefined) throw expects(path, 'a size', sizeHint);
@@ -63,17 +64,24 @@ function readInteger(value: JsonValue, path: Path, width: IntType['width']): num
   return checkRange(width, Number(integer), path);
 }
 
+/** A number with or without a fraction. Throws BlockError. */
+export function readNumber(text: string, path: Path): number {
+  const parsed = text.trim() === '' ? Number.NaN : Number(text);
+  if (!Number.isFinite(parsed)) throw expects(path, 'number');
+  return parsed;
+}
+
 function expects(path: Path, what: string, hint?: string): BlockError {
   return invalid(`Parameter '${path.fullName}' expects ${what}`, hint);
 }
 
-const keyvalScalars: Scalars = {
+const keyvalDialect: Dialect = {
   string(value, path) {
     if (typeof value !== 'string') throw invalid(`Parameters '${path.fullName}.*' are unexpected`);
     return value;
   },
   bool(value, path) {
-    const parsed = parseBoolean(keyvalScalars.string(value, path));
+    const parsed = parseBoolean(keyvalDialect.string(value, path));
     if (parsed === undefined) throw expects(path, "'on' or 'off'");
     return parsed;
   },
@@ -81,14 +89,9 @@ const keyvalScalars: Scalars = {
     if (value !== '') throw wrongType(path, 'null');
     return null;
   },
-  number(value, path) {
-    const text = keyvalScalars.string(value, path);
-    const parsed = text.trim() === '' ? Number.NaN : Number(text);
-    if (!Number.isFinite(parsed)) throw expects(path, 'number');
-    return parsed;
-  },
+  number: (value, path) => readNumber(keyvalDialect.string(value, path), path),
   integer: readInteger,
   accepts: ({ kind }) => kind === 'string' || kind === 'enum' || kind === 'any',
 };
 
-const visitor = new Visitor(keyvalScalars);
+const visitor = new Visitor(keyvalDialect);

@@ -8,19 +8,26 @@ const limit = 2 ** 64;
 
 /** Bytes; a part of a byte is cut off. Undefined for anything else, negative numbers and 2^64 or more. */
 export function parseSize(text: string): number | undefined {
+  const value = readSize(text);
+  return value !== undefined && value < limit ? value : undefined;
+}
+
+/** Whether `text` would be a size, but one of 2^64 or more. */
+export function isBeyondSizes(text: string): boolean {
+  const value = readSize(text);
+  return value !== undefined && value >= limit;
+}
+
+function readSize(text: string): number | undefined {
   const hex = /^\s*\+?0x([0-9a-f]+)$/i.exec(text);
-  if (hex) return below(Number.parseInt(hex[1]!, 16));
+  if (hex) return Number.parseInt(hex[1]!, 16);
   const match = /^\s*\+?(\d+)(\.\d*)?([bkmgtpe]?)$/i.exec(text);
   if (!match) return undefined;
   const [, whole, point = '', suffix = ''] = match;
   const fraction = point.length > 1 ? Number(`0${point}`) : 0;
   const power = suffix === '' ? 0 : powers.indexOf(suffix.toLowerCase());
   if (fraction > 0 && power === 0) return undefined;
-  return below(Number(whole) * 1024 ** power + Math.floor(fraction * 1024 ** power));
-}
-
-function below(value: number): number | undefined {
-  return value < limit ? value : undefined;
+  return Number(whole) * 1024 ** power + Math.floor(fraction * 1024 ** power);
 }
 
 /** What stands below an error about a size. */

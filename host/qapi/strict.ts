@@ -5,7 +5,7 @@
 import { invalid } from '../base/errors.ts';
 import { JsonDouble, type JsonValue } from './json-value.ts';
 import type { IntType, Type, TypeOf } from './types.ts';
-import { checkRange, Path, type Scalars, Visitor, wrongType } from './visitor.ts';
+import { checkRange, type Dialect, Path, Visitor, wrongType } from './visitor.ts';
 
 /** The value as the type says. Throws BlockError. */
 export function checkStrict<T extends Type>(type: T, value: JsonValue): TypeOf<T> {
@@ -18,7 +18,7 @@ function isInteger(value: JsonValue): value is number | bigint {
 
 const int64Max = 2n ** 63n - 1n;
 
-function readInteger(value: JsonValue, path: Path, width: IntType['width']): number {
+function readInteger(value: JsonValue, path: Path, { width }: IntType): number {
   if (width.startsWith('u') || width === 'size') {
     if (!isInteger(value)) throw invalid(`Parameter '${path.fullName}' expects uint64`);
     // As the C type does: a negative number becomes a large one.
@@ -28,7 +28,7 @@ function readInteger(value: JsonValue, path: Path, width: IntType['width']): num
   return checkRange(width, Number(value), path);
 }
 
-const jsonScalars: Scalars = {
+const json: Dialect = {
   string(value, path) {
     if (typeof value !== 'string') throw wrongType(path, 'string');
     return value;
@@ -66,4 +66,4 @@ const jsonScalars: Scalars = {
   },
 };
 
-const visitor = new Visitor(jsonScalars);
+const visitor = new Visitor(json);

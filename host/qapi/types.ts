@@ -2,14 +2,28 @@
  * The vocabulary in which QMP commands, events and driver options are declared.
  *
  * One declaration gives the TypeScript type (`TypeOf`), the checking with QEMU's error texts (strict.ts for JSON,
- * keyval.ts for command-line strings), and the answer to `query-qmp-schema` (introspect.ts). A declaration is data:
- * nothing here looks at a value.
+ * keyval-values.ts for command-line strings, node-options.ts for what a node is opened with), and the answer to
+ * `query-qmp-schema` (introspect.ts). A declaration is data: nothing here looks at a value.
  */
 
 interface Carries<T> {
   /** Never present at run time: it carries the TypeScript type. */
   readonly valueType?: T;
+  /** What is said of an option of a node, where QEMU has words of its own. */
+  readonly words?: OptionWords;
 }
+
+export interface OptionWords {
+  /** It has to be there, and is not. */
+  missing?: string;
+  /** `text` is not one of its values. */
+  refused?(text: string): string;
+}
+
+declare const checked: unique symbol;
+
+/** Options of a node that have passed node-options.ts, which alone makes values of this type. */
+export type Checked<T extends object> = T & { readonly [checked]: true };
 
 export interface StringType extends Carries<string> {
   readonly kind: 'string';
@@ -30,6 +44,8 @@ export interface AnyType extends Carries<unknown> {
 /** `size` is a uint64 that accepts suffixes on the command line. Values beyond 2^53 arrive rounded. */
 export interface IntType extends Carries<number> {
   readonly kind: 'int';
+  /** As an option of a node: bytes, which are not negative, with suffixes. */
+  readonly isSize?: true;
   readonly width:
     | 'int'
     | 'int8'
@@ -123,9 +139,16 @@ export const uint8: IntType = { kind: 'int', width: 'uint8' };
 export const uint32: IntType = { kind: 'int', width: 'uint32' };
 export const uint64: IntType = { kind: 'int', width: 'uint64' };
 export const size: IntType = { kind: 'int', width: 'size' };
+/** An integer in QMP, a size wherever else options of nodes come from. */
+export const byteCount: IntType = { kind: 'int', width: 'int', isSize: true };
 
 export function optional<T extends Type>(type: T): Optional<T> {
   return { optional: true, type };
+}
+
+/** `type`, with words of its own in messages about options of nodes. */
+export function worded<T extends Type>(type: T, words: OptionWords): T {
+  return { ...type, words };
 }
 
 export function enumeration<const V extends string>(name: string, values: readonly V[]): EnumType<V> {

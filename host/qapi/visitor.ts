@@ -2,9 +2,10 @@
  * Walks a value along a declared type and checks it, with QEMU's error texts (specification: qmp-protocol, section 5).
  *
  * Members are visited in the order of their declaration; members nobody declared are reported last. Whether a value came
- * as JSON (strict.ts) or as text on a command line (keyval-values.ts) matters only for what is not an object or a list:
- * that is the `Scalars`' affair. Messages name the dotted path of a value, list elements as `[i]`; those about enums,
- * alternates and ranges only its last part, which for a list element is `null`.
+ * as JSON (strict.ts), as text on a command line (keyval-values.ts) or as either for a node (node-options.ts) matters only
+ * for what is not an object or a list, and for some words: that is the `Dialect`'s affair. Messages name the dotted path
+ * of a value, list elements as `[i]`; those about enums, alternates and ranges only its last part, which for a list
+ * element is `null`.
  */
 import { type BlockError, invalid } from '../base/errors.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from './json-value.ts';
@@ -38,14 +39,20 @@ export class Path {
 }
 
 /** How values that hold no other values are read. Each throws a BlockError for a value of the wrong kind. */
-export interface Scalars {
+export interface Dialect {
   string(value: JsonValue, path: Path): string;
   bool(value: JsonValue, path: Path): boolean;
   null(value: JsonValue, path: Path): null;
   number(value: JsonValue, path: Path): number;
-  integer(value: JsonValue, path: Path, width: IntType['width']): number;
+  integer(value: JsonValue, path: Path, type: IntType): number;
   /** Whether a branch of an alternate is the one for this kind of value. Never called for objects and lists. */
   accepts(type: Type, value: JsonValue): boolean;
+  /** An object or list where none is declared, or something else where one is. */
+  misshapen?(value: JsonValue, path: Path): BlockError;
+  missing?(type: Type, path: Path): BlockError;
+  unexpected?(value: JsonValue, path: Path): BlockError;
+  /** `text` is none of the values. */
+  refused?(type: EnumType, text: string, path: Path): BlockError | undefined;
 }
 
 export function wrongType(path: Path, expected: string): BlockError {
@@ -71,27 +78,27 @@ export function checkRange(width: IntType['width'], value: number, path: Path): 
 }
 
 export class Visitor {
-  constructor(private readonly scalars: Scalars) {}
+  constructor(private readonly dialect: Dialect) {}
 
   visit(type: Type, value: JsonValue, path: Path): unknown {
-    const { scalars } = this;
+    const { dialect } = this;
     switch (type.kind) {
       case 'string':
-        return scalars.string(value, path);
+        return dialect.string(value, path);
       case 'bool':
-        return scalars.bool(value, path);
+        return dialect.bool(value, path);
       case 'null':
-        return scalars.null(value, path);
+        return dialect.null(value, path);
       case 'number':
-        return scalars.number(value, path);
+        return dialect.number(value, path);
       case 'int':
-        return scalars.integer(value, path, type.width);
+        return dialect.integer(value, path, type);
       case 'any':
         return value;
       case 'enum':
         return this.enumeration(type, value, path);
       case 'array':
-        if (!Array.isArray(value)) throw wrongType(path, 'array');
+        if (!Array.isArray(value)) throw this.misshapen(value, path, 'array');
         return value.map((element, i) => this.visit(type.element, element, path.element(i)));
       case 'struct':
         return this.struct(type, value, path);
@@ -103,28 +110,31 @@ export class Visitor {
   }
 
   private enumeration(type: EnumType, value: JsonValue, path: Path): string {
-    const text = this.scalars.string(value, path);
+    const text = this.dialect.string(value, path);
     if (type.values.includes(text)) return text;
-    throw invalid(`Parameter '${path.lastName}' does not accept value '${text}'`);
+    throw (
+      this.dialect.refused?.(type, text, path) ??
+      invalid(`Parameter '${path.lastName}' does not accept value '${text}'`)
+    );
   }
 
   private struct(type: StructType, value: JsonValue, path: Path): Record<string, unknown> {
-    if (!isJsonObject(value)) throw wrongType(path, 'object');
+    if (!isJsonObject(value)) throw this.misshapen(value, path, 'object');
     const result: Record<string, unknown> = {};
     this.members(type, value, path, result);
     if (type.isOpen) return { ...value, ...result };
-    refuseOthers(value, [type], path);
+    this.refuseOthers(value, [type], path);
     return result;
   }
 
   private union(type: UnionType, value: JsonValue, path: Path): Record<string, unknown> {
-    if (!isJsonObject(value)) throw wrongType(path, 'object');
+    if (!isJsonObject(value)) throw this.misshapen(value, path, 'object');
     const result: Record<string, unknown> = {};
     this.members(type.base, value, path, result);
     const branch = type.branches()[result[type.discriminator] as string];
     if (branch) this.members(branch, value, path, result);
     if (branch?.isOpen) return { ...value, ...result };
-    refuseOthers(value, branch ? [type.base, branch] : [type.base], path);
+    this.refuseOthers(value, branch ? [type.base, branch] : [type.base], path);
     return result;
   }
 
@@ -132,7 +142,8 @@ export class Visitor {
     for (const { name, type: memberType, optional } of type.members) {
       const inner = path.member(name);
       if (Object.hasOwn(value, name)) result[name] = this.visit(memberType, value[name]!, inner);
-      else if (!optional) throw invalid(`Parameter '${inner.full}' is missing`);
+      else if (!optional)
+        throw this.dialect.missing?.(memberType, inner) ?? invalid(`Parameter '${inner.full}' is missing`);
     }
   }
 
@@ -146,13 +157,18 @@ export class Visitor {
     if (type.kind === 'alternate') return type.branches().some((branch) => this.accepts(branch, value));
     if (isJsonObject(value)) return type.kind === 'struct' || type.kind === 'union';
     if (Array.isArray(value)) return type.kind === 'array';
-    return this.scalars.accepts(type, value);
+    return this.dialect.accepts(type, value);
   }
-}
 
-function refuseOthers(value: JsonObject, known: readonly StructType[], path: Path): void {
-  for (const name of Object.keys(value)) {
-    if (known.some(({ members }) => members.some((member) => member.name === name))) continue;
-    throw invalid(`Parameter '${path.member(name).full}' is unexpected`);
+  private misshapen(value: JsonValue, path: Path, expected: string): BlockError {
+    return this.dialect.misshapen?.(value, path) ?? wrongType(path, expected);
+  }
+
+  private refuseOthers(value: JsonObject, known: readonly StructType[], path: Path): void {
+    for (const [name, inner] of Object.entries(value)) {
+      if (known.some(({ members }) => members.some((member) => member.name === name))) continue;
+      const at = path.member(name);
+      throw this.dialect.unexpected?.(inner, at) ?? invalid(`Parameter '${at.full}' is unexpected`);
+    }
   }
 }

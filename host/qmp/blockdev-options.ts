@@ -6,6 +6,7 @@
  * BlockdevOptions or the name of a node; `backing` may also be null, for none.
  */
 import type { ChildSpec, DriverDefinition } from '../block/driver.ts';
+import { cacheOptions } from '../block/options.ts';
 import {
   type AlternateType,
   array,
@@ -26,11 +27,6 @@ export interface BlockdevOptions {
   'node-name'?: string;
   [option: string]: unknown;
 }
-
-const cacheOptions = struct('BlockdevCacheOptions', {
-  direct: optional(bool),
-  'no-flush': optional(bool),
-});
 
 export function blockdevOptionsType(drivers: readonly DriverDefinition[]): UnionType<BlockdevOptions> {
   return describe(drivers).options;

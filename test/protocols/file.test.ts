@@ -1,5 +1,6 @@
 import * as fs from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { ownOptions } from '../../host/block/options.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
@@ -87,7 +88,7 @@ describe('opening a file', () => {
 test('file names lose the prefix of the protocol', () => {
   expect(file.parseFilename!('file:a:b')).toEqual({ filename: 'a:b' });
   expect(file.parseFilename!('a.raw')).toEqual({ filename: 'a.raw' });
-  expect(file.exactFilename!({ filename: 'a.raw' }, () => undefined)).toBe('a.raw');
+  expect(file.exactFilename!(ownOptions(file, { filename: 'a.raw' }), () => undefined)).toBe('a.raw');
 });
 
 describe('image locks', () => {

@@ -24,6 +24,10 @@ test('a disk in memory is full before the process is', async () => {
   expect(await driver.getAllocatedBytes!()).toBe(0);
 });
 
-test.each([-1, 0.5, 2 ** 60])('a size of %d is refused', async (size) => {
-  await expect(openDriver(memory, platform, { size })).rejects.toThrow('Invalid disk size');
+test.each([
+  [-1, "Parameter 'size' expects a non-negative number below 2^64"],
+  [0.5, "Parameter 'size' expects a non-negative number below 2^64"],
+  [2 ** 60, 'Invalid disk size'],
+])('a size of %d is refused', async (size, message) => {
+  await expect(openDriver(memory, platform, { size })).rejects.toThrow(message);
 });

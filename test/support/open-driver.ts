@@ -1,6 +1,7 @@
 /** Opens a driver without a graph, with flags as a test wants them. */
 import type { Driver, DriverDefinition } from '../../host/block/driver.ts';
 import type { OpenContext, OpenFlags } from '../../host/block/open.ts';
+import { type NodeOptions, ownOptions } from '../../host/block/options.ts';
 import type { Platform } from '../../host/platform/platform.ts';
 
 export interface OpenedDriver {
@@ -13,7 +14,7 @@ export interface OpenedDriver {
 export async function openDriver<O extends object>(
   definition: DriverDefinition<O>,
   platform: Platform,
-  options: O,
+  options: NodeOptions,
   flags: Partial<OpenFlags> = {},
 ): Promise<OpenedDriver> {
   const opened = { warnings: [] as string[], fellBack: false };
@@ -46,5 +47,5 @@ export async function openDriver<O extends object>(
     reportCorruption: () => {},
     warn: (message) => void opened.warnings.push(message),
   };
-  return Object.assign(opened, { driver: await definition.open(context, options) });
+  return Object.assign(opened, { driver: await definition.open(context, ownOptions(definition, options)) });
 }

@@ -21,9 +21,14 @@ const bufferBytes = 256 << 10;
 export interface CopySettings {
   sources: readonly BlockBackend[];
   target: BlockBackend;
+  /** Nobody has written to the target before. */
+  targetIsNew: boolean;
   /** The target reads as zeros where nothing was written. */
   targetIsZero: boolean;
-  /** Length of the backing file that the target has; what the source does not hold itself is left to it. */
+  /**
+   * Length of the backing file that the target has; what the source does not hold itself is left to it. What lies past
+   * its end is zeros, which a target that is not new may not have.
+   */
   backingLength: number | undefined;
   /** Runs of zeros from this many bytes on are not written as data; 0: everything is. */
   sparseBytes: number;
@@ -182,11 +187,10 @@ export class ConvertCopy {
     const local = at - base;
     const status = await this.sourceStatus(image, local);
     let { kind } = status;
-    const { backingLength } = this.settings;
+    const { backingLength, targetIsNew } = this.settings;
     let end = at + status.bytes;
-    if (kind === 'zero' && backingLength !== undefined) {
-      // Past the end of its backing file the target reads as zeros by itself.
-      if (at >= backingLength) kind = 'backing';
+    if (kind !== 'data' && backingLength !== undefined) {
+      if (at >= backingLength) kind = targetIsNew ? 'backing' : 'zero';
       else end = Math.min(end, backingLength);
     }
     this.status = { end, kind };

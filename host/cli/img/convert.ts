@@ -4,7 +4,6 @@
  *
  * Refused by name: copying of bitmaps (`--bitmaps`), and copy offloading (`-C`).
  */
-import { asBlockError } from '../../base/errors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { createImage } from '../../block/create.ts';
 import type { CreateValues } from '../../block/driver.ts';
@@ -61,7 +60,9 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     const copy = new ConvertCopy({
       sources,
       target: image,
-      targetIsZero: options.targetIsZero || (await isZeroAlready(image, creation !== undefined, hasBacking)),
+      targetIsNew: creation !== undefined,
+      targetIsZero:
+        options.targetIsZero || (creation !== undefined && !hasBacking && (await startsAsZeros(image))),
       backingLength: hasBacking ? (image.node.backing()?.length ?? Number.POSITIVE_INFINITY) : undefined,
       sparseBytes: options.sparseBytes,
       compressed: options.compressed,
@@ -169,16 +170,7 @@ function openTarget(
   );
 }
 
-/** Whether zeros need not be written: a new image of a format that starts out so, or one that is cheap to clear. */
-async function isZeroAlready(image: BlockBackend, isNew: boolean, hasBacking: boolean): Promise<boolean> {
-  if (hasBacking) return false;
-  if (isNew) return image.node.driver.hasZeroInit === true || readsAsZeros(image.node);
-  if (image.node.backing()) return false;
-  try {
-    await image.writeZeroes(0, image.length, { mayUnmap: true, noFallback: true });
-    return true;
-  } catch (error) {
-    if (asBlockError(error).errno !== 'ENOTSUP') throw error;
-    return false;
-  }
+/** Whether a new image of its format reads as zeros. Of one that was there before nothing is known. */
+async function startsAsZeros({ node }: BlockBackend): Promise<boolean> {
+  return node.driver.hasZeroInit === true || readsAsZeros(node);
 }

@@ -44,7 +44,7 @@ export async function openBackend(
   };
   const noBacking = options.noBacking === true;
   const node = source.imageOpts
-    ? await graph.open(parseImageOptions(source.name, graph.drivers, tool, source.implicitName), flags)
+    ? await graph.open(parseImageOptions(source.name, tool, source.implicitName), flags)
     : await graph.openFile(source.name, {
         flags,
         noBacking,

@@ -39,6 +39,7 @@ import { protectSnapshots, Qcow2Snapshots } from './internal-snapshots.ts';
 import { type Qcow2Options, qcow2Options, resolveOptions } from './options.ts';
 import { resize } from './resize.ts';
 import { readSnapshotTable, type SnapshotTable } from './snapshots.ts';
+import { writeZeroes } from './zeroes.ts';
 
 /** A compressed cluster on its way from `map` to `readSpecial`. */
 interface CompressedExtent {
@@ -177,30 +178,8 @@ export class Qcow2Driver implements Driver {
     await writeCompressedCluster(this, offset, buffer);
   }
 
-  /** Whole clusters change their mapping; edges are left to the caller, which writes zeros there. */
-  async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
-    const { clusterSize, engine } = this;
-    if (engine.header.version < 3 && this.context.hasBacking()) throw new BlockError('ENOTSUP');
-    const end = offset + bytes;
-    const first = Math.ceil(offset / clusterSize);
-    // The last cluster of the disk counts as whole when the range reaches the end.
-    const last = end >= engine.header.size ? Math.ceil(end / clusterSize) : Math.floor(end / clusterSize);
-    if (first >= last) throw new BlockError('ENOTSUP');
-    const mode =
-      engine.header.version < 3 ? UnmapMode.discard : flags.mayUnmap ? UnmapMode.unmap : UnmapMode.keep;
-    await this.unmap(first, last, mode);
-    await this.zeroEdges(offset, first * clusterSize, flags);
-    await this.zeroEdges(last * clusterSize, end, flags);
-  }
-
-  private async zeroEdges(start: number, end: number, flags: ZeroFlags): Promise<void> {
-    if (start < end) await this.writeZeroBytes(start, end - start, flags);
-  }
-
-  /** Zeros in part of a cluster, as data. */
-  private async writeZeroBytes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
-    if (flags.noFallback) throw new BlockError('ENOTSUP');
-    await this.context.self.write(offset, new Uint8Array(bytes));
+  writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
+    return writeZeroes(this, offset, bytes, flags);
   }
 
   async discard(offset: number, bytes: number): Promise<void> {
@@ -256,7 +235,7 @@ export class Qcow2Driver implements Driver {
   }
 
   /** Everything is written back, and the image loaded anew under the new options. */
-  async reopen({ flags, options }: ReopenChange): Promise<ReopenStep> {
+  async reopen({ flags, options }: ReopenChange<Qcow2Options>): Promise<ReopenStep> {
     resolveOptions(options, this.engine.header, { discard: flags.discard });
     if (!this.context.flags.readOnly) await this.engine.settle();
     return {

@@ -11,11 +11,13 @@ import {
   type AlternateType,
   any,
   bool,
+  byteCount,
   enumeration,
   int,
   optional,
   struct,
   type TypeOf,
+  worded,
 } from '../../qapi/types.ts';
 import { compatible } from './feature-bits.ts';
 import { l2Entries, type Qcow2Header } from './header.ts';
@@ -45,7 +47,11 @@ const templateMasks: Record<OverlapTemplate, number> = {
   all: 0b111111111,
 };
 
-const overlapMode = enumeration('Qcow2OverlapCheckMode', templates);
+const overlapMode = worded(enumeration('Qcow2OverlapCheckMode', templates), {
+  refused: (text) =>
+    `Unsupported value '${text}' for qcow2 option 'overlap-check'. ` +
+    `Allowed are any of the following: ${templates.join(', ')}`,
+});
 const overlapFlags = struct('Qcow2OverlapCheckFlags', {
   template: optional(overlapMode),
   'main-header': optional(bool),
@@ -70,10 +76,10 @@ export const qcow2Options = struct('BlockdevOptionsQcow2', {
   'pass-discard-snapshot': optional(bool),
   'pass-discard-other': optional(bool),
   'overlap-check': optional(overlapChecks),
-  'cache-size': optional(int),
-  'l2-cache-size': optional(int),
-  'l2-cache-entry-size': optional(int),
-  'refcount-cache-size': optional(int),
+  'cache-size': optional(byteCount),
+  'l2-cache-size': optional(byteCount),
+  'l2-cache-entry-size': optional(byteCount),
+  'refcount-cache-size': optional(byteCount),
   'cache-clean-interval': optional(int),
   encrypt: optional(any),
   'data-file': optional(any),
@@ -112,6 +118,8 @@ export function resolveOptions(
   flags: { discard: boolean },
 ): ResolvedOptions {
   if (options.encrypt !== undefined) {
+    if (typeof options.encrypt !== 'object')
+      throw invalid("Block format 'qcow2' does not support the option 'encrypt'");
     if (header.cryptMethod === 0) {
       const format = (options.encrypt as { format?: unknown }).format;
       throw invalid(`No encryption in image header, but options specified format '${String(format)}'`);
@@ -150,18 +158,11 @@ export function resolveOptions(
 function resolveOverlapMask(option: Qcow2Options['overlap-check']): number {
   const flags = typeof option === 'object' ? option : {};
   const template = (typeof option === 'string' ? option : flags.template) ?? 'cached';
-  const mask = templateMasks[template];
-  if (mask === undefined) {
-    const allowed = templates.join(', ');
-    throw invalid(
-      `Unsupported value '${template}' for qcow2 option 'overlap-check'. Allowed are any of the following: ${allowed}`,
-    );
-  }
   return overlapClasses.reduce((result, name, bit) => {
     const wanted = flags[name];
     if (wanted === undefined) return result;
     return wanted ? result | (1 << bit) : result & ~(1 << bit);
-  }, mask);
+  }, templateMasks[template]);
 }
 
 /** Cache sizes for an image (section 12). */

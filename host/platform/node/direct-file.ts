@@ -26,19 +26,21 @@ export class DirectFile extends NodeFile {
     this.requestAlignment = this.probeAlignment();
   }
 
-  /** 512 where the device takes it. A file too short to ask gets what every device takes. */
+  /** 512 where the device takes it. A file that takes everything, being empty, gets what every device takes. */
   private probeAlignment(): number {
-    if (fs.fstatSync(this.fd).size < memoryAlignment) return memoryAlignment;
     const buffer = this.takeBounce();
-    try {
-      fs.readSync(this.fd, buffer, 0, 512, 0);
-      return 512;
-    } catch {
-      // EINVAL says it is not allowed; anything else will be met again by the first real read.
-      return memoryAlignment;
-    } finally {
-      this.spare.push(buffer);
-    }
+    const takes = (bytes: number): boolean => {
+      try {
+        fs.readSync(this.fd, buffer, 0, bytes, 0);
+        return true;
+      } catch {
+        // EINVAL says it is not allowed; anything else will be met again by the first real read.
+        return false;
+      }
+    };
+    const alignment = !takes(1) && takes(512) ? 512 : memoryAlignment;
+    this.spare.push(buffer);
+    return alignment;
   }
 
   private takeBounce(): Uint8Array {

@@ -15,6 +15,8 @@ import { FallocateMode, libc } from './libc.ts';
 /** Requests up to this size may be made in place: copying 256 KiB takes 26 µs, a turn through the thread pool 60. */
 const inlineBytes = 256 << 10;
 
+const sectorBytes = 512;
+
 /** In place of a start time. */
 const untimed = -1;
 
@@ -143,8 +145,12 @@ export class NodeFile implements HostFile {
   }
 
   async zero(offset: number, bytes: number, { unmap }: { unmap: boolean }): Promise<boolean> {
-    const inside = offset + bytes <= this.sizeNow();
-    if (unmap && inside && (await this.fallocate(FallocateMode.punchHole, offset, bytes))) return true;
+    const end = offset + bytes;
+    const size = this.sizeNow();
+    const inside = end <= size;
+    // Behind the end of the file, up to a whole sector, there are zeros without making it longer.
+    const isShort = end > Math.ceil(size / sectorBytes) * sectorBytes;
+    if (unmap && !isShort && (await this.fallocate(FallocateMode.punchHole, offset, bytes))) return true;
     if (await this.fallocate(FallocateMode.zeroRange, offset, bytes)) return true;
     if (!inside) return false;
     return (

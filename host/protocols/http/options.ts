@@ -16,11 +16,12 @@ import {
   str,
   struct,
   type TypeOf,
+  worded,
 } from '../../qapi/types.ts';
 import type { ClientOptions } from './client.ts';
 
 const base = struct('BlockdevOptionsCurlBase', {
-  url: str,
+  url: worded(str, { missing: "curl block driver requires an 'url' option" }),
   /** Bytes fetched beyond what is read by somebody who reads on; a multiple of 512. Grows while that goes on. */
   readahead: optional(size),
   /** Seconds that a request may take; 0 is no limit. */
@@ -89,15 +90,11 @@ export interface Settings {
 /** Errors: EINVAL for options that make no sense, ENOTSUP for those that are not honoured. */
 export function settingsOf(scheme: Scheme, given: HttpOptions, { fetch }: Platform): Settings {
   const readahead = given.readahead ?? defaultReadahead;
-  // A negative number arrives as one near 2^64.
-  if (!Number.isSafeInteger(readahead) || readahead < 0)
-    throw invalid("Parameter 'readahead' expects a non-negative number below 2^64");
   if (readahead % sectorBytes !== 0)
     throw invalid(`HTTP_READAHEAD_SIZE ${readahead} is not a multiple of ${sectorBytes}`);
   const timeoutSeconds = given.timeout ?? defaultTimeoutSeconds;
   if (!(timeoutSeconds >= 0 && timeoutSeconds <= maxTimeoutSeconds))
     throw invalid('timeout parameter is too large or negative');
-  if (typeof given.url !== 'string') throw invalid("curl block driver requires an 'url' option");
   checkScheme(scheme, given.url);
   refuse(given);
   if (given.cookie !== undefined && fetch?.setsCookies !== true)

@@ -1,0 +1,130 @@
+/**
+ * The options of a node: those that every node has, those of its driver, and what they come to.
+ *
+ * Options arrive in any dialect, text and JSON values mixed, and stay so in `node.options`, because file names show them
+ * as they were given. Whatever acts on them takes what node-options.ts made of them.
+ */
+import { type BlockError, invalid } from '../base/errors.ts';
+import { checkNodeOptions } from '../qapi/node-options.ts';
+import {
+  bool,
+  type Checked,
+  enumeration,
+  optional,
+  str,
+  struct,
+  type TypeOf,
+  worded,
+} from '../qapi/types.ts';
+import type { DriverDefinition } from './driver.ts';
+import type { ChildRole } from './edge.ts';
+import type { OpenFlags } from './open.ts';
+
+export type NodeOptions = Readonly<Record<string, unknown>>;
+
+export const cacheOptions = struct('BlockdevCacheOptions', {
+  direct: optional(bool),
+  'no-flush': optional(bool),
+});
+
+const commonType = struct('BlockdevOptions', {
+  driver: optional(str),
+  'node-name': optional(str),
+  discard: optional(
+    worded(enumeration('', ['ignore', 'off', 'unmap', 'on']), { refused: () => 'Invalid discard option' }),
+  ),
+  cache: optional(cacheOptions),
+  'read-only': optional(bool),
+  'auto-read-only': optional(bool),
+  'force-share': optional(bool),
+  'detect-zeroes': optional(
+    worded(enumeration('', ['off', 'on', 'unmap']), {
+      refused: (text) => `invalid parameter value: ${text}`,
+    }),
+  ),
+});
+
+type CommonOptions = TypeOf<typeof commonType>;
+
+const commonNames: readonly string[] = commonType.members.map(({ name }) => name);
+
+export function isCommonOption(name: string): boolean {
+  return commonNames.includes(name);
+}
+
+/** Those that every node has. `driver`: for messages. Errors: BlockError. */
+export function commonOptions(options: NodeOptions, driver?: DriverDefinition): Checked<CommonOptions> {
+  const common = Object.entries(options).filter(([name]) => isCommonOption(name));
+  return checkNodeOptions(commonType, Object.fromEntries(common), unsupportedBy(driver));
+}
+
+/** Those of the driver, without its children. Errors: BlockError, also for what nobody knows. */
+export function ownOptions<O extends object>(
+  definition: DriverDefinition<O>,
+  options: NodeOptions,
+): Checked<O> {
+  const { children = [] } = definition;
+  const own = Object.entries(options).filter(
+    ([name]) => !isCommonOption(name) && !children.some((child) => child.name === name),
+  );
+  return checkNodeOptions(definition.options, Object.fromEntries(own), unsupportedBy(definition));
+}
+
+/** The error about an option that a driver does not have. */
+export function unsupportedBy(
+  definition: Pick<DriverDefinition, 'name' | 'kind' | 'filenamePrefix'> | undefined,
+): (name: string) => BlockError {
+  const of = definition?.name ?? '';
+  return (name) =>
+    invalid(
+      definition && (definition.kind === 'protocol' || definition.filenamePrefix !== undefined)
+        ? `Block protocol '${of}' doesn't support the option '${name}'`
+        : `Block format '${of}' does not support the option '${name}'`,
+    );
+}
+
+const defaultFlags: OpenFlags = {
+  readOnly: false,
+  autoReadOnly: false,
+  direct: false,
+  noFlush: false,
+  discard: false,
+  detectZeroes: 'off',
+  forceShare: false,
+  noIo: false,
+  check: false,
+};
+
+/** How a node is to be open: as its options say, and where they say nothing, as `defaults` do. */
+export function resolveFlags(options: Checked<CommonOptions>, defaults: Partial<OpenFlags>): OpenFlags {
+  const { cache = {}, discard } = options;
+  const flags: OpenFlags = {
+    ...defaultFlags,
+    ...defaults,
+    ...given('readOnly', options['read-only']),
+    ...given('autoReadOnly', options['auto-read-only']),
+    ...given('direct', cache.direct),
+    ...given('noFlush', cache['no-flush']),
+    ...given('forceShare', options['force-share']),
+    ...given('detectZeroes', options['detect-zeroes']),
+    ...given('discard', discard && (discard === 'unmap' || discard === 'on')),
+  };
+  if (flags.detectZeroes === 'unmap' && !flags.discard) {
+    throw invalid('setting detect-zeroes to unmap is not allowed without setting discard operation to unmap');
+  }
+  return flags;
+}
+
+/** A member that is there when it has a value. */
+export function given<K extends string, V>(key: K, value: V | undefined): Partial<Record<K, V>> {
+  return value === undefined ? {} : ({ [key]: value } as Record<K, V>);
+}
+
+/** What a child takes over from its parent when its own options say nothing. */
+export function childDefaults(parent: OpenFlags, role: ChildRole): Partial<OpenFlags> {
+  const { direct, noFlush, forceShare, check, noIo } = parent;
+  // What a filter compares or counts it has to read.
+  const shared = { direct, noFlush, forceShare, check, noIo: noIo && role !== 'image', discard: true };
+  if (role === 'cow') return { ...shared, readOnly: true, autoReadOnly: false, check: false };
+  return { ...shared, readOnly: parent.readOnly, autoReadOnly: parent.autoReadOnly };
+}
