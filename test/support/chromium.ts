@@ -8,11 +8,11 @@ export const haveChromium = existsSync(chromiumPath);
 if (!haveChromium && requireAll) throw new Error(`REQUIRE_ALL=1, but ${chromiumPath} is not installed`);
 
 /** `profile`: a folder that is made, or was by an earlier one. */
-export async function launchChromium(profile: string) {
+export async function launchChromium(profile: string, ...args: string[]) {
   const { chromium } = await import('playwright');
   return chromium.launchPersistentContext(profile, {
     executablePath: chromiumPath,
-    args: ['--no-sandbox'],
+    args: ['--no-sandbox', ...args],
     headless: true,
   });
 }

@@ -1,6 +1,7 @@
 /** Before there is a machine: what to boot. */
 import { html, type TemplateResult } from 'lit';
 import { bytes } from '../format.ts';
+import { imageUrl, machineName } from '../image-names.ts';
 import type { ImageSource, MachinePlan } from '../session.ts';
 
 /** What the server that serves the page has beside it. */
@@ -12,15 +13,12 @@ export interface Offer {
 
 export const noOffer: Offer = { images: [], firmware: false };
 
-/** Of a name that disks are kept by. */
-const safeName = (text: string): string => text.replace(/[^\w.-]+/g, '_').slice(-80) || 'machine';
-
 export function planFrom(form: HTMLFormElement): MachinePlan {
   const data = new FormData(form);
   const memoryMiB = Number(data.get('memory'));
   const onServer = (name: string): ImageSource => ({
     type: 'url',
-    url: new URL(`images/${encodeURIComponent(name)}`, location.href).href,
+    url: imageUrl(name, location.href),
   });
   switch (data.get('source')) {
     case 'image':
@@ -35,14 +33,14 @@ export function planFrom(form: HTMLFormElement): MachinePlan {
     default: {
       const base = String(data.get('base') ?? '');
       const image = base === '' ? undefined : onServer(base);
-      const name = base === '' ? 'embedded' : safeName(`embedded-${base}`);
+      const name = base === '' ? 'embedded' : machineName(`embedded-${base}`);
       return { name, boot: 'embedded', image, memoryMiB: embeddedMemoryMiB };
     }
   }
 }
 
 function diskPlan(image: ImageSource, memoryMiB: number): MachinePlan {
-  const name = safeName(image.type === 'url' ? image.url : image.file.name);
+  const name = machineName(image.type === 'url' ? image.url : image.file.name);
   return { name, boot: 'disk', image, memoryMiB };
 }
 

@@ -1,0 +1,103 @@
+/** The command line of `blockyard web`. */
+import { existsSync, type Stats, statSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { OptionReader, UsageError } from '../shared/getopt.ts';
+import { ExitStatus, type Tool } from '../shared/tool.ts';
+import { hostNamed } from './allowed-hosts.ts';
+
+const defaultPort = 8086;
+
+/** Where firmware is looked for when none is named: as Debian's `seabios` installs it. */
+const firmwareFolder = '/usr/share/seabios';
+
+export interface Options {
+  readonly host: string;
+  readonly port: number;
+  /** As `hostNamed` gives them. */
+  readonly allowedHosts: readonly string[];
+  /** Paths, by the names that they have in the page. */
+  readonly images: ReadonlyMap<string, string>;
+  readonly bios: string | undefined;
+  readonly vgaBios: string | undefined;
+}
+
+const usage = `Usage: blockyard web [OPTIONS] [IMAGE …]
+
+Serves a page that runs a machine on disks which can be backed up while it runs. IMAGEs can be
+chosen in the page and are read, never written, over HTTP.
+
+  --host ADDRESS      listen there instead of on 127.0.0.1
+  --port PORT         listen on this port (${defaultPort}); 0: any that is free
+  --allow-host NAME   answer requests for this name too, with any port; may be repeated. All
+                      names but localhost and the addresses that are listened on are refused
+  --bios FILE         firmware for machines that boot from a disk (${firmwareFolder}/bios.bin)
+  --vga-bios FILE     firmware of the display (${firmwareFolder}/vgabios-stdvga.bin)
+`;
+
+export function readOptions(tool: Tool, argv: readonly string[]): Options {
+  const named = (long: string) => ({ long, argument: true }) as const;
+  const reader = new OptionReader(argv, [
+    { short: 'h', long: 'help' },
+    ...['host', 'port', 'allow-host', 'bios', 'vga-bios'].map(named),
+  ]);
+  const given = new Map<string, string>();
+  const allowedHosts: string[] = [];
+  try {
+    for (const { name, value } of reader.options()) {
+      if (name === 'allow-host') allowedHosts.push(allowedHost(tool, value));
+      else given.set(name, value);
+    }
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    if (error.problem === 'missing-argument') tool.failUsage(`missing argument for option '${error.word}'`);
+    tool.failUsage(`unrecognized option '${error.word}'`);
+  }
+  if (given.has('help')) {
+    tool.out(usage);
+    throw new ExitStatus(0);
+  }
+  const port = given.get('port') ?? String(defaultPort);
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) tool.fail(`--port: '${port}' is not a port`);
+  const host = given.get('host') ?? '127.0.0.1';
+  // To listen on none would be to listen on all.
+  if (host === '') tool.fail("--host: '' is not an address");
+  return {
+    host,
+    port: Number(port),
+    allowedHosts,
+    images: readImages(tool, reader.operands),
+    bios: firmware(tool, given.get('bios'), 'bios.bin'),
+    vgaBios: firmware(tool, given.get('vga-bios'), 'vgabios-stdvga.bin'),
+  };
+}
+
+function allowedHost(tool: Tool, text: string): string {
+  return hostNamed(text) ?? tool.fail(`--allow-host: '${text}' is not a name or address of a host`);
+}
+
+function readImages(tool: Tool, paths: readonly string[]): Map<string, string> {
+  const images = new Map<string, string>();
+  for (const path of paths) {
+    const name = basename(path);
+    if (images.has(name)) tool.fail(`'${path}': there are two images named '${name}'`);
+    images.set(name, fileAt(tool, path));
+  }
+  return images;
+}
+
+function firmware(tool: Tool, path: string | undefined, usual: string): string | undefined {
+  if (path !== undefined) return fileAt(tool, path);
+  const found = join(firmwareFolder, usual);
+  return existsSync(found) ? found : undefined;
+}
+
+/** Its whole path. */
+function fileAt(tool: Tool, path: string): string {
+  let found: Stats | undefined;
+  try {
+    found = statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    tool.fail(`'${path}': ${(error as Error).message}`);
+  }
+  return found?.isFile() ? resolve(path) : tool.fail(`'${path}' is not a file`);
+}
