@@ -181,10 +181,15 @@ async function formatFile(
     await createFile(graph.platform, path, values);
     return;
   }
-  await createFile(graph.platform, path, { size: 0 });
-  const node = await graph.openFile(filename, { format: protocol.name, flags: { discard: true } });
   try {
-    await writeImage(driver, node, values);
+    driver.create!.checkValues?.(values);
+    await createFile(graph.platform, path, { size: 0 });
+    const node = await graph.openFile(filename, { format: protocol.name, flags: { discard: true } });
+    try {
+      await writeImage(driver, node, values);
+    } finally {
+      await graph.unref(node);
+    }
   } catch (error) {
     if (asBlockError(error).errno !== 'EFBIG') throw error;
     throw new BlockError(
@@ -192,8 +197,6 @@ async function formatFile(
       `The image size is too large for file format '${driver.name}' (try using a larger cluster size)`,
       { cause: error },
     );
-  } finally {
-    await graph.unref(node);
   }
 }
 

@@ -340,6 +340,10 @@ export interface CreateDefinition {
     opened?: () => Promise<void>,
   ): Promise<void>;
   /**
+   * Formats: refuses values that `createImage` cannot do, when no file has been made or emptied yet.
+   */
+  checkValues?(values: CreateValues): void;
+  /**
    * Formats: writes an empty image into `file`, which exists, has length 0 and is open for writing and resizing.
    * Absent for a format whose image is the bare file (raw): then `createFile` of the protocol gets all values.
    */

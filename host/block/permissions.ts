@@ -198,11 +198,11 @@ export async function updatePermissions(change: PermissionChange): Promise<void>
             : 'Block node is read-only',
         );
       }
-      checkWritableEnd(node, cumulative.perm);
       if (node.driver?.checkPermissions) {
         checked.push({ node, cumulative });
         await node.driver.checkPermissions(cumulative.perm, cumulative.shared);
       }
+      checkWritableEnd(node, cumulative.perm);
       for (const edge of node.children.values()) plan.set(edge, childPermissions(node, edge, cumulative));
     }
   } catch (error) {

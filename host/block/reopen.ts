@@ -164,12 +164,7 @@ function checkOptions(node: BlockNode, options: NodeOptions, flags: OpenFlags): 
     throw invalid("Cannot change the option 'driver'");
   }
   if (flags.forceShare !== node.flags.forceShare) throw invalid("Cannot change the option 'force-share'");
-  if (!node.driver.reopen) {
-    throw new BlockError(
-      'ENOTSUP',
-      `Block format '${definition.name}' used by node '${node.name}' does not support reopening files`,
-    );
-  }
+  checkReopenable(node);
   const childNames = new Set((definition.children ?? []).map(({ name }) => name));
   for (const [key, value] of Object.entries(options)) {
     const [base] = key.split('.', 1);
@@ -186,6 +181,22 @@ function checkOptions(node: BlockNode, options: NodeOptions, flags: OpenFlags): 
   for (const [key] of inDictionaryOrder(strongMembers(node.options, fixed))) {
     if (given[key] === undefined) throw invalid(`Option '${key}' cannot be reset to its default value`);
   }
+}
+
+/** Throws for a node that stays open the way it is. */
+function checkReopenable({ driver, definition, name }: BlockNode): void {
+  if (driver.reopen) return;
+  throw new BlockError(
+    'ENOTSUP',
+    `Block format '${definition.name}' used by node '${name}' does not support reopening files`,
+  );
+}
+
+/** The same for all that were opened together with it. */
+export function checkTreeReopenable(node: BlockNode): void {
+  checkReopenable(node);
+  for (const { node: child } of node.children.values())
+    if (child.inheritsFrom === node) checkTreeReopenable(child);
 }
 
 function strongMembers(options: NodeOptions, names: readonly string[]): Record<string, unknown> {

@@ -28,6 +28,7 @@ import {
 import { type IoType, RuleMachine } from './blkdebug-rules.ts';
 
 /** Zeros are written in pieces of this size where write-zeroes does not reach a whole unit. */
+const sectorBytes = 512;
 const zeroBufferBytes = 64 << 10;
 
 class Blkdebug implements Driver {
@@ -89,12 +90,14 @@ class Blkdebug implements Driver {
     }
   }
 
-  /** What is less than a unit keeps its data: discard is a hint. */
+  /** What is not aligned to requests keeps its data: discard is a hint. */
   async discard(offset: number, bytes: number): Promise<void> {
     const { optDiscard, maxDiscard } = this.debugLimits;
-    const unit = Math.max(this.limits.requestAlignment!, optDiscard);
-    for (const piece of pieces(offset, bytes, unit, maxDiscard)) {
-      if (!piece.isWhole) continue;
+    const alignment = this.limits.requestAlignment!;
+    const start = Math.ceil(offset / alignment) * alignment;
+    const end = Math.floor((offset + bytes) / alignment) * alignment;
+    const unit = Math.max(sectorBytes, alignment, optDiscard);
+    for (const piece of pieces(start, Math.max(0, end - start), unit, maxDiscard)) {
       await this.check('discard', piece.offset, piece.bytes);
       await this.image.discard(piece.offset, piece.bytes);
     }

@@ -15,6 +15,8 @@ import type {
   ZeroFlags,
 } from '../block/driver.ts';
 import type { Edge } from '../block/edge.ts';
+import type { BlockNode } from '../block/node.ts';
+import { defaultChildPermissions, type Permissions } from '../block/permissions.ts';
 import { byteCount, optional, struct, type TypeOf } from '../qapi/types.ts';
 
 const sectorBytes = 512;
@@ -65,6 +67,13 @@ class RawDriver implements Driver {
   async truncate(length: number, options: TruncateOptions): Promise<void> {
     if (this.size !== undefined) throw new BlockError('ENOTSUP', 'Cannot resize fixed-size raw disks');
     await this.file.truncate(this.offset + length, options);
+  }
+
+  /** A part of a file never makes it longer by itself. */
+  childPermissions(child: Edge, cumulative: Permissions): Permissions {
+    const needed = defaultChildPermissions(child.parent as BlockNode, child, cumulative);
+    if (child.role === 'filtered') return needed;
+    return { perm: needed.perm & cumulative.perm, shared: needed.shared };
   }
 
   async reopen({ options }: ReopenChange<RawOptions>): Promise<ReopenStep> {

@@ -97,11 +97,12 @@ function run(command: string, args: string[], cwd: string, input: string): Promi
   });
 }
 
-function masked({ status, stdout, stderr }: Outcome): Outcome {
+export function masked({ status, stdout, stderr }: Outcome): Outcome {
   const mask = (text: string): string =>
     text
       .replace(/(\d+ ops; )[\d:.]+( sec)? \(.*\/sec and [\d.]+ ops\/sec\)/g, '$1TIME')
       .replace(/^(\d+,\d+),\d+:\d\d:\d\d\.\d\d,[\d.]+,[\d.]+$/gm, '$1,TIME')
+      .replace(/#block\d+/g, '#block')
       .replace(/Run completed in [\d.]+ seconds/g, 'Run completed in TIME')
       .replace(/\n$/, '');
   return { status, stdout: mask(stdout), stderr: mask(stderr) };

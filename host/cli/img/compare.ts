@@ -204,6 +204,7 @@ function sameStatus(one: BlockStatus, other: BlockStatus): boolean {
     one.data === other.data &&
     one.zero === other.zero &&
     one.allocated === other.allocated &&
+    one.eof === other.eof &&
     (one.offset === undefined) === (other.offset === undefined)
   );
 }

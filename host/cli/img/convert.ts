@@ -35,7 +35,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     for (const name of operands.slice(0, -1)) {
       const source: ImageSource = { name, imageOpts: options.imageOpts, format: options.format };
       const { sourceCache: cache, forceShare } = options;
-      opened.push(await openImage(tool, graph, source, { cache, forceShare }));
+      opened.push(await openImage(tool, graph, source, { cache, forceShare, exclusive: true }));
     }
     const sources = [...opened];
     const { snapshot } = options;
@@ -135,6 +135,9 @@ async function prepareCreation(
     if (options.compressed && !definition.create?.createImage) {
       tool.fail('Compression not supported for this file format');
     }
+    if (options.compressed && (creation.values['preallocation'] ?? 'off') !== 'off') {
+      tool.fail('Compression and preallocation not supported at the same time');
+    }
     if (backing !== undefined) checkBacking(tool, options, sourceCount);
   }
   if (options.backingFile !== undefined) checkBacking(tool, options, sourceCount);
@@ -164,6 +167,8 @@ function openTarget(
     { name, imageOpts, format },
     {
       write: true,
+      // Past the page cache a file may have to become as long as whole units are.
+      resize: true,
       cache: options.cache,
       flags: { discard: options.sparseBytes > 0 },
     },

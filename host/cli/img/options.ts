@@ -36,8 +36,8 @@ export async function readCommandLine(
         await printHelp(tool);
         throw new ExitStatus(0);
       }
-      if (option.name === 'object') refuseObject(tool, option.value);
-      take(option);
+      if (option.name === 'object') tool.objects.push(option.value);
+      else take(option);
     }
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
@@ -46,12 +46,6 @@ export async function readCommandLine(
     tool.failUsage(`unrecognized option '${word}'`);
   }
   return reader.operands;
-}
-
-/** No type of user-creatable object is of use to a tool yet: secrets belong to encryption, which there is not. */
-export function refuseObject(tool: Tool, definition: string): never {
-  const type = /^(?:qom-type=)?([^,]*)/.exec(definition)?.[1] ?? '';
-  return tool.fail(`Parameter 'qom-type' does not accept value '${type}'`);
 }
 
 export type OutputFormat = 'human' | 'json';

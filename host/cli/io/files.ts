@@ -114,7 +114,7 @@ export const reopen: IoCommand = {
     const merged = [before.options, options].filter((part) => part !== undefined);
     await session.reopen({
       ...before,
-      readOnly: readOnly ?? before.readOnly,
+      ...(readOnly !== undefined && { readOnly, overridesReadOnly: true }),
       cache: cache === undefined ? before.cache : Session.cacheMode(cache),
       options: merged.length === 0 ? undefined : merged.join(','),
     });

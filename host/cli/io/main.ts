@@ -70,7 +70,7 @@ async function readCommandLine(tool: Tool, argv: string[]): Promise<Invocation> 
     for (const { name, value } of reader.options()) {
       if (name === 'help') leave(tool, usage(tool));
       else if (name === 'version') leave(tool, versionText(tool));
-      else if (name === 'object') refuseObject(tool, value);
+      else if (name === 'object') tool.objects.push(value);
       else if (name === 'image-opts') imageOpts = true;
       else if (name === 'cmd') commands.push(value);
       else if (name === 'format') format = value;
@@ -110,11 +110,6 @@ async function readCommandLine(tool: Tool, argv: string[]): Promise<Invocation> 
 function leave(tool: Tool, text: string, status = 0): never {
   tool.out(text);
   throw new ExitStatus(status);
-}
-
-function refuseObject(tool: Tool, definition: string): never {
-  const type = /^(?:qom-type=)?([^,]*)/.exec(definition)?.[1] ?? '';
-  return tool.fail(`Parameter 'qom-type' does not accept value '${type}'`);
 }
 
 async function runAll(session: Session, commands: readonly string[]): Promise<boolean> {

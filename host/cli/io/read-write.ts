@@ -209,9 +209,10 @@ function readSource(session: Session, path: string): Uint8Array {
 async function writeCompressed(backend: BlockBackend, offset: number, buffer: Uint8Array): Promise<void> {
   const { driver } = backend.node;
   const unit = driver.info?.().clusterBytes ?? 0;
-  if (unit === 0 || !driver.writeCompressed) return backend.writeCompressed(offset, buffer);
   const end = offset + buffer.length;
   if (end > backend.length) throw new BlockError('EIO');
+  if (!driver.writeCompressed) throw new BlockError('ENOTSUP');
+  if (unit === 0 || buffer.length === 0) return backend.writeCompressed(offset, buffer);
   if (offset % unit !== 0 || (end % unit !== 0 && end !== backend.length)) throw new BlockError('EINVAL');
   for (let done = 0; done < buffer.length; done += unit) {
     await backend.writeCompressed(offset + done, buffer.subarray(done, Math.min(done + unit, buffer.length)));

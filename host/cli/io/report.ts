@@ -33,9 +33,15 @@ export function dump(session: Session, buffer: Uint8Array, offset: number): void
   for (let at = 0; at < buffer.length; at += bytesPerLine) {
     const line = [...buffer.subarray(at, at + bytesPerLine)];
     const hex = line.map((byte) => `${byte.toString(16).padStart(2, '0')} `).join('');
-    const text = line.map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '.')).join('');
+    const text = line.map(shownAs).join('');
     session.tool.out(`${(offset + at).toString(16).padStart(8, '0')}:  ${hex} ${text}\n`);
   }
+}
+
+/** Letters and digits as themselves, everything else as a dot. */
+function shownAs(byte: number): string {
+  const char = String.fromCharCode(byte);
+  return /[A-Za-z0-9]/.test(char) ? char : '.';
 }
 
 /** Says so when the range is not all `pattern`, and returns whether it is. */

@@ -7,6 +7,7 @@
 import { asBlockError, BlockError } from '../../base/errors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { BlockGraph } from '../../block/graph.ts';
+import { checkTreeReopenable } from '../../block/reopen.ts';
 import { parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import { type CacheMode, parseCacheMode } from '../shared/cache-mode.ts';
 import { type ImageSource, openBackend } from '../shared/open-image.ts';
@@ -22,6 +23,8 @@ export interface OpenRequest {
   /** Option string, in addition to the path. */
   options: string | undefined;
   readOnly: boolean;
+  /** `readOnly` was said last, and counts whatever the options say. */
+  overridesReadOnly?: true;
   cache: CacheMode;
   discard: boolean;
   forceShare: boolean;
@@ -88,7 +91,8 @@ export class Session {
 
   private openImage(request: OpenRequest): Promise<BlockBackend> {
     const { path, imageOpts, format, options, readOnly, cache, discard, forceShare } = request;
-    const open = { write: !readOnly, cache, forceShare, flags: { discard } };
+    const override = request.overridesReadOnly ? { 'read-only': readOnly } : {};
+    const open = { write: !readOnly, cache, forceShare, flags: { discard }, override };
     let source: ImageSource;
     if (options === undefined) source = { name: path ?? '', imageOpts, format };
     else source = { name: describePath(path, format, options), imageOpts: true };
@@ -98,6 +102,7 @@ export class Session {
   /** Closes the image and opens it again with other options; when that fails, as it was. */
   async reopen(request: OpenRequest): Promise<void> {
     const before = this.current;
+    checkTreeReopenable(this.backend.node);
     await this.close();
     try {
       this.image = await this.openImage(request);

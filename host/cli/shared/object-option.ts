@@ -2,7 +2,9 @@
  * `--object [qom-type=]TYPE,id=ID,…`, `-object` of a machine: object-add on the command line. The argument may be JSON.
  * Asked for help, it says which types there are, or what a type's properties are.
  */
-import { objectTypes } from '../../objects/types.ts';
+import type { BlockGraph } from '../../block/graph.ts';
+import { UserObjects } from '../../objects/registry.ts';
+import { objectOptionsType, objectTypes } from '../../objects/types.ts';
 import { parseKeyval } from '../../qapi/keyval.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
 import type { Type } from '../../qapi/types.ts';
@@ -11,6 +13,12 @@ import type { QmpServer } from '../../qmp/server.ts';
 /** Errors: BlockError, a type that is not served among them. */
 export async function addObject(server: QmpServer, text: string): Promise<void> {
   await server.runLocally('object-add', (type) => parseOption(type, text, 'qom-type'));
+}
+
+/** Objects for nodes of `graph`. Errors: BlockError. */
+export function makeObjects(graph: BlockGraph, texts: readonly string[]): void {
+  const objects = new UserObjects({ graph });
+  for (const text of texts) objects.add(parseOption(objectOptionsType, text, 'qom-type'));
 }
 
 /** What to print instead when the argument asks for help. */

@@ -4,6 +4,7 @@
 import { BlockBackend } from '../../block/backend.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { OpenFlags } from '../../block/open.ts';
+import type { NodeOptions } from '../../block/options.ts';
 import { Perm } from '../../block/permissions.ts';
 import type { CacheMode } from './cache-mode.ts';
 import { parseImageOptions } from './image-options.ts';
@@ -26,6 +27,10 @@ export interface OpenImageOptions {
   write?: boolean;
   resize?: boolean;
   noBacking?: boolean;
+  /** Options of the node that count whatever its description says. */
+  override?: NodeOptions;
+  /** Nobody else may write to it meanwhile, whatever its format. */
+  exclusive?: boolean;
 }
 
 /** Opens an image for one user. Closing the backend closes the image. Errors: BlockError without context. */
@@ -44,9 +49,13 @@ export async function openBackend(
   };
   const noBacking = options.noBacking === true;
   const node = source.imageOpts
-    ? await graph.open(parseImageOptions(source.name, tool, source.implicitName), flags)
+    ? await graph.open(
+        { ...parseImageOptions(source.name, tool, source.implicitName), ...options.override },
+        flags,
+      )
     : await graph.openFile(source.name, {
         flags,
+        options: options.override ?? {},
         noBacking,
         ...(source.format === undefined ? {} : { format: source.format }),
       });
@@ -55,7 +64,7 @@ export async function openBackend(
       name: 'root',
       description: 'an unnamed block device',
       perm: Perm.consistentRead | (write ? Perm.write : 0) | (options.resize ? Perm.resize : 0),
-      shared: Perm.all,
+      shared: options.exclusive && !options.forceShare ? Perm.all & ~(Perm.write | Perm.resize) : Perm.all,
     });
     backend.writethrough = options.cache?.writethrough === true;
     return backend;

@@ -24,6 +24,9 @@ export class ExitStatus extends Error {
 }
 
 export class Tool {
+  /** Values of `--object`: what every graph that is made from now on has. */
+  readonly objects: string[] = [];
+
   constructor(
     /** The name in messages: that of the link we were started through, or `blockyard img`. */
     readonly name: string,
@@ -92,7 +95,12 @@ export class Tool {
       import('../../drivers.ts'),
     ]);
     const console = options.quiet ? { ...platform.console, stdout: () => {} } : platform.console;
-    return createGraph({ platform: { ...platform, console }, drivers });
+    const graph = createGraph({ platform: { ...platform, console }, drivers });
+    if (this.objects.length > 0) {
+      const { makeObjects } = await import('./object-option.ts');
+      await this.attempt(async () => makeObjects(graph, this.objects));
+    }
+    return graph;
   }
 }
 

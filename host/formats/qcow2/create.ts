@@ -27,7 +27,7 @@ import {
 } from './header.ts';
 import { encodeBackingName } from './header-update.ts';
 import { type NewImageFile, roundUp } from './image-file.ts';
-import { planPreallocation, writePreallocated } from './preallocation.ts';
+import { type ImagePlan, planPreallocation, writePreallocated } from './preallocation.ts';
 
 const minExtendedL2ClusterBytes = 16 * 1024;
 /** QEMU leaves the feature name table out where it would crowd cluster 0. */
@@ -104,20 +104,28 @@ export const qcow2Create: CreateDefinition = {
     },
   ],
   job: qcow2CreateJob,
+  checkValues: (values) => void planImage(parseCreateValues(values)),
   async createImage(file: BlockBackend, values) {
-    const parameters = parseCreateValues(values);
+    const image = planImage(parseCreateValues(values));
     // What was there before would show where nothing is written.
     if (file.length > 0) await file.truncate(0);
-    await createParsed(file, parameters);
+    await writeImage(file, image);
   },
 };
 
 /** Makes the image in an empty file. EINVAL with QEMU's words for bad options; ENOTSUP for what is not done here. */
 export async function createImage(file: NewImageFile, values: CreateValues): Promise<void> {
-  await createParsed(file, parseCreateValues(values));
+  await writeImage(file, planImage(parseCreateValues(values)));
 }
 
-async function createParsed(file: NewImageFile, parameters: CreateParameters): Promise<void> {
+interface PlannedImage {
+  parameters: CreateParameters;
+  plan: ImagePlan;
+  header: Uint8Array;
+}
+
+/** Errors: what cannot be. */
+function planImage(parameters: CreateParameters): PlannedImage {
   const clusterSize = 2 ** parameters.clusterBits;
   const l1Size = Math.ceil(parameters.size / (clusterSize * (clusterSize / 8)));
   if (l1Size > maxL1Entries || !Number.isSafeInteger(parameters.size)) {
@@ -130,7 +138,10 @@ async function createParsed(file: NewImageFile, parameters: CreateParameters): P
     refcountOrder: parameters.refcountOrder,
   });
   const backingFileName = backingName(parameters);
-  const header = serializeHeaderFor(parameters, plan, backingFileName);
+  return { parameters, plan, header: serializeHeaderFor(parameters, plan, backingFileName) };
+}
+
+async function writeImage(file: NewImageFile, { parameters, plan, header }: PlannedImage): Promise<void> {
   await writePreallocated(file, plan, parameters.preallocation);
   await file.flush();
   await file.write(0, header);

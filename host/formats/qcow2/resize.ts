@@ -58,9 +58,9 @@ async function hideBacking(driver: Qcow2Driver, oldSize: number, length: number)
   const end = Math.min(length, backingLength);
   if (end <= oldSize) return;
   const { clusterSize, version } = driver.engine.header;
-  if (version < 3)
-    throw new BlockError('ENOTSUP', 'Failed to zero out new clusters: Operation not supported');
   const firstWhole = Math.ceil(oldSize / clusterSize);
+  if (version < 3 && firstWhole * clusterSize < end)
+    throw new BlockError('ENOTSUP', 'Failed to zero out new clusters: Operation not supported');
   if (firstWhole * clusterSize > oldSize) {
     await writeZeroBytes(driver, oldSize, Math.min(end, firstWhole * clusterSize));
   }
@@ -131,8 +131,11 @@ async function preallocate(
   const { engine } = driver;
   const { steps, record, file } = engine;
   const { clusterSize } = engine.header;
-  const first = start - (start % clusterSize);
+  const first = Math.ceil(start / clusterSize) * clusterSize;
   const last = Math.ceil(end / clusterSize) * clusterSize;
+  // The cluster that the old end is in keeps what it reads as, which may come from the backing file.
+  if (start < first && !(await isStored(driver, start - 1)))
+    await writeZeroBytes(driver, start, Math.min(end, first));
   for (let offset = first; offset < last; ) {
     const part = await engine.run(() => {
       const code = steps.qcow2_write_prepare(offset, last - offset);
@@ -153,8 +156,12 @@ async function preallocate(
   }
 
   async function fill(host: number, bytes: number): Promise<void> {
-    if (preallocation !== 'full') {
-      await file.writeZeroes(host, bytes, { mayUnmap: preallocation === 'metadata' });
+    if (preallocation === 'falloc') return file.writeZeroes(host, bytes, {});
+    if (preallocation === 'metadata') {
+      await file.writeZeroes(host, bytes, { mayUnmap: true });
+      // Zeros without space do not make the file longer, and it has to hold all that is mapped.
+      if ((await file.getByteLength()) < host + bytes)
+        await file.write(host + bytes - sectorBytes, new Uint8Array(sectorBytes));
       return;
     }
     const zeros = new Uint8Array(Math.min(bytes, 1 << 20));

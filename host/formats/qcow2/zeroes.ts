@@ -60,7 +60,7 @@ function split(
   });
   if (first > last) return { first, last: first, parts: [part(offset, end)] };
   const parts: Part[] = [];
-  if (offset < first * clusterSize) parts.push(part(offset, first * clusterSize));
+  if (offset < first * clusterSize) parts.push(part(offset, Math.min(end, first * clusterSize)));
   if (last * clusterSize < end) parts.push(part(last * clusterSize, end));
   return { first, last, parts };
 }

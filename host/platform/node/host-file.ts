@@ -15,7 +15,8 @@ import { FallocateMode, libc } from './libc.ts';
 /** Requests up to this size may be made in place: copying 256 KiB takes 26 µs, a turn through the thread pool 60. */
 const inlineBytes = 256 << 10;
 
-const sectorBytes = 512;
+/** A multiple of every alignment in use. */
+const firstBlockBytes = 4096;
 
 /** In place of a start time. */
 const untimed = -1;
@@ -122,8 +123,16 @@ export class NodeFile implements HostFile {
     }
   }
 
-  truncate(size: number): Promise<void> {
-    return call((callback) => fs.ftruncate(this.fd, size, callback));
+  /**
+   * A file that was empty gets its first block: a hole takes requests of any alignment, and so would not tell who opens it
+   * past the page cache which one its data needs.
+   */
+  async truncate(size: number): Promise<void> {
+    const wasEmpty = this.sizeNow() === 0;
+    await call((callback) => fs.ftruncate(this.fd, size, callback));
+    const bytes = Math.min(size, firstBlockBytes);
+    if (wasEmpty && bytes > 0 && bytes % this.requestAlignment === 0)
+      await this.write(0, new Uint8Array(bytes));
   }
 
   async status(): Promise<FileStatus> {
@@ -145,12 +154,9 @@ export class NodeFile implements HostFile {
   }
 
   async zero(offset: number, bytes: number, { unmap }: { unmap: boolean }): Promise<boolean> {
-    const end = offset + bytes;
-    const size = this.sizeNow();
-    const inside = end <= size;
-    // Behind the end of the file, up to a whole sector, there are zeros without making it longer.
-    const isShort = end > Math.ceil(size / sectorBytes) * sectorBytes;
-    if (unmap && !isShort && (await this.fallocate(FallocateMode.punchHole, offset, bytes))) return true;
+    const inside = offset + bytes <= this.sizeNow();
+    // Behind the end of the file there are zeros without making it longer.
+    if (unmap && (await this.fallocate(FallocateMode.punchHole, offset, bytes))) return true;
     if (await this.fallocate(FallocateMode.zeroRange, offset, bytes)) return true;
     if (!inside) return false;
     return (

@@ -1,0 +1,41 @@
+/**
+ * Random stacks of nodes, in every dialect, under random commands of qemu-io and qemu-img: the real tools and ours must
+ * answer alike and leave the same data. CASES sets how many, CASE_SEED the first of their seeds.
+ */
+import { expect, describe as suite, test } from 'vitest';
+import { haveQemu } from '../../support/tools.ts';
+import { type Case, randomCase } from './case.ts';
+import { kept } from './kept.ts';
+import { describe, findDifference } from './run.ts';
+import { shrink } from './shrink.ts';
+
+const count = Number(process.env['CASES'] ?? 300);
+const firstSeed = Number(process.env['CASE_SEED'] ?? 1);
+const batchSize = 50;
+
+async function check(testCase: Case, name: string): Promise<void> {
+  const difference = await findDifference(testCase);
+  if (difference === undefined) return;
+  const small = await shrink(testCase, async (candidate) => (await findDifference(candidate)) !== undefined);
+  const { recipes, steps } = small;
+  const made = recipes.map(({ image, create, fill }) => {
+    const commands = fill.map((command) => ` -c '${command}'`).join('');
+    return `${create ? `qemu-img create ${create.join(' ')}` : `truncate -s ${image.bytes} ${image.name}`}; ${commands}`;
+  });
+  expect.fail(
+    [name, ...made, ...steps.map(describe), await findDifference(small), JSON.stringify(small)].join('\n'),
+  );
+}
+
+suite.skipIf(!haveQemu)('the real tools and ours do the same', () => {
+  test.each(kept.map((testCase, index) => [index, testCase] as const))('kept case %i', (index, testCase) =>
+    check(testCase, `kept case ${index}`),
+  );
+
+  for (let first = firstSeed; first < firstSeed + count; first += batchSize) {
+    const last = Math.min(first + batchSize, firstSeed + count) - 1;
+    test(`seeds from ${first} to ${last}`, async () => {
+      for (let seed = first; seed <= last; seed++) await check(randomCase(seed), `seed ${seed}`);
+    }, 600_000);
+  }
+});

@@ -1,0 +1,110 @@
+/** Commands of qemu-img on the images of a case. */
+import type { Seeded } from '../../support/seeded.ts';
+import type { Image } from './images.ts';
+import { randomBytes } from './images.ts';
+
+export interface ImgContext {
+  random: Seeded;
+  images: readonly Image[];
+  /** An image as a name on the command line, with what says how to read it. */
+  source(image: Image): { options: string[]; name: string };
+}
+
+export function imgCommand(context: ImgContext): string[] {
+  const { random } = context;
+  switch (random.below(8)) {
+    case 0:
+    case 1:
+    case 2:
+    case 3:
+      return convert(context);
+    case 4:
+      return compare(context);
+    case 5:
+      return resize(context);
+    case 6:
+      return snapshot(context);
+    default:
+      return create(context);
+  }
+}
+
+function cache(random: Seeded, letter: 't' | 'T'): string[] {
+  if (!random.oneIn(4)) return [];
+  return [`-${letter}`, random.pick(['none', 'writeback', 'writethrough', 'directsync', 'unsafe'])];
+}
+
+function convert({ random, images, source }: ImgContext): string[] {
+  const from = random.pick(images);
+  const { options, name } = source(from);
+  const args = ['convert', ...options];
+  const existing = random.oneIn(3) ? random.pick(images) : undefined;
+  const sources = [name];
+  const outputFormat = existing?.format ?? random.pick(['raw', 'qcow2'] as const);
+  args.push('-O', outputFormat);
+  if (existing) {
+    args.push('-n');
+  } else if (outputFormat === 'qcow2') {
+    const creation: string[] = [];
+    if (random.oneIn(2)) creation.push(`cluster_size=${random.pick([512, 4096, 65_536])}`);
+    if (random.oneIn(4)) creation.push(random.pick(['compat=0.10', 'lazy_refcounts=on', 'refcount_bits=32']));
+    if (random.oneIn(4)) creation.push(`preallocation=${random.pick(['off', 'metadata', 'falloc', 'full'])}`);
+    if (creation.length > 0) args.push('-o', creation.join(','));
+    const { backing } = from;
+    if (backing && random.oneIn(2)) args.push('-B', backing.name, '-F', backing.format);
+    if (random.oneIn(5)) args.push('-c');
+  }
+  if (options[0] === '-f' && random.oneIn(6)) {
+    const second = images.find((image) => image.format === from.format && image !== from);
+    if (second) sources.push(second.name);
+  }
+  if (random.oneIn(4)) args.push('-S', random.pick(['0', '512', '4k', '64k']));
+  if (random.oneIn(6)) args.push('-W');
+  if (random.oneIn(6)) args.push('-m', String(1 + random.below(16)));
+  if (random.oneIn(8)) args.push('--salvage');
+  if (random.oneIn(8)) args.push('-r', '1G');
+  args.push(...cache(random, 't'), ...cache(random, 'T'));
+  const target = existing?.name ?? `out${random.below(3)}.${outputFormat}`;
+  return [...args, ...sources, target];
+}
+
+function compare({ random, images }: ImgContext): string[] {
+  const [a, b] = [random.pick(images), random.pick(images)];
+  // What a last sector counts as that the file has only a part of is a matter of the host.
+  const strict = random.oneIn(3) && (a.bytes | b.bytes) % 512 === 0 ? ['-s'] : [];
+  return ['compare', ...strict, '-f', a.format, '-F', b.format, a.name, b.name];
+}
+
+function resize({ random, images }: ImgContext): string[] {
+  const image = random.pick(images);
+  const sign = random.pick(['', '', '+', '-']);
+  const shrink = random.oneIn(2) ? ['--shrink'] : [];
+  const preallocation = random.oneIn(4)
+    ? [`--preallocation=${random.pick(['off', 'metadata', 'falloc', 'full'])}`]
+    : [];
+  // As with truncate (io-commands.ts).
+  const unit = image.clusterBytes || 1;
+  const bytes = Math.ceil(randomBytes(random) / unit) * unit;
+  const shrinks = sign === '-' && image.clusterBytes > 0;
+  return [
+    'resize',
+    ...shrink,
+    ...preallocation,
+    '-f',
+    image.format,
+    image.name,
+    `${shrinks ? '+' : sign}${bytes}`,
+  ];
+}
+
+function snapshot({ random, images }: ImgContext): string[] {
+  const image = random.pick(images);
+  return ['snapshot', random.pick(['-c', '-c', '-a', '-d']), random.pick(['one', 'two']), image.name];
+}
+
+function create({ random, images }: ImgContext): string[] {
+  const backing = random.pick(images);
+  const name = `new${random.below(2)}.qcow2`;
+  const size = random.oneIn(2) ? [String(randomBytes(random))] : [];
+  return ['create', '-f', 'qcow2', '-b', backing.name, '-F', backing.format, name, ...size];
+}
