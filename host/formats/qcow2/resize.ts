@@ -59,7 +59,7 @@ async function hideBacking(driver: Qcow2Driver, oldSize: number, length: number)
   if (end <= oldSize) return;
   const { clusterSize, version } = driver.engine.header;
   const firstWhole = Math.ceil(oldSize / clusterSize);
-  if (version < 3 && firstWhole * clusterSize < end)
+  if (version < 3 && firstWhole * clusterSize < length)
     throw new BlockError('ENOTSUP', 'Failed to zero out new clusters: Operation not supported');
   if (firstWhole * clusterSize > oldSize) {
     await writeZeroBytes(driver, oldSize, Math.min(end, firstWhole * clusterSize));

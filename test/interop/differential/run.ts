@@ -7,9 +7,8 @@ import { spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { main as img } from '../../../host/cli/img/main.ts';
-import { main as io } from '../../../host/cli/io/main.ts';
 import { masked, type Outcome } from '../../support/cli.ts';
+import { runOwn } from '../../support/own-tools.ts';
 import type { Case, Step } from './case.ts';
 import { adapted } from './differences.ts';
 import type { Recipe } from './images.ts';
@@ -76,22 +75,14 @@ function runReal({ tool }: Step, args: string[], cwd: string): Promise<Outcome> 
 }
 
 async function runOurs({ tool }: Step, args: string[]): Promise<Outcome> {
-  let stdout = '';
-  let stderr = '';
-  const terminal = {
-    out: (part: string) => void (stdout += part),
-    error: (part: string) => void (stderr += part),
-  };
-  const main = tool === 'qemu-img' ? img : io;
   let timer: NodeJS.Timeout | undefined;
   const hung = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error('ours hangs')), timeoutMs);
   });
   try {
-    const status = await Promise.race([main(args, tool, terminal), hung]);
-    return masked({ status, stdout, stderr });
+    return masked(await Promise.race([runOwn(tool, args), hung]));
   } catch (error) {
-    return { status: null, stdout, stderr: `internal error: ${(error as Error).stack}` };
+    return { status: null, stdout: '', stderr: `internal error: ${(error as Error).stack}` };
   } finally {
     clearTimeout(timer);
   }
