@@ -11,7 +11,7 @@ import { BlockError, invalid } from '../../base/errors.ts';
 import type { Connection } from '../../qmp/monitor.ts';
 import type { Chardev } from './chardev.ts';
 import { systemError } from './file.ts';
-import { StreamConnection } from './stream-connection.ts';
+import { endSocket, StreamConnection } from './stream-connection.ts';
 
 export type SocketAddress =
   | { type: 'unix'; path: string }
@@ -55,11 +55,7 @@ function isSocket(fd: number): boolean {
 
 function connectionOf(socket: net.Socket, onClosed: () => void): Connection {
   socket.once('close', onClosed);
-  return new StreamConnection(socket, socket, () => {
-    // What was written goes out first; the client need not have closed its side. It cannot keep us from exiting.
-    socket.end(() => socket.destroy());
-    socket.unref();
-  });
+  return new StreamConnection(socket, socket, () => endSocket(socket));
 }
 
 class ListeningSocket implements Chardev {
@@ -67,21 +63,30 @@ class ListeningSocket implements Chardev {
   private readonly waiting: net.Socket[] = [];
   private isServing = false;
   private firstClient: () => void = () => {};
-  /** Settles when somebody has connected. */
-  readonly whenConnected = new Promise<void>((resolve) => {
-    this.firstClient = resolve;
-  });
+  private giveUp: (error: BlockError) => void = () => {};
+  readonly whenReady: Promise<void>;
 
-  constructor(private readonly server: net.Server) {
+  constructor(
+    private readonly server: net.Server,
+    waits: boolean,
+  ) {
+    this.whenReady = new Promise<void>((resolve, reject) => {
+      [this.firstClient, this.giveUp] = [resolve, reject];
+      if (!waits) resolve();
+    });
+    // Closing before anybody looks is no error.
+    this.whenReady.catch(() => {});
     server.on('connection', (socket) => {
       if (this.waiting.length >= maxWaiting) {
         socket.destroy();
         return;
       }
-      this.waiting.push(socket);
+      this.waiting.push(expectingErrors(socket));
       this.firstClient();
       this.next();
     });
+    // Nobody can be let in just now (EMFILE); who waits in the backlog may be later.
+    server.on('error', () => {});
   }
 
   serve(onConnection: (connection: Connection) => void): void {
@@ -91,6 +96,7 @@ class ListeningSocket implements Chardev {
 
   close(): void {
     this.onConnection = undefined;
+    this.giveUp(new BlockError('ECANCELED'));
     for (const socket of this.waiting.splice(0)) socket.destroy();
     // Takes the socket's name away at once. Who is connected is for the user of the connection to end.
     this.server.close();
@@ -111,36 +117,41 @@ class ListeningSocket implements Chardev {
 }
 
 class ConnectedSocket implements Chardev {
-  constructor(private readonly socket: net.Socket) {}
+  private readonly socket: net.Socket;
+
+  constructor(socket: net.Socket) {
+    this.socket = expectingErrors(socket.pause());
+  }
 
   serve(onConnection: (connection: Connection) => void): void {
     onConnection(connectionOf(this.socket, () => {}));
   }
 
   close(): void {
-    this.socket.end(() => this.socket.destroy());
+    endSocket(this.socket);
   }
 }
 
-/** With `onWait`, it is told so and waits for the first client. Errors: BlockError. */
+/** A peer may go away before anybody is told of it: then there is an error, and nobody else who hears of it. */
+function expectingErrors(socket: net.Socket): net.Socket {
+  return socket.on('error', () => {});
+}
+
+/** With `onWait`, it is told so, and the chardev is ready when the first client has come. Errors: BlockError. */
 export async function listen(address: SocketAddress, onWait?: () => void): Promise<Chardev> {
   checkAddress(address);
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true });
   if (address.type === 'unix') removeStaleSocket(address.path);
   await settled(server, 'listening', () => server.listen(listenOptions(address)), bindError(address));
-  const chardev = new ListeningSocket(server);
-  if (onWait) {
-    onWait();
-    await chardev.whenConnected;
-  }
-  return chardev;
+  onWait?.();
+  return new ListeningSocket(server, onWait !== undefined);
 }
 
 /** Errors: BlockError. */
 export async function connect(address: SocketAddress): Promise<Chardev> {
   checkAddress(address);
   if (address.type === 'fd') {
-    return new ConnectedSocket(new net.Socket({ fd: address.fd, allowHalfOpen: true }).pause());
+    return new ConnectedSocket(new net.Socket({ fd: address.fd, allowHalfOpen: true }));
   }
   const socket = new net.Socket({ allowHalfOpen: true });
   const target =
@@ -152,7 +163,7 @@ export async function connect(address: SocketAddress): Promise<Chardev> {
     (error) =>
       resolutionError(error, address) ?? systemError(error, `Failed to connect to '${describe(address)}'`),
   );
-  return new ConnectedSocket(socket.pause());
+  return new ConnectedSocket(socket);
 }
 
 function listenOptions(address: SocketAddress): net.ListenOptions & { fd?: number } {

@@ -3,7 +3,7 @@
  * then serves monitors until a client or a signal ends it (specification: cli, section 5).
  *
  * Options take effect in the order given, so a node must come before those that use it, and a chardev before its
- * monitor. What fails is named with its option, and nothing is served. Not here: exports and tracing; they are refused by
+ * monitor. Clients are answered when the last one has. What fails is named with its option, and nobody is answered. Not here: exports and tracing; they are refused by
  * name, and so are the types of objects that there are not.
  */
 import { BlockError, invalid } from '../../base/errors.ts';
@@ -12,7 +12,7 @@ import { parseOption } from '../../qapi/keyval-values.ts';
 import { bool, enumeration, optional, str, struct } from '../../qapi/types.ts';
 import { commands } from '../../qmp/commands/index.ts';
 import { QmpServer } from '../../qmp/server.ts';
-import { Chardevs } from '../chardev/options.ts';
+import { Chardevs } from '../chardev/chardevs.ts';
 import { detach, isBackgroundProcess, startInBackground } from '../shared/background.ts';
 import { addObject, objectHelp } from '../shared/object-option.ts';
 import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
@@ -61,7 +61,10 @@ class StorageDaemon {
 
   async run(): Promise<number> {
     const keepAlive = setInterval(() => {}, keepAliveMs);
-    const stop = (): void => void this.server.stop();
+    const stop = (): void => {
+      this.chardevs.stopWaiting();
+      void this.server.stop();
+    };
     for (const signal of endingSignals) process.on(signal, stop);
     try {
       await this.start();
@@ -83,6 +86,7 @@ class StorageDaemon {
       this.writtenPidfile = await tool.attempt(async () => writePidfile(pidfile));
     }
     if (line.daemonize) await detach();
+    this.chardevs.serve();
   }
 
   private async close(): Promise<void> {
@@ -134,8 +138,7 @@ class StorageDaemon {
 
   private addMonitor(text: string): void {
     const { chardev: id, mode, pretty } = parseOption(monitorOptions, text, 'chardev');
-    const chardev = this.chardevs.use(id);
+    this.chardevs.use(id, (connection) => this.server.connect(connection, { pretty }));
     if (mode === 'readline') throw invalid('Only QMP is supported');
-    chardev.serve((connection) => this.server.connect(connection, { pretty }));
   }
 }

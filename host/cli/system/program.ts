@@ -92,7 +92,10 @@ export class MachineProgram {
 
   private async run(): Promise<number> {
     const keepAlive = setInterval(() => {}, keepAliveMs);
-    const stop = (): void => void this.server.stop('host-signal');
+    const stop = (): void => {
+      this.monitors.stopWaiting();
+      void this.server.stop('host-signal');
+    };
     for (const signal of endingSignals) process.on(signal, stop);
     try {
       await this.setUp();
