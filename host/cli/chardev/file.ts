@@ -61,8 +61,9 @@ function openFd(path: string, flags: string, named: string): number {
   }
 }
 
-/** `CONTEXT: STRERROR` for what a system call threw. */
+/** `CONTEXT: STRERROR` for what a system call threw; anything else is a bug and goes on. */
 export function systemError(error: unknown, context: string): BlockError {
+  if (!(error instanceof Error) || !('code' in error)) throw error;
   const { code, message } = error as NodeJS.ErrnoException;
   if (code !== undefined && code in errnoNumbers) return new BlockError(code as Errno).within(context);
   return new BlockError('EIO', `${context}: ${otherTexts[code ?? ''] ?? message}`, { cause: error });

@@ -14,6 +14,7 @@ import { commands } from '../../qmp/commands/index.ts';
 import { QmpServer } from '../../qmp/server.ts';
 import { Chardevs } from '../chardev/chardevs.ts';
 import { detach, isBackgroundProcess, startInBackground } from '../shared/background.ts';
+import { type Daemon, runDaemon } from '../shared/daemon.ts';
 import { addObject, objectHelp } from '../shared/object-option.ts';
 import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { printHelp, printVersion } from './help.ts';
@@ -30,7 +31,7 @@ export function main(argv: string[], programName: string, terminal?: Terminal): 
       return 0;
     }
     if (line.daemonize && !isBackgroundProcess()) return startInBackground();
-    return new StorageDaemon(tool, line, await tool.platform()).run();
+    return runDaemon(tool, new StorageDaemon(tool, line, await tool.platform()));
   });
 }
 
@@ -41,11 +42,7 @@ const monitorOptions = struct('MonitorOptions', {
   chardev: str,
 });
 
-const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-/** Something must keep the process alive while nobody is connected. */
-const keepAliveMs = 1 << 30;
-
-class StorageDaemon {
+class StorageDaemon implements Daemon {
   private readonly server: QmpServer;
   private readonly chardevs = new Chardevs();
   /** Absolute. Undefined: we wrote none, and one that is there is somebody else's. */
@@ -56,28 +53,15 @@ class StorageDaemon {
     private readonly line: CommandLine,
     platform: Awaited<ReturnType<Tool['platform']>>,
   ) {
-    this.server = new QmpServer({ platform, drivers, commands });
+    const reportBug = (error: unknown): void => tool.reportInternalError(error);
+    this.server = new QmpServer({ platform, drivers, commands, reportBug });
   }
 
-  async run(): Promise<number> {
-    const keepAlive = setInterval(() => {}, keepAliveMs);
-    const stop = (): void => {
-      this.chardevs.stopWaiting();
-      void this.server.stop();
-    };
-    for (const signal of endingSignals) process.on(signal, stop);
-    try {
-      await this.start();
-      await this.server.whenEnded;
-      return 0;
-    } finally {
-      await this.close();
-      for (const signal of endingSignals) process.off(signal, stop);
-      clearInterval(keepAlive);
-    }
+  get whenEnded(): Promise<void> {
+    return this.server.whenEnded;
   }
 
-  private async start(): Promise<void> {
+  async start(): Promise<void> {
     const { tool, line } = this;
     for (const step of line.steps) await this.take(step);
     if (line.operand !== undefined) tool.fail(`${line.operand}: Unexpected argument`);
@@ -89,7 +73,12 @@ class StorageDaemon {
     this.chardevs.serve();
   }
 
-  private async close(): Promise<void> {
+  async stop(): Promise<void> {
+    this.chardevs.stopWaiting();
+    await this.server.stop();
+  }
+
+  async close(): Promise<void> {
     this.chardevs.closeAll();
     await this.server.close();
     if (this.writtenPidfile !== undefined) removePidfile(this.writtenPidfile);
