@@ -178,7 +178,9 @@ async function formatFile(
   const path =
     (protocol.parseFilename?.(filename) as { filename?: string } | undefined)?.filename ?? filename;
   if (!driver.create!.createImage) {
-    await createFile(graph.platform, path, values);
+    await createFile(graph.platform, path, values).catch((error: unknown) => {
+      throw sizeError(error, `The image size is too large for file format '${driver.name}'`);
+    });
     return;
   }
   await createFile(graph.platform, path, { size: 0 });
@@ -186,15 +188,19 @@ async function formatFile(
   try {
     await writeImage(driver, node, values);
   } catch (error) {
-    if (asBlockError(error).errno !== 'EFBIG') throw error;
-    throw new BlockError(
-      'EFBIG',
+    throw sizeError(
+      error,
       `The image size is too large for file format '${driver.name}' (try using a larger cluster size)`,
-      { cause: error },
     );
   } finally {
     await graph.unref(node);
   }
+}
+
+/** The error, in words of its own when the size was too much. */
+function sizeError(error: unknown, message: string): BlockError {
+  const known = asBlockError(error);
+  return known.errno === 'EFBIG' ? new BlockError('EFBIG', message, { cause: error }) : known;
 }
 
 /** Writes an empty image into `node`. `begun` is called when nothing speaks against it any more. */

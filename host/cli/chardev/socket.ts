@@ -21,6 +21,7 @@ export type SocketAddress =
 /** Clients that may wait; others are turned away. */
 const maxWaiting = 16;
 const maxUnixPathBytes = 107;
+const maxPort = 65_535;
 
 function describe(address: SocketAddress): string {
   if (address.type === 'unix') return address.path;
@@ -28,6 +29,7 @@ function describe(address: SocketAddress): string {
 }
 
 function checkAddress(address: SocketAddress): void {
+  if (address.type === 'unix' && address.path === '') throw invalid('UNIX socket path is empty');
   if (address.type === 'unix' && Buffer.byteLength(address.path) > maxUnixPathBytes) {
     throw invalid(
       `UNIX socket path '${address.path}' is too long`,
@@ -37,11 +39,16 @@ function checkAddress(address: SocketAddress): void {
   if (address.type === 'fd' && !isSocket(address.fd)) {
     throw invalid(`File descriptor '${address.fd}' is not a socket`);
   }
-  if (address.type === 'inet' && !/^\d+$/.test(address.port)) {
+  if (address.type === 'inet' && !(/^\d+$/.test(address.port) && Number(address.port) <= maxPort)) {
     throw invalid(
       `address resolution failed for ${describe(address)}: Servname not supported for ai_socktype`,
     );
   }
+}
+
+/** Node takes a path that reads as a number for a port. */
+function asPath(path: string): string {
+  return path.includes('/') ? path : `./${path}`;
 }
 
 function isSocket(fd: number): boolean {
@@ -155,7 +162,9 @@ export async function connect(address: SocketAddress): Promise<Chardev> {
   }
   const socket = new net.Socket({ allowHalfOpen: true });
   const target =
-    address.type === 'unix' ? { path: address.path } : { host: address.host, port: Number(address.port) };
+    address.type === 'unix'
+      ? { path: asPath(address.path) }
+      : { host: address.host, port: Number(address.port) };
   await settled(
     socket,
     'connect',
@@ -167,7 +176,7 @@ export async function connect(address: SocketAddress): Promise<Chardev> {
 }
 
 function listenOptions(address: SocketAddress): net.ListenOptions & { fd?: number } {
-  if (address.type === 'unix') return { path: address.path };
+  if (address.type === 'unix') return { path: asPath(address.path) };
   if (address.type === 'fd') return { fd: address.fd };
   return { port: Number(address.port), ...(address.host === '' ? {} : { host: address.host }) };
 }
@@ -190,7 +199,11 @@ function resolutionError(error: Error, address: SocketAddress): BlockError | und
 
 /** A socket left behind by a process that was killed would be in the way; anything else stays where it is. */
 function removeStaleSocket(path: string): void {
-  if (fs.lstatSync(path, { throwIfNoEntry: false })?.isSocket()) fs.unlinkSync(path);
+  try {
+    if (fs.lstatSync(path).isSocket()) fs.unlinkSync(path);
+  } catch {
+    // Whatever is wrong with the path, listening on it will say so.
+  }
 }
 
 async function settled(

@@ -89,10 +89,18 @@ function readImages(tool: Tool, paths: readonly string[]): Map<string, string> {
   for (const path of paths) {
     const name = basename(path);
     if (images.has(name)) tool.fail(`'${path}': there are two images named '${name}'`);
-    if (!statSync(path, { throwIfNoEntry: false })?.isFile()) tool.fail(`'${path}' is not a file`);
+    if (!isFile(path)) tool.fail(`'${path}' is not a file`);
     images.set(name, resolve(path));
   }
   return images;
+}
+
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
 }
 
 function firmware(tool: Tool, path: string | undefined, usual: string): string | undefined {

@@ -7,6 +7,7 @@
  * What Node lacks comes from libc.ts.
  */
 import * as fs from 'node:fs';
+import { BlockError } from '../../base/errors.ts';
 import type { ByteLocks, FileStatus, HostExtent, HostFile } from '../platform.ts';
 import { fromSystemError, isInterrupted } from './errors.ts';
 import { LatencyWatch } from './latency-watch.ts';
@@ -121,6 +122,7 @@ export class NodeFile implements HostFile {
   }
 
   truncate(size: number): Promise<void> {
+    if (size > Number.MAX_SAFE_INTEGER) return Promise.reject(new BlockError('EFBIG'));
     return call((callback) => fs.ftruncate(this.fd, size, callback));
   }
 
