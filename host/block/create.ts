@@ -178,7 +178,9 @@ async function formatFile(
   const path =
     (protocol.parseFilename?.(filename) as { filename?: string } | undefined)?.filename ?? filename;
   if (!driver.create!.createImage) {
-    await createFile(graph.platform, path, values);
+    await createFile(graph.platform, path, values).catch((error: unknown) => {
+      throw sizeError(error, `The image size is too large for file format '${driver.name}'`);
+    });
     return;
   }
   try {
@@ -191,13 +193,17 @@ async function formatFile(
       await graph.unref(node);
     }
   } catch (error) {
-    if (asBlockError(error).errno !== 'EFBIG') throw error;
-    throw new BlockError(
-      'EFBIG',
+    throw sizeError(
+      error,
       `The image size is too large for file format '${driver.name}' (try using a larger cluster size)`,
-      { cause: error },
     );
   }
+}
+
+/** The error, in words of its own when the size was too much. */
+function sizeError(error: unknown, message: string): BlockError {
+  const known = asBlockError(error);
+  return known.errno === 'EFBIG' ? new BlockError('EFBIG', message, { cause: error }) : known;
 }
 
 /** Writes an empty image into `node`. `begun` is called when nothing speaks against it any more. */

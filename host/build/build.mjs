@@ -37,6 +37,9 @@ await build({
   minifySyntax: true,
   minifyWhitespace: true,
   keepNames: false,
+  // For the stacks of internal errors. Node reads the maps only when it is asked to (BLOCKYARD_DEBUG).
+  sourcemap: 'linked',
+  sourcesContent: false,
   logLevel: 'warning',
 });
 chmodSync(resolve(root, 'dist/blockyard.js'), 0o755);

@@ -6,6 +6,8 @@
  */
 import { basename } from 'node:path';
 import { version } from '../../package.json';
+import { runProcess } from './shared/internal-error.ts';
+import { outputFailed } from './shared/terminal.ts';
 
 type Main = (argv: string[], programName: string) => Promise<number>;
 
@@ -77,9 +79,17 @@ function isStartedAs(link: string, name: string): boolean {
   return link.endsWith('*') ? name.startsWith(link.slice(0, -1)) : link === name;
 }
 
+/** As messages about the program call it. */
+let programName = 'blockyard';
+
+async function start({ load }: Subcommand, argv: string[], name: string): Promise<number> {
+  programName = name;
+  return (await load()).main(argv, name);
+}
+
 async function run(argv: string[], startedAs: string): Promise<number> {
   const linked = subcommands.find(({ link }) => link !== undefined && isStartedAs(link, startedAs));
-  if (linked) return (await linked.load()).main(argv, startedAs);
+  if (linked) return start(linked, argv, startedAs);
   const [command, ...rest] = argv;
   if (command === '--version' || command === '-V') {
     process.stdout.write(`blockyard ${version}\n`);
@@ -90,17 +100,17 @@ async function run(argv: string[], startedAs: string): Promise<number> {
     return 0;
   }
   const chosen = subcommands.find(({ name }) => name === command);
-  if (chosen) return (await chosen.load()).main(rest, `blockyard ${chosen.name}`);
+  if (chosen) return start(chosen, rest, `blockyard ${chosen.name}`);
   process.stderr.write(
     command === undefined ? usage() : `blockyard: Command not found: ${command}\n${usage()}`,
   );
   return 1;
 }
 
-// Whoever reads the output may leave early (`| head`): that ends the program, quietly.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(1);
-});
+process.stdout.on('error', (error) => outputFailed(1, error));
+process.stderr.on('error', (error) => outputFailed(2, error));
 
-process.exitCode = await run(process.argv.slice(2), basename(process.argv[1] ?? 'blockyard'));
+runProcess(
+  () => programName,
+  () => run(process.argv.slice(2), basename(process.argv[1] ?? 'blockyard')),
+);

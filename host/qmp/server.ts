@@ -6,7 +6,7 @@
  * the client that sent it, and nothing else.
  */
 import { assert } from '../base/assert.ts';
-import { BlockError } from '../base/errors.ts';
+import type { BlockError } from '../base/errors.ts';
 import { createGraph } from '../bitmaps/persistence.ts';
 import type { DriverDefinition } from '../block/driver.ts';
 import type { BlockGraph, GraphEvent } from '../block/graph.ts';
@@ -31,6 +31,8 @@ export interface QmpServerOptions {
   machine?: MachineOptions;
   /** What limits and latencies of disks keep to instead of the platform's clock. */
   guestClock?: Clock;
+  /** Hears of a bug in a command. Absent: it is printed, with its stack. */
+  reportBug?(error: unknown): void;
 }
 
 /** The event loop gets its turn at least this often, however fast clients send commands. */
@@ -45,6 +47,7 @@ export class QmpServer {
   /** Settles when a client or `stop` has ended the server. Nodes and connections are still there. */
   readonly whenEnded: Promise<void>;
   private readonly platform: Platform;
+  private readonly reportBug: (error: unknown) => void;
   private readonly limiter: EventLimiter;
   /** The client whose turn is next comes first. */
   private monitors: Monitor[] = [];
@@ -52,8 +55,9 @@ export class QmpServer {
   private ending = false;
   private end: () => void = () => {};
 
-  constructor({ platform, drivers, commands, machine, guestClock }: QmpServerOptions) {
+  constructor({ platform, drivers, commands, machine, guestClock, reportBug }: QmpServerOptions) {
     this.platform = platform;
+    this.reportBug = reportBug ?? ((error) => platform.console.stderr(`internal error: ${stackOf(error)}`));
     this.limiter = new EventLimiter(events, platform.clock, ({ name, data }, timestamp) => {
       for (const monitor of [...this.monitors]) monitor.event(timestamp, name, data);
     });
@@ -161,8 +165,7 @@ export class QmpServer {
     try {
       return await dispatch(this.contextFor(monitor.session), incoming);
     } catch (error) {
-      const what = error instanceof Error && !(error instanceof BlockError) ? error.stack : String(error);
-      this.platform.console.stderr(`internal error: ${what}`);
+      this.reportBug(error);
       return undefined;
     }
   }
@@ -178,4 +181,8 @@ export class QmpServer {
       shutdown: (reason) => this.stop(reason),
     };
   }
+}
+
+function stackOf(error: unknown): string | undefined {
+  return error instanceof Error ? error.stack : String(error);
 }

@@ -3,11 +3,12 @@
  * is read (`PATH.out` and `PATH.in`, or `PATH` for both).
  */
 import * as fs from 'node:fs';
+import * as net from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { BlockError, type Errno, errnoNumbers } from '../../base/errors.ts';
 import type { Connection } from '../../qmp/monitor.ts';
 import type { Chardev } from './chardev.ts';
-import { StreamConnection } from './stream-connection.ts';
+import { endSocket, StreamConnection } from './stream-connection.ts';
 
 class FileChardev implements Chardev {
   constructor(
@@ -16,12 +17,17 @@ class FileChardev implements Chardev {
   ) {}
 
   serve(onConnection: (connection: Connection) => void): void {
-    onConnection(new StreamConnection(this.input, this.output, () => this.output.end()));
+    onConnection(new StreamConnection(this.input, this.output, () => this.end()));
   }
 
   close(): void {
     this.input?.destroy();
-    this.output.end();
+    this.end();
+  }
+
+  private end(): void {
+    if (this.output instanceof net.Socket) endSocket(this.output);
+    else this.output.end();
   }
 }
 
@@ -35,9 +41,15 @@ export function openPipeChardev(path: string): Chardev {
   // Open for both, so that opening waits for nobody and the pipe stays when its peers come and go.
   const input = openFd(paired ? `${path}.in` : path, 'r+', path);
   const output = openFd(paired ? `${path}.out` : path, 'r+', path);
+  // FIFOs are used like sockets: a thread that waits for one could not be called off, and the process would never end.
+  const isFifo = (fd: number): boolean => fs.fstatSync(fd).isFIFO();
   return new FileChardev(
-    fs.createReadStream(path, { fd: input }),
-    fs.createWriteStream(path, { fd: output }),
+    isFifo(input)
+      ? new net.Socket({ fd: input, readable: true, writable: false })
+      : fs.createReadStream(path, { fd: input }),
+    isFifo(output)
+      ? new net.Socket({ fd: output, readable: false, writable: true })
+      : fs.createWriteStream(path, { fd: output }),
   );
 }
 
@@ -49,8 +61,9 @@ function openFd(path: string, flags: string, named: string): number {
   }
 }
 
-/** `CONTEXT: STRERROR` for what a system call threw. */
+/** `CONTEXT: STRERROR` for what a system call threw; anything else is a bug and goes on. */
 export function systemError(error: unknown, context: string): BlockError {
+  if (!(error instanceof Error) || !('code' in error)) throw error;
   const { code, message } = error as NodeJS.ErrnoException;
   if (code !== undefined && code in errnoNumbers) return new BlockError(code as Errno).within(context);
   return new BlockError('EIO', `${context}: ${otherTexts[code ?? ''] ?? message}`, { cause: error });

@@ -26,7 +26,7 @@ interface Backend {
 const string = (name: string): QemuOption => ({ name, type: 'string' });
 const bool = (name: string): QemuOption => ({ name, type: 'bool' });
 
-const backends: Readonly<Record<string, Backend>> = {
+export const chardevBackends: Readonly<Record<string, Backend>> = {
   null: { options: [], open: () => new NullChardev() },
   stdio: {
     options: [],
@@ -112,44 +112,26 @@ function readAddress(values: OptionValues): SocketAddress {
   return { type: 'fd', fd: Number(fd) };
 }
 
-/** All chardevs of a process, by id, and which of them have a user. */
-export class Chardevs {
-  private readonly byId = new Map<string, Chardev>();
-  private readonly used = new Set<string>();
-  private hasStdio = false;
+/** A chardev as an option string describes it, not opened yet. */
+export interface ChardevDescription {
+  id: string;
+  backend: string;
+  open(): Chardev | Promise<Chardev>;
+}
 
-  /** Opens what `text` describes; `ownId` when that gives no id. Errors: BlockError. */
-  async add(text: string, services: ChardevServices, ownId?: string): Promise<void> {
-    const { id = ownId, pairs } = parseQemuOpts(text, {
-      impliedKey: 'backend',
-      warn: (message, hint) => services.warn(message, hint),
-    });
-    const name = pairs.findLast((pair) => pair.name === 'backend')?.value;
-    if (id === undefined) throw invalid('chardev: no id specified');
-    if (name === undefined) throw invalid(`chardev: "${id}" missing backend`);
-    const backend = Object.hasOwn(backends, name) ? backends[name] : undefined;
-    if (!backend) throw unknownBackend(name);
-    const values = new OptionValues(pairs, [string('backend'), ...backend.options]);
-    if (this.byId.has(id)) {
-      throw invalid(`attempt to add duplicate property '${id}' to object (type 'container')`);
-    }
-    if (name === 'stdio' && this.hasStdio) throw invalid('cannot use stdio by multiple character devices');
-    this.byId.set(id, await backend.open(values, services));
-    if (name === 'stdio') this.hasStdio = true;
-  }
-
-  /** Throws when there is no such chardev, or it has a user. */
-  use(id: string): Chardev {
-    const chardev = this.byId.get(id);
-    if (!chardev) throw invalid(`chardev "${id}" not found`);
-    if (this.used.has(id)) throw invalid(`Device '${id}' is in use`);
-    this.used.add(id);
-    return chardev;
-  }
-
-  closeAll(): void {
-    for (const chardev of this.byId.values()) chardev.close();
-  }
+/** Reads the option string; `ownId` when that gives no id. Errors: BlockError. */
+export function describeChardev(text: string, services: ChardevServices, ownId?: string): ChardevDescription {
+  const { id = ownId, pairs } = parseQemuOpts(text, {
+    impliedKey: 'backend',
+    warn: (message, hint) => services.warn(message, hint),
+  });
+  const name = pairs.findLast((pair) => pair.name === 'backend')?.value;
+  if (id === undefined) throw invalid('chardev: no id specified');
+  if (name === undefined) throw invalid(`chardev: "${id}" missing backend`);
+  const backend = Object.hasOwn(chardevBackends, name) ? chardevBackends[name] : undefined;
+  if (!backend) throw unknownBackend(name);
+  const values = new OptionValues(pairs, [string('backend'), ...backend.options]);
+  return { id, backend: name, open: () => backend.open(values, services) };
 }
 
 function unknownBackend(name: string): BlockError {

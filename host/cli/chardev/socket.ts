@@ -11,7 +11,7 @@ import { BlockError, invalid } from '../../base/errors.ts';
 import type { Connection } from '../../qmp/monitor.ts';
 import type { Chardev } from './chardev.ts';
 import { systemError } from './file.ts';
-import { StreamConnection } from './stream-connection.ts';
+import { endSocket, StreamConnection } from './stream-connection.ts';
 
 export type SocketAddress =
   | { type: 'unix'; path: string }
@@ -21,6 +21,7 @@ export type SocketAddress =
 /** Clients that may wait; others are turned away. */
 const maxWaiting = 16;
 const maxUnixPathBytes = 107;
+const maxPort = 65_535;
 
 function describe(address: SocketAddress): string {
   if (address.type === 'unix') return address.path;
@@ -28,6 +29,7 @@ function describe(address: SocketAddress): string {
 }
 
 function checkAddress(address: SocketAddress): void {
+  if (address.type === 'unix' && address.path === '') throw invalid('UNIX socket path is empty');
   if (address.type === 'unix' && Buffer.byteLength(address.path) > maxUnixPathBytes) {
     throw invalid(
       `UNIX socket path '${address.path}' is too long`,
@@ -37,11 +39,16 @@ function checkAddress(address: SocketAddress): void {
   if (address.type === 'fd' && !isSocket(address.fd)) {
     throw invalid(`File descriptor '${address.fd}' is not a socket`);
   }
-  if (address.type === 'inet' && !/^\d+$/.test(address.port)) {
+  if (address.type === 'inet' && !(/^\d+$/.test(address.port) && Number(address.port) <= maxPort)) {
     throw invalid(
       `address resolution failed for ${describe(address)}: Servname not supported for ai_socktype`,
     );
   }
+}
+
+/** Node takes a path that reads as a number for a port. */
+function asPath(path: string): string {
+  return path.includes('/') ? path : `./${path}`;
 }
 
 function isSocket(fd: number): boolean {
@@ -55,11 +62,7 @@ function isSocket(fd: number): boolean {
 
 function connectionOf(socket: net.Socket, onClosed: () => void): Connection {
   socket.once('close', onClosed);
-  return new StreamConnection(socket, socket, () => {
-    // What was written goes out first; the client need not have closed its side. It cannot keep us from exiting.
-    socket.end(() => socket.destroy());
-    socket.unref();
-  });
+  return new StreamConnection(socket, socket, () => endSocket(socket));
 }
 
 class ListeningSocket implements Chardev {
@@ -67,21 +70,30 @@ class ListeningSocket implements Chardev {
   private readonly waiting: net.Socket[] = [];
   private isServing = false;
   private firstClient: () => void = () => {};
-  /** Settles when somebody has connected. */
-  readonly whenConnected = new Promise<void>((resolve) => {
-    this.firstClient = resolve;
-  });
+  private giveUp: (error: BlockError) => void = () => {};
+  readonly whenReady: Promise<void>;
 
-  constructor(private readonly server: net.Server) {
+  constructor(
+    private readonly server: net.Server,
+    waits: boolean,
+  ) {
+    this.whenReady = new Promise<void>((resolve, reject) => {
+      [this.firstClient, this.giveUp] = [resolve, reject];
+      if (!waits) resolve();
+    });
+    // Closing before anybody looks is no error.
+    this.whenReady.catch(() => {});
     server.on('connection', (socket) => {
       if (this.waiting.length >= maxWaiting) {
         socket.destroy();
         return;
       }
-      this.waiting.push(socket);
+      this.waiting.push(expectingErrors(socket));
       this.firstClient();
       this.next();
     });
+    // Nobody can be let in just now (EMFILE); who waits in the backlog may be later.
+    server.on('error', () => {});
   }
 
   serve(onConnection: (connection: Connection) => void): void {
@@ -91,6 +103,7 @@ class ListeningSocket implements Chardev {
 
   close(): void {
     this.onConnection = undefined;
+    this.giveUp(new BlockError('ECANCELED'));
     for (const socket of this.waiting.splice(0)) socket.destroy();
     // Takes the socket's name away at once. Who is connected is for the user of the connection to end.
     this.server.close();
@@ -111,40 +124,47 @@ class ListeningSocket implements Chardev {
 }
 
 class ConnectedSocket implements Chardev {
-  constructor(private readonly socket: net.Socket) {}
+  private readonly socket: net.Socket;
+
+  constructor(socket: net.Socket) {
+    this.socket = expectingErrors(socket.pause());
+  }
 
   serve(onConnection: (connection: Connection) => void): void {
     onConnection(connectionOf(this.socket, () => {}));
   }
 
   close(): void {
-    this.socket.end(() => this.socket.destroy());
+    endSocket(this.socket);
   }
 }
 
-/** With `onWait`, it is told so and waits for the first client. Errors: BlockError. */
+/** A peer may go away before anybody is told of it: then there is an error, and nobody else who hears of it. */
+function expectingErrors(socket: net.Socket): net.Socket {
+  return socket.on('error', () => {});
+}
+
+/** With `onWait`, it is told so, and the chardev is ready when the first client has come. Errors: BlockError. */
 export async function listen(address: SocketAddress, onWait?: () => void): Promise<Chardev> {
   checkAddress(address);
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true });
   if (address.type === 'unix') removeStaleSocket(address.path);
   await settled(server, 'listening', () => server.listen(listenOptions(address)), bindError(address));
-  const chardev = new ListeningSocket(server);
-  if (onWait) {
-    onWait();
-    await chardev.whenConnected;
-  }
-  return chardev;
+  onWait?.();
+  return new ListeningSocket(server, onWait !== undefined);
 }
 
 /** Errors: BlockError. */
 export async function connect(address: SocketAddress): Promise<Chardev> {
   checkAddress(address);
   if (address.type === 'fd') {
-    return new ConnectedSocket(new net.Socket({ fd: address.fd, allowHalfOpen: true }).pause());
+    return new ConnectedSocket(new net.Socket({ fd: address.fd, allowHalfOpen: true }));
   }
   const socket = new net.Socket({ allowHalfOpen: true });
   const target =
-    address.type === 'unix' ? { path: address.path } : { host: address.host, port: Number(address.port) };
+    address.type === 'unix'
+      ? { path: asPath(address.path) }
+      : { host: address.host, port: Number(address.port) };
   await settled(
     socket,
     'connect',
@@ -152,11 +172,11 @@ export async function connect(address: SocketAddress): Promise<Chardev> {
     (error) =>
       resolutionError(error, address) ?? systemError(error, `Failed to connect to '${describe(address)}'`),
   );
-  return new ConnectedSocket(socket.pause());
+  return new ConnectedSocket(socket);
 }
 
 function listenOptions(address: SocketAddress): net.ListenOptions & { fd?: number } {
-  if (address.type === 'unix') return { path: address.path };
+  if (address.type === 'unix') return { path: asPath(address.path) };
   if (address.type === 'fd') return { fd: address.fd };
   return { port: Number(address.port), ...(address.host === '' ? {} : { host: address.host }) };
 }
@@ -179,7 +199,11 @@ function resolutionError(error: Error, address: SocketAddress): BlockError | und
 
 /** A socket left behind by a process that was killed would be in the way; anything else stays where it is. */
 function removeStaleSocket(path: string): void {
-  if (fs.lstatSync(path, { throwIfNoEntry: false })?.isSocket()) fs.unlinkSync(path);
+  try {
+    if (fs.lstatSync(path).isSocket()) fs.unlinkSync(path);
+  } catch {
+    // Whatever is wrong with the path, listening on it will say so.
+  }
 }
 
 async function settled(

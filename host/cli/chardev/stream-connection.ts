@@ -1,6 +1,18 @@
 /** A connection made of Node streams. */
+import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import type { Connection, ConnectionHandlers } from '../../qmp/monitor.ts';
+
+/** A peer has that long to fetch what was written before the end. */
+const fetchingMs = 2_000;
+
+/** What was written goes out first; the peer need not have closed its side. It cannot keep us from exiting. */
+export function endSocket(socket: Socket): void {
+  socket.end(() => socket.destroy());
+  socket.unref();
+  // Node waits for what is being written, whatever is unreferenced.
+  if (socket.writableLength > 0) setTimeout(() => socket.destroy(), fetchingMs).unref();
+}
 
 export class StreamConnection implements Connection {
   private handlers: ConnectionHandlers | undefined;

@@ -16,6 +16,7 @@ import { drivers } from '../../drivers.ts';
 import { nodePlatform } from '../../platform/node/index.ts';
 import { commands } from '../../qmp/commands/index.ts';
 import { QmpServer } from '../../qmp/server.ts';
+import { runTool, Tool } from '../shared/tool.ts';
 import { type LinkedRecordProof, proveOneInstant, RecordWriter } from './linked-records.ts';
 import { QmpClient } from './qmp-client.ts';
 
@@ -45,12 +46,14 @@ export async function main(argv: string[], programName: string): Promise<number>
     nodePlatform.console.stderr(`${programName}: unexpected argument '${argv[0]}'; it takes none`);
     return 1;
   }
-  const folder = mkdtempSync(join(tmpdir(), 'blockyard-demo-'));
-  try {
-    return await run(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  return runTool(new Tool(programName), async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'blockyard-demo-'));
+    try {
+      return await run(folder);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
 }
 
 async function run(folder: string): Promise<number> {

@@ -50,6 +50,9 @@ export const sleep: IoCommand = {
   },
 };
 
+/** The system's NSIG. */
+const maxSignal = 65;
+
 export const sigraise: IoCommand = {
   name: 'sigraise',
   args: { min: 1, max: 1 },
@@ -58,7 +61,14 @@ export const sigraise: IoCommand = {
   longHelp: ["Example: 'sigraise 15' raises SIGTERM"],
   noFile: true,
   async run(session, [text]) {
-    process.kill(process.pid, parseNumber(session, text!));
+    const signal = parseNumber(session, text!);
+    if (signal > maxSignal) complain(session, `signal argument '${text}' is too large to be a valid signal`);
+    try {
+      process.kill(process.pid, signal);
+    } catch (error) {
+      // One that the system has no use for is not raised.
+      if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
+    }
   },
 };
 

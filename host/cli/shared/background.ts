@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
+import { internalErrorStatus } from './internal-error.ts';
 
 /** Tells the child that it is the one that stays. */
 const marker = 'BLOCKYARD_IN_BACKGROUND';
@@ -12,7 +13,7 @@ export function isBackgroundProcess(): boolean {
   return process.env[marker] === '1' && process.send !== undefined;
 }
 
-/** The exit status for the parent: 0 when the child is ready, 1 when it gave up. */
+/** The exit status for the parent: 0 when the child is ready, 1 when it gave up, 70 when that was a bug. */
 export function startInBackground(): Promise<number> {
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
     detached: true,
@@ -21,7 +22,7 @@ export function startInBackground(): Promise<number> {
   });
   return new Promise((resolve, reject) => {
     child.on('error', reject);
-    child.on('exit', () => resolve(1));
+    child.on('exit', (status) => resolve(status === internalErrorStatus ? status : 1));
     child.on('message', () => {
       child.removeAllListeners();
       child.disconnect();

@@ -4,15 +4,13 @@
  * Everything a tool prints passes here, so that tests run it in process, and so that a line for the terminal from the
  * layers below (a warning, `Formatting …`) comes out in order with the tool's own.
  */
-import * as fs from 'node:fs';
 import { BlockError } from '../../base/errors.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { Console, Platform } from '../../platform/platform.ts';
+import { describeInternalError, internalErrorStatus } from './internal-error.ts';
+import { processTerminal, type Terminal } from './terminal.ts';
 
-export interface Terminal {
-  out(text: string): void;
-  error(text: string): void;
-}
+export type { Terminal };
 
 /** Ends a command with this exit status; whatever there was to say has been printed. */
 export class ExitStatus extends Error {
@@ -49,6 +47,11 @@ export class Tool {
 
   reportError({ message, hint }: BlockError): void {
     this.report(message, hint);
+  }
+
+  /** Says that there is a bug, and that it should be reported. */
+  reportInternalError(error: unknown): void {
+    this.error(describeInternalError(this.name, error));
   }
 
   warn(message: string, hint?: string): void {
@@ -104,43 +107,17 @@ export class Tool {
   }
 }
 
-/** Runs a tool's body to its exit status. Operating errors that nobody expected (closing an image) are reported. */
+/** Runs a tool's body to its exit status. Operating errors that nobody expected (closing an image) are reported, and bugs. */
 export async function runTool(tool: Tool, body: () => Promise<number>): Promise<number> {
   try {
     return await body();
   } catch (error) {
     if (error instanceof ExitStatus) return error.status;
-    if (!(error instanceof BlockError)) throw error;
-    tool.reportError(error);
-    return 1;
-  }
-}
-
-/**
- * The process's own streams. Writing in place saves the milliseconds that setting up `process.stdout` takes; a pipe
- * that is full and does not block gets the rest through it.
- */
-const processTerminal: Terminal = {
-  out: (text) => write(1, text),
-  error: (text) => write(2, text),
-};
-
-const handedOver = new Set<number>();
-
-function write(fd: 1 | 2, text: string): void {
-  const stream = (): NodeJS.WriteStream => (fd === 1 ? process.stdout : process.stderr);
-  if (handedOver.has(fd)) {
-    stream().write(text);
-    return;
-  }
-  let rest: Uint8Array = Buffer.from(text);
-  try {
-    while (rest.length > 0) rest = rest.subarray(fs.writeSync(fd, rest));
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EPIPE') process.exit(1);
-    if (code !== 'EAGAIN') throw error;
-    handedOver.add(fd);
-    stream().write(rest);
+    if (error instanceof BlockError) {
+      tool.reportError(error);
+      return 1;
+    }
+    tool.reportInternalError(error);
+    return internalErrorStatus;
   }
 }

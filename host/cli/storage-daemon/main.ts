@@ -3,7 +3,7 @@
  * then serves monitors until a client or a signal ends it (specification: cli, section 5).
  *
  * Options take effect in the order given, so a node must come before those that use it, and a chardev before its
- * monitor. What fails is named with its option, and nothing is served. Not here: exports and tracing; they are refused by
+ * monitor. Clients are answered when the last one has. What fails is named with its option, and nobody is answered. Not here: exports and tracing; they are refused by
  * name, and so are the types of objects that there are not.
  */
 import { BlockError, invalid } from '../../base/errors.ts';
@@ -12,8 +12,9 @@ import { parseOption } from '../../qapi/keyval-values.ts';
 import { bool, enumeration, optional, str, struct } from '../../qapi/types.ts';
 import { commands } from '../../qmp/commands/index.ts';
 import { QmpServer } from '../../qmp/server.ts';
-import { Chardevs } from '../chardev/options.ts';
+import { Chardevs } from '../chardev/chardevs.ts';
 import { detach, isBackgroundProcess, startInBackground } from '../shared/background.ts';
+import { type Daemon, runDaemon } from '../shared/daemon.ts';
 import { addObject, objectHelp } from '../shared/object-option.ts';
 import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { printHelp, printVersion } from './help.ts';
@@ -30,7 +31,7 @@ export function main(argv: string[], programName: string, terminal?: Terminal): 
       return 0;
     }
     if (line.daemonize && !isBackgroundProcess()) return startInBackground();
-    return new StorageDaemon(tool, line, await tool.platform()).run();
+    return runDaemon(tool, new StorageDaemon(tool, line, await tool.platform()));
   });
 }
 
@@ -41,11 +42,7 @@ const monitorOptions = struct('MonitorOptions', {
   chardev: str,
 });
 
-const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-/** Something must keep the process alive while nobody is connected. */
-const keepAliveMs = 1 << 30;
-
-class StorageDaemon {
+class StorageDaemon implements Daemon {
   private readonly server: QmpServer;
   private readonly chardevs = new Chardevs();
   /** Absolute. Undefined: we wrote none, and one that is there is somebody else's. */
@@ -56,25 +53,15 @@ class StorageDaemon {
     private readonly line: CommandLine,
     platform: Awaited<ReturnType<Tool['platform']>>,
   ) {
-    this.server = new QmpServer({ platform, drivers, commands });
+    const reportBug = (error: unknown): void => tool.reportInternalError(error);
+    this.server = new QmpServer({ platform, drivers, commands, reportBug });
   }
 
-  async run(): Promise<number> {
-    const keepAlive = setInterval(() => {}, keepAliveMs);
-    const stop = (): void => void this.server.stop();
-    for (const signal of endingSignals) process.on(signal, stop);
-    try {
-      await this.start();
-      await this.server.whenEnded;
-      return 0;
-    } finally {
-      await this.close();
-      for (const signal of endingSignals) process.off(signal, stop);
-      clearInterval(keepAlive);
-    }
+  get whenEnded(): Promise<void> {
+    return this.server.whenEnded;
   }
 
-  private async start(): Promise<void> {
+  async start(): Promise<void> {
     const { tool, line } = this;
     for (const step of line.steps) await this.take(step);
     if (line.operand !== undefined) tool.fail(`${line.operand}: Unexpected argument`);
@@ -83,9 +70,15 @@ class StorageDaemon {
       this.writtenPidfile = await tool.attempt(async () => writePidfile(pidfile));
     }
     if (line.daemonize) await detach();
+    this.chardevs.serve();
   }
 
-  private async close(): Promise<void> {
+  async stop(): Promise<void> {
+    this.chardevs.stopWaiting();
+    await this.server.stop();
+  }
+
+  async close(): Promise<void> {
     this.chardevs.closeAll();
     await this.server.close();
     if (this.writtenPidfile !== undefined) removePidfile(this.writtenPidfile);
@@ -134,8 +127,7 @@ class StorageDaemon {
 
   private addMonitor(text: string): void {
     const { chardev: id, mode, pretty } = parseOption(monitorOptions, text, 'chardev');
-    const chardev = this.chardevs.use(id);
+    this.chardevs.use(id, (connection) => this.server.connect(connection, { pretty }));
     if (mode === 'readline') throw invalid('Only QMP is supported');
-    chardev.serve((connection) => this.server.connect(connection, { pretty }));
   }
 }

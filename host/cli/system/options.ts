@@ -20,7 +20,8 @@ export type OptionKind =
   /** Known, and not served by this program. */
   | 'refused';
 
-const options: Readonly<Record<string, OptionKind>> = {
+/** Those of every machine. */
+export const machineOptions: Readonly<Record<string, OptionKind>> = {
   blockdev: 'add',
   drive: 'add',
   hda: 'add',
@@ -175,7 +176,7 @@ export function readCommandLine(
   argv: readonly string[],
   more: Readonly<Record<string, OptionKind>> = {},
 ): CommandLine {
-  const known = { ...options, ...more };
+  const known = { ...machineOptions, ...more };
   const line = new CommandLine();
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at]!;

@@ -16,6 +16,7 @@ import { QmpServer } from '../../qmp/server.ts';
 import type { HmpCommand } from '../hmp/command.ts';
 import { humanMonitor } from '../hmp/monitor.ts';
 import { detach } from '../shared/background.ts';
+import { type Daemon, runDaemon } from '../shared/daemon.ts';
 import { addObject, objectHelp } from '../shared/object-option.ts';
 import { ExitStatus, type Tool } from '../shared/tool.ts';
 import {
@@ -54,11 +55,7 @@ export interface GuestRunner {
   close(): Promise<void>;
 }
 
-const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-/** Something must keep the process alive while nobody is connected. */
-const keepAliveMs = 1 << 30;
-
-export class MachineProgram {
+export class MachineProgram implements Daemon {
   private readonly server: QmpServer;
   private readonly monitors: Monitors;
   private pidfile: LockedPidfile | undefined;
@@ -86,26 +83,16 @@ export class MachineProgram {
       commands: [...systemCommands, humanMonitor(guest?.monitorCommands)],
       machine: options,
       ...(clock ? { guestClock: clock } : {}),
+      reportBug: (error) => tool.reportInternalError(error),
     });
-    return new MachineProgram(tool, line, server.machine!, server, clock, guest).run(); // it was given one
+    return runDaemon(tool, new MachineProgram(tool, line, server.machine!, server, clock, guest)); // it was given one
   }
 
-  private async run(): Promise<number> {
-    const keepAlive = setInterval(() => {}, keepAliveMs);
-    const stop = (): void => void this.server.stop('host-signal');
-    for (const signal of endingSignals) process.on(signal, stop);
-    try {
-      await this.setUp();
-      await this.server.whenEnded;
-      return 0;
-    } finally {
-      await this.close();
-      for (const signal of endingSignals) process.off(signal, stop);
-      clearInterval(keepAlive);
-    }
+  get whenEnded(): Promise<void> {
+    return this.server.whenEnded;
   }
 
-  private async setUp(): Promise<void> {
+  async start(): Promise<void> {
     const { tool, line, machine, server } = this;
     const pidfile = line.get('pidfile');
     if (pidfile !== undefined) this.pidfile = await tool.attempt(() => LockedPidfile.create(pidfile));
@@ -146,6 +133,11 @@ export class MachineProgram {
     this.monitors.serve();
   }
 
+  async stop(): Promise<void> {
+    this.monitors.stopWaiting();
+    await this.server.stop('host-signal');
+  }
+
   private async powerOff(): Promise<void> {
     if (await this.machine.powerOff()) await this.server.stop('guest-shutdown');
   }
@@ -181,7 +173,7 @@ export class MachineProgram {
     return virtio;
   }
 
-  private async close(): Promise<void> {
+  async close(): Promise<void> {
     this.monitors.close();
     await this.guest?.close();
     await this.server.close();

@@ -72,8 +72,8 @@ export class V86Guest implements GuestRunner {
     const chosen = step ?? (usesStdio(line.steps) ? undefined : { name: 'serial', value: 'stdio' });
     if (!chosen || chosen.value === 'none') return;
     await take(chosen, async (context) => {
-      const chardev = await monitors.openNamed(chosen.value, context, 'serial0');
-      monitors.whenServing(chardev, (connection) => serial.connect(connection));
+      const device = { context, id: 'serial0' };
+      await monitors.openNamed(chosen.value, device, (connection) => serial.connect(connection));
     });
   }
 }

@@ -10,7 +10,8 @@ import { MachineProgram } from '../system/program.ts';
 import { V86Guest } from './guest.ts';
 import { printHelp } from './help.ts';
 
-const options: Readonly<Record<string, OptionKind>> = {
+/** Beside those of every machine, or in their place. */
+export const vmOptions: Readonly<Record<string, OptionKind>> = {
   kernel: 'set',
   initrd: 'set',
   append: 'set',
@@ -32,7 +33,7 @@ const options: Readonly<Record<string, OptionKind>> = {
 export function main(argv: string[], programName: string, terminal?: Terminal): Promise<number> {
   const tool = new Tool(programName, terminal);
   return runTool(tool, async () => {
-    const line = readCommandLine(tool, argv, options);
+    const line = readCommandLine(tool, argv, vmOptions);
     if (line.has('help')) printHelp(tool);
     else if (line.has('version')) printVersion(tool);
     else if (line.has('daemonize') && !isBackgroundProcess()) return startInBackground();

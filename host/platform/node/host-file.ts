@@ -7,6 +7,7 @@
  * What Node lacks comes from libc.ts.
  */
 import * as fs from 'node:fs';
+import { BlockError } from '../../base/errors.ts';
 import type { ByteLocks, FileStatus, HostExtent, HostFile } from '../platform.ts';
 import { fromSystemError, isInterrupted } from './errors.ts';
 import { LatencyWatch } from './latency-watch.ts';
@@ -128,6 +129,7 @@ export class NodeFile implements HostFile {
    * past the page cache which one its data needs.
    */
   async truncate(size: number): Promise<void> {
+    if (size > Number.MAX_SAFE_INTEGER) throw new BlockError('EFBIG');
     const wasEmpty = this.sizeNow() === 0;
     await call((callback) => fs.ftruncate(this.fd, size, callback));
     const bytes = Math.min(size, firstBlockBytes);

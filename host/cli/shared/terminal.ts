@@ -1,0 +1,48 @@
+/** Where a tool prints: the process's own streams, or whatever a test or another program gives it. */
+import * as fs from 'node:fs';
+import { hasToClose } from './internal-error.ts';
+
+export interface Terminal {
+  out(text: string): void;
+  error(text: string): void;
+}
+
+/**
+ * The process's own streams. Writing in place saves the milliseconds that setting up `process.stdout` takes; a pipe
+ * that is full and does not block gets the rest through it.
+ */
+export const processTerminal: Terminal = {
+  out: (text) => write(1, text),
+  error: (text) => write(2, text),
+};
+
+const handedOver = new Set<number>();
+
+function write(fd: 1 | 2, text: string): void {
+  const stream = (): NodeJS.WriteStream => (fd === 1 ? process.stdout : process.stderr);
+  if (handedOver.has(fd)) {
+    stream().write(text);
+    return;
+  }
+  let rest: Uint8Array = Buffer.from(text);
+  try {
+    while (rest.length > 0) rest = rest.subarray(fs.writeSync(fd, rest));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') {
+      handedOver.add(fd);
+      stream().write(rest);
+    } else {
+      outputFailed(fd, error as Error);
+    }
+  }
+}
+
+/**
+ * Nothing more can be printed. Whoever reads may leave early (`| head`): that ends the program, quietly. A program that
+ * serves others goes on.
+ */
+export function outputFailed(fd: 1 | 2, error: NodeJS.ErrnoException): void {
+  if (hasToClose()) return;
+  if (fd === 1 && error.code !== 'EPIPE') write(2, `blockyard: write error: ${error.message}\n`);
+  process.exit(1);
+}
