@@ -27,7 +27,8 @@ export const cacheOptions = struct('BlockdevCacheOptions', {
   'no-flush': optional(bool),
 });
 
-const commonType = struct('BlockdevOptions', {
+/** What every node has. */
+export const commonOptionsType = struct('BlockdevOptions', {
   driver: optional(str),
   'node-name': optional(str),
   discard: optional(
@@ -44,9 +45,9 @@ const commonType = struct('BlockdevOptions', {
   ),
 });
 
-type CommonOptions = TypeOf<typeof commonType>;
+type CommonOptions = TypeOf<typeof commonOptionsType>;
 
-const commonNames: readonly string[] = commonType.members.map(({ name }) => name);
+const commonNames: readonly string[] = commonOptionsType.members.map(({ name }) => name);
 
 export function isCommonOption(name: string): boolean {
   return commonNames.includes(name);
@@ -55,7 +56,7 @@ export function isCommonOption(name: string): boolean {
 /** Those that every node has. `driver`: for messages. Errors: BlockError. */
 export function commonOptions(options: NodeOptions, driver?: DriverDefinition): Checked<CommonOptions> {
   const common = Object.entries(options).filter(([name]) => isCommonOption(name));
-  return checkNodeOptions(commonType, Object.fromEntries(common), unsupportedBy(driver));
+  return checkNodeOptions(commonOptionsType, Object.fromEntries(common), unsupportedBy(driver));
 }
 
 /** Those of the driver, without its children. Errors: BlockError, also for what nobody knows. */

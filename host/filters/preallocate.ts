@@ -178,7 +178,7 @@ class Preallocate implements Driver {
   }
 
   async reopen({ flags, options }: ReopenChange<Options>): Promise<ReopenStep> {
-    const next = options as Options;
+    const next = options;
     for (const name of ['prealloc-align', 'prealloc-size'] as const) {
       if (this.options[name] !== undefined && next[name] === undefined) {
         throw invalid(`Option '${name}' cannot be reset to its default value`);
@@ -209,7 +209,14 @@ export const preallocate: DriverDefinition<Options> = {
   children: [{ name: 'file' }],
   reopenableOptions: ['prealloc-align', 'prealloc-size'],
   async open(context: OpenContext, options: Options): Promise<Driver> {
-    settingsOf(options);
-    return new Preallocate(await context.openChild('file', 'filtered'), options);
+    const { align } = settingsOf(options);
+    const file = await context.openChild('file', 'filtered');
+    const { requestAlignment = 1 } = file.node.driver.limits ?? {};
+    if (align % requestAlignment !== 0)
+      throw invalid(
+        'prealloc-align parameter of preallocate filter is not aligned to underlying node request alignment ' +
+          `(${requestAlignment})`,
+      );
+    return new Preallocate(file, options);
   },
 };

@@ -10,7 +10,7 @@
  * be resized, and discards nothing.
  */
 import { firstDifference } from '../base/difference.ts';
-import { BlockError, invalid } from '../base/errors.ts';
+import { asBlockError, BlockError, invalid } from '../base/errors.ts';
 import { allocatedBytes } from '../block/allocated-bytes.ts';
 import type {
   Driver,
@@ -156,8 +156,23 @@ class Quorum implements Driver, VariableChildren {
     return this.changeAll({ offset, bytes: buffer.length }, (child) => child.write(offset, buffer, flags));
   }
 
-  writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
-    return this.changeAll({ offset, bytes }, (child) => child.writeZeroes(offset, bytes, flags));
+  /** With `noFallback` it is enough that one child needs no data: all have to stay alike. */
+  async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
+    const range = { offset, bytes };
+    let unable = 0;
+    await this.changeAll(range, async (child) => {
+      try {
+        await child.writeZeroes(offset, bytes, flags);
+      } catch (error) {
+        if (!flags.noFallback || asBlockError(error).errno !== 'ENOTSUP') throw error;
+        unable++;
+      }
+    });
+    if (unable === this.children.length) throw new BlockError('ENOTSUP');
+    if (unable > 0)
+      await this.changeAll(range, (child) =>
+        child.writeZeroes(offset, bytes, { ...flags, noFallback: false }),
+      );
   }
 
   private async changeAll(range: Range, act: (child: Edge) => Promise<void>): Promise<void> {

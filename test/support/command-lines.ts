@@ -3,6 +3,9 @@
  * lines by, and the values that people write. What a command is given beside the option under test is good, so that the
  * option is what it is about.
  */
+
+import type { DriverDefinition } from '../../host/block/driver.ts';
+import { commonOptionsType } from '../../host/block/options.ts';
 import { chardevBackends } from '../../host/cli/chardev/options.ts';
 import { commands as imgCommands } from '../../host/cli/img/commands.ts';
 import { main as img } from '../../host/cli/img/main.ts';
@@ -15,6 +18,7 @@ import { main as system } from '../../host/cli/system/main.ts';
 import { machineOptions, type OptionKind } from '../../host/cli/system/options.ts';
 import { main as vm, vmOptions } from '../../host/cli/vm/main.ts';
 import { main as web } from '../../host/cli/web/main.ts';
+import { drivers } from '../../host/drivers.ts';
 import { deviceTypes } from '../../host/machine/device-types.ts';
 import { objectTypes } from '../../host/objects/types.ts';
 import type { Type } from '../../host/qapi/types.ts';
@@ -124,14 +128,6 @@ const values: readonly string[] = [
   ],
 ];
 
-/** Options of drivers are left out for now: how they are checked is being rewritten, which takes this table away. */
-const optionsOfDrivers: readonly RegExp[] = [
-  /^img .* (-o|--image-opts|--target-image-opts)$/,
-  /^io .*(-o|--image-opts)$/,
-  /^(storage-daemon|system) --?blockdev$/,
-  /^system -drive (format|driver|aio|discard|detect-zeroes|auto-read-only|force-share|cache\..*|node-name)$/,
-];
-
 /** Values that would leave this machine, or are not for a process that runs tests as well; all others are tried. */
 const limits: readonly { option: RegExp; suits(value: string): boolean }[] = [
   // A name would be looked up.
@@ -143,7 +139,7 @@ const limits: readonly { option: RegExp; suits(value: string): boolean }[] = [
   { option: / fd$/, suits: (value) => !/^\d{1,4}$/.test(value.trim()) },
   // Waiting and repeating are what these do.
   {
-    option: /^io -c sleep operand|^img bench (--count|--depth|--flush-interval)$/,
+    option: /^io -c sleep operand|^io .* latency-ns$|^img bench (--count|--depth|--flush-interval)$/,
     suits: (value) => !/^[+\s]*(0x)?\d{4,}$/.test(value),
   },
   // So slow is what is asked for.
@@ -202,6 +198,8 @@ const list = (...parts: readonly (string | readonly string[])[]): string => part
 
 /** The names of members, with dots below those that have members of their own. */
 function memberNames(type: Type): string[] {
+  if (type.kind === 'array') return memberNames(type.element).map((rest) => `0.${rest}`);
+  if (type.kind === 'alternate') return type.branches().flatMap(memberNames);
   if (type.kind !== 'struct') return [];
   return type.members.flatMap(({ name, type: member }) => {
     const below = memberNames(member);
@@ -413,20 +411,79 @@ async function webLine(): Promise<Command> {
   };
 }
 
+/** Good options of a driver, as `name=value`: what it cannot be opened without. */
+function goodOptions({ name, children = [] }: DriverDefinition): [string, string][] {
+  const file = (child: string): [string, string][] => [
+    [`${child}.driver`, 'file'],
+    [`${child}.filename`, name === 'qcow2' && child === 'file' ? images.qcow2 : images.raw],
+  ];
+  const own: Readonly<Record<string, [string, string][]>> = {
+    file: [['filename', images.raw]],
+    http: [['url', 'http://127.0.0.1:1/x']],
+    https: [['url', 'https://127.0.0.1:1/x']],
+    quorum: [['vote-threshold', '1']],
+  };
+  const below = children
+    .filter(({ optional }) => !optional)
+    .flatMap(({ name: child, list: isList }) => file(isList ? `${child}.0` : child));
+  return [['driver', name], ...(own[name] ?? []), ...below];
+}
+
+/** Options of every driver, in option strings and in `json:` names, where a value may be of any type. */
+function driverLines(): Command[] {
+  return drivers.flatMap((definition) => {
+    const good = goodOptions(definition);
+    const keys = [...memberNames(definition.options), ...memberNames(commonOptionsType)].filter(
+      (key) => key !== 'driver' && key !== 'url',
+    );
+    const quoted = good.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
+    const inJson = keys.map((name) => ({
+      name,
+      takesValue: true,
+      words: (value: string) => [`${JSON.stringify(name)}:${isJson(value) ? value : JSON.stringify(value)}`],
+    }));
+    const command = ['-r', '-c', 'read 0 512', '-c', 'length'];
+    return [
+      listLine(
+        `io --image-opts driver=${definition.name}`,
+        io,
+        keys,
+        (pairs) =>
+          list(
+            good.map(([key, value]) => `${key}=${value}`),
+            pairs,
+          ),
+        (argument) => [...command, '--image-opts', argument],
+      ),
+      {
+        name: `io json: ${definition.name}`,
+        main: io,
+        options: inJson,
+        operands: [],
+        argv: (pairs) => [...command, `json:{${[...quoted, ...pairs].join(',')}}`],
+      },
+    ];
+  });
+}
+
+function isJson(value: string): boolean {
+  try {
+    JSON.parse(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** To be called in a directory that has the images. */
 export async function allCommands(): Promise<Command[]> {
-  const all = [
+  return [
     ...(await imgLines()),
     ...(await ioLines()),
     ...(await storageDaemonLines()),
     ...systemLines(),
     vmLine(),
     await webLine(),
+    ...driverLines(),
   ];
-  return all.map((command) => ({
-    ...command,
-    options: command.options.filter(
-      ({ name }) => !optionsOfDrivers.some((option) => option.test(`${command.name} ${name}`)),
-    ),
-  }));
 }

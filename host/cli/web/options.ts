@@ -1,6 +1,7 @@
 /** The command line of `blockyard web`. */
 import { existsSync, type Stats, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
+import { fromSystemError } from '../../platform/node/errors.ts';
 import { OptionReader, UsageError } from '../shared/getopt.ts';
 import { ExitStatus, type Tool } from '../shared/tool.ts';
 import { hostNamed } from './allowed-hosts.ts';
@@ -97,7 +98,7 @@ function fileAt(tool: Tool, path: string): string {
   try {
     found = statSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    tool.fail(`'${path}': ${(error as Error).message}`);
+    tool.fail(`'${path}': ${fromSystemError(error).message}`);
   }
   return found?.isFile() ? resolve(path) : tool.fail(`'${path}' is not a file`);
 }
