@@ -281,7 +281,8 @@ async function writeCompressed(edge: Edge, offset: number, buffer: Uint8Array): 
 
 async function writeZeroes(edge: Edge, offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
   const { node } = edge;
-  const mayUnmap = flags.mayUnmap === true && node.flags.discard;
+  // As in QEMU: what a node hands down is subject to the child's discard option, what a user asks for is not.
+  const mayUnmap = flags.mayUnmap === true && (node.flags.discard || edge.parent.isNode !== true);
   await changing(edge, offset, bytes, flags, async () => {
     await writeZeroesNode(node, offset, bytes, { ...driverFlags(node, flags), mayUnmap });
     node.growTo(offset + bytes);
