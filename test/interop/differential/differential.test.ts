@@ -28,9 +28,7 @@ async function check(testCase: Case, name: string): Promise<void> {
 }
 
 suite.skipIf(!haveQemu)('the real tools and ours do the same', () => {
-  test.each(kept.map((testCase, index) => [index, testCase] as const))('kept case %i', (index, testCase) =>
-    check(testCase, `kept case ${index}`),
-  );
+  test.each(kept)('$name', (testCase) => check(testCase, testCase.name));
 
   for (let first = firstSeed; first < firstSeed + count; first += batchSize) {
     const last = Math.min(first + batchSize, firstSeed + count) - 1;
