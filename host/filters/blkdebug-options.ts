@@ -4,8 +4,9 @@
  * The file is made of lines: `[inject-error]` or `[set-state]` opens a rule, `key = "value"` sets one of its members,
  * `#` starts a comment. A value without quotes counts as empty, as in QEMU.
  */
-import { type Errno, errnoNumbers, invalid } from '../base/errors.ts';
-import { type DebugEvent, debugEvents } from '../block/debug-events.ts';
+import { type BlockError, type Errno, errnoNumbers, invalid } from '../base/errors.ts';
+import { debugEvents } from '../block/debug-events.ts';
+import { checkNodeOptions } from '../qapi/node-options.ts';
 import {
   array,
   bool,
@@ -18,7 +19,7 @@ import {
   type TypeOf,
   worded,
 } from '../qapi/types.ts';
-import { type IoType, ioTypes, type RuleSet } from './blkdebug-rules.ts';
+import { ioTypes, type RuleSet } from './blkdebug-rules.ts';
 
 const refused = (text: string): string => `invalid parameter value: ${text}`;
 
@@ -95,37 +96,28 @@ function errnoOf(number: number): Errno | undefined {
   throw invalid(`blkdebug cannot inject error number ${number}`);
 }
 
-const groups = {
-  'inject-error': ['event', 'state', 'iotype', 'errno', 'sector', 'once', 'immediately'],
-  'set-state': ['event', 'state', 'new_state'],
-} as const;
-type Group = keyof typeof groups;
+const ruleTypes = { 'inject-error': injectOptions, 'set-state': setStateOptions } as const;
+type Group = keyof typeof ruleTypes;
 
 interface Section {
   group: Group;
   id: string | undefined;
-  values: Map<string, string>;
+  values: Record<string, string>;
 }
 
 function parseConfig(text: string): { inject: InjectOptions[]; setState: SetStateOptions[] } {
   const sections = parseSections(text);
   const ofGroup = (group: Group): Section[] => sections.filter((section) => section.group === group);
   return {
-    inject: ofGroup('inject-error').map(({ values }) => ({
-      event: eventOf(values),
-      state: numberOf(values, 'state'),
-      iotype: ioTypeOf(values),
-      errno: numberOf(values, 'errno'),
-      sector: numberOf(values, 'sector'),
-      once: booleanOf(values, 'once'),
-      immediately: booleanOf(values, 'immediately'),
-    })),
-    setState: ofGroup('set-state').map(({ values }) => ({
-      event: eventOf(values),
-      state: numberOf(values, 'state'),
-      new_state: numberOf(values, 'new_state') ?? 0,
-    })),
+    inject: ofGroup('inject-error').map(({ values }) => checkNodeOptions(injectOptions, values, unknown)),
+    setState: ofGroup('set-state').map(({ values }) =>
+      checkNodeOptions(setStateOptions, { new_state: '0', ...values }, unknown),
+    ),
   };
+}
+
+function unknown(key: string): BlockError {
+  return invalid(`Invalid parameter '${key}'`);
 }
 
 function parseSections(text: string): Section[] {
@@ -144,76 +136,31 @@ function parseSections(text: string): Section[] {
     if (key === undefined) throw invalid('parse error');
     const section = sections.at(-1);
     if (!section) throw invalid('no group defined');
-    if (!(groups[section.group] as readonly string[]).includes(key))
-      throw invalid(`Invalid parameter '${key}'`);
     const value = /^\s*\S+\s*=\s*"([^"]*)"/.exec(line)?.[1] ?? '';
+    checkLine(section.group, key, value);
     // Of several values the last one counts.
-    section.values.set(key, value);
-    checkValue(key, value);
+    section.values[key] = value;
   }
   return sections;
 }
 
+/** What a value must be whatever else there is; names are looked at when the rules are made. */
+function checkLine(group: Group, key: string, value: string): void {
+  const type = ruleTypes[group];
+  const member = type.members.find(({ name }) => name === key);
+  if (!member) throw unknown(key);
+  if (member.type.kind !== 'enum')
+    checkNodeOptions({ ...type, members: [member] }, { [key]: value }, unknown);
+}
+
 function openSection(head: string, sections: readonly Section[]): Section {
   const [, name, id] = /^(.*?)(?: "([^"]*)")?$/s.exec(head)!; // everything is optional in it
-  if (!(name! in groups)) throw invalid(`There is no option group '${name}'`);
+  if (!Object.hasOwn(ruleTypes, name!)) throw invalid(`There is no option group '${name}'`);
   const group = name as Group;
   if (id !== undefined && sections.some((section) => section.group === group && section.id === id)) {
     throw invalid(`Duplicate ID '${id}' for ${group}`);
   }
-  return { group, id, values: new Map() };
-}
-
-const numbers: readonly string[] = ['state', 'new_state', 'errno', 'sector'];
-const booleans: readonly string[] = ['once', 'immediately'];
-
-function checkValue(key: string, value: string): void {
-  if (numbers.includes(key) && parseNumber(value) === undefined) {
-    throw invalid(`Parameter '${key}' expects a number`);
-  }
-  if (booleans.includes(key) && parseSwitch(value) === undefined) {
-    throw invalid(`Parameter '${key}' expects 'on' or 'off'`);
-  }
-}
-
-function parseNumber(text: string): number | undefined {
-  return /^\s*-?(0x[0-9a-f]+|\d+)$/i.test(text) ? toNumber(text.trim()) : undefined;
-}
-
-function toNumber(text: string): number {
-  return text.startsWith('-') ? -Number(text.slice(1)) : Number(text);
-}
-
-function parseSwitch(text: string): boolean | undefined {
-  if (['on', 'yes', 'true', 'y'].includes(text)) return true;
-  return ['off', 'no', 'false', 'n'].includes(text) ? false : undefined;
-}
-
-function numberOf(values: ReadonlyMap<string, string>, key: string): number | undefined {
-  const value = values.get(key);
-  return value === undefined ? undefined : parseNumber(value);
-}
-
-function booleanOf(values: ReadonlyMap<string, string>, key: string): boolean | undefined {
-  const value = values.get(key);
-  return value === undefined ? undefined : parseSwitch(value);
-}
-
-function eventOf(values: ReadonlyMap<string, string>): DebugEvent {
-  const name = values.get('event');
-  if (name === undefined) throw invalid('Missing event name for rule');
-  return memberOf(debugEvents, name);
-}
-
-function ioTypeOf(values: ReadonlyMap<string, string>): IoType | undefined {
-  const name = values.get('iotype');
-  return name === undefined ? undefined : memberOf(ioTypes, name);
-}
-
-function memberOf<T extends string>(names: readonly T[], name: string): T {
-  const found = names.find((candidate) => candidate === name);
-  if (found === undefined) throw invalid(`invalid parameter value: ${name}`);
-  return found;
+  return { group, id, values: {} };
 }
 
 const intMax = 2_147_483_647;
