@@ -34,6 +34,12 @@ function checkRange(offset: number, bytes: number): void {
     throw new BlockError('EIO');
 }
 
+/** Of requests that carry data, which is more than what they name: zeros and discards may be of any length. */
+function checkData(offset: number, buffer: Uint8Array): void {
+  checkRange(offset, buffer.length);
+  if (buffer.length > maxRequestBytes) throw new BlockError('EIO');
+}
+
 function checkWritable(edge: Edge): void {
   if ((edge.perm & (Perm.write | Perm.writeUnchanged)) === 0 || edge.node.readOnly)
     throw new BlockError('EPERM');
@@ -42,7 +48,7 @@ function checkWritable(edge: Edge): void {
 async function read(edge: Edge, offset: number, buffer: Uint8Array): Promise<void> {
   const { node } = edge;
   checkOpen(node);
-  checkRange(offset, buffer.length);
+  checkData(offset, buffer);
   if (buffer.length === 0) return;
   node.requestBegin();
   try {
@@ -115,6 +121,7 @@ async function readPieces(
 
 async function write(edge: Edge, offset: number, buffer: Uint8Array, flags: WriteFlags): Promise<void> {
   const { node } = edge;
+  checkData(offset, buffer);
   if (node.flags.detectZeroes !== 'off' && buffer.length > 0 && isZero(buffer)) {
     return writeZeroes(edge, offset, buffer.length, {
       ...flags,
@@ -273,6 +280,7 @@ async function checkProbedRaw(node: BlockNode, offset: number, buffer: Uint8Arra
 
 async function writeCompressed(edge: Edge, offset: number, buffer: Uint8Array): Promise<void> {
   const { node } = edge;
+  checkData(offset, buffer);
   await changing(edge, offset, buffer.length, {}, async () => {
     if (node.driver.writeCompressed) await node.driver.writeCompressed(offset, buffer);
     else throw new BlockError('ENOTSUP');

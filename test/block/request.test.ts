@@ -3,7 +3,9 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { BlockBackend } from '../../host/block/backend.ts';
 import { BlockGraph } from '../../host/block/graph.ts';
 import { Perm } from '../../host/block/permissions.ts';
+import { maxRequestBytes } from '../../host/block/request.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
+import { nullCo } from '../../host/protocols/null.ts';
 import { type ArrayDisk, arrayProtocol, passFilter } from '../support/array-driver.ts';
 
 let disks: ArrayDisk[];
@@ -34,6 +36,23 @@ describe('ranges', () => {
     await expect(backend.write(-1, new Uint8Array(1))).rejects.toMatchObject({ errno: 'EIO' });
     await expect(backend.read(Number.NaN, new Uint8Array(1))).rejects.toMatchObject({ errno: 'EIO' });
     await backend.read(4096, new Uint8Array(0));
+  });
+
+  test('of data longer than one request may be are refused, those of zeros are not', async () => {
+    const large = new BlockGraph({ platform: createSimulation(1).platform, drivers: [nullCo] });
+    const node = await large.open({ driver: 'null-co', size: 2 ** 33 });
+    const spec = { name: 'root', description: 'a test', perm: Perm.write, shared: Perm.all };
+    const backend = await BlockBackend.attach(node, spec);
+    // A view that claims a length without the memory behind it: the check comes before any byte is looked at.
+    const ofLength = (length: number): Uint8Array =>
+      Object.defineProperty(new Uint8Array(0), 'length', { value: length });
+    const tooLong = ofLength(maxRequestBytes + 1);
+    await expect(backend.read(0, tooLong)).rejects.toMatchObject({ errno: 'EIO' });
+    await expect(backend.write(0, tooLong)).rejects.toMatchObject({ errno: 'EIO' });
+    await backend.read(0, ofLength(maxRequestBytes));
+    await backend.write(0, ofLength(maxRequestBytes));
+    await backend.writeZeroes(0, 2 ** 33);
+    await backend.close();
   });
 
   test('between the exact end and the next sector read as zeros', async () => {

@@ -4,6 +4,7 @@ import { asBlockError, BlockError } from '../../base/errors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { ZeroFlags } from '../../block/driver.ts';
 import { Perm } from '../../block/permissions.ts';
+import { maxRequestBytes } from '../../block/request.ts';
 import {
   CommandFailed,
   complain,
@@ -14,7 +15,7 @@ import {
   showUsage,
 } from './command.ts';
 import { dump, report, verify } from './report.ts';
-import { maxRequestBytes, type Session } from './session.ts';
+import type { Session } from './session.ts';
 
 const defaultPattern = 0xcd;
 const sectorBytes = 512;

@@ -30,9 +30,6 @@ export interface OpenRequest {
   forceShare: boolean;
 }
 
-/** Largest single request (specification: graph, section 9). */
-export const maxRequestBytes = 2_147_483_136;
-
 export class Session {
   private image: BlockBackend | undefined;
   private current: OpenRequest | undefined;

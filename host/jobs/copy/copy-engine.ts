@@ -24,7 +24,7 @@ import { SaveBuffer } from './save-buffer.ts';
 import { Traffic } from './traffic.ts';
 
 /** Longest request for data. */
-export const maxRequestBytes = 1 << 20;
+export const maxCopyBytes = 1 << 20;
 /** Longest request for zeros, when no speed is set. */
 const maxZeroBytes = 64 << 20;
 /** Most bytes of data that background requests hold in memory together. */
@@ -75,7 +75,7 @@ export class CopyEngine {
     const { filter, progress, compress, maxChunkBytes } = options;
     this.traffic = new Traffic(options.clock);
     const { clusterBytes } = filter.copyMap;
-    const limit = Math.min(maxChunkBytes || maxRequestBytes, maxRequestBytes);
+    const limit = Math.min(maxChunkBytes || maxCopyBytes, maxCopyBytes);
     this.chunkBytes = compress ? clusterBytes : Math.max(clusterBytes, limit - (limit % clusterBytes));
     progress.total = filter.copyMap.dirtyBytes;
     const onWritten = (piece: Piece): void => {
