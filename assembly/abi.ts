@@ -1,7 +1,7 @@
 /**
  * What crosses the boundary between a step and the host: the code it returns and the record it leaves.
  *
- * A step returns a code ≥ 0 when it finished, `NEED` … `WRITEBACK` when the host must do something first (the step has
+ * A step returns a code ≥ 0 when it finished, `NEED` … `FREES_FULL` when the host must do something first (the step has
  * then changed nothing and is called again), or an error below those. Details are in the result record, 16 numbers of
  * 8 bytes each at a fixed address: byte offsets and lengths as f64, exact below 2^53.
  */

@@ -164,7 +164,7 @@ export class DirtyBitmap {
     return copy;
   }
 
-  /** The bits as stored and as the debugging hash takes them: specification, section 1, `sha256`. */
+  /** The bits as stored and as the debugging hash takes them (section 2, sha256). */
   toBytes(): Uint8Array {
     return this.bits.serialize();
   }

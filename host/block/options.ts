@@ -2,7 +2,7 @@
  * The options of a node: those that every node has, those of its driver, and what they come to.
  *
  * Options arrive in any dialect, text and JSON values mixed, and stay so in `node.options`, because file names show them
- * as they were given. Whatever acts on them takes what node-options.ts made of them.
+ * as they were given. Whatever acts on them takes what qapi/node-options.ts made of them.
  */
 import { type BlockError, invalid } from '../base/errors.ts';
 import { checkNodeOptions } from '../qapi/node-options.ts';

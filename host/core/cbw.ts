@@ -21,7 +21,7 @@ interface CbwExports extends BitmapExports {
   cbw_end_read(state: number, token: number): number;
 }
 
-/** Codes of assembly/abi.ts, cbw/copy.ts and cbw/read.ts. */
+/** Codes of assembly/abi.ts, assembly/cbw/copy.ts and assembly/cbw/read.ts. */
 const ok = 0;
 const some = 1;
 const busy = -3;

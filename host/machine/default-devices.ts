@@ -1,6 +1,6 @@
 /**
  * The devices that come with a machine: those for drives of an interface that it has, and those that are there unless
- * `-nodefaults` (specification: graph, section 10).
+ * `-nodefaults` (specification: graph, section 10; cli, section 6).
  */
 import { invalid } from '../base/errors.ts';
 import { addBuiltInDevice } from './device-life.ts';

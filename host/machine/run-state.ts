@@ -1,5 +1,5 @@
 /**
- * Whether the machine runs (specification: cli, section 6; QEMU's query-status).
+ * Whether the machine runs, as query-status tells it (specification: cli, section 6; qmp-protocol, section 7).
  *
  * Requests of devices go through while it runs, and wait while it does not.
  */

@@ -1,6 +1,6 @@
 /**
- * The object model: a tree of objects with properties that clients look at and change by path (specification:
- * throttling, section 4; QEMU's qom-list, qom-get and qom-set).
+ * The object model: a tree of objects with properties that clients look at and change by path, with qom-list,
+ * qom-get and qom-set (specification: throttling, section 4; qmp-protocol, section 9).
  *
  * A path with a leading `/` starts at the root. Any other names an object anywhere in the tree whose path ends in it,
  * if there is just one. What the tree holds is its owners' affair: user objects are below `/objects`, and whoever has

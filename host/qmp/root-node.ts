@@ -1,4 +1,4 @@
-/** Commands that work on whole disks take a node nobody uses as a child (specification: graph, section 6). */
+/** Commands that work on whole disks take a node nobody uses as a child (specification: graph, section 8). */
 import { BlockError, invalid } from '../base/errors.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';

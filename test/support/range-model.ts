@@ -5,7 +5,7 @@
 
 const spec = String.raw`(?:\d+-\d*|-\d+)`;
 const space = String.raw`[ \t]*`;
-/** Section 5.6.1.2: recipients accept empty elements of lists. */
+/** RFC 9110, section 5.6.1.2: recipients accept empty elements of lists. */
 const grammar = new RegExp(`^bytes=(?:${spec})?(?:${space},${space}(?:${spec})?)*$`, 'i');
 
 export type ModelAnswer =

@@ -18,7 +18,7 @@ export interface IoCommand {
   choosesImage?: boolean;
   /** Works without an open image. */
   noFile?: boolean;
-  /** Permissions that are asked for before it runs (permissions.ts). */
+  /** Permissions that are asked for before it runs (block/permissions.ts). */
   needs?: number;
   /** Throws CommandFailed, or a BlockError that is reported as it is. */
   run(session: Session, args: readonly string[]): Promise<void>;

@@ -2,7 +2,7 @@
  * The consistency check of a qcow2 image, and what of it can be repaired in place (specification: qcow2, section 10).
  *
  *   1. Count references: L1 tables, then each distinct L2 table once with its weight, then all other structures.
- *   2. Compare with the refcount blocks. Repair: rewrite single refcounts, or rebuild everything (repair.ts).
+ *   2. Compare with the refcount blocks. Repair: rewrite single refcounts, or rebuild everything (rebuild.ts).
  *   3. COPIED flags of the active tree against the refcounts as they are then.
  *   4. After a repair that leaves no error: clear the dirty bit, then the corrupt bit.
  *

@@ -1,6 +1,6 @@
 /**
  * The qcow2 driver: answers mappings and prepares writes with the engine in the core (engine.ts), and knows nothing
- * about moving guest data.
+ * about moving guest data (specification: qcow2, sections 1.2, 3 and 4).
  *
  * Many requests may be in flight; the core says which must wait for which. Encryption, external data files and extended
  * L2 entries are refused when an image is opened for I/O.

@@ -1,5 +1,6 @@
 /**
- * The host's side of the qcow2 engine: does for the core what a step asked for, then lets the step go on.
+ * The host's side of the qcow2 engine: does for the core what a step asked for, then lets the step go on
+ * (specification: qcow2, sections 2, 4.7 and 10.7).
  *
  * All metadata I/O of an open image is here: loading tables, filling fresh L2 tables, writing back in the order that the
  * core says, counting freed clusters down, growing the refcount table. A step that waits is retried until it finishes;

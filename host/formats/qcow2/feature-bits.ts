@@ -1,5 +1,5 @@
 /**
- * Feature bits of the header (specification: qcow2, section 1.3) and the feature name table (1.5, 1.7).
+ * Feature bits of the header, and the feature name table (specification: qcow2, sections 1.3, 1.5 and 1.7).
  *
  * Bits are 64-bit masks. A bit that is unknown here stops the open when it is incompatible, is kept when it is
  * compatible, and is cleared before the first write when it is autoclear.

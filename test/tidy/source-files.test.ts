@@ -1,0 +1,54 @@
+/** Source files: each opens with what it is; none outgrows its concept, is dead, or is left unfinished. */
+import { describe, expect, test } from 'vitest';
+import { assembly, host, tests } from './sources.ts';
+
+const maxLines = 500;
+
+describe('the source files', () => {
+  test('opens every file with what it is', () => {
+    const wrong = [...host, ...assembly].filter(({ text }) => !/^(#!.*\n)?\s*(\/\*\*|\/\/)/.test(text));
+    expect(wrong.map(({ path }) => path)).toEqual([]);
+  });
+
+  test(`has no file over ${maxLines} lines`, () => {
+    const long = [...host, ...assembly].filter(({ text }) => text.split('\n').length - 1 > maxLines);
+    expect(long.map(({ path }) => path)).toEqual([]);
+  });
+
+  test('has no dead files', () => {
+    const entries = [
+      'host/web/app.ts',
+      'host/cli/main.ts',
+      'host/index.ts',
+      'host/browser/index.ts',
+      'host/browser/worker.ts',
+      'assembly/index.ts',
+    ];
+    const all = new Map([...host, ...assembly].map((source) => [source.path, source]));
+    const reached = new Set<string>();
+    const visit = (path: string): void => {
+      const file = all.get(path) ?? all.get(`${path}.ts`);
+      if (!file || reached.has(file.path)) return;
+      reached.add(file.path);
+      file.imports.forEach(visit);
+    };
+    entries.forEach(visit);
+    // The simulator is a platform like the others, for tests.
+    const dead = [...all.keys()].filter(
+      (path) => !reached.has(path) && !path.startsWith('host/platform/sim/'),
+    );
+    expect(dead).toEqual([]);
+  });
+
+  test('leaves nothing unfinished', () => {
+    // Put together here so that this file does not find itself.
+    const marks = new RegExp(
+      `\\b(${['TO', 'FIX', 'XX'].map((m, i) => m + ['DO', 'ME', 'X'][i]).join('|')})\\b`,
+    );
+    const skipping = new RegExp('\\.(on' + 'ly|to' + 'do)\\(');
+    const wrong = [...host, ...assembly, ...tests].filter(
+      ({ text }) => marks.test(text) || skipping.test(text),
+    );
+    expect(wrong.map(({ path }) => path)).toEqual([]);
+  });
+});
