@@ -1,10 +1,18 @@
 /** Source files: each opens with what it is; none outgrows its concept, is dead, or is left unfinished. */
 import { describe, expect, test } from 'vitest';
-import { assembly, host, tests } from './sources.ts';
+import { assembly, host, tests, topLevel } from './sources.ts';
 
 const maxLines = 500;
 
+/** Everything else belongs into a folder, or was left behind. */
+const atTheTop =
+  /^(assembly|host|test|bench|package(-lock)?\.json|[A-Z]+(\.md)?|(asconfig|tsconfig|biome)\.json|vitest\.config\.ts)$/;
+
 describe('the source files', () => {
+  test('has nothing at the top that does not belong there', () => {
+    expect(topLevel().filter((name) => !atTheTop.test(name))).toEqual([]);
+  });
+
   test('opens every file with what it is', () => {
     const wrong = [...host, ...assembly].filter(({ text }) => !/^(#!.*\n)?\s*(\/\*\*|\/\/)/.test(text));
     expect(wrong.map(({ path }) => path)).toEqual([]);

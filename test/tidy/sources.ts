@@ -27,6 +27,12 @@ export function foldersIn(path: string): string[] {
     .map(({ name }) => name);
 }
 
+/** What stands at the top, without what starts with a dot and what is made here. */
+export function topLevel(): string[] {
+  const made = ['node_modules', 'dist', 'build'];
+  return readdirSync(root).filter((name) => !name.startsWith('.') && !made.includes(name));
+}
+
 /** Outside of the repository there is nothing. */
 export const exists = (path: string): boolean => !path.startsWith('..') && existsSync(join(root, path));
 
