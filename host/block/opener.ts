@@ -35,6 +35,8 @@ export interface OpenFileOptions {
   /** Further options of the node, in the form of blockdev-add. */
   options?: NodeOptions;
   noBacking?: boolean;
+  /** See OpenParams. */
+  namedByImage?: true;
 }
 
 export interface OpenParams {
@@ -44,6 +46,8 @@ export interface OpenParams {
   chain?: readonly string[];
   /** The format was guessed, not named. */
   probed?: boolean;
+  /** An image says that this is its backing file: nothing below is written to, whatever its name says. */
+  namedByImage?: true;
   /** A driver that options cannot name: filters that jobs put in. */
   definition?: DriverDefinition;
 }
@@ -54,10 +58,15 @@ export const maxBackingDepth = 200;
 export async function openFile(
   graph: BlockGraph,
   filename: string,
-  { format, flags = {}, options = {}, noBacking }: OpenFileOptions,
+  { format, flags = {}, options = {}, noBacking, namedByImage }: OpenFileOptions,
   chain: readonly string[] = [],
 ): Promise<BlockNode> {
-  const params = { defaults: flags, chain, ...given('noBacking', noBacking) };
+  const params = {
+    defaults: flags,
+    chain,
+    ...given('noBacking', noBacking),
+    ...given('namedByImage', namedByImage),
+  };
   if (filename.startsWith('json:')) {
     const described = { ...parseJsonFilename(filename), ...options, ...given('driver', format) };
     return openNode(graph, described, params);
@@ -92,7 +101,8 @@ export async function openNode(
   givenOptions: NodeOptions,
   params: OpenParams,
 ): Promise<BlockNode> {
-  const options = nestDottedKeys(givenOptions);
+  const nested = nestDottedKeys(givenOptions);
+  const options = params.namedByImage ? withoutAccess(nested) : nested;
   const named = typeof options['driver'] === 'string' ? graph.drivers.find(options['driver']) : undefined;
   const common = commonOptions(options, params.definition ?? named);
   const flags = resolveFlags(common, params.defaults);
@@ -122,6 +132,12 @@ export async function openNode(
   }
 }
 
+/** Without what would make it writable against the defaults. */
+function withoutAccess(options: NodeOptions): NodeOptions {
+  const { 'read-only': _readOnly, 'auto-read-only': _auto, ...others } = options;
+  return others;
+}
+
 async function openDriver(graph: BlockGraph, node: BlockNode, params: OpenParams): Promise<void> {
   const { definition, options } = node;
   node.own = ownOptions(definition, options);
@@ -140,7 +156,9 @@ async function openProbing(
   if (options['file'] === undefined) {
     if (typeof options['filename'] === 'string') {
       const { filename, ...rest } = options;
-      return openFile(graph, filename as string, { flags: params.defaults, options: rest }, params.chain);
+      const { defaults: flags, namedByImage } = params;
+      const how = { flags, options: rest, ...given('namedByImage', namedByImage) };
+      return openFile(graph, filename as string, how, params.chain);
     }
     throw invalid('Must specify either driver or file');
   }
@@ -204,6 +222,11 @@ async function openChildNode(
     return node;
   }
   const options = nestDottedKeys(option);
+  const inner: OpenParams = {
+    defaults,
+    ...given('chain', params.chain),
+    ...given('namedByImage', params.namedByImage),
+  };
   if (options['driver'] === undefined && role !== 'cow' && role !== 'image') {
     // The file under a format is a protocol: it is never probed.
     const filename = options['filename'];
@@ -212,12 +235,12 @@ async function openChildNode(
       return openNode(
         graph,
         { ...options, driver: protocol.name, ...protocolOptions(protocol, filename) },
-        { defaults, ...given('chain', params.chain) },
+        inner,
       );
     }
-    return openNode(graph, { ...options, driver: graph.drivers.plainProtocol().name }, { defaults });
+    return openNode(graph, { ...options, driver: graph.drivers.plainProtocol().name }, inner);
   }
-  return openNode(graph, options, { defaults, ...given('chain', params.chain) });
+  return openNode(graph, options, inner);
 }
 
 async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParams): Promise<void> {
@@ -240,7 +263,7 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
       child = await openFile(
         graph,
         filename,
-        { flags: defaults, ...given('format', backing!.format) },
+        { flags: defaults, namedByImage: true, ...given('format', backing!.format) },
         chain,
       );
     }

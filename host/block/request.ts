@@ -122,17 +122,26 @@ async function readPieces(
 async function write(edge: Edge, offset: number, buffer: Uint8Array, flags: WriteFlags): Promise<void> {
   const { node } = edge;
   checkData(offset, buffer);
-  if (node.flags.detectZeroes !== 'off' && buffer.length > 0 && isZero(buffer)) {
-    return writeZeroes(edge, offset, buffer.length, {
-      ...flags,
-      mayUnmap: node.flags.detectZeroes === 'unmap',
-    });
-  }
+  if (detectsZeroes(node, buffer)) return writeDetectedZeroes(edge, offset, buffer, flags);
   await changing(edge, offset, buffer.length, flags, async () => {
     if (node.probedRaw && offset < 512) await checkProbedRaw(node, offset, buffer);
     await writeNode(node, offset, buffer, driverFlags(node, flags));
     node.growTo(offset + buffer.length);
   });
+}
+
+function detectsZeroes({ flags }: BlockNode, buffer: Uint8Array): boolean {
+  return flags.detectZeroes !== 'off' && buffer.length > 0 && isZero(buffer);
+}
+
+function writeDetectedZeroes(
+  edge: Edge,
+  offset: number,
+  buffer: Uint8Array,
+  flags: WriteFlags,
+): Promise<void> {
+  const mayUnmap = edge.node.flags.detectZeroes === 'unmap';
+  return writeZeroes(edge, offset, buffer.length, { ...flags, mayUnmap });
 }
 
 /** What every request that changes data has around it. */
@@ -281,6 +290,7 @@ async function checkProbedRaw(node: BlockNode, offset: number, buffer: Uint8Arra
 async function writeCompressed(edge: Edge, offset: number, buffer: Uint8Array): Promise<void> {
   const { node } = edge;
   checkData(offset, buffer);
+  if (detectsZeroes(node, buffer)) return writeDetectedZeroes(edge, offset, buffer, {});
   await changing(edge, offset, buffer.length, {}, async () => {
     if (node.driver.writeCompressed) await node.driver.writeCompressed(offset, buffer);
     else throw new BlockError('ENOTSUP');

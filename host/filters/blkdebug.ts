@@ -29,6 +29,8 @@ import { type IoType, RuleMachine } from './blkdebug-rules.ts';
 
 /** Zeros are written in pieces of this size where write-zeroes does not reach a whole unit. */
 const sectorBytes = 512;
+/** Longest configuration file: an image can name any file as one. */
+const maxConfigBytes = 1 << 20;
 const zeroBufferBytes = 64 << 10;
 
 class Blkdebug implements Driver {
@@ -166,7 +168,9 @@ async function readConfig(platform: Platform, path: string): Promise<string> {
   try {
     const file = await platform.files.open(path, { write: false });
     try {
-      const bytes = new Uint8Array(await file.getSize());
+      const size = await file.getSize();
+      if (size > maxConfigBytes) throw invalid(`it is longer than ${maxConfigBytes} bytes`);
+      const bytes = new Uint8Array(size);
       await file.read(0, bytes);
       return new TextDecoder().decode(bytes);
     } finally {

@@ -240,3 +240,46 @@ test('options that an image cannot have do not empty the file that is there', as
   }
   expect(await runs(path)).toEqual([[9, 4096]]);
 });
+
+describe('what an image names as its backing file', () => {
+  test.each([
+    [
+      'a quorum that rewrites',
+      (victim: string, zeros: string) => ({
+        driver: 'quorum',
+        'read-only': false,
+        'vote-threshold': 2,
+        'rewrite-corrupted': true,
+        children: [victim, zeros, zeros].map((filename) => ({
+          driver: 'raw',
+          'read-only': false,
+          file: { driver: 'file', filename, 'read-only': false, locking: 'off' },
+        })),
+      }),
+    ],
+    [
+      'the same by dotted names',
+      (victim: string, zeros: string) => ({
+        driver: 'quorum',
+        'read-only': 'off',
+        'vote-threshold': 2,
+        'rewrite-corrupted': 'on',
+        ...Object.assign(
+          {},
+          ...[victim, zeros, zeros].map((filename, index) => ({
+            [`children.${index}.driver`]: 'file',
+            [`children.${index}.filename`]: filename,
+            [`children.${index}.read-only`]: 'off',
+            [`children.${index}.locking`]: 'off',
+          })),
+        ),
+      }),
+    ],
+  ])('is only read: %s', async (_, options) => {
+    const victim = raw(4096, 9);
+    const name = `json:${JSON.stringify(options(victim, raw(4096)))}`;
+    const image = await qcow2(4096, undefined, '-u', '-b', name, '-F', 'quorum');
+    for (const how of [['-r'], []]) await io([...how, '-f', 'qcow2', image], 'read 0 4096', 'write 0 512');
+    expect(await runs(victim)).toEqual([[9, 4096]]);
+  });
+});

@@ -132,13 +132,13 @@ async function prepareCreation(
     if (backing !== undefined && (creation.backingFormat ?? creation.values.backing_fmt) === undefined) {
       tool.fail('Use of backing file requires explicit backing format');
     }
+    if (backing !== undefined) checkBacking(tool, options, sourceCount);
     if (options.compressed && !definition.create?.createImage) {
       tool.fail('Compression not supported for this file format');
     }
     if (options.compressed && (creation.values['preallocation'] ?? 'off') !== 'off') {
       tool.fail('Compression and preallocation not supported at the same time');
     }
-    if (backing !== undefined) checkBacking(tool, options, sourceCount);
   }
   if (options.backingFile !== undefined) checkBacking(tool, options, sourceCount);
   return creation;

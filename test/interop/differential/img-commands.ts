@@ -41,10 +41,21 @@ function convert({ random, images, source }: ImgContext): string[] {
   const existing = random.oneIn(3) ? random.pick(images) : undefined;
   const sources = [name];
   const outputFormat = existing?.format ?? random.pick(['raw', 'qcow2'] as const);
-  args.push('-O', outputFormat);
-  if (existing) {
-    args.push('-n');
-  } else if (outputFormat === 'qcow2') {
+  let target = existing?.name ?? `out${random.below(3)}.${outputFormat}`;
+  if (existing && random.oneIn(4)) {
+    args.push('-n', '--target-image-opts');
+    target = targetOptions(existing);
+  } else if (existing) {
+    args.push('-n', '-O', outputFormat);
+    if (random.oneIn(6)) args.push('--target-is-zero');
+    const { backing } = existing;
+    // What lies behind the end of a shorter backing file, QEMU does not always write.
+    if (backing && backing.bytes >= existing.bytes && random.oneIn(2))
+      args.push('-B', backing.name, '-F', backing.format);
+  } else {
+    args.push('-O', outputFormat);
+  }
+  if (!existing && outputFormat === 'qcow2') {
     const creation: string[] = [];
     if (random.oneIn(2)) creation.push(`cluster_size=${random.pick([512, 4096, 65_536])}`);
     if (random.oneIn(4)) creation.push(random.pick(['compat=0.10', 'lazy_refcounts=on', 'refcount_bits=32']));
@@ -63,9 +74,17 @@ function convert({ random, images, source }: ImgContext): string[] {
   if (random.oneIn(6)) args.push('-m', String(1 + random.below(16)));
   if (random.oneIn(8)) args.push('--salvage');
   if (random.oneIn(8)) args.push('-r', '1G');
-  args.push(...cache(random, 't'), ...cache(random, 'T'));
-  const target = existing?.name ?? `out${random.below(3)}.${outputFormat}`;
+  if (options[0] === '-f' && from.format === 'qcow2' && random.oneIn(8)) args.push('-l', 'one');
+  if (random.oneIn(10)) args.push('-U');
+  // Past the page cache QEMU makes the file of the target as long as whole units are, to write zeros.
+  const isWhole = !existing || existing.format === 'qcow2' || existing.bytes % 4096 === 0;
+  args.push(...(isWhole ? cache(random, 't') : []), ...cache(random, 'T'));
   return [...args, ...sources, target];
+}
+
+/** Existing targets are opened by options, too. */
+function targetOptions({ format, name }: Image): string {
+  return `driver=${format},file.driver=file,file.filename=${name},discard=unmap`;
 }
 
 function compare({ random, images }: ImgContext): string[] {
@@ -77,7 +96,8 @@ function compare({ random, images }: ImgContext): string[] {
 }
 
 function resize({ random, images }: ImgContext): string[] {
-  const image = random.pick(images);
+  // What lies below others stays: who has copied how much of it is nobody's business.
+  const image = random.pick(images.filter((one) => !images.some(({ backing }) => backing === one)));
   const sign = random.pick(['', '', '+', '-']);
   const shrink = random.oneIn(2) ? ['--shrink'] : [];
   const preallocation = random.oneIn(4)
