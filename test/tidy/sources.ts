@@ -81,7 +81,9 @@ const oneLine = (text: string): string => text.replace(/\s+/g, ' ');
 
 export const examples = /^```[\s\S]*?^```/gm;
 
-export const pages: Prose[] = ['README.md', ...filesIn('host', /\.md$/), ...filesIn('assembly', /\.md$/)].map(
+const topPages = topLevel().filter((name) => name.endsWith('.md'));
+
+export const pages: Prose[] = [...topPages, ...filesIn('host', /\.md$/), ...filesIn('assembly', /\.md$/)].map(
   (path) => ({ path, text: oneLine(read(path).replace(examples, ' ')) }),
 );
 
