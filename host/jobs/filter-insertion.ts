@@ -28,11 +28,17 @@ export async function insertFilter(graph: BlockGraph, filter: BlockNode, node: B
 
 /**
  * The parents of `filter` use what is below it again: the node it was put above, or another filter that has come between
- * them since. The caller's reference on the filter is dropped.
+ * them since. The caller's reference on the filter is dropped. `prepare` is called when nothing is on its way through
+ * the filter any more.
  */
-export async function removeFilter(graph: BlockGraph, filter: BlockNode): Promise<void> {
+export async function removeFilter(
+  graph: BlockGraph,
+  filter: BlockNode,
+  prepare?: () => Promise<void>,
+): Promise<void> {
   await filter.drainBegin();
   try {
+    await prepare?.();
     await turns(graph).run(() => {
       const below = filter.filtered();
       assert(below, `node ${filter.name} is no filter`);

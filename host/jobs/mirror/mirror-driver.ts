@@ -7,7 +7,6 @@ import type { OpBlocker } from '../../block/op-blockers.ts';
 import { Perm } from '../../block/permissions.ts';
 import { isInChain } from '../chain.ts';
 import { Traffic } from '../copy/traffic.ts';
-import { removeFilter } from '../filter-insertion.ts';
 import type { Job, JobDriver } from '../job.ts';
 import { NodeHolds } from '../node-holds.ts';
 import { DirtyMap } from './dirty-map.ts';
@@ -15,7 +14,7 @@ import { initialPhase, zeroesWithoutSpace } from './initial-phase.ts';
 import type { MirrorParams } from './mirror.ts';
 import { MirrorCopier } from './mirror-copier.ts';
 import type { MirrorTop } from './mirror-top.ts';
-import { mayReplace, pivot, setTargetBacking } from './pivot.ts';
+import { mayReplace, pivot, removeMirrorTop, setTargetBacking } from './pivot.ts';
 
 /** How often a job that is in step looks for new writes. */
 const idleNs = 100_000_000;
@@ -132,9 +131,7 @@ export class MirrorDriver implements JobDriver {
     const { graph, source, filter } = this;
     await this.detach();
     if (!this.filterRemoved) {
-      (filter.driver as MirrorTop).stop();
-      await graph.refreshPermissions(filter);
-      await removeFilter(graph, filter);
+      await removeMirrorTop(graph, filter);
     }
     if (this.holdsSource) source.drainEnd();
     if (this.replaced) await graph.unref(this.replaced);

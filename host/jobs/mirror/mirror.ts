@@ -10,12 +10,12 @@
 import type { OnError } from '../../block/error-policy.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
-import { insertFilter, removeFilter } from '../filter-insertion.ts';
+import { insertFilter } from '../filter-insertion.ts';
 import type { Job } from '../job.ts';
 import type { JobRegistry } from '../registry.ts';
 import { MirrorDriver } from './mirror-driver.ts';
-import { type MirrorTop, mirrorTop } from './mirror-top.ts';
-import type { TargetBacking } from './pivot.ts';
+import { mirrorTop } from './mirror-top.ts';
+import { removeMirrorTop, type TargetBacking } from './pivot.ts';
 
 export interface MirrorParams {
   type: 'mirror' | 'commit';
@@ -65,9 +65,7 @@ export async function startMirror(graph: BlockGraph, jobs: JobRegistry, params: 
     await settled;
     return job;
   } catch (error) {
-    (filter.driver as MirrorTop).stop();
-    await graph.refreshPermissions(filter);
-    await removeFilter(graph, filter);
+    await removeMirrorTop(graph, filter);
     throw error;
   }
 }

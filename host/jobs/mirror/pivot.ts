@@ -8,6 +8,7 @@ import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
 import { nodesFrom } from '../chain.ts';
+import { removeFilter } from '../filter-insertion.ts';
 import type { MirrorTop } from './mirror-top.ts';
 
 /**
@@ -36,6 +37,7 @@ export async function setTargetBacking(
     opened = await graph.openFile(resolveBackingName(image, backing.filename), {
       ...(backing.format === undefined ? {} : { format: backing.format }),
       flags: { direct, noFlush, discard: true, readOnly: true },
+      namedByImage: true,
     });
   } catch (error) {
     throw asBlockError(error).within('Could not open backing file');
@@ -79,6 +81,17 @@ export async function pivot(graph: BlockGraph, { filter, source, replaced, targe
   } finally {
     replaced.drainEnd();
   }
+}
+
+/**
+ * The filter goes without anything in its place. Only then does it need nothing of its child: a write that has waited in
+ * it for its turn still goes there.
+ */
+export function removeMirrorTop(graph: BlockGraph, filter: BlockNode): Promise<void> {
+  return removeFilter(graph, filter, async () => {
+    (filter.driver as MirrorTop).stop();
+    await graph.refreshPermissions(filter);
+  });
 }
 
 /**
