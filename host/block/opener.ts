@@ -37,7 +37,7 @@ export interface OpenFileOptions {
   noBacking?: boolean;
 }
 
-export interface OpenParams {
+interface OpenParams {
   defaults: Partial<OpenFlags>;
   noBacking?: boolean;
   /** Given a name of its own even if the options have none. */
@@ -49,7 +49,7 @@ export interface OpenParams {
 }
 
 /** Longest chain of backing files. */
-export const maxBackingDepth = 200;
+const maxBackingDepth = 200;
 
 export async function openFile(
   graph: BlockGraph,
