@@ -18,9 +18,34 @@ export { bitmap_merge_words, bitmap_write_words } from './bitmap/words';
 export { cbw_begin_copy, cbw_check_write, cbw_end_copy, cbw_next } from './cbw/copy';
 export { cbw_begin_read, cbw_end_read } from './cbw/read';
 export { cbw_bitmap, cbw_copying_bytes, cbw_init } from './cbw/state';
-export * from './qcow2/check';
-export * from './scan/compare';
-export * from './scan/zero';
+export {
+  check_accepted_tables,
+  check_allocated_clusters,
+  check_begin,
+  check_compare,
+  check_compressed_clusters,
+  check_copied_l1,
+  check_copied_l2,
+  check_drop_reference,
+  check_encode,
+  check_fragmented_clusters,
+  check_get_count,
+  check_highest_used,
+  check_l1,
+  check_l2,
+  check_limit,
+  check_load,
+  check_lost_findings,
+  check_mark_used,
+  check_next_counted,
+  check_raise,
+  check_reference,
+  check_skipped_tables,
+  check_table_changed,
+  check_take_findings,
+} from './qcow2/check';
+export { scan_first_difference } from './scan/compare';
+export { scan_first_nonzero, scan_is_zero, scan_run } from './scan/zero';
 export {
   qcow2_init_done,
   qcow2_write_abort,

@@ -59,7 +59,7 @@ export function bitmap_resize(bitmap: usize, size: f64): i32 {
 }
 
 /** Sets the bits from `first` up to `last`, included. */
-export function setBits(bitmap: usize, first: u64, last: u64): void {
+function setBits(bitmap: usize, first: u64, last: u64): void {
   const firstWord = first >> 6;
   const lastWord = last >> 6;
   let at = wordAddress(bitmap, 0, firstWord);

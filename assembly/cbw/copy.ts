@@ -22,7 +22,7 @@ import {
 } from './state';
 
 /** There is something to copy. */
-export const COPY: i32 = 1;
+const COPY: i32 = 1;
 
 /**
  * Reserves the first run in the range that is to be copied and in nobody's hands, at most `maxBytes` of it.

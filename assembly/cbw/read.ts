@@ -21,7 +21,7 @@ import {
 } from './state';
 
 /** The source still holds it. */
-export const FROM_SOURCE: i32 = 1;
+const FROM_SOURCE: i32 = 1;
 
 /**
  * Where to read the first part of the range. OK: from the copy, record 1 bytes. FROM_SOURCE: record 0 token of the

@@ -32,7 +32,7 @@ const MAX_TASKS: u32 = 256;
 const HEADER_BYTES: usize = 16;
 const TASK_BYTES: usize = 24;
 
-export const TASK_FREE: u32 = 0;
+const TASK_FREE: u32 = 0;
 export const TASK_COPY: u32 = 1;
 export const TASK_READ: u32 = 2;
 

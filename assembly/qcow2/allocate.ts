@@ -59,7 +59,7 @@ import {
 import { isWritingBack } from './writeback-state';
 
 /** What `qcow2_write_prepare` returns besides wait codes. */
-export const IN_PLACE: i32 = 0;
+const IN_PLACE: i32 = 0;
 export const ALLOCATED: i32 = 1;
 
 /** ERROR_INVALID for an L1 index that the table does not have. */

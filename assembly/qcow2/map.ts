@@ -26,7 +26,7 @@ export const IS_COMPRESSED: i32 = 4;
 
 // @ts-ignore: decorator
 @inline
-export function classify(entry: u64): i32 {
+function classify(entry: u64): i32 {
   if (entry & COMPRESSED) return IS_COMPRESSED;
   const offset = entry & OFFSET_MASK;
   if (entry & ZERO) return offset ? ZERO_ALLOC : ZERO_PLAIN;

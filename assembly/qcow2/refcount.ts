@@ -21,7 +21,7 @@ import { BLOCK, create, dropTables, ensure, markDirty, slotData } from './table-
 import { isWritingBack } from './writeback-state';
 
 /** Kinds of corruption in record 4, with the offset in record 0. */
-export const CORRUPT_REFBLOCK: f64 = 1;
+const CORRUPT_REFBLOCK: f64 = 1;
 export const CORRUPT_L2: f64 = 2;
 export const CORRUPT_DATA: f64 = 3;
 export const CORRUPT_OVERLAP: f64 = 4;
@@ -42,7 +42,7 @@ export function corrupt(kind: f64, offset: u64): i32 {
   return ERROR_CORRUPT;
 }
 
-export function readCount(block: usize, index: u32): u64 {
+function readCount(block: usize, index: u32): u64 {
   switch (refcountOrder) {
     case 0:
     case 1:
@@ -88,7 +88,7 @@ export function writeCount(block: usize, index: u32, count: u64): void {
   }
 }
 
-export function maxCount(): u64 {
+function maxCount(): u64 {
   return refcountOrder == 6 ? u64.MAX_VALUE : ((1 as u64) << ((1 as u64) << refcountOrder)) - 1;
 }
 

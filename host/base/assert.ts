@@ -2,7 +2,7 @@
  * Assertions: a false one is a bug in blockyard, never a mistake of a user, an image or a peer.
  * Nothing catches them except the place where a job or a connection ends.
  */
-export class AssertionError extends Error {
+class AssertionError extends Error {
   override readonly name = 'AssertionError';
 }
 

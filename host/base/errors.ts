@@ -77,7 +77,7 @@ export function strerror(errno: Errno): string {
 /** QMP error classes (specification: qmp-protocol, section 3). */
 export type ErrorClass = 'GenericError' | 'CommandNotFound' | 'DeviceNotActive' | 'DeviceNotFound';
 
-export interface BlockErrorOptions {
+interface BlockErrorOptions {
   class?: ErrorClass;
   /** Further lines that a command-line tool prints after the message; never part of a QMP answer. */
   hint?: string;

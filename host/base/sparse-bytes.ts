@@ -6,7 +6,7 @@
  */
 import { assert } from './assert.ts';
 
-export interface SparseRun {
+interface SparseRun {
   /** Backed by pages. They may still hold only zeros. */
   present: boolean;
   bytes: number;

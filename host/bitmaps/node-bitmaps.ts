@@ -25,7 +25,7 @@ const maxNameBytes = 1023;
 const defaultGranularity = 65_536;
 const minDefaultGranularity = 4096;
 
-export interface AddOptions {
+interface AddOptions {
   /** Bytes per bit. Absent: the cluster size of the image within 4 KiB … 64 KiB. */
   granularity?: number | undefined;
   persistent?: boolean | undefined;

@@ -39,7 +39,7 @@ export interface Throttle {
 }
 
 /** What happens to a device's failed request (specification: graph, section 9). */
-export interface ErrorPolicies {
+interface ErrorPolicies {
   read: OnError;
   write: OnError;
 }
@@ -60,7 +60,7 @@ export interface AttachedDevice {
   mediumChanged?(): void;
 }
 
-export interface BackendOptions {
+interface BackendOptions {
   /** Empty: none. */
   name: string;
   perm: number;
@@ -68,7 +68,7 @@ export interface BackendOptions {
 }
 
 /** A request that has failed, and what came of it. */
-export interface RequestFailure {
+interface RequestFailure {
   readonly operation: 'read' | 'write';
   readonly action: 'report' | 'ignore' | 'stop';
   readonly error: BlockError;

@@ -83,15 +83,6 @@ export interface Limits {
   maxDiscard: number;
 }
 
-export const noLimits: Limits = {
-  requestAlignment: 1,
-  maxTransfer: 0,
-  writeZeroesAlignment: 0,
-  maxWriteZeroes: 0,
-  discardAlignment: 0,
-  maxDiscard: 0,
-};
-
 export type Preallocation = 'off' | 'metadata' | 'falloc' | 'full';
 
 export interface TruncateOptions {

@@ -55,7 +55,7 @@ export function filenameOf(node: BlockNode): string {
 }
 
 /** Driver, strong options and the full options of the children. */
-export function fullOptions(node: BlockNode): Record<string, unknown> {
+function fullOptions(node: BlockNode): Record<string, unknown> {
   if (node.implicit) {
     const below = node.filtered();
     if (below) return fullOptions(below);

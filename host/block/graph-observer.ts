@@ -22,7 +22,7 @@ export interface GraphObserver {
   findBitmap(graph: BlockGraph, nodeName: string, name: string): RecordedBitmap;
 }
 
-export interface RecordedBitmap {
+interface RecordedBitmap {
   readonly bits: HierarchicalBitmap;
   /** Throws when it cannot be read at the moment. */
   checkReadable(): void;

@@ -36,7 +36,7 @@ export interface GraphOptions {
   observer?: GraphObserver;
 }
 
-export interface EdgeSpec {
+interface EdgeSpec {
   name: string;
   role: ChildRole;
   perm: number;

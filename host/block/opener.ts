@@ -39,7 +39,7 @@ export interface OpenFileOptions {
   namedByImage?: true;
 }
 
-export interface OpenParams {
+interface OpenParams {
   defaults: Partial<OpenFlags>;
   noBacking?: boolean;
   /** Given a name of its own even if the options have none. */
@@ -53,7 +53,7 @@ export interface OpenParams {
 }
 
 /** Longest chain of backing files. */
-export const maxBackingDepth = 200;
+const maxBackingDepth = 200;
 
 export async function openFile(
   graph: BlockGraph,

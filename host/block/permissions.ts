@@ -36,7 +36,7 @@ const permissionNames: readonly [number, string][] = [
 ];
 
 /** `write, resize` */
-export function describePermissions(mask: number): string {
+function describePermissions(mask: number): string {
   return permissionNames
     .filter(([bit]) => mask & bit)
     .map(([, name]) => name)
@@ -168,7 +168,7 @@ function topologicalOrder(roots: readonly BlockNode[]): BlockNode[] {
   return order;
 }
 
-export interface PermissionChange {
+interface PermissionChange {
   /** Root edges whose masks change, with the new ones. */
   edges?: readonly { edge: Edge; perm: number; shared: number }[];
   /** Nodes whose parents or children were changed. */

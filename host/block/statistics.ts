@@ -7,10 +7,10 @@
 import { invalid } from '../base/errors.ts';
 import type { Clock } from '../platform/platform.ts';
 
-export const accountedKinds = ['read', 'write', 'flush', 'unmap'] as const;
+const accountedKinds = ['read', 'write', 'flush', 'unmap'] as const;
 export type AccountedKind = (typeof accountedKinds)[number];
 
-export interface Counters {
+interface Counters {
   bytes: number;
   operations: number;
   failed: number;
@@ -19,7 +19,7 @@ export interface Counters {
   totalTimeNs: number;
 }
 
-export interface AccountedRequest {
+interface AccountedRequest {
   readonly kind: AccountedKind;
   readonly bytes: number;
   readonly startNs: number;

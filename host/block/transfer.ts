@@ -183,7 +183,7 @@ async function readClipped(node: BlockNode, offset: number, buffer: Uint8Array):
 }
 
 /** Whether the mapping alone says that a range reads as zeros. Asks no host file about holes. */
-export async function readsAsZero(node: BlockNode, offset: number, bytes: number): Promise<boolean> {
+async function readsAsZero(node: BlockNode, offset: number, bytes: number): Promise<boolean> {
   const end = Math.min(offset + bytes, node.length);
   while (offset < end) {
     if (!node.driver.map) return false;

@@ -20,7 +20,7 @@ export interface BaseIdentity {
 const suffix = '.base.json';
 const maxFileBytes = 64 << 10;
 
-export function sideFileOf(overlay: string): string {
+function sideFileOf(overlay: string): string {
   return overlay + suffix;
 }
 

@@ -15,7 +15,7 @@ export type ExportSource =
   /** What a guest would see on the node; `qcow2`: a new image of it that stands alone. */
   | { readonly node: string; readonly format: 'raw' | 'qcow2' };
 
-export interface Export {
+interface Export {
   /** Length of the whole. */
   readonly bytes: number;
   /** In order; to be read to the end or returned. Each chunk is the reader's own. */

@@ -19,7 +19,7 @@ const copied = 1n << 63n;
 /** Clusters of data that go out together. */
 const batch = 16;
 
-export interface Qcow2Stream {
+interface Qcow2Stream {
   /** Length of the file. */
   readonly bytes: number;
   chunks(read: (offset: number, into: Uint8Array) => Promise<void>): AsyncGenerator<Uint8Array, void>;

@@ -8,7 +8,7 @@ import { BlockError, type Errno, type ErrorClass } from '../base/errors.ts';
 
 /** Functions that can be called from the other side: one argument and one result, both structured-cloneable. */
 // biome-ignore lint/suspicious/noConfusingVoidType: a function without a result gives nothing back
-export type Functions = Record<string, (argument: never) => Promise<unknown | void>>;
+type Functions = Record<string, (argument: never) => Promise<unknown | void>>;
 
 /** A result whose parts move to the other side instead of being copied. */
 export class Transferred<T> {

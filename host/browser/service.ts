@@ -25,7 +25,7 @@ import { RemoteProcessor } from './processor-port.ts';
 import { serveCalls, Transferred } from './rpc.ts';
 import { savedMachineCommands } from './saved-machine-commands.ts';
 
-export interface ServiceOptions {
+interface ServiceOptions {
   platform: Platform;
   drivers: readonly DriverDefinition[];
   /** Makes `blob` what nodes of the driver `blob` find under `name`. */
@@ -59,7 +59,7 @@ export async function startService(port: MessagePort, options: ServiceOptions): 
   serveCalls(port, functionsOf(server, attached, options));
 }
 
-export interface OpenDisk {
+interface OpenDisk {
   /** Id of a device that has been added. */
   device: string;
   flushPolicy: FlushPolicy;

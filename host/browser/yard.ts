@@ -46,7 +46,7 @@ export interface NewImage {
 }
 
 /** How files are named in blockdev options: by which driver. */
-export interface YardOptions {
+interface YardOptions {
   readonly fileDriver: string;
 }
 

@@ -48,12 +48,6 @@ await buildBrowser(root);
 await buildWeb(root);
 
 if (process.argv.includes('--types')) {
-  const options = [
-    '--noEmit',
-    'false',
-    '--declaration',
-    '--emitDeclarationOnly',
-    '--allowImportingTsExtensions',
-  ];
+  const options = ['--noEmit', 'false', '--emitDeclarationOnly', '--allowImportingTsExtensions'];
   execFileSync(bin('tsc'), [...options, '--outDir', 'dist/types'], { cwd: root, stdio: 'inherit' });
 }

@@ -284,7 +284,7 @@ export class HierarchicalBitmap {
  * A walk over dirty stretches. It looks a few of them ahead: changes there while it goes on may or may not be seen. To
  * be sure, ask `nextDirtyArea` again and again.
  */
-export class DirtyAreaWalk {
+class DirtyAreaWalk {
   private readonly areas = new Float64Array(2 * lookAheadAreas);
   /** The stretch gone to; before the first, and to make `next` look: past all at hand. */
   private at = 2 * lookAheadAreas;

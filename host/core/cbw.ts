@@ -30,12 +30,12 @@ const busy = -3;
 const stateBytes = 6_400;
 
 /** Wait for the task with this token. */
-export interface Wait {
+interface Wait {
   readonly kind: 'wait';
   readonly token: number;
 }
 /** Clusters to copy, and nobody has them. */
-export interface Run {
+interface Run {
   readonly kind: 'run';
   readonly offset: number;
   /** Whole clusters, but for the last one of the disk. */
@@ -49,11 +49,11 @@ export interface Copy {
   readonly bytes: number;
 }
 /** Nothing in the range is left to copy, nor being copied. */
-export interface Done {
+interface Done {
   readonly kind: 'done';
 }
 /** The first part of a range read back: from the source, where it is frozen until `endRead`, or from the copy. */
-export type ReadBack =
+type ReadBack =
   | { readonly kind: 'source'; readonly token: number; readonly bytes: number }
   | { readonly kind: 'copied'; readonly bytes: number };
 

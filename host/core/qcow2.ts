@@ -27,7 +27,7 @@ export const Writeback = { done: 0, write: 1, flush: 2 } as const;
 /** Why a cluster is freed: what `qcow2_free_next` leaves in record 2. */
 export const FreeReason = { replaced: 0, request: 1, shrinking: 2, snapshot: 3 } as const;
 
-export interface Qcow2Exports {
+interface Qcow2Exports {
   qcow2_init(
     clusterBits: number,
     refcountOrder: number,
@@ -87,7 +87,7 @@ export interface Qcow2Exports {
   qcow2_run_done(): void;
 }
 
-export interface Qcow2CoreOptions {
+interface Qcow2CoreOptions {
   clusterBits: number;
   refcountOrder: number;
   version: number;

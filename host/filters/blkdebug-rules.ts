@@ -12,7 +12,7 @@ import type { DebugEvent } from '../block/debug-events.ts';
 export const ioTypes = ['read', 'write', 'write-zeroes', 'discard', 'flush', 'block-status'] as const;
 export type IoType = (typeof ioTypes)[number];
 
-export interface InjectRule {
+interface InjectRule {
   readonly event: DebugEvent;
   /** 0: any. */
   readonly state: number;
@@ -28,7 +28,7 @@ export interface InjectRule {
   readonly immediately: boolean;
 }
 
-export interface StateRule {
+interface StateRule {
   readonly event: DebugEvent;
   readonly state: number;
   readonly newState: number;

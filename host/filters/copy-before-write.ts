@@ -35,7 +35,7 @@ import { type Claim, CopyMap } from './copy-map.ts';
 import { PointInTime } from './point-in-time.ts';
 
 /** The unit of copying is at least this, however small the target's clusters. */
-export const minClusterBytes = 64 << 10;
+const minClusterBytes = 64 << 10;
 /** Longest range that a guest's write reads ahead of itself in one piece. */
 const maxPieceBytes = 1 << 20;
 

@@ -17,9 +17,7 @@ export interface Claim {
 }
 
 /** The next thing to do in a range: a run to copy that nobody has, or claims to wait for. */
-export type NextStep =
-  | { readonly offset: number; readonly bytes: number }
-  | { readonly ended: Promise<void> };
+type NextStep = { readonly offset: number; readonly bytes: number } | { readonly ended: Promise<void> };
 
 /** The first part of a range that somebody reads back. */
 export interface ReadBack {

@@ -4,7 +4,7 @@
 import { firstDifference } from '../base/difference.ts';
 import type { BlockError } from '../base/errors.ts';
 
-export interface Version<T> {
+interface Version<T> {
   /** The first answer of this kind. */
   readonly answer: T;
   readonly votes: readonly T[];

@@ -6,7 +6,7 @@ import type { AmendDefinition } from '../block/driver.ts';
 import type { Job, JobDriver } from './job.ts';
 import type { JobRegistry } from './registry.ts';
 
-export interface AmendRequest {
+interface AmendRequest {
   id: string;
   definition: AmendDefinition;
   /** The driver's branch of BlockdevAmendOptions. */

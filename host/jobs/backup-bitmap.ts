@@ -14,9 +14,9 @@ import type { BlockNode } from '../block/node.ts';
 import type { CopyMap } from '../filters/copy-map.ts';
 import type { BackupCommon } from './backup-options.ts';
 
-export type BitmapMode = NonNullable<BackupCommon['bitmap-mode']>;
+type BitmapMode = NonNullable<BackupCommon['bitmap-mode']>;
 
-export interface BitmapChoice {
+interface BitmapChoice {
   bitmap: DirtyBitmap;
   mode: BitmapMode;
 }

@@ -9,7 +9,7 @@ import { bool, enumeration, int64, optional, str, struct, type TypeOf } from '..
 
 export const mirrorSyncMode = enumeration('MirrorSyncMode', ['top', 'full', 'none', 'incremental', 'bitmap']);
 
-export const backupPerf = struct('BackupPerf', {
+const backupPerf = struct('BackupPerf', {
   'use-copy-range': optional(bool),
   'max-workers': optional(int64),
   'max-chunk': optional(int64),
@@ -32,7 +32,6 @@ export const backupCommon = struct('BackupCommon', {
 });
 
 export type BackupCommon = TypeOf<typeof backupCommon>;
-export type SyncMode = BackupCommon['sync'];
 
 const maxWorkersLimit = 2_147_483_647;
 const defaultWorkers = 64;

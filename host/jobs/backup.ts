@@ -26,7 +26,7 @@ import type { Job, JobDriver } from './job.ts';
 import type { JobTransaction } from './job-transaction.ts';
 import type { JobRegistry } from './registry.ts';
 
-export interface BackupParams {
+interface BackupParams {
   source: BlockNode;
   target: BlockNode;
   options: BackupCommon;

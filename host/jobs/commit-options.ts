@@ -27,9 +27,9 @@ export const commitArguments = struct('BlockCommitArguments', {
   'auto-dismiss': optional(bool),
 });
 
-export type CommitArguments = TypeOf<typeof commitArguments>;
+type CommitArguments = TypeOf<typeof commitArguments>;
 
-export interface CommitChoice {
+interface CommitChoice {
   /** The image whose data goes down, with that of all between. */
   top: BlockNode;
   /** The image that gets it. */

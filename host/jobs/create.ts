@@ -12,7 +12,7 @@ import type { BlockNode } from '../block/node.ts';
 import type { Job, JobDriver } from './job.ts';
 import type { JobRegistry } from './registry.ts';
 
-export interface CreateRequest {
+interface CreateRequest {
   id: string;
   driver: DriverDefinition;
   /** Its branch of BlockdevCreateOptions. */

@@ -18,7 +18,7 @@ import { RateLimiter } from './limiter.ts';
 import type { JobRegistry } from './registry.ts';
 import { accepts, isReady, type JobStatus, type JobVerb, mayFollow } from './states.ts';
 
-export type JobType = 'backup' | 'mirror' | 'commit' | 'stream' | 'create' | 'amend';
+type JobType = 'backup' | 'mirror' | 'commit' | 'stream' | 'create' | 'amend';
 
 /** What is particular to a kind of job. A missing operation does nothing. */
 export interface JobDriver {
@@ -42,7 +42,7 @@ export interface JobDriver {
   complete?(): Promise<void>;
 }
 
-export interface JobOptions {
+interface JobOptions {
   id: string;
   transaction: JobTransaction;
   autoFinalize: boolean;

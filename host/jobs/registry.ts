@@ -8,7 +8,7 @@ import { Job, type JobDriver } from './job.ts';
 import { JobTransaction } from './job-transaction.ts';
 import { Pacer } from './pacer.ts';
 
-export interface CreateJobOptions {
+interface CreateJobOptions {
   /** By default the name of the source's device, which is empty for nodes added by name. */
   id: string;
   /** One of its own when absent. */

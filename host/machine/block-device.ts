@@ -47,7 +47,7 @@ export const bootProperty: PropertySpec = { ...signed32('bootindex', -1), isLive
 
 const defaultBlockBytes = 512;
 
-export type FrontKind = Omit<
+type FrontKind = Omit<
   FrontOptions,
   'name' | 'path' | 'drive' | 'shareRw' | 'rerror' | 'werror' | 'writeCache' | 'isRemovable'
 >;

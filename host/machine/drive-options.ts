@@ -19,7 +19,7 @@ export interface DriveDefaults {
   idePerBus: number;
 }
 
-export interface CacheMode {
+interface CacheMode {
   writeback?: boolean;
   direct?: boolean;
   noFlush?: boolean;

@@ -21,7 +21,7 @@ import type { MachineType } from './machine-types.ts';
 import type { Processor } from './processor.ts';
 import { RunState } from './run-state.ts';
 
-export interface MachineServices {
+interface MachineServices {
   graph: BlockGraph;
   jobs: JobRegistry;
   tree: QomTree;

@@ -26,7 +26,7 @@ export function rememberFlags(backend: BlockBackend, flags: Partial<MediumFlags>
 }
 
 /** How the medium is open, or the last one was. */
-export function mediumFlags(backend: BlockBackend): MediumFlags {
+function mediumFlags(backend: BlockBackend): MediumFlags {
   if (backend.hasMedium) {
     const { readOnly, direct, noFlush, detectZeroes, discard } = backend.node.flags;
     return { readOnly, direct, noFlush, detectZeroes, discard };
@@ -84,7 +84,7 @@ export async function insertMedium(backend: BlockBackend, node: BlockNode): Prom
   await backend.insert(node);
 }
 
-export interface NewMedium {
+interface NewMedium {
   filename: string;
   format: string | undefined;
   /** Undefined: as the one before. */

@@ -49,7 +49,7 @@ export const onOrOff = maker<string>(onOffAuto, 'OnOffAuto', 'auto');
 export const onError = maker<string>(onErrorType, 'BlockdevOnError', 'auto');
 export const floppyType = maker<string>(floppyDriveType, 'FdcDriveType', 'auto');
 
-export const maxBlockSize = 2 << 20;
+const maxBlockSize = 2 << 20;
 
 /** A power of two from 512 to 2 MiB, or 0 for the device's own. */
 export function blockSize(name: string): PropertySpec {

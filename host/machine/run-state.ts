@@ -27,7 +27,7 @@ export const runStateType = enumeration('RunState', [
   'colo',
 ]);
 
-export type RunStateName = TypeOf<typeof runStateType>;
+type RunStateName = TypeOf<typeof runStateType>;
 
 export class RunState {
   private current: RunStateName = 'prelaunch';

@@ -33,7 +33,7 @@ export interface QomObject {
 }
 
 /** A part of the tree that somebody other than the user has made. */
-export interface QomRoot {
+interface QomRoot {
   /** Its name below `/`. */
   readonly name: string;
   readonly object: QomObject;

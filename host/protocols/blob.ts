@@ -14,18 +14,13 @@ const options = struct('BlockdevOptionsBlob', {
   filename: str,
 });
 
-export type BlobOptions = TypeOf<typeof options>;
+type BlobOptions = TypeOf<typeof options>;
 
 const blobs = new Map<string, Blob>();
 
 /** Makes `blob` what nodes that are opened from now on find under `name`. */
 export function registerBlob(name: string, blob: Blob): void {
   blobs.set(name, blob);
-}
-
-/** Nodes that are open keep theirs. */
-export function unregisterBlob(name: string): void {
-  blobs.delete(name);
 }
 
 export const blob: DriverDefinition<BlobOptions> = {

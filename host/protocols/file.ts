@@ -35,7 +35,7 @@ const options = struct('BlockdevOptionsFile', {
   'x-check-cache-dropped': optional(bool),
 });
 
-export type FileOptions = TypeOf<typeof options>;
+type FileOptions = TypeOf<typeof options>;
 
 export const file: DriverDefinition<FileOptions> = {
   name: 'file',

@@ -18,7 +18,7 @@ const options = struct('BlockdevOptionsMemory', {
   size: optional(size),
 });
 
-export type MemoryOptions = TypeOf<typeof options>;
+type MemoryOptions = TypeOf<typeof options>;
 
 export const memory: DriverDefinition<MemoryOptions> = {
   name: 'memory',

@@ -12,7 +12,7 @@ import { createFile, fileCreateOptions } from './file-create.ts';
 
 const options = struct('BlockdevOptionsOpfs', { filename: str });
 
-export type OpfsOptions = TypeOf<typeof options>;
+type OpfsOptions = TypeOf<typeof options>;
 
 const createJobOptions = struct('BlockdevCreateOptionsOpfs', {
   filename: str,

@@ -8,13 +8,13 @@
 import { assert } from '../base/assert.ts';
 import { empty, type Member, type StructType, type Type, type UnionType } from './types.ts';
 
-export interface CommandShape {
+interface CommandShape {
   readonly name: string;
   readonly args: StructType | UnionType;
   readonly returns: Type;
 }
 
-export interface EventShape {
+interface EventShape {
   readonly name: string;
   readonly data: StructType;
 }

@@ -11,7 +11,7 @@ import type { JsonObject, JsonValue } from './json-value.ts';
 
 const maxNameLength = 127;
 
-export interface Keyval {
+interface Keyval {
   values: JsonObject;
   /** `help` or `?` stood in place of a `name=value`. */
   help: boolean;

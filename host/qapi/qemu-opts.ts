@@ -14,12 +14,12 @@ export interface QemuOption {
   readonly type: 'string' | 'bool' | 'number' | 'size';
 }
 
-export interface OptionPair {
+interface OptionPair {
   name: string;
   value: string;
 }
 
-export interface QemuOptions {
+interface QemuOptions {
   id: string | undefined;
   /** In the order given. */
   pairs: readonly OptionPair[];

@@ -13,7 +13,7 @@ interface Carries<T> {
   readonly words?: OptionWords;
 }
 
-export interface OptionWords {
+interface OptionWords {
   /** It has to be there, and is not. */
   missing?: string;
   /** `text` is not one of its values. */
@@ -25,20 +25,20 @@ declare const checked: unique symbol;
 /** Options of a node that have passed node-options.ts, which alone makes values of this type. */
 export type Checked<T extends object> = T & { readonly [checked]: true };
 
-export interface StringType extends Carries<string> {
+interface StringType extends Carries<string> {
   readonly kind: 'string';
 }
-export interface BoolType extends Carries<boolean> {
+interface BoolType extends Carries<boolean> {
   readonly kind: 'bool';
 }
-export interface NullType extends Carries<null> {
+interface NullType extends Carries<null> {
   readonly kind: 'null';
 }
 /** A JSON number with or without a fraction. */
-export interface NumberType extends Carries<number> {
+interface NumberType extends Carries<number> {
   readonly kind: 'number';
 }
-export interface AnyType extends Carries<unknown> {
+interface AnyType extends Carries<unknown> {
   readonly kind: 'any';
 }
 /** `size` is a uint64 that accepts suffixes on the command line. Values beyond 2^53 arrive rounded. */
@@ -121,7 +121,7 @@ type MemberSpec = Type | Optional<Type>;
 type RequiredKeys<M> = { [K in keyof M]: M[K] extends Optional<Type> ? never : K }[keyof M];
 type OptionalKeys<M> = { [K in keyof M]: M[K] extends Optional<Type> ? K : never }[keyof M];
 type Flatten<T> = { [K in keyof T]: T[K] };
-export type ValuesOf<M extends Record<string, MemberSpec>> = Flatten<
+type ValuesOf<M extends Record<string, MemberSpec>> = Flatten<
   { [K in RequiredKeys<M>]: TypeOf<M[K]> } & {
     [K in OptionalKeys<M>]?: M[K] extends Optional<infer T> ? TypeOf<T> | undefined : never;
   }
@@ -135,7 +135,6 @@ export const any: AnyType = { kind: 'any' };
 export const int: IntType = { kind: 'int', width: 'int' };
 export const int32: IntType = { kind: 'int', width: 'int32' };
 export const int64: IntType = { kind: 'int', width: 'int64' };
-export const uint8: IntType = { kind: 'int', width: 'uint8' };
 export const uint32: IntType = { kind: 'int', width: 'uint32' };
 export const uint64: IntType = { kind: 'int', width: 'uint64' };
 export const size: IntType = { kind: 'int', width: 'size' };

@@ -1,7 +1,7 @@
 /** What query-command-line-options tells: options that are lists of parameters, and the parameters that are taken. */
 import { limitNames } from '../throttle/spellings.ts';
 
-export interface CommandLineParameter {
+interface CommandLineParameter {
   readonly name: string;
   readonly type: 'string' | 'boolean' | 'number' | 'size';
   readonly help?: string;

@@ -28,7 +28,7 @@ export interface ConnectionHandlers {
   closed(): void;
 }
 
-export interface MonitorOptions {
+interface MonitorOptions {
   pretty?: boolean | undefined;
   /** There is a request for `next`. */
   onRequest(): void;

@@ -8,7 +8,7 @@ import { enumeration } from '../qapi/types.ts';
 
 export const newImageMode = enumeration('NewImageMode', ['existing', 'absolute-paths']);
 
-export interface NewImage {
+interface NewImage {
   filename: string;
   format: string | undefined;
   /** Gives the size. */

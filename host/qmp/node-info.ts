@@ -119,7 +119,7 @@ function backingFileOf(node: BlockNode): string | undefined {
 }
 
 /** Without the images below. */
-export async function imageInfo(node: BlockNode): Promise<Described> {
+async function imageInfo(node: BlockNode): Promise<Described> {
   const info = infoOf(node);
   const { backing } = node.driver;
   return {

@@ -15,7 +15,7 @@ import { isOutOfBand } from './request.ts';
 import { versionInfo } from './version.ts';
 
 export const capabilities = ['oob'] as const;
-export type Capability = (typeof capabilities)[number];
+type Capability = (typeof capabilities)[number];
 
 /** Requests that may wait with out-of-band execution enabled. */
 const maxQueued = 8;

@@ -24,7 +24,7 @@ export interface CommandContext extends BlockServices {
   shutdown(reason: ShutdownReason): Promise<void>;
 }
 
-export type ArgumentsType<Args extends object> = StructType<Args> | UnionType<Args>;
+type ArgumentsType<Args extends object> = StructType<Args> | UnionType<Args>;
 
 export interface CommandDefinition<Args extends object = object, Result = unknown> {
   readonly name: string;

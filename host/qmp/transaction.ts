@@ -9,12 +9,12 @@ import type { BlockNode } from '../block/node.ts';
 import { JobTransaction } from '../jobs/job-transaction.ts';
 import type { Action, ActionContext, ActionDefinition, BlockServices } from './actions/action.ts';
 
-export interface PlannedAction<Data extends object = object> {
+interface PlannedAction<Data extends object = object> {
   definition: ActionDefinition<Data>;
   data: Data;
 }
 
-export type CompletionMode = 'individual' | 'grouped';
+type CompletionMode = 'individual' | 'grouped';
 
 /** Errors: those of the action that failed first; everything is undone then, but for files it has created. */
 export async function runTransaction(

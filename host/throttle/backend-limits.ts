@@ -9,7 +9,7 @@ import { ThrottleMember } from './group.ts';
 import { throttleGroupsOf } from './groups.ts';
 import { shortLimitsOf } from './spellings.ts';
 
-export interface GroupChoice {
+interface GroupChoice {
   /** The group to be in. Undefined: the one it is in, or `fallback`. */
   group: string | undefined;
   fallback: string;

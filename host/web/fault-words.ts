@@ -4,7 +4,7 @@
  */
 import type { FailureInfo } from './answers.ts';
 
-export interface FaultWords {
+interface FaultWords {
   /** A sentence. */
   readonly what: string;
   /** What to do before the machine goes on. */

@@ -17,7 +17,7 @@ import type {
 
 const paceMs = 500;
 /** Samples that the plots show: one minute. */
-export const keptSamples = 120;
+const keptSamples = 120;
 const shownPieces = 512;
 const keptEvents = 200;
 

@@ -113,7 +113,7 @@ function readAddress(values: OptionValues): SocketAddress {
 }
 
 /** A chardev as an option string describes it, not opened yet. */
-export interface ChardevDescription {
+interface ChardevDescription {
   id: string;
   backend: string;
   open(): Chardev | Promise<Chardev>;

@@ -22,14 +22,14 @@ import { isZero } from '../../core/scan.ts';
 export const recordBytes = 512;
 const magic = [...'BYLINKED'].map((char) => char.charCodeAt(0));
 
-export interface LinkedRecord {
+interface LinkedRecord {
   disk: 0 | 1;
   number: number;
   /** The other disk's newest record when this one was written. */
   names: number;
 }
 
-export function encodeRecord({ disk, number, names }: LinkedRecord): Uint8Array {
+function encodeRecord({ disk, number, names }: LinkedRecord): Uint8Array {
   const record = new Uint8Array(recordBytes).fill(number & 0xff);
   record.set(magic);
   const view = new DataView(record.buffer);
@@ -41,7 +41,7 @@ export function encodeRecord({ disk, number, names }: LinkedRecord): Uint8Array 
 }
 
 /** Undefined when the slot was never written. Throws when it holds anything but a whole record. */
-export function decodeRecord(slot: Uint8Array): LinkedRecord | undefined {
+function decodeRecord(slot: Uint8Array): LinkedRecord | undefined {
   if (isZero(slot)) return undefined;
   const view = new DataView(slot.buffer, slot.byteOffset);
   const [disk, number, names] = [view.getUint32(8), view.getUint32(12), view.getUint32(16)];

@@ -5,7 +5,7 @@
 import type { ConnectionHandlers } from '../../qmp/monitor.ts';
 import type { QmpServer } from '../../qmp/server.ts';
 
-export interface QmpEvent {
+interface QmpEvent {
   event: string;
   data: Record<string, unknown>;
 }

@@ -6,7 +6,7 @@ import { assert } from '../../base/assert.ts';
 import { checkStrict } from '../../qapi/strict.ts';
 import type { CommandContext } from '../../qmp/registry.ts';
 
-export type ParameterKind =
+type ParameterKind =
   /** A word; quotes keep one together. */
   | 'string'
   /** A word that names a disk. */

@@ -3,7 +3,7 @@
  */
 import type { Tool } from '../shared/tool.ts';
 
-export interface ImgCommand {
+interface ImgCommand {
   name: string;
   synopsis: string;
   load(): Promise<{ run(tool: Tool, argv: string[]): Promise<number> }>;

@@ -18,7 +18,7 @@ import type { Clock } from '../../platform/platform.ts';
 /** What is read at once: small enough to stay in the processor's caches between reading and writing. */
 const bufferBytes = 256 << 10;
 
-export interface CopySettings {
+interface CopySettings {
   sources: readonly BlockBackend[];
   target: BlockBackend;
   /** Nobody has written to the target before. */

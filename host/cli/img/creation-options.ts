@@ -20,7 +20,7 @@ export function isHelpWanted(list: string): boolean {
   );
 }
 
-export interface CreationOptionList {
+interface CreationOptionList {
   filename: string;
   format: string;
   list: string;

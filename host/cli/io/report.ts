@@ -2,7 +2,7 @@
 import { formatDuration, formatIoSize } from '../shared/human-size.ts';
 import type { Session } from './session.ts';
 
-export interface Finished {
+interface Finished {
   verb: 'read' | 'wrote' | 'discard';
   offset: number;
   bytes: number;

@@ -21,7 +21,7 @@ export interface ParsedOption {
   value: string;
 }
 
-export type UsageProblem = 'unrecognized' | 'missing-argument' | 'ambiguous' | 'unexpected-argument';
+type UsageProblem = 'unrecognized' | 'missing-argument' | 'ambiguous' | 'unexpected-argument';
 
 /** What is wrong with a command line; each tool has its own words for it. */
 export class UsageError extends Error {

@@ -24,7 +24,7 @@ const closing = new Set<GiveUp>();
 const debuggingFrames = 50;
 
 /** Whether stacks are shown, with the lines of the source. */
-export function isDebugging(): boolean {
+function isDebugging(): boolean {
   return (process.env['BLOCKYARD_DEBUG'] ?? '') !== '';
 }
 

@@ -3,7 +3,7 @@
  */
 import { parseSize as parseUnsignedSize } from '../../qapi/sizes.ts';
 
-export type ParsedNumber = { ok: true; value: number } | { ok: false; problem: 'invalid' | 'range' };
+type ParsedNumber = { ok: true; value: number } | { ok: false; problem: 'invalid' | 'range' };
 
 /** Sizes and offsets are signed 64-bit in QEMU's tools. Beyond 2^53 a double is not exact any more. */
 const sizeLimit = 2 ** 63;

@@ -19,7 +19,7 @@ export interface ImageSource {
   format?: string | undefined;
 }
 
-export interface OpenImageOptions {
+interface OpenImageOptions {
   flags?: Partial<OpenFlags>;
   cache?: CacheMode;
   forceShare?: boolean;

@@ -14,7 +14,7 @@ const defaultMaxProcessors = 255;
 
 type Warn = (message: string, hint?: string) => void;
 
-export interface MachineChoice {
+interface MachineChoice {
   type: MachineType;
   /** The virtual clock stands still unless told to go on. */
   isQtest: boolean;
@@ -69,7 +69,7 @@ export function readName(text: string | undefined, warn: Warn): string | undefin
   return values.string('guest');
 }
 
-export const noUuid = '00000000-0000-0000-0000-000000000000';
+const noUuid = '00000000-0000-0000-0000-000000000000';
 
 /** Errors: BlockError. */
 export function readUuid(text: string | undefined): string {

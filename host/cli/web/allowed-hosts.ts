@@ -60,7 +60,7 @@ function withoutPort(header: string): string {
 }
 
 /** An IPv4 address in IPv6 is one; which network interface a local one is of is not part of its name. */
-export function hostOfAddress(address: string): string | undefined {
+function hostOfAddress(address: string): string | undefined {
   return hostNamed(address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*/, ''));
 }
 

@@ -9,7 +9,7 @@
 import type { BigIntStats } from 'node:fs';
 import type { IncomingHttpHeaders } from 'node:http';
 
-export interface Validators {
+interface Validators {
   readonly etag: string;
   /** As HTTP writes dates. */
   readonly modified: string;

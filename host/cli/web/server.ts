@@ -23,7 +23,7 @@ import { type AllowedHosts, authorityOf } from './allowed-hosts.ts';
 import { answerWithFile } from './file-answer.ts';
 import type { Site } from './site.ts';
 
-export interface Limits {
+interface Limits {
   /** More are refused. */
   readonly connections: number;
   /** Requests of one connection that are not answered yet; more end it. */
@@ -70,7 +70,7 @@ const everyAnswer: Readonly<Record<string, string>> = {
   'Cache-Control': 'no-cache',
 };
 
-export interface SiteServerOptions {
+interface SiteServerOptions {
   readonly site: Site;
   readonly allowedHosts: AllowedHosts;
   /** Hears of what goes wrong on our side. */

@@ -20,7 +20,7 @@ const typesOfPage: Readonly<Record<string, string>> = {
   '.wasm': 'application/wasm',
 };
 
-export interface SiteOptions {
+interface SiteOptions {
   /** The page is in it. */
   readonly page: string;
   /** Served below `/NAME/`. */

@@ -61,7 +61,7 @@ interface Steps {
 }
 
 /** Counts may take this much; 1 GiB is enough for a file of 32 TiB in clusters of 64 KiB. */
-export const maxCountBytes = 1024 * 1024 * 1024;
+const maxCountBytes = 1024 * 1024 * 1024;
 /** At least the largest cluster. */
 export const bufferBytes = 2 * 1024 * 1024;
 const findingBytes = 24;
@@ -70,7 +70,7 @@ const alignment = 16;
 /** A reference weight: more references than any count holds, and small enough for the core's arithmetic. */
 const maxWeight = 2 ** 32 - 1;
 
-export interface CheckGeometry {
+interface CheckGeometry {
   clusterBits: number;
   /** Counts to have room for. */
   clusters: number;

@@ -25,7 +25,7 @@ export const findingCodes = [
   'copied-unknown',
   'copied-l2-unknown',
 ] as const;
-export type FindingCode = (typeof findingCodes)[number];
+type FindingCode = (typeof findingCodes)[number];
 
 export interface Finding {
   readonly code: FindingCode;

@@ -36,7 +36,7 @@ import { type CheckedSnapshots, loadSnapshotsForCheck } from './snapshot-repair.
 /** More findings than this are counted but no longer reported one by one. */
 export const maxReportedFindings = 100_000;
 
-export interface Qcow2CheckOptions extends CheckOptions {
+interface Qcow2CheckOptions extends CheckOptions {
   /** Awaited between tables: lets others run, and may throw to give up. */
   pause?(): Promise<void>;
 }
@@ -46,7 +46,7 @@ const fixLeaks = 1;
 const fixErrors = 2;
 
 /** How one refcount block is to be used. */
-export interface RefcountBlock {
+interface RefcountBlock {
   /** 0: there is none, all refcounts are 0. */
   offset: number;
   /** It cannot be read: its refcounts are unknown. */

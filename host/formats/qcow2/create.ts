@@ -215,7 +215,7 @@ function serializeHeaderFor(
 }
 
 /** Errors: EINVAL with QEMU's words for bad options; ENOTSUP for what is not done here. */
-export function parseCreateValues(values: CreateValues): CreateParameters {
+function parseCreateValues(values: CreateValues): CreateParameters {
   refuseUnsupported(values);
   const version = parseVersion(values.compat);
   const preallocation = parsePreallocation(values.preallocation);

@@ -149,7 +149,7 @@ export function encodeBackingName(filename: string | undefined): Uint8Array | un
 }
 
 /** The format takes the place of the old one, or the first place, where QEMU puts it. */
-export function withBackingFormat(
+function withBackingFormat(
   extensions: readonly HeaderExtension[],
   format: string | undefined,
 ): readonly HeaderExtension[] {

@@ -36,14 +36,14 @@ const minHeaderBytesV3 = 104;
 
 export const minClusterBits = 9;
 export const maxClusterBits = 21;
-export const maxRefcountOrder = 6;
+const maxRefcountOrder = 6;
 const maxCryptMethod = 2;
 const minSubclusterBytes = 512;
 
 export const maxL1Entries = 4 * 1024 * 1024;
 export const maxRefcountTableBytes = 8 * 1024 * 1024;
 export const maxSnapshots = 65536;
-export const maxBackingNameBytes = 1023;
+const maxBackingNameBytes = 1023;
 const maxImageBytes = (1n << 63n) - (1n << 30n);
 const maxSigned64 = (1n << 63n) - 1n;
 const maxIndex = 2n ** 31n - 1n;

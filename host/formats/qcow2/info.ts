@@ -12,7 +12,7 @@ import { hasExtendedL2, l2Entries, type Qcow2Header } from './header.ts';
 import { roundUp } from './image-file.ts';
 import type { Snapshot } from './snapshots.ts';
 
-export interface ImageFacts {
+interface ImageFacts {
   readonly header: Qcow2Header;
   readonly snapshots: readonly Snapshot[];
   /** Empty when the image has none or they could not be read. */

@@ -16,7 +16,7 @@ export interface ClusterRun {
 const maxAttempts = 16;
 
 /** Between 1 and `clusters` clusters in a row. Errors: EFBIG, EIO. */
-export function allocateSome(engine: Qcow2Engine, clusters: number): Promise<ClusterRun> {
+function allocateSome(engine: Qcow2Engine, clusters: number): Promise<ClusterRun> {
   return engine.run(() => {
     const code = engine.steps.qcow2_allocate(clusters);
     if (code < 0) return code;

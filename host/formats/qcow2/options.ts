@@ -24,7 +24,7 @@ import { l2Entries, type Qcow2Header } from './header.ts';
 import { roundUp } from './image-file.ts';
 
 /** Classes of metadata that writes are checked against (section 10.6), in bit order. */
-export const overlapClasses = [
+const overlapClasses = [
   'main-header',
   'active-l1',
   'active-l2',
@@ -35,7 +35,6 @@ export const overlapClasses = [
   'inactive-l2',
   'bitmap-directory',
 ] as const;
-export type OverlapClass = (typeof overlapClasses)[number];
 
 const templates = ['none', 'constant', 'cached', 'all'] as const;
 type OverlapTemplate = (typeof templates)[number];
@@ -87,15 +86,15 @@ export const qcow2Options = struct('BlockdevOptionsQcow2', {
 export type Qcow2Options = TypeOf<typeof qcow2Options>;
 
 /** Default upper limit of the L2 cache in bytes; it never takes more than the whole disk needs. */
-export const defaultMaxL2CacheBytes = 32 * 1024 * 1024;
+const defaultMaxL2CacheBytes = 32 * 1024 * 1024;
 /** Largest cache of either kind: all of it must fit in one instance of the core. */
-export const maxCacheBytes = 1024 * 1024 * 1024;
+const maxCacheBytes = 1024 * 1024 * 1024;
 const minL2CacheEntries = 2;
 const minRefcountCacheEntries = 4;
 const defaultL2EntryBytes = 4096;
 
 /** Bytes; entries are what is loaded and evicted at once. */
-export interface CacheSizes {
+interface CacheSizes {
   l2EntryBytes: number;
   l2EntryCount: number;
   /** Refcount blocks, each of one cluster. */
@@ -166,7 +165,7 @@ function resolveOverlapMask(option: Qcow2Options['overlap-check']): number {
 }
 
 /** Cache sizes for an image (section 12). */
-export function resolveCacheSizes(options: Qcow2Options, header: Qcow2Header): CacheSizes {
+function resolveCacheSizes(options: Qcow2Options, header: Qcow2Header): CacheSizes {
   const { clusterSize } = header;
   const l2EntrySize = clusterSize / l2Entries(header);
   const fullL2Bytes = roundUp(Math.ceil(header.size / clusterSize) * l2EntrySize, clusterSize);

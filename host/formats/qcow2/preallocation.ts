@@ -17,7 +17,7 @@ const pieceBytes = 2 * 1024 * 1024;
 /** Bit 63 of an L1 or L2 entry: refcount is exactly 1. */
 const copiedHigh = 0x80000000;
 
-export interface Layout {
+interface Layout {
   clusterSize: number;
   /** Bytes to map; 0 maps nothing. */
   size: number;

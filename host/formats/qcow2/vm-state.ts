@@ -20,7 +20,7 @@ const compressedFlag = 1n << 62n;
 const zeroFlag = 1n;
 
 /** Where VM state starts: at the first L1 entry that a disk of `size` bytes does not use. */
-export function vmStateStart(header: Qcow2Header, size: number): number {
+function vmStateStart(header: Qcow2Header, size: number): number {
   return roundUp(size, header.clusterSize * l2Entries(header));
 }
 

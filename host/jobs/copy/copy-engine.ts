@@ -24,7 +24,7 @@ import { SaveBuffer } from './save-buffer.ts';
 import { Traffic } from './traffic.ts';
 
 /** Longest request for data. */
-export const maxCopyBytes = 1 << 20;
+const maxCopyBytes = 1 << 20;
 /** Longest request for zeros, when no speed is set. */
 const maxZeroBytes = 64 << 20;
 /** Most bytes of data that background requests hold in memory together. */
@@ -32,7 +32,7 @@ const maxInFlightBytes = 128 << 20;
 /** Reads at the same time: enough to keep a disk busy, few enough to stay in the processor's caches. */
 const maxReaders = 8;
 
-export interface CopyEngineOptions {
+interface CopyEngineOptions {
   filter: CopyBeforeWrite;
   clock: Clock;
   pacer: Pacer;

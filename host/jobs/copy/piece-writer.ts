@@ -10,7 +10,7 @@ import { isZero } from '../../core/scan.ts';
 import type { Piece } from '../../filters/copy-before-write.ts';
 import type { BufferPool } from './buffer-pool.ts';
 
-export interface PieceWriterOptions {
+interface PieceWriterOptions {
   target: Edge;
   pool: BufferPool;
   compress: boolean;

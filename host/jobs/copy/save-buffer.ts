@@ -15,13 +15,13 @@ import type { BufferPool } from './buffer-pool.ts';
 import type { PieceWriter } from './piece-writer.ts';
 
 /** Most bytes of old data in memory, per job. */
-export const saveBufferBytes = 64 << 20;
+const saveBufferBytes = 64 << 20;
 /** What a run of zeros counts, so that they are bounded too. */
 const zeroPieceBytes = 4 << 10;
 /** Writes to the target at the same time. */
 const maxWriters = 16;
 
-export interface SaveBufferOptions {
+interface SaveBufferOptions {
   pool: BufferPool;
   writer: PieceWriter;
   onSkipped(bytes: number): void;

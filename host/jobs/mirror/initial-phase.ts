@@ -11,7 +11,7 @@ import type { DirtyMap } from './dirty-map.ts';
 /** Longest range that is made zero, or looked at, at once. */
 const stepBytes = 1 << 30;
 
-export interface InitialPhaseOptions {
+interface InitialPhaseOptions {
   source: BlockNode;
   target: BlockBackend;
   map: DirtyMap;

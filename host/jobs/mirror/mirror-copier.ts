@@ -20,11 +20,11 @@ import type { DirtyMap } from './dirty-map.ts';
 import type { WriteCopier } from './mirror-top.ts';
 
 /** Most requests in flight. */
-export const maxRequests = 16;
+const maxRequests = 16;
 /** A request for data is at most the buffer size divided by the number of requests, or this if it is more. */
 const minRequestLimitBytes = 1 << 20;
 
-export interface MirrorCopierOptions {
+interface MirrorCopierOptions {
   map: DirtyMap;
   source: Edge;
   target: BlockBackend;

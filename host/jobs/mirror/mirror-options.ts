@@ -14,7 +14,7 @@ import type { JobRegistry } from '../registry.ts';
 import { startMirror } from './mirror.ts';
 import { mayReplace, type TargetBacking } from './pivot.ts';
 
-export const mirrorCopyMode = enumeration('MirrorCopyMode', ['background', 'write-blocking']);
+const mirrorCopyMode = enumeration('MirrorCopyMode', ['background', 'write-blocking']);
 
 export const mirrorCommon = struct('MirrorCommon', {
   'job-id': optional(str),

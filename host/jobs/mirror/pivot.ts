@@ -49,7 +49,7 @@ export async function setTargetBacking(
   }
 }
 
-export interface Pivot {
+interface Pivot {
   /** The `mirror_top` node, above `source`. */
   filter: BlockNode;
   source: BlockNode;

@@ -28,7 +28,7 @@ export function takePciAddress(device: PciDevice): void {
   checkFree(device, given, taken, single);
 }
 
-export type PciDevice = Device & { place(address: number): void };
+type PciDevice = Device & { place(address: number): void };
 
 function addressOf(device: Device): number {
   return device.properties.find(({ name }) => name === 'addr')?.get?.() as number;

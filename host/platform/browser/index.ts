@@ -21,7 +21,7 @@ const log: Console = {
 const browserFetch: Fetch = (url, { method, headers, cache, signal }) =>
   fetch(url, { method, headers: { ...headers }, cache, signal });
 
-export interface BrowserPlatform extends Platform {
+interface BrowserPlatform extends Platform {
   readonly chunkStore?: OpfsChunkStore;
 }
 

@@ -7,7 +7,7 @@ import { fromDomException } from './errors.ts';
 import type { OpfsFileHandle } from './opfs-types.ts';
 
 /** Without what says nothing; empty for the root. */
-export function namesOf(path: string): string[] {
+function namesOf(path: string): string[] {
   const names: string[] = [];
   for (const name of path.split('/')) {
     if (name === '..') names.pop();

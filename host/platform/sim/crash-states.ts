@@ -13,7 +13,7 @@ import type { Change, SimStorage } from './storage.ts';
 /** What a disk writes as a whole or not at all. */
 const sectorBytes = 512;
 
-export interface CrashState {
+interface CrashState {
   /** Entries of the journal that had happened. */
   cut: number;
   /** Which volatile changes reached the disk, for the message of a failing test. */
@@ -22,7 +22,7 @@ export interface CrashState {
   storage: SimStorage;
 }
 
-export interface CrashStateOptions {
+interface CrashStateOptions {
   /** A random selection when there are more. */
   maxStates?: number;
   /** Random subsets, with torn writes, at each cut. */

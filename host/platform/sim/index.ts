@@ -25,8 +25,8 @@ import { Prng } from './prng.ts';
 import { Scheduler } from './scheduler.ts';
 import { SimStorage } from './storage.ts';
 
-export { type CrashState, type CrashStateOptions, crashStates, storageAt } from './crash-states.ts';
-export type { FaultRule, IoOperation, IoType } from './faults.ts';
+export { crashStates, storageAt } from './crash-states.ts';
+export type { FaultRule, IoOperation } from './faults.ts';
 export { DeadlockError, SimulatedCrash } from './scheduler.ts';
 export { SimStorage } from './storage.ts';
 

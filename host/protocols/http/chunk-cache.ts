@@ -13,13 +13,13 @@ import { type Transfer, Transfers } from './transfers.ts';
 /** Most chunks kept in memory: 32 MiB. */
 export const maxKeptChunks = 512;
 
-export interface ChunkSource {
+interface ChunkSource {
   /** Length of the file in bytes. */
   readonly length: number;
   read(offset: number, bytes: number): Promise<Uint8Array>;
 }
 
-export interface ChunkCacheOptions {
+interface ChunkCacheOptions {
   clock: Clock;
   /** Undefined: nothing outlives the node. */
   store?: { chunks: ChunkStore; file: string } | undefined;

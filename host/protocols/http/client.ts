@@ -14,7 +14,7 @@ import type { Fetch, FetchRequest, FetchResponse, Platform } from '../../platfor
 /** How often a request is made before its failure is one. */
 export const maxAttempts = 3;
 /** Before the second attempt; doubled before each further one. */
-export const retryDelayNs = 100_000_000;
+const retryDelayNs = 100_000_000;
 
 const nsPerSecond = 1e9;
 
@@ -26,7 +26,7 @@ export interface ClientOptions {
 }
 
 /** What tells one state of the file from another; a member is undefined when the server does not send it. */
-export interface Validator {
+interface Validator {
   etag: string | undefined;
   modified: string | undefined;
 }

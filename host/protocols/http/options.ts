@@ -79,7 +79,7 @@ export function checkScheme(scheme: Scheme, url: string): void {
   }
 }
 
-export interface Settings {
+interface Settings {
   /** Without the user's name and password, which are in the headers. */
   url: string;
   readahead: number;

@@ -8,7 +8,7 @@
 import { invalid } from '../../base/errors.ts';
 
 /** Most ranges of a list, and most bytes of its text. */
-export const maxRanges = 65_536;
+const maxRanges = 65_536;
 export const maxListBytes = 4 << 20;
 
 const version = 1;

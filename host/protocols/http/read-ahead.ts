@@ -3,9 +3,9 @@
  */
 
 /** Readers that are followed at once; the one that has been quiet longest is forgotten. */
-export const maxReaders = 8;
+const maxReaders = 8;
 /** For those who never stop, reading ahead grows up to so many times its first length. */
-export const maxGrowth = 16;
+const maxGrowth = 16;
 
 interface Reader {
   /** Where its last read ended. */

@@ -10,8 +10,8 @@ export const maxRunChunks = 16;
 /** Chunks of the first transfers: 256 KiB. */
 export const firstRunChunks = 4;
 /** A full transfer in less makes the next ones longer, one in more makes them shorter. */
-export const quickNs = 300_000_000;
-export const slowNs = 1_000_000_000;
+const quickNs = 300_000_000;
+const slowNs = 1_000_000_000;
 
 export class RunLength {
   private now = firstRunChunks;

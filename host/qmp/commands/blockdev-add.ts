@@ -1,12 +1,12 @@
 /** blockdev-add: opens a node under a name; it stays until blockdev-del (specification: graph, section 2). */
 import { invalid } from '../../base/errors.ts';
-import { blockdevOptionsType } from '../blockdev-options.ts';
+import { type BlockdevOptions, blockdevOptionsType } from '../blockdev-options.ts';
 import { defineCommand } from '../registry.ts';
 
 export const blockdevAdd = defineCommand({
   name: 'blockdev-add',
   args: (drivers) => blockdevOptionsType(drivers.definitions),
-  async run({ graph }, options) {
+  async run({ graph }, options: BlockdevOptions) {
     if (options['node-name'] === undefined) {
       throw invalid("'node-name' must be specified for the root node");
     }

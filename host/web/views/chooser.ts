@@ -13,7 +13,7 @@ export interface Offer {
 
 export const noOffer: Offer = { images: [], firmware: false };
 
-export function planFrom(form: HTMLFormElement): MachinePlan {
+function planFrom(form: HTMLFormElement): MachinePlan {
   const data = new FormData(form);
   const memoryMiB = Number(data.get('memory'));
   const onServer = (name: string): ImageSource => ({
