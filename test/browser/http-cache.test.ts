@@ -17,7 +17,9 @@ const scratch = scratchDirectory();
 const root = resolve(import.meta.dirname, '../..');
 const chunkBytes = 65_536;
 const chunks = 40;
-const size = chunks * chunkBytes - 2048;
+const missingBytes = 2048;
+/** The last chunk is short. */
+const size = chunks * chunkBytes - missingBytes;
 const server = new PageServer();
 const files = new Map<string, Uint8Array>();
 let origin: string;
@@ -173,7 +175,8 @@ describe.skipIf(!haveChromium)('what a page keeps of an image on a web server', 
     server.ranges.length = 0;
     expect(await readAll(page)).toBe(digestOf(contentOf(1)));
     expect(server.ranges.length).toBeGreaterThan(0);
-    expect(await cachedBytes(page)).toBe(bytes);
+    // The short chunk takes less than a whole place only when it comes last.
+    expect(Math.abs((await cachedBytes(page)) - bytes)).toBeLessThanOrEqual(missingBytes);
   });
 
   test('can be forgotten while the image is open, and is collected again then', async () => {

@@ -36,7 +36,7 @@ export async function readCommandLine(
         await printHelp(tool);
         throw new ExitStatus(0);
       }
-      if (option.name === 'object') tool.objects.push(option.value);
+      if (option.name === 'object') await tool.addObject(option.value);
       else take(option);
     }
   } catch (error) {

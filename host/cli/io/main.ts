@@ -70,7 +70,7 @@ async function readCommandLine(tool: Tool, argv: string[]): Promise<Invocation> 
     for (const { name, value } of reader.options()) {
       if (name === 'help') leave(tool, usage(tool));
       else if (name === 'version') leave(tool, versionText(tool));
-      else if (name === 'object') tool.objects.push(value);
+      else if (name === 'object') await tool.addObject(value);
       else if (name === 'image-opts') imageOpts = true;
       else if (name === 'cmd') commands.push(value);
       else if (name === 'format') format = value;

@@ -4,7 +4,7 @@
  */
 import type { BlockGraph } from '../../block/graph.ts';
 import { UserObjects } from '../../objects/registry.ts';
-import { objectOptionsType, objectTypes } from '../../objects/types.ts';
+import { type ObjectOptions, objectOptionsType, objectTypes } from '../../objects/types.ts';
 import { parseKeyval } from '../../qapi/keyval.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
 import type { Type } from '../../qapi/types.ts';
@@ -15,10 +15,15 @@ export async function addObject(server: QmpServer, text: string): Promise<void> 
   await server.runLocally('object-add', (type) => parseOption(type, text, 'qom-type'));
 }
 
+/** What an object is to be, whatever it belongs to. Errors: BlockError. */
+export function readObject(text: string): ObjectOptions {
+  return parseOption(objectOptionsType, text, 'qom-type');
+}
+
 /** Objects for nodes of `graph`. Errors: BlockError. */
-export function makeObjects(graph: BlockGraph, texts: readonly string[]): void {
+export function makeObjects(graph: BlockGraph, wanted: readonly ObjectOptions[]): void {
   const objects = new UserObjects({ graph });
-  for (const text of texts) objects.add(parseOption(objectOptionsType, text, 'qom-type'));
+  for (const options of wanted) objects.add(options);
 }
 
 /** What to print instead when the argument asks for help. */

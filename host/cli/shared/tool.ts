@@ -6,6 +6,7 @@
  */
 import { BlockError } from '../../base/errors.ts';
 import type { BlockGraph } from '../../block/graph.ts';
+import type { ObjectOptions } from '../../objects/types.ts';
 import type { Console, Platform } from '../../platform/platform.ts';
 import { describeInternalError, internalErrorStatus } from './internal-error.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
@@ -22,8 +23,8 @@ export class ExitStatus extends Error {
 }
 
 export class Tool {
-  /** Values of `--object`: what every graph that is made from now on has. */
-  readonly objects: string[] = [];
+  /** Of `--object`: what every graph that is made from now on has. */
+  private readonly objects: ObjectOptions[] = [];
 
   constructor(
     /** The name in messages: that of the link we were started through, or `blockyard img`. */
@@ -89,6 +90,12 @@ export class Tool {
       fatal: nodePlatform.console.fatal,
     };
     return { ...nodePlatform, console };
+  }
+
+  /** `--object TEXT`. */
+  async addObject(text: string): Promise<void> {
+    const { readObject } = await import('./object-option.ts');
+    this.objects.push(await this.attempt(async () => readObject(text)));
   }
 
   async createGraph(options: { quiet?: boolean } = {}): Promise<BlockGraph> {

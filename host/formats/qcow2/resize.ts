@@ -39,8 +39,9 @@ async function grow(driver: Qcow2Driver, length: number, preallocation: Prealloc
   await clearStaleTail(driver, oldSize, length);
   // VM state, which programs that apply a snapshot may leave behind the end of the disk.
   await driver.unmap(Math.ceil(oldSize / clusterSize), Math.ceil(length / clusterSize), UnmapMode.full);
-  if (preallocation === 'off') await hideBacking(driver, oldSize, length);
-  else await preallocate(driver, oldSize, length, preallocation);
+  // Space that is written or reserved hides it as well.
+  if (preallocation === 'off' || preallocation === 'metadata') await hideBacking(driver, oldSize, length);
+  if (preallocation !== 'off') await preallocate(driver, oldSize, length, preallocation);
   await engine.writeback(false);
   await engine.updateHeader({ size: length });
 }

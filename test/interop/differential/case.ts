@@ -3,7 +3,7 @@
  */
 import { Seeded } from '../../support/seeded.ts';
 import { type Image, qcow2Recipe, type Recipe, rawRecipe } from './images.ts';
-import { imgCommand } from './img-commands.ts';
+import { imgCommand, isTop } from './img-commands.ts';
 import { ioCommands } from './io-commands.ts';
 import { asJsonName, asOptionString, spoil, type Tree } from './options.ts';
 import { randomStack } from './stacks.ts';
@@ -46,7 +46,7 @@ function randomRecipes(random: Seeded): Recipe[] {
 }
 
 function ioStep(random: Seeded, images: readonly Image[]): Step {
-  const image = random.pick(images);
+  const image = random.pick(images.filter((one) => isTop(one, images)));
   const stack = randomStack(random, image, images);
   const args: string[] = [];
   if (random.oneIn(5))

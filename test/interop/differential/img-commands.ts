@@ -38,19 +38,21 @@ function convert({ random, images, source }: ImgContext): string[] {
   const from = random.pick(images);
   const { options, name } = source(from);
   const args = ['convert', ...options];
-  const existing = random.oneIn(3) ? random.pick(images) : undefined;
+  const existing = random.oneIn(3) ? random.pick(images.filter((one) => isTop(one, images))) : undefined;
   const sources = [name];
   const outputFormat = existing?.format ?? random.pick(['raw', 'qcow2'] as const);
-  let target = existing?.name ?? `out${random.below(3)}.${outputFormat}`;
+  // A new name: QEMU removes what is there before it finds that it cannot make what is asked for.
+  let target = existing?.name ?? `out${random.below(10_000)}.${outputFormat}`;
   if (existing && random.oneIn(4)) {
     args.push('-n', '--target-image-opts');
     target = targetOptions(existing);
   } else if (existing) {
     args.push('-n', '-O', outputFormat);
-    if (random.oneIn(6)) args.push('--target-is-zero');
+    const isZero = random.oneIn(6);
+    if (isZero) args.push('--target-is-zero');
     const { backing } = existing;
     // What lies behind the end of a shorter backing file, QEMU does not always write.
-    if (backing && backing.bytes >= existing.bytes && random.oneIn(2))
+    if (!isZero && backing && backing.bytes >= existing.bytes && random.oneIn(2))
       args.push('-B', backing.name, '-F', backing.format);
   } else {
     args.push('-O', outputFormat);
@@ -82,6 +84,11 @@ function convert({ random, images, source }: ImgContext): string[] {
   return [...args, ...sources, target];
 }
 
+/** What lies below others stays as it is: who has copied how much of it is nobody's business. */
+export function isTop(image: Image, images: readonly Image[]): boolean {
+  return !images.some(({ backing }) => backing === image);
+}
+
 /** Existing targets are opened by options, too. */
 function targetOptions({ format, name }: Image): string {
   return `driver=${format},file.driver=file,file.filename=${name},discard=unmap`;
@@ -96,8 +103,7 @@ function compare({ random, images }: ImgContext): string[] {
 }
 
 function resize({ random, images }: ImgContext): string[] {
-  // What lies below others stays: who has copied how much of it is nobody's business.
-  const image = random.pick(images.filter((one) => !images.some(({ backing }) => backing === one)));
+  const image = random.pick(images.filter((one) => isTop(one, images)));
   const sign = random.pick(['', '', '+', '-']);
   const shrink = random.oneIn(2) ? ['--shrink'] : [];
   const preallocation = random.oneIn(4)

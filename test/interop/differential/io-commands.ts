@@ -65,7 +65,8 @@ function ioCommand(random: Seeded, disk: Disk): string {
       // One at a time: of several, QEMU goes on after one has failed.
       const whole = random.oneIn(4) ? here : wholeClusters(here, disk);
       const unit = disk.clusterBytes || 512;
-      return `write -c -P ${byte(random)} ${whole.offset} ${Math.min(whole.bytes, unit)}`;
+      const bytes = Math.max(1, Math.min(whole.bytes, unit));
+      return `write -c -P ${1 + random.below(255)} ${whole.offset} ${bytes}`;
     }
     case 9:
       return `writev ${random.pick(['', '-f '])}-P ${byte(random)} ${offset} ${bytes} ${random.below(3000)}`;
