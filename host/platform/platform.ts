@@ -156,7 +156,10 @@ export interface HostFile {
   status(): Promise<FileStatus>;
   /** The extent at `offset` < size. Where the host cannot tell, all is data. */
   extent(offset: number): Promise<HostExtent>;
-  /** Range becomes zeros; with `unmap` its space is given back. False: the host cannot, nothing changed. */
+  /**
+   * Range becomes zeros; with `unmap` its space is given back, and what lies behind the end need not make the file longer.
+   * False: the host cannot, nothing changed.
+   */
   zero(offset: number, bytes: number, options: { unmap: boolean }): Promise<boolean>;
   /** Gives space back; the range then reads as zeros. False: the host cannot, nothing changed. */
   discard(offset: number, bytes: number): Promise<boolean>;

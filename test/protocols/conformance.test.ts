@@ -93,7 +93,10 @@ describe.each(kinds)('%s', (_name, open) => {
 
   test('knows that what was never written is zero', async () => {
     const driver = await open();
-    expect(await driver.map!(0, length)).toEqual({ type: 'own', bytes: length, zero: true });
+    // A host may reserve the first block of a file that it makes longer.
+    const offset = 64 << 10;
+    const bytes = length - offset;
+    expect(await driver.map!(offset, bytes)).toEqual({ type: 'own', bytes, zero: true });
     await driver.close();
   });
 
