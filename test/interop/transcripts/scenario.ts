@@ -15,6 +15,8 @@ export interface Scenario {
   readonly steps: readonly Step[];
   /** Images whose visible content must be the same afterwards, and that must check clean. Format by extension. */
   readonly compare?: readonly string[];
+  /** An event whose place among the other messages is chance: it is compared as if it came last. */
+  readonly comesAnyTime?: string;
   /** Changes a message before it is compared: for members that time decides. */
   readonly normalise?: (message: Message) => Message;
 }

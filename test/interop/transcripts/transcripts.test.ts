@@ -57,8 +57,14 @@ async function compare(scenario: Scenario): Promise<void> {
     transcript(startOwn(scenario, ours), scenario),
   ]);
   const difference = differences.find((one) => one.scenarios.includes(scenario.name));
-  expect(actual).toEqual(difference ? difference.adapt(expected, scenario.steps) : expected);
+  const wanted = difference ? difference.adapt(expected, scenario.steps) : expected;
+  expect(ordered(actual, scenario)).toEqual(ordered(wanted, scenario));
   for (const image of scenario.compare ?? []) sameContent(join(real, image), join(ours, image));
+}
+
+function ordered(messages: readonly Message[], { comesAnyTime }: Scenario): Message[] {
+  const isLate = ({ event }: Message): boolean => comesAnyTime !== undefined && event === comesAnyTime;
+  return [...messages.filter((message) => !isLate(message)), ...messages.filter(isLate)];
 }
 
 function startReal({ program, options }: Scenario, cwd: string): QmpSession {
