@@ -86,7 +86,12 @@ class Quorum implements Driver, VariableChildren {
 
   /** Children must agree when it is opened. Later, while they do not, it stays as long as it was. */
   async getLength(): Promise<number> {
-    const lengths = await Promise.all(this.children.map((child) => child.getByteLength()));
+    // In whole sectors, as the children read: the files may end within one.
+    const lengths = await Promise.all(
+      this.children.map(
+        async (child) => Math.ceil((await child.getByteLength()) / sectorBytes) * sectorBytes,
+      ),
+    );
     if (lengths.every((length) => length === lengths[0])) this.length = lengths[0]!;
     else if (this.length === undefined)
       throw new BlockError('EIO', 'Could not refresh total sector count: Input/output error');

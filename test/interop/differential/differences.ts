@@ -23,10 +23,10 @@ const differences: readonly Difference[] = [
   },
   {
     reason: 'of two reasons against a preallocate filter, which is told first',
-    applies: (_step, theirs, ours) =>
+    applies: ({ args, commands = [] }, theirs, ours) =>
       theirs.status === 1 &&
       ours.status === 1 &&
-      /driver"?[=:]"?preallocate/.test(ours.stderr) &&
+      [...args, ...commands].some((word) => /driver"?[=:]"?preallocate/.test(word)) &&
       /prealloc-/.test(`${theirs.stderr.split(': ').at(-1)}${ours.stderr.split(': ').at(-1)}`),
     adapt: (_theirs, ours) => ours,
   },

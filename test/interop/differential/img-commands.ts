@@ -64,7 +64,9 @@ function convert({ random, images, source }: ImgContext): string[] {
     if (random.oneIn(4)) creation.push(`preallocation=${random.pick(['off', 'metadata', 'falloc', 'full'])}`);
     if (creation.length > 0) args.push('-o', creation.join(','));
     const { backing } = from;
-    if (backing && random.oneIn(2)) args.push('-B', backing.name, '-F', backing.format);
+    // With the backing file that the source has, which options may replace.
+    const isPlain = options[0] === '-f';
+    if (backing && isPlain && random.oneIn(2)) args.push('-B', backing.name, '-F', backing.format);
     if (random.oneIn(5)) args.push('-c');
   }
   if (options[0] === '-f' && random.oneIn(6)) {
