@@ -88,7 +88,7 @@ export async function openFile(
 }
 
 function protocolOptions(protocol: DriverDefinition, filename: string): NodeOptions {
-  if (protocol.parseFilename) return protocol.parseFilename(filename) as NodeOptions;
+  if (protocol.parseFilename) return protocol.parseFilename(filename);
   return { filename };
 }
 

@@ -5,6 +5,7 @@
  * as they were given. Whatever acts on them takes what qapi/node-options.ts made of them.
  */
 import { type BlockError, invalid } from '../base/errors.ts';
+import { refusedValue } from '../qapi/block-types.ts';
 import { checkNodeOptions } from '../qapi/node-options.ts';
 import {
   bool,
@@ -40,7 +41,7 @@ export const commonOptionsType = struct('BlockdevOptions', {
   'force-share': optional(bool),
   'detect-zeroes': optional(
     worded(enumeration('', ['off', 'on', 'unmap']), {
-      refused: (text) => `invalid parameter value: ${text}`,
+      refused: refusedValue,
     }),
   ),
 });

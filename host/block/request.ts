@@ -35,8 +35,7 @@ function checkRange(offset: number, bytes: number): void {
 }
 
 /** Of requests that carry data, which is more than what they name: zeros and discards may be of any length. */
-function checkData(offset: number, buffer: Uint8Array): void {
-  checkRange(offset, buffer.length);
+function checkData(buffer: Uint8Array): void {
   if (buffer.length > maxRequestBytes) throw new BlockError('EIO');
 }
 
@@ -48,7 +47,8 @@ function checkWritable(edge: Edge): void {
 async function read(edge: Edge, offset: number, buffer: Uint8Array): Promise<void> {
   const { node } = edge;
   checkOpen(node);
-  checkData(offset, buffer);
+  checkRange(offset, buffer.length);
+  checkData(buffer);
   if (buffer.length === 0) return;
   node.requestBegin();
   try {
@@ -121,7 +121,7 @@ async function readPieces(
 
 async function write(edge: Edge, offset: number, buffer: Uint8Array, flags: WriteFlags): Promise<void> {
   const { node } = edge;
-  checkData(offset, buffer);
+  checkData(buffer);
   if (detectsZeroes(node, buffer)) return writeDetectedZeroes(edge, offset, buffer, flags);
   await changing(edge, offset, buffer.length, flags, async () => {
     if (node.probedRaw && offset < 512) await checkProbedRaw(node, offset, buffer);
@@ -289,7 +289,7 @@ async function checkProbedRaw(node: BlockNode, offset: number, buffer: Uint8Arra
 
 async function writeCompressed(edge: Edge, offset: number, buffer: Uint8Array): Promise<void> {
   const { node } = edge;
-  checkData(offset, buffer);
+  checkData(buffer);
   if (detectsZeroes(node, buffer)) return writeDetectedZeroes(edge, offset, buffer, {});
   await changing(edge, offset, buffer.length, {}, async () => {
     if (node.driver.writeCompressed) await node.driver.writeCompressed(offset, buffer);

@@ -198,8 +198,13 @@ export async function isAllocatedAbove(
   return { allocated: false, bytes: rest };
 }
 
+/** Whether a new image of its format reads as zeros. Of one that was there before nothing is known. */
+export async function startsAsZeros(node: BlockNode): Promise<boolean> {
+  return node.driver.hasZeroInit === true || readsAsZeros(node);
+}
+
 /** Whether there is nothing but zeros, by block status alone. */
-export async function readsAsZeros(node: BlockNode): Promise<boolean> {
+async function readsAsZeros(node: BlockNode): Promise<boolean> {
   for (let at = 0; at < node.length; ) {
     const { zero, bytes } = await blockStatus(node, at, node.length - at);
     if (!zero) return false;

@@ -6,6 +6,7 @@
  */
 import { type BlockError, type Errno, errnoNumbers, invalid } from '../base/errors.ts';
 import { debugEvents } from '../block/debug-events.ts';
+import { refusedValue } from '../qapi/block-types.ts';
 import { checkNodeOptions } from '../qapi/node-options.ts';
 import {
   array,
@@ -21,10 +22,8 @@ import {
 } from '../qapi/types.ts';
 import { ioTypes, type RuleSet } from './blkdebug-rules.ts';
 
-const refused = (text: string): string => `invalid parameter value: ${text}`;
-
 const event = worded(enumeration('BlkdebugEvent', debugEvents), {
-  refused,
+  refused: refusedValue,
   missing: 'Missing event name for rule',
 });
 const permissions = optional(
@@ -34,7 +33,7 @@ const permissions = optional(
 const injectOptions = struct('BlkdebugInjectErrorOptions', {
   event,
   state: optional(int),
-  iotype: optional(worded(enumeration('BlkdebugIOType', ioTypes), { refused })),
+  iotype: optional(worded(enumeration('BlkdebugIOType', ioTypes), { refused: refusedValue })),
   errno: optional(int),
   sector: optional(int),
   once: optional(bool),

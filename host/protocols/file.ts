@@ -18,18 +18,19 @@ import type {
 } from '../block/driver.ts';
 import type { OpenContext, OpenFlags } from '../block/open.ts';
 import type { HostFile, Platform } from '../platform/platform.ts';
+import { refusedValue } from '../qapi/block-types.ts';
 import { bool, enumeration, int, optional, str, struct, type TypeOf, worded } from '../qapi/types.ts';
 import { createFile, fileCreateJob, fileCreateOptions } from './file-create.ts';
 import { preallocate } from './file-preallocate.ts';
 import { ImageLocks } from './image-locks.ts';
 
-const refused = (text: string): string => `invalid parameter value: ${text}`;
-
 const options = struct('BlockdevOptionsFile', {
   filename: worded(str, { missing: "The 'file' block driver requires a file name" }),
   'pr-manager': optional(str),
-  locking: optional(worded(enumeration('OnOffAuto', ['auto', 'on', 'off']), { refused })),
-  aio: optional(worded(enumeration('BlockdevAioOptions', ['threads', 'native', 'io_uring']), { refused })),
+  locking: optional(worded(enumeration('OnOffAuto', ['auto', 'on', 'off']), { refused: refusedValue })),
+  aio: optional(
+    worded(enumeration('BlockdevAioOptions', ['threads', 'native', 'io_uring']), { refused: refusedValue }),
+  ),
   'aio-max-batch': optional(int),
   'drop-cache': optional(bool),
   'x-check-cache-dropped': optional(bool),

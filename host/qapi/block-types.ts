@@ -48,3 +48,6 @@ export const blockdevDriver = enumeration('BlockdevDriver', [
   'vpc',
   'vvfat',
 ]);
+
+/** What is said of a value that an enum among a node's options does not have, where QEMU does not name the option. */
+export const refusedValue = (text: string): string => `invalid parameter value: ${text}`;

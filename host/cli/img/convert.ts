@@ -8,7 +8,7 @@ import type { BlockBackend } from '../../block/backend.ts';
 import { createImage } from '../../block/create.ts';
 import type { CreateValues } from '../../block/driver.ts';
 import type { BlockGraph } from '../../block/graph.ts';
-import { readsAsZeros } from '../../block/status.ts';
+import { startsAsZeros } from '../../block/status.ts';
 import { type ImageSource, openImage } from '../shared/open-image.ts';
 import { Progress } from '../shared/progress.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -62,7 +62,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
       target: image,
       targetIsNew: creation !== undefined,
       targetIsZero:
-        options.targetIsZero || (creation !== undefined && !hasBacking && (await startsAsZeros(image))),
+        options.targetIsZero || (creation !== undefined && !hasBacking && (await startsAsZeros(image.node))),
       backingLength: hasBacking ? (image.node.backing()?.length ?? Number.POSITIVE_INFINITY) : undefined,
       sparseBytes: options.sparseBytes,
       compressed: options.compressed,
@@ -173,9 +173,4 @@ function openTarget(
       flags: { discard: options.sparseBytes > 0 },
     },
   );
-}
-
-/** Whether a new image of its format reads as zeros. Of one that was there before nothing is known. */
-async function startsAsZeros({ node }: BlockBackend): Promise<boolean> {
-  return node.driver.hasZeroInit === true || readsAsZeros(node);
 }

@@ -39,7 +39,7 @@ import { protectSnapshots, Qcow2Snapshots } from './internal-snapshots.ts';
 import { type Qcow2Options, qcow2Options, resolveOptions } from './options.ts';
 import { resize } from './resize.ts';
 import { readSnapshotTable, type SnapshotTable } from './snapshots.ts';
-import { writeZeroes } from './zeroes.ts';
+import { wholeClusters, writeZeroes } from './zeroes.ts';
 
 /** A compressed cluster on its way from `map` to `readSpecial`. */
 interface CompressedExtent {
@@ -183,11 +183,9 @@ export class Qcow2Driver implements Driver {
   }
 
   async discard(offset: number, bytes: number): Promise<void> {
-    const { clusterSize, engine } = this;
-    if (engine.header.version < 3 && this.context.hasBacking()) throw new BlockError('ENOTSUP');
-    const end = offset + bytes;
-    const first = Math.ceil(offset / clusterSize);
-    const last = end >= engine.header.size ? Math.ceil(end / clusterSize) : Math.floor(end / clusterSize);
+    const { header } = this.engine;
+    if (header.version < 3 && this.context.hasBacking()) throw new BlockError('ENOTSUP');
+    const { first, last } = wholeClusters(header, offset, offset + bytes);
     if (first < last) await this.unmap(first, last, UnmapMode.discard);
   }
 

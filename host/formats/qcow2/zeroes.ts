@@ -10,6 +10,7 @@ import type { ZeroFlags } from '../../block/driver.ts';
 import { Mapping, UnmapMode } from '../../core/qcow2.ts';
 import { isZero } from '../../core/scan.ts';
 import type { Qcow2Driver } from './driver.ts';
+import type { Qcow2Header } from './header.ts';
 
 /** A part of one cluster, which starts at `clusterStart`. */
 interface Part {
@@ -43,16 +44,26 @@ export async function writeZeroes(
   await driver.unmap(first, last, mode);
 }
 
+/** The clusters `first` up to, not including, `last` that are within the range; none when `first` is not below. */
+export function wholeClusters(
+  { clusterSize, size }: Qcow2Header,
+  offset: number,
+  end: number,
+): { first: number; last: number } {
+  const first = Math.ceil(offset / clusterSize);
+  // The last cluster of the disk counts as whole when the range reaches the end.
+  const last = end >= size ? Math.ceil(end / clusterSize) : Math.floor(end / clusterSize);
+  return { first, last };
+}
+
 /** Clusters `first` up to, not including, `last` are whole; what is in front and behind is part of one. */
 function split(
   { engine: { header } }: Qcow2Driver,
   offset: number,
   end: number,
 ): { first: number; last: number; parts: Part[] } {
-  const { clusterSize, size } = header;
-  const first = Math.ceil(offset / clusterSize);
-  // The last cluster of the disk counts as whole when the range reaches the end.
-  const last = end >= size ? Math.ceil(end / clusterSize) : Math.floor(end / clusterSize);
+  const { clusterSize } = header;
+  const { first, last } = wholeClusters(header, offset, end);
   const part = (start: number, partEnd: number): Part => ({
     clusterStart: start - (start % clusterSize),
     start,

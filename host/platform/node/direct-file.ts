@@ -7,11 +7,9 @@
  */
 import * as fs from 'node:fs';
 import { assert } from '../../base/assert.ts';
-import { NodeFile } from './host-file.ts';
+import { anyAlignment, NodeFile } from './host-file.ts';
 import type { Libc } from './libc.ts';
 
-/** A multiple of every alignment in use. */
-const memoryAlignment = 4096;
 const bounceBytes = 1 << 20;
 
 export class DirectFile extends NodeFile {
@@ -38,7 +36,7 @@ export class DirectFile extends NodeFile {
         return false;
       }
     };
-    const alignment = !takes(1) && takes(512) ? 512 : memoryAlignment;
+    const alignment = !takes(1) && takes(512) ? 512 : anyAlignment;
     this.spare.push(buffer);
     return alignment;
   }
@@ -46,8 +44,8 @@ export class DirectFile extends NodeFile {
   private takeBounce(): Uint8Array {
     const spare = this.spare.pop();
     if (spare) return spare;
-    const memory = new Uint8Array(bounceBytes + memoryAlignment);
-    const skip = (memoryAlignment - this.libc.misalignment(memory, memoryAlignment)) % memoryAlignment;
+    const memory = new Uint8Array(bounceBytes + anyAlignment);
+    const skip = (anyAlignment - this.libc.misalignment(memory, anyAlignment)) % anyAlignment;
     return memory.subarray(skip, skip + bounceBytes);
   }
 

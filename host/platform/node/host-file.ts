@@ -16,8 +16,8 @@ import { FallocateMode, libc } from './libc.ts';
 /** Requests up to this size may be made in place: copying 256 KiB takes 26 µs, a turn through the thread pool 60. */
 const inlineBytes = 256 << 10;
 
-/** A multiple of every alignment in use. */
-const firstBlockBytes = 4096;
+/** A multiple of every alignment that requests past the page cache need. */
+export const anyAlignment = 4096;
 
 /** In place of a start time. */
 const untimed = -1;
@@ -132,7 +132,7 @@ export class NodeFile implements HostFile {
     if (size > Number.MAX_SAFE_INTEGER) throw new BlockError('EFBIG');
     const wasEmpty = this.sizeNow() === 0;
     await call((callback) => fs.ftruncate(this.fd, size, callback));
-    const bytes = Math.min(size, firstBlockBytes);
+    const bytes = Math.min(size, anyAlignment);
     if (wasEmpty && bytes > 0 && bytes % this.requestAlignment === 0)
       await this.write(0, new Uint8Array(bytes));
   }

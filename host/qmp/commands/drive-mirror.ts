@@ -5,7 +5,7 @@
 import { invalid } from '../../base/errors.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
-import { readsAsZeros } from '../../block/status.ts';
+import { startsAsZeros } from '../../block/status.ts';
 import { mirror, mirrorCommon } from '../../jobs/mirror/mirror-options.ts';
 import type { TargetBacking } from '../../jobs/mirror/pivot.ts';
 import { bool, extend, optional, str, struct, type TypeOf } from '../../qapi/types.ts';
@@ -50,7 +50,7 @@ export const driveMirror = defineCommand({
         source,
         target,
         options: { ...options, sync },
-        zeroTarget: !isNew || !(target.driver.hasZeroInit === true || (await readsAsZeros(target))),
+        zeroTarget: !isNew || !(await startsAsZeros(target)),
         unmap: options.unmap ?? true,
         targetBacking: backingAtEnd(isNew, below),
         filterNodeName: undefined,
