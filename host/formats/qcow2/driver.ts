@@ -22,7 +22,7 @@ import type {
   ZeroFlags,
 } from '../../block/driver.ts';
 import type { Edge } from '../../block/edge.ts';
-import type { OpenContext } from '../../block/open.ts';
+import type { OpenContext } from '../../block/open-context.ts';
 import { Mapping, Qcow2Core, UnmapMode, WriteResult } from '../../core/qcow2.ts';
 import { type BitmapEntry, readBitmapDirectory } from './bitmap-directory.ts';
 import { Qcow2BitmapStorage } from './bitmap-storage.ts';

@@ -10,7 +10,7 @@
  */
 import { BlockError, invalid } from '../../base/errors.ts';
 import { Mutex } from '../../base/mutex.ts';
-import type { OpenContext } from '../../block/open.ts';
+import type { OpenContext } from '../../block/open-context.ts';
 import type { NewSnapshot, SnapshotStorage } from '../../block/snapshot-storage.ts';
 import {
   copyActiveL1,

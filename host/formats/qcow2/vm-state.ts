@@ -4,7 +4,7 @@
  * It is written into the active tree, handed over to a snapshot, and read from that snapshot's tree only.
  */
 import { BlockError } from '../../base/errors.ts';
-import type { OpenContext } from '../../block/open.ts';
+import type { OpenContext } from '../../block/open-context.ts';
 import { UnmapMode } from '../../core/qcow2.ts';
 import type { L1Copy } from './cluster-tree.ts';
 import { readCompressed } from './compressed.ts';
