@@ -1,5 +1,5 @@
 /**
- * The qcow2 driver: answers mappings and prepares writes with the engine in the core (engine.ts), and knows nothing
+ * The qcow2 driver: answers mappings and prepares writes with the engine in the core (live/engine.ts), and knows nothing
  * about moving guest data (specification: qcow2, sections 1.2, 3 and 4).
  *
  * Many requests may be in flight; the core says which must wait for which. Encryption, external data files and extended
@@ -24,22 +24,22 @@ import type {
 import type { Edge } from '../../block/edge.ts';
 import type { OpenContext } from '../../block/open.ts';
 import { Mapping, Qcow2Core, UnmapMode, WriteResult } from '../../core/qcow2.ts';
-import { type BitmapEntry, readBitmapDirectory } from './bitmap-directory.ts';
-import { Qcow2BitmapStorage } from './bitmap-storage.ts';
-import { readCompressed, writeCompressedCluster } from './compressed.ts';
-import { qcow2Create } from './create.ts';
-import { qcow2Amend } from './create-job.ts';
-import { Qcow2Engine } from './engine.ts';
-import { autoclear, incompatible } from './feature-bits.ts';
-import { magic, type Qcow2Header, readHeader, requireStandardImage, validateLayout } from './header.ts';
-import { encodeBackingName, prepareForWriting } from './header-update.ts';
-import { viewOf } from './image-file.ts';
+import { qcow2Create } from './create/create.ts';
+import { qcow2Amend } from './create/create-job.ts';
+import { type BitmapEntry, readBitmapDirectory } from './disk/bitmap-directory.ts';
+import { autoclear, incompatible } from './disk/feature-bits.ts';
+import { magic, type Qcow2Header, readHeader, requireStandardImage, validateLayout } from './disk/header.ts';
+import { encodeBackingName, prepareForWriting } from './disk/header-update.ts';
+import { viewOf } from './disk/image-file.ts';
+import { readSnapshotTable, type SnapshotTable } from './disk/snapshot-table.ts';
 import { describeImage } from './info.ts';
-import { protectSnapshots, Qcow2Snapshots } from './internal-snapshots.ts';
+import { readCompressed, writeCompressedCluster } from './live/compressed.ts';
+import { Qcow2Engine } from './live/engine.ts';
+import { protectSnapshots, Qcow2Snapshots } from './live/internal-snapshots.ts';
+import { resize } from './live/resize.ts';
+import { Qcow2BitmapStorage } from './live/stored-bitmaps.ts';
+import { wholeClusters, writeZeroes } from './live/zeroes.ts';
 import { type Qcow2Options, qcow2Options, resolveOptions } from './options.ts';
-import { resize } from './resize.ts';
-import { readSnapshotTable, type SnapshotTable } from './snapshots.ts';
-import { wholeClusters, writeZeroes } from './zeroes.ts';
 
 /** A compressed cluster on its way from `map` to `readSpecial`. */
 interface CompressedExtent {
@@ -325,7 +325,7 @@ function hasStaleBitmaps(header: Qcow2Header): boolean {
 /** Brings an image that is opened for writing into a state in which it can be (section 1.2, steps 14 and 16). */
 async function prepareWritable(context: OpenContext, file: Edge, header: Qcow2Header): Promise<Qcow2Header> {
   if ((header.incompatibleFeatures & incompatible.dirty) !== 0n) {
-    const { checkImage } = await import('./check.ts');
+    const { checkImage } = await import('./check/check.ts');
     const result = await checkImage(file, { fix: { leaks: true, errors: true }, report: () => {} });
     if (result.checkErrors > 0)
       throw new BlockError('EIO', 'Could not repair dirty image: Input/output error');
@@ -395,7 +395,7 @@ export const qcow2: DriverDefinition<Qcow2Options> = {
     if (!(driver instanceof CheckOnlyDriver))
       throw new BlockError('ENOTSUP', 'The image is not open for checking');
     // Loaded when it is used: few pages ever check an image.
-    const { checkImage } = await import('./check.ts');
+    const { checkImage } = await import('./check/check.ts');
     return checkImage(driver.file, options);
   },
 };

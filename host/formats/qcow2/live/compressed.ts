@@ -4,10 +4,10 @@
  * A compressed write wants exactly one guest cluster (the last of the disk may be short). A cluster that does not get
  * smaller is written as an ordinary one.
  */
-import { BlockError } from '../../base/errors.ts';
-import type { OpenContext } from '../../block/open.ts';
-import type { Codec } from '../../platform/platform.ts';
-import type { Qcow2Driver } from './driver.ts';
+import { BlockError } from '../../../base/errors.ts';
+import type { OpenContext } from '../../../block/open.ts';
+import type { Codec } from '../../../platform/platform.ts';
+import type { Qcow2Driver } from '../driver.ts';
 import type { Qcow2Engine } from './engine.ts';
 
 function codecOf(engine: Qcow2Engine, context: OpenContext): Codec {
