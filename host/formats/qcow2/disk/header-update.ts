@@ -15,7 +15,7 @@
  * The caller serialises updates of one image. Guard bits of structures elsewhere (autoclear, dirty) are the caller's
  * order of calls: each call is durable when it returns.
  */
-import { invalid } from '../../base/errors.ts';
+import { invalid } from '../../../base/errors.ts';
 import {
   type BitmapsExtension,
   extensionType,

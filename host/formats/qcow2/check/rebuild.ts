@@ -6,10 +6,10 @@
  * the new refcounts: after the switch nothing leaks, and before it nothing has changed. Where parts of the image could
  * not be walked, no refcount becomes lower than it was.
  */
-import { BlockError } from '../../base/errors.ts';
+import { BlockError } from '../../../base/errors.ts';
+import { maxRefcountTableBytes, type Qcow2Header, refcountBlockEntries } from '../disk/header.ts';
+import { updateHeader } from '../disk/header-update.ts';
 import type { Checker } from './check.ts';
-import { maxRefcountTableBytes, type Qcow2Header, refcountBlockEntries } from './header.ts';
-import { updateHeader } from './header-update.ts';
 
 /** How many clusters a rebuild may add to a file of so many. */
 export function rebuildRoom(header: Qcow2Header, fileClusters: number): number {

@@ -5,17 +5,16 @@
  * uses it: the header that makes it an image is written last, with a flush on either side. preallocation.ts writes the
  * tables. Encryption, external data files and extended L2 entries are refused by name.
  */
-import { BlockError, invalid } from '../../base/errors.ts';
-import type { BlockBackend } from '../../block/backend.ts';
+import { BlockError, invalid } from '../../../base/errors.ts';
+import type { BlockBackend } from '../../../block/backend.ts';
 import type {
   CreateDefinition,
   CreateJobDefinition,
   CreateValues,
   Preallocation,
-} from '../../block/driver.ts';
-import { type CreateJobOptions, createJobChildren, createJobOptions, createJobValues } from './create-job.ts';
-import { extensionType, type HeaderExtension } from './extensions.ts';
-import { compatible, featureNameTable, incompatible } from './feature-bits.ts';
+} from '../../../block/driver.ts';
+import { extensionType, type HeaderExtension } from '../disk/extensions.ts';
+import { compatible, featureNameTable, incompatible } from '../disk/feature-bits.ts';
 import {
   type CompressionType,
   headerBytesV2,
@@ -24,9 +23,10 @@ import {
   maxL1Entries,
   minClusterBits,
   serializeHeader,
-} from './header.ts';
-import { encodeBackingName } from './header-update.ts';
-import { type NewImageFile, roundUp } from './image-file.ts';
+} from '../disk/header.ts';
+import { encodeBackingName } from '../disk/header-update.ts';
+import { type NewImageFile, roundUp } from '../disk/image-file.ts';
+import { type CreateJobOptions, createJobChildren, createJobOptions, createJobValues } from './create-job.ts';
 import { type ImagePlan, planPreallocation, writePreallocated } from './preallocation.ts';
 
 const minExtendedL2ClusterBytes = 16 * 1024;

@@ -16,15 +16,15 @@
  * The result record is only good until the next step of anybody: it is read in the same synchronous stretch as the
  * step that left it.
  */
-import { BlockError } from '../../base/errors.ts';
-import { Mutex } from '../../base/mutex.ts';
-import type { Edge } from '../../block/edge.ts';
-import type { OpenContext } from '../../block/open-context.ts';
-import { FreeReason, type Qcow2Core, StepError, Wait, Writeback } from '../../core/qcow2.ts';
-import { incompatible } from './feature-bits.ts';
-import type { Qcow2Header } from './header.ts';
-import { type HeaderChanges, updateHeader } from './header-update.ts';
-import type { ResolvedOptions } from './options.ts';
+import { BlockError } from '../../../base/errors.ts';
+import { Mutex } from '../../../base/mutex.ts';
+import type { Edge } from '../../../block/edge.ts';
+import type { OpenContext } from '../../../block/open-context.ts';
+import { FreeReason, type Qcow2Core, StepError, Wait, Writeback } from '../../../core/qcow2.ts';
+import { incompatible } from '../disk/feature-bits.ts';
+import type { Qcow2Header } from '../disk/header.ts';
+import { type HeaderChanges, updateHeader } from '../disk/header-update.ts';
+import type { ResolvedOptions } from '../options.ts';
 import { TransferGate } from './transfer-gate.ts';
 
 /** Words for the kinds of corruption that the core reports in record 4 (assembly/qcow2/refcount.ts). */

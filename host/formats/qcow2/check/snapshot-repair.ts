@@ -6,12 +6,11 @@
  * file, where nothing refers to it, counted along with the old one, and published by a header update when its
  * refcounts are on disk. Then the old table is freed.
  */
-import { BlockError } from '../../base/errors.ts';
-import type { CheckOptions } from '../../block/driver.ts';
-import type { Checker } from './check.ts';
-import { maxL1Entries, type Qcow2Header } from './header.ts';
-import { updateHeader } from './header-update.ts';
-import { type ImageFile, roundUp } from './image-file.ts';
+import { BlockError } from '../../../base/errors.ts';
+import type { CheckOptions } from '../../../block/driver.ts';
+import { maxL1Entries, type Qcow2Header } from '../disk/header.ts';
+import { updateHeader } from '../disk/header-update.ts';
+import { type ImageFile, roundUp } from '../disk/image-file.ts';
 import {
   maxSnapshotExtraBytes,
   minExtraBytesV3,
@@ -20,7 +19,8 @@ import {
   type SnapshotTable,
   type SnapshotTableRepair,
   serializeSnapshotTable,
-} from './snapshots.ts';
+} from '../disk/snapshot-table.ts';
+import type { Checker } from './check.ts';
 
 interface TableRange {
   offset: number;

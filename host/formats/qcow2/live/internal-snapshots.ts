@@ -8,10 +8,20 @@
  *
  * No guest request may be in flight: the flags of the whole active tree change.
  */
-import { BlockError, invalid } from '../../base/errors.ts';
-import { Mutex } from '../../base/mutex.ts';
-import type { OpenContext } from '../../block/open-context.ts';
-import type { NewSnapshot, SnapshotStorage } from '../../block/snapshot-storage.ts';
+import { BlockError, invalid } from '../../../base/errors.ts';
+import { Mutex } from '../../../base/mutex.ts';
+import type { OpenContext } from '../../../block/open-context.ts';
+import type { NewSnapshot, SnapshotStorage } from '../../../block/snapshot-storage.ts';
+import { l2Entries, maxL1Entries, maxSnapshots, type Qcow2Header, readHeader } from '../disk/header.ts';
+import type { HeaderChanges } from '../disk/header-update.ts';
+import { roundUp } from '../disk/image-file.ts';
+import {
+  maxSnapshotTableBytes,
+  type Snapshot,
+  type SnapshotTable,
+  serializeSnapshotTable,
+  snapshotL1,
+} from '../disk/snapshot-table.ts';
 import {
   copyActiveL1,
   L1Copy,
@@ -22,19 +32,9 @@ import {
   switchActiveL1,
   unshareTree,
 } from './cluster-tree.ts';
-import type { Qcow2Driver } from './driver.ts';
 import type { Qcow2Engine } from './engine.ts';
-import { l2Entries, maxL1Entries, maxSnapshots, type Qcow2Header, readHeader } from './header.ts';
-import type { HeaderChanges } from './header-update.ts';
-import { roundUp } from './image-file.ts';
+import type { Qcow2Driver } from './image.ts';
 import { allocateRun, type ClusterRun, releaseRun } from './metadata-space.ts';
-import {
-  maxSnapshotTableBytes,
-  type Snapshot,
-  type SnapshotTable,
-  serializeSnapshotTable,
-  snapshotL1,
-} from './snapshots.ts';
 import { dropVmState, readVmState, writeVmState } from './vm-state.ts';
 
 const maxNameBytes = 65_535;

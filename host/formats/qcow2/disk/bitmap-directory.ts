@@ -3,9 +3,9 @@
  * 6.3).
  *
  * Malformed entries fail with QEMU's messages. An entry with extra data is kept and listed (QEMU refuses the image), and
- * so are the bytes of a name that is not UTF-8. What is stored when is in bitmap-storage.ts.
+ * so are the bytes of a name that is not UTF-8. What is stored when is in live/stored-bitmaps.ts.
  */
-import { invalid } from '../../base/errors.ts';
+import { invalid } from '../../../base/errors.ts';
 import type { BitmapsExtension } from './extensions.ts';
 import { type ReadableImageFile, viewOf } from './image-file.ts';
 

@@ -5,11 +5,11 @@
  * header. Shrinking: the mapping beyond the new end goes first, the header last. Space that is given up and taken again
  * later reads as zeros.
  */
-import { BlockError, invalid } from '../../base/errors.ts';
-import type { Preallocation, TruncateOptions } from '../../block/driver.ts';
-import { UnmapMode, WriteResult } from '../../core/qcow2.ts';
-import type { Qcow2Driver } from './driver.ts';
-import { l2Entries, maxL1Entries } from './header.ts';
+import { BlockError, invalid } from '../../../base/errors.ts';
+import type { Preallocation, TruncateOptions } from '../../../block/driver.ts';
+import { UnmapMode, WriteResult } from '../../../core/qcow2.ts';
+import { l2Entries, maxL1Entries } from '../disk/header.ts';
+import type { Qcow2Driver } from './image.ts';
 import { releaseRun, reserveRun } from './metadata-space.ts';
 
 const sectorBytes = 512;

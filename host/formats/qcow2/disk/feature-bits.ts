@@ -17,7 +17,7 @@ export const compatible = { lazyRefcounts: 1n << 0n } as const;
 export const autoclear = {
   bitmaps: 1n << 0n,
   dataFileRaw: 1n << 1n,
-  /** Ours: a journal of the bitmaps beside the image is about its present state (bitmap-tie.ts). */
+  /** Ours: a journal of the bitmaps beside the image is about its present state (live/journal-tie.ts). */
   bitmapJournal: 1n << 62n,
 } as const;
 

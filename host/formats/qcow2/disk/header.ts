@@ -11,7 +11,7 @@
  * of 8, duplicate extensions, NUL in names, backing name inside the header. Nothing is allocated from a number in the
  * image except cluster 0, at most 2 MiB. Header values are immutable; header-update.ts changes what is on disk.
  */
-import { BlockError, invalid } from '../../base/errors.ts';
+import { BlockError, invalid } from '../../../base/errors.ts';
 import {
   type BitmapsExtension,
   decodeName,

@@ -13,23 +13,23 @@
  *
  * Standard images only: no extended L2 entries, external data file or encryption (ENOTSUP).
  */
-import { BlockError } from '../../base/errors.ts';
-import type { CheckOptions, CheckResult } from '../../block/driver.ts';
-import { dataClusters, readBitmapDirectory, readBitmapTable } from './bitmap-directory.ts';
-import { checkCopied } from './check-copied.ts';
-import { bufferBytes, CheckCore } from './check-core.ts';
-import { describeBeyondEnd, describeFinding, type Finding } from './check-findings.ts';
-import { concatenate, distinct } from './cluster-lists.ts';
-import { autoclear, incompatible } from './feature-bits.ts';
+import { BlockError } from '../../../base/errors.ts';
+import type { CheckOptions, CheckResult } from '../../../block/driver.ts';
+import { dataClusters, readBitmapDirectory, readBitmapTable } from '../disk/bitmap-directory.ts';
+import { autoclear, incompatible } from '../disk/feature-bits.ts';
 import {
   l2Entries,
   type Qcow2Header,
   readHeader,
   refcountBlockEntries,
   requireStandardImage,
-} from './header.ts';
-import { updateHeader } from './header-update.ts';
-import { type ImageFile, viewOf } from './image-file.ts';
+} from '../disk/header.ts';
+import { updateHeader } from '../disk/header-update.ts';
+import { type ImageFile, viewOf } from '../disk/image-file.ts';
+import { bufferBytes, CheckCore } from './check-core.ts';
+import { concatenate, distinct } from './cluster-lists.ts';
+import { checkCopied } from './copied-flags.ts';
+import { describeBeyondEnd, describeFinding, type Finding } from './findings.ts';
 import { rebuildRefcounts, rebuildRoom } from './rebuild.ts';
 import { type CheckedSnapshots, loadSnapshotsForCheck } from './snapshot-repair.ts';
 

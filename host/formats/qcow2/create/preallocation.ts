@@ -7,10 +7,10 @@
  * refcount table in cluster 1, one refcount block in 2, L1 from 3. With it every guest cluster is mapped, in order, to
  * one contiguous area. Every cluster has refcount 1. Tables are produced and written in pieces of a fixed size.
  */
-import { BlockError } from '../../base/errors.ts';
-import type { Preallocation } from '../../block/driver.ts';
-import { maxRefcountTableBytes } from './header.ts';
-import { type NewImageFile, viewOf } from './image-file.ts';
+import { BlockError } from '../../../base/errors.ts';
+import type { Preallocation } from '../../../block/driver.ts';
+import { maxRefcountTableBytes } from '../disk/header.ts';
+import { type NewImageFile, viewOf } from '../disk/image-file.ts';
 
 /** Bytes of table that are built and written at once; at least one cluster of the largest size. */
 const pieceBytes = 2 * 1024 * 1024;

@@ -4,9 +4,9 @@
  * An image is made from the same values as by `img create`; what only a command line can say is said here by QAPI
  * types. Encryption and external data files are refused by name.
  */
-import { BlockError, invalid } from '../../base/errors.ts';
-import type { AmendDefinition, ChildSpec, CreateValues } from '../../block/driver.ts';
-import { blockdevDriver, preallocationMode } from '../../qapi/block-types.ts';
+import { BlockError, invalid } from '../../../base/errors.ts';
+import type { AmendDefinition, ChildSpec, CreateValues } from '../../../block/driver.ts';
+import { blockdevDriver, preallocationMode } from '../../../qapi/block-types.ts';
 import {
   bool,
   empty,
@@ -18,7 +18,7 @@ import {
   struct,
   type TypeOf,
   type UnionType,
-} from '../../qapi/types.ts';
+} from '../../../qapi/types.ts';
 
 const cipherAlgorithms = [
   ...['aes-128', 'aes-192', 'aes-256', 'des', '3des', 'cast5-128'],

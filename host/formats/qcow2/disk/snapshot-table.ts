@@ -6,10 +6,10 @@
  *  extra data: 0 VM state size, 64 bit   8 disk size   16 icount
  *
  * The table is read in pieces and never takes more memory than its limit. A snapshot's own tables are not looked at:
- * listing works when they are damaged. Making, applying and deleting snapshots is in internal-snapshots.ts.
+ * listing works when they are damaged. Making, applying and deleting snapshots is in live/internal-snapshots.ts.
  */
-import { BlockError, invalid } from '../../base/errors.ts';
-import type { InternalSnapshot } from '../../block/snapshot-storage.ts';
+import { BlockError, invalid } from '../../../base/errors.ts';
+import type { InternalSnapshot } from '../../../block/snapshot-storage.ts';
 import { maxSnapshots, type Qcow2Header, validateSnapshotPointer } from './header.ts';
 import { type ReadableImageFile, viewOf } from './image-file.ts';
 

@@ -5,10 +5,10 @@
  * A program that does not know an autoclear bit clears it before it writes anything to the image; QEMU does. So while the
  * bit is set, nobody has written to the image who does not know of the journal. The extension alone says nothing.
  */
-import type { JournalTie } from '../../block/bitmap-storage.ts';
+import type { JournalTie } from '../../../block/bitmap-storage.ts';
+import { extensionType, findExtension } from '../disk/extensions.ts';
+import { autoclear } from '../disk/feature-bits.ts';
 import type { Qcow2Engine } from './engine.ts';
-import { extensionType, findExtension } from './extensions.ts';
-import { autoclear } from './feature-bits.ts';
 
 const identityBytes = 8;
 

@@ -8,10 +8,10 @@ import { bitmapsOf, type NodeBitmaps } from '../../../host/bitmaps/node-bitmaps.
 import { BlockBackend } from '../../../host/block/backend.ts';
 import { BlockGraph } from '../../../host/block/graph.ts';
 import { Perm } from '../../../host/block/permissions.ts';
-import { readBitmapDirectory } from '../../../host/formats/qcow2/bitmap-directory.ts';
-import { checkImage } from '../../../host/formats/qcow2/check.ts';
+import { checkImage } from '../../../host/formats/qcow2/check/check.ts';
+import { readBitmapDirectory } from '../../../host/formats/qcow2/disk/bitmap-directory.ts';
+import { readHeader } from '../../../host/formats/qcow2/disk/header.ts';
 import { qcow2 } from '../../../host/formats/qcow2/driver.ts';
-import { readHeader } from '../../../host/formats/qcow2/header.ts';
 import { createGraph } from '../../../host/graph.ts';
 import {
   createSimulation,

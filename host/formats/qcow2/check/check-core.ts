@@ -5,9 +5,9 @@
  *
  * and typed access to the steps. Steps that stop because the findings buffer is full are resumed here.
  */
-import { BlockError } from '../../base/errors.ts';
-import { CoreInstance } from '../../core/instance.ts';
-import { type Finding, findingCodes } from './check-findings.ts';
+import { BlockError } from '../../../base/errors.ts';
+import { CoreInstance } from '../../../core/instance.ts';
+import { type Finding, findingCodes } from './findings.ts';
 
 interface Steps {
   check_begin(

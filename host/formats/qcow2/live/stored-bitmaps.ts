@@ -8,10 +8,15 @@
  *
  * Tables are read when bitmaps are loaded and when they are replaced; only the directory is kept in memory.
  */
-import { BlockError, invalid } from '../../base/errors.ts';
-import { Mutex } from '../../base/mutex.ts';
-import type { BitmapShape, BitmapStorage, BitmapToStore, StoredBitmap } from '../../block/bitmap-storage.ts';
-import type { HierarchicalBitmap } from '../../core/bitmap.ts';
+import { BlockError, invalid } from '../../../base/errors.ts';
+import { Mutex } from '../../../base/mutex.ts';
+import type {
+  BitmapShape,
+  BitmapStorage,
+  BitmapToStore,
+  StoredBitmap,
+} from '../../../block/bitmap-storage.ts';
+import type { HierarchicalBitmap } from '../../../core/bitmap.ts';
 import {
   type BitmapEntry,
   bitmapFlag,
@@ -24,11 +29,11 @@ import {
   serializeBitmapDirectory,
   serializeBitmapTable,
   tableEntry,
-} from './bitmap-directory.ts';
-import { Qcow2JournalTie } from './bitmap-tie.ts';
+} from '../disk/bitmap-directory.ts';
+import { maxBitmapDirectoryBytes, maxBitmaps } from '../disk/extensions.ts';
+import { roundUp } from '../disk/image-file.ts';
 import type { Qcow2Engine } from './engine.ts';
-import { maxBitmapDirectoryBytes, maxBitmaps } from './extensions.ts';
-import { roundUp } from './image-file.ts';
+import { Qcow2JournalTie } from './journal-tie.ts';
 import { allocateRun, type ClusterRun, releaseRun } from './metadata-space.ts';
 
 const sectorBytes = 512;

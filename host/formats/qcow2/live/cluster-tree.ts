@@ -4,9 +4,9 @@
  *
  * One walk of an image at a time, while no guest request is in flight.
  */
-import { BlockError } from '../../base/errors.ts';
+import { BlockError } from '../../../base/errors.ts';
+import { viewOf } from '../disk/image-file.ts';
 import type { Qcow2Engine } from './engine.ts';
-import { viewOf } from './image-file.ts';
 
 const offsetMask = 0x00fffffffffffe00n;
 const copied = 1n << 63n;

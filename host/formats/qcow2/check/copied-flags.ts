@@ -4,11 +4,12 @@
  *
  * A flag that is set although a cluster is shared destroys data on the next write; one that is clear only costs a copy.
  */
+
+import { l2Entries, refcountBlockEntries } from '../disk/header.ts';
+import { viewOf } from '../disk/image-file.ts';
 import type { Checker } from './check.ts';
 import { bufferBytes } from './check-core.ts';
-import { describeFinding } from './check-findings.ts';
-import { l2Entries, refcountBlockEntries } from './header.ts';
-import { viewOf } from './image-file.ts';
+import { describeFinding } from './findings.ts';
 
 /** Checks all active L2 tables (`l2Clusters`, distinct and ascending), then the L1 table; repairs as the options allow. */
 export async function checkCopied(checker: Checker, l2Clusters: Uint32Array): Promise<void> {

@@ -3,7 +3,7 @@
  *
  * What lies past the end reads as zeros, without an error (specification: qcow2, section 0.6).
  */
-import type { Preallocation } from '../../block/driver.ts';
+import type { Preallocation } from '../../../block/driver.ts';
 
 export interface ReadableImageFile {
   /** Bytes, possibly rounded up to 512. */

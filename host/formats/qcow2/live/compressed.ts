@@ -4,11 +4,11 @@
  * A compressed write wants exactly one guest cluster (the last of the disk may be short). A cluster that does not get
  * smaller is written as an ordinary one.
  */
-import { BlockError } from '../../base/errors.ts';
-import type { OpenContext } from '../../block/open-context.ts';
-import type { Codec } from '../../platform/platform.ts';
-import type { Qcow2Driver } from './driver.ts';
+import { BlockError } from '../../../base/errors.ts';
+import type { OpenContext } from '../../../block/open-context.ts';
+import type { Codec } from '../../../platform/platform.ts';
 import type { Qcow2Engine } from './engine.ts';
+import type { Qcow2Driver } from './image.ts';
 
 function codecOf(engine: Qcow2Engine, context: OpenContext): Codec {
   const { deflate, zstd } = context.platform.codecs;

@@ -3,7 +3,7 @@
  *
  * The codes are those of assembly/qcow2/check.ts.
  */
-import { unreachable } from '../../base/assert.ts';
+import { unreachable } from '../../../base/assert.ts';
 
 export const findingCodes = [
   'none',

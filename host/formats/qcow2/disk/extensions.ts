@@ -4,7 +4,7 @@
  * Every record is kept, in order and byte for byte, so that rewriting the header loses nothing that is not understood.
  * What the known types contain is checked here; what the bitmap directory and the LUKS header contain is not.
  */
-import { BlockError, invalid } from '../../base/errors.ts';
+import { BlockError, invalid } from '../../../base/errors.ts';
 import { viewOf } from './image-file.ts';
 
 export const extensionType = {
@@ -14,7 +14,7 @@ export const extensionType = {
   bitmaps: 0x23852875,
   encryption: 0x0537be77,
   dataFile: 0x44415441,
-  /** Ours: bitmap-tie.ts. */
+  /** Ours: live/journal-tie.ts. */
   bitmapJournal: 0x42594a4c,
 } as const;
 
