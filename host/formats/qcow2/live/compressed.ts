@@ -5,10 +5,10 @@
  * smaller is written as an ordinary one.
  */
 import { BlockError } from '../../../base/errors.ts';
-import type { OpenContext } from '../../../block/open.ts';
+import type { OpenContext } from '../../../block/open-context.ts';
 import type { Codec } from '../../../platform/platform.ts';
-import type { Qcow2Driver } from '../driver.ts';
 import type { Qcow2Engine } from './engine.ts';
+import type { Qcow2Driver } from './image.ts';
 
 function codecOf(engine: Qcow2Engine, context: OpenContext): Codec {
   const { deflate, zstd } = context.platform.codecs;

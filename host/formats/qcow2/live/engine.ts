@@ -19,7 +19,7 @@
 import { BlockError } from '../../../base/errors.ts';
 import { Mutex } from '../../../base/mutex.ts';
 import type { Edge } from '../../../block/edge.ts';
-import type { OpenContext } from '../../../block/open.ts';
+import type { OpenContext } from '../../../block/open-context.ts';
 import { FreeReason, type Qcow2Core, StepError, Wait, Writeback } from '../../../core/qcow2.ts';
 import { incompatible } from '../disk/feature-bits.ts';
 import type { Qcow2Header } from '../disk/header.ts';

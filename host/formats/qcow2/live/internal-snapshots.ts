@@ -10,7 +10,7 @@
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { Mutex } from '../../../base/mutex.ts';
-import type { OpenContext } from '../../../block/open.ts';
+import type { OpenContext } from '../../../block/open-context.ts';
 import type { NewSnapshot, SnapshotStorage } from '../../../block/snapshot-storage.ts';
 import { l2Entries, maxL1Entries, maxSnapshots, type Qcow2Header, readHeader } from '../disk/header.ts';
 import type { HeaderChanges } from '../disk/header-update.ts';
@@ -22,7 +22,6 @@ import {
   serializeSnapshotTable,
   snapshotL1,
 } from '../disk/snapshot-table.ts';
-import type { Qcow2Driver } from '../driver.ts';
 import {
   copyActiveL1,
   L1Copy,
@@ -34,6 +33,7 @@ import {
   unshareTree,
 } from './cluster-tree.ts';
 import type { Qcow2Engine } from './engine.ts';
+import type { Qcow2Driver } from './image.ts';
 import { allocateRun, type ClusterRun, releaseRun } from './metadata-space.ts';
 import { dropVmState, readVmState, writeVmState } from './vm-state.ts';
 

@@ -9,7 +9,7 @@ import { BlockError, invalid } from '../../../base/errors.ts';
 import type { Preallocation, TruncateOptions } from '../../../block/driver.ts';
 import { UnmapMode, WriteResult } from '../../../core/qcow2.ts';
 import { l2Entries, maxL1Entries } from '../disk/header.ts';
-import type { Qcow2Driver } from '../driver.ts';
+import type { Qcow2Driver } from './image.ts';
 import { releaseRun, reserveRun } from './metadata-space.ts';
 
 const sectorBytes = 512;

@@ -4,15 +4,15 @@
  * It is written into the active tree, handed over to a snapshot, and read from that snapshot's tree only.
  */
 import { BlockError } from '../../../base/errors.ts';
-import type { OpenContext } from '../../../block/open.ts';
+import type { OpenContext } from '../../../block/open-context.ts';
 import { UnmapMode } from '../../../core/qcow2.ts';
 import { l2Entries, maxL1Entries, type Qcow2Header } from '../disk/header.ts';
 import { roundUp, viewOf } from '../disk/image-file.ts';
 import type { Snapshot } from '../disk/snapshot-table.ts';
-import type { Qcow2Driver } from '../driver.ts';
 import type { L1Copy } from './cluster-tree.ts';
 import { readCompressed } from './compressed.ts';
 import type { Qcow2Engine } from './engine.ts';
+import type { Qcow2Driver } from './image.ts';
 import { growL1 } from './resize.ts';
 
 const offsetMask = 0x00fffffffffffe00n;

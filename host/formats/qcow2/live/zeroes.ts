@@ -10,7 +10,7 @@ import type { ZeroFlags } from '../../../block/driver.ts';
 import { Mapping, UnmapMode } from '../../../core/qcow2.ts';
 import { isZero } from '../../../core/scan.ts';
 import type { Qcow2Header } from '../disk/header.ts';
-import type { Qcow2Driver } from '../driver.ts';
+import type { Qcow2Driver } from './image.ts';
 
 /** A part of one cluster, which starts at `clusterStart`. */
 interface Part {
