@@ -7,6 +7,7 @@
 import type { Checker } from './check.ts';
 import { bufferBytes } from './check-core.ts';
 import { describeFinding } from './check-findings.ts';
+import { copiedFlag, entryOffset, readRefcount, refcountOffset } from './disk/entry.ts';
 import { l2Entries, refcountBlockEntries } from './header.ts';
 import { viewOf } from './image-file.ts';
 
@@ -45,11 +46,8 @@ async function resolveUnknown(checker: Checker, at: number, fix: boolean): Promi
   let changed = false;
   const view = viewOf(checker.core.buffer);
   for (const { code, times, a, b } of checker.unknownCopied.splice(0)) {
-    const refcount = await readRefcount(
-      checker,
-      Number(a & 0x00fffffffffffe00n) / checker.header.clusterSize,
-    );
-    const copied = a >> 63n === 1n;
+    const refcount = await loadRefcount(checker, entryOffset(a) / checker.header.clusterSize);
+    const copied = (a & copiedFlag) !== 0n;
     if ((refcount === 1n) === copied) continue;
     if (fix) checker.result.corruptionsFixed++;
     else checker.result.corruptions++;
@@ -57,21 +55,19 @@ async function resolveUnknown(checker: Checker, at: number, fix: boolean): Promi
     const described = code === 'copied-l2-unknown' ? b | (refcount & 0xffffffffn) : refcount;
     checker.report(describeFinding({ code, times, a, b: described }, 0, fix));
     if (!fix) continue;
-    view.setBigUint64(at + Number(index) * 8, a ^ (1n << 63n));
+    view.setBigUint64(at + Number(index) * 8, a ^ copiedFlag);
     changed = true;
   }
   return changed;
 }
 
 /** The refcount of any cluster, straight from the file. */
-async function readRefcount({ header, blocks, file }: Checker, cluster: number): Promise<bigint> {
+async function loadRefcount({ header, blocks, file }: Checker, cluster: number): Promise<bigint> {
   const entries = refcountBlockEntries(header);
   const block = blocks[Math.floor(cluster / entries)];
   if (block === undefined || block.unreadable) return 0n;
-  const bit = (Math.floor(cluster) % entries) * 2 ** header.refcountOrder;
+  const index = Math.floor(cluster) % entries;
   const bytes = new Uint8Array(8);
-  await file.read(block.offset + Math.floor(bit / 8), bytes);
-  const width = 1n << BigInt(header.refcountOrder);
-  if (width < 8n) return (BigInt(bytes[0] ?? 0) >> BigInt(bit % 8)) & ((1n << width) - 1n);
-  return viewOf(bytes).getBigUint64(0) >> (64n - width);
+  await file.read(block.offset + refcountOffset(index, header.refcountOrder), bytes);
+  return readRefcount(viewOf(bytes), index, header.refcountOrder);
 }
