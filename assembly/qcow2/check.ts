@@ -27,7 +27,7 @@ import {
 } from './entry';
 import { readRefcount, writeRefcount } from './refcount-block';
 
-// Codes of findings, and what a and b mean. The host has the same list (host/formats/qcow2/check-findings.ts).
+// Codes of findings, and what a and b mean. The host has the same list (host/formats/qcow2/check/findings.ts).
 /** a = byte offset of the cluster */
 const CHECK_OVERFLOW: u32 = 1;
 /** a = offset, b = bytes */

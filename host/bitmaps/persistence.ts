@@ -18,7 +18,7 @@
  * Where bitmaps are stored is the format's affair: block/bitmap-storage.ts.
  */
 import { BlockError } from '../base/errors.ts';
-import { BlockGraph, type GraphOptions } from '../block/graph.ts';
+import type { BlockGraph } from '../block/graph.ts';
 import type { GraphObserver } from '../block/graph-observer.ts';
 import type { BlockNode } from '../block/node.ts';
 import { request } from '../block/request.ts';
@@ -28,11 +28,6 @@ import { bitmapsOf, findBitmap, type NodeBitmaps, nodesWithBitmaps } from './nod
 import { type Checkpoint, readSideFile } from './side-file.ts';
 import { fillFrom, SideFileStorage } from './side-file-storage.ts';
 import { claimSidePaths, releaseSidePaths, sidePathsOf } from './side-paths.ts';
-
-/** A graph whose nodes keep their persistent bitmaps. Every program makes its graph here. */
-export function createGraph(options: Omit<GraphOptions, 'observer'>): BlockGraph {
-  return new BlockGraph({ ...options, observer: bitmapKeeper });
-}
 
 /** What a command did to bitmaps is durable when this returns, as far as there are journals. Errors: of I/O. */
 export async function saveBitmaps(graph: BlockGraph): Promise<void> {
@@ -52,7 +47,8 @@ export async function saveBitmaps(graph: BlockGraph): Promise<void> {
   }
 }
 
-const bitmapKeeper: GraphObserver = {
+/** What a graph tells its bitmaps (host/graph.ts). */
+export const bitmapKeeper: GraphObserver = {
   async nodeOpened(node) {
     await claimSidePaths(node);
     const paths = sidePathsOf(node);

@@ -13,9 +13,9 @@ import { assert } from '../base/assert.ts';
 import { BlockError, invalid } from '../base/errors.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { type ErrorAction, errorAction, type OnError } from '../block/error-policy.ts';
+import { RateLimiter } from '../copy/rate-limiter.ts';
+import type { JobRegistry } from './job-registry.ts';
 import type { JobTransaction } from './job-transaction.ts';
-import { RateLimiter } from './limiter.ts';
-import type { JobRegistry } from './registry.ts';
 import { accepts, isReady, type JobStatus, type JobVerb, mayFollow } from './states.ts';
 
 type JobType = 'backup' | 'mirror' | 'commit' | 'stream' | 'create' | 'amend';

@@ -8,7 +8,7 @@ import * as fs from 'node:fs';
 import * as net from 'node:net';
 import { dirname } from 'node:path';
 import { BlockError, invalid } from '../../base/errors.ts';
-import type { Connection } from '../../qmp/monitor.ts';
+import type { Connection } from '../../platform/connection.ts';
 import type { Chardev } from './chardev.ts';
 import { systemError } from './file.ts';
 import { endSocket, StreamConnection } from './stream-connection.ts';

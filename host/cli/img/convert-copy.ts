@@ -11,8 +11,8 @@
 import { asBlockError, BlockError } from '../../base/errors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { type BlockStatus, blockStatus, statusAbove } from '../../block/status.ts';
+import { RateLimiter } from '../../copy/rate-limiter.ts';
 import { ScanArena, type ScanBuffer } from '../../core/scan.ts';
-import { RateLimiter } from '../../jobs/limiter.ts';
 import type { Clock } from '../../platform/platform.ts';
 
 /** What is read at once: small enough to stay in the processor's caches between reading and writing. */

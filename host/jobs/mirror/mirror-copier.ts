@@ -11,11 +11,11 @@ import type { BlockBackend } from '../../block/backend.ts';
 import type { Edge } from '../../block/edge.ts';
 import type { ErrorAction } from '../../block/error-policy.ts';
 import { statusAbove } from '../../block/status.ts';
+import { BufferPool } from '../../copy/buffer-pool.ts';
+import type { Claim } from '../../copy/claims.ts';
+import type { RateLimiter } from '../../copy/rate-limiter.ts';
+import type { Traffic } from '../../copy/traffic.ts';
 import type { Area } from '../../core/bitmap.ts';
-import { BufferPool } from '../copy/buffer-pool.ts';
-import type { Traffic } from '../copy/traffic.ts';
-import type { RateLimiter } from '../limiter.ts';
-import type { Claim } from './claims.ts';
 import type { DirtyMap } from './dirty-map.ts';
 import type { WriteCopier } from './mirror-top.ts';
 

@@ -11,7 +11,7 @@ import {
   refcountOffset,
   zeroFlag,
 } from '../../../../host/formats/qcow2/disk/entry.ts';
-import { viewOf } from '../../../../host/formats/qcow2/image-file.ts';
+import { viewOf } from '../../../../host/formats/qcow2/disk/image-file.ts';
 
 /** What assembly/qcow2/entry.ts and assembly/qcow2/refcount-block.ts export, compiled alone. */
 interface CoreEntries {
