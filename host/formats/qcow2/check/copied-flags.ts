@@ -4,6 +4,7 @@
  *
  * A flag that is set although a cluster is shared destroys data on the next write; one that is clear only costs a copy.
  */
+import { copiedFlag, entryOffset, readRefcount, refcountOffset } from '../disk/entry.ts';
 import { l2Entries, refcountBlockEntries } from '../disk/header.ts';
 import { viewOf } from '../disk/image-file.ts';
 import { bufferBytes } from './check-core.ts';
@@ -45,29 +46,27 @@ async function resolveUnknown(image: CheckedImage, at: number, fix: boolean): Pr
   let changed = false;
   const view = viewOf(image.core.buffer);
   for (const { code, times, a, b } of image.report.unknownCopied.splice(0)) {
-    const refcount = await readRefcount(image, Number(a & 0x00fffffffffffe00n) / image.header.clusterSize);
-    const copied = a >> 63n === 1n;
+    const refcount = await loadRefcount(image, entryOffset(a) / image.header.clusterSize);
+    const copied = (a & copiedFlag) !== 0n;
     if ((refcount === 1n) === copied) continue;
     const isL2 = code === 'copied-l2-unknown';
     const index = isL2 ? b >> 32n : b;
     const known = isL2 ? b | (refcount & 0xffffffffn) : refcount;
     image.report.take({ code: isL2 ? 'copied-l2' : 'copied-data', times, a, b: known }, 0);
     if (!fix) continue;
-    view.setBigUint64(at + Number(index) * 8, a ^ (1n << 63n));
+    view.setBigUint64(at + Number(index) * 8, a ^ copiedFlag);
     changed = true;
   }
   return changed;
 }
 
 /** The refcount of any cluster, straight from the file. */
-async function readRefcount({ header, blocks, file }: CheckedImage, cluster: number): Promise<bigint> {
+async function loadRefcount({ header, blocks, file }: CheckedImage, cluster: number): Promise<bigint> {
   const entries = refcountBlockEntries(header);
   const block = blocks[Math.floor(cluster / entries)];
   if (block === undefined || block.unreadable) return 0n;
-  const bit = (Math.floor(cluster) % entries) * 2 ** header.refcountOrder;
+  const index = Math.floor(cluster) % entries;
   const bytes = new Uint8Array(8);
-  await file.read(block.offset + Math.floor(bit / 8), bytes);
-  const width = 1n << BigInt(header.refcountOrder);
-  if (width < 8n) return (BigInt(bytes[0] ?? 0) >> BigInt(bit % 8)) & ((1n << width) - 1n);
-  return viewOf(bytes).getBigUint64(0) >> (64n - width);
+  await file.read(block.offset + refcountOffset(index, header.refcountOrder), bytes);
+  return readRefcount(viewOf(bytes), index, header.refcountOrder);
 }
