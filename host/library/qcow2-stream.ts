@@ -10,12 +10,11 @@ import { statusAbove } from '../block/status.ts';
 import { type ImageLayout, layOutImage, wholeDisk } from '../formats/qcow2/create/layout.ts';
 import { serializeNewHeader } from '../formats/qcow2/create/new-header.ts';
 import { refcountPieces } from '../formats/qcow2/create/tables.ts';
+import { copiedFlag } from '../formats/qcow2/disk/entry.ts';
 
 const clusterBytes = 65536;
 const l2EntryBytes = 8;
 const l2Entries = clusterBytes / l2EntryBytes;
-/** The cluster has one reference and may be written in place. */
-const copied = 1n << 63n;
 /** Clusters of data that go out together. */
 const batch = 16;
 
@@ -77,7 +76,7 @@ async function* chunksOf(
   for (const { bytes } of refcountPieces(layout)) yield bytes;
   yield table(Math.ceil((layout.l1Entries * 8) / clusterBytes), (view) => {
     l2Tables.forEach((index, i) => {
-      view.setBigUint64(index * 8, BigInt(layout.l2TableOffset + i * clusterBytes) | copied);
+      view.setBigUint64(index * 8, BigInt(layout.l2TableOffset + i * clusterBytes) | copiedFlag);
     });
   });
   let at = 0;
@@ -85,7 +84,7 @@ async function* chunksOf(
     yield table(1, (view) => {
       const end = (index + 1) * l2Entries;
       for (let cluster = clusters[at]; cluster !== undefined && cluster < end; cluster = clusters[++at]) {
-        const entry = BigInt(layout.dataOffset + at * clusterBytes) | copied;
+        const entry = BigInt(layout.dataOffset + at * clusterBytes) | copiedFlag;
         view.setBigUint64((cluster - index * l2Entries) * l2EntryBytes, entry);
       }
     });

@@ -4,13 +4,12 @@
  * Where the disk is mapped, all of it is, in order, to one contiguous area. Tables come in pieces of a fixed size.
  */
 import type { Preallocation } from '../../../block/driver.ts';
+import { copiedFlag } from '../disk/entry.ts';
 import { type NewImageFile, viewOf } from '../disk/image-file.ts';
 import type { ImageLayout } from './layout.ts';
 
 /** Bytes of table that are made at once; at least one cluster of the largest size. */
 const pieceBytes = 2 * 1024 * 1024;
-/** Bit 63 of an L1 or L2 entry: refcount is exactly 1. */
-const copiedHigh = 0x80000000;
 
 /** A part of the file. */
 interface Piece {
@@ -53,7 +52,7 @@ export function* refcountPieces(layout: ImageLayout): Generator<Piece, void> {
     entries: (refcountTableClusters * clusterSize) / 8,
     used: refcountBlocks,
     first: refcountBlockOffset,
-    high: 0,
+    flags: 0n,
     clusterSize,
   });
   const bits = 2 ** layout.refcountOrder;
@@ -75,7 +74,7 @@ function* mappingPieces(layout: ImageLayout): Generator<Piece, void> {
     entries: layout.l1Entries,
     used: layout.l2Tables,
     first: layout.l2TableOffset,
-    high: copiedHigh,
+    flags: copiedFlag,
     clusterSize,
   });
   yield* offsetPieces({
@@ -83,30 +82,32 @@ function* mappingPieces(layout: ImageLayout): Generator<Piece, void> {
     entries: (layout.l2Tables * clusterSize) / 8,
     used: layout.dataClusters,
     first: layout.dataOffset,
-    high: copiedHigh,
+    flags: copiedFlag,
     clusterSize,
   });
 }
 
-/** A table of `entries` u64, the first `used` of which are the offsets of consecutive clusters. */
+/** A table of `entries` u64, the first `used` of which are the offsets of consecutive clusters, with the same flags. */
 interface OffsetTable {
   at: number;
   entries: number;
   used: number;
   first: number;
-  high: number;
+  /** From bit 32 on. */
+  flags: bigint;
   clusterSize: number;
 }
 
 function* offsetPieces(table: OffsetTable): Generator<Piece, void> {
   const entriesPerPiece = pieceBytes / 8;
+  const high = Number(table.flags >> 32n);
   for (let index = 0; index < table.entries; index += entriesPerPiece) {
     const count = Math.min(entriesPerPiece, table.entries - index);
     const bytes = new Uint8Array(count * 8);
     const view = viewOf(bytes);
     for (let entry = 0; entry < count && index + entry < table.used; entry++) {
       const offset = table.first + (index + entry) * table.clusterSize;
-      view.setUint32(entry * 8, table.high + Math.floor(offset / 2 ** 32));
+      view.setUint32(entry * 8, high + Math.floor(offset / 2 ** 32));
       view.setUint32(entry * 8 + 4, offset % 2 ** 32);
     }
     yield { offset: table.at + index * 8, bytes };
