@@ -4,10 +4,8 @@ import type { BlockNode } from '../../host/block/node.ts';
 import { type ActiveCommitParams, startActiveCommit } from '../../host/jobs/active-commit.ts';
 import { chooseCommit } from '../../host/jobs/commit-options.ts';
 import type { Job } from '../../host/jobs/job.ts';
+import { kib, mib } from '../support/units.ts';
 import { World } from './world.ts';
-
-const mib = 1 << 20;
-const kib = 1 << 10;
 
 interface Chain {
   world: World;

@@ -2,10 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { BlockError } from '../../host/base/errors.ts';
 import { bitmapsOf } from '../../host/bitmaps/node-bitmaps.ts';
 import { JobTransaction } from '../../host/jobs/job-transaction.ts';
+import { kib, mib } from '../support/units.ts';
 import { gate, World } from './world.ts';
-
-const mib = 1 << 20;
-const kib = 1 << 10;
 
 const started = ['S j0 created', 'S j0 running', 'S j0 paused', 'S j0 running'];
 

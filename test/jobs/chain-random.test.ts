@@ -14,9 +14,9 @@ import type { Job } from '../../host/jobs/job.ts';
 import { startStream } from '../../host/jobs/stream.ts';
 import type { ArrayDisk } from '../support/array-driver.ts';
 import { Seeded } from '../support/seeded.ts';
+import { kib } from '../support/units.ts';
 import { World } from './world.ts';
 
-const kib = 1 << 10;
 const sector = 512;
 
 interface Layer {

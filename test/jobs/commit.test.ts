@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import type { BlockNode } from '../../host/block/node.ts';
 import { type CommitParams, startCommit } from '../../host/jobs/commit.ts';
 import type { Job } from '../../host/jobs/job.ts';
-import { type Chain, chain, kib, mib } from './image-chain.ts';
+import { kib, mib } from '../support/units.ts';
+import { type Chain, chain } from './image-chain.ts';
 import type { World } from './world.ts';
 
 function commit({ world, nodes }: Chain, more: Partial<CommitParams> = {}): Promise<Job> {

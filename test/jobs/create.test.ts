@@ -3,9 +3,8 @@ import { describe, expect, test } from 'vitest';
 import type { BlockNode } from '../../host/block/node.ts';
 import { startCreate } from '../../host/jobs/create.ts';
 import type { Job } from '../../host/jobs/job.ts';
+import { mib } from '../support/units.ts';
 import { gate, World } from './world.ts';
-
-const mib = 1 << 20;
 
 async function create(world: World, options: Record<string, unknown>, id = 'j'): Promise<Job> {
   return startCreate(world.graph, world.jobs, { id, driver: world.graph.drivers.get('qcow2'), options });

@@ -2,10 +2,8 @@
 import type { BlockBackend } from '../../host/block/backend.ts';
 import type { BlockNode } from '../../host/block/node.ts';
 import type { ArrayDisk } from '../support/array-driver.ts';
+import { kib, mib } from '../support/units.ts';
 import { World } from './world.ts';
-
-export const mib = 1 << 20;
-export const kib = 1 << 10;
 
 export interface Chain {
   world: World;

@@ -8,9 +8,9 @@ import type { BlockNode } from '../../host/block/node.ts';
 import type { Job } from '../../host/jobs/job.ts';
 import type { ArrayDisk } from '../support/array-driver.ts';
 import { Seeded } from '../support/seeded.ts';
+import { kib } from '../support/units.ts';
 import { World } from './world.ts';
 
-const kib = 1 << 10;
 const diskBytes = 640 * kib + 512;
 const sector = 512;
 

@@ -1,10 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { bitmapsOf } from '../../host/bitmaps/node-bitmaps.ts';
 import type { Job } from '../../host/jobs/job.ts';
+import { kib, mib } from '../support/units.ts';
 import { gate, World } from './world.ts';
-
-const mib = 1 << 20;
-const kib = 1 << 10;
 
 const started = ['S j0 created', 'S j0 running'];
 const ended = ['S j0 concluded', 'S j0 null'];

@@ -5,7 +5,8 @@ import type { BlockNode } from '../../host/block/node.ts';
 import { blockStatus } from '../../host/block/status.ts';
 import type { Job } from '../../host/jobs/job.ts';
 import { type StreamParams, startStream } from '../../host/jobs/stream.ts';
-import { type Chain, chain, kib, mib } from './image-chain.ts';
+import { kib, mib } from '../support/units.ts';
+import { type Chain, chain } from './image-chain.ts';
 
 function stream({ world, nodes }: Chain, more: Partial<StreamParams> = {}): Promise<Job> {
   return startStream(world.graph, world.jobs, {

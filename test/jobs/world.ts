@@ -1,10 +1,9 @@
 /** What tests of jobs need: a graph of array disks, a registry, and the events as one line each. */
 
 import { createGraph } from '../../host/bitmaps/persistence.ts';
-import { BlockBackend } from '../../host/block/backend.ts';
+import type { BlockBackend } from '../../host/block/backend.ts';
 import type { GraphEvent } from '../../host/block/graph.ts';
 import type { BlockNode } from '../../host/block/node.ts';
-import { Perm } from '../../host/block/permissions.ts';
 import { copyBeforeWrite } from '../../host/filters/copy-before-write.ts';
 import { copyOnRead } from '../../host/filters/copy-on-read.ts';
 import { qcow2 } from '../../host/formats/qcow2/driver.ts';
@@ -16,6 +15,7 @@ import type { MirrorCommon, MirrorRequest } from '../../host/jobs/mirror/mirror-
 import { mirror } from '../../host/jobs/mirror/mirror-options.ts';
 import { JobRegistry } from '../../host/jobs/registry.ts';
 import { type ArrayDisk, arrayProtocol, passFilter } from '../support/array-driver.ts';
+import { attach, readWrite } from '../support/attach.ts';
 import { VirtualPlatform } from '../support/virtual-platform.ts';
 
 const qcow2Defaults = Object.fromEntries(
@@ -61,12 +61,7 @@ export class World {
   /** A qcow2 image on an array disk, over `backing` when there is one. */
   async image(name: string, size: number, backing?: BlockNode): Promise<BlockNode> {
     const { node: file } = await this.disk(`${name}-file`, 0);
-    const root = await BlockBackend.attach(file, {
-      name: 'root',
-      description: 'the maker of the image',
-      perm: Perm.consistentRead | Perm.write | Perm.resize,
-      shared: Perm.all,
-    });
+    const root = await attach(file);
     root.allowWriteBeyondEnd = true;
     await qcow2.create!.createImage!(root, { size, ...qcow2Defaults });
     await root.close();
@@ -78,12 +73,7 @@ export class World {
   }
 
   guest(node: BlockNode): Promise<BlockBackend> {
-    return BlockBackend.attach(node, {
-      name: 'root',
-      description: 'a guest',
-      perm: Perm.consistentRead | Perm.write,
-      shared: Perm.all,
-    });
+    return attach(node, readWrite);
   }
 
   /** As the backup actions do: within a drained section of the source. */
