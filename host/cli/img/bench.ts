@@ -7,6 +7,7 @@
  */
 import { BlockError } from '../../base/errors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
+import { Pacer } from '../../platform/pacer.ts';
 import type { Clock } from '../../platform/platform.ts';
 import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -39,9 +40,8 @@ const specs = [
 ];
 
 const maxInt = 2_147_483_647;
-/** Every so many requests the clock is looked at, and every 2 ms the event loop gets its turn. */
+/** Every so many requests the clock is looked at, whether the event loop should have its turn. */
 const breathRequests = 64;
-const breathNs = 2_000_000;
 
 interface Settings {
   count: number;
@@ -167,7 +167,7 @@ class Bench {
   private issued = 0;
   private sinceFlush = 0;
   private failure: { error: unknown } | undefined;
-  private lastBreathNs: number;
+  private readonly pacer: Pacer;
   /** A flush that requests have to wait for. */
   private barrier: Promise<void> | undefined;
   /** Settles with the last flush. */
@@ -178,11 +178,11 @@ class Bench {
   constructor(
     private readonly image: BlockBackend,
     private readonly settings: Settings,
-    private readonly clock: Clock,
+    clock: Clock,
   ) {
     this.imageBytes = image.length;
     this.offset = settings.offset;
-    this.lastBreathNs = clock.nowNs();
+    this.pacer = new Pacer(clock);
   }
 
   async run(): Promise<void> {
@@ -200,7 +200,7 @@ class Bench {
     try {
       while (this.issued < count && !this.failure) {
         await image.read(this.nextOffset(), buffer);
-        if (this.issued % breathRequests === 0) await this.breathe();
+        if (this.issued % breathRequests === 0) await this.pacer.breathe();
       }
     } catch (error) {
       this.failure ??= { error };
@@ -225,7 +225,7 @@ class Bench {
         this.failure ??= { error };
       }
       if (--this.inFlight === 0) this.whenDrained?.();
-      if (this.issued % breathRequests === 0) await this.breathe();
+      if (this.issued % breathRequests === 0) await this.pacer.breathe();
     }
   }
 
@@ -258,11 +258,5 @@ class Bench {
       this.failure ??= { error };
     }
     this.barrier = undefined;
-  }
-
-  private async breathe(): Promise<void> {
-    if (this.clock.nowNs() - this.lastBreathNs < breathNs) return;
-    await this.clock.yield();
-    this.lastBreathNs = this.clock.nowNs();
   }
 }
