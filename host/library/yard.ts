@@ -96,7 +96,8 @@ export class Blockyard {
    */
   connectMonitor(): MessagePort {
     const { port1, port2 } = new MessageChannel();
-    void this.calls.call('connectMonitor', { port: port2 }, [port2]);
+    // A block layer that is gone answers nobody: the port closes.
+    this.calls.call('connectMonitor', { port: port2 }, [port2]).catch(() => port1.close());
     return port1;
   }
 
