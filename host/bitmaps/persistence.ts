@@ -21,7 +21,6 @@ import { BlockError } from '../base/errors.ts';
 import { BlockGraph, type GraphOptions } from '../block/graph.ts';
 import type { GraphObserver } from '../block/graph-observer.ts';
 import type { BlockNode } from '../block/node.ts';
-import { request } from '../block/request.ts';
 import type { DirtyBitmap } from './dirty-bitmap.ts';
 import { BitmapJournal, type JournalSubject } from './journal.ts';
 import { bitmapsOf, findBitmap, type NodeBitmaps, nodesWithBitmaps } from './node-bitmaps.ts';
@@ -166,7 +165,7 @@ async function startJournal(node: BlockNode): Promise<void> {
       journalled(node)
         .map(({ stamp }) => stamp)
         .join(),
-    flush: () => request.flush(node),
+    flush: () => node.flush(),
   };
   bitmaps.journal = await BitmapJournal.start(subject, () => {
     bitmaps.journal = undefined;

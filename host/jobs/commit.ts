@@ -15,6 +15,8 @@ import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';
 import { Perm } from '../block/permissions.ts';
 import { isAllocatedAbove } from '../block/status.ts';
+import { events } from '../trace/events.ts';
+import { measure } from '../trace/measure.ts';
 import { type Chunk, ChunkLoop, chunkBytes } from './chunk-loop.ts';
 import { commitTop } from './commit-top.ts';
 import { insertFilter, removeFilter } from './filter-insertion.ts';
@@ -147,9 +149,13 @@ class CommitDriver implements JobDriver {
       const found = await isAllocatedAbove(this.top, this.base, false, offset, bytes);
       if (!found.allocated) return { bytes: found.bytes || bytes, copied: false };
       const data = this.buffer.subarray(0, found.bytes);
-      await this.reader!.read(offset, data);
-      operation = 'write';
-      await this.writer!.write(offset, data);
+      const copy = async (): Promise<void> => {
+        await this.reader!.read(offset, data); // attached before the job was started, as is the writer
+        operation = 'write';
+        await this.writer!.write(offset, data);
+      };
+      const told = { node: this.base.name, offset, bytes: found.bytes, content: 'data' };
+      await measure(events.copy_piece, told, copy);
       return { bytes: found.bytes, copied: true };
     } catch (error) {
       const failure = asBlockError(error);

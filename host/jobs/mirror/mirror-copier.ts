@@ -12,6 +12,8 @@ import type { Edge } from '../../block/edge.ts';
 import type { ErrorAction } from '../../block/error-policy.ts';
 import { statusAbove } from '../../block/status.ts';
 import type { Area } from '../../core/bitmap.ts';
+import { events } from '../../trace/events.ts';
+import { measure } from '../../trace/measure.ts';
 import { BufferPool } from '../copy/buffer-pool.ts';
 import type { Traffic } from '../copy/traffic.ts';
 import type { RateLimiter } from '../limiter.ts';
@@ -133,15 +135,13 @@ export class MirrorCopier implements WriteCopier {
   }
 
   private async copy(claim: Claim, content: Content): Promise<void> {
-    const { map, traffic, progress, target, unmap } = this.options;
+    const { map, traffic, progress } = this.options;
     const { offset, bytes } = claim;
     const heldBytes = content === 'data' ? bytes : 0;
     traffic.begin(heldBytes);
     try {
-      if (content === 'data') await this.copyData(offset, bytes);
-      else if (content === 'zero')
-        await this.attempt('write', () => target.writeZeroes(offset, bytes, { mayUnmap: unmap }));
-      else await this.attempt('write', () => target.discard(offset, bytes));
+      const told = { node: this.options.target.node.name, offset, bytes, content };
+      await measure(events.copy_piece, told, () => this.move(claim, content));
       progress.current += bytes;
     } catch {
       map.set(offset, bytes);
@@ -149,6 +149,16 @@ export class MirrorCopier implements WriteCopier {
       map.claims.end(claim);
       traffic.end(heldBytes);
     }
+  }
+
+  private move({ offset, bytes }: Claim, content: Content): Promise<void> {
+    const { target, unmap } = this.options;
+    if (content === 'data') return this.copyData(offset, bytes);
+    return this.attempt('write', () =>
+      content === 'zero'
+        ? target.writeZeroes(offset, bytes, { mayUnmap: unmap })
+        : target.discard(offset, bytes),
+    );
   }
 
   private async copyData(offset: number, bytes: number): Promise<void> {
