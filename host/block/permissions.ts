@@ -8,7 +8,7 @@
  * Drivers see both steps: the file driver keeps the image locks of other processes in step with them.
  */
 import { asBlockError, BlockError } from '../base/errors.ts';
-import { events } from '../trace/events.ts';
+import { permissionRefused } from '../trace/events.ts';
 import type { Edge } from './edge.ts';
 import type { BlockNode } from './node.ts';
 
@@ -210,8 +210,8 @@ export async function updatePermissions(change: PermissionChange): Promise<void>
     }
   } catch (error) {
     for (const { node } of checked.reverse()) node.driver.abortPermissions?.();
-    if (events.block_permission_refused.enabled) {
-      events.block_permission_refused.emit({ node: name, message: asBlockError(error).message });
+    if (permissionRefused.enabled) {
+      permissionRefused.emit({ node: name, message: asBlockError(error).message });
     }
     throw error;
   }

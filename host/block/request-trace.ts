@@ -4,23 +4,21 @@
  * A request that nobody watches goes straight on, for the price of one test. What is told of one comes when it is over, and
  * so behind what it led to at the nodes below.
  */
-import { events } from '../trace/events.ts';
+import {
+  blockDiscard,
+  blockFlush,
+  blockRead,
+  blockTruncate,
+  blockWrite,
+  blockWriteCompressed,
+  blockWriteOut,
+  blockWriteZeroes,
+} from '../trace/events.ts';
 import { measure } from '../trace/measure.ts';
 import type { TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
 import type { Edge } from './edge.ts';
 import type { BlockNode } from './node.ts';
 import { dispatcher } from './request.ts';
-
-const {
-  block_read,
-  block_write,
-  block_write_compressed,
-  block_write_zeroes,
-  block_discard,
-  block_truncate,
-  block_flush,
-  block_write_out,
-} = events;
 
 /** `fua,unchanged`: those that are set. */
 function words(flags: object): string {
@@ -31,35 +29,32 @@ function words(flags: object): string {
 // Apart from the requests below: a function that makes a closure pays for it whether it gets there or not.
 const watched = {
   read: (edge: Edge, offset: number, buffer: Uint8Array) =>
-    measure(block_read, about(edge, offset, buffer.length), () => dispatcher.read(edge, offset, buffer)),
+    measure(blockRead, about(edge, offset, buffer.length), () => dispatcher.read(edge, offset, buffer)),
 
   write: (edge: Edge, offset: number, buffer: Uint8Array, flags: WriteFlags) =>
-    measure(block_write, about(edge, offset, buffer.length, flags), () =>
+    measure(blockWrite, about(edge, offset, buffer.length, flags), () =>
       dispatcher.write(edge, offset, buffer, flags),
     ),
 
   writeCompressed: (edge: Edge, offset: number, buffer: Uint8Array) =>
-    measure(block_write_compressed, about(edge, offset, buffer.length), () =>
+    measure(blockWriteCompressed, about(edge, offset, buffer.length), () =>
       dispatcher.writeCompressed(edge, offset, buffer),
     ),
 
   writeZeroes: (edge: Edge, offset: number, bytes: number, flags: ZeroFlags) =>
-    measure(block_write_zeroes, about(edge, offset, bytes, flags), () =>
+    measure(blockWriteZeroes, about(edge, offset, bytes, flags), () =>
       dispatcher.writeZeroes(edge, offset, bytes, flags),
     ),
 
   discard: (edge: Edge, offset: number, bytes: number) =>
-    measure(block_discard, about(edge, offset, bytes), () => dispatcher.discard(edge, offset, bytes)),
+    measure(blockDiscard, about(edge, offset, bytes), () => dispatcher.discard(edge, offset, bytes)),
 
   truncate: (edge: Edge, length: number, options: TruncateOptions) =>
-    measure(block_truncate, about(edge, length, 0, options), () =>
-      dispatcher.truncate(edge, length, options),
-    ),
+    measure(blockTruncate, about(edge, length, 0, options), () => dispatcher.truncate(edge, length, options)),
 
-  flush: (node: BlockNode) => measure(block_flush, { node: node.name }, () => dispatcher.flush(node)),
+  flush: (node: BlockNode) => measure(blockFlush, { node: node.name }, () => dispatcher.flush(node)),
 
-  writeOut: (node: BlockNode) =>
-    measure(block_write_out, { node: node.name }, () => dispatcher.writeOut(node)),
+  writeOut: (node: BlockNode) => measure(blockWriteOut, { node: node.name }, () => dispatcher.writeOut(node)),
 };
 
 const about = ({ node }: Edge, offset: number, bytes: number, flags: object = {}) => ({
@@ -72,25 +67,25 @@ const about = ({ node }: Edge, offset: number, bytes: number, flags: object = {}
 /** As the dispatcher's, whose promises they hand through. */
 export const request: typeof dispatcher = {
   read: (edge, offset, buffer) =>
-    block_read.enabled ? watched.read(edge, offset, buffer) : dispatcher.read(edge, offset, buffer),
+    blockRead.enabled ? watched.read(edge, offset, buffer) : dispatcher.read(edge, offset, buffer),
   write: (edge, offset, buffer, flags) =>
-    block_write.enabled
+    blockWrite.enabled
       ? watched.write(edge, offset, buffer, flags)
       : dispatcher.write(edge, offset, buffer, flags),
   writeCompressed: (edge, offset, buffer) =>
-    block_write_compressed.enabled
+    blockWriteCompressed.enabled
       ? watched.writeCompressed(edge, offset, buffer)
       : dispatcher.writeCompressed(edge, offset, buffer),
   writeZeroes: (edge, offset, bytes, flags) =>
-    block_write_zeroes.enabled
+    blockWriteZeroes.enabled
       ? watched.writeZeroes(edge, offset, bytes, flags)
       : dispatcher.writeZeroes(edge, offset, bytes, flags),
   discard: (edge, offset, bytes) =>
-    block_discard.enabled ? watched.discard(edge, offset, bytes) : dispatcher.discard(edge, offset, bytes),
+    blockDiscard.enabled ? watched.discard(edge, offset, bytes) : dispatcher.discard(edge, offset, bytes),
   truncate: (edge, length, options) =>
-    block_truncate.enabled
+    blockTruncate.enabled
       ? watched.truncate(edge, length, options)
       : dispatcher.truncate(edge, length, options),
-  flush: (node) => (block_flush.enabled ? watched.flush(node) : dispatcher.flush(node)),
-  writeOut: (node) => (block_write_out.enabled ? watched.writeOut(node) : dispatcher.writeOut(node)),
+  flush: (node) => (blockFlush.enabled ? watched.flush(node) : dispatcher.flush(node)),
+  writeOut: (node) => (blockWriteOut.enabled ? watched.writeOut(node) : dispatcher.writeOut(node)),
 };

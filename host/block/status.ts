@@ -3,7 +3,7 @@
  *
  * One layer at a time or down a chain. Extents may come back shorter than they are: callers loop and merge.
  */
-import { events } from '../trace/events.ts';
+import { blockStatus as blockStatusEvent } from '../trace/events.ts';
 import { measure } from '../trace/measure.ts';
 import type { Extent } from './driver.ts';
 import type { BlockNode } from './node.ts';
@@ -32,7 +32,7 @@ export function blockStatus(
   bytes: number,
   wantZero = true,
 ): Promise<BlockStatus> {
-  return events.block_status.enabled
+  return blockStatusEvent.enabled
     ? watchedStatus(node, offset, bytes, wantZero)
     : findStatus(node, offset, bytes, wantZero);
 }
@@ -46,7 +46,7 @@ function watchedStatus(
 ): Promise<BlockStatus> {
   const flags = wantZero ? 'zeros' : 'none';
   const told = { node: node.name, offset, bytes, flags, extent: 0, status: 'none' };
-  return measure(events.block_status, told, async () => {
+  return measure(blockStatusEvent, told, async () => {
     const status = await findStatus(node, offset, bytes, wantZero);
     told.extent = status.bytes;
     told.status = statusWords.filter((word) => status[word]).join() || 'none';

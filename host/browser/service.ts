@@ -16,6 +16,7 @@ import type { Platform } from '../platform/platform.ts';
 import type { PrefetchList } from '../protocols/http.ts';
 import { systemCommands } from '../qmp/commands/system.ts';
 import { QmpServer } from '../qmp/server.ts';
+import { tracer } from '../trace/events.ts';
 import { type BaseIdentity, identifyBase, readIdentity, writeIdentity } from './base-identity.ts';
 import { serveDisk } from './disk-server.ts';
 import { type ExportSource, openExport } from './export.ts';
@@ -79,6 +80,7 @@ function functionsOf(
   const machine = server.machine!; // startService gave it one
   const exports = new Map<number, AsyncGenerator<Uint8Array, void>>();
   let lastExport = 0;
+  const watchers: (() => void)[] = [];
   const detach = async (): Promise<void> => {
     const leaving = attached.processor;
     attached.processor = undefined;
@@ -154,6 +156,14 @@ function functionsOf(
       await platform.files.unlink(path);
     },
 
+    /** Sends records of what happens from now on. Errors: a name of no event. */
+    async trace({ events, port }: { events: readonly string[]; port: MessagePort }): Promise<void> {
+      watchers.push(
+        tracer.attach((record) => port.postMessage(record), platform.clock, events),
+        () => port.close(),
+      );
+    },
+
     async openExport(source: ExportSource): Promise<{ id: number; bytes: number }> {
       const { bytes, chunks } = await openExport(server.graph, source);
       exports.set(++lastExport, chunks);
@@ -180,6 +190,7 @@ function functionsOf(
       exports.clear();
       await server.stop();
       await server.close();
+      for (const end of watchers) end();
     },
   };
 }

@@ -15,7 +15,7 @@ import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';
 import { Perm } from '../block/permissions.ts';
 import { isAllocatedAbove } from '../block/status.ts';
-import { events } from '../trace/events.ts';
+import { copyPiece } from '../trace/events.ts';
 import { measure } from '../trace/measure.ts';
 import { type Chunk, ChunkLoop, chunkBytes } from './chunk-loop.ts';
 import { commitTop } from './commit-top.ts';
@@ -155,7 +155,7 @@ class CommitDriver implements JobDriver {
         await this.writer!.write(offset, data);
       };
       const told = { node: this.base.name, offset, bytes: found.bytes, content: 'data' };
-      await measure(events.copy_piece, told, copy);
+      await measure(copyPiece, told, copy);
       return { bytes: found.bytes, copied: true };
     } catch (error) {
       const failure = asBlockError(error);

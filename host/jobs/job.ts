@@ -13,7 +13,7 @@ import { assert } from '../base/assert.ts';
 import { BlockError, invalid } from '../base/errors.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { type ErrorAction, errorAction, type OnError } from '../block/error-policy.ts';
-import { events } from '../trace/events.ts';
+import { jobStateTransition } from '../trace/events.ts';
 import type { JobTransaction } from './job-transaction.ts';
 import { RateLimiter } from './limiter.ts';
 import type { JobRegistry } from './registry.ts';
@@ -99,8 +99,7 @@ export class Job {
   setStatus(status: JobStatus): void {
     assert(mayFollow(this.status, status), `job ${this.id} cannot go from ${this.status} to ${status}`);
     if (this.status === status) return;
-    const { job_state_transition: transition } = events;
-    if (transition.enabled) transition.emit({ job: this.id, from: this.status, to: status });
+    if (jobStateTransition.enabled) jobStateTransition.emit({ job: this.id, from: this.status, to: status });
     this.status = status;
     this.registry.emit({ name: 'JOB_STATUS_CHANGE', data: { status, id: this.id } });
   }

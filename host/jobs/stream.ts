@@ -16,7 +16,7 @@ import type { BlockNode } from '../block/node.ts';
 import { Perm } from '../block/permissions.ts';
 import { blockStatus, isAllocatedAbove } from '../block/status.ts';
 import type { CopyOnRead } from '../filters/copy-on-read.ts';
-import { events } from '../trace/events.ts';
+import { copyPiece } from '../trace/events.ts';
 import { measure } from '../trace/measure.ts';
 import { type Chunk, ChunkLoop } from './chunk-loop.ts';
 import { insertFilter, removeFilter } from './filter-insertion.ts';
@@ -180,7 +180,7 @@ class StreamDriver implements JobDriver {
   private copy(offset: number, bytes: number): Promise<void> {
     const copy = (): Promise<void> => (this.filter!.driver as CopyOnRead).prefetch(offset, bytes); // it runs: the filter is in
     const told = { node: this.image.name, offset, bytes, content: 'data' };
-    return measure(events.copy_piece, told, copy);
+    return measure(copyPiece, told, copy);
   }
 
   /** Whether the start of the range has to be copied, and how much of it is like that. */

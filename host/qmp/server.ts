@@ -16,7 +16,7 @@ import { Machine, type MachineOptions, type ShutdownReason } from '../machine/ma
 import { UserObjects } from '../objects/registry.ts';
 import type { Clock, Platform } from '../platform/platform.ts';
 import type { Type } from '../qapi/types.ts';
-import { events } from '../trace/events.ts';
+import { connectionClose, connectionOpen } from '../trace/events.ts';
 import { dispatch } from './dispatch.ts';
 import { EventLimiter } from './event-limiter.ts';
 import { events as qmpEvents } from './events.ts';
@@ -82,14 +82,14 @@ export class QmpServer {
   /** Serves a client. */
   connect(connection: Connection, options: { pretty?: boolean | undefined; onClosed?(): void } = {}): void {
     const told = { server: 'qmp', client: `${++this.clientCount}` };
-    if (events.connection_open.enabled) events.connection_open.emit(told);
+    if (connectionOpen.enabled) connectionOpen.emit(told);
     const monitor: Monitor = new Monitor(connection, {
       pretty: options.pretty,
       onRequest: () => this.wake(),
       onOutOfBand: (incoming) => void this.answerOutOfBand(monitor, incoming),
       onClosed: () => {
         this.monitors = this.monitors.filter((other) => other !== monitor);
-        if (events.connection_close.enabled) events.connection_close.emit(told);
+        if (connectionClose.enabled) connectionClose.emit(told);
         options.onClosed?.();
       },
     });

@@ -11,7 +11,7 @@
 import { assert } from '../base/assert.ts';
 import type { Throttle } from '../block/backend.ts';
 import type { Clock, Timer } from '../platform/platform.ts';
-import { events, tracer } from '../trace/events.ts';
+import { throttleWait, tracer } from '../trace/events.ts';
 import type { ThrottleConfig } from './config.ts';
 import { type Direction, LeakyBuckets } from './leaky-bucket.ts';
 
@@ -94,7 +94,7 @@ export class ThrottleGroup {
     if (!member.isUnlimited) {
       if (this.mustWait(this.nextTurn(member, direction), direction)) {
         const waiting = new Promise<void>((admit) => member.enqueue(direction, { bytes, admit }));
-        return events.throttle_wait.enabled ? this.watched(waiting, direction, bytes) : waiting;
+        return throttleWait.enabled ? this.watched(waiting, direction, bytes) : waiting;
       }
     }
     this.buckets.account(direction, bytes);
@@ -105,8 +105,8 @@ export class ThrottleGroup {
   private async watched(waiting: Promise<void>, direction: Direction, bytes: number): Promise<void> {
     const startNs = tracer.nowNs();
     await waiting;
-    const { throttle_wait: wait } = events;
-    if (wait.enabled) wait.emit({ group: this.name, direction, bytes, us: tracer.usSince(startNs) });
+    if (throttleWait.enabled)
+      throttleWait.emit({ group: this.name, direction, bytes, us: tracer.usSince(startNs) });
   }
 
   /** The limits of `member` have just gone: nothing of it waits any more. */

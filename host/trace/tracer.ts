@@ -4,13 +4,12 @@
  * A client selects events by name or pattern; sinks get what happens. An event is enabled while it is selected and there
  * is a sink, so that call sites test nothing else. When the last sink goes, nothing is selected any more.
  */
+import { invalid } from '../base/errors.ts';
 import type { Clock } from '../platform/platform.ts';
-import { type Arguments, TraceEvent, type TraceRecord, type Values } from './event.ts';
+import { TraceEvent, type TraceRecord } from './event.ts';
 
 /** Gets every event that is enabled, at once. It must not throw, and must not make requests. */
 type TraceSink = (record: TraceRecord) => void;
-
-type Events<T extends Readonly<Record<string, Arguments>>> = { readonly [K in keyof T]: TraceEvent<T[K]> };
 
 export class Tracer {
   private readonly events: TraceEvent[] = [];
@@ -18,13 +17,13 @@ export class Tracer {
   /** Of the sink that came last. There is one whenever an event is enabled. */
   private clock: Clock | undefined;
 
-  /** Makes events of their declarations: the arguments of each by its name. */
-  define<const T extends Readonly<Record<string, Arguments>>>(declarations: T): Events<T> {
-    const made = Object.entries(declarations).map(
-      ([name, args]) => new TraceEvent(name, args, (event, values, line) => this.tell(event, values, line)),
-    );
-    this.events.push(...made);
-    return Object.fromEntries(made.map((event) => [event.name, event])) as unknown as Events<T>;
+  define<const F extends string>(name: string, format: F): TraceEvent<F> {
+    const made = new TraceEvent(name, format, (event, args, line) => {
+      const time = this.clock?.wallClock() ?? { seconds: 0, microseconds: 0 };
+      for (const sink of this.sinks) sink({ event, args, time, line });
+    });
+    this.events.push(made as unknown as TraceEvent);
+    return made;
   }
 
   /** Those whose name fits, in the order of their declaration: `*` stands for any characters, `?` for one. */
@@ -37,11 +36,22 @@ export class Tracer {
     const found = this.find(pattern);
     for (const event of found) event.selected = wanted;
     this.update();
-    return found.length > 0 || isPattern(pattern);
+    return found.length > 0 || this.isPattern(pattern);
   }
 
-  /** `sink` gets what happens, by the time of `clock`, until the returned function is called. */
-  attach(sink: TraceSink, clock: Clock): () => void {
+  /** Whether it may stand for several names, or for none. */
+  isPattern(text: string): boolean {
+    return /[*?]/.test(text);
+  }
+
+  /**
+   * `sink` gets what happens, by the time of `clock`, until the returned function is called. `patterns` are selected. Errors:
+   * BlockError, a name of no event.
+   */
+  attach(sink: TraceSink, clock: Clock, patterns: readonly string[] = []): () => void {
+    for (const pattern of patterns) {
+      if (!this.select(pattern, true)) throw invalid(`trace event '${pattern}' does not exist`);
+    }
     // The same function may be attached twice.
     const own: TraceSink = (record) => sink(record);
     this.sinks.add(own);
@@ -67,15 +77,7 @@ export class Tracer {
   private update(): void {
     for (const event of this.events) event.enabled = event.selected && this.sinks.size > 0;
   }
-
-  private tell(event: string, args: Values<Arguments>, line: string): void {
-    const time = this.clock?.wallClock() ?? { seconds: 0, microseconds: 0 };
-    for (const sink of this.sinks) sink({ event, args, time, line });
-  }
 }
-
-/** Whether it may stand for several names. */
-const isPattern = (text: string): boolean => /[*?]/.test(text);
 
 /** In time proportional to the product of the lengths, whatever the pattern: clients send it. */
 function matches(pattern: string, name: string): boolean {

@@ -14,7 +14,7 @@ import { type BlockStatus, blockStatus, statusAbove } from '../../block/status.t
 import { ScanArena, type ScanBuffer } from '../../core/scan.ts';
 import { RateLimiter } from '../../jobs/limiter.ts';
 import type { Clock } from '../../platform/platform.ts';
-import { events } from '../../trace/events.ts';
+import { copyPiece } from '../../trace/events.ts';
 import { measure } from '../../trace/measure.ts';
 
 /** What is read at once: small enough to stay in the processor's caches between reading and writing. */
@@ -263,7 +263,7 @@ export class ConvertCopy {
     const { kind, offset, bytes } = piece;
     const told = { node: this.settings.target.node.name, offset, bytes, content: kind };
     try {
-      await measure(events.copy_piece, told, () => this.writeKind(piece, buffer));
+      await measure(copyPiece, told, () => this.writeKind(piece, buffer));
     } catch (error) {
       throw asBlockError(error).within(`error while writing at byte ${offset}`);
     }

@@ -21,7 +21,7 @@ import { Mutex } from '../../base/mutex.ts';
 import type { Edge } from '../../block/edge.ts';
 import type { OpenContext } from '../../block/open.ts';
 import { FreeReason, type Qcow2Core, StepError, Wait, Writeback } from '../../core/qcow2.ts';
-import { events } from '../../trace/events.ts';
+import { coreBusy, coreNeed, qcow2Barrier, qcow2WriteBack } from '../../trace/events.ts';
 import { measure } from '../../trace/measure.ts';
 import { incompatible } from './feature-bits.ts';
 import type { Qcow2Header } from './header.ts';
@@ -199,7 +199,7 @@ export class Qcow2Engine {
 
   private load(): Promise<void> {
     const [offset, bytes, address, slot] = this.results();
-    if (events.core_need.enabled) events.core_need.emit({ node: this.context.nodeName, offset, bytes });
+    if (coreNeed.enabled) coreNeed.emit({ node: this.context.nodeName, offset, bytes });
     const loading = this.loadTable(offset, this.core.memory.subarray(address, address + bytes), slot);
     this.loads.set(slot, loading);
     return loading;
@@ -222,7 +222,7 @@ export class Qcow2Engine {
   // Tokens.
 
   private waitForToken(token: number): Promise<void> {
-    if (events.core_busy.enabled) events.core_busy.emit({ node: this.context.nodeName, token });
+    if (coreBusy.enabled) coreBusy.emit({ node: this.context.nodeName, token });
     let waiter = this.tokenWaiters.get(token);
     if (!waiter) {
       let resolve = (): void => {};
@@ -349,7 +349,7 @@ export class Qcow2Engine {
 
   /** What was written so far is durable before anything else is written. */
   private barrier(): Promise<void> {
-    return measure(events.qcow2_barrier, { node: this.context.nodeName }, () => this.file.flush());
+    return measure(qcow2Barrier, { node: this.context.nodeName }, () => this.file.flush());
   }
 
   private async writeItem(): Promise<void> {
@@ -359,7 +359,7 @@ export class Qcow2Engine {
       const table = this.core.kindOfItem(item);
       if (this.file.debugged) await this.file.debugEvent(updateEvents[table]);
       const told = { node: this.context.nodeName, table, offset, bytes };
-      await measure(events.qcow2_write_back, told, () =>
+      await measure(qcow2WriteBack, told, () =>
         this.file.write(offset, this.core.memory.subarray(address, address + bytes)),
       );
       ok = true;

@@ -8,7 +8,7 @@ import { asBlockError, type BlockError } from '../../base/errors.ts';
 import type { Edge } from '../../block/edge.ts';
 import { isZero } from '../../core/scan.ts';
 import type { Piece } from '../../filters/copy-before-write.ts';
-import { events } from '../../trace/events.ts';
+import { copyPiece } from '../../trace/events.ts';
 import { measure } from '../../trace/measure.ts';
 import type { BufferPool } from './buffer-pool.ts';
 
@@ -35,7 +35,7 @@ export class PieceWriter {
     try {
       const { offset, bytes, buffer } = piece;
       const told = { node: this.options.target.node.name, offset, bytes, content: buffer ? 'data' : 'zero' };
-      await measure(events.copy_piece, told, () => this.send(piece));
+      await measure(copyPiece, told, () => this.send(piece));
     } catch (error) {
       this.error ??= asBlockError(error);
       this.failed.push(piece);

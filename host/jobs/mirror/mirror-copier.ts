@@ -12,7 +12,7 @@ import type { Edge } from '../../block/edge.ts';
 import type { ErrorAction } from '../../block/error-policy.ts';
 import { statusAbove } from '../../block/status.ts';
 import type { Area } from '../../core/bitmap.ts';
-import { events } from '../../trace/events.ts';
+import { copyPiece } from '../../trace/events.ts';
 import { measure } from '../../trace/measure.ts';
 import { BufferPool } from '../copy/buffer-pool.ts';
 import type { Traffic } from '../copy/traffic.ts';
@@ -141,7 +141,7 @@ export class MirrorCopier implements WriteCopier {
     traffic.begin(heldBytes);
     try {
       const told = { node: this.options.target.node.name, offset, bytes, content };
-      await measure(events.copy_piece, told, () => this.move(claim, content));
+      await measure(copyPiece, told, () => this.move(claim, content));
       progress.current += bytes;
     } catch {
       map.set(offset, bytes);
