@@ -15,7 +15,7 @@
  * calls again. Texts, policies and everything that is not per entry are the host's.
  */
 
-// Codes of findings, and what a and b mean. The host has the same list (host/formats/qcow2/check-findings.ts).
+// Codes of findings, and what a and b mean. The host has the same list (host/formats/qcow2/check/findings.ts).
 /** a = byte offset of the cluster */
 const CHECK_OVERFLOW: u32 = 1;
 /** a = offset, b = bytes */

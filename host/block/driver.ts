@@ -16,7 +16,7 @@ import type { BlockBackend } from './backend.ts';
 import type { BitmapStorage } from './bitmap-storage.ts';
 import type { Breakpoints, DebugEvent } from './debug-events.ts';
 import type { Edge } from './edge.ts';
-import type { OpenContext, OpenFlags } from './open.ts';
+import type { OpenContext, OpenFlags } from './open-context.ts';
 import type { NodeOptions } from './options.ts';
 import type { SnapshotStorage } from './snapshot-storage.ts';
 

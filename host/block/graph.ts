@@ -9,16 +9,16 @@ import { assert } from '../base/assert.ts';
 import { BlockError, invalid } from '../base/errors.ts';
 import { Mutex } from '../base/mutex.ts';
 import type { Platform } from '../platform/platform.ts';
-import { Backends } from './backends.ts';
+import { BackendTable } from './backend-table.ts';
 import type { DriverDefinition } from './driver.ts';
+import { DriverRegistry } from './driver-registry.ts';
 import { type ChildRole, Edge, type EdgeParent } from './edge.ts';
 import { checkNotFrozen, connect, disconnect, GraphChange } from './graph-change.ts';
 import { type GraphObserver, unobserved } from './graph-observer.ts';
 import type { BlockNode } from './node.ts';
-import type { OpenFlags } from './open.ts';
+import type { OpenFlags } from './open-context.ts';
 import { type OpenFileOptions, openFile, openNode } from './opener.ts';
 import { updatePermissions } from './permissions.ts';
-import { DriverRegistry } from './registry.ts';
 import { type ReopenRequest, reopen, setReadOnly } from './reopen.ts';
 
 export interface GraphEvent {
@@ -51,7 +51,7 @@ export class BlockGraph {
   readonly emit: (event: GraphEvent) => void;
   readonly observer: GraphObserver;
   private readonly closeFailed: GraphOptions['closeFailed'];
-  readonly backends = new Backends();
+  readonly backends = new BackendTable();
   /** In the order of registration. */
   private readonly byName = new Map<string, BlockNode>();
   private readonly changes = new Mutex();
@@ -190,12 +190,12 @@ export class BlockGraph {
   private async closeNode(node: BlockNode): Promise<void> {
     await node.whenIdle();
     let failure: unknown;
-    try {
-      await this.observer.nodeClosing(node);
-      await node.driver?.close();
-    } catch (error) {
-      failure = error;
-    }
+    const note = (error: unknown): void => {
+      failure ??= error;
+    };
+    await this.observer.nodeClosing(node).catch(note);
+    // Whatever could not be kept beside it.
+    await node.driver?.close().catch(note);
     node.closed = true;
     if (this.byName.get(node.name) === node) this.byName.delete(node.name);
     for (const edge of [...node.children.values()].reverse()) {

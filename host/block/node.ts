@@ -14,7 +14,7 @@ import type { Driver, DriverDefinition } from './driver.ts';
 import type { Edge, EdgeParent } from './edge.ts';
 import type { BlockGraph } from './graph.ts';
 import { OpBlockers } from './op-blockers.ts';
-import type { OpenFlags } from './open.ts';
+import type { OpenFlags } from './open-context.ts';
 import type { NodeOptions } from './options.ts';
 import { RangeLocks } from './range-locks.ts';
 import { request } from './request-trace.ts';

@@ -10,11 +10,12 @@ import { nestDottedKeys, parseJsonFilename } from '../qapi/json-filename.ts';
 import { asList } from '../qapi/node-options.ts';
 import { BlockBackend } from './backend.ts';
 import type { DriverDefinition } from './driver.ts';
+import { probeBytes } from './driver-registry.ts';
 import type { ChildRole, Edge } from './edge.ts';
 import { exactFilename, filenameOf, resolveBackingName } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
 import { BlockNode } from './node.ts';
-import type { CorruptionReport, OpenContext, OpenFlags } from './open.ts';
+import type { CorruptionReport, OpenContext, OpenFlags } from './open-context.ts';
 import {
   childDefaults,
   commonOptions,
@@ -25,7 +26,6 @@ import {
   unsupportedBy,
 } from './options.ts';
 import { Perm } from './permissions.ts';
-import { probeBytes } from './registry.ts';
 import { readMapped, writeMapped } from './transfer.ts';
 
 export interface OpenFileOptions {

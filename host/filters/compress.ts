@@ -8,7 +8,7 @@
 import { BlockError } from '../base/errors.ts';
 import type { Driver, DriverDefinition, WriteFlags, ZeroFlags } from '../block/driver.ts';
 import type { Edge } from '../block/edge.ts';
-import type { OpenContext } from '../block/open.ts';
+import type { OpenContext } from '../block/open-context.ts';
 import { struct } from '../qapi/types.ts';
 
 /** Compressed beside each other; the others are written even when one of them fails. */

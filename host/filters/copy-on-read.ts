@@ -13,7 +13,7 @@ import { invalid } from '../base/errors.ts';
 import type { Driver, DriverDefinition } from '../block/driver.ts';
 import type { Edge } from '../block/edge.ts';
 import type { BlockNode } from '../block/node.ts';
-import type { OpenContext } from '../block/open.ts';
+import type { OpenContext } from '../block/open-context.ts';
 import { Perm } from '../block/permissions.ts';
 import { blockStatus, isAllocatedAbove } from '../block/status.ts';
 import { isZero } from '../core/scan.ts';

@@ -4,7 +4,7 @@
  */
 import type { AmendDefinition } from '../block/driver.ts';
 import type { Job, JobDriver } from './job.ts';
-import type { JobRegistry } from './registry.ts';
+import type { JobRegistry } from './job-registry.ts';
 
 interface AmendRequest {
   id: string;

@@ -10,7 +10,7 @@ import type { DriverDefinition } from '../block/driver.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';
 import type { Job, JobDriver } from './job.ts';
-import type { JobRegistry } from './registry.ts';
+import type { JobRegistry } from './job-registry.ts';
 
 interface CreateRequest {
   id: string;

@@ -3,10 +3,10 @@
  */
 import { assert } from '../base/assert.ts';
 import { Mutex } from '../base/mutex.ts';
+import { nodesFrom } from '../block/chain.ts';
 import type { EdgeParent } from '../block/edge.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';
-import { nodesFrom } from './chain.ts';
 
 /**
  * All parents of `node` come to use `filter` instead, which already has `node` as a child. Those below the filter itself

@@ -9,14 +9,15 @@
  * reasons to stand still (not yet started, a user's pause, one for each drained section on a node of the job); a job
  * parks only at a pause point; a force-cancelled job never parks.
  */
+
 import { assert } from '../base/assert.ts';
 import { BlockError, invalid } from '../base/errors.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { type ErrorAction, errorAction, type OnError } from '../block/error-policy.ts';
+import { RateLimiter } from '../copy/rate-limiter.ts';
 import { jobStateTransition } from '../trace/events.ts';
+import type { JobRegistry } from './job-registry.ts';
 import type { JobTransaction } from './job-transaction.ts';
-import { RateLimiter } from './limiter.ts';
-import type { JobRegistry } from './registry.ts';
 import { accepts, isReady, type JobStatus, type JobVerb, mayFollow } from './states.ts';
 
 type JobType = 'backup' | 'mirror' | 'commit' | 'stream' | 'create' | 'amend';

@@ -7,7 +7,7 @@ import { BlockBackend } from '../block/backend.ts';
 import { createImage } from '../block/create.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';
-import type { OpenFlags } from '../block/open.ts';
+import type { OpenFlags } from '../block/open-context.ts';
 import { Perm } from '../block/permissions.ts';
 import { nestDottedKeys } from '../qapi/json-filename.ts';
 import { setBackendLimits } from '../throttle/backend-limits.ts';

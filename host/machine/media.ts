@@ -7,7 +7,7 @@
 import { invalid } from '../base/errors.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import type { BlockNode } from '../block/node.ts';
-import type { OpenFlags } from '../block/open.ts';
+import type { OpenFlags } from '../block/open-context.ts';
 import { BlockFront } from './block-front.ts';
 
 type MediumFlags = Pick<OpenFlags, 'readOnly' | 'direct' | 'noFlush' | 'detectZeroes' | 'discard'>;

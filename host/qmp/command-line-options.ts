@@ -1,5 +1,5 @@
 /** What query-command-line-options tells: options that are lists of parameters, and the parameters that are taken. */
-import { limitNames } from '../throttle/spellings.ts';
+import { limitNames } from '../throttle/limit-names.ts';
 
 interface CommandLineParameter {
   readonly name: string;

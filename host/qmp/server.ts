@@ -5,24 +5,26 @@
  * moment they happen, and so before the answer of the command that caused them. A bug in a command ends the session of
  * the client that sent it, and nothing else.
  */
+
 import { assert } from '../base/assert.ts';
 import type { BlockError } from '../base/errors.ts';
-import { createGraph } from '../bitmaps/persistence.ts';
 import type { DriverDefinition } from '../block/driver.ts';
 import type { BlockGraph, GraphEvent } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';
-import { JobRegistry } from '../jobs/registry.ts';
+import { createGraph } from '../graph.ts';
+import { JobRegistry } from '../jobs/job-registry.ts';
 import { Machine, type MachineOptions, type ShutdownReason } from '../machine/machine.ts';
-import { UserObjects } from '../objects/registry.ts';
+import { UserObjects } from '../objects/user-objects.ts';
+import type { Connection } from '../platform/connection.ts';
 import type { Clock, Platform } from '../platform/platform.ts';
 import type { Type } from '../qapi/types.ts';
 import { connectionClose, connectionOpen } from '../trace/events.ts';
+import { type AnyCommand, type CommandContext, CommandTable } from './command.ts';
 import { dispatch } from './dispatch.ts';
 import { EventLimiter } from './event-limiter.ts';
 import { events as qmpEvents } from './events.ts';
-import { type Connection, Monitor } from './monitor.ts';
+import { Monitor } from './monitor.ts';
 import { type Incoming, type Outcome, QmpProtocol } from './protocol.ts';
-import { type AnyCommand, type CommandContext, CommandTable } from './registry.ts';
 
 export interface QmpServerOptions {
   platform: Platform;

@@ -5,6 +5,7 @@
  * from, or over nothing. Backups are files beside them; an incremental one has the one before as its backing file.
  */
 
+import { guestKernel } from '../emulator/guest/index.ts';
 import {
   BlockError,
   type Blockyard,
@@ -12,8 +13,7 @@ import {
   type V86Constructor,
   type V86Disk,
   type V86Emulator,
-} from '../browser/index.ts';
-import { guestKernel } from '../emulator/guest/index.ts';
+} from '../library/index.ts';
 import type { Monitor } from './answers.ts';
 import { loadState, type MachineState, saveState } from './machine-state.ts';
 import type { Backup, ImageSource, MachinePlan, Session } from './session.ts';

@@ -12,9 +12,9 @@ import {
   writeSync,
 } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { openBlockyard } from '../../host/browser/node.ts';
-import type { Blockyard } from '../../host/browser/yard.ts';
 import type { V86Emulator } from '../../host/emulator/v86/emulator.ts';
+import { openBlockyard } from '../../host/library/node.ts';
+import type { Blockyard } from '../../host/library/yard.ts';
 import { PageServer } from '../support/page-server.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { haveQemu } from '../support/tools.ts';

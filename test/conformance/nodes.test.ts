@@ -4,17 +4,17 @@
  */
 import { describe, expect, test } from 'vitest';
 import { BlockError } from '../../host/base/errors.ts';
-import { createGraph } from '../../host/bitmaps/persistence.ts';
 import { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
 import type { BlockGraph } from '../../host/block/graph.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
+import { createGraph } from '../../host/graph.ts';
 import { createSimulation, type Simulation } from '../../host/platform/sim/index.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
 import { unlimited } from '../../host/throttle/config.ts';
 import { throttleGroupsOf } from '../../host/throttle/groups.ts';
-import { mergeLimits } from '../../host/throttle/spellings.ts';
+import { mergeLimits } from '../../host/throttle/limit-names.ts';
 import { WebFile } from '../support/web-file.ts';
 import {
   checkAgainstModel,

@@ -4,14 +4,14 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createGraph } from '../../host/bitmaps/persistence.ts';
 import { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
 import type { Driver } from '../../host/block/driver.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
+import { createGraph } from '../../host/graph.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
-import { http } from '../../host/protocols/http.ts';
+import { http } from '../../host/protocols/http/driver.ts';
 import { TwoFolders } from '../support/cli.ts';
 import { sharesOverTests } from '../support/leaks.ts';
 import { openDriver } from '../support/open-driver.ts';

@@ -1,7 +1,7 @@
 /** The intermediate commit on its own: what it copies, what it holds, and how errors, pauses and cancels end. */
 import { describe, expect, test } from 'vitest';
 import type { BlockNode } from '../../host/block/node.ts';
-import { type CommitParams, startCommit } from '../../host/jobs/commit.ts';
+import { type CommitParams, startCommit } from '../../host/jobs/commit/commit.ts';
 import type { Job } from '../../host/jobs/job.ts';
 import { type Chain, chain, kib, mib } from './image-chain.ts';
 import type { World } from './world.ts';

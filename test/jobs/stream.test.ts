@@ -4,7 +4,7 @@ import type { BlockBackend } from '../../host/block/backend.ts';
 import type { BlockNode } from '../../host/block/node.ts';
 import { blockStatus } from '../../host/block/status.ts';
 import type { Job } from '../../host/jobs/job.ts';
-import { type StreamParams, startStream } from '../../host/jobs/stream.ts';
+import { type StreamParams, startStream } from '../../host/jobs/stream/stream.ts';
 import { type Chain, chain, kib, mib } from './image-chain.ts';
 
 function stream({ world, nodes }: Chain, more: Partial<StreamParams> = {}): Promise<Job> {

@@ -4,7 +4,7 @@ import { ownOptions } from '../../host/block/options.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
-import { file } from '../../host/protocols/file.ts';
+import { file } from '../../host/protocols/file/driver.ts';
 import { openDriver } from '../support/open-driver.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 

@@ -5,11 +5,11 @@
  */
 import { describe, expect, test } from 'vitest';
 import { bitmapsOf } from '../../host/bitmaps/node-bitmaps.ts';
-import { createGraph } from '../../host/bitmaps/persistence.ts';
 import { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
+import { createGraph } from '../../host/graph.ts';
 import type { HostFile, Platform } from '../../host/platform/platform.ts';
 import { crashStates, createSimulation, SimStorage } from '../../host/platform/sim/index.ts';
 import { commands } from '../../host/qmp/commands/index.ts';

@@ -1,6 +1,6 @@
 /** Opens a driver without a graph, with flags as a test wants them. */
 import type { Driver, DriverDefinition } from '../../host/block/driver.ts';
-import type { OpenContext, OpenFlags } from '../../host/block/open.ts';
+import type { OpenContext, OpenFlags } from '../../host/block/open-context.ts';
 import { type NodeOptions, ownOptions } from '../../host/block/options.ts';
 import type { Platform } from '../../host/platform/platform.ts';
 

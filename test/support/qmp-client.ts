@@ -1,5 +1,5 @@
 /** A QMP client in the same process: a connection that keeps what it gets. */
-import type { Connection, ConnectionHandlers } from '../../host/qmp/monitor.ts';
+import type { Connection, ConnectionHandlers } from '../../host/platform/connection.ts';
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();

@@ -5,10 +5,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { drivers } from '../../host/drivers.ts';
+import type { ConnectionHandlers } from '../../host/platform/connection.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { ProgramEnded } from '../../host/platform/platform.ts';
 import { commands } from '../../host/qmp/commands/index.ts';
-import type { ConnectionHandlers } from '../../host/qmp/monitor.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
 
 export interface Message {

@@ -1,8 +1,9 @@
 /** What an image shows, backing files included. */
-import { createGraph } from '../../host/bitmaps/persistence.ts';
+
 import { BlockBackend } from '../../host/block/backend.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
+import { createGraph } from '../../host/graph.ts';
 import type { Platform } from '../../host/platform/platform.ts';
 
 export async function readImage(platform: Platform, path: string, bytes: number): Promise<Uint8Array> {

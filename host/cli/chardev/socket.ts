@@ -4,11 +4,12 @@
  * A listening socket serves one client at a time; those that come meanwhile wait their turn without a greeting, as in
  * the backlog of QEMU's sockets, and the next one is served when the one before is gone.
  */
+
 import * as fs from 'node:fs';
 import * as net from 'node:net';
 import { dirname } from 'node:path';
 import { BlockError, invalid } from '../../base/errors.ts';
-import type { Connection } from '../../qmp/monitor.ts';
+import type { Connection } from '../../platform/connection.ts';
 import { traceSocket } from '../shared/trace-socket.ts';
 import type { Chardev } from './chardev.ts';
 import { systemError } from './file.ts';

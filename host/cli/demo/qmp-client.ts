@@ -2,7 +2,7 @@
  * A QMP client in the same process: real bytes in both directions, no socket.
  */
 
-import type { ConnectionHandlers } from '../../qmp/monitor.ts';
+import type { ConnectionHandlers } from '../../platform/connection.ts';
 import type { QmpServer } from '../../qmp/server.ts';
 
 interface QmpEvent {

@@ -4,7 +4,7 @@
  */
 import { assert } from '../../base/assert.ts';
 import { checkStrict } from '../../qapi/strict.ts';
-import type { CommandContext } from '../../qmp/registry.ts';
+import type { CommandContext } from '../../qmp/command.ts';
 
 type ParameterKind =
   /** A word; quotes keep one together. */

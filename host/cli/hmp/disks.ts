@@ -3,7 +3,7 @@ import { assert } from '../../base/assert.ts';
 import { BlockError, invalid } from '../../base/errors.ts';
 import { parseDrive } from '../../machine/drive-options.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
-import type { CommandContext } from '../../qmp/registry.ts';
+import type { CommandContext } from '../../qmp/command.ts';
 import { type Arguments, device, flag, type HmpCommand, optionalWord, silently, word } from './command.ts';
 
 const changeModes = ['retain', 'read-only', 'read-write'];

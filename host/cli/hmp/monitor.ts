@@ -7,7 +7,7 @@
  */
 import { BlockError, invalid } from '../../base/errors.ts';
 import { int, optional, str, struct } from '../../qapi/types.ts';
-import { type AnyCommand, type CommandContext, defineCommand } from '../../qmp/registry.ts';
+import { type AnyCommand, type CommandContext, defineCommand } from '../../qmp/command.ts';
 import type { HmpCommand, Parameter } from './command.ts';
 import { diskCommands } from './disks.ts';
 import { infoCommands } from './info.ts';

@@ -3,8 +3,8 @@
  * errors that it reports are the answer.
  */
 import { BlockBackend } from '../../block/backend.ts';
+import type { CommandContext } from '../../qmp/command.ts';
 import { backendOfDevice } from '../../qmp/device-backend.ts';
-import type { CommandContext } from '../../qmp/registry.ts';
 import { execute } from '../io/execute.ts';
 import { Session } from '../io/session.ts';
 import { type Terminal, Tool } from '../shared/tool.ts';

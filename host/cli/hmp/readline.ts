@@ -4,7 +4,7 @@
  * To the server it is a QMP client that sends nothing but `human-monitor-command`, so that its commands take their turns
  * with everybody else's.
  */
-import type { Connection, ConnectionHandlers } from '../../qmp/monitor.ts';
+import type { Connection, ConnectionHandlers } from '../../platform/connection.ts';
 import type { QmpServer } from '../../qmp/server.ts';
 import { versionInfo } from '../../qmp/version.ts';
 

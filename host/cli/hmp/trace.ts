@@ -1,6 +1,6 @@
 /** Commands about what is watched. */
 import { BlockError } from '../../base/errors.ts';
-import type { CommandContext } from '../../qmp/registry.ts';
+import type { CommandContext } from '../../qmp/command.ts';
 import { type Arguments, type HmpCommand, optionalWord, qmp, silently, word } from './command.ts';
 
 const processor = { name: 'vcpu', kind: 'int', optional: true } as const;

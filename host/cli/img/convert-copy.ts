@@ -11,8 +11,8 @@
 import { asBlockError, BlockError } from '../../base/errors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { type BlockStatus, blockStatus, statusAbove } from '../../block/status.ts';
+import { RateLimiter } from '../../copy/rate-limiter.ts';
 import { ScanArena, type ScanBuffer } from '../../core/scan.ts';
-import { RateLimiter } from '../../jobs/limiter.ts';
 import type { Clock } from '../../platform/platform.ts';
 import { copyPiece } from '../../trace/events.ts';
 import { measure } from '../../trace/measure.ts';

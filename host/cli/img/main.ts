@@ -1,8 +1,8 @@
 /** `blockyard img`, and `qemu-img` when started by that name: finds the subcommand and runs it. */
-
 import { OptionReader, UsageError } from '../shared/getopt.ts';
 import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { commands } from './commands.ts';
+import { HelpWanted } from './options.ts';
 
 export function main(argv: string[], programName: string, terminal?: Terminal): Promise<number> {
   const tool = new Tool(programName, terminal);
@@ -15,7 +15,15 @@ async function dispatch(tool: Tool, argv: string[]): Promise<number> {
   if (name === undefined) return 0;
   const command = commands.find((candidate) => candidate.name === name);
   if (!command) tool.failUsage(`Command not found: ${name}`);
-  return (await command.load()).run(tool, rest);
+  const { run } = await command.load();
+  try {
+    return await run(tool, rest);
+  } catch (error) {
+    if (!(error instanceof HelpWanted)) throw error;
+  }
+  const { printHelp } = await import('./help.ts');
+  await printHelp(tool);
+  return 0;
 }
 
 const standardOptions = [

@@ -4,7 +4,7 @@ import type { Preallocation } from '../../block/driver.ts';
 import { Perm } from '../../block/permissions.ts';
 import { blockStatus } from '../../block/status.ts';
 import { infoOf } from '../../qmp/node-info.ts';
-import { formatSpecificText } from '../img/human-info.ts';
+import { formatSpecificText } from '../shared/human-info.ts';
 import { formatIoSize } from '../shared/human-size.ts';
 import { CommandFailed, complain, type IoCommand, parseNumber, readOptions, showUsage } from './command.ts';
 import type { Session } from './session.ts';

@@ -7,7 +7,7 @@ import { version } from '../../../package.json';
 import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.ts';
 import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { execute } from './execute.ts';
-import { checkOpenAio, parseDiscard } from './files.ts';
+import { checkOpenAio, parseDiscard } from './opening.ts';
 import { type OpenRequest, Session } from './session.ts';
 
 const specs = [

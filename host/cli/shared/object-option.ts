@@ -3,8 +3,8 @@
  * Asked for help, it says which types there are, or what a type's properties are.
  */
 import type { BlockGraph } from '../../block/graph.ts';
-import { UserObjects } from '../../objects/registry.ts';
 import { type ObjectOptions, objectOptionsType, objectTypes } from '../../objects/types.ts';
+import { UserObjects } from '../../objects/user-objects.ts';
 import { parseKeyval } from '../../qapi/keyval.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
 import type { Type } from '../../qapi/types.ts';

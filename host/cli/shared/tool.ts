@@ -122,7 +122,7 @@ export class Tool {
   async createGraph(options: { quiet?: boolean } = {}): Promise<BlockGraph> {
     const [platform, { createGraph }, { drivers }] = await Promise.all([
       this.platform(),
-      import('../../bitmaps/persistence.ts'),
+      import('../../graph.ts'),
       import('../../drivers.ts'),
     ]);
     const console = options.quiet ? { ...platform.console, stdout: () => {} } : platform.console;

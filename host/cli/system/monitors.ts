@@ -3,8 +3,8 @@
  * served before the machine is complete.
  */
 import { asBlockError, invalid } from '../../base/errors.ts';
+import type { Connection } from '../../platform/connection.ts';
 import { OptionValues, parseQemuOpts } from '../../qapi/qemu-opts.ts';
-import type { Connection } from '../../qmp/monitor.ts';
 import type { QmpServer } from '../../qmp/server.ts';
 import { Chardevs } from '../chardev/chardevs.ts';
 import { chardevOptionsFrom } from '../chardev/legacy.ts';

@@ -5,7 +5,7 @@
  * machine that has nothing at any address.
  */
 import * as fs from 'node:fs';
-import type { Connection } from '../../qmp/monitor.ts';
+import type { Connection } from '../../platform/connection.ts';
 import { systemError } from '../chardev/file.ts';
 import type { QtestClock } from './qtest-clock.ts';
 

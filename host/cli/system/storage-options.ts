@@ -1,7 +1,8 @@
 /** `-drive` with its short forms, and `-device`, on the command line. */
 import { BlockError } from '../../base/errors.ts';
 import type { DefaultDrives } from '../../machine/default-devices.ts';
-import { deviceTypes, findDeviceType } from '../../machine/device-types.ts';
+import { findDeviceType } from '../../machine/device-type.ts';
+import { deviceTypes } from '../../machine/device-types.ts';
 import { parseDrive } from '../../machine/drive-options.ts';
 import type { Drive } from '../../machine/drives.ts';
 import type { Machine } from '../../machine/machine.ts';

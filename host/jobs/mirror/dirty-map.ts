@@ -10,8 +10,8 @@
 import type { DirtyBitmap } from '../../bitmaps/dirty-bitmap.ts';
 import { bitmapsOf } from '../../bitmaps/node-bitmaps.ts';
 import type { BlockNode, WriteObserver } from '../../block/node.ts';
+import { type Claim, Claims } from '../../copy/claims.ts';
 import type { Area } from '../../core/bitmap.ts';
-import { type Claim, Claims } from './claims.ts';
 
 interface ExpectedWrite {
   readonly offset: number;

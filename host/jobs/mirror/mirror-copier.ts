@@ -5,19 +5,20 @@
  * Every piece is claimed first, so that no two requests for one granule are ever on their way to the target, and
  * cleaned before its source is looked at. What fails becomes dirty again; the error policy says what else happens.
  */
+
 import { assert } from '../../base/assert.ts';
 import { asBlockError, type BlockError } from '../../base/errors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { Edge } from '../../block/edge.ts';
 import type { ErrorAction } from '../../block/error-policy.ts';
 import { statusAbove } from '../../block/status.ts';
+import { BufferPool } from '../../copy/buffer-pool.ts';
+import type { Claim } from '../../copy/claims.ts';
+import type { RateLimiter } from '../../copy/rate-limiter.ts';
+import type { Traffic } from '../../copy/traffic.ts';
 import type { Area } from '../../core/bitmap.ts';
 import { copyPiece } from '../../trace/events.ts';
 import { measure } from '../../trace/measure.ts';
-import { BufferPool } from '../copy/buffer-pool.ts';
-import type { Traffic } from '../copy/traffic.ts';
-import type { RateLimiter } from '../limiter.ts';
-import type { Claim } from './claims.ts';
 import type { DirtyMap } from './dirty-map.ts';
 import type { WriteCopier } from './mirror-top.ts';
 

@@ -1,12 +1,12 @@
 /** What a mirror job does from its start to its end: see mirror.ts. */
 import { asBlockError, type BlockError, invalid } from '../../base/errors.ts';
 import { type BackendUser, BlockBackend } from '../../block/backend.ts';
+import { isInChain } from '../../block/chain.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import type { OpBlocker } from '../../block/op-blockers.ts';
 import { Perm } from '../../block/permissions.ts';
-import { isInChain } from '../chain.ts';
-import { Traffic } from '../copy/traffic.ts';
+import { Traffic } from '../../copy/traffic.ts';
 import type { Job, JobDriver } from '../job.ts';
 import { NodeHolds } from '../node-holds.ts';
 import { DirtyMap } from './dirty-map.ts';

@@ -8,9 +8,9 @@ import { onErrorType } from '../../block/error-policy.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { bool, enumeration, int64, optional, str, struct, type TypeOf, uint32 } from '../../qapi/types.ts';
-import { mirrorSyncMode } from '../backup-options.ts';
+import { mirrorSyncMode } from '../backup/options.ts';
 import type { Job } from '../job.ts';
-import type { JobRegistry } from '../registry.ts';
+import type { JobRegistry } from '../job-registry.ts';
 import { startMirror } from './mirror.ts';
 import { mayReplace, type TargetBacking } from './pivot.ts';
 

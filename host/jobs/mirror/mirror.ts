@@ -12,7 +12,7 @@ import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { insertFilter } from '../filter-insertion.ts';
 import type { Job } from '../job.ts';
-import type { JobRegistry } from '../registry.ts';
+import type { JobRegistry } from '../job-registry.ts';
 import { MirrorDriver } from './mirror-driver.ts';
 import { mirrorTop } from './mirror-top.ts';
 import { removeMirrorTop, type TargetBacking } from './pivot.ts';

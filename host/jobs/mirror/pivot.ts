@@ -3,11 +3,11 @@
  * section 8).
  */
 import { asBlockError } from '../../base/errors.ts';
+import { nodesFrom } from '../../block/chain.ts';
 import { resolveBackingName } from '../../block/filename.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
-import { nodesFrom } from '../chain.ts';
 import { removeFilter } from '../filter-insertion.ts';
 import type { MirrorTop } from './mirror-top.ts';
 

@@ -6,7 +6,7 @@ import { type Console, type Fetch, type Platform, ProgramEnded } from '../platfo
 import { OpfsChunkStore } from './chunk-store.ts';
 import { clock } from './clock.ts';
 import { codecs } from './codecs.ts';
-import { OpfsFiles } from './files.ts';
+import { OpfsFiles } from './opfs-files.ts';
 import { random } from './random.ts';
 
 const log: Console = {

@@ -1,5 +1,5 @@
 /** blockdev-backup: a backup to a node that is there already. */
-import { backupCommon } from '../../jobs/backup-options.ts';
+import { backupCommon } from '../../jobs/backup/options.ts';
 import { extend, str, struct, type TypeOf } from '../../qapi/types.ts';
 import { defineAction } from './action.ts';
 import { BackupAction } from './backup-action.ts';

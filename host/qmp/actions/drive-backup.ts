@@ -3,7 +3,7 @@
  */
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
-import { backupCommon } from '../../jobs/backup-options.ts';
+import { backupCommon } from '../../jobs/backup/options.ts';
 import { extend, optional, str, struct, type TypeOf } from '../../qapi/types.ts';
 import { createImageLike, newImageMode } from '../new-image.ts';
 import { defineAction } from './action.ts';

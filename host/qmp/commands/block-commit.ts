@@ -2,10 +2,10 @@
 import { BlockError } from '../../base/errors.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
-import { startActiveCommit } from '../../jobs/active-commit.ts';
-import { startCommit } from '../../jobs/commit.ts';
-import { chooseCommit, commitArguments } from '../../jobs/commit-options.ts';
-import { defineCommand } from '../registry.ts';
+import { startActiveCommit } from '../../jobs/commit/active-commit.ts';
+import { startCommit } from '../../jobs/commit/commit.ts';
+import { chooseCommit, commitArguments } from '../../jobs/commit/options.ts';
+import { defineCommand } from '../command.ts';
 import { getRootNode } from '../root-node.ts';
 
 export const blockCommit = defineCommand({

@@ -1,6 +1,6 @@
 /** block-dirty-bitmap-add: a new bitmap that records which parts of a node are written to. */
 import { blockDirtyBitmapAdd as action, bitmapAddData } from '../actions/block-dirty-bitmap-add.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 import { runDirectly } from '../transaction.ts';
 
 export const blockDirtyBitmapAdd = defineCommand({

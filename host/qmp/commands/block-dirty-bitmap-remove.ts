@@ -1,7 +1,7 @@
 /** block-dirty-bitmap-remove: the bitmap is gone. */
 import { bitmapData } from '../actions/bitmap-data.ts';
 import { blockDirtyBitmapRemove as action } from '../actions/block-dirty-bitmap-remove.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 import { runDirectly } from '../transaction.ts';
 
 export const blockDirtyBitmapRemove = defineCommand({

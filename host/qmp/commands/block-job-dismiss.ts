@@ -1,6 +1,6 @@
 /** block-job-dismiss: Forgets a concluded job; its id is free again. */
 import { str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const blockJobDismiss = defineCommand({
   name: 'block-job-dismiss',

@@ -1,13 +1,13 @@
 /** block-stream: moves data of lower layers up into a node (specification: jobs, section 10). */
 import { invalid } from '../../base/errors.ts';
 import { findBackingImage } from '../../block/backing-image.ts';
+import { isInChain } from '../../block/chain.ts';
 import { onErrorType } from '../../block/error-policy.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
-import { isInChain } from '../../jobs/chain.ts';
-import { startStream } from '../../jobs/stream.ts';
+import { startStream } from '../../jobs/stream/stream.ts';
 import { bool, int64, optional, str, struct, type TypeOf } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 const args = struct('BlockStreamArguments', {
   'job-id': optional(str),

@@ -1,6 +1,6 @@
 /** blockdev-backup: a transaction of one. */
 import { blockdevBackup as action, blockdevBackupData } from '../actions/blockdev-backup.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 import { runAction } from '../transaction.ts';
 
 export const blockdevBackup = defineCommand({

@@ -3,7 +3,7 @@ import {
   blockdevSnapshotInternalSync as action,
   internalSnapshotData,
 } from '../actions/blockdev-snapshot-internal-sync.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 import { runAction } from '../transaction.ts';
 
 export const blockdevSnapshotInternalSync = defineCommand({

@@ -3,7 +3,7 @@ import {
   blockdevSnapshotSync as action,
   blockdevSnapshotSyncData,
 } from '../actions/blockdev-snapshot-sync.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 import { runAction } from '../transaction.ts';
 
 export const blockdevSnapshotSync = defineCommand({

@@ -1,6 +1,6 @@
 /** blockdev-snapshot: a transaction of one. */
 import { blockdevSnapshot as action, blockdevSnapshotData } from '../actions/blockdev-snapshot.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 import { runAction } from '../transaction.ts';
 
 export const blockdevSnapshot = defineCommand({

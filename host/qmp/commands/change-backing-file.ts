@@ -2,7 +2,7 @@
 import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 import { getRootNode } from '../root-node.ts';
 
 export const changeBackingFile = defineCommand({

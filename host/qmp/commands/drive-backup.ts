@@ -1,6 +1,6 @@
 /** drive-backup: a transaction of one. */
 import { driveBackup as action, driveBackupData } from '../actions/drive-backup.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 import { runAction } from '../transaction.ts';
 
 export const driveBackup = defineCommand({

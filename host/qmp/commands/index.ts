@@ -1,7 +1,7 @@
 /**
  * All commands, one line each, in the order of their registration, which is QEMU's.
  */
-import type { AnyCommand } from '../registry.ts';
+import type { AnyCommand } from '../command.ts';
 import { blockCommit } from './block-commit.ts';
 import { blockDirtyBitmapAdd } from './block-dirty-bitmap-add.ts';
 import { blockDirtyBitmapClear } from './block-dirty-bitmap-clear.ts';

@@ -1,6 +1,6 @@
 /** job-complete: Tells a job that is ready to finish. */
 import { str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const jobComplete = defineCommand({
   name: 'job-complete',

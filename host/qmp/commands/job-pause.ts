@@ -1,6 +1,6 @@
 /** job-pause: Holds a job at its next pause point. */
 import { str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const jobPause = defineCommand({
   name: 'job-pause',

@@ -1,6 +1,6 @@
 /** job-resume: Lets a paused job go on. */
 import { str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const jobResume = defineCommand({
   name: 'job-resume',

@@ -2,7 +2,7 @@
 import { invalid } from '../../base/errors.ts';
 import { array, bool, enumeration, int, optional, str, struct } from '../../qapi/types.ts';
 import { tracer } from '../../trace/events.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 const traceEventInfo = struct('TraceEventInfo', {
   name: str,

@@ -1,7 +1,7 @@
 /** trace-event-set-state: from now on the events that fit are watched, or no longer (specification: cli, section 7). */
 import { bool, int, optional, str, struct } from '../../qapi/types.ts';
 import { tracer } from '../../trace/events.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 import { checkNoProcessor, unknownEvent } from './trace-event-get-state.ts';
 
 export const traceEventSetState = defineCommand({

@@ -3,7 +3,7 @@
  * QEMU's BLOCK_IO_ERROR has the name of the error number alone, which does not tell a full disk's owner what to do.
  */
 import { array, bool, empty, enumeration, optional, str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const xQueryBlockFailures = defineCommand({
   name: 'x-query-block-failures',

@@ -3,12 +3,12 @@
  * messages `{id, task, argument}` and `{id, result}` or `{id, error}`. Disks that tasks open stay open until `close`.
  */
 import { BlockError } from '../../../host/base/errors.ts';
-import { createGraph } from '../../../host/bitmaps/persistence.ts';
 import { BlockBackend } from '../../../host/block/backend.ts';
 import { createImage } from '../../../host/block/create.ts';
 import type { BlockNode } from '../../../host/block/node.ts';
 import { Perm } from '../../../host/block/permissions.ts';
 import { browserDrivers } from '../../../host/drivers-browser.ts';
+import { createGraph } from '../../../host/graph.ts';
 import { makeBrowserPlatform } from '../../../host/platform/browser/index.ts';
 import type { Codec } from '../../../host/platform/platform.ts';
 import { Prng } from '../../../host/platform/sim/prng.ts';

@@ -1,5 +1,6 @@
 /** Commits of the active layer, in every way to be asked for and to end; and what block-commit refuses. */
-import { copied, event, gone, node, run, type Scenario, status } from './scenario.ts';
+import { cancels, complete, jobs, pending, ready } from './job-setups.ts';
+import { copied, del, gone, graph, node, nodes, run, type Scenario, status } from './scenario.ts';
 
 const disks = [
   'qemu-img create -q -f qcow2 base.qcow2 3M',
@@ -15,11 +16,6 @@ const mid = node('mid', 'mid.qcow2', { 'read-only': true, backing: 'base' });
 const top = node('top', 'top.qcow2', { backing: 'mid' });
 const chain = [base, mid, top];
 const commit = (more: object = {}) => run('block-commit', { 'job-id': 'j', device: 'top', ...more });
-const jobs = [run('query-jobs'), run('query-block-jobs')];
-const nodes = run('query-named-block-nodes', { flat: true });
-const graph = run('x-debug-query-block-graph');
-const ready = event('BLOCK_JOB_READY');
-const complete = run('job-complete', { id: 'j' });
 const compare = ['base.qcow2', 'mid.qcow2', 'top.qcow2'];
 
 export const scenarios: readonly Scenario[] = [
@@ -49,10 +45,7 @@ export const scenarios: readonly Scenario[] = [
     ],
     compare,
   },
-  ...[
-    { name: 'softly', cancel: run('block-job-cancel', { device: 'j' }) },
-    { name: 'by force', cancel: run('block-job-cancel', { device: 'j', force: true }) },
-  ].flatMap(({ name, cancel }): Scenario[] => [
+  ...cancels.flatMap(({ name, cancel }): Scenario[] => [
     {
       name: `active commit: cancelled ${name} when ready`,
       prepare: disks,
@@ -73,7 +66,7 @@ export const scenarios: readonly Scenario[] = [
       commit({ 'auto-finalize': false, 'auto-dismiss': false, 'on-error': 'stop' }),
       ready,
       complete,
-      event('BLOCK_JOB_PENDING'),
+      pending,
       ...jobs,
       run('block-job-finalize', { id: 'j' }),
       status('j', 'concluded'),
@@ -95,11 +88,11 @@ export const scenarios: readonly Scenario[] = [
       commit({ 'job-id': 'k', device: 'mid' }),
       run('blockdev-mirror', { 'job-id': 'k', device: 'other', target: 'mid', sync: 'full' }),
       run('blockdev-mirror', { 'job-id': 'k', device: 'other', target: 'base', sync: 'full' }),
-      ...['top', 'mid', 'base'].map((name) => run('blockdev-del', { 'node-name': name })),
+      ...['top', 'mid', 'base'].map(del),
       run('blockdev-snapshot', { node: 'mid', overlay: 'other' }),
       complete,
       gone('j'),
-      ...['top', 'mid', 'base'].map((name) => run('blockdev-del', { 'node-name': name })),
+      ...['top', 'mid', 'base'].map(del),
     ],
     compare,
   },

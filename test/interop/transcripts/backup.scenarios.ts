@@ -1,22 +1,19 @@
 /** Backups in every way to be asked for and to end. */
-import { copied, event, gone, node, run, type Scenario, status } from './scenario.ts';
+import { jobs, overlayOnBase, pending, source, target } from './job-setups.ts';
+import { addNull, copied, del, gone, node, nodes, run, type Scenario, status } from './scenario.ts';
 
 const disks = [
-  'qemu-img create -q -f qcow2 base.qcow2 4M',
-  'qemu-io -f qcow2 -c "write -P 1 0 1M" base.qcow2',
-  'qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 a.qcow2',
-  'qemu-io -f qcow2 -c "write -P 2 1M 1M" a.qcow2',
+  ...overlayOnBase,
   'qemu-img create -q -f qcow2 t.qcow2 4M',
   'qemu-img create -q -f qcow2 small.qcow2 1M',
   'qemu-img create -q -f raw t.raw 4M',
 ];
-const disk = node('a', 'a.qcow2');
-const target = node('t', 't.qcow2');
 const backup = (more: object) =>
   run('blockdev-backup', { 'job-id': 'j', device: 'a', target: 't', sync: 'full', ...more });
 const drive = (more: object) =>
   run('drive-backup', { 'job-id': 'j', device: 'a', target: 'd.qcow2', sync: 'full', ...more });
-const jobs = [run('query-jobs'), run('query-block-jobs')];
+const pendingBackup = [source, target, backup({ 'auto-finalize': false, 'auto-dismiss': false }), pending];
+const sleepingBackup = [source, target, backup({ speed: 65536 }), copied('j', 1048576)];
 
 export const scenarios: readonly Scenario[] = [
   ...(['full', 'top', 'none'] as const).map(
@@ -24,7 +21,7 @@ export const scenarios: readonly Scenario[] = [
       name: `backup: sync ${sync}`,
       prepare: disks,
       steps: [
-        disk,
+        source,
         target,
         backup({ sync }),
         ...(sync === 'none' ? [run('block-job-cancel', { device: 'j' })] : []),
@@ -38,7 +35,7 @@ export const scenarios: readonly Scenario[] = [
     (sync): Scenario => ({
       name: `backup: drive-backup sync ${sync}`,
       prepare: disks,
-      steps: [disk, drive({ sync }), gone('j'), run('query-named-block-nodes', { flat: true })],
+      steps: [source, drive({ sync }), gone('j'), nodes],
       compare: ['d.qcow2'],
     }),
   ),
@@ -46,7 +43,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'backup: drive-backup to raw, and to what exists',
     prepare: disks,
     steps: [
-      disk,
+      source,
       drive({ target: 'd.raw', format: 'raw' }),
       gone('j'),
       drive({ 'job-id': 'k', target: 't.qcow2', mode: 'existing', format: 'qcow2' }),
@@ -60,10 +57,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'backup: manual finalize and dismiss',
     prepare: disks,
     steps: [
-      disk,
-      target,
-      backup({ 'auto-finalize': false, 'auto-dismiss': false }),
-      event('BLOCK_JOB_PENDING'),
+      ...pendingBackup,
       ...jobs,
       run('block-job-dismiss', { id: 'j' }),
       run('job-complete', { id: 'j' }),
@@ -84,10 +78,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'backup: cancelled while pending',
     prepare: disks,
     steps: [
-      disk,
-      target,
-      backup({ 'auto-finalize': false, 'auto-dismiss': false }),
-      event('BLOCK_JOB_PENDING'),
+      ...pendingBackup,
       run('block-job-cancel', { device: 'j' }),
       status('j', 'concluded'),
       ...jobs,
@@ -98,10 +89,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'backup: cancelled, paused and resumed while it sleeps',
     prepare: disks,
     steps: [
-      disk,
-      target,
-      backup({ speed: 65536 }),
-      copied('j', 1048576),
+      ...sleepingBackup,
       run('job-pause', { id: 'j' }),
       run('job-pause', { id: 'j' }),
       run('query-jobs'),
@@ -117,10 +105,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'backup: speed set to unlimited while it is paused',
     prepare: disks,
     steps: [
-      disk,
-      target,
-      backup({ speed: 65536 }),
-      copied('j', 1048576),
+      ...sleepingBackup,
       run('block-job-pause', { device: 'j' }),
       run('block-job-set-speed', { device: 'j', speed: 0 }),
       run('block-job-resume', { device: 'j' }),
@@ -132,10 +117,10 @@ export const scenarios: readonly Scenario[] = [
     name: 'backup: arguments that are refused',
     prepare: disks,
     steps: [
-      disk,
+      source,
       target,
       node('small', 'small.qcow2'),
-      run('blockdev-add', { driver: 'null-co', 'node-name': 'nul', size: 4194304, 'read-only': true }),
+      addNull('nul', { size: 4194304, 'read-only': true }),
       backup({ device: 'zz' }),
       backup({ target: 'zz' }),
       backup({ target: 'a' }),
@@ -161,19 +146,19 @@ export const scenarios: readonly Scenario[] = [
       backup({ sync: 'zz' }),
       run('job-cancel', { id: 'j' }),
       run('block-job-cancel', { device: 'j' }),
-      run('query-named-block-nodes', { flat: true }),
+      nodes,
     ],
   },
   {
     name: 'backup: what its nodes refuse meanwhile',
     prepare: disks,
     steps: [
-      disk,
+      source,
       target,
       backup({ sync: 'none', 'filter-node-name': 'f' }),
-      run('blockdev-del', { 'node-name': 'a' }),
-      run('blockdev-del', { 'node-name': 't' }),
-      run('blockdev-del', { 'node-name': 'f' }),
+      del('a'),
+      del('t'),
+      del('f'),
       run('block_resize', { 'node-name': 't', size: 8388608 }),
       run('block_resize', { 'node-name': 'a', size: 8388608 }),
       backup({ 'job-id': 'k' }),
@@ -186,19 +171,19 @@ export const scenarios: readonly Scenario[] = [
       }),
       run('job-cancel', { id: 'j' }),
       gone('j'),
-      run('blockdev-del', { 'node-name': 't' }),
-      run('blockdev-del', { 'node-name': 'a' }),
+      del('t'),
+      del('a'),
     ],
   },
   {
     name: 'backup: compressed',
     prepare: disks,
-    steps: [disk, target, backup({ compress: true }), gone('j')],
+    steps: [source, target, backup({ compress: true }), gone('j')],
     compare: ['t.qcow2'],
   },
   {
     name: 'backup: quit while it runs',
     prepare: disks,
-    steps: [disk, target, backup({ sync: 'none' })],
+    steps: [source, target, backup({ sync: 'none' })],
   },
 ];

@@ -1,5 +1,5 @@
 /** Dirty bitmaps: every command, every state, and backups that use them. */
-import { gone, node, run, type Scenario, status } from './scenario.ts';
+import { addNull, bitmapHash, gone, node, nodes, run, type Scenario, status } from './scenario.ts';
 
 const disks = [
   'qemu-img create -q -f qcow2 a.qcow2 4M',
@@ -13,12 +13,35 @@ const disks = [
 ];
 const bitmap = (verb: string, name: string, more: object = {}) =>
   run(`block-dirty-bitmap-${verb}`, { node: 'a', name, ...more });
-const hash = (name: string) => run('x-debug-block-dirty-bitmap-sha256', { node: 'a', name });
-const nodes = run('query-named-block-nodes', { flat: true });
 const disk = node('a', 'a.qcow2');
 /** The only way to write without a guest: another backup into the disk. */
 const dirty = (id: string) => [
   run('blockdev-backup', { 'job-id': id, device: 'src', target: 'a', sync: 'top' }),
+  gone(id),
+];
+/** The bitmap `b` of `a` with something in it, and what a backup needs. */
+const dirtyBitmap = [disk, node('src', 'src.qcow2'), node('t', 't.qcow2'), bitmap('add', 'b'), ...dirty('d')];
+const backup = (sync: 'bitmap' | 'full', mode: string, more: object = {}) =>
+  run('blockdev-backup', {
+    'job-id': 'j',
+    device: 'a',
+    target: 't',
+    sync,
+    bitmap: 'b',
+    'bitmap-mode': mode,
+    ...more,
+  });
+/** What `b` holds, into an image that is there; both are called `id`. */
+const increment = (id: string) => [
+  run('drive-backup', {
+    'job-id': id,
+    device: 'a',
+    target: `${id}.qcow2`,
+    mode: 'existing',
+    format: 'qcow2',
+    sync: 'incremental',
+    bitmap: 'b',
+  }),
   gone(id),
 ];
 
@@ -32,8 +55,8 @@ export const scenarios: readonly Scenario[] = [
       bitmap('add', 'b'),
       bitmap('add', 'c', { granularity: 4096, disabled: true }),
       nodes,
-      hash('b'),
-      hash('zz'),
+      bitmapHash('b'),
+      bitmapHash('zz'),
       bitmap('enable', 'c'),
       bitmap('enable', 'c'),
       bitmap('disable', 'b'),
@@ -51,7 +74,7 @@ export const scenarios: readonly Scenario[] = [
       disk,
       node('v2', 'v2.qcow2'),
       node('r', 'r.raw'),
-      run('blockdev-add', { driver: 'null-co', 'node-name': 'n' }),
+      addNull('n'),
       bitmap('add', ''),
       bitmap('add', 'x', { granularity: 0 }),
       bitmap('add', 'x', { granularity: 256 }),
@@ -86,7 +109,7 @@ export const scenarios: readonly Scenario[] = [
       ...dirty('j'),
       nodes,
       run('block-dirty-bitmap-merge', { node: 'a', target: 'd', bitmaps: ['b', 'c'] }),
-      hash('d'),
+      bitmapHash('d'),
       run('block-dirty-bitmap-merge', { node: 'src', target: 'other', bitmaps: [{ node: 'a', name: 'c' }] }),
       run('x-debug-block-dirty-bitmap-sha256', { node: 'src', name: 'other' }),
       run('block-dirty-bitmap-merge', { node: 'a', target: 'd', bitmaps: ['zz'] }),
@@ -98,9 +121,9 @@ export const scenarios: readonly Scenario[] = [
       }),
       run('block-dirty-bitmap-merge', { node: 'a', target: 'd', bitmaps: ['d'] }),
       run('block-dirty-bitmap-merge', { node: 'a', target: 'd', bitmaps: [1] }),
-      hash('b'),
-      hash('c'),
-      hash('d'),
+      bitmapHash('b'),
+      bitmapHash('c'),
+      bitmapHash('d'),
       nodes,
     ],
   },
@@ -108,44 +131,15 @@ export const scenarios: readonly Scenario[] = [
     {
       name: `bitmaps: a backup with bitmap-mode ${mode}`,
       prepare: disks,
-      steps: [
-        disk,
-        node('src', 'src.qcow2'),
-        node('t', 't.qcow2'),
-        bitmap('add', 'b'),
-        ...dirty('d'),
-        run('blockdev-backup', {
-          'job-id': 'j',
-          device: 'a',
-          target: 't',
-          sync: 'bitmap',
-          bitmap: 'b',
-          'bitmap-mode': mode,
-        }),
-        gone('j'),
-        hash('b'),
-        nodes,
-      ],
+      steps: [...dirtyBitmap, backup('bitmap', mode), gone('j'), bitmapHash('b'), nodes],
       compare: ['t.qcow2'],
     },
     {
       name: `bitmaps: a cancelled backup with bitmap-mode ${mode}`,
       prepare: disks,
       steps: [
-        disk,
-        node('src', 'src.qcow2'),
-        node('t', 't.qcow2'),
-        bitmap('add', 'b'),
-        ...dirty('d'),
-        run('blockdev-backup', {
-          'job-id': 'j',
-          device: 'a',
-          target: 't',
-          sync: 'bitmap',
-          bitmap: 'b',
-          'bitmap-mode': mode,
-          'auto-finalize': false,
-        }),
+        ...dirtyBitmap,
+        backup('bitmap', mode, { 'auto-finalize': false }),
         status('j', 'pending'),
         bitmap('clear', 'b'),
         bitmap('enable', 'b'),
@@ -154,7 +148,7 @@ export const scenarios: readonly Scenario[] = [
         run('block-dirty-bitmap-merge', { node: 'a', target: 'b', bitmaps: ['b'] }),
         run('job-cancel', { id: 'j' }),
         gone('j'),
-        hash('b'),
+        bitmapHash('b'),
         nodes,
       ],
     },
@@ -162,21 +156,10 @@ export const scenarios: readonly Scenario[] = [
       name: `bitmaps: a full backup that synchronises a bitmap with ${mode}`,
       prepare: disks,
       steps: [
-        disk,
-        node('src', 'src.qcow2'),
-        node('t', 't.qcow2'),
-        bitmap('add', 'b'),
-        ...dirty('d'),
-        run('blockdev-backup', {
-          'job-id': 'j',
-          device: 'a',
-          target: 't',
-          sync: 'full',
-          bitmap: 'b',
-          'bitmap-mode': mode,
-        }),
+        ...dirtyBitmap,
+        backup('full', mode),
         ...(mode === 'never' ? [] : [gone('j')]),
-        hash('b'),
+        bitmapHash('b'),
         nodes,
       ],
     },
@@ -204,29 +187,11 @@ export const scenarios: readonly Scenario[] = [
       gone('full'),
       run('blockdev-del', { 'node-name': 't' }),
       ...dirty('d1'),
-      run('drive-backup', {
-        'job-id': 'i1',
-        device: 'a',
-        target: 'i1.qcow2',
-        mode: 'existing',
-        format: 'qcow2',
-        sync: 'incremental',
-        bitmap: 'b',
-      }),
-      gone('i1'),
-      hash('b'),
+      ...increment('i1'),
+      bitmapHash('b'),
       ...dirty('d2'),
-      run('drive-backup', {
-        'job-id': 'i2',
-        device: 'a',
-        target: 'i2.qcow2',
-        mode: 'existing',
-        format: 'qcow2',
-        sync: 'incremental',
-        bitmap: 'b',
-      }),
-      gone('i2'),
-      hash('b'),
+      ...increment('i2'),
+      bitmapHash('b'),
     ],
     compare: ['i1.qcow2', 'i2.qcow2'],
   },

@@ -1,31 +1,16 @@
 /** block-commit of layers in the middle of a chain, in every way to be asked for and to end. */
-import { copied, event, gone, run, type Scenario, status } from './scenario.ts';
+import { addLayers, finalizeThenDismiss, layers, pauseThenHurry, pending } from './job-setups.ts';
+import { add, copied, del, file, gone, graph, nodes, run, type Scenario } from './scenario.ts';
 
 const chain = [
-  'qemu-img create -q -f qcow2 n0.qcow2 4M',
-  'qemu-io -f qcow2 -c "write -P 1 0 2M" n0.qcow2',
-  'qemu-img create -q -f qcow2 -b n0.qcow2 -F qcow2 n1.qcow2',
-  'qemu-io -f qcow2 -c "write -P 2 1M 1M" n1.qcow2',
-  'qemu-img create -q -f qcow2 -b n1.qcow2 -F qcow2 n2.qcow2',
-  'qemu-io -f qcow2 -c "write -P 3 2M 1M" n2.qcow2',
-  'qemu-img create -q -f qcow2 -b n2.qcow2 -F qcow2 n3.qcow2',
-  'qemu-io -f qcow2 -c "write -P 4 3M 512k" n3.qcow2',
+  ...layers('0 2M', '1M 1M', '2M 1M', '3M 512k'),
   'qemu-img create -q -f qcow2 -o size=2M small.qcow2',
   'qemu-img create -q -f qcow2 -b small.qcow2 -F qcow2 big.qcow2 4M',
   'qemu-io -f qcow2 -c "write -P 5 3M 512k" big.qcow2',
   'qemu-img create -q -f qcow2 -b big.qcow2 -F qcow2 top.qcow2',
 ];
-const file = (filename: string) => ({ driver: 'file', filename });
-const nested = (n: number): object => ({
-  driver: 'qcow2',
-  'node-name': `n${n}`,
-  file: file(`n${n}.qcow2`),
-  ...(n > 0 ? { backing: nested(n - 1) } : {}),
-});
-const top = run('blockdev-add', nested(3));
+const top = addLayers(3);
 const commit = (more: object) => run('block-commit', { 'job-id': 'j', device: 'n3', ...more });
-const nodes = run('query-named-block-nodes', { flat: true });
-const graph = run('x-debug-query-block-graph');
 const all = ['n0.qcow2', 'n3.qcow2'];
 
 export const scenarios: readonly Scenario[] = [
@@ -57,7 +42,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'commit: a base that has to grow',
     prepare: chain,
     steps: [
-      run('blockdev-add', {
+      add({
         driver: 'qcow2',
         'node-name': 'top',
         file: file('top.qcow2'),
@@ -110,7 +95,7 @@ export const scenarios: readonly Scenario[] = [
       run('query-block-jobs'),
       commit({ 'job-id': 'k', 'top-node': 'n2' }),
       run('block-stream', { 'job-id': 'k', device: 'n3' }),
-      run('blockdev-del', { 'node-name': 'n3' }),
+      del('n3'),
       run('block-job-cancel', { device: 'j' }),
       gone('j'),
       nodes,
@@ -121,17 +106,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'commit: paused, resumed, and then at full speed',
     prepare: chain,
-    steps: [
-      top,
-      commit({ 'top-node': 'n2', speed: 65536 }),
-      copied('j', 1572864),
-      run('job-pause', { id: 'j' }),
-      run('query-jobs'),
-      run('job-complete', { id: 'j' }),
-      run('block-job-set-speed', { device: 'j', speed: 0 }),
-      run('job-resume', { id: 'j' }),
-      gone('j'),
-    ],
+    steps: [top, commit({ 'top-node': 'n2', speed: 65536 }), copied('j', 1572864), ...pauseThenHurry],
     compare: all,
   },
   {
@@ -140,13 +115,7 @@ export const scenarios: readonly Scenario[] = [
     steps: [
       top,
       commit({ 'top-node': 'n2', 'auto-finalize': false, 'auto-dismiss': false }),
-      event('BLOCK_JOB_PENDING'),
-      run('query-jobs'),
-      nodes,
-      run('job-finalize', { id: 'j' }),
-      status('j', 'concluded'),
-      run('job-dismiss', { id: 'j' }),
-      nodes,
+      ...finalizeThenDismiss,
     ],
   },
   {
@@ -155,7 +124,7 @@ export const scenarios: readonly Scenario[] = [
     steps: [
       top,
       commit({ 'top-node': 'n2', 'auto-finalize': false }),
-      event('BLOCK_JOB_PENDING'),
+      pending,
       run('job-cancel', { id: 'j' }),
       gone('j'),
       nodes,

@@ -1,15 +1,14 @@
 /** blockdev-create and x-blockdev-amend in every way to be asked for and to end. */
 import type { Message } from '../../support/qmp-sessions.ts';
-import { node, run, type Scenario, status } from './scenario.ts';
+import { add, file, node, run, type Scenario, status } from './scenario.ts';
 
 const files = [
   'printf "%300000s" x > f.img',
   'printf "%300000s" x > ro.img',
   'qemu-img create -q -f qcow2 q.qcow2 1M',
 ];
-const file = (filename: string, more: object = {}) => ({ driver: 'file', filename, ...more });
-const storage = run('blockdev-add', file('f.img', { 'node-name': 'f' }));
-const readOnly = run('blockdev-add', file('ro.img', { 'node-name': 'ro', 'read-only': true }));
+const storage = add(file('f.img', { 'node-name': 'f' }));
+const readOnly = add(file('ro.img', { 'node-name': 'ro', 'read-only': true }));
 const jobs = run('query-jobs');
 
 let made = 0;
@@ -66,7 +65,7 @@ export const scenarios: readonly Scenario[] = [
     steps: [
       storage,
       ...qcow2(),
-      run('blockdev-add', { driver: 'qcow2', 'node-name': 'n', file: 'f' }),
+      add({ driver: 'qcow2', 'node-name': 'n', file: 'f' }),
       ...qcow2(),
       run('blockdev-del', { 'node-name': 'n' }),
       ...qcow2({ size: 0 }),
@@ -84,7 +83,7 @@ export const scenarios: readonly Scenario[] = [
         'extended-l2': false,
         'data-file-raw': false,
       }),
-      run('blockdev-add', { driver: 'qcow2', 'node-name': 'n', file: 'f' }),
+      add({ driver: 'qcow2', 'node-name': 'n', file: 'f' }),
       run('query-named-block-nodes', { flat: true }),
     ],
     normalise: withoutFileSizes,

@@ -1,6 +1,17 @@
 /** Filters and what belongs to them: what is refused, what queries say, what permissions they take. */
-import type { Message } from '../../support/qmp-sessions.ts';
-import { node, run, type Scenario } from './scenario.ts';
+import {
+  add,
+  addNull,
+  del,
+  file,
+  graph,
+  node,
+  nodes,
+  reopen,
+  run,
+  type Scenario,
+  sortedGraph,
+} from './scenario.ts';
 
 const disks = [
   'qemu-img create -q -f qcow2 a.qcow2 4M',
@@ -8,13 +19,6 @@ const disks = [
   'qemu-img create -q -f qcow2 -b b.qcow2 -F qcow2 c.qcow2',
   'qemu-img create -q -f raw r.raw 4M',
 ];
-const nodes = run('query-named-block-nodes', { flat: true });
-const graph = run('x-debug-query-block-graph');
-const add = (options: object) => run('blockdev-add', options);
-const del = (name: string) => run('blockdev-del', { 'node-name': name });
-const nul = (name: string, more: object = {}) => add({ driver: 'null-co', 'node-name': name, ...more });
-const file = (filename: string, more: object = {}) => ({ driver: 'file', filename, ...more });
-const reopen = (...options: object[]) => run('blockdev-reopen', { options });
 const filter = (driver: string, name: string, below: unknown, more: object = {}) =>
   add({ driver, 'node-name': name, file: below, ...more });
 const nullDisk = { driver: 'null-co' };
@@ -24,21 +28,6 @@ const chain = [
   node('b', 'b.qcow2', { backing: 'a', 'read-only': true }),
   node('c', 'c.qcow2', { backing: 'b' }),
 ];
-
-/** Edges and nodes have no order. */
-function sortedGraph(message: Message): Message {
-  const { nodes: list, edges } = (message.return ?? {}) as {
-    nodes?: { id: number; name: string }[];
-    edges?: { parent: number; child: number; perm: string[]; 'shared-perm': string[]; name: string }[];
-  };
-  if (!list || !edges) return message;
-  const names = new Map(list.map(({ id, name }) => [id, name]));
-  const lines = edges.map(
-    ({ parent, child, name, perm, 'shared-perm': shared }) =>
-      `${names.get(parent)} ${name} ${names.get(child)}: ${perm.sort().join()} / ${shared.sort().join()}`,
-  );
-  return { return: lines.sort() };
-}
 
 export const scenarios: readonly Scenario[] = [
   {
@@ -78,7 +67,7 @@ export const scenarios: readonly Scenario[] = [
     normalise: sortedGraph,
     steps: [
       run('object-add', { 'qom-type': 'throttle-group', id: 'tg' }),
-      nul('n'),
+      addNull('n'),
       filter('compress', 'x', 'n'),
       filter('compress', 'x', { driver: 'raw', file: nullDisk }),
       filter('compress', 'x', { driver: 'preallocate', file: nullDisk }),
@@ -102,7 +91,7 @@ export const scenarios: readonly Scenario[] = [
     prepare: disks,
     normalise: sortedGraph,
     steps: [
-      nul('n'),
+      addNull('n'),
       ...[
         { 'prealloc-align': 1000 },
         { 'prealloc-align': 1 },
@@ -151,9 +140,9 @@ export const scenarios: readonly Scenario[] = [
     prepare: disks,
     normalise: sortedGraph,
     steps: [
-      nul('n', { size: 1 << 20 }),
-      nul('t', { size: 1 << 20 }),
-      nul('small', { size: 1 << 19 }),
+      addNull('n', { size: 1 << 20 }),
+      addNull('t', { size: 1 << 20 }),
+      addNull('small', { size: 1 << 19 }),
       node('a', 'a.qcow2'),
       run('block-dirty-bitmap-add', { node: 'n', name: 'b' }),
       run('block-dirty-bitmap-add', { node: 't', name: 'bt', granularity: 4096, disabled: true }),

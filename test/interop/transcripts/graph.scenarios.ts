@@ -1,5 +1,5 @@
 /** Nodes: adding, deleting, names, permissions, sizes. */
-import { node, run, type Scenario } from './scenario.ts';
+import { add, addNull, del, file, graph, node, nodes, run, type Scenario } from './scenario.ts';
 
 const disks = [
   'qemu-img create -q -f qcow2 a.qcow2 4M',
@@ -10,24 +10,19 @@ const disks = [
   'mkdir dir',
   'qemu-img create -q -f qcow2 -b missing.qcow2 -u -F qcow2 orphan.qcow2 4M',
 ];
-const nodes = run('query-named-block-nodes', { flat: true });
-const add = (options: object) => run('blockdev-add', options);
-const del = (name: string) => run('blockdev-del', { 'node-name': name });
-const nul = (name: string, more: object = {}) => add({ driver: 'null-co', 'node-name': name, ...more });
-const file = (filename: string, more: object = {}) => ({ driver: 'file', filename, ...more });
 
 export const scenarios: readonly Scenario[] = [
   {
     name: 'graph: names of nodes',
     steps: [
-      nul('ok-1.2_3'),
-      nul('ok-1.2_3'),
-      nul(''),
-      nul('1a'),
-      nul('#a'),
-      nul('a b'),
-      nul('x'.repeat(31)),
-      nul('x'.repeat(32)),
+      addNull('ok-1.2_3'),
+      addNull('ok-1.2_3'),
+      addNull(''),
+      addNull('1a'),
+      addNull('#a'),
+      addNull('a b'),
+      addNull('x'.repeat(31)),
+      addNull('x'.repeat(32)),
       add({ driver: 'null-co' }),
       nodes,
     ],
@@ -38,14 +33,14 @@ export const scenarios: readonly Scenario[] = [
     steps: [
       add({ 'node-name': 'n' }),
       add({ driver: 'zz', 'node-name': 'n' }),
-      nul('n', { size: 'x' }),
-      nul('n', { 'latency-ns': -1 }),
-      nul('n', { foo: 1 }),
-      nul('n', { discard: 'yes' }),
-      nul('n', { cache: { direct: 1 } }),
-      nul('n', { cache: { foo: true } }),
-      nul('n', { 'detect-zeroes': 'unmap' }),
-      nul('n', { 'force-share': true }),
+      addNull('n', { size: 'x' }),
+      addNull('n', { 'latency-ns': -1 }),
+      addNull('n', { foo: 1 }),
+      addNull('n', { discard: 'yes' }),
+      addNull('n', { cache: { direct: 1 } }),
+      addNull('n', { cache: { foo: true } }),
+      addNull('n', { 'detect-zeroes': 'unmap' }),
+      addNull('n', { 'force-share': true }),
       add({ driver: 'qcow2', 'node-name': 'n' }),
       add({ driver: 'qcow2', 'node-name': 'n', file: 'zz' }),
       add({ driver: 'qcow2', 'node-name': 'n', file: 1 }),
@@ -74,14 +69,14 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'graph: sizes that are no multiple of a sector',
     prepare: disks,
-    steps: [node('odd', 'odd.raw'), nul('n', { size: 1000 }), nodes],
+    steps: [node('odd', 'odd.raw'), addNull('n', { size: 1000 }), nodes],
   },
   {
     name: 'graph: deleting',
     prepare: disks,
     steps: [
       node('b', 'b.qcow2'),
-      nul('n'),
+      addNull('n'),
       add({ driver: 'raw', 'node-name': 'r', file: 'n' }),
       add({
         driver: 'qcow2',
@@ -131,7 +126,7 @@ export const scenarios: readonly Scenario[] = [
         'force-share': true,
       }),
       nodes,
-      run('x-debug-query-block-graph'),
+      graph,
     ],
   },
   {
@@ -141,7 +136,7 @@ export const scenarios: readonly Scenario[] = [
       node('a', 'a.qcow2'),
       node('b', 'b.qcow2', { backing: 'a' }),
       run('block_resize', { 'node-name': 'a', size: 8388608 }),
-      run('x-debug-query-block-graph'),
+      graph,
       add({ driver: 'qcow2', 'node-name': 'c', file: file('r.raw'), backing: 'a' }),
     ],
   },
@@ -167,8 +162,8 @@ export const scenarios: readonly Scenario[] = [
       node('a', 'a.qcow2'),
       node('r', 'r.raw'),
       add({ driver: 'raw', 'node-name': 'w', size: 1024, file: file('odd.raw', { locking: 'off' }) }),
-      nul('n'),
-      nul('ro', { 'read-only': true }),
+      addNull('n'),
+      addNull('ro', { 'read-only': true }),
       run('block_resize', { 'node-name': 'a', size: 8388608 }),
       run('block_resize', { 'node-name': 'a', size: 1000 }),
       run('block_resize', { 'node-name': 'a', size: -1 }),

@@ -1,6 +1,6 @@
 /** Internal snapshots: the commands, the action, and what is wrong with their arguments. */
 import type { Message } from '../../support/qmp-sessions.ts';
-import { node, run, type Scenario } from './scenario.ts';
+import { node, nodes, run, type Scenario } from './scenario.ts';
 
 const create = (device: string, name: string): Message =>
   run('blockdev-snapshot-internal-sync', { device, name });
@@ -10,7 +10,6 @@ const action = (device: string, name: string): object => ({
   type: 'blockdev-snapshot-internal-sync',
   data: { device, name },
 });
-const nodes = run('query-named-block-nodes', { flat: true });
 const disk = ['qemu-img create -q -f qcow2 a.qcow2 4M', 'qemu-io -f qcow2 -c "write -P 1 0 1M" a.qcow2'];
 
 /** When a snapshot was made is for the clock to say, and where its tables are, and so how long a file is, is free. */

@@ -1,11 +1,9 @@
 /** Mirrors in every way to be asked for and to end. */
-import { event, gone, node, run, type Scenario, status } from './scenario.ts';
+import { cancels, complete, jobs, overlayOnBase, pending, ready, source, target } from './job-setups.ts';
+import { add, del, file, gone, graph, node, nodes, run, type Scenario, status } from './scenario.ts';
 
 const disks = [
-  'qemu-img create -q -f qcow2 base.qcow2 4M',
-  'qemu-io -f qcow2 -c "write -P 1 0 1M" base.qcow2',
-  'qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 a.qcow2',
-  'qemu-io -f qcow2 -c "write -P 2 1M 1M" a.qcow2',
+  ...overlayOnBase,
   'qemu-img create -q -f qcow2 t.qcow2 4M',
   'qemu-io -f qcow2 -c "write -P 77 0 4M" t.qcow2',
   'qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 over.qcow2',
@@ -14,37 +12,18 @@ const disks = [
   'qemu-img create -q -f qcow2 empty2.qcow2 0',
   'qemu-img create -q -f raw t.raw 4M',
 ];
-const disk = node('a', 'a.qcow2');
-const target = node('t', 't.qcow2');
 const mirror = (more: object = {}) =>
   run('blockdev-mirror', { 'job-id': 'j', device: 'a', target: 't', sync: 'full', ...more });
+const readyMirror = (more: object = {}) => [source, target, mirror(more), ready];
 const drive = (more: object = {}) =>
   run('drive-mirror', { 'job-id': 'j', device: 'a', target: 'd.qcow2', sync: 'full', ...more });
-const jobs = [run('query-jobs'), run('query-block-jobs')];
-const nodes = run('query-named-block-nodes', { flat: true });
-const graph = run('x-debug-query-block-graph');
-const ready = event('BLOCK_JOB_READY');
-const complete = run('job-complete', { id: 'j' });
 
 export const scenarios: readonly Scenario[] = [
   ...(['full', 'top', 'none'] as const).map(
     (sync): Scenario => ({
       name: `mirror: sync ${sync}, completed`,
       prepare: disks,
-      steps: [
-        disk,
-        target,
-        mirror({ sync }),
-        ready,
-        ...jobs,
-        nodes,
-        graph,
-        complete,
-        gone('j'),
-        ...jobs,
-        nodes,
-        graph,
-      ],
+      steps: [...readyMirror({ sync }), ...jobs, nodes, graph, complete, gone('j'), ...jobs, nodes, graph],
       compare: ['t.qcow2', 'a.qcow2'],
     }),
   ),
@@ -52,7 +31,7 @@ export const scenarios: readonly Scenario[] = [
     (sync): Scenario => ({
       name: `mirror: drive-mirror sync ${sync}, completed`,
       prepare: disks,
-      steps: [disk, drive({ sync }), ready, ...jobs, nodes, complete, gone('j'), nodes, graph],
+      steps: [source, drive({ sync }), ready, ...jobs, nodes, complete, gone('j'), nodes, graph],
       compare: ['d.qcow2', 'a.qcow2'],
     }),
   ),
@@ -60,7 +39,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'mirror: drive-mirror to a named node, and to raw',
     prepare: disks,
     steps: [
-      disk,
+      source,
       drive({ 'node-name': 'd', sync: 'top' }),
       ready,
       nodes,
@@ -83,7 +62,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'mirror: drive-mirror to an overlay that exists',
     prepare: disks,
     steps: [
-      disk,
+      source,
       drive({ target: 'over.qcow2', mode: 'existing', sync: 'top' }),
       ready,
       nodes,
@@ -98,15 +77,12 @@ export const scenarios: readonly Scenario[] = [
     name: 'mirror: a named filter',
     prepare: disks,
     steps: [
-      disk,
-      target,
-      mirror({ 'filter-node-name': 'filter' }),
-      ready,
+      ...readyMirror({ 'filter-node-name': 'filter' }),
       run('query-named-block-nodes', {}),
       graph,
-      run('blockdev-del', { 'node-name': 'filter' }),
-      run('blockdev-del', { 'node-name': 'a' }),
-      run('blockdev-del', { 'node-name': 't' }),
+      del('filter'),
+      del('a'),
+      del('t'),
       complete,
       gone('j'),
       run('query-named-block-nodes', {}),
@@ -117,10 +93,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'mirror: manual finalize and dismiss, pauses',
     prepare: disks,
     steps: [
-      disk,
-      target,
-      mirror({ 'auto-finalize': false, 'auto-dismiss': false }),
-      ready,
+      ...readyMirror({ 'auto-finalize': false, 'auto-dismiss': false }),
       run('block-job-pause', { device: 'j' }),
       ...jobs,
       run('block-job-pause', { device: 'j' }),
@@ -131,7 +104,7 @@ export const scenarios: readonly Scenario[] = [
       run('block-job-finalize', { id: 'j' }),
       run('block-job-set-speed', { device: 'j', speed: 1000 }),
       complete,
-      event('BLOCK_JOB_PENDING'),
+      pending,
       ...jobs,
       run('job-pause', { id: 'j' }),
       complete,
@@ -149,10 +122,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'mirror: completed while it is paused',
     prepare: disks,
     steps: [
-      disk,
-      target,
-      mirror(),
-      ready,
+      ...readyMirror(),
       run('job-pause', { id: 'j' }),
       complete,
       ...jobs,
@@ -162,54 +132,46 @@ export const scenarios: readonly Scenario[] = [
     ],
     compare: ['t.qcow2'],
   },
-  ...[
-    { name: 'softly', cancel: run('block-job-cancel', { device: 'j' }) },
-    { name: 'by force', cancel: run('block-job-cancel', { device: 'j', force: true }) },
-    { name: 'by job-cancel', cancel: run('job-cancel', { id: 'j' }) },
-  ].flatMap(({ name, cancel }): Scenario[] => [
-    {
-      name: `mirror: cancelled ${name} when ready`,
-      prepare: disks,
-      steps: [disk, target, mirror(), ready, cancel, gone('j'), ...jobs, nodes],
-      compare: ['t.qcow2'],
-    },
-    {
-      name: `mirror: cancelled ${name} before it is ready`,
-      prepare: disks,
-      steps: [disk, target, mirror({ speed: 65536 }), complete, cancel, gone('j'), ...jobs, nodes],
-    },
-    {
-      name: `mirror: cancelled ${name} while pending`,
-      prepare: disks,
-      steps: [
-        disk,
-        target,
-        mirror({ 'auto-finalize': false, 'auto-dismiss': false }),
-        ready,
-        complete,
-        event('BLOCK_JOB_PENDING'),
-        cancel,
-        status('j', 'concluded'),
-        ...jobs,
-        run('job-dismiss', { id: 'j' }),
-        nodes,
-      ],
-      compare: ['t.qcow2'],
-    },
-  ]),
+  ...[...cancels, { name: 'by job-cancel', cancel: run('job-cancel', { id: 'j' }) }].flatMap(
+    ({ name, cancel }): Scenario[] => [
+      {
+        name: `mirror: cancelled ${name} when ready`,
+        prepare: disks,
+        steps: [...readyMirror(), cancel, gone('j'), ...jobs, nodes],
+        compare: ['t.qcow2'],
+      },
+      {
+        name: `mirror: cancelled ${name} before it is ready`,
+        prepare: disks,
+        steps: [source, target, mirror({ speed: 65536 }), complete, cancel, gone('j'), ...jobs, nodes],
+      },
+      {
+        name: `mirror: cancelled ${name} while pending`,
+        prepare: disks,
+        steps: [
+          ...readyMirror({ 'auto-finalize': false, 'auto-dismiss': false }),
+          complete,
+          pending,
+          cancel,
+          status('j', 'concluded'),
+          ...jobs,
+          run('job-dismiss', { id: 'j' }),
+          nodes,
+        ],
+        compare: ['t.qcow2'],
+      },
+    ],
+  ),
   {
     name: 'mirror: softly cancelled, then told to complete',
     prepare: disks,
     steps: [
-      disk,
-      target,
-      mirror({ 'auto-finalize': false }),
-      ready,
+      ...readyMirror({ 'auto-finalize': false }),
       run('job-pause', { id: 'j' }),
       run('block-job-cancel', { device: 'j' }),
       run('job-resume', { id: 'j' }),
       run('block-job-cancel', { device: 'j' }),
-      event('BLOCK_JOB_PENDING'),
+      pending,
       complete,
       run('job-finalize', { id: 'j' }),
       gone('j'),
@@ -221,10 +183,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'mirror: write-blocking, and other granularities',
     prepare: disks,
     steps: [
-      disk,
-      target,
-      mirror({ 'copy-mode': 'write-blocking', granularity: 4096 }),
-      ready,
+      ...readyMirror({ 'copy-mode': 'write-blocking', granularity: 4096 }),
       nodes,
       complete,
       gone('j'),
@@ -250,11 +209,11 @@ export const scenarios: readonly Scenario[] = [
     name: 'mirror: a target that stands on the source',
     prepare: disks,
     steps: [
-      disk,
-      run('blockdev-add', {
+      source,
+      add({
         driver: 'qcow2',
         'node-name': 't',
-        file: { driver: 'file', filename: 'over.qcow2' },
+        file: file('over.qcow2'),
         backing: 'a',
       }),
       mirror({ sync: 'none' }),
@@ -265,10 +224,10 @@ export const scenarios: readonly Scenario[] = [
     name: 'mirror: replaces',
     prepare: disks,
     steps: [
-      disk,
+      source,
       target,
       node('u', 't.raw'),
-      run('blockdev-add', { driver: 'copy-on-read', 'node-name': 'cor', file: 'a' }),
+      add({ driver: 'copy-on-read', 'node-name': 'cor', file: 'a' }),
       mirror({ device: 'cor', replaces: 'zz' }),
       mirror({ device: 'cor', replaces: 'u' }),
       mirror({ device: 'cor', replaces: 't' }),
@@ -287,7 +246,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'mirror: what is wrong with its arguments',
     prepare: disks,
     steps: [
-      disk,
+      source,
       target,
       node('big', 'big.qcow2'),
       node('ro', 't.raw', { 'read-only': true }),
@@ -324,7 +283,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'mirror: what is wrong with drive-mirror arguments',
     prepare: disks,
     steps: [
-      disk,
+      source,
       drive({ device: 'zz' }),
       drive({ replaces: 'a' }),
       drive({ replaces: 'zz', 'node-name': 'd' }),
@@ -344,7 +303,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'mirror: what its nodes refuse meanwhile',
     prepare: disks,
     steps: [
-      disk,
+      source,
       target,
       node('u', 't.raw'),
       mirror(),
@@ -353,8 +312,8 @@ export const scenarios: readonly Scenario[] = [
       mirror({ device: 'u', target: 'a' }),
       mirror({ 'job-id': 'k', device: 'u', target: 't' }),
       mirror({ 'job-id': 'k', device: 't', target: 'u' }),
-      run('blockdev-del', { 'node-name': 'a' }),
-      run('blockdev-del', { 'node-name': 't' }),
+      del('a'),
+      del('t'),
       run('blockdev-backup', { 'job-id': 'k', device: 'a', target: 'u', sync: 'full' }),
       run('blockdev-backup', { 'job-id': 'k', device: 'u', target: 't', sync: 'full' }),
       run('blockdev-snapshot', { node: 'a', overlay: 'u' }),

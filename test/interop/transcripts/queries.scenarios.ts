@@ -1,13 +1,13 @@
 /** What queries show of graphs in many shapes. */
-import { gone, node, run, type Scenario, status } from './scenario.ts';
+import { add, addNull, gone, graph, node, nodes, run, type Scenario, status } from './scenario.ts';
 
 const everything = [
   run('query-named-block-nodes'),
-  run('query-named-block-nodes', { flat: true }),
+  nodes,
   run('query-block'),
   run('query-blockstats'),
   run('query-blockstats', { 'query-nodes': true }),
-  run('x-debug-query-block-graph'),
+  graph,
 ];
 const chain = [
   'qemu-img create -q -f qcow2 base.qcow2 4M',
@@ -26,9 +26,9 @@ export const scenarios: readonly Scenario[] = [
     prepare: chain,
     steps: [
       node('r', 'r.raw'),
-      run('blockdev-add', { driver: 'raw', 'node-name': 'w', offset: 512, size: 1024, file: 'r' }),
-      run('blockdev-add', { driver: 'null-co', 'node-name': 'n', size: 65536, 'read-zeroes': true }),
-      run('blockdev-add', { driver: 'null-co', 'node-name': 'n2' }),
+      add({ driver: 'raw', 'node-name': 'w', offset: 512, size: 1024, file: 'r' }),
+      addNull('n', { size: 65536, 'read-zeroes': true }),
+      addNull('n2'),
       ...everything,
     ],
   },
@@ -37,7 +37,7 @@ export const scenarios: readonly Scenario[] = [
     prepare: chain,
     steps: [
       node('t1', 'top.qcow2', { backing: null, discard: 'unmap', 'detect-zeroes': 'unmap' }),
-      run('blockdev-add', { driver: 'null-co', 'node-name': 'nul', size: 4194304, 'read-only': true }),
+      addNull('nul', { size: 4194304, 'read-only': true }),
       node('m', 'mid.qcow2', { backing: 'nul', cache: { direct: false, 'no-flush': true } }),
       ...everything,
     ],
@@ -55,12 +55,12 @@ export const scenarios: readonly Scenario[] = [
         sync: 'none',
         'filter-node-name': 'filter',
       }),
-      run('query-named-block-nodes', { flat: true }),
-      run('x-debug-query-block-graph'),
+      nodes,
+      graph,
       run('query-jobs'),
       run('block-job-cancel', { device: 'j' }),
       gone('j'),
-      run('x-debug-query-block-graph'),
+      graph,
     ],
   },
   {
@@ -76,7 +76,7 @@ export const scenarios: readonly Scenario[] = [
       node('r', 'top.qcow2', { 'read-only': true }),
       run('block-set-write-threshold', { 'node-name': 'zz', 'write-threshold': 1 }),
       run('block-set-write-threshold', { 'node-name': 't', 'write-threshold': 65536 }),
-      run('query-named-block-nodes', { flat: true }),
+      nodes,
       run('blockdev-backup', {
         'job-id': 'j',
         device: 'r',
@@ -86,7 +86,7 @@ export const scenarios: readonly Scenario[] = [
       }),
       status('j', 'concluded'),
       run('job-dismiss', { id: 'j' }),
-      run('query-named-block-nodes', { flat: true }),
+      nodes,
       run('block-set-write-threshold', { 'node-name': 't', 'write-threshold': 0 }),
     ],
   },

@@ -1,37 +1,27 @@
 /** quorum, blkverify and blkdebug: options, names, permissions, children that come and go, and what is told of faults. */
-import type { Message } from '../../support/qmp-sessions.ts';
-import { run, type Scenario } from './scenario.ts';
+import {
+  add as addNode,
+  del,
+  file,
+  graph,
+  nodes,
+  reopen,
+  run,
+  type Scenario,
+  sortedGraph,
+} from './scenario.ts';
 
 const disks = [
   ...['a', 'b', 'c', 'd'].map((name) => `qemu-img create -q -f raw ${name}.raw 1M`),
   'qemu-img create -q -f raw long.raw 2M',
   'qemu-img create -q -f qcow2 a.qcow2 1M',
 ];
-const nodes = run('query-named-block-nodes', { flat: true });
-const graph = run('x-debug-query-block-graph');
 const add = (driver: string, name: string, more: object = {}) =>
-  run('blockdev-add', { driver, 'node-name': name, ...more });
-const del = (name: string) => run('blockdev-del', { 'node-name': name });
-const file = (filename: string, more: object = {}) => ({ driver: 'file', filename, ...more });
+  addNode({ driver, 'node-name': name, ...more });
 const change = (args: object) => run('x-blockdev-change', args);
 const quorum = (children: readonly unknown[], threshold: number, more: object = {}) =>
   add('quorum', 'q', { children, 'vote-threshold': threshold, ...more });
 const members = ['a', 'b', 'c', 'd'].map((name) => add('file', name, { filename: `${name}.raw` }));
-
-/** Edges and nodes have no order. */
-function sortedGraph(message: Message): Message {
-  const { nodes: list, edges } = (message.return ?? {}) as {
-    nodes?: { id: number; name: string }[];
-    edges?: { parent: number; child: number; perm: string[]; 'shared-perm': string[]; name: string }[];
-  };
-  if (!list || !edges) return message;
-  const names = new Map(list.map(({ id, name }) => [id, name]));
-  const lines = edges.map(
-    ({ parent, child, name, perm, 'shared-perm': shared }) =>
-      `${names.get(parent)} ${name} ${names.get(child)}: ${perm.sort().join()} / ${shared.sort().join()}`,
-  );
-  return { return: lines.sort() };
-}
 
 export const scenarios: readonly Scenario[] = [
   {
@@ -58,7 +48,7 @@ export const scenarios: readonly Scenario[] = [
       quorum(['a', null], 2),
       quorum(['a', file('absent.raw')], 2),
       quorum(['a', { driver: 'null-co', foo: 1 }], 2),
-      run('x-debug-query-block-graph'),
+      graph,
     ],
     normalise: sortedGraph,
   },
@@ -90,9 +80,7 @@ export const scenarios: readonly Scenario[] = [
       ...members,
       quorum(['a', 'b', 'a'], 2, { 'read-only': true }),
       graph,
-      run('blockdev-reopen', {
-        options: [{ driver: 'quorum', 'node-name': 'q', children: ['a', 'b', 'a'], 'vote-threshold': 1 }],
-      }),
+      reopen({ driver: 'quorum', 'node-name': 'q', children: ['a', 'b', 'a'], 'vote-threshold': 1 }),
       run('block_resize', { 'node-name': 'q', size: 1 << 21 }),
       add('qcow2', 'x', { file: 'q' }),
       add('throttle', 'x', { file: 'q', 'throttle-group': 'none' }),
@@ -171,9 +159,7 @@ export const scenarios: readonly Scenario[] = [
       del('r'),
       add('raw', 'r', { file: 'v', 'read-only': true }),
       graph,
-      run('blockdev-reopen', {
-        options: [{ driver: 'blkverify', 'node-name': 'v', test: 'f', raw: 'a' }],
-      }),
+      reopen({ driver: 'blkverify', 'node-name': 'v', test: 'f', raw: 'a' }),
       del('r'),
       del('v'),
     ],
@@ -218,7 +204,7 @@ export const scenarios: readonly Scenario[] = [
       add('raw', 'r', { file: 'g' }),
       graph,
       nodes,
-      run('blockdev-reopen', { options: [{ driver: 'blkdebug', 'node-name': 'g', image: 'a' }] }),
+      reopen({ driver: 'blkdebug', 'node-name': 'g', image: 'a' }),
       del('g'),
       del('r'),
       del('g'),

@@ -1,18 +1,16 @@
 /** blockdev-reopen: what can change, what cannot, and that a failure changes nothing. */
-import { node, run, type Scenario } from './scenario.ts';
+import { file, node, nodes, reopen, run, type Scenario } from './scenario.ts';
 
-const reopen = (...options: object[]) => run('blockdev-reopen', { options });
 const g1 = (more: object, filename = 'g1.qcow2') => ({
   driver: 'qcow2',
   'node-name': 'g1',
-  file: { driver: 'file', filename },
+  file: file(filename),
   ...more,
 });
 const chain = [
   'qemu-img create -q -f qcow2 g0.qcow2 4M',
   'qemu-img create -q -f qcow2 -b g0.qcow2 -F qcow2 g1.qcow2',
 ];
-const nodes = run('query-named-block-nodes', { flat: true });
 
 export const scenarios: readonly Scenario[] = [
   {
@@ -24,7 +22,7 @@ export const scenarios: readonly Scenario[] = [
       reopen(
         g1({
           'read-only': true,
-          backing: { driver: 'qcow2', file: { driver: 'file', filename: 'g0.qcow2' } },
+          backing: { driver: 'qcow2', file: file('g0.qcow2') },
         }),
       ),
       nodes,
@@ -42,11 +40,11 @@ export const scenarios: readonly Scenario[] = [
     prepare: chain,
     steps: [
       node('g1', 'g1.qcow2'),
-      reopen({ driver: 'raw', 'node-name': 'g1', file: { driver: 'file', filename: 'g1.qcow2' } }),
+      reopen({ driver: 'raw', 'node-name': 'g1', file: file('g1.qcow2') }),
       reopen(g1({ backing: null }, 'g0.qcow2')),
       reopen(g1({ backing: null, 'force-share': true, 'read-only': true })),
       reopen(g1({ backing: null, 'force-share': true })),
-      reopen(g1({ backing: null, file: { driver: 'file', filename: 'g1.qcow2', locking: 'off' } })),
+      reopen(g1({ backing: null, file: file('g1.qcow2', { locking: 'off' }) })),
     ],
   },
   {
@@ -105,23 +103,23 @@ export const scenarios: readonly Scenario[] = [
         {
           driver: 'qcow2',
           'node-name': 'a',
-          file: { driver: 'file', filename: 'a.qcow2' },
+          file: file('a.qcow2'),
           'read-only': true,
         },
-        { driver: 'qcow2', 'node-name': 'b', file: { driver: 'file', filename: 'a.qcow2' } },
+        { driver: 'qcow2', 'node-name': 'b', file: file('a.qcow2') },
       ),
       nodes,
       reopen(
         {
           driver: 'qcow2',
           'node-name': 'a',
-          file: { driver: 'file', filename: 'a.qcow2' },
+          file: file('a.qcow2'),
           'read-only': true,
         },
         {
           driver: 'qcow2',
           'node-name': 'b',
-          file: { driver: 'file', filename: 'b.qcow2' },
+          file: file('b.qcow2'),
           discard: 'unmap',
         },
       ),

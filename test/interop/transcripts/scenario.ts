@@ -29,7 +29,38 @@ export function run(execute: string, args?: object): Message {
 /** A node on an image file, by extension: `.qcow2` or raw. */
 export function node(name: string, filename: string, more: object = {}): Message {
   const driver = filename.endsWith('.qcow2') ? 'qcow2' : 'raw';
-  return run('blockdev-add', { driver, 'node-name': name, file: { driver: 'file', filename }, ...more });
+  return add({ driver, 'node-name': name, file: file(filename), ...more });
+}
+
+/** The options of a file. */
+export function file(filename: string, more: object = {}): object {
+  return { driver: 'file', filename, ...more };
+}
+
+export function add(options: object): Message {
+  return run('blockdev-add', options);
+}
+
+export function addNull(name: string, more: object = {}): Message {
+  return add({ driver: 'null-co', 'node-name': name, ...more });
+}
+
+export function del(name: string): Message {
+  return run('blockdev-del', { 'node-name': name });
+}
+
+export function reopen(...options: readonly object[]): Message {
+  return run('blockdev-reopen', { options });
+}
+
+/** Every node, without what lies below it. */
+export const nodes = run('query-named-block-nodes', { flat: true });
+/** Who holds what, and with which permissions. */
+export const graph = run('x-debug-query-block-graph');
+
+/** What a bitmap of the node `a` holds. */
+export function bitmapHash(name: string): Message {
+  return run('x-debug-block-dirty-bitmap-sha256', { node: 'a', name });
 }
 
 /** Waits for the job to be gone. */
@@ -50,6 +81,21 @@ export function event(name: string, data: Record<string, unknown> = {}): Step {
       message.event === name &&
       Object.entries(data).every(([key, value]) => (message.data as Record<string, unknown>)[key] === value),
   };
+}
+
+/** Nodes and edges of `graph` have no order, and ids mean nothing: a line for each edge. */
+export function sortedGraph(message: Message): Message {
+  const { nodes: list, edges } = (message.return ?? {}) as {
+    nodes?: { id: number; name: string }[];
+    edges?: { parent: number; child: number; perm: string[]; 'shared-perm': string[]; name: string }[];
+  };
+  if (!list || !edges) return message;
+  const names = new Map(list.map(({ id, name }) => [id, name]));
+  const lines = edges.map(
+    ({ parent, child, name, perm, 'shared-perm': shared }) =>
+      `${names.get(parent)} ${name} ${names.get(child)}: ${perm.sort().join()} / ${shared.sort().join()}`,
+  );
+  return { return: lines.sort() };
 }
 
 /** Goes on when the job has copied so many bytes. */

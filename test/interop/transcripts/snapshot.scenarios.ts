@@ -1,7 +1,6 @@
 /** External snapshots, and the name of a backing file. */
-import { node, run, type Scenario } from './scenario.ts';
+import { node, nodes, run, type Scenario } from './scenario.ts';
 
-const nodes = run('query-named-block-nodes', { flat: true });
 const disk = ['qemu-img create -q -f qcow2 a.qcow2 4M', 'qemu-io -f qcow2 -c "write -P 1 0 1M" a.qcow2'];
 const overlay = (name: string, filename: string, more: object = { backing: null }) =>
   node(name, filename, more);

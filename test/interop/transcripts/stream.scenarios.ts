@@ -1,27 +1,10 @@
 /** block-stream in every way to be asked for and to end. */
-import { copied, event, gone, node, run, type Scenario, status } from './scenario.ts';
+import { addLayers, finalizeThenDismiss, layers, pauseThenHurry, pending } from './job-setups.ts';
+import { copied, del, gone, graph, node, nodes, run, type Scenario } from './scenario.ts';
 
-const chain = [
-  'qemu-img create -q -f qcow2 n0.qcow2 4M',
-  'qemu-io -f qcow2 -c "write -P 1 0 2M" n0.qcow2',
-  'qemu-img create -q -f qcow2 -b n0.qcow2 -F qcow2 n1.qcow2',
-  'qemu-io -f qcow2 -c "write -P 2 1M 1M" n1.qcow2',
-  'qemu-img create -q -f qcow2 -b n1.qcow2 -F qcow2 n2.qcow2',
-  'qemu-io -f qcow2 -c "write -P 3 3M 512k" n2.qcow2',
-  'qemu-img create -q -f qcow2 -b n2.qcow2 -F qcow2 n3.qcow2',
-  'qemu-img create -q -f raw r.raw 4M',
-];
-const file = (filename: string) => ({ driver: 'file', filename });
-const nested = (n: number): object => ({
-  driver: 'qcow2',
-  'node-name': `n${n}`,
-  file: file(`n${n}.qcow2`),
-  ...(n > 0 ? { backing: nested(n - 1) } : {}),
-});
-const top = run('blockdev-add', nested(3));
+const chain = [...layers('0 2M', '1M 1M', '3M 512k', ''), 'qemu-img create -q -f raw r.raw 4M'];
+const top = addLayers(3);
 const stream = (more: object) => run('block-stream', { 'job-id': 'j', device: 'n3', ...more });
-const nodes = run('query-named-block-nodes', { flat: true });
-const graph = run('x-debug-query-block-graph');
 const all = ['n0.qcow2', 'n1.qcow2', 'n2.qcow2', 'n3.qcow2'];
 
 export const scenarios: readonly Scenario[] = [
@@ -102,7 +85,7 @@ export const scenarios: readonly Scenario[] = [
       run('query-block-jobs'),
       stream({ 'job-id': 'k' }),
       stream({ 'job-id': 'k', device: 'n2' }),
-      run('blockdev-del', { 'node-name': 'n3' }),
+      del('n3'),
       run('block-job-cancel', { device: 'j' }),
       gone('j'),
       graph,
@@ -112,33 +95,13 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'stream: paused, resumed, and then at full speed',
     prepare: chain,
-    steps: [
-      top,
-      stream({ speed: 65536 }),
-      copied('j', 524288),
-      run('job-pause', { id: 'j' }),
-      run('query-jobs'),
-      run('job-complete', { id: 'j' }),
-      run('block-job-set-speed', { device: 'j', speed: 0 }),
-      run('job-resume', { id: 'j' }),
-      gone('j'),
-    ],
+    steps: [top, stream({ speed: 65536 }), copied('j', 524288), ...pauseThenHurry],
     compare: all,
   },
   {
     name: 'stream: manual finalize and dismiss',
     prepare: chain,
-    steps: [
-      top,
-      stream({ 'auto-finalize': false, 'auto-dismiss': false }),
-      event('BLOCK_JOB_PENDING'),
-      run('query-jobs'),
-      nodes,
-      run('job-finalize', { id: 'j' }),
-      status('j', 'concluded'),
-      run('job-dismiss', { id: 'j' }),
-      nodes,
-    ],
+    steps: [top, stream({ 'auto-finalize': false, 'auto-dismiss': false }), ...finalizeThenDismiss],
   },
   {
     name: 'stream: cancelled while it waits to be finalized',
@@ -146,7 +109,7 @@ export const scenarios: readonly Scenario[] = [
     steps: [
       top,
       stream({ 'auto-finalize': false }),
-      event('BLOCK_JOB_PENDING'),
+      pending,
       run('job-cancel', { id: 'j' }),
       gone('j'),
       graph,
@@ -156,7 +119,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'stream: into a read-only node',
     prepare: chain,
-    steps: [run('blockdev-add', { ...nested(3), 'read-only': true }), stream({}), gone('j'), nodes],
+    steps: [addLayers(3, { 'read-only': true }), stream({}), gone('j'), nodes],
     compare: all,
   },
 ];

@@ -1,13 +1,11 @@
 /** A machine: its run states, drives, trays and media, devices that come and go, jobs on drives, and its end. */
 import type { Message } from '../../support/qmp-sessions.ts';
-import { event, gone, run, type Scenario } from './scenario.ts';
+import { addNull, event, gone, graph, run, type Scenario } from './scenario.ts';
 
 const cd = '/machine/unattached/device[20]';
 const hd = '/machine/unattached/device[19]';
 const get = (path: string, ...properties: readonly string[]): Message[] =>
   properties.map((property) => run('qom-get', { path, property }));
-const open = (name: string, more: object = {}): Message =>
-  run('blockdev-add', { driver: 'null-co', 'node-name': name, ...more });
 
 const images = [
   'qemu-img create -q -f qcow2 a.qcow2 4M',
@@ -88,7 +86,7 @@ const described: readonly Omit<Scenario, 'program' | 'prepare'>[] = [
       run('blockdev-close-tray', { device: 'ide0-hd0' }),
       run('eject', { device: 'ide0-hd0' }),
       run('blockdev-change-medium', { device: 'ide0-hd0', filename: 'b.raw', format: 'raw' }),
-      open('n'),
+      addNull('n'),
       run('blockdev-remove-medium', { id: hd }),
       run('blockdev-insert-medium', { id: hd, 'node-name': 'n' }),
     ],
@@ -123,7 +121,7 @@ const described: readonly Omit<Scenario, 'program' | 'prepare'>[] = [
     name: 'media that are nodes',
     options: withMedia,
     steps: [
-      open('n'),
+      addNull('n'),
       run('blockdev-insert-medium', { id: cd, 'node-name': 'n' }),
       run('blockdev-insert-medium', { id: cd, 'node-name': 'zz' }),
       run('blockdev-remove-medium', { id: cd }),
@@ -143,8 +141,8 @@ const described: readonly Omit<Scenario, 'program' | 'prepare'>[] = [
     name: 'read-only media',
     options: devices,
     steps: [
-      open('ro', { 'read-only': true }),
-      open('rw'),
+      addNull('ro', { 'read-only': true }),
+      addNull('rw'),
       run('blockdev-open-tray', { id: 'c2' }),
       run('blockdev-insert-medium', { id: 'c2', 'node-name': 'ro' }),
       run('blockdev-insert-medium', { id: 'f', 'node-name': 'ro' }),
@@ -159,7 +157,7 @@ const described: readonly Omit<Scenario, 'program' | 'prepare'>[] = [
     name: 'plugging',
     options: devices,
     steps: [
-      open('rw'),
+      addNull('rw'),
       run('device_add', { driver: 'zz' }),
       run('device_add', { driver: 'ide-hd', drive: 'n' }),
       run('device_add', { driver: 'scsi-hd', drive: 'rw', id: 'h' }),
@@ -301,14 +299,14 @@ const described: readonly Omit<Scenario, 'program' | 'prepare'>[] = [
   {
     name: 'who holds what',
     options: devices,
-    steps: [run('x-debug-query-block-graph')],
+    steps: [graph],
     normalise: withoutOrder,
   },
   {
     name: 'what ends it cancels the jobs',
     options: ['-drive', 'if=none,id=d,file=a.qcow2'],
     steps: [
-      run('blockdev-add', { driver: 'null-co', 'node-name': 't', size: 4 << 20 }),
+      addNull('t', { size: 4 << 20 }),
       run('blockdev-backup', { 'job-id': 'j', device: 'd', target: 't', sync: 'none' }),
     ],
   },

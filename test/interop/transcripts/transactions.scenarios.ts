@@ -1,5 +1,5 @@
 /** Every action of `transaction`, and every way in which one can fail; what a failure must undo. */
-import { gone, node, run, type Scenario, status } from './scenario.ts';
+import { bitmapHash, gone, node, nodes, run, type Scenario, status } from './scenario.ts';
 
 const disks = [
   'qemu-img create -q -f qcow2 a.qcow2 4M',
@@ -10,7 +10,6 @@ const disks = [
   'qemu-img create -q -f qcow2 tb.qcow2 4M',
   'qemu-img create -q -f qcow2 small.qcow2 1M',
 ];
-const nodes = run('query-named-block-nodes', { flat: true });
 const [a, b, ta, tb] = ['a', 'b', 'ta', 'tb'].map((name) => node(name, `${name}.qcow2`)) as [
   ReturnType<typeof node>,
   ReturnType<typeof node>,
@@ -26,7 +25,6 @@ const addBitmap = (name: string, more: object = {}) =>
   run('block-dirty-bitmap-add', { node: 'a', name, ...more });
 const backup = (id: string, device: string, target: string, more: object = {}) =>
   action('blockdev-backup', { 'job-id': id, device, target, sync: 'full', ...more });
-const hash = (name: string) => run('x-debug-block-dirty-bitmap-sha256', { node: 'a', name });
 const abort = action('abort', {});
 
 /** Actions that can be undone, and what must be as before. */
@@ -62,8 +60,8 @@ export const scenarios: readonly Scenario[] = [
         run('blockdev-backup', { 'job-id': 'w', device: 'b', target: 'a', sync: 'top' }),
         gone('w'),
         all([fixMerge(given), abort]),
-        hash('p'),
-        hash('off'),
+        bitmapHash('p'),
+        bitmapHash('off'),
         nodes,
         all([fixMerge(given)]),
         nodes,
