@@ -16,6 +16,7 @@ import type { Platform } from '../platform/platform.ts';
 import type { PrefetchList } from '../protocols/http/driver.ts';
 import { systemCommands } from '../qmp/commands/system.ts';
 import { QmpServer } from '../qmp/server.ts';
+import { tracer } from '../trace/events.ts';
 import { type BaseIdentity, identifyBase, readIdentity, writeIdentity } from './base-identity.ts';
 import { serveDisk } from './disk-server.ts';
 import { type Export, type ExportSource, openExport } from './export.ts';
@@ -80,6 +81,7 @@ function functionsOf(
   /** Those that are still being opened are among them: `close` ends them all. */
   const exports = new Map<number, Promise<Export>>();
   let lastExport = 0;
+  const watchers: (() => void)[] = [];
   const endExport = async (id: number): Promise<void> => {
     const ending = exports.get(id);
     exports.delete(id);
@@ -160,6 +162,14 @@ function functionsOf(
       await platform.files.unlink(path);
     },
 
+    /** Sends records of what happens from now on. Errors: a name of no event. */
+    async trace({ events, port }: { events: readonly string[]; port: MessagePort }): Promise<void> {
+      watchers.push(
+        tracer.attach((record) => port.postMessage(record), platform.clock, events),
+        () => port.close(),
+      );
+    },
+
     async openExport(source: ExportSource): Promise<{ id: number; bytes: number }> {
       const id = ++lastExport;
       const opening = openExport(server.graph, source);
@@ -193,6 +203,7 @@ function functionsOf(
       // A command that is still being executed may open something.
       await server.whenEnded;
       await server.close();
+      for (const end of watchers) end();
     },
   };
 }

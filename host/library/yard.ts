@@ -8,6 +8,7 @@ import { V86Processor } from '../emulator/v86/processor.ts';
 import { V86State } from '../emulator/v86/state.ts';
 import type { PrefetchList } from '../protocols/http/driver.ts';
 import type { JsonObject, JsonValue } from '../qapi/json-value.ts';
+import type { TraceRecord } from '../trace/event.ts';
 import { type Backup, type BackupPlan, startBackup } from './backup.ts';
 import type { ExportSource } from './export.ts';
 import { formatFile } from './images.ts';
@@ -43,6 +44,11 @@ export interface NewImage {
   readonly size: number;
   /** Default: `qcow2`. */
   readonly format?: 'qcow2' | 'raw';
+}
+
+export interface TraceOptions {
+  readonly events: readonly string[];
+  readonly sink: (record: TraceRecord) => void;
 }
 
 /** How files are named in blockdev options: by which driver. */
@@ -99,6 +105,17 @@ export class Blockyard {
     // A block layer that is gone answers nobody: the port closes.
     this.calls.call('connectMonitor', { port: port2 }, [port2]).catch(() => port1.close());
     return port1;
+  }
+
+  /**
+   * Tells `sink` what happens in the worker from now on, as far as an event's name is among `events` or fits a pattern there:
+   * `block_*`. What is watched is one for the worker, on Node for the thread: each sink gets all of it, and
+   * `trace-event-set-state` changes it. Errors: there is no event of a name.
+   */
+  async trace({ events, sink }: TraceOptions): Promise<void> {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = ({ data }) => sink(data);
+    await this.calls.call('trace', { events, port: port2 }, [port2]);
   }
 
   // Files and nodes.
