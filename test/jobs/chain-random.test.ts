@@ -8,7 +8,7 @@ import { BlockError } from '../../host/base/errors.ts';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import type { OnError } from '../../host/block/error-policy.ts';
 import type { BlockNode } from '../../host/block/node.ts';
-import { checkImage } from '../../host/formats/qcow2/check.ts';
+import { checkImage } from '../../host/formats/qcow2/check/check.ts';
 import { startCommit } from '../../host/jobs/commit/commit.ts';
 import type { Job } from '../../host/jobs/job.ts';
 import { startStream } from '../../host/jobs/stream/stream.ts';

@@ -10,10 +10,10 @@
 import { BlockError } from '../../host/base/errors.ts';
 import { BlockBackend } from '../../host/block/backend.ts';
 import { Perm } from '../../host/block/permissions.ts';
-import { checkImage } from '../../host/formats/qcow2/check.ts';
-import { createImage } from '../../host/formats/qcow2/create.ts';
+import { checkImage } from '../../host/formats/qcow2/check/check.ts';
+import { createImage } from '../../host/formats/qcow2/create/create.ts';
+import type { ImageFile } from '../../host/formats/qcow2/disk/image-file.ts';
 import { qcow2 } from '../../host/formats/qcow2/driver.ts';
-import type { ImageFile } from '../../host/formats/qcow2/image-file.ts';
 import { createGraph } from '../../host/graph.ts';
 import type { Platform } from '../../host/platform/platform.ts';
 import { createSimulation, type FaultRule, type SimStorage } from '../../host/platform/sim/index.ts';
