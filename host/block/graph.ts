@@ -191,12 +191,12 @@ export class BlockGraph {
   private async closeNode(node: BlockNode): Promise<void> {
     await node.whenIdle();
     let failure: unknown;
-    try {
-      await this.observer.nodeClosing(node);
-      await node.driver?.close();
-    } catch (error) {
-      failure = error;
-    }
+    const note = (error: unknown): void => {
+      failure ??= error;
+    };
+    await this.observer.nodeClosing(node).catch(note);
+    // Whatever could not be kept beside it.
+    await node.driver?.close().catch(note);
     node.closed = true;
     if (this.byName.get(node.name) === node) this.byName.delete(node.name);
     for (const edge of [...node.children.values()].reverse()) {

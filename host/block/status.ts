@@ -3,6 +3,8 @@
  *
  * One layer at a time or down a chain. Extents may come back shorter than they are: callers loop and merge.
  */
+import { blockStatus as blockStatusEvent } from '../trace/events.ts';
+import { measure } from '../trace/measure.ts';
 import { chainFrom, nextInChain } from './chain.ts';
 import type { Extent } from './driver.ts';
 import type { BlockNode } from './node.ts';
@@ -25,11 +27,41 @@ export interface BlockStatus {
 }
 
 /** `wantZero` false: do not ask the host's file system about holes; everything stored may then count as data. */
-export async function blockStatus(
+export function blockStatus(
   node: BlockNode,
   offset: number,
   bytes: number,
   wantZero = true,
+): Promise<BlockStatus> {
+  return blockStatusEvent.enabled
+    ? watchedStatus(node, offset, bytes, wantZero)
+    : findStatus(node, offset, bytes, wantZero);
+}
+
+/** As `findStatus`; whoever watches is told what was found. */
+function watchedStatus(
+  node: BlockNode,
+  offset: number,
+  bytes: number,
+  wantZero: boolean,
+): Promise<BlockStatus> {
+  const flags = wantZero ? 'zeros' : 'none';
+  const told = { node: node.name, offset, bytes, flags, extent: 0, status: 'none' };
+  return measure(blockStatusEvent, told, async () => {
+    const status = await findStatus(node, offset, bytes, wantZero);
+    told.extent = status.bytes;
+    told.status = statusWords.filter((word) => status[word]).join() || 'none';
+    return status;
+  });
+}
+
+const statusWords = ['data', 'zero', 'allocated', 'compressed', 'eof'] as const;
+
+async function findStatus(
+  node: BlockNode,
+  offset: number,
+  bytes: number,
+  wantZero: boolean,
 ): Promise<BlockStatus> {
   const { length } = node;
   if (offset >= length) return { bytes, data: false, zero: false, allocated: false, eof: true, depth: 0 };

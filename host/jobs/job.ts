@@ -9,11 +9,13 @@
  * reasons to stand still (not yet started, a user's pause, one for each drained section on a node of the job); a job
  * parks only at a pause point; a force-cancelled job never parks.
  */
+
 import { assert } from '../base/assert.ts';
 import { BlockError, invalid } from '../base/errors.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { type ErrorAction, errorAction, type OnError } from '../block/error-policy.ts';
 import { RateLimiter } from '../copy/rate-limiter.ts';
+import { jobStateTransition } from '../trace/events.ts';
 import type { JobRegistry } from './job-registry.ts';
 import type { JobTransaction } from './job-transaction.ts';
 import { accepts, isReady, type JobStatus, type JobVerb, mayFollow } from './states.ts';
@@ -98,6 +100,7 @@ export class Job {
   setStatus(status: JobStatus): void {
     assert(mayFollow(this.status, status), `job ${this.id} cannot go from ${this.status} to ${status}`);
     if (this.status === status) return;
+    if (jobStateTransition.enabled) jobStateTransition.emit({ job: this.id, from: this.status, to: status });
     this.status = status;
     this.registry.emit({ name: 'JOB_STATUS_CHANGE', data: { status, id: this.id } });
   }

@@ -11,7 +11,7 @@ class DiskServer {
   private readonly reads = new Map<number, AbortController>();
   private readonly inFlight = new Set<Promise<void>>();
   private toldLength: number;
-  private isClosed = false;
+  private closing: Promise<void> | undefined;
 
   constructor(
     private readonly port: MessagePort,
@@ -78,9 +78,13 @@ class DiskServer {
     void work.finally(() => this.inFlight.delete(work));
   }
 
-  private async close(): Promise<void> {
-    if (this.isClosed) return;
-    this.isClosed = true;
+  /** The page asks for it, and its port closes: both times it is over when this settles. */
+  private close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<void> {
     for (const controller of this.reads.values()) controller.abort();
     await Promise.all(this.inFlight);
     await this.whenClosed();

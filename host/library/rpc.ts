@@ -87,7 +87,7 @@ export class Calls<F extends Functions> {
     port.addEventListener('close', () => this.close());
   }
 
-  /** Errors: those of the function; ECONNRESET once the port is closed. */
+  /** Errors: those of the function; EPIPE once the port is closed. */
   call<N extends keyof F & string>(
     name: N,
     argument: Argument<F[N]>,

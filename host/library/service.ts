@@ -16,9 +16,10 @@ import type { Platform } from '../platform/platform.ts';
 import type { PrefetchList } from '../protocols/http/driver.ts';
 import { systemCommands } from '../qmp/commands/system.ts';
 import { QmpServer } from '../qmp/server.ts';
+import { tracer } from '../trace/events.ts';
 import { type BaseIdentity, identifyBase, readIdentity, writeIdentity } from './base-identity.ts';
 import { serveDisk } from './disk-server.ts';
-import { type ExportSource, openExport } from './export.ts';
+import { type Export, type ExportSource, openExport } from './export.ts';
 import { savedMachineCommands } from './machine-commands.ts';
 import { PortConnection } from './port-connection.ts';
 import { prefetchListBelow } from './prefetch.ts';
@@ -77,8 +78,15 @@ function functionsOf(
   { platform, registerBlob, httpCache }: ServiceOptions,
 ) {
   const machine = server.machine!; // startService gave it one
-  const exports = new Map<number, AsyncGenerator<Uint8Array, void>>();
+  /** Those that are still being opened are among them: `close` ends them all. */
+  const exports = new Map<number, Promise<Export>>();
   let lastExport = 0;
+  const watchers: (() => void)[] = [];
+  const endExport = async (id: number): Promise<void> => {
+    const ending = exports.get(id);
+    exports.delete(id);
+    await (await ending)?.chunks.return();
+  };
   const detach = async (): Promise<void> => {
     const leaving = attached.processor;
     attached.processor = undefined;
@@ -154,32 +162,48 @@ function functionsOf(
       await platform.files.unlink(path);
     },
 
+    /** Sends records of what happens from now on. Errors: a name of no event. */
+    async trace({ events, port }: { events: readonly string[]; port: MessagePort }): Promise<void> {
+      watchers.push(
+        tracer.attach((record) => port.postMessage(record), platform.clock, events),
+        () => port.close(),
+      );
+    },
+
     async openExport(source: ExportSource): Promise<{ id: number; bytes: number }> {
-      const { bytes, chunks } = await openExport(server.graph, source);
-      exports.set(++lastExport, chunks);
-      return { id: lastExport, bytes };
+      const id = ++lastExport;
+      const opening = openExport(server.graph, source);
+      exports.set(id, opening);
+      try {
+        return { id, bytes: (await opening).bytes };
+      } catch (error) {
+        exports.delete(id);
+        throw error;
+      }
     },
 
     /** Undefined: that was all. */
     async readExport({ id }: { id: number }): Promise<Transferred<Uint8Array | undefined>> {
-      const next = await exports.get(id)?.next();
+      const next = await (await exports.get(id))?.chunks.next();
       if (next && !next.done) return new Transferred(next.value, [next.value.buffer]);
       exports.delete(id);
       return new Transferred(undefined, []);
     },
 
     async closeExport({ id }: { id: number }): Promise<void> {
-      await exports.get(id)?.return();
-      exports.delete(id);
+      await endExport(id);
     },
 
     /** Everything written is durable and every file closed when this has been answered. */
     async close(_: object): Promise<void> {
       await detach();
-      for (const chunks of exports.values()) await chunks.return();
-      exports.clear();
+      // Whoever asked for one that cannot be opened has been told.
+      await Promise.allSettled([...exports.keys()].map(endExport));
       await server.stop();
+      // A command that is still being executed may open something.
+      await server.whenEnded;
       await server.close();
+      for (const end of watchers) end();
     },
   };
 }

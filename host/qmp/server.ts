@@ -19,10 +19,11 @@ import type { Connection } from '../platform/connection.ts';
 import { Pacer } from '../platform/pacer.ts';
 import type { Clock, Platform } from '../platform/platform.ts';
 import type { Type } from '../qapi/types.ts';
+import { connectionClose, connectionOpen } from '../trace/events.ts';
 import { type AnyCommand, type CommandContext, CommandTable } from './command.ts';
 import { dispatch } from './dispatch.ts';
 import { EventLimiter } from './event-limiter.ts';
-import { events } from './events.ts';
+import { events as qmpEvents } from './events.ts';
 import { Monitor } from './monitor.ts';
 import { type Incoming, type Outcome, QmpProtocol } from './protocol.ts';
 
@@ -51,6 +52,7 @@ export class QmpServer {
   private readonly limiter: EventLimiter;
   /** The client whose turn is next comes first. */
   private monitors: Monitor[] = [];
+  private clientCount = 0;
   private running = false;
   private ending = false;
   private end: () => void = () => {};
@@ -58,7 +60,7 @@ export class QmpServer {
   constructor({ platform, drivers, commands, machine, guestClock, reportBug }: QmpServerOptions) {
     this.platform = platform;
     this.reportBug = reportBug ?? ((error) => platform.console.stderr(`internal error: ${stackOf(error)}`));
-    this.limiter = new EventLimiter(events, platform.clock, ({ name, data }, timestamp) => {
+    this.limiter = new EventLimiter(qmpEvents, platform.clock, ({ name, data }, timestamp) => {
       for (const monitor of [...this.monitors]) monitor.event(timestamp, name, data);
     });
     const emit = (event: GraphEvent): void => this.emit(event);
@@ -79,12 +81,15 @@ export class QmpServer {
 
   /** Serves a client. */
   connect(connection: Connection, options: { pretty?: boolean | undefined; onClosed?(): void } = {}): void {
+    const told = { server: 'qmp', client: `${++this.clientCount}` };
+    if (connectionOpen.enabled) connectionOpen.emit(told);
     const monitor: Monitor = new Monitor(connection, {
       pretty: options.pretty,
       onRequest: () => this.wake(),
       onOutOfBand: (incoming) => void this.answerOutOfBand(monitor, incoming),
       onClosed: () => {
         this.monitors = this.monitors.filter((other) => other !== monitor);
+        if (connectionClose.enabled) connectionClose.emit(told);
         options.onClosed?.();
       },
     });

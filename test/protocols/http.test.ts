@@ -514,6 +514,43 @@ describe('what is kept beyond the node', () => {
     expect(done).toBe(3);
   });
 
+  test.each([
+    ['read ahead', { readahead: 4 * webChunkBytes }],
+    ['fetched as a list says', { readahead: 0, 'x-prefetch': 'http://server/list' }],
+  ])('is left alone when the node is gone, also by what is %s', async (_how, options) => {
+    const list = {
+      'blockyard-prefetch': 1,
+      ranges: [5, 7].map((chunk) => [chunk * webChunkBytes, webChunkBytes]),
+    };
+    const { web, platform, open } = world();
+    web.spoil = (answer, { method, headers }) =>
+      method === 'GET' && headers['range'] === undefined
+        ? { ...answer, headers: {}, body: new TextEncoder().encode(JSON.stringify(list)) }
+        : answer;
+    for (let turns = 0; turns < 12; turns++) {
+      let begun = 0;
+      let ended = 0;
+      const slowly = async (): Promise<undefined> => {
+        begun++;
+        for (let turn = 0; turn < 3; turn++) await platform.clock.yield();
+        ended++;
+      };
+      platform.chunkStore = { get: slowly, put: slowly };
+      const driver = await open(options);
+      // Who reads on is read ahead for: at the third chunk nobody waits for more than is here.
+      for (const chunk of options.readahead > 0 ? [0, 1, 2] : []) {
+        await platform.settle();
+        await read(driver, chunk * webChunkBytes, webChunkBytes);
+      }
+      for (let turn = 0; turn < turns; turn++) await platform.clock.yield();
+      await driver.close();
+      const atClose = begun;
+      expect(ended).toBe(atClose);
+      await platform.settle();
+      expect(begun).toBe(atClose);
+    }
+  });
+
   test('does no harm when it fails or holds something else', async () => {
     const { web, platform, open } = world();
     const stores: ChunkStore[] = [

@@ -10,6 +10,7 @@ import type { ObjectOptions } from '../../objects/types.ts';
 import type { Console, Platform } from '../../platform/platform.ts';
 import { describeInternalError, internalErrorStatus } from './internal-error.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
+import type { TraceLog } from './trace-log.ts';
 
 export type { Terminal };
 
@@ -25,6 +26,7 @@ export class ExitStatus extends Error {
 export class Tool {
   /** Of `--object`: what every graph that is made from now on has. */
   private readonly objects: ObjectOptions[] = [];
+  private traceLog: Promise<TraceLog> | undefined;
 
   constructor(
     /** The name in messages: that of the link we were started through, or `blockyard img`. */
@@ -98,6 +100,25 @@ export class Tool {
     this.objects.push(await this.attempt(async () => readObject(text)));
   }
 
+  /**
+   * The log of what is watched. Asked for by whoever has an option for it, or lets clients say what it is; the end of the
+   * tool ends it.
+   */
+  trace(): Promise<TraceLog> {
+    this.traceLog ??= this.openTraceLog();
+    return this.traceLog;
+  }
+
+  private async openTraceLog(): Promise<TraceLog> {
+    const [{ TraceLog }, { clock }] = await Promise.all([import('./trace-log.ts'), this.platform()]);
+    return new TraceLog(this, clock);
+  }
+
+  /** What is to be done last. */
+  async end(): Promise<void> {
+    (await this.traceLog)?.end();
+  }
+
   async createGraph(options: { quiet?: boolean } = {}): Promise<BlockGraph> {
     const [platform, { createGraph }, { drivers }] = await Promise.all([
       this.platform(),
@@ -126,5 +147,7 @@ export async function runTool(tool: Tool, body: () => Promise<number>): Promise<
     }
     tool.reportInternalError(error);
     return internalErrorStatus;
+  } finally {
+    await tool.end();
   }
 }

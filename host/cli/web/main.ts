@@ -21,7 +21,7 @@ const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export function main(argv: string[], programName: string, terminal?: Terminal): Promise<number> {
   const tool = new Tool(programName, terminal);
-  return runTool(tool, async () => serve(tool, readOptions(tool, argv)));
+  return runTool(tool, async () => serve(tool, await readOptions(tool, argv)));
 }
 
 async function serve(tool: Tool, options: Options): Promise<number> {

@@ -6,6 +6,7 @@
  * their images. A job that ends otherwise leaves the chain as it is; what was copied into the base is what the layers
  * above it show anyway.
  */
+
 import { asBlockError } from '../../base/errors.ts';
 import { BlockBackend } from '../../block/backend.ts';
 import { chainFrom } from '../../block/chain.ts';
@@ -16,6 +17,8 @@ import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
 import { isAllocatedAbove } from '../../block/status.ts';
+import { copyPiece } from '../../trace/events.ts';
+import { measure } from '../../trace/measure.ts';
 import { type Chunk, ChunkLoop, loopChunkBytes } from '../chunk-loop.ts';
 import { insertFilter, removeFilter } from '../filter-insertion.ts';
 import type { Job, JobDriver } from '../job.ts';
@@ -148,9 +151,13 @@ class CommitDriver implements JobDriver {
       const found = await isAllocatedAbove(this.top, this.base, false, offset, bytes);
       if (!found.allocated) return { bytes: found.bytes || bytes, copied: false };
       const data = this.buffer.subarray(0, found.bytes);
-      await this.reader!.read(offset, data);
-      operation = 'write';
-      await this.writer!.write(offset, data);
+      const copy = async (): Promise<void> => {
+        await this.reader!.read(offset, data); // attached before the job was started, as is the writer
+        operation = 'write';
+        await this.writer!.write(offset, data);
+      };
+      const told = { node: this.base.name, offset, bytes: found.bytes, content: 'data' };
+      await measure(copyPiece, told, copy);
       return { bytes: found.bytes, copied: true };
     } catch (error) {
       const failure = asBlockError(error);

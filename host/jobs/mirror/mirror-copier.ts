@@ -5,6 +5,7 @@
  * Every piece is claimed first, so that no two requests for one granule are ever on their way to the target, and
  * cleaned before its source is looked at. What fails becomes dirty again; the error policy says what else happens.
  */
+
 import { assert } from '../../base/assert.ts';
 import { asBlockError, type BlockError } from '../../base/errors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
@@ -17,6 +18,8 @@ import type { RateLimiter } from '../../copy/rate-limiter.ts';
 import type { AskStatus } from '../../copy/status-runs.ts';
 import type { Traffic } from '../../copy/traffic.ts';
 import type { Area } from '../../core/bitmap.ts';
+import { copyPiece } from '../../trace/events.ts';
+import { measure } from '../../trace/measure.ts';
 import type { DirtyMap } from './dirty-map.ts';
 import type { WriteCopier } from './mirror-top.ts';
 
@@ -124,15 +127,13 @@ export class MirrorCopier implements WriteCopier {
   }
 
   private async copy(claim: Claim, content: Content): Promise<void> {
-    const { map, traffic, progress, target, unmap } = this.options;
+    const { map, traffic, progress } = this.options;
     const { offset, bytes } = claim;
     const heldBytes = content === 'data' ? bytes : 0;
     traffic.begin(heldBytes);
     try {
-      if (content === 'data') await this.copyData(offset, bytes);
-      else if (content === 'zero')
-        await this.attempt('write', () => target.writeZeroes(offset, bytes, { mayUnmap: unmap }));
-      else await this.attempt('write', () => target.discard(offset, bytes));
+      const told = { node: this.options.target.node.name, offset, bytes, content };
+      await measure(copyPiece, told, () => this.move(claim, content));
       progress.current += bytes;
     } catch {
       map.set(offset, bytes);
@@ -140,6 +141,16 @@ export class MirrorCopier implements WriteCopier {
       map.claims.end(claim);
       traffic.end(heldBytes);
     }
+  }
+
+  private move({ offset, bytes }: Claim, content: Content): Promise<void> {
+    const { target, unmap } = this.options;
+    if (content === 'data') return this.copyData(offset, bytes);
+    return this.attempt('write', () =>
+      content === 'zero'
+        ? target.writeZeroes(offset, bytes, { mayUnmap: unmap })
+        : target.discard(offset, bytes),
+    );
   }
 
   private async copyData(offset: number, bytes: number): Promise<void> {

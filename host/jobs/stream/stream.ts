@@ -6,6 +6,7 @@
  * writing all the time. When all of it is there, the base becomes the node's backing file, in the graph and in the
  * image. A job that ends otherwise leaves the chain as it is; what was copied stays and is harmless.
  */
+
 import { asBlockError, type BlockError, invalid } from '../../base/errors.ts';
 import { BlockBackend } from '../../block/backend.ts';
 import { bottomImage, chainFrom, findOverlay, nextInChain } from '../../block/chain.ts';
@@ -16,6 +17,8 @@ import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
 import { blockStatus, isAllocatedAbove } from '../../block/status.ts';
 import type { CopyOnRead } from '../../filters/copy-on-read.ts';
+import { copyPiece } from '../../trace/events.ts';
+import { measure } from '../../trace/measure.ts';
 import { type Chunk, ChunkLoop } from '../chunk-loop.ts';
 import { insertFilter, removeFilter } from '../filter-insertion.ts';
 import type { Job, JobDriver } from '../job.ts';
@@ -161,7 +164,7 @@ class StreamDriver implements JobDriver {
     let found: Chunk = { bytes, copied: true };
     try {
       found = await this.look(offset, bytes);
-      if (found.copied) await (this.filter!.driver as CopyOnRead).prefetch(offset, found.bytes);
+      if (found.copied) await this.copy(offset, found.bytes);
       return found;
     } catch (error) {
       const failure = asBlockError(error);
@@ -172,6 +175,12 @@ class StreamDriver implements JobDriver {
       if (action === 'report') throw failure;
       return found;
     }
+  }
+
+  private copy(offset: number, bytes: number): Promise<void> {
+    const copy = (): Promise<void> => (this.filter!.driver as CopyOnRead).prefetch(offset, bytes); // it runs: the filter is in
+    const told = { node: this.image.name, offset, bytes, content: 'data' };
+    return measure(copyPiece, told, copy);
   }
 
   /** Whether the start of the range has to be copied, and how much of it is like that. */

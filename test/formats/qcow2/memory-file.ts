@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ImageFile, NewImageFile } from '../../../host/formats/qcow2/image-file.ts';
+import type { ImageFile, NewImageFile } from '../../../host/formats/qcow2/disk/image-file.ts';
 
 export class MemoryFile implements ImageFile, NewImageFile {
   /** Every write since the last flush, newest last; a flush closes the list and opens a new one. */
