@@ -116,7 +116,8 @@ export class CopyEngine {
       }
       let content: Content;
       try {
-        content = await contentOf(source.node, map, run.offset, Math.min(run.bytes, maxZeroBytes), true);
+        const bytes = Math.min(run.bytes, maxZeroBytes);
+        content = await contentOf(source.node, map.clusters, run.offset, bytes, true);
       } catch (error) {
         throw new CopyFailure('read', asBlockError(error));
       }
@@ -281,7 +282,7 @@ export class CopyEngine {
 
   private look(offset: number, bytes: number): Promise<Content> {
     const { filter } = this.options;
-    return contentOf(filter.source.node, filter.copyMap, offset, bytes, false);
+    return contentOf(filter.source.node, filter.copyMap.clusters, offset, bytes, false);
   }
 
   /** One background request. Never rejects: what goes wrong is left for the loop to find. */
