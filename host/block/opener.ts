@@ -380,7 +380,7 @@ class NodeOpenContext implements OpenContext {
   }
 
   warn(message: string): void {
-    this.graph.platform.console.stderr(`warning: ${message}`);
+    this.graph.platform.console.warn(message);
   }
 }
 

@@ -114,6 +114,6 @@ async function attempt(job: Job, act: (() => Promise<void>) | undefined): Promis
     await act?.();
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
-    job.registry.platform.console.stderr(`warning: cleaning up after job '${job.id}': ${text}`);
+    job.registry.platform.console.warn(`cleaning up after job '${job.id}': ${text}`);
   }
 }
