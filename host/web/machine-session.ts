@@ -115,7 +115,7 @@ class MachineSession implements Session {
       await yard.createImage(file, { size: emptyDiskBytes });
     } catch (error) {
       // It is there from an earlier visit.
-      if (!(error as Error).message.endsWith('exists')) throw error;
+      if (!(error instanceof BlockError && error.errno === 'EEXIST')) throw error;
     }
     await yard.add({ driver: 'qcow2', 'node-name': node, file: { driver: 'opfs', filename: file } });
   }
