@@ -150,8 +150,7 @@ export function infoOf(node: BlockNode): DriverInfo | undefined {
   const own = node.driver.info?.();
   if (own) return own;
   const below = node.filtered() ?? node.primaryChild()?.node;
-  if (below) return infoOf(below);
-  return node.definition.name === 'file' ? {} : undefined;
+  return below && infoOf(below);
 }
 
 function belowInChain(node: BlockNode): BlockNode | undefined {
