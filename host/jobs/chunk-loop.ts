@@ -39,7 +39,7 @@ export class ChunkLoop {
     length: number,
     step: (offset: number, bytes: number) => Promise<Chunk>,
   ): Promise<void> {
-    job.progress.total = length;
+    job.progress.expect(length);
     let delayNs = 0;
     for (let offset = 0; offset < length; ) {
       // Even without a limit others must get between two chunks.
@@ -50,7 +50,7 @@ export class ChunkLoop {
       if (job.isCancelled) return;
       const { bytes, copied } = await step(offset, Math.min(chunkBytes, length - offset));
       offset += bytes;
-      job.progress.current += bytes;
+      job.progress.advance(bytes);
       delayNs = copied ? job.limiter.delay(bytes) : 0;
     }
     // A drained section or a pause that began with the last chunk.

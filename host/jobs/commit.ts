@@ -136,7 +136,7 @@ class CommitDriver implements JobDriver {
   async run(job: Job): Promise<void> {
     const { top, base } = this;
     const length = top.length;
-    job.progress.total = length;
+    job.progress.expect(length);
     if (base.length < length) await this.writer!.truncate(length); // attached before the job was started
     await this.loop.run(job, length, (offset, bytes) => this.step(job, offset, bytes));
   }

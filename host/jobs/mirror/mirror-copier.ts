@@ -7,6 +7,7 @@
  */
 import { assert } from '../../base/assert.ts';
 import { asBlockError, type BlockError } from '../../base/errors.ts';
+import type { WorkProgress } from '../../base/work-progress.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { Edge } from '../../block/edge.ts';
 import type { ErrorAction } from '../../block/error-policy.ts';
@@ -36,7 +37,7 @@ interface MirrorCopierOptions {
   unmap: boolean;
   /** Zeros cost nothing of the speed limit. */
   zeroesAreCheap: boolean;
-  progress: { current: number; total: number };
+  progress: WorkProgress;
   /** Says what is done about an error, and tells the client. */
   onError(operation: 'read' | 'write', error: BlockError): ErrorAction;
 }
@@ -142,7 +143,7 @@ export class MirrorCopier implements WriteCopier {
       else if (content === 'zero')
         await this.attempt('write', () => target.writeZeroes(offset, bytes, { mayUnmap: unmap }));
       else await this.attempt('write', () => target.discard(offset, bytes));
-      progress.current += bytes;
+      progress.advance(bytes);
     } catch {
       map.set(offset, bytes);
     } finally {
@@ -207,8 +208,8 @@ export class MirrorCopier implements WriteCopier {
     try {
       await toSource();
       await this.attempt('write', toTarget).catch(() => map.set(offset, bytes));
-      progress.current += bytes;
-      progress.total += bytes;
+      progress.advance(bytes);
+      progress.expectMore(bytes);
     } catch (error) {
       map.set(offset, bytes);
       throw error;
