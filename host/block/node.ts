@@ -5,7 +5,6 @@
  * it. `drainBegin` … `drainEnd` brackets a section in which no request reaches the node: its parents stop issuing,
  * all the way up, and what was in flight has finished.
  */
-
 import { assert } from '../base/assert.ts';
 import { invalid } from '../base/errors.ts';
 import type { Checked } from '../qapi/types.ts';

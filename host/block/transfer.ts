@@ -4,7 +4,6 @@
  * Called by the dispatcher alone, with requests that are checked and within the node. What an allocating write must
  * copy along is read here, through the node itself, so that drivers never move guest data.
  */
-
 import type { Allocation, Extent, WriteFlags, WritePlan } from './driver.ts';
 import type { Edge } from './edge.ts';
 import type { BlockNode } from './node.ts';

@@ -5,7 +5,6 @@
  * moment they happen, and so before the answer of the command that caused them. A bug in a command ends the session of
  * the client that sent it, and nothing else.
  */
-
 import { assert } from '../base/assert.ts';
 import type { BlockError } from '../base/errors.ts';
 import type { DriverDefinition } from '../block/driver.ts';

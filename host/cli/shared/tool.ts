@@ -80,7 +80,8 @@ export class Tool {
     const { nodePlatform } = await import('../../platform/node/index.ts');
     const console: Console = {
       stdout: (line) => this.out(`${line}\n`),
-      stderr: (line) => this.error(line.startsWith('warning: ') ? `${this.name}: ${line}\n` : `${line}\n`),
+      stderr: (line) => this.error(`${line}\n`),
+      warn: (message) => this.warn(message),
       fatal: nodePlatform.console.fatal,
     };
     return { ...nodePlatform, console };

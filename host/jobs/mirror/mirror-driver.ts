@@ -236,7 +236,7 @@ export class MirrorDriver implements JobDriver {
   }
 
   private updateTotal(job: Job, map: DirtyMap): void {
-    job.progress.total = job.progress.current + map.dirtyBytes + map.claims.bytes;
+    job.progress.expect(job.progress.current + map.dirtyBytes + map.claims.bytes);
   }
 
   private async flushTarget(job: Job, copier: MirrorCopier): Promise<boolean> {
