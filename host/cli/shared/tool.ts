@@ -8,20 +8,13 @@ import { BlockError } from '../../base/errors.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { ObjectOptions } from '../../objects/types.ts';
 import type { Console, Platform } from '../../platform/platform.ts';
+import { ExitStatus } from './exit-status.ts';
 import { describeInternalError, internalErrorStatus } from './internal-error.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
 import type { TraceLog } from './trace-log.ts';
 
+export { ExitStatus } from './exit-status.ts';
 export type { Terminal };
-
-/** Ends a command with this exit status; whatever there was to say has been printed. */
-export class ExitStatus extends Error {
-  override readonly name = 'ExitStatus';
-
-  constructor(readonly status: number) {
-    super(`exit ${status}`);
-  }
-}
 
 export class Tool {
   /** Of `--object`: what every graph that is made from now on has. */
