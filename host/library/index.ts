@@ -22,11 +22,11 @@ export type { V86Constructor, V86Emulator } from '../emulator/v86/emulator.ts';
 export { keepFiles } from '../platform/browser/keep-files.ts';
 export type { PrefetchList } from '../protocols/http/driver.ts';
 export type { JsonObject, JsonValue } from '../qapi/json-value.ts';
+export { type EventListener, QmpClient, QmpError, type QmpEvent } from '../qmp/client.ts';
 export type { TraceRecord } from '../trace/event.ts';
 export type { Backup, BackupPlan, DiskBackup } from './backup.ts';
 export type { ExportSource } from './export.ts';
 export { BaseChangedError, type OverlayOptions } from './overlay.ts';
-export { type EventListener, QmpClient, QmpError, type QmpEvent } from './qmp-client.ts';
 export { type RemoteDiskOptions, RemoteGuestDisk } from './remote-disk.ts';
 export type { Blockyard, DiskOptions, TraceOptions } from './yard.ts';
 

@@ -1,6 +1,6 @@
 /** Waiting for jobs, as a client of the monitor. */
 import type { JsonObject } from '../qapi/json-value.ts';
-import type { EventListener } from './qmp-client.ts';
+import type { EventListener } from '../qmp/client.ts';
 
 /** What is needed of a monitor's client. */
 export interface Monitor {

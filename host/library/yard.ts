@@ -8,13 +8,14 @@ import { V86Processor } from '../emulator/v86/processor.ts';
 import { V86State } from '../emulator/v86/state.ts';
 import type { PrefetchList } from '../protocols/http/driver.ts';
 import type { JsonObject, JsonValue } from '../qapi/json-value.ts';
+import { type EventListener, QmpClient } from '../qmp/client.ts';
 import type { TraceRecord } from '../trace/event.ts';
 import { type Backup, type BackupPlan, startBackup } from './backup.ts';
 import type { ExportSource } from './export.ts';
 import { formatFile } from './images.ts';
 import { type OverlayOptions, openOverlay } from './overlay.ts';
+import { PortConnection } from './port-connection.ts';
 import { serveProcessor } from './processor-port.ts';
-import { type EventListener, QmpClient } from './qmp-client.ts';
 import { RemoteGuestDisk } from './remote-disk.ts';
 import { Calls } from './rpc.ts';
 import type { ServiceFunctions } from './service.ts';
@@ -81,7 +82,7 @@ export class Blockyard {
     const calls = new Calls<ServiceFunctions>(port);
     const { port1, port2 } = new MessageChannel();
     await calls.call('connectMonitor', { port: port2 }, [port2]);
-    return new Blockyard(calls, await QmpClient.connect(port1), options);
+    return new Blockyard(calls, await QmpClient.connect(new PortConnection(port1)), options);
   }
 
   // The monitor.
@@ -102,7 +103,8 @@ export class Blockyard {
    */
   connectMonitor(): MessagePort {
     const { port1, port2 } = new MessageChannel();
-    void this.calls.call('connectMonitor', { port: port2 }, [port2]);
+    // A block layer that is gone answers nobody: the port closes.
+    this.calls.call('connectMonitor', { port: port2 }, [port2]).catch(() => port1.close());
     return port1;
   }
 

@@ -6,6 +6,7 @@ import { BlockError } from '../base/errors.ts';
 import { bitmapsOf } from '../bitmaps/node-bitmaps.ts';
 import { allocatedBytes } from '../block/allocated-bytes.ts';
 import type { BlockBackend } from '../block/backend.ts';
+import { chainFrom, nextInChain } from '../block/chain.ts';
 import type { DriverInfo } from '../block/driver.ts';
 import { filenameOf, resolveBackingName } from '../block/filename.ts';
 import type { BlockNode } from '../block/node.ts';
@@ -87,7 +88,7 @@ export async function blockDeviceInfo(
   let depth = 0;
   let innermost = image;
   if (!flat) {
-    for (let below = belowInChain(node); below; below = belowInChain(below)) {
+    for (const below of chainFrom(nextInChain(node))) {
       const info = await imageInfo(below);
       innermost['backing-image'] = info;
       innermost = info;
@@ -152,10 +153,6 @@ export function infoOf(node: BlockNode): DriverInfo | undefined {
   const below = node.filtered() ?? node.primaryChild()?.node;
   if (below) return infoOf(below);
   return node.definition.name === 'file' ? {} : undefined;
-}
-
-function belowInChain(node: BlockNode): BlockNode | undefined {
-  return node.filtered() ?? node.backing();
 }
 
 function fullBackingName(node: BlockNode, name: string): string | undefined {

@@ -16,6 +16,7 @@ import { JobRegistry } from '../jobs/job-registry.ts';
 import { Machine, type MachineOptions, type ShutdownReason } from '../machine/machine.ts';
 import { UserObjects } from '../objects/user-objects.ts';
 import type { Connection } from '../platform/connection.ts';
+import { Pacer } from '../platform/pacer.ts';
 import type { Clock, Platform } from '../platform/platform.ts';
 import type { Type } from '../qapi/types.ts';
 import { connectionClose, connectionOpen } from '../trace/events.ts';
@@ -37,9 +38,6 @@ export interface QmpServerOptions {
   /** Hears of a bug in a command. Absent: it is printed, with its stack. */
   reportBug?(error: unknown): void;
 }
-
-/** The event loop gets its turn at least this often, however fast clients send commands. */
-const turnNs = 2_000_000;
 
 export class QmpServer {
   readonly graph: BlockGraph;
@@ -139,16 +137,14 @@ export class QmpServer {
   }
 
   private async serve(): Promise<void> {
-    const { clock } = this.platform;
-    let turn = clock.nowNs();
+    // However fast clients send commands.
+    const pacer = new Pacer(this.platform.clock);
     for (let monitor = this.takeTurn(); monitor && !this.ending; monitor = this.takeTurn()) {
       const incoming = monitor.next()!; // takeTurn saw it
       const outcome = await this.execute(monitor, incoming);
       if (outcome) monitor.answer(incoming, outcome);
       else monitor.close();
-      if (clock.nowNs() - turn < turnNs) continue;
-      await clock.yield();
-      turn = clock.nowNs();
+      await pacer.breathe();
     }
   }
 

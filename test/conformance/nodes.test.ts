@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { BlockError } from '../../host/base/errors.ts';
-import { BlockBackend } from '../../host/block/backend.ts';
+import type { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
 import type { BlockGraph } from '../../host/block/graph.ts';
 import { Perm } from '../../host/block/permissions.ts';
@@ -15,6 +15,7 @@ import { Prng } from '../../host/platform/sim/prng.ts';
 import { unlimited } from '../../host/throttle/config.ts';
 import { throttleGroupsOf } from '../../host/throttle/groups.ts';
 import { mergeLimits } from '../../host/throttle/limit-names.ts';
+import { attachAlone, readWriteResize } from '../support/attach.ts';
 import { WebFile } from '../support/web-file.ts';
 import {
   checkAgainstModel,
@@ -163,13 +164,7 @@ async function open(graph: BlockGraph, stack: Stack): Promise<BlockBackend> {
     discard: 'unmap',
     ...(stack.readOnly && { 'read-only': true }),
   });
-  const backend = await BlockBackend.attach(node, {
-    name: 'root',
-    description: 'the test',
-    perm: stack.readOnly ? Perm.consistentRead : Perm.consistentRead | Perm.write | Perm.resize,
-    shared: Perm.all,
-  });
-  await graph.unref(node);
+  const backend = await attachAlone(node, stack.readOnly ? Perm.consistentRead : readWriteResize);
   return backend;
 }
 

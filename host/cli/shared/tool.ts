@@ -13,7 +13,6 @@ import { describeInternalError, internalErrorStatus } from './internal-error.ts'
 import { processTerminal, type Terminal } from './terminal.ts';
 import type { TraceLog } from './trace-log.ts';
 
-export { ExitStatus } from './exit-status.ts';
 export type { Terminal };
 
 export class Tool {

@@ -46,10 +46,10 @@ function defaultText(initial: string | number | boolean): string {
 }
 
 export function printHelp(tool: Tool): void {
-  tool.out(
-    `usage: ${tool.name} [options] [disk_image]
+  tool.out(`usage: ${tool.name} [options] [disk_image]\n\n${options}`);
+}
 
-'disk_image' is a raw hard disk image for IDE hard disk 0
+const options = `'disk_image' is a raw hard disk image for IDE hard disk 0
 
 The storage of a machine without a processor: block nodes, drives, devices, jobs
 and the monitor.
@@ -122,6 +122,4 @@ Other options:
 -m, -smp, -cpu, -nographic, -display none, -vga none, -serial none|null,
 -parallel none|null, -net none, -nic none, -monitor none, -no-shutdown
                 taken as they are: there is no such part
-`,
-  );
-}
+`;

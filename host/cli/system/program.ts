@@ -17,8 +17,9 @@ import type { HmpCommand } from '../hmp/command.ts';
 import { humanMonitor } from '../hmp/monitor.ts';
 import { detach } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
+import { ExitStatus } from '../shared/exit-status.ts';
 import { addObject, objectHelp } from '../shared/object-option.ts';
-import { ExitStatus, type Tool } from '../shared/tool.ts';
+import type { Tool } from '../shared/tool.ts';
 import {
   checkAbsent,
   checkMemory,

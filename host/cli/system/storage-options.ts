@@ -9,7 +9,8 @@ import type { Machine } from '../../machine/machine.ts';
 import { parseJson } from '../../qapi/json.ts';
 import { isJsonObject, type JsonObject } from '../../qapi/json-value.ts';
 import { parseQemuOpts } from '../../qapi/qemu-opts.ts';
-import { ExitStatus, type Tool } from '../shared/tool.ts';
+import { ExitStatus } from '../shared/exit-status.ts';
+import type { Tool } from '../shared/tool.ts';
 import { printDeviceProperties, printDevices } from './help.ts';
 import type { Step } from './options.ts';
 

@@ -13,6 +13,7 @@
  */
 import { asBlockError, invalid } from '../../base/errors.ts';
 import { BlockBackend } from '../../block/backend.ts';
+import { isBelow } from '../../block/chain.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import type { OpBlocker } from '../../block/op-blockers.ts';
@@ -156,7 +157,8 @@ class BackupDriver implements JobDriver {
       limiter: job.limiter,
       ...perfOf(this.options),
       compress: this.options.compress ?? false,
-      writeThrough: isInBackingChain(this.source, this.target),
+      // Readers of the target see the source where the target has nothing yet (fleecing).
+      writeThrough: isBelow(this.target, this.source),
       progress: job.progress,
       isWanted: () => job.isWanted,
       isStopped: () => job.isParked,
@@ -244,11 +246,4 @@ class BackupDriver implements JobDriver {
     await this.detach();
     await removeFilter(this.graph, this.filter);
   }
-}
-
-/** Readers of the target then see through to the source where the target has nothing yet (fleecing). */
-function isInBackingChain(source: BlockNode, target: BlockNode): boolean {
-  for (let node = target.backing(); node; node = node.filtered() ?? node.backing())
-    if (node === source) return true;
-  return false;
 }

@@ -9,6 +9,7 @@
 
 import { asBlockError } from '../../base/errors.ts';
 import { BlockBackend } from '../../block/backend.ts';
+import { chainFrom } from '../../block/chain.ts';
 import type { Edge } from '../../block/edge.ts';
 import type { OnError } from '../../block/error-policy.ts';
 import { filenameOf } from '../../block/filename.ts';
@@ -110,7 +111,7 @@ class CommitDriver implements JobDriver {
     const writing = Perm.write | Perm.writeUnchanged;
     this.holds = new NodeHolds(job, () => this.isFinishing);
     await this.holds.hold(params.device, 'main node', Perm.none, Perm.all);
-    for (let node: BlockNode | undefined = top; node && node !== base; node = node.chainEdge()?.node) {
+    for (const node of chainFrom(top, base)) {
       await this.holds.hold(node, 'intermediate node', Perm.none, writing);
     }
     graph.freezeChain(filter, base);

@@ -1,7 +1,7 @@
 /** What a mirror job does from its start to its end: see mirror.ts. */
 import { asBlockError, type BlockError, invalid } from '../../base/errors.ts';
 import { type BackendUser, BlockBackend } from '../../block/backend.ts';
-import { isInChain } from '../../block/chain.ts';
+import { chainFrom, isBelow, nextInChain } from '../../block/chain.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import type { OpBlocker } from '../../block/op-blockers.ts';
@@ -62,20 +62,20 @@ export class MirrorDriver implements JobDriver {
     this.source.ref();
     this.target.ref();
     const { graph, source, target, filter, params } = this;
-    const isBelow = isInChain(source, target);
+    const isCommit = isBelow(source, target);
     const readAndWrite = Perm.consistentRead | Perm.writeUnchanged | Perm.write;
     const top = filter.driver as MirrorTop;
-    top.isCommit = isBelow;
+    top.isCommit = isCommit;
     await graph.refreshPermissions(filter);
     const holds = new NodeHolds(job, () => this.isDraining);
     this.holds = holds;
     await holds.holdFilter(filter, 'main node', Perm.consistentRead, readAndWrite);
-    const grows = isBelow && params.type === 'commit' && target.length < source.length;
+    const grows = isCommit && params.type === 'commit' && target.length < source.length;
     const user: BackendUser = {
       name: 'root',
       description: '',
       perm: grows ? Perm.write | Perm.resize : Perm.write,
-      shared: isBelow ? readAndWrite : Perm.writeUnchanged,
+      shared: isCommit ? readAndWrite : Perm.writeUnchanged,
     };
     this.writer = await BlockBackend.attach(target, user);
     // Draining waits for the job's last requests; who holds them back would wait for itself.
@@ -83,15 +83,12 @@ export class MirrorDriver implements JobDriver {
     this.map = new DirtyMap(source, params.granularity, this.unitBytes(), params.writeBlocking);
     await holds.hold(source, 'source', Perm.none, readAndWrite);
     await holds.hold(target, 'target', Perm.none, Perm.all);
-    if (isBelow) await this.holdBetween(holds);
+    if (isCommit) await this.holdBetween(holds);
   }
 
   private async holdBetween(holds: NodeHolds): Promise<void> {
     const { source, target, filter } = this;
-    const between: BlockNode[] = [];
-    for (let node = source.chainEdge()?.node; node && node !== target; node = node.chainEdge()?.node) {
-      between.push(node);
-    }
+    const between = [...chainFrom(nextInChain(source), target)];
     // Filters right above the target show what is written to it.
     let shows = between.length;
     while (shows > 0 && between[shows - 1]!.filtered()) shows--;

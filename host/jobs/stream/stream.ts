@@ -9,7 +9,7 @@
 
 import { asBlockError, type BlockError, invalid } from '../../base/errors.ts';
 import { BlockBackend } from '../../block/backend.ts';
-import { findOverlay } from '../../block/backing-image.ts';
+import { bottomImage, chainFrom, findOverlay, nextInChain } from '../../block/chain.ts';
 import type { OnError } from '../../block/error-policy.ts';
 import { filenameOf } from '../../block/filename.ts';
 import type { BlockGraph } from '../../block/graph.ts';
@@ -46,9 +46,9 @@ export interface StreamParams {
 
 /** Creates the job and starts it. Errors: BlockError; nothing is left behind. */
 export async function startStream(graph: BlockGraph, jobs: JobRegistry, params: StreamParams): Promise<Job> {
-  const { node } = params;
-  const lowest = params.bottom ?? findOverlay(node, params.base);
-  if (!lowest) throw invalid(`Node '${params.base?.name}' is not a backing image of '${node.name}'`);
+  const { node, base } = params;
+  const lowest = params.bottom ?? (base ? findOverlay(node, base) : bottomImage(node));
+  if (!lowest) throw invalid(`Node '${base?.name}' is not a backing image of '${node.name}'`);
   const id = params.id ?? graph.deviceNameOf(node);
   const wasReadOnly = node.readOnly;
   if (wasReadOnly) await graph.setReadOnly(node, false);
@@ -141,8 +141,7 @@ class StreamDriver implements JobDriver {
       shared: reading | Perm.write,
     });
     await this.holds.hold(node, 'active node', Perm.none, reading | Perm.write);
-    const end = params.lowest.chainEdge()?.node;
-    for (let below = node.chainEdge()?.node; below && below !== end; below = below.chainEdge()?.node) {
+    for (const below of chainFrom(nextInChain(node), nextInChain(params.lowest))) {
       await this.holds.hold(below, 'intermediate node', Perm.none, reading);
     }
   }
@@ -199,7 +198,7 @@ class StreamDriver implements JobDriver {
   /** The chain gets shorter: nothing needs what was copied out of it any more. */
   async prepare(): Promise<void> {
     const { graph, image, params } = this;
-    const backing = params.lowest.chainEdge()?.node;
+    const backing = nextInChain(params.lowest);
     await this.dropFilter();
     if (image === params.lowest && !image.backing()) return;
     const base = backing?.skipFilters();

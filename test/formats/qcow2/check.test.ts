@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { CheckResult } from '../../../host/block/driver.ts';
-import { checkImage, maxReportedFindings } from '../../../host/formats/qcow2/check/check.ts';
+import { checkImage } from '../../../host/formats/qcow2/check/check.ts';
+import { maxReportedFindings } from '../../../host/formats/qcow2/check/report.ts';
 import { createImage } from '../../../host/formats/qcow2/create/create.ts';
 import { haveQemu } from '../../support/tools.ts';
 import { MemoryFile, makeWithQemu, runQemu } from './memory-file.ts';

@@ -20,7 +20,8 @@ import {
   type SnapshotTableRepair,
   serializeSnapshotTable,
 } from '../disk/snapshot-table.ts';
-import type { Checker } from './check.ts';
+import type { CheckedImage } from './checked-image.ts';
+import { freeStructure } from './refcounts.ts';
 
 interface TableRange {
   offset: number;
@@ -38,7 +39,7 @@ export interface CheckedSnapshots {
   /** Whether a cluster belongs to the new table, which no finding is about. */
   isNewTable(cluster: number): boolean;
   /** Switches to the new table, if there is one; its refcounts are on disk. */
-  publish(checker: Checker): Promise<void>;
+  publish(image: CheckedImage): Promise<void>;
 }
 
 export async function loadSnapshotsForCheck(
@@ -83,11 +84,11 @@ export async function loadSnapshotsForCheck(
       const at = cluster * header.clusterSize;
       return renewed !== undefined && at >= renewed.offset && at < renewed.offset + renewed.bytes;
     },
-    publish: async (checker) => {
+    publish: async (image) => {
       if (renewed === undefined) return;
       const offset = renewed.bytes === 0 ? 0 : renewed.offset;
       await updateHeader(file, { snapshotTable: { offset, count: table.snapshots.length } });
-      if (old.offset + old.bytes <= file.length) await checker.freeStructure(old.offset, old.bytes);
+      if (old.offset + old.bytes <= file.length) await freeStructure(image, old.offset, old.bytes);
     },
   };
 }

@@ -5,17 +5,15 @@
  * One walk of an image at a time, while no guest request is in flight.
  */
 import { BlockError } from '../../../base/errors.ts';
+import { copiedFlag, entryOffset } from '../disk/entry.ts';
 import { viewOf } from '../disk/image-file.ts';
 import type { Qcow2Engine } from './engine.ts';
-
-const offsetMask = 0x00fffffffffffe00n;
-const copied = 1n << 63n;
 
 /** An L1 table, as it is on disk but with no COPIED flag. */
 export class L1Copy {
   constructor(readonly bytes: Uint8Array) {
     const view = viewOf(bytes);
-    for (let at = 0; at < bytes.length; at += 8) view.setBigUint64(at, view.getBigUint64(at) & ~copied);
+    for (let at = 0; at < bytes.length; at += 8) view.setBigUint64(at, view.getBigUint64(at) & ~copiedFlag);
   }
 
   /** Offsets of the L2 tables. EIO when one cannot be where it says. */
@@ -24,7 +22,7 @@ export class L1Copy {
     const tables = new Float64Array(this.bytes.length / 8);
     let count = 0;
     for (let at = 0; at < this.bytes.length; at += 8) {
-      const offset = Number(view.getBigUint64(at) & offsetMask);
+      const offset = entryOffset(view.getBigUint64(at));
       if (offset % clusterSize !== 0) throw new BlockError('EIO', 'The snapshot has a damaged L1 table');
       if (offset > 0) tables[count++] = offset;
     }
@@ -119,7 +117,7 @@ export async function refreshCopied(engine: Qcow2Engine): Promise<void> {
   await engine.settle();
   const view = viewOf(copyActiveL1(engine).bytes);
   for (let index = 0; index < engine.header.l1Size; index++) {
-    if ((view.getBigUint64(index * 8) & offsetMask) === 0n) continue;
+    if (entryOffset(view.getBigUint64(index * 8)) === 0) continue;
     for (let slice = 0; slice < slicesPerTable(engine); slice++) {
       steps.qcow2_walk_begin(false);
       await engine.runCode(() => steps.qcow2_refresh_slice(index, slice));

@@ -7,6 +7,7 @@
 import { BlockError } from '../../../base/errors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
 import type { Codec } from '../../../platform/platform.ts';
+import { compressedRange } from '../disk/entry.ts';
 import type { Qcow2Engine } from './engine.ts';
 import type { Qcow2Driver } from './image.ts';
 
@@ -22,10 +23,8 @@ export async function readCompressed(
   entry: bigint,
 ): Promise<Uint8Array> {
   const { clusterBits, clusterSize } = engine.header;
-  const offsetBits = BigInt(70 - clusterBits);
-  const offset = Number(entry & ((1n << offsetBits) - 1n) & 0x00ffffffffffffffn);
-  const sectors = Number((entry >> offsetBits) & ((1n << BigInt(clusterBits - 8)) - 1n)) + 1;
-  const stream = new Uint8Array(sectors * 512 - (offset % 512));
+  const { offset, bytes } = compressedRange(entry, clusterBits);
+  const stream = new Uint8Array(bytes);
   await engine.file.debugEvent('read_compressed');
   await engine.file.read(offset, stream);
   const cluster = new Uint8Array(clusterSize);

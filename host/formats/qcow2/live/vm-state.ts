@@ -6,6 +6,7 @@
 import { BlockError } from '../../../base/errors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
 import { UnmapMode } from '../../../core/qcow2.ts';
+import { compressedFlag, entryOffset, zeroFlag } from '../disk/entry.ts';
 import { l2Entries, maxL1Entries, type Qcow2Header } from '../disk/header.ts';
 import { roundUp, viewOf } from '../disk/image-file.ts';
 import type { Snapshot } from '../disk/snapshot-table.ts';
@@ -14,10 +15,6 @@ import { readCompressed } from './compressed.ts';
 import type { Qcow2Engine } from './engine.ts';
 import type { Qcow2Driver } from './image.ts';
 import { growL1 } from './resize.ts';
-
-const offsetMask = 0x00fffffffffffe00n;
-const compressedFlag = 1n << 62n;
-const zeroFlag = 1n;
 
 /** Where VM state starts: at the first L1 entry that a disk of `size` bytes does not use. */
 function vmStateStart(header: Qcow2Header, size: number): number {
@@ -121,7 +118,7 @@ export async function readVmState(tree: SnapshotTree, offset: number, buffer: Ui
 
 /** Snapshots' tables are not cached with changes: all of those are written back with the snapshot. */
 async function readTable(engine: Qcow2Engine, l1: DataView, index: number): Promise<DataView> {
-  const offset = (index + 1) * 8 <= l1.byteLength ? Number(l1.getBigUint64(index * 8) & offsetMask) : 0;
+  const offset = (index + 1) * 8 <= l1.byteLength ? entryOffset(l1.getBigUint64(index * 8)) : 0;
   if (offset === 0) return viewOf(new Uint8Array());
   const table = new Uint8Array(engine.header.clusterSize);
   await engine.file.read(offset, table);
@@ -139,7 +136,7 @@ async function readEntry(
     part.set(cluster.subarray(inCluster, inCluster + part.length));
     return;
   }
-  const host = Number(entry & offsetMask);
+  const host = entryOffset(entry);
   if (host % engine.header.clusterSize !== 0) throw new BlockError('EIO');
   if (host === 0 || (entry & zeroFlag) !== 0n) part.fill(0);
   else await engine.file.read(host + inCluster, part);
