@@ -7,6 +7,7 @@
  */
 
 import { assert } from '../base/assert.ts';
+import { createDeferred } from '../base/deferred.ts';
 import type { BlockError } from '../base/errors.ts';
 import type { DriverDefinition } from '../block/driver.ts';
 import type { BlockGraph, GraphEvent } from '../block/graph.ts';
@@ -46,8 +47,6 @@ export class QmpServer {
   readonly objects: UserObjects;
   readonly machine: Machine | undefined;
   readonly commands: CommandTable;
-  /** Settles when a client or `stop` has ended the server. Nodes and connections are still there. */
-  readonly whenEnded: Promise<void>;
   private readonly platform: Platform;
   private readonly reportBug: (error: unknown) => void;
   private readonly limiter: EventLimiter;
@@ -55,7 +54,7 @@ export class QmpServer {
   private monitors: Monitor[] = [];
   private running = false;
   private ending = false;
-  private end: () => void = () => {};
+  private readonly ended = createDeferred();
 
   constructor({ platform, drivers, commands, machine, guestClock, reportBug }: QmpServerOptions) {
     this.platform = platform;
@@ -74,9 +73,11 @@ export class QmpServer {
     const { graph, jobs, objects } = this;
     this.machine = machine && new Machine({ graph, jobs, tree: objects.tree, emit }, machine);
     this.commands = new CommandTable(commands, this.graph.drivers);
-    this.whenEnded = new Promise((resolve) => {
-      this.end = resolve;
-    });
+  }
+
+  /** Settles when a client or `stop` has ended the server. Nodes and connections are still there. */
+  get whenEnded(): Promise<void> {
+    return this.ended.promise;
   }
 
   /** Serves a client. */
@@ -112,7 +113,7 @@ export class QmpServer {
     this.graph.drainAllEnd(await this.graph.drainAllBegin());
     await this.jobs.cancelAll();
     this.ending = true;
-    if (!this.running) this.end();
+    if (!this.running) this.ended.resolve();
   }
 
   /** Closes the machine and all nodes that clients have added, then the connections. */
@@ -128,7 +129,7 @@ export class QmpServer {
     this.running = true;
     void this.serve().finally(() => {
       this.running = false;
-      if (this.ending) this.end();
+      if (this.ending) this.ended.resolve();
       else if (this.monitors.some((monitor) => monitor.hasRequest)) this.wake();
     });
   }
