@@ -4,7 +4,9 @@
  * It works on no node of others but the one that it writes into, cannot be held, and stays to be dismissed. Cancelled
  * while it works, it fails when it is done.
  */
+
 import { assert } from '../base/assert.ts';
+import { createDeferred } from '../base/deferred.ts';
 import { writeImage } from '../block/create.ts';
 import type { DriverDefinition } from '../block/driver.ts';
 import type { BlockGraph } from '../block/graph.ts';
@@ -39,17 +41,16 @@ export async function startCreate(
 class CreateDriver implements JobDriver {
   readonly type = 'create';
   readonly isBlockJob = false;
-  readonly hasBegun: Promise<void>;
-  private begun!: () => void; // by the constructor
+  private readonly begun = createDeferred();
 
   constructor(
     private readonly graph: BlockGraph,
     private readonly driver: DriverDefinition,
     private readonly options: Readonly<Record<string, unknown>>,
-  ) {
-    this.hasBegun = new Promise((resolve) => {
-      this.begun = resolve;
-    });
+  ) {}
+
+  get hasBegun(): Promise<void> {
+    return this.begun.promise;
   }
 
   async run(job: Job): Promise<void> {
@@ -63,16 +64,16 @@ class CreateDriver implements JobDriver {
 
   /** The command is answered before it is known what comes of it. */
   private async begin(): Promise<void> {
-    this.begun();
+    this.begun.resolve();
     await this.graph.platform.clock.yield();
   }
 
   async abort(): Promise<void> {
-    this.begun();
+    this.begun.resolve();
   }
 
   async commit(): Promise<void> {
-    this.begun();
+    this.begun.resolve();
   }
 
   private async makeFile(): Promise<void> {

@@ -11,6 +11,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { BlockError, invalid } from '../base/errors.ts';
+import { Waiters } from '../base/waiters.ts';
 import { WorkProgress } from '../base/work-progress.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { type ErrorAction, errorAction, type OnError } from '../block/error-policy.ts';
@@ -87,8 +88,8 @@ export class Job {
   };
   /** Wakes the parked job. */
   private unpark: (() => void) | undefined;
-  private quiescentWaiters: (() => void)[] = [];
-  private endWaiters: (() => void)[] = [];
+  private readonly quiescentWaiters = new Waiters();
+  private readonly endWaiters = new Waiters();
 
   constructor(
     readonly registry: JobRegistry,
@@ -201,8 +202,8 @@ export class Job {
       this.fail(this.asJobError(error));
     }
     this.endWork();
-    this.wake(this.quiescentWaiters);
-    this.wake(this.endWaiters);
+    this.quiescentWaiters.wake();
+    this.endWaiters.wake();
     await this.transaction.jobEnded(this);
   }
 
@@ -226,7 +227,7 @@ export class Job {
           this.setStatus(status);
           resolve();
         };
-        this.wake(this.quiescentWaiters);
+        this.quiescentWaiters.wake();
       });
     }
   }
@@ -265,16 +266,12 @@ export class Job {
   /** Settles when the driver is at a pause point or does not run at all. */
   async whenQuiescent(): Promise<void> {
     while (this.wasStarted && !this.hasEnded && !this.isParked) {
-      await new Promise<void>((resolve) => this.quiescentWaiters.push(resolve));
+      await this.quiescentWaiters.wait();
     }
   }
 
   async whenEnded(): Promise<void> {
-    if (!this.hasEnded) await new Promise<void>((resolve) => this.endWaiters.push(resolve));
-  }
-
-  private wake(waiters: (() => void)[]): void {
-    for (const resolve of waiters.splice(0)) resolve();
+    if (!this.hasEnded) await this.endWaiters.wait();
   }
 
   // What a client asks for. Errors: BlockError with the words of the verb table.

@@ -1,4 +1,5 @@
 /** Waiting for jobs, as a client of the monitor. */
+import { createDeferred } from '../base/deferred.ts';
 import type { JsonObject } from '../qapi/json-value.ts';
 import type { EventListener } from '../qmp/client.ts';
 
@@ -15,16 +16,13 @@ interface JobInfo {
 
 /** Runs `blockdev-create` and waits for its job. Errors: QmpError; Error with what the job has failed with. */
 export async function createImage(monitor: Monitor, id: string, options: JsonObject): Promise<void> {
-  let conclude: () => void = () => {};
-  const concluded = new Promise<void>((resolve) => {
-    conclude = resolve;
-  });
+  const concluded = createDeferred();
   const end = monitor.on('JOB_STATUS_CHANGE', ({ data }) => {
-    if (data['id'] === id && data['status'] === 'concluded') conclude();
+    if (data['id'] === id && data['status'] === 'concluded') concluded.resolve();
   });
   try {
     await monitor.qmp('blockdev-create', { 'job-id': id, options });
-    await concluded;
+    await concluded.promise;
   } finally {
     end();
   }

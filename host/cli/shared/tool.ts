@@ -49,6 +49,14 @@ export class Tool {
     this.error(describeInternalError(this.name, error));
   }
 
+  /** What somebody has to say about the option `context`. */
+  commentsOn(context: string): { warn(message: string, hint?: string): void; info(message: string): void } {
+    return {
+      warn: (message, hint) => this.report(`${context}: warning: ${message}`, hint),
+      info: (message) => this.report(`${context}: info: ${message}`),
+    };
+  }
+
   warn(message: string, hint?: string): void {
     this.report(`warning: ${message}`, hint);
   }
