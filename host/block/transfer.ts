@@ -4,6 +4,8 @@
  * Called by the dispatcher alone, with requests that are checked and within the node. What an allocating write must
  * copy along is read here, through the node itself, so that drivers never move guest data. Drivers that fill clusters of
  * their own accord, which no guest has written, do that by the same plans.
+ *
+ * A driver that answers `map` has what its own answers call for: `readSpecial` for special extents, `read` for its own.
  */
 
 import type { Allocation, Driver, Extent, WriteFlags, WritePlan } from './driver.ts';

@@ -10,7 +10,7 @@ import { BlockError } from '../../../base/errors.ts';
 import type { CheckOptions } from '../../../block/driver.ts';
 import { maxL1Entries, type Qcow2Header } from '../disk/header.ts';
 import { updateHeader } from '../disk/header-update.ts';
-import { type ImageFile, roundUp } from '../disk/image-file.ts';
+import { type ImageFile, padded, roundUp } from '../disk/image-file.ts';
 import {
   maxSnapshotExtraBytes,
   minExtraBytesV3,
@@ -127,9 +127,7 @@ async function writeNewTable(
   const content = serializeSnapshotTable(snapshots);
   const offset = roundUp(file.length, header.clusterSize);
   if (content.length === 0) return { offset, bytes: 0 };
-  const padded = new Uint8Array(roundUp(content.length, header.clusterSize));
-  padded.set(content);
-  await file.write(offset, padded);
+  await file.write(offset, padded(content, header.clusterSize));
   await file.flush();
   return { offset, bytes: content.length };
 }
