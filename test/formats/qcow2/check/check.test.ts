@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import type { CheckResult } from '../../../host/block/driver.ts';
-import { checkImage } from '../../../host/formats/qcow2/check/check.ts';
-import { maxReportedFindings } from '../../../host/formats/qcow2/check/report.ts';
-import { createImage } from '../../../host/formats/qcow2/create/create.ts';
-import { haveQemu } from '../../support/tools.ts';
-import { MemoryFile, makeWithQemu, runQemu } from './memory-file.ts';
+import type { CheckResult } from '../../../../host/block/driver.ts';
+import { checkImage } from '../../../../host/formats/qcow2/check/check.ts';
+import { maxReportedFindings } from '../../../../host/formats/qcow2/check/report.ts';
+import { createImage } from '../../../../host/formats/qcow2/create/create.ts';
+import { haveQemu } from '../../../support/tools.ts';
+import { MemoryFile, makeWithQemu, runQemu } from '../memory-file.ts';
 
 type Fix = 'none' | 'leaks' | 'all';
 

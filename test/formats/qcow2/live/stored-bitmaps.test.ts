@@ -4,24 +4,24 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { bitmapsOf, type NodeBitmaps } from '../../../host/bitmaps/node-bitmaps.ts';
-import { BlockBackend } from '../../../host/block/backend.ts';
-import { BlockGraph } from '../../../host/block/graph.ts';
-import { Perm } from '../../../host/block/permissions.ts';
-import { checkImage } from '../../../host/formats/qcow2/check/check.ts';
-import { readBitmapDirectory } from '../../../host/formats/qcow2/disk/bitmap-directory.ts';
-import { readHeader } from '../../../host/formats/qcow2/disk/header.ts';
-import { qcow2 } from '../../../host/formats/qcow2/driver.ts';
-import { createGraph } from '../../../host/graph.ts';
+import { bitmapsOf, type NodeBitmaps } from '../../../../host/bitmaps/node-bitmaps.ts';
+import { BlockBackend } from '../../../../host/block/backend.ts';
+import { BlockGraph } from '../../../../host/block/graph.ts';
+import { Perm } from '../../../../host/block/permissions.ts';
+import { checkImage } from '../../../../host/formats/qcow2/check/check.ts';
+import { readBitmapDirectory } from '../../../../host/formats/qcow2/disk/bitmap-directory.ts';
+import { readHeader } from '../../../../host/formats/qcow2/disk/header.ts';
+import { qcow2 } from '../../../../host/formats/qcow2/driver.ts';
+import { createGraph } from '../../../../host/graph.ts';
 import {
   createSimulation,
   type FaultRule,
   type SimStorage,
   type Simulation,
-} from '../../../host/platform/sim/index.ts';
-import { file } from '../../../host/protocols/file/driver.ts';
-import { imagePath, makeImage } from '../../sim/crash-harness.ts';
-import { MemoryFile } from './memory-file.ts';
+} from '../../../../host/platform/sim/index.ts';
+import { file } from '../../../../host/protocols/file/driver.ts';
+import { imagePath, makeImage } from '../../../sim/crash-harness.ts';
+import { MemoryFile } from '../memory-file.ts';
 
 const kib = 1024;
 const mib = 1024 * kib;
