@@ -7,7 +7,6 @@
  *
  * A driver that answers `map` has what its own answers call for: `readSpecial` for special extents, `read` for its own.
  */
-
 import type { Allocation, Driver, Extent, WriteFlags, WritePlan } from './driver.ts';
 import type { Edge } from './edge.ts';
 import type { BlockNode } from './node.ts';

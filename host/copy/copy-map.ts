@@ -7,6 +7,7 @@
  */
 import type { HierarchicalBitmap } from '../core/bitmap.ts';
 import { CopyBeforeWriteState } from '../core/cbw.ts';
+import { Units } from './units.ts';
 
 /** A run of clusters that one party copies. */
 export interface Claim {
@@ -33,6 +34,7 @@ interface Waiters {
 }
 
 export class CopyMap {
+  readonly clusters: Units;
   private readonly state: CopyBeforeWriteState;
   /** Who waits for the end of which claim, or of which reading back. */
   private readonly waiters = new Map<number, Waiters>();
@@ -42,6 +44,7 @@ export class CopyMap {
     readonly length: number,
     readonly clusterBytes: number,
   ) {
+    this.clusters = new Units(length, clusterBytes);
     this.state = new CopyBeforeWriteState(length, clusterBytes);
   }
 
@@ -148,12 +151,6 @@ export class CopyMap {
   /** The range, whole clusters, need not be copied any more. What somebody is just copying gets copied. */
   drop(offset: number, bytes: number): void {
     this.state.toCopy.reset(offset, bytes);
-  }
-
-  /** How much of `bytes` from the start of a cluster is whole clusters, the last one of the image counted as whole. */
-  wholeClusters(offset: number, bytes: number): number {
-    if (offset + bytes >= this.length) return this.length - offset;
-    return bytes - (bytes % this.clusterBytes);
   }
 
   /** Progress counts in clusters: the short last one as a full one. */

@@ -17,8 +17,9 @@ import type { HmpCommand } from '../hmp/command.ts';
 import { humanMonitor } from '../hmp/monitor.ts';
 import { detach } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
+import { ExitStatus } from '../shared/exit-status.ts';
 import { addObject, objectHelp } from '../shared/object-option.ts';
-import { ExitStatus, type Tool } from '../shared/tool.ts';
+import type { Tool } from '../shared/tool.ts';
 import {
   checkAbsent,
   checkMemory,
@@ -74,6 +75,8 @@ export class MachineProgram implements Daemon {
 
   /** Runs it to its end; gives the status to exit with. */
   static async run(tool: Tool, line: CommandLine, guest?: GuestRunner): Promise<number> {
+    const log = await tool.trace();
+    await tool.attempt(async () => log.begin());
     const { options, isQtest } = await tool.attempt(async () => machineOptions(tool, line));
     const platform = await tool.platform();
     const clock = isQtest || line.has('qtest') ? new QtestClock(platform.clock) : undefined;

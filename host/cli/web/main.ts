@@ -11,7 +11,8 @@ import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
+import { ExitStatus } from '../shared/exit-status.ts';
+import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { AllowedHosts, hostNamed } from './allowed-hosts.ts';
 import { type Options, readOptions } from './options.ts';
 import { createSiteServer } from './server.ts';
@@ -21,7 +22,7 @@ const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export function main(argv: string[], programName: string, terminal?: Terminal): Promise<number> {
   const tool = new Tool(programName, terminal);
-  return runTool(tool, async () => serve(tool, readOptions(tool, argv)));
+  return runTool(tool, async () => serve(tool, await readOptions(tool, argv)));
 }
 
 async function serve(tool: Tool, options: Options): Promise<number> {
