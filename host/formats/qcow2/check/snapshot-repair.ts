@@ -10,7 +10,7 @@ import { asBlockError, BlockError } from '../../../base/errors.ts';
 import type { CheckOptions } from '../../../block/driver.ts';
 import { maxL1Entries, type Qcow2Header } from '../disk/header.ts';
 import { updateHeader } from '../disk/header-update.ts';
-import { type ImageFile, roundUp } from '../disk/image-file.ts';
+import { type ImageFile, padded, roundUp } from '../disk/image-file.ts';
 import {
   countEntries,
   maxSnapshotExtraBytes,
@@ -131,9 +131,7 @@ async function writeNewTable(
   const content = serializeSnapshotTable(snapshots);
   const offset = roundUp(file.length, header.clusterSize);
   if (content.length === 0) return { offset, bytes: 0 };
-  const padded = new Uint8Array(roundUp(content.length, header.clusterSize));
-  padded.set(content);
-  await file.write(offset, padded);
+  await file.write(offset, padded(content, header.clusterSize));
   await file.flush();
   return { offset, bytes: content.length };
 }
