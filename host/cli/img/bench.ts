@@ -6,6 +6,7 @@
  * allocation of its own.
  */
 import { BlockError } from '../../base/errors.ts';
+import { InFlight } from '../../base/in-flight.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { Pacer } from '../../platform/pacer.ts';
 import type { Clock } from '../../platform/platform.ts';
@@ -182,8 +183,7 @@ class Bench {
   private barrier: Promise<void> | undefined;
   /** Settles with the last flush. */
   private flushes: Promise<unknown> = Promise.resolve();
-  private inFlight = 0;
-  private whenDrained: (() => void) | undefined;
+  private readonly inFlight = new InFlight();
 
   constructor(
     private readonly image: BlockBackend,
@@ -226,7 +226,7 @@ class Bench {
         await this.barrier;
         continue;
       }
-      this.inFlight++;
+      this.inFlight.begin();
       try {
         const written = image.write(this.nextOffset(), buffer);
         if (flushInterval > 0 && ++this.sinceFlush === flushInterval) this.startFlush();
@@ -234,7 +234,7 @@ class Bench {
       } catch (error) {
         this.failure ??= { error };
       }
-      if (--this.inFlight === 0) this.whenDrained?.();
+      this.inFlight.end();
       if (this.issued % breathRequests === 0) await this.pacer.breathe();
     }
   }
@@ -256,12 +256,7 @@ class Bench {
   }
 
   private async flush(): Promise<void> {
-    if (this.settings.drain) {
-      await new Promise<void>((resolve) => {
-        this.whenDrained = resolve;
-      });
-      this.whenDrained = undefined;
-    }
+    if (this.settings.drain) await this.inFlight.whenIdle();
     try {
       await this.image.flush();
     } catch (error) {

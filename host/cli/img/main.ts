@@ -1,5 +1,4 @@
 /** `blockyard img`, and `qemu-img` when started by that name: finds the subcommand and runs it. */
-
 import { ExitStatus } from '../shared/exit-status.ts';
 import { OptionReader, UsageError } from '../shared/getopt.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';

@@ -49,6 +49,14 @@ export class Tool {
     this.error(describeInternalError(this.name, error));
   }
 
+  /** What somebody has to say about the option `context`. */
+  commentsOn(context: string): { warn(message: string, hint?: string): void; info(message: string): void } {
+    return {
+      warn: (message, hint) => this.report(`${context}: warning: ${message}`, hint),
+      info: (message) => this.report(`${context}: info: ${message}`),
+    };
+  }
+
   warn(message: string, hint?: string): void {
     this.report(`warning: ${message}`, hint);
   }
@@ -80,7 +88,8 @@ export class Tool {
     const { nodePlatform } = await import('../../platform/node/index.ts');
     const console: Console = {
       stdout: (line) => this.out(`${line}\n`),
-      stderr: (line) => this.error(line.startsWith('warning: ') ? `${this.name}: ${line}\n` : `${line}\n`),
+      stderr: (line) => this.error(`${line}\n`),
+      warn: (message) => this.warn(message),
       fatal: nodePlatform.console.fatal,
     };
     return { ...nodePlatform, console };

@@ -14,6 +14,9 @@ import type { Tool } from '../shared/tool.ts';
 import { printDeviceProperties, printDevices } from './help.ts';
 import type { Step } from './options.ts';
 
+/** As a device's model, or in place of its properties: what there is to choose from. */
+const helpNames: readonly string[] = ['help', '?'];
+
 /** What a short form says beside the file. */
 const shortForms: Readonly<Record<string, string>> = {
   operand: 'index=0,media=disk',
@@ -56,11 +59,8 @@ export async function addDevice(tool: Tool, machine: Machine, text: string, cont
   }
   const { id, pairs } = parseQemuOpts(text, {
     impliedKey: 'driver',
-    warn: (message, hint) => {
-      if (!/^short-form boolean option '(help|\?)'/.test(message)) {
-        tool.report(`${context}: warning: ${message}`, hint);
-      }
-    },
+    bareNames: helpNames,
+    warn: (message, hint) => tool.report(`${context}: warning: ${message}`, hint),
   });
   const options: JsonObject = Object.fromEntries(pairs.map(({ name, value }) => [name, value]));
   printHelp(tool, options);
@@ -69,8 +69,8 @@ export async function addDevice(tool: Tool, machine: Machine, text: string, cont
 
 function printHelp(tool: Tool, options: JsonObject): void {
   const { driver } = options;
-  if (driver === 'help' || driver === '?') printDevices(tool);
-  else if ('help' in options || '?' in options) {
+  if (helpNames.includes(String(driver))) printDevices(tool);
+  else if (helpNames.some((name) => name in options)) {
     printDeviceProperties(tool, findDeviceType(deviceTypes, String(driver)));
   } else return;
   throw new ExitStatus(0);

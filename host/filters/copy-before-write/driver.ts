@@ -139,7 +139,8 @@ export class CopyBeforeWrite implements Driver, CopySource {
 
   /** Saves one run of clusters that were to copy a moment ago, or as much of it as can be had. */
   private async saveRun(offset: number, bytes: number): Promise<void> {
-    const content = await contentOf(this.source.node, this.copyMap, offset, bytes, this.skipUnallocated);
+    const { source, skipUnallocated } = this;
+    const content = await contentOf(source.node, this.copyMap.clusters, offset, bytes, skipUnallocated);
     const buffer = content.kind === 'data' ? await this.saver.reserve(content.bytes) : undefined;
     if (this.disabled) {
       if (buffer) this.saver.release(buffer);

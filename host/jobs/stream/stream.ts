@@ -6,7 +6,6 @@
  * writing all the time. When all of it is there, the base becomes the node's backing file, in the graph and in the
  * image. A job that ends otherwise leaves the chain as it is; what was copied stays and is harmless.
  */
-
 import { asBlockError, type BlockError, invalid } from '../../base/errors.ts';
 import { BlockBackend } from '../../block/backend.ts';
 import { bottomImage, chainFrom, findOverlay, nextInChain } from '../../block/chain.ts';
@@ -16,11 +15,11 @@ import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
 import { blockStatus, isAllocatedAbove } from '../../block/status.ts';
-import type { CopyOnRead } from '../../filters/copy-on-read.ts';
+import { CopyOnRead } from '../../filters/copy-on-read.ts';
 import { copyPiece } from '../../trace/events.ts';
 import { measure } from '../../trace/measure.ts';
 import { type Chunk, ChunkLoop } from '../chunk-loop.ts';
-import { insertFilter, removeFilter } from '../filter-insertion.ts';
+import { InsertedFilter } from '../filter-insertion.ts';
 import type { Job, JobDriver } from '../job.ts';
 import type { JobRegistry } from '../job-registry.ts';
 import { NodeHolds } from '../node-holds.ts';
@@ -53,54 +52,25 @@ export async function startStream(graph: BlockGraph, jobs: JobRegistry, params: 
   const wasReadOnly = node.readOnly;
   if (wasReadOnly) await graph.setReadOnly(node, false);
   try {
-    const filter = await openFilter(graph, node, lowest, params.filterNodeName);
+    const filter = await InsertedFilter.above(node, {
+      driver: 'copy-on-read',
+      driverClass: CopyOnRead,
+      options: { file: node.name, bottom: lowest.name },
+      flags: { discard: true },
+      nodeName: params.filterNodeName,
+      isImplicit: params.filterNodeName === undefined,
+    });
     const driver = new StreamDriver(graph, filter, { ...params, lowest, wasReadOnly });
-    try {
-      const { speed, autoFinalize, autoDismiss } = params;
-      const job = jobs.create(driver, { id, speed, autoFinalize, autoDismiss });
-      try {
-        await driver.attach(job);
-      } catch (error) {
-        jobs.discard(job);
-        throw error;
-      }
-      job.start();
-      // A job without work is over before anybody is answered.
-      if (lowest === node.skipFilters()) await job.reaction();
-      return job;
-    } catch (error) {
-      await driver.release();
-      throw error;
-    }
+    const { speed, autoFinalize, autoDismiss } = params;
+    const job = await jobs.createAttached(driver, { id, speed, autoFinalize, autoDismiss });
+    job.start();
+    // A job without work is over before anybody is answered.
+    if (lowest === node.skipFilters()) await job.reaction();
+    return job;
   } catch (error) {
     if (wasReadOnly && !node.readOnly) await graph.setReadOnly(node, true);
     throw error;
   }
-}
-
-async function openFilter(
-  graph: BlockGraph,
-  node: BlockNode,
-  bottom: BlockNode,
-  name: string | undefined,
-): Promise<BlockNode> {
-  let filter: BlockNode;
-  try {
-    filter = await graph.open(
-      {
-        driver: 'copy-on-read',
-        file: node.name,
-        bottom: bottom.name,
-        ...(name === undefined ? {} : { 'node-name': name }),
-      },
-      { discard: true },
-    );
-  } catch (error) {
-    throw asBlockError(error).within('Could not create node');
-  }
-  filter.implicit = name === undefined;
-  await insertFilter(graph, filter, node);
-  return filter;
 }
 
 class StreamDriver implements JobDriver {
@@ -112,16 +82,14 @@ class StreamDriver implements JobDriver {
   private readonly loop: ChunkLoop;
   private holds: NodeHolds | undefined;
   private reader: BlockBackend | undefined;
-  private filter: BlockNode | undefined;
   /** Of an error that was ignored: in the end the job fails with it. */
   private firstError: BlockError | undefined;
 
   constructor(
     private readonly graph: BlockGraph,
-    filter: BlockNode,
+    private readonly filter: InsertedFilter<CopyOnRead>,
     private readonly params: StreamParams & { lowest: BlockNode; wasReadOnly: boolean },
   ) {
-    this.filter = filter;
     this.node = params.node;
     this.image = params.node.skipFilters();
     this.loop = new ChunkLoop(graph.platform.clock);
@@ -133,8 +101,8 @@ class StreamDriver implements JobDriver {
     const { filter, node, params } = this;
     const reading = Perm.consistentRead | Perm.writeUnchanged;
     this.holds = new NodeHolds(job);
-    await this.holds.holdFilter(filter!, 'main node', Perm.none, Perm.all); // there until the job is finalized
-    this.reader = await BlockBackend.attach(filter!, {
+    await this.holds.holdFilter(filter.node, 'main node', Perm.none, Perm.all);
+    this.reader = await BlockBackend.attach(filter.node, {
       name: 'root',
       description: '',
       perm: Perm.consistentRead,
@@ -178,9 +146,8 @@ class StreamDriver implements JobDriver {
   }
 
   private copy(offset: number, bytes: number): Promise<void> {
-    const copy = (): Promise<void> => (this.filter!.driver as CopyOnRead).prefetch(offset, bytes); // it runs: the filter is in
     const told = { node: this.image.name, offset, bytes, content: 'data' };
-    return measure(copyPiece, told, copy);
+    return measure(copyPiece, told, () => this.filter.driver.prefetch(offset, bytes));
   }
 
   /** Whether the start of the range has to be copied, and how much of it is like that. */
@@ -218,21 +185,13 @@ class StreamDriver implements JobDriver {
 
   /** The links of the chain can be changed again, by this job alone. */
   private async dropFilter(): Promise<void> {
-    const { graph, filter } = this;
-    if (!filter) return;
-    this.filter = undefined;
-    (filter.driver as CopyOnRead).releaseChain();
+    this.filter.driver.releaseChain();
     await this.reader?.close();
     await this.holds?.close();
-    await removeFilter(graph, filter);
+    await this.filter.remove();
   }
 
   async clean(): Promise<void> {
-    await this.release();
-  }
-
-  /** Lets go of all nodes. */
-  async release(): Promise<void> {
     const { graph, node, params } = this;
     await this.dropFilter();
     await this.holds?.release();
