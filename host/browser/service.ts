@@ -28,8 +28,6 @@ import { savedMachineCommands } from './saved-machine-commands.ts';
 interface ServiceOptions {
   platform: Platform;
   drivers: readonly DriverDefinition[];
-  /** Makes `blob` what nodes of the driver `blob` find under `name`. */
-  registerBlob(name: string, blob: Blob): void;
   /** Absent: nothing of web servers' files outlives the program. */
   httpCache?: { getSize(): Promise<number>; clear(): Promise<void> };
 }
@@ -71,11 +69,7 @@ interface Attached {
   processor?: RemoteProcessor | undefined;
 }
 
-function functionsOf(
-  server: QmpServer,
-  attached: Attached,
-  { platform, registerBlob, httpCache }: ServiceOptions,
-) {
+function functionsOf(server: QmpServer, attached: Attached, { platform, httpCache }: ServiceOptions) {
   const machine = server.machine!; // startService gave it one
   /** Those that are still being opened are among them: `close` ends them all. */
   const exports = new Map<number, Promise<Export>>();
@@ -121,7 +115,12 @@ function functionsOf(
     },
 
     async registerBlob({ name, blob }: { name: string; blob: Blob }): Promise<void> {
-      registerBlob(name, blob);
+      if (!platform.blobs) throw new BlockError('ENOTSUP', 'This host takes no Blobs');
+      platform.blobs.register(name, blob);
+    },
+
+    async unregisterBlob({ name }: { name: string }): Promise<void> {
+      platform.blobs?.unregister(name);
     },
 
     async prefetchList({ node }: { node: string }): Promise<PrefetchList> {
@@ -193,6 +192,7 @@ function functionsOf(
       // A command that is still being executed may open something.
       await server.whenEnded;
       await server.close();
+      platform.blobs?.clear();
     },
   };
 }

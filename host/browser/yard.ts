@@ -111,9 +111,14 @@ export class Blockyard {
     await formatFile(this, this.options.fileDriver, file, { driver: format, size });
   }
 
-  /** Makes a File or Blob what `{driver: 'blob', filename: name}` opens. */
+  /** Makes a File or Blob what `{driver: 'blob', filename: name}` opens, until `unregisterBlob` or `close`. */
   async registerBlob(name: string, blob: Blob): Promise<void> {
     await this.calls.call('registerBlob', { name, blob });
+  }
+
+  /** Forgets what `registerBlob` was given; nodes that are open go on reading it. */
+  async unregisterBlob(name: string): Promise<void> {
+    await this.calls.call('unregisterBlob', { name });
   }
 
   /** Opens a node: the options of `blockdev-add`. Errors: QmpError. */
