@@ -7,6 +7,7 @@
  */
 
 import { assert } from '../base/assert.ts';
+import { Attachments } from '../base/attachments.ts';
 import { invalid } from '../base/errors.ts';
 import type { Checked } from '../qapi/types.ts';
 import type { Driver, DriverDefinition } from './driver.ts';
@@ -40,6 +41,8 @@ export class BlockNode implements EdgeParent {
   driver!: Driver;
   readonly children = new Map<string, Edge>();
   readonly parents = new Set<Edge>();
+  /** What upper layers keep with it. */
+  readonly attachments = new Attachments<BlockNode>(this);
   readonly writeObservers = new Set<WriteObserver>();
   readonly opBlockers = new OpBlockers(() => this.graph.deviceOrNodeName(this));
   /** In-flight requests that must exclude overlapping writes: read-modify-write. */

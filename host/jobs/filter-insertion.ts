@@ -1,8 +1,8 @@
 /**
- * Putting a filter between a node and everybody who uses it, and taking it out again.
+ * Putting a filter between a node and everybody who uses it, and taking it out again: one at a time in a graph, for what is
+ * below a filter must not change between looking and replacing.
  */
 import { assert } from '../base/assert.ts';
-import { Mutex } from '../base/mutex.ts';
 import type { EdgeParent } from '../block/edge.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';
@@ -17,7 +17,7 @@ export async function insertFilter(graph: BlockGraph, filter: BlockNode, node: B
   const below: EdgeParent[] = [...nodesFrom(filter)];
   await node.drainBegin();
   try {
-    await turns(graph).run(() => graph.replaceNode(node, filter, below));
+    await graph.filterChanges.run(() => graph.replaceNode(node, filter, below));
   } catch (error) {
     await graph.unref(filter);
     throw error;
@@ -39,7 +39,7 @@ export async function removeFilter(
   await filter.drainBegin();
   try {
     await prepare?.();
-    await turns(graph).run(() => {
+    await graph.filterChanges.run(() => {
       const below = filter.filtered();
       assert(below, `node ${filter.name} is no filter`);
       return graph.replaceNode(filter, below);
@@ -48,13 +48,4 @@ export async function removeFilter(
     filter.drainEnd();
   }
   await graph.unref(filter);
-}
-
-/** What is below a filter must not change between looking and replacing: one insertion or removal at a time. */
-const turnsByGraph = new WeakMap<BlockGraph, Mutex>();
-
-function turns(graph: BlockGraph): Mutex {
-  let mutex = turnsByGraph.get(graph);
-  if (!mutex) turnsByGraph.set(graph, (mutex = new Mutex()));
-  return mutex;
 }
