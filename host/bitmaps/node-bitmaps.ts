@@ -61,6 +61,8 @@ export function findBitmap(
 export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
   /** Newest first. */
   private readonly list: DirtyBitmap[] = [];
+  /** How many there have been. */
+  private made = 0;
   /** Where persistent ones are kept when the format has no place for them. */
   sideStorage: BitmapStorage | undefined;
   /** The file beside the image that they may be kept in, while no other node has it (side-paths.ts). */
@@ -226,8 +228,9 @@ export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
     for (const bitmap of this.list) if (!bitmap.inconsistent) bitmap.bits.resize(length);
   }
 
-  private create(options: Omit<DirtyBitmapOptions, 'size'>): DirtyBitmap {
-    const bitmap = new DirtyBitmap({ ...options, size: options.inconsistent ? 0 : this.node.length });
+  private create(options: Omit<DirtyBitmapOptions, 'size' | 'serial'>): DirtyBitmap {
+    const size = options.inconsistent ? 0 : this.node.length;
+    const bitmap = new DirtyBitmap({ ...options, size, serial: ++this.made });
     this.list.unshift(bitmap);
     this.node.writeObservers.add(this);
     return bitmap;

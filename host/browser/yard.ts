@@ -58,6 +58,7 @@ export class Blockyard {
   /** The bases that were opened for overlays. */
   private readonly bases = new Map<string, string>();
   private readonly atClose: (() => void)[] = [];
+  private readonly numbers = { backup: 0, image: 0 };
   private isClosed = false;
 
   private constructor(
@@ -89,6 +90,11 @@ export class Blockyard {
   /** Listens to a QMP event, or to all with `*`. Gives what ends the listening. */
   on(event: string, listener: EventListener): () => void {
     return this.monitor.on(event, listener);
+  }
+
+  nextNumber(kind: 'backup' | 'image'): number {
+    this.numbers[kind]++;
+    return this.numbers[kind];
   }
 
   /**
