@@ -19,6 +19,7 @@ import { Perm } from '../../block/permissions.ts';
 import { isAllocatedAbove } from '../../block/status.ts';
 import { copyPiece } from '../../trace/events.ts';
 import { measure } from '../../trace/measure.ts';
+import type { BlockJobParams } from '../block-job.ts';
 import { type Chunk, ChunkLoop, loopChunkBytes } from '../chunk-loop.ts';
 import { InsertedFilter } from '../filter-insertion.ts';
 import type { Job, JobDriver } from '../job.ts';
@@ -26,9 +27,7 @@ import type { JobRegistry } from '../job-registry.ts';
 import { NodeHolds } from '../node-holds.ts';
 import { CommitTop, commitTop } from './commit-top.ts';
 
-export interface CommitParams {
-  /** The name of the device when absent. */
-  id: string | undefined;
+export interface CommitParams extends BlockJobParams {
   /** The disk of whose chain the layers are. */
   device: BlockNode;
   top: BlockNode;
@@ -36,12 +35,6 @@ export interface CommitParams {
   /** What the overlays are to name as their backing file, instead of the base's own name. */
   backingFile: string | undefined;
   onError: OnError;
-  /** Bytes per second; 0: no limit. */
-  speed: number | undefined;
-  /** Absent: the filter is implicit. */
-  filterNodeName: string | undefined;
-  autoFinalize: boolean | undefined;
-  autoDismiss: boolean | undefined;
 }
 
 /** Creates the job and starts it. Errors: BlockError; nothing is left behind. */
