@@ -205,11 +205,7 @@ class CommitDriver implements JobDriver {
 /** Rewrites the header of the overlay that holds `edge`. A read-only overlay is written to for as long as that takes. */
 async function renameBacking(graph: BlockGraph, edge: Edge, name: string, base: BlockNode): Promise<void> {
   const overlay = edge.parentNode!; // backing links lead from nodes
-  const { readOnly } = overlay;
-  if (readOnly) await graph.setReadOnly(overlay, false);
-  try {
+  await graph.whileWritable(overlay, async () => {
     await overlay.driver.changeBackingFile?.(name, base.definition.name);
-  } finally {
-    if (readOnly) await graph.setReadOnly(overlay, true);
-  }
+  });
 }

@@ -2,6 +2,7 @@
 import { asBlockError, type BlockError, invalid } from '../../base/errors.ts';
 import { type BackendUser, BlockBackend } from '../../block/backend.ts';
 import { chainFrom, isBelow, nextInChain } from '../../block/chain.ts';
+import { clusterBytesOf } from '../../block/cluster-bytes.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import type { OpBlocker } from '../../block/op-blockers.ts';
@@ -107,7 +108,7 @@ export class MirrorDriver implements JobDriver {
     const { granularity } = this.params;
     const image = this.target.skipFilters();
     if (image.driver.backing === undefined || image.backing()) return granularity;
-    return Math.max(granularity, image.driver.info?.().clusterBytes ?? 0);
+    return Math.max(granularity, clusterBytesOf(image) ?? 0);
   }
 
   /** Lets go of everything but the filter and the references. Harmless when called again. */
