@@ -93,7 +93,7 @@ class CommitDriver implements JobDriver {
     });
     this.filter = filter;
     const writing = Perm.write | Perm.writeUnchanged;
-    this.holds = new NodeHolds(job, () => this.isFinishing);
+    this.holds = new NodeHolds(job, { drainsItself: () => this.isFinishing });
     await this.holds.hold(params.device, 'main node', Perm.none, Perm.all);
     for (const node of chainFrom(top, base)) {
       await this.holds.hold(node, 'intermediate node', Perm.none, writing);

@@ -67,7 +67,7 @@ export class MirrorDriver implements JobDriver {
     const readAndWrite = Perm.consistentRead | Perm.writeUnchanged | Perm.write;
     filter.driver.isCommit = isCommit;
     await graph.refreshPermissions(filter.node);
-    const holds = new NodeHolds(job, () => this.isDraining);
+    const holds = new NodeHolds(job, { drainsItself: () => this.isDraining });
     this.holds = holds;
     await holds.holdFilter(filter.node, 'main node', Perm.consistentRead, readAndWrite);
     const grows = isCommit && params.type === 'commit' && target.length < source.length;
