@@ -17,6 +17,7 @@
  * A journal that cannot be written is given up, with a warning, and nobody will believe it: then a crash leaves bitmaps
  * inconsistent, as in QEMU. Only when that cannot be made sure either, writes fail.
  */
+import { createDeferred } from '../base/deferred.ts';
 import { asBlockError, type BlockError } from '../base/errors.ts';
 import { Mutex } from '../base/mutex.ts';
 import type { JournalTie } from '../block/bitmap-storage.ts';
@@ -191,8 +192,8 @@ export class BitmapJournal {
     return this.changes.run(async () => {
       if (this.state === 'ended') return;
       if (this.stamp === this.subject.stamp() && toCover <= this.covered) return;
-      let open!: () => void;
-      this.gate = new Promise((resolve) => (open = resolve));
+      const { promise, resolve: open } = createDeferred();
+      this.gate = promise;
       try {
         await this.orGiveUp((file) => this.writeCheckpoint(file, { toCover }));
       } finally {

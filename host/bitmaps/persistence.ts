@@ -46,7 +46,7 @@ export const bitmapKeeper: GraphObserver = {
     const paths = sidePathsOf(node);
     const bitmaps = bitmapsOf(node);
     const { files } = node.graph.platform;
-    if (paths && node.definition.name === 'raw') {
+    if (paths && !node.driver.bitmapStorage) {
       bitmaps.sideStorage = await SideFileStorage.open(files, paths, () => node.length);
     }
     const { storage } = bitmaps;

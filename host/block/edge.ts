@@ -4,7 +4,6 @@
  *
  * A parent is another node, or a root user: a tool, a job, an export, a device (backend.ts).
  */
-
 import type { DebugEvent } from './debug-events.ts';
 import type { Driver, TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
 import type { BlockNode } from './node.ts';

@@ -5,9 +5,9 @@
  * it. `drainBegin` … `drainEnd` brackets a section in which no request reaches the node: its parents stop issuing,
  * all the way up, and what was in flight has finished.
  */
-
 import { assert } from '../base/assert.ts';
 import { invalid } from '../base/errors.ts';
+import { InFlight } from '../base/in-flight.ts';
 import type { Checked } from '../qapi/types.ts';
 import { drainBegin, drainEnd } from '../trace/events.ts';
 import type { Driver, DriverDefinition } from './driver.ts';
@@ -92,9 +92,8 @@ export class BlockNode implements EdgeParent {
 
   private byteLength = 0;
   private roundedLength = 0;
-  private inFlight = 0;
+  private readonly inFlight = new InFlight();
   private quiesceCount = 0;
-  private idleWaiters: (() => void)[] = [];
 
   constructor(
     readonly graph: BlockGraph,
@@ -185,16 +184,11 @@ export class BlockNode implements EdgeParent {
   // Requests in flight, and draining.
 
   requestBegin(): void {
-    this.inFlight++;
+    this.inFlight.begin();
   }
 
   requestEnd(): void {
-    this.inFlight--;
-    if (this.inFlight === 0 && this.idleWaiters.length) {
-      const waiters = this.idleWaiters;
-      this.idleWaiters = [];
-      for (const wake of waiters) wake();
-    }
+    this.inFlight.end();
   }
 
   get isDrained(): boolean {
@@ -226,8 +220,8 @@ export class BlockNode implements EdgeParent {
     // Parents first: what they have in flight comes down here. New parents may appear while waiting.
     for (;;) {
       for (const edge of [...this.parents]) await edge.parent.whenIdle();
-      if (this.inFlight === 0) return;
-      await new Promise<void>((resolve) => this.idleWaiters.push(resolve));
+      if (this.inFlight.isIdle) return;
+      await this.inFlight.whenIdle();
     }
   }
 

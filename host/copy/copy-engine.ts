@@ -8,6 +8,7 @@
  * loop in at least every 2 ms, sleeps as the speed limit says, and stops when it is wanted elsewhere.
  */
 import { asBlockError, type BlockError } from '../base/errors.ts';
+import type { WorkProgress } from '../base/work-progress.ts';
 import type { Pacer } from '../platform/pacer.ts';
 import type { Clock } from '../platform/platform.ts';
 import { BufferPool } from './buffer-pool.ts';
@@ -40,7 +41,7 @@ interface CopyEngineOptions {
   compress: boolean;
   /** Guests wait for the target: readers of the target see through to the source (fleecing). */
   writeThrough: boolean;
-  progress: { current: number; total: number };
+  progress: WorkProgress;
   /** Whether the loop should come to an end soon: a pause, a cancellation. */
   isWanted(): boolean;
   /** Whether the job stands still. */
@@ -73,13 +74,13 @@ export class CopyEngine {
     const { clusterBytes } = filter.copyMap;
     const limit = Math.min(maxChunkBytes || maxCopyBytes, maxCopyBytes);
     this.chunkBytes = compress ? clusterBytes : Math.max(clusterBytes, limit - (limit % clusterBytes));
-    progress.total = filter.copyMap.dirtyBytes;
+    progress.expect(filter.copyMap.dirtyBytes);
     const onWritten = (piece: Piece): void => {
       this.saved.written(piece);
-      progress.current += filter.copyMap.progressOf(piece.bytes);
+      progress.advance(filter.copyMap.progressOf(piece.bytes));
     };
     const onSkipped = (bytes: number): void => {
-      progress.total -= filter.copyMap.progressOf(bytes);
+      progress.expectLess(filter.copyMap.progressOf(bytes));
     };
     this.writer = new PieceWriter({
       target: filter.target,
@@ -124,7 +125,7 @@ export class CopyEngine {
       this.cursor = run.offset + content.bytes;
       const claim = content.kind === 'skip' ? map.claim(run.offset, content.bytes) : undefined;
       if (!claim) continue;
-      progress.total -= map.progressOf(claim.bytes);
+      progress.expectLess(map.progressOf(claim.bytes));
       map.end(claim, true);
     }
     return false;

@@ -5,6 +5,7 @@
  * Always: claims are disjoint. A claimed cluster is nobody else's until the claim ends, which makes it copied, or leaves
  * it to the next one.
  */
+import { createDeferred, type Deferred } from '../base/deferred.ts';
 import type { HierarchicalBitmap } from '../core/bitmap.ts';
 import { CopyBeforeWriteState } from '../core/cbw.ts';
 import { Units } from './units.ts';
@@ -28,16 +29,11 @@ export interface ReadBack {
   end(): void;
 }
 
-interface Waiters {
-  readonly promise: Promise<void>;
-  release(): void;
-}
-
 export class CopyMap {
   readonly clusters: Units;
   private readonly state: CopyBeforeWriteState;
   /** Who waits for the end of which claim, or of which reading back. */
-  private readonly waiters = new Map<number, Waiters>();
+  private readonly ends = new Map<number, Deferred<void>>();
 
   /** Nothing is to be copied yet. `clusterBytes` is a power of two. Errors: ENOMEM. */
   constructor(
@@ -110,10 +106,8 @@ export class CopyMap {
   }
 
   private release(token: number): void {
-    const waiters = this.waiters.get(token);
-    if (!waiters) return;
-    this.waiters.delete(token);
-    waiters.release();
+    this.ends.get(token)?.resolve();
+    this.ends.delete(token);
   }
 
   /**
@@ -159,13 +153,8 @@ export class CopyMap {
   }
 
   private whenEnded(token: number): Promise<void> {
-    const known = this.waiters.get(token);
-    if (known) return known.promise;
-    let release = (): void => {};
-    const promise = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    this.waiters.set(token, { promise, release });
-    return promise;
+    const end = this.ends.get(token) ?? createDeferred();
+    this.ends.set(token, end);
+    return end.promise;
   }
 }

@@ -4,7 +4,6 @@
  * A write that fails loses nothing: the piece stays here with its data, `error` says what happened, and `retry` makes
  * it a new attempt, because the source may have been overwritten since.
  */
-
 import { asBlockError, type BlockError } from '../base/errors.ts';
 import { clusterBytesOf } from '../block/cluster-bytes.ts';
 import type { Edge } from '../block/edge.ts';

@@ -169,6 +169,7 @@ function findBottom(file: BlockNode, name: string): BlockNode {
 
 export const copyOnRead: DriverDefinition<Options> = {
   name: 'copy-on-read',
+  writesOnRead: true,
   kind: 'filter',
   options: optionsType,
   children: [{ name: 'file' }],

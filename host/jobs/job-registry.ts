@@ -80,7 +80,7 @@ export class JobRegistry {
       autoDismiss: options.autoDismiss ?? true,
     });
     this.jobs.unshift(job);
-    job.setStatus('created');
+    job.announce();
     try {
       job.setSpeed(options.speed ?? 0);
     } catch (error) {

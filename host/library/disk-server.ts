@@ -1,4 +1,5 @@
 /** The worker's end of a disk port: a GuestDisk that answers what the page asks. */
+import { InFlight } from '../base/in-flight.ts';
 import type { GuestDisk } from '../emulator/guest-disk.ts';
 import type { DiskAnswer, DiskRequest } from './disk-protocol.ts';
 
@@ -9,7 +10,7 @@ export function serveDisk(port: MessagePort, disk: GuestDisk, whenClosed: () => 
 
 class DiskServer {
   private readonly reads = new Map<number, AbortController>();
-  private readonly inFlight = new Set<Promise<void>>();
+  private readonly inFlight = new InFlight();
   private toldLength: number;
   private closing: Promise<void> | undefined;
 
@@ -74,8 +75,8 @@ class DiskServer {
   }
 
   private track(work: Promise<void>): void {
-    this.inFlight.add(work);
-    void work.finally(() => this.inFlight.delete(work));
+    this.inFlight.begin();
+    void work.finally(() => this.inFlight.end());
   }
 
   /** The page asks for it, and its port closes: both times it is over when this settles. */
@@ -86,7 +87,7 @@ class DiskServer {
 
   private async end(): Promise<void> {
     for (const controller of this.reads.values()) controller.abort();
-    await Promise.all(this.inFlight);
+    await this.inFlight.whenIdle();
     await this.whenClosed();
   }
 

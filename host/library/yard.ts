@@ -1,6 +1,7 @@
 /**
  * The block layer as a page has it: everything is done in a worker, and asked for here.
  */
+import { BlockError } from '../base/errors.ts';
 import type { FlushPolicy } from '../emulator/local-disk.ts';
 import { V86Disk, type V86DiskKind } from '../emulator/v86/disk.ts';
 import { createV86, type V86Constructor, type V86Emulator } from '../emulator/v86/emulator.ts';
@@ -121,9 +122,10 @@ export class Blockyard {
 
   // Files and nodes.
 
-  /** Makes a file with an empty image. Errors: the file exists; QmpError. */
+  /** Makes a file with an empty image. Errors: BlockError EEXIST when there is such a file; QmpError. */
   async createImage(file: string, { size, format = 'qcow2' }: NewImage): Promise<void> {
-    if (await this.calls.call('fileExists', { path: file })) throw new Error(`'${file}' exists`);
+    if (await this.calls.call('fileExists', { path: file }))
+      throw new BlockError('EEXIST', `'${file}' exists`);
     await formatFile(this, this.options.fileDriver, file, { driver: format, size });
   }
 

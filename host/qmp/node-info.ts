@@ -1,7 +1,6 @@
 /**
  * What queries tell about a node: QAPI BlockDeviceInfo and ImageInfo (specification: graph, section 12).
  */
-
 import { BlockError } from '../base/errors.ts';
 import { bitmapsOf } from '../bitmaps/node-bitmaps.ts';
 import { allocatedBytes } from '../block/allocated-bytes.ts';
@@ -151,8 +150,7 @@ export function infoOf(node: BlockNode): DriverInfo | undefined {
   const own = node.driver.info?.();
   if (own) return own;
   const below = node.filtered() ?? node.primaryChild()?.node;
-  if (below) return infoOf(below);
-  return node.definition.name === 'file' ? {} : undefined;
+  return below && infoOf(below);
 }
 
 function fullBackingName(node: BlockNode, name: string): string | undefined {

@@ -5,8 +5,8 @@
  * moment they happen, and so before the answer of the command that caused them. A bug in a command ends the session of
  * the client that sent it, and nothing else.
  */
-
 import { assert } from '../base/assert.ts';
+import { createDeferred } from '../base/deferred.ts';
 import type { BlockError } from '../base/errors.ts';
 import type { DriverDefinition } from '../block/driver.ts';
 import type { BlockGraph, GraphEvent } from '../block/graph.ts';
@@ -45,8 +45,6 @@ export class QmpServer {
   readonly objects: UserObjects;
   readonly machine: Machine | undefined;
   readonly commands: CommandTable;
-  /** Settles when a client or `stop` has ended the server. Nodes and connections are still there. */
-  readonly whenEnded: Promise<void>;
   private readonly platform: Platform;
   private readonly reportBug: (error: unknown) => void;
   private readonly limiter: EventLimiter;
@@ -55,7 +53,7 @@ export class QmpServer {
   private clientCount = 0;
   private running = false;
   private ending = false;
-  private end: () => void = () => {};
+  private readonly ended = createDeferred();
 
   constructor({ platform, drivers, commands, machine, guestClock, reportBug }: QmpServerOptions) {
     this.platform = platform;
@@ -74,9 +72,11 @@ export class QmpServer {
     const { graph, jobs, objects } = this;
     this.machine = machine && new Machine({ graph, jobs, tree: objects.tree, emit }, machine);
     this.commands = new CommandTable(commands, this.graph.drivers);
-    this.whenEnded = new Promise((resolve) => {
-      this.end = resolve;
-    });
+  }
+
+  /** Settles when a client or `stop` has ended the server. Nodes and connections are still there. */
+  get whenEnded(): Promise<void> {
+    return this.ended.promise;
   }
 
   /** Serves a client. */
@@ -115,7 +115,7 @@ export class QmpServer {
     this.graph.drainAllEnd(await this.graph.drainAllBegin());
     await this.jobs.cancelAll();
     this.ending = true;
-    if (!this.running) this.end();
+    if (!this.running) this.ended.resolve();
   }
 
   /** Closes the machine and all nodes that clients have added, then the connections. */
@@ -131,7 +131,7 @@ export class QmpServer {
     this.running = true;
     void this.serve().finally(() => {
       this.running = false;
-      if (this.ending) this.end();
+      if (this.ending) this.ended.resolve();
       else if (this.monitors.some((monitor) => monitor.hasRequest)) this.wake();
     });
   }

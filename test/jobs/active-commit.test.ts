@@ -73,7 +73,7 @@ describe('active commit', () => {
     const { world, base, top } = await chain();
     const job = await commit(world, top, base);
     await settleReady(world, job);
-    expect(job.progress).toEqual({ current: 576 * kib, total: 576 * kib });
+    expect(job.progress).toMatchObject({ current: 576 * kib, total: 576 * kib });
   });
 
   it('grows a base that is too short', async () => {

@@ -4,7 +4,6 @@
  * A listening socket serves one client at a time; those that come meanwhile wait their turn without a greeting, as in
  * the backlog of QEMU's sockets, and the next one is served when the one before is gone.
  */
-
 import * as fs from 'node:fs';
 import * as net from 'node:net';
 import { dirname } from 'node:path';

@@ -19,8 +19,9 @@ import { formatJson } from '../../qapi/json-output.ts';
 import { QmpClient, type QmpError, type QmpEvent } from '../../qmp/client.ts';
 import { commands } from '../../qmp/commands/index.ts';
 import { QmpServer } from '../../qmp/server.ts';
+import { ExitStatus } from '../shared/exit-status.ts';
 import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.ts';
-import { ExitStatus, runTool, Tool } from '../shared/tool.ts';
+import { runTool, Tool } from '../shared/tool.ts';
 import { type LinkedRecordProof, proveOneInstant, RecordWriter } from './linked-records.ts';
 
 const MiB = 1 << 20;

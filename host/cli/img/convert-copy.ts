@@ -8,6 +8,7 @@
  *
  * Where the target reads as zeros already, zeros are not written. A compressed target gets whole clusters.
  */
+import { createDeferred } from '../../base/deferred.ts';
 import { asBlockError, BlockError } from '../../base/errors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { type BlockStatus, blockStatus, statusAbove } from '../../block/status.ts';
@@ -332,10 +333,8 @@ class Turns {
   take(): Turn {
     if (this.outOfOrder) return { mine: undefined, finish: () => {} };
     const mine = this.last;
-    let finish = (): void => {};
-    this.last = new Promise<void>((resolve) => {
-      finish = resolve;
-    });
-    return { mine, finish: () => void mine.then(finish) };
+    const finished = createDeferred();
+    this.last = finished.promise;
+    return { mine, finish: () => void mine.then(finished.resolve) };
   }
 }

@@ -1,6 +1,7 @@
 /** `blockyard img`, and `qemu-img` when started by that name: finds the subcommand and runs it. */
+import { ExitStatus } from '../shared/exit-status.ts';
 import { OptionReader, UsageError } from '../shared/getopt.ts';
-import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
+import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { commands } from './commands.ts';
 import { HelpWanted } from './options.ts';
 

@@ -4,8 +4,9 @@
  */
 import { createInterface } from 'node:readline';
 import { version } from '../../../package.json';
+import { ExitStatus } from '../shared/exit-status.ts';
 import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.ts';
-import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
+import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { execute } from './execute.ts';
 import { checkOpenAio, parseDiscard } from './opening.ts';
 import { type OpenRequest, Session } from './session.ts';

@@ -8,20 +8,12 @@ import { BlockError } from '../../base/errors.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { ObjectOptions } from '../../objects/types.ts';
 import type { Console, Platform } from '../../platform/platform.ts';
+import { ExitStatus } from './exit-status.ts';
 import { describeInternalError, internalErrorStatus } from './internal-error.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
 import type { TraceLog } from './trace-log.ts';
 
 export type { Terminal };
-
-/** Ends a command with this exit status; whatever there was to say has been printed. */
-export class ExitStatus extends Error {
-  override readonly name = 'ExitStatus';
-
-  constructor(readonly status: number) {
-    super(`exit ${status}`);
-  }
-}
 
 export class Tool {
   /** Of `--object`: what every graph that is made from now on has. */
@@ -57,6 +49,14 @@ export class Tool {
     this.error(describeInternalError(this.name, error));
   }
 
+  /** What somebody has to say about the option `context`. */
+  commentsOn(context: string): { warn(message: string, hint?: string): void; info(message: string): void } {
+    return {
+      warn: (message, hint) => this.report(`${context}: warning: ${message}`, hint),
+      info: (message) => this.report(`${context}: info: ${message}`),
+    };
+  }
+
   warn(message: string, hint?: string): void {
     this.report(`warning: ${message}`, hint);
   }
@@ -88,7 +88,8 @@ export class Tool {
     const { nodePlatform } = await import('../../platform/node/index.ts');
     const console: Console = {
       stdout: (line) => this.out(`${line}\n`),
-      stderr: (line) => this.error(line.startsWith('warning: ') ? `${this.name}: ${line}\n` : `${line}\n`),
+      stderr: (line) => this.error(`${line}\n`),
+      warn: (message) => this.warn(message),
       fatal: nodePlatform.console.fatal,
     };
     return { ...nodePlatform, console };

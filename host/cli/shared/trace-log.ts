@@ -14,7 +14,8 @@ import type { Clock } from '../../platform/platform.ts';
 import { OptionValues, parseQemuOpts, type QemuOption } from '../../qapi/qemu-opts.ts';
 import type { TraceRecord } from '../../trace/event.ts';
 import { tracer } from '../../trace/events.ts';
-import { ExitStatus, type Tool } from './tool.ts';
+import { ExitStatus } from './exit-status.ts';
+import type { Tool } from './tool.ts';
 
 const known: readonly QemuOption[] = ['enable', 'events', 'file'].map((name) => ({ name, type: 'string' }));
 

@@ -2,8 +2,9 @@
 import { existsSync, type Stats, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { fromSystemError } from '../../platform/node/errors.ts';
+import { ExitStatus } from '../shared/exit-status.ts';
 import { OptionReader, UsageError } from '../shared/getopt.ts';
-import { ExitStatus, type Tool } from '../shared/tool.ts';
+import type { Tool } from '../shared/tool.ts';
 import { hostNamed } from './allowed-hosts.ts';
 
 const defaultPort = 8086;

@@ -6,7 +6,6 @@
  * their images. A job that ends otherwise leaves the chain as it is; what was copied into the base is what the layers
  * above it show anyway.
  */
-
 import { asBlockError } from '../../base/errors.ts';
 import { BlockBackend } from '../../block/backend.ts';
 import { chainFrom } from '../../block/chain.ts';
@@ -124,7 +123,7 @@ class CommitDriver implements JobDriver {
   async run(job: Job): Promise<void> {
     const { top, base } = this;
     const length = top.length;
-    job.progress.total = length;
+    job.progress.expect(length);
     if (base.length < length) await this.writer!.truncate(length); // attached before the job was started
     await this.loop.run(job, length, (offset, bytes) => this.step(job, offset, bytes));
   }

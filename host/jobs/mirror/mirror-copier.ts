@@ -5,9 +5,9 @@
  * Every piece is claimed first, so that no two requests for one granule are ever on their way to the target, and
  * cleaned before its source is looked at. What fails becomes dirty again; the error policy says what else happens.
  */
-
 import { assert } from '../../base/assert.ts';
 import { asBlockError, type BlockError } from '../../base/errors.ts';
+import type { WorkProgress } from '../../base/work-progress.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { Edge } from '../../block/edge.ts';
 import type { ErrorAction } from '../../block/error-policy.ts';
@@ -40,7 +40,7 @@ interface MirrorCopierOptions {
   unmap: boolean;
   /** Zeros cost nothing of the speed limit. */
   zeroesAreCheap: boolean;
-  progress: { current: number; total: number };
+  progress: WorkProgress;
   /** Says what is done about an error, and tells the client. */
   onError(operation: 'read' | 'write', error: BlockError): ErrorAction;
 }
@@ -134,7 +134,7 @@ export class MirrorCopier implements WriteCopier {
     try {
       const told = { node: this.options.target.node.name, offset, bytes, content };
       await measure(copyPiece, told, () => this.move(claim, content));
-      progress.current += bytes;
+      progress.advance(bytes);
     } catch {
       map.set(offset, bytes);
     } finally {
@@ -209,8 +209,8 @@ export class MirrorCopier implements WriteCopier {
     try {
       await toSource();
       await this.attempt('write', toTarget).catch(() => map.set(offset, bytes));
-      progress.current += bytes;
-      progress.total += bytes;
+      progress.advance(bytes);
+      progress.expectMore(bytes);
     } catch (error) {
       map.set(offset, bytes);
       throw error;

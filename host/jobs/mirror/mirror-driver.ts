@@ -1,4 +1,5 @@
 /** What a mirror job does from its start to its end: see mirror.ts. */
+import { createDeferred } from '../../base/deferred.ts';
 import { asBlockError, type BlockError, invalid } from '../../base/errors.ts';
 import { type BackendUser, BlockBackend } from '../../block/backend.ts';
 import { chainFrom, isBelow, nextInChain } from '../../block/chain.ts';
@@ -33,7 +34,7 @@ export class MirrorDriver implements JobDriver {
   private map: DirtyMap | undefined;
   private job: Job | undefined;
   private frozen = false;
-  private settledIn: () => void = () => {};
+  private readonly settledIn = createDeferred();
   /** Takes the place of this node when the job ends well. */
   private replaced: BlockNode | undefined;
   /** The job drains the source itself, and keeps it drained. */
@@ -145,12 +146,17 @@ export class MirrorDriver implements JobDriver {
       const map = this.map!;
       const copier = this.createCopier(job, writer, map);
       if (this.params.sync !== 'none') {
-        await initialPhase(job, { ...this.params, target: writer, map, onLong: () => this.settledIn() });
+        await initialPhase(job, {
+          ...this.params,
+          target: writer,
+          map,
+          onLong: () => this.settledIn.resolve(),
+        });
       }
       if (this.params.writeBlocking) top.copier = copier;
       await this.follow(job, map, copier);
     } finally {
-      this.settledIn();
+      this.settledIn.resolve();
       await this.traffic.whenIdle();
       // What is in step stays so: no write passes any more. Otherwise nobody cares for the target.
       top.copier = undefined;
@@ -210,7 +216,7 @@ export class MirrorDriver implements JobDriver {
           await breath;
           continue;
         }
-        this.settledIn();
+        this.settledIn.resolve();
         await copier.step();
       } else if (!job.isReady) {
         const delayNs = job.limiter.delay(0);
@@ -226,18 +232,16 @@ export class MirrorDriver implements JobDriver {
 
   private becomeReady(job: Job): void {
     job.becomeReady();
-    this.settledIn();
+    this.settledIn.resolve();
   }
 
   /** Settles when the job has begun to copy, is in step without, stands still, or has ended. */
   whenSettledIn(): Promise<void> {
-    return new Promise((resolve) => {
-      this.settledIn = resolve;
-    });
+    return this.settledIn.promise;
   }
 
   private updateTotal(job: Job, map: DirtyMap): void {
-    job.progress.total = job.progress.current + map.dirtyBytes + map.claims.bytes;
+    job.progress.expect(job.progress.current + map.dirtyBytes + map.claims.bytes);
   }
 
   private async flushTarget(job: Job, copier: MirrorCopier): Promise<boolean> {

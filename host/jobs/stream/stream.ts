@@ -6,7 +6,6 @@
  * writing all the time. When all of it is there, the base becomes the node's backing file, in the graph and in the
  * image. A job that ends otherwise leaves the chain as it is; what was copied stays and is harmless.
  */
-
 import { asBlockError, type BlockError, invalid } from '../../base/errors.ts';
 import { BlockBackend } from '../../block/backend.ts';
 import { bottomImage, chainFrom, findOverlay, nextInChain } from '../../block/chain.ts';

@@ -50,8 +50,7 @@ export abstract class ExternalSnapshotAction implements Action {
     const { old, overlay } = this;
     if (!old || !overlay) return;
     try {
-      // A filter that copies on read goes on writing to it.
-      if (old.definition.name !== 'copy-on-read') await this.context.graph.setReadOnly(old, true);
+      if (!old.definition.writesOnRead) await this.context.graph.setReadOnly(old, true);
     } catch (error) {
       // Others still write to it, and may: only this disk does not any more.
       if (!(error instanceof BlockError)) throw error;

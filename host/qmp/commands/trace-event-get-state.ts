@@ -1,6 +1,7 @@
 /** trace-event-get-state: which of the events that fit are selected (specification: cli, section 7). */
 import { invalid } from '../../base/errors.ts';
 import { array, bool, enumeration, int, optional, str, struct } from '../../qapi/types.ts';
+import type { TraceEvent } from '../../trace/event.ts';
 import { tracer } from '../../trace/events.ts';
 import { defineCommand } from '../command.ts';
 
@@ -15,20 +16,18 @@ export const traceEventGetState = defineCommand({
   args: struct('TraceEventGetStateArguments', { name: str, vcpu: optional(int) }),
   returns: array(traceEventInfo),
   run(_, { name, vcpu }) {
-    checkNoProcessor(vcpu);
-    const found = tracer.find(name);
-    if (found.length === 0 && !tracer.isPattern(name)) throw unknownEvent(name);
-    return found.map(({ name, selected }) => ({
+    return findEvents(name, vcpu).map(({ name, selected }) => ({
       name,
-      state: selected ? 'enabled' : 'disabled',
+      state: selected ? ('enabled' as const) : ('disabled' as const),
       vcpu: false,
     }));
   },
 });
 
-/** No event is of one processor. */
-export function checkNoProcessor(index: number | undefined): void {
-  if (index !== undefined) throw invalid(`invalid vCPU index ${index >>> 0}`);
+/** What does not have a star is a name. Errors: there is none of that name; a processor is named, and none has events. */
+export function findEvents(name: string, processor: number | undefined): readonly TraceEvent[] {
+  if (processor !== undefined) throw invalid(`invalid vCPU index ${processor >>> 0}`);
+  const found = tracer.find(name);
+  if (name.includes('*') || found[0]?.name === name) return found;
+  throw invalid(`unknown event "${name}"`);
 }
-
-export const unknownEvent = (name: string) => invalid(`unknown event "${name}"`);

@@ -2,7 +2,7 @@
 import { bool, int, optional, str, struct } from '../../qapi/types.ts';
 import { tracer } from '../../trace/events.ts';
 import { defineCommand } from '../command.ts';
-import { checkNoProcessor, unknownEvent } from './trace-event-get-state.ts';
+import { findEvents } from './trace-event-get-state.ts';
 
 export const traceEventSetState = defineCommand({
   name: 'trace-event-set-state',
@@ -13,8 +13,8 @@ export const traceEventSetState = defineCommand({
     vcpu: optional(int),
   }),
   run(_, { name, enable, vcpu }) {
-    checkNoProcessor(vcpu);
-    if (!tracer.select(name, enable)) throw unknownEvent(name);
+    findEvents(name, vcpu);
+    tracer.select(name, enable);
     return {};
   },
 });

@@ -30,3 +30,11 @@ export function viewOf(bytes: Uint8Array): DataView {
 export function roundUp(value: number, unit: number): number {
   return Math.ceil(value / unit) * unit;
 }
+
+/** `bytes` with zeros behind them, up to a multiple of `unit`. */
+export function padded(bytes: Uint8Array, unit: number): Uint8Array {
+  if (bytes.length % unit === 0) return bytes;
+  const whole = new Uint8Array(roundUp(bytes.length, unit));
+  whole.set(bytes);
+  return whole;
+}

@@ -16,7 +16,6 @@
  * The result record is only good until the next step of anybody: it is read in the same synchronous stretch as the
  * step that left it.
  */
-
 import { BlockError } from '../../../base/errors.ts';
 import { Mutex } from '../../../base/mutex.ts';
 import type { Edge } from '../../../block/edge.ts';

@@ -14,7 +14,6 @@ import type { OpenContext } from '../../../block/open-context.ts';
 import type { NewSnapshot, SnapshotStorage } from '../../../block/snapshot-storage.ts';
 import { l2Entries, maxL1Entries, maxSnapshots, type Qcow2Header, readHeader } from '../disk/header.ts';
 import type { HeaderChanges } from '../disk/header-update.ts';
-import { roundUp } from '../disk/image-file.ts';
 import {
   maxSnapshotTableBytes,
   type Snapshot,
@@ -34,7 +33,7 @@ import {
 } from './cluster-tree.ts';
 import type { Qcow2Engine } from './engine.ts';
 import type { Qcow2Driver } from './image.ts';
-import { allocateRun, type ClusterRun, releaseRun } from './metadata-space.ts';
+import { type ClusterRun, releaseRun, writeRun } from './metadata-space.ts';
 import { dropVmState, readVmState, writeVmState } from './vm-state.ts';
 
 const maxNameBytes = 65_535;
@@ -173,14 +172,8 @@ export class Qcow2Snapshots implements SnapshotStorage {
   }
 
   /** Writes `bytes` to fresh clusters, of which the rest stays as it is: where they are, 0 for none. */
-  private async writeRun(bytes: Uint8Array, used: ClusterRun[]): Promise<number> {
-    if (bytes.length === 0) return 0;
-    const run = await allocateRun(this.engine, this.clustersOf(bytes.length));
-    used.push(run);
-    const padded = new Uint8Array(roundUp(bytes.length, sectorBytes));
-    padded.set(bytes);
-    await this.engine.file.write(run.offset, padded);
-    return run.offset;
+  private writeRun(bytes: Uint8Array, used: ClusterRun[]): Promise<number> {
+    return writeRun(this.engine, bytes, { used, unit: sectorBytes });
   }
 
   // The snapshot table.
