@@ -15,6 +15,7 @@ import { assert } from '../base/assert.ts';
 import { AttachmentKey } from '../base/attachments.ts';
 import { asBlockError, BlockError, invalid } from '../base/errors.ts';
 import type { BitmapStorage, StoredBitmap } from '../block/bitmap-storage.ts';
+import { clusterBytesOf } from '../block/cluster-bytes.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode, WriteObserver } from '../block/node.ts';
 import { maxBitmapGranules } from '../core/bitmap.ts';
@@ -169,7 +170,7 @@ export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
 
   /** The cluster size of the image within 4 KiB … 64 KiB, 64 KiB when there is none. */
   defaultGranularity(): number {
-    const clusterBytes = this.node.skipFilters().driver.info?.().clusterBytes ?? 0;
+    const clusterBytes = clusterBytesOf(this.node) ?? 0;
     if (clusterBytes === 0) return defaultGranularity;
     return Math.min(Math.max(clusterBytes, minDefaultGranularity), defaultGranularity);
   }

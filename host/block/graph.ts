@@ -188,6 +188,17 @@ export class BlockGraph {
     return setReadOnly(this, node, readOnly);
   }
 
+  /** A read-only node is writable for as long as `act` takes. Errors: as `setReadOnly`, and those of `act`. */
+  async whileWritable(node: BlockNode, act: () => Promise<void>): Promise<void> {
+    const { readOnly } = node;
+    if (readOnly) await this.setReadOnly(node, false);
+    try {
+      await act();
+    } finally {
+      if (readOnly) await this.setReadOnly(node, true);
+    }
+  }
+
   /** Drops one reference; the last one closes the node and lets go of its children. */
   async unref(node: BlockNode): Promise<void> {
     assert(node.references > 0, `node ${node.name} released more often than referenced`);
