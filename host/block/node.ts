@@ -9,6 +9,7 @@
 import { assert } from '../base/assert.ts';
 import { invalid } from '../base/errors.ts';
 import { InFlight } from '../base/in-flight.ts';
+import { wholeSectors } from '../base/sectors.ts';
 import type { Checked } from '../qapi/types.ts';
 import type { Driver, DriverDefinition } from './driver.ts';
 import type { Edge, EdgeParent } from './edge.ts';
@@ -32,8 +33,6 @@ export interface WriteObserver {
   beforeResize?(): void;
   onResize?(length: number): void;
 }
-
-const sectorBytes = 512;
 
 export class BlockNode implements EdgeParent {
   readonly isNode = true;
@@ -139,7 +138,7 @@ export class BlockNode implements EdgeParent {
   private setLength(length: number): void {
     this.byteLength = length;
     const before = this.roundedLength;
-    this.roundedLength = Math.ceil(length / sectorBytes) * sectorBytes;
+    this.roundedLength = wholeSectors(length);
     if (this.roundedLength === before) return;
     for (const observer of this.writeObservers) observer.onResize?.(this.roundedLength);
   }

@@ -6,6 +6,7 @@
  * it to the next one.
  */
 import { createDeferred, type Deferred } from '../base/deferred.ts';
+import { roundDown, roundUp } from '../base/sectors.ts';
 import type { HierarchicalBitmap } from '../core/bitmap.ts';
 import { CopyBeforeWriteState } from '../core/cbw.ts';
 
@@ -147,12 +148,12 @@ export class CopyMap {
   /** How much of `bytes` from the start of a cluster is whole clusters, the last one of the image counted as whole. */
   wholeClusters(offset: number, bytes: number): number {
     if (offset + bytes >= this.length) return this.length - offset;
-    return bytes - (bytes % this.clusterBytes);
+    return roundDown(bytes, this.clusterBytes);
   }
 
   /** Progress counts in clusters: the short last one as a full one. */
   progressOf(bytes: number): number {
-    return Math.ceil(bytes / this.clusterBytes) * this.clusterBytes;
+    return roundUp(bytes, this.clusterBytes);
   }
 
   private whenEnded(token: number): Promise<void> {

@@ -10,6 +10,7 @@
  * A `copy-on-read` flag of a device is this filter, inserted below it.
  */
 import { invalid } from '../base/errors.ts';
+import { roundDown, roundUp } from '../base/sectors.ts';
 import type { Driver, DriverDefinition } from '../block/driver.ts';
 import type { Edge } from '../block/edge.ts';
 import type { BlockNode } from '../block/node.ts';
@@ -126,8 +127,8 @@ export class CopyOnRead implements Driver {
     const { node, length } = this.file;
     const storage = node.skipFilters().driver;
     const clusterBytes = storage.info?.().clusterBytes || storage.limits?.requestAlignment || 1;
-    const end = Math.ceil((offset + bytes) / clusterBytes) * clusterBytes;
-    return { start: offset - (offset % clusterBytes), end: Math.min(length, end) };
+    const end = roundUp(offset + bytes, clusterBytes);
+    return { start: roundDown(offset, clusterBytes), end: Math.min(length, end) };
   }
 
   childPermissions(

@@ -1,4 +1,5 @@
 /** The block layer over the storage of the browser. */
+import { withoutUndefined } from '../base/without-undefined.ts';
 import { browserDrivers } from '../drivers-browser.ts';
 import { makeBrowserPlatform } from '../platform/browser/index.ts';
 import { registerBlob } from '../protocols/blob.ts';
@@ -18,6 +19,6 @@ export function start({ port, httpCacheBytes }: WorkerStart): Promise<void> {
     platform,
     drivers: browserDrivers,
     registerBlob,
-    ...(chunkStore ? { httpCache: chunkStore } : {}),
+    ...withoutUndefined({ httpCache: chunkStore }),
   });
 }

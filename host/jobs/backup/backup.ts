@@ -12,6 +12,7 @@
  * says. The guest's write has been acknowledged and stays so. With `report` the job fails and the data is dropped.
  */
 import { asBlockError, invalid } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { BlockBackend } from '../../block/backend.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
@@ -110,7 +111,7 @@ async function openFilter(
         driver: 'copy-before-write',
         file: source.name,
         target: target.name,
-        ...(name === undefined ? {} : { 'node-name': name }),
+        ...withoutUndefined({ 'node-name': name }),
       },
       // Whether a discard goes on is for the source to say.
       { discard: true, readOnly: source.readOnly },

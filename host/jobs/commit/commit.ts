@@ -7,6 +7,7 @@
  * above it show anyway.
  */
 import { asBlockError } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { BlockBackend } from '../../block/backend.ts';
 import type { Edge } from '../../block/edge.ts';
 import type { OnError } from '../../block/error-policy.ts';
@@ -59,7 +60,7 @@ export async function startCommit(graph: BlockGraph, jobs: JobRegistry, params: 
 }
 
 async function openFilter(graph: BlockGraph, top: BlockNode, name: string | undefined): Promise<BlockNode> {
-  const options = { backing: top, ...(name === undefined ? {} : { 'node-name': name }) };
+  const options = { backing: top, ...withoutUndefined({ 'node-name': name }) };
   const filter = await graph.openInternal(commitTop, options, { readOnly: true, discard: true });
   filter.implicit = name === undefined;
   await insertFilter(graph, filter, top);

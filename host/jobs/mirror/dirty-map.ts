@@ -7,6 +7,7 @@
  * Every write to the source marks it, whichever way it came. Only one that brings its data to the target itself
  * (copy-mode=write-blocking) is announced by `expect` and leaves no mark.
  */
+import { roundDown, roundUp } from '../../base/sectors.ts';
 import type { DirtyBitmap } from '../../bitmaps/dirty-bitmap.ts';
 import { bitmapsOf } from '../../bitmaps/node-bitmaps.ts';
 import type { BlockNode, WriteObserver } from '../../block/node.ts';
@@ -94,14 +95,14 @@ export class DirtyMap implements WriteObserver {
 
   /** Widened to whole units, as far as the image goes. */
   widen({ offset, bytes }: Area): Area {
-    const start = offset - (offset % this.unitBytes);
-    const end = Math.ceil((offset + bytes) / this.unitBytes) * this.unitBytes;
+    const start = roundDown(offset, this.unitBytes);
+    const end = roundUp(offset + bytes, this.unitBytes);
     return { offset: start, bytes: Math.min(end, this.length) - start };
   }
 
   /** How much of `bytes` from the start of a unit on is whole units, the last one of the image counted as whole. */
   wholeUnits(offset: number, bytes: number): number {
-    return offset + bytes >= this.length ? this.length - offset : bytes - (bytes % this.unitBytes);
+    return offset + bytes >= this.length ? this.length - offset : roundDown(bytes, this.unitBytes);
   }
 
   /** The claim keeps its first `bytes`; the rest is dirty again. */

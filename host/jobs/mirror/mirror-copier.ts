@@ -7,6 +7,7 @@
  */
 import { assert } from '../../base/assert.ts';
 import { asBlockError, type BlockError } from '../../base/errors.ts';
+import { roundDown } from '../../base/sectors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { Edge } from '../../block/edge.ts';
 import type { ErrorAction } from '../../block/error-policy.ts';
@@ -55,7 +56,7 @@ export class MirrorCopier implements WriteCopier {
   constructor(private readonly options: MirrorCopierOptions) {
     const { bufferBytes, map } = options;
     const limit = Math.max(Math.floor(bufferBytes / maxRequests), minRequestLimitBytes);
-    this.requestBytes = Math.max(map.unitBytes, limit - (limit % map.unitBytes));
+    this.requestBytes = Math.max(map.unitBytes, roundDown(limit, map.unitBytes));
   }
 
   /** In the middle of a stretch that is gone through without a stop: what was asked for at its start holds. */

@@ -7,6 +7,7 @@
  * reference on source and target. When its work has succeeded it keeps the source drained, so that both stay equal, until
  * it is finalized. All of it is gone when `clean` is over.
  */
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { OnError } from '../../block/error-policy.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
@@ -75,7 +76,7 @@ async function openFilter(
   source: BlockNode,
   name: string | undefined,
 ): Promise<BlockNode> {
-  const options = { backing: source, ...(name === undefined ? {} : { 'node-name': name }) };
+  const options = { backing: source, ...withoutUndefined({ 'node-name': name }) };
   const flags = { readOnly: source.readOnly, discard: true };
   const filter = await graph.openInternal(mirrorTop, options, flags);
   filter.implicit = name === undefined;

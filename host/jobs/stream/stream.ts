@@ -7,6 +7,7 @@
  * image. A job that ends otherwise leaves the chain as it is; what was copied stays and is harmless.
  */
 import { asBlockError, type BlockError, invalid } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { BlockBackend } from '../../block/backend.ts';
 import { findOverlay } from '../../block/backing-image.ts';
 import type { OnError } from '../../block/error-policy.ts';
@@ -88,7 +89,7 @@ async function openFilter(
         driver: 'copy-on-read',
         file: node.name,
         bottom: bottom.name,
-        ...(name === undefined ? {} : { 'node-name': name }),
+        ...withoutUndefined({ 'node-name': name }),
       },
       { discard: true },
     );

@@ -2,6 +2,7 @@
  * The browser as a platform. In a dedicated worker all of it is there; a page has everything but files, which it cannot
  * open without waiting. Nothing here needs cross-origin isolation.
  */
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { type Console, type Fetch, type Platform, ProgramEnded } from '../platform.ts';
 import { OpfsChunkStore } from './chunk-store.ts';
 import { clock } from './clock.ts';
@@ -36,6 +37,6 @@ export function makeBrowserPlatform({ chunkStoreBytes = 0 } = {}): BrowserPlatfo
     codecs,
     console: log,
     fetch: browserFetch,
-    ...(chunkStore ? { chunkStore } : {}),
+    ...withoutUndefined({ chunkStore }),
   };
 }

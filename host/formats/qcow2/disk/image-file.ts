@@ -26,7 +26,3 @@ export interface NewImageFile {
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
-
-export function roundUp(value: number, unit: number): number {
-  return Math.ceil(value / unit) * unit;
-}

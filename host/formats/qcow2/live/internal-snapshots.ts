@@ -10,11 +10,11 @@
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { Mutex } from '../../../base/mutex.ts';
+import { wholeSectors } from '../../../base/sectors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
 import type { NewSnapshot, SnapshotStorage } from '../../../block/snapshot-storage.ts';
 import { l2Entries, maxL1Entries, maxSnapshots, type Qcow2Header, readHeader } from '../disk/header.ts';
 import type { HeaderChanges } from '../disk/header-update.ts';
-import { roundUp } from '../disk/image-file.ts';
 import {
   maxSnapshotTableBytes,
   type Snapshot,
@@ -38,7 +38,6 @@ import { allocateRun, type ClusterRun, releaseRun } from './metadata-space.ts';
 import { dropVmState, readVmState, writeVmState } from './vm-state.ts';
 
 const maxNameBytes = 65_535;
-const sectorBytes = 512;
 
 export class Qcow2Snapshots implements SnapshotStorage {
   private readonly changes = new Mutex();
@@ -177,7 +176,7 @@ export class Qcow2Snapshots implements SnapshotStorage {
     if (bytes.length === 0) return 0;
     const run = await allocateRun(this.engine, this.clustersOf(bytes.length));
     used.push(run);
-    const padded = new Uint8Array(roundUp(bytes.length, sectorBytes));
+    const padded = new Uint8Array(wholeSectors(bytes.length));
     padded.set(bytes);
     await this.engine.file.write(run.offset, padded);
     return run.offset;

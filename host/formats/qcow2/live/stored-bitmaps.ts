@@ -10,6 +10,7 @@
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { Mutex } from '../../../base/mutex.ts';
+import { roundUp, sectorBytes } from '../../../base/sectors.ts';
 import type {
   BitmapShape,
   BitmapStorage,
@@ -31,12 +32,10 @@ import {
   tableEntry,
 } from '../disk/bitmap-directory.ts';
 import { maxBitmapDirectoryBytes, maxBitmaps } from '../disk/extensions.ts';
-import { roundUp } from '../disk/image-file.ts';
 import type { Qcow2Engine } from './engine.ts';
 import { Qcow2JournalTie } from './journal-tie.ts';
 import { allocateRun, type ClusterRun, releaseRun } from './metadata-space.ts';
 
-const sectorBytes = 512;
 const maxGranularity = 2 ** maxGranularityBits;
 
 /** Length of the stored form in bytes: whole words of 64 bits. */
