@@ -51,7 +51,7 @@ export type { Backup, BackupPlan, DiskBackup } from './library/backup.ts';
 export type { ExportSource } from './library/export.ts';
 export { openBlockyard } from './library/node.ts';
 export { BaseChangedError, type OverlayOptions } from './library/overlay.ts';
-export type { Blockyard, DiskOptions, NewImage } from './library/yard.ts';
+export type { Blockyard, DiskOptions, NewImage, TraceOptions } from './library/yard.ts';
 export { deviceTypes } from './machine/device-types.ts';
 export { findMachineType } from './machine/machine-types.ts';
 export type { Connection, ConnectionHandlers } from './platform/connection.ts';
@@ -62,3 +62,5 @@ export { type EventListener, QmpClient, QmpError, type QmpEvent } from './qmp/cl
 export { commands } from './qmp/commands/index.ts';
 export { systemCommands } from './qmp/commands/system.ts';
 export { QmpServer, type QmpServerOptions } from './qmp/server.ts';
+export type { TraceRecord } from './trace/event.ts';
+export { tracer } from './trace/events.ts';

@@ -1,7 +1,7 @@
 /** Members that are there when they have a value: `{ size, ...withoutUndefined({ format }) }`. */
 
 /** T with each member that may be undefined left out where it is. */
-export type WithoutUndefined<T> = {
+type WithoutUndefined<T> = {
   [K in keyof T as undefined extends T[K] ? never : K]: T[K];
 } & {
   [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;

@@ -21,7 +21,6 @@ import { BlockError } from '../base/errors.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { GraphObserver } from '../block/graph-observer.ts';
 import type { BlockNode } from '../block/node.ts';
-import { request } from '../block/request.ts';
 import type { DirtyBitmap } from './dirty-bitmap.ts';
 import { BitmapJournal, type JournalSubject } from './journal.ts';
 import { bitmapsOf, findBitmap, type NodeBitmaps, nodesWithBitmaps } from './node-bitmaps.ts';
@@ -47,7 +46,7 @@ export const bitmapKeeper: GraphObserver = {
     const paths = sidePathsOf(node);
     const bitmaps = bitmapsOf(node);
     const { files } = node.graph.platform;
-    if (paths && node.definition.name === 'raw') {
+    if (paths && !node.driver.bitmapStorage) {
       bitmaps.sideStorage = await SideFileStorage.open(files, paths, () => node.length);
     }
     const { storage } = bitmaps;
@@ -163,7 +162,7 @@ function startJournal(node: BlockNode): Promise<void> {
       journalled(node)
         .map(({ stamp }) => stamp)
         .join(),
-    flush: () => request.flush(node),
+    flush: () => node.flush(),
     async quietly(act) {
       await node.drainBegin();
       try {

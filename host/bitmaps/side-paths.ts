@@ -3,7 +3,6 @@
  * it, and that no other node of the graph uses already. A node that shares its image with other processes has none: what
  * it would read may be changing.
  */
-
 import { BlockError } from '../base/errors.ts';
 import { exactFilename } from '../block/filename.ts';
 import type { BlockGraph } from '../block/graph.ts';
@@ -44,9 +43,8 @@ export function releaseSidePaths(node: BlockNode): void {
   claims.get(node.graph)?.delete(own.identity);
 }
 
-function plainFileOf({ definition, driver, options, flags, children }: BlockNode): string | undefined {
-  const isWhole = options['offset'] === undefined && options['size'] === undefined;
-  if (!driver.bitmapStorage && !(definition.name === 'raw' && isWhole)) return undefined;
+function plainFileOf({ driver, flags, children }: BlockNode): string | undefined {
+  if (!driver.bitmapStorage && !driver.isWholeFile) return undefined;
   const file = children.get('file')?.node;
   if (!file?.definition.servesPlainNames || flags.noIo || flags.forceShare) return undefined;
   return exactFilename(file);

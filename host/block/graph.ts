@@ -11,6 +11,7 @@ import { Mutex } from '../base/mutex.ts';
 import type { Platform } from '../platform/platform.ts';
 import { isIdentifier } from '../qapi/identifier.ts';
 import { BackendTable } from './backend-table.ts';
+import { chainLinks } from './chain.ts';
 import type { DriverDefinition } from './driver.ts';
 import { DriverRegistry } from './driver-registry.ts';
 import { type ChildRole, Edge, type EdgeParent } from './edge.ts';
@@ -335,16 +336,4 @@ export class BlockGraph {
   drainAllEnd(nodes: readonly BlockNode[]): void {
     for (const node of nodes) node.drainedEnd();
   }
-}
-
-/** The links from `top` to `base`, through filters and backing files. */
-function chainLinks(top: BlockNode, base: BlockNode | undefined): Edge[] {
-  const links: Edge[] = [];
-  for (let node = top; node !== base; ) {
-    const edge = node.chainEdge();
-    if (!edge) break;
-    links.push(edge);
-    node = edge.node;
-  }
-  return links;
 }

@@ -5,12 +5,12 @@
  * it. `drainBegin` … `drainEnd` brackets a section in which no request reaches the node: its parents stop issuing,
  * all the way up, and what was in flight has finished.
  */
-
 import { assert } from '../base/assert.ts';
 import { invalid } from '../base/errors.ts';
 import { InFlight } from '../base/in-flight.ts';
 import { wholeSectors } from '../base/sectors.ts';
 import type { Checked } from '../qapi/types.ts';
+import { drainBegin, drainEnd } from '../trace/events.ts';
 import type { Driver, DriverDefinition } from './driver.ts';
 import type { Edge, EdgeParent } from './edge.ts';
 import type { BlockGraph } from './graph.ts';
@@ -18,7 +18,7 @@ import { OpBlockers } from './op-blockers.ts';
 import type { OpenFlags } from './open-context.ts';
 import type { NodeOptions } from './options.ts';
 import { RangeLocks } from './range-locks.ts';
-import { request } from './request.ts';
+import { request } from './request-trace.ts';
 
 /** Whoever wants to know which data changed: dirty bitmaps. */
 export interface WriteObserver {
@@ -196,6 +196,7 @@ export class BlockNode implements EdgeParent {
 
   drainedBegin(): void {
     this.quiesceCount++;
+    if (drainBegin.enabled) drainBegin.emit({ node: this.name });
     // A child may be drained while the node is being opened.
     if (this.quiesceCount === 1) (this.driver as Driver | undefined)?.drainChanged?.(true);
     for (const edge of this.parents) edge.parent.drainedBegin();
@@ -204,6 +205,7 @@ export class BlockNode implements EdgeParent {
   drainedEnd(): void {
     assert(this.quiesceCount > 0, `drain of node ${this.name} ended more often than begun`);
     this.quiesceCount--;
+    if (drainEnd.enabled) drainEnd.emit({ node: this.name });
     if (this.quiesceCount === 0) (this.driver as Driver | undefined)?.drainChanged?.(false);
     for (const edge of this.parents) edge.parent.drainedEnd();
   }

@@ -120,7 +120,7 @@ export async function openNode(
     await openDriver(graph, node, params);
     if (params.noBacking && node.driver.backing) node.options = { ...node.options, backing: null };
     await graph.observer.nodeOpened(node);
-    if (params.probed && definition.name === 'raw' && !flags.readOnly) restrictProbedRaw(graph, node);
+    if (params.probed && definition.isProbeFallback && !flags.readOnly) restrictProbedRaw(graph, node);
     // The name is looked at again: opening the file child took time.
     if (name !== undefined) graph.checkName(name);
     graph.register(node);
@@ -194,7 +194,7 @@ function restrictProbedRaw(graph: BlockGraph, node: BlockNode): void {
   );
   console.stderr("         Specify the 'raw' format explicitly to remove the restrictions.");
   node.probedRaw = true;
-  node.looksRaw = (head) => graph.drivers.probe(head).name === 'raw';
+  node.looksRaw = (head) => graph.drivers.probe(head).isProbeFallback === true;
 }
 
 /** Whether there is anything in it to open: options, a name, or a node. */
@@ -378,7 +378,7 @@ class NodeOpenContext implements OpenContext {
   }
 
   warn(message: string): void {
-    this.graph.platform.console.stderr(`warning: ${message}`);
+    this.graph.platform.console.warn(message);
   }
 }
 

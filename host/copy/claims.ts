@@ -2,7 +2,6 @@
  * Which ranges somebody is copying just now. Claims are disjoint; whoever finds one in the way waits for its end and
  * looks again.
  */
-
 import { assert } from '../base/assert.ts';
 import { createDeferred, type Deferred } from '../base/deferred.ts';
 

@@ -6,9 +6,10 @@
  * it to the next one.
  */
 import { createDeferred, type Deferred } from '../base/deferred.ts';
-import { roundDown, roundUp } from '../base/sectors.ts';
+import { roundUp } from '../base/sectors.ts';
 import type { HierarchicalBitmap } from '../core/bitmap.ts';
 import { CopyBeforeWriteState } from '../core/cbw.ts';
+import { Units } from './units.ts';
 
 /** A run of clusters that one party copies. */
 export interface Claim {
@@ -30,6 +31,7 @@ export interface ReadBack {
 }
 
 export class CopyMap {
+  readonly clusters: Units;
   private readonly state: CopyBeforeWriteState;
   /** Who waits for the end of which claim, or of which reading back. */
   private readonly ends = new Map<number, Deferred<void>>();
@@ -39,6 +41,7 @@ export class CopyMap {
     readonly length: number,
     readonly clusterBytes: number,
   ) {
+    this.clusters = new Units(length, clusterBytes);
     this.state = new CopyBeforeWriteState(length, clusterBytes);
   }
 
@@ -143,12 +146,6 @@ export class CopyMap {
   /** The range, whole clusters, need not be copied any more. What somebody is just copying gets copied. */
   drop(offset: number, bytes: number): void {
     this.state.toCopy.reset(offset, bytes);
-  }
-
-  /** How much of `bytes` from the start of a cluster is whole clusters, the last one of the image counted as whole. */
-  wholeClusters(offset: number, bytes: number): number {
-    if (offset + bytes >= this.length) return this.length - offset;
-    return roundDown(bytes, this.clusterBytes);
   }
 
   /** Progress counts in clusters: the short last one as a full one. */

@@ -7,6 +7,8 @@
 import { asBlockError, type BlockError } from '../base/errors.ts';
 import type { Edge } from '../block/edge.ts';
 import { isZero } from '../core/scan.ts';
+import { copyPiece } from '../trace/events.ts';
+import { measure } from '../trace/measure.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { Piece } from './saver.ts';
 
@@ -31,7 +33,9 @@ export class PieceWriter {
   /** Never rejects: see `error`. */
   async write(piece: Piece): Promise<void> {
     try {
-      await this.send(piece);
+      const { offset, bytes, buffer } = piece;
+      const told = { node: this.options.target.node.name, offset, bytes, content: buffer ? 'data' : 'zero' };
+      await measure(copyPiece, told, () => this.send(piece));
     } catch (error) {
       this.error ??= asBlockError(error);
       this.failed.push(piece);

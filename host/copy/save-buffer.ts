@@ -10,7 +10,6 @@
  * A drained section holds the buffer: nothing new is written to the target, except as long as a guest waits for
  * room, because that guest's request is one that the drained section waits for.
  */
-
 import { Waiters } from '../base/waiters.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { PieceWriter } from './piece-writer.ts';

@@ -11,6 +11,7 @@
  */
 import { invalid } from '../base/errors.ts';
 import { roundDown, roundUp } from '../base/sectors.ts';
+import { isInChain } from '../block/chain.ts';
 import type { Driver, DriverDefinition } from '../block/driver.ts';
 import type { Edge } from '../block/edge.ts';
 import type { BlockNode } from '../block/node.ts';
@@ -161,14 +162,15 @@ function findBottom(file: BlockNode, name: string): BlockNode {
   const bottom = file.graph.findNode(name);
   if (!bottom) throw invalid(`Bottom node '${name}' not found`);
   if (bottom.definition.kind === 'filter') throw invalid(`Bottom node '${name}' is a filter`);
-  for (let node: BlockNode | undefined = file; node !== bottom; node = node.chainEdge()?.node) {
-    if (!node) throw invalid(`Bottom node '${name}' is not in the backing chain of '${file.name}'`);
+  if (!isInChain(file, bottom)) {
+    throw invalid(`Bottom node '${name}' is not in the backing chain of '${file.name}'`);
   }
   return bottom;
 }
 
 export const copyOnRead: DriverDefinition<Options> = {
   name: 'copy-on-read',
+  writesOnRead: true,
   kind: 'filter',
   options: optionsType,
   children: [{ name: 'file' }],

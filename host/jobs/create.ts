@@ -54,11 +54,11 @@ class CreateDriver implements JobDriver {
   }
 
   async run(job: Job): Promise<void> {
-    job.progress.total = 1;
+    job.progress.expect(1);
     try {
       await (this.driver.create?.createFile ? this.makeFile() : this.makeImage());
     } finally {
-      job.progress.current = 1;
+      job.progress.advance(1);
     }
   }
 

@@ -20,6 +20,14 @@ interface CreateJobOptions {
   autoDismiss?: boolean | undefined;
 }
 
+/** Of a job that works with nodes. */
+interface AttachedDriver extends JobDriver {
+  /** Takes hold of the nodes. Errors: permission conflicts, ENOMEM. */
+  attach(job: Job): Promise<void>;
+  /** Lets go of all nodes, however far `attach` has come. */
+  clean(): Promise<void>;
+}
+
 export class JobRegistry {
   readonly platform: Platform;
   readonly emit: (event: GraphEvent) => void;
@@ -73,7 +81,7 @@ export class JobRegistry {
       autoDismiss: options.autoDismiss ?? true,
     });
     this.jobs.unshift(job);
-    job.setStatus('created');
+    job.announce();
     try {
       job.setSpeed(options.speed ?? 0);
     } catch (error) {
@@ -81,6 +89,20 @@ export class JobRegistry {
       throw error;
     }
     return job;
+  }
+
+  /** As `create`, with hold of its nodes. After an error the job has come and gone, and its driver is cleaned up. */
+  async createAttached(driver: AttachedDriver, options: CreateJobOptions): Promise<Job> {
+    let job: Job | undefined;
+    try {
+      job = this.create(driver, options);
+      await driver.attach(job);
+      return job;
+    } catch (error) {
+      if (job) this.discard(job);
+      await driver.clean();
+      throw error;
+    }
   }
 
   /** Takes back a job that was created and not started, without a trace but its status changes. */

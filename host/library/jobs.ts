@@ -32,23 +32,23 @@ export async function createImage(monitor: Monitor, id: string, options: JsonObj
   if (error !== undefined) throw new Error(error);
 }
 
-/** Listens from now on until `id` is gone; gives what it failed with. */
-export function watchBlockJob(
-  monitor: Monitor,
-  id: string,
-): { gone: Promise<string | undefined>; end(): void } {
+export type JobEnd = { outcome: 'completed' | 'cancelled' } | { outcome: 'failed'; error: string };
+
+/** Listens from now on until `id` is gone; gives how it has ended. */
+export function watchBlockJob(monitor: Monitor, id: string): { gone: Promise<JobEnd>; end(): void } {
   const ends: (() => void)[] = [];
-  let error: string | undefined;
-  const gone = new Promise<string | undefined>((resolve) => {
+  let how: JobEnd = { outcome: 'completed' };
+  const gone = new Promise<JobEnd>((resolve) => {
     ends.push(
       monitor.on('BLOCK_JOB_COMPLETED', ({ data }) => {
-        if (data['device'] === id && data['error'] !== undefined) error = String(data['error']);
+        const { device, error } = data;
+        if (device === id && error !== undefined) how = { outcome: 'failed', error: String(error) };
       }),
       monitor.on('BLOCK_JOB_CANCELLED', ({ data }) => {
-        if (data['device'] === id) error = 'The backup was cancelled';
+        if (data['device'] === id) how = { outcome: 'cancelled' };
       }),
       monitor.on('JOB_STATUS_CHANGE', ({ data }) => {
-        if (data['id'] === id && data['status'] === 'null') resolve(error);
+        if (data['id'] === id && data['status'] === 'null') resolve(how);
       }),
     );
   });

@@ -1,6 +1,8 @@
 /**
  * The block layer as a page has it: everything is done in a worker, and asked for here.
  */
+
+import { BlockError } from '../base/errors.ts';
 import { withoutUndefined } from '../base/without-undefined.ts';
 import type { FlushPolicy } from '../emulator/local-disk.ts';
 import { V86Disk, type V86DiskKind } from '../emulator/v86/disk.ts';
@@ -10,6 +12,7 @@ import { V86State } from '../emulator/v86/state.ts';
 import type { PrefetchList } from '../protocols/http/driver.ts';
 import type { JsonObject, JsonValue } from '../qapi/json-value.ts';
 import { type EventListener, QmpClient } from '../qmp/client.ts';
+import type { TraceRecord } from '../trace/event.ts';
 import { type Backup, type BackupPlan, startBackup } from './backup.ts';
 import type { ExportSource } from './export.ts';
 import { formatFile } from './images.ts';
@@ -45,6 +48,11 @@ export interface NewImage {
   readonly size: number;
   /** Default: `qcow2`. */
   readonly format?: 'qcow2' | 'raw';
+}
+
+export interface TraceOptions {
+  readonly events: readonly string[];
+  readonly sink: (record: TraceRecord) => void;
 }
 
 /** How files are named in blockdev options: by which driver. */
@@ -98,15 +106,28 @@ export class Blockyard {
    */
   connectMonitor(): MessagePort {
     const { port1, port2 } = new MessageChannel();
-    void this.calls.call('connectMonitor', { port: port2 }, [port2]);
+    // A block layer that is gone answers nobody: the port closes.
+    this.calls.call('connectMonitor', { port: port2 }, [port2]).catch(() => port1.close());
     return port1;
+  }
+
+  /**
+   * Tells `sink` what happens in the worker from now on, as far as an event's name is among `events` or fits a pattern there:
+   * `block_*`. What is watched is one for the worker, on Node for the thread: each sink gets all of it, and
+   * `trace-event-set-state` changes it. Errors: there is no event of a name.
+   */
+  async trace({ events, sink }: TraceOptions): Promise<void> {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = ({ data }) => sink(data);
+    await this.calls.call('trace', { events, port: port2 }, [port2]);
   }
 
   // Files and nodes.
 
-  /** Makes a file with an empty image. Errors: the file exists; QmpError. */
+  /** Makes a file with an empty image. Errors: BlockError EEXIST when there is such a file; QmpError. */
   async createImage(file: string, { size, format = 'qcow2' }: NewImage): Promise<void> {
-    if (await this.calls.call('fileExists', { path: file })) throw new Error(`'${file}' exists`);
+    if (await this.calls.call('fileExists', { path: file }))
+      throw new BlockError('EEXIST', `'${file}' exists`);
     await formatFile(this, this.options.fileDriver, file, { driver: format, size });
   }
 

@@ -185,7 +185,7 @@ function openNamed(
   const { file: below, ...own } = options;
   const isJson = filename.startsWith('json:');
   const protocol = isJson ? undefined : graph.drivers.protocolOf(filename);
-  if (typeof below !== 'object' || protocol?.name !== 'file') {
+  if (typeof below !== 'object' || !protocol?.servesPlainNames) {
     return graph.openFile(filename, { flags, options: own, ...withoutUndefined({ format }) });
   }
   const file = { driver: protocol.name, ...(protocol.parseFilename?.(filename) ?? { filename }), ...below };

@@ -63,6 +63,8 @@ export interface ChunkStore {
 export interface Console {
   stdout(line: string): void;
   stderr(line: string): void;
+  /** A line on standard error that begins with `warning: `, after the program's name where one is in front of its messages. */
+  warn(message: string): void;
   /**
    * Prints one line to standard error and ends the program with status 1, whatever it is doing. Throws ProgramEnded
    * where there is no program to end.

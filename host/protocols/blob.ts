@@ -84,13 +84,12 @@ class BlobDriver implements Driver {
   private translated(error: unknown): BlockError {
     if (!(error instanceof DOMException)) throw error;
     const { name, message } = error;
-    const changed = `'${this.filename}' cannot be read any more: the file was changed, moved or deleted after it was chosen`;
+    if (name !== 'NotReadableError' && name !== 'NotFoundError')
+      return new BlockError('EIO', message, { cause: error });
     return new BlockError(
       'EIO',
-      name === 'NotReadableError' || name === 'NotFoundError' ? changed : message,
-      {
-        cause: error,
-      },
+      `'${this.filename}' cannot be read any more: the file was changed, moved or deleted after it was chosen`,
+      { cause: error, reason: 'file-changed' },
     );
   }
 

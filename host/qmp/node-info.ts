@@ -1,12 +1,12 @@
 /**
  * What queries tell about a node: QAPI BlockDeviceInfo and ImageInfo (specification: graph, section 12).
  */
-
 import { BlockError } from '../base/errors.ts';
 import { withoutUndefined } from '../base/without-undefined.ts';
 import { bitmapsOf } from '../bitmaps/node-bitmaps.ts';
 import { allocatedBytes } from '../block/allocated-bytes.ts';
 import type { BlockBackend } from '../block/backend.ts';
+import { chainFrom, nextInChain } from '../block/chain.ts';
 import type { DriverInfo } from '../block/driver.ts';
 import { filenameOf, resolveBackingName } from '../block/filename.ts';
 import type { BlockNode } from '../block/node.ts';
@@ -88,7 +88,7 @@ export async function blockDeviceInfo(
   let depth = 0;
   let innermost = image;
   if (!flat) {
-    for (let below = belowInChain(node); below; below = belowInChain(below)) {
+    for (const below of chainFrom(nextInChain(node))) {
       const info = await imageInfo(below);
       innermost['backing-image'] = info;
       innermost = info;
@@ -154,12 +154,7 @@ export function infoOf(node: BlockNode): DriverInfo | undefined {
   const own = node.driver.info?.();
   if (own) return own;
   const below = node.filtered() ?? node.primaryChild()?.node;
-  if (below) return infoOf(below);
-  return node.definition.name === 'file' ? {} : undefined;
-}
-
-function belowInChain(node: BlockNode): BlockNode | undefined {
-  return node.filtered() ?? node.backing();
+  return below && infoOf(below);
 }
 
 function fullBackingName(node: BlockNode, name: string): string | undefined {

@@ -5,7 +5,6 @@
  * moment they happen, and so before the answer of the command that caused them. A bug in a command ends the session of
  * the client that sent it, and nothing else.
  */
-
 import { assert } from '../base/assert.ts';
 import { createDeferred } from '../base/deferred.ts';
 import type { BlockError } from '../base/errors.ts';
@@ -17,12 +16,14 @@ import { JobRegistry } from '../jobs/job-registry.ts';
 import { Machine, type MachineOptions, type ShutdownReason } from '../machine/machine.ts';
 import { UserObjects } from '../objects/user-objects.ts';
 import type { Connection } from '../platform/connection.ts';
+import { Pacer } from '../platform/pacer.ts';
 import type { Clock, Platform } from '../platform/platform.ts';
 import type { Type } from '../qapi/types.ts';
+import { connectionClose, connectionOpen } from '../trace/events.ts';
 import { type AnyCommand, type CommandContext, CommandTable } from './command.ts';
 import { dispatch } from './dispatch.ts';
 import { EventLimiter } from './event-limiter.ts';
-import { events } from './events.ts';
+import { events as qmpEvents } from './events.ts';
 import { Monitor } from './monitor.ts';
 import { type Incoming, type Outcome, QmpProtocol } from './protocol.ts';
 
@@ -38,9 +39,6 @@ export interface QmpServerOptions {
   reportBug?(error: unknown): void;
 }
 
-/** The event loop gets its turn at least this often, however fast clients send commands. */
-const turnNs = 2_000_000;
-
 export class QmpServer {
   readonly graph: BlockGraph;
   readonly jobs: JobRegistry;
@@ -52,6 +50,7 @@ export class QmpServer {
   private readonly limiter: EventLimiter;
   /** The client whose turn is next comes first. */
   private monitors: Monitor[] = [];
+  private clientCount = 0;
   private running = false;
   private ending = false;
   private readonly ended = createDeferred();
@@ -59,7 +58,7 @@ export class QmpServer {
   constructor({ platform, drivers, commands, machine, guestClock, reportBug }: QmpServerOptions) {
     this.platform = platform;
     this.reportBug = reportBug ?? ((error) => platform.console.stderr(`internal error: ${stackOf(error)}`));
-    this.limiter = new EventLimiter(events, platform.clock, ({ name, data }, timestamp) => {
+    this.limiter = new EventLimiter(qmpEvents, platform.clock, ({ name, data }, timestamp) => {
       for (const monitor of [...this.monitors]) monitor.event(timestamp, name, data);
     });
     const emit = (event: GraphEvent): void => this.emit(event);
@@ -82,12 +81,15 @@ export class QmpServer {
 
   /** Serves a client. */
   connect(connection: Connection, options: { pretty?: boolean | undefined; onClosed?(): void } = {}): void {
+    const told = { server: 'qmp', client: `${++this.clientCount}` };
+    if (connectionOpen.enabled) connectionOpen.emit(told);
     const monitor: Monitor = new Monitor(connection, {
       pretty: options.pretty,
       onRequest: () => this.wake(),
       onOutOfBand: (incoming) => void this.answerOutOfBand(monitor, incoming),
       onClosed: () => {
         this.monitors = this.monitors.filter((other) => other !== monitor);
+        if (connectionClose.enabled) connectionClose.emit(told);
         options.onClosed?.();
       },
     });
@@ -135,16 +137,14 @@ export class QmpServer {
   }
 
   private async serve(): Promise<void> {
-    const { clock } = this.platform;
-    let turn = clock.nowNs();
+    // However fast clients send commands.
+    const pacer = new Pacer(this.platform.clock);
     for (let monitor = this.takeTurn(); monitor && !this.ending; monitor = this.takeTurn()) {
       const incoming = monitor.next()!; // takeTurn saw it
       const outcome = await this.execute(monitor, incoming);
       if (outcome) monitor.answer(incoming, outcome);
       else monitor.close();
-      if (clock.nowNs() - turn < turnNs) continue;
-      await clock.yield();
-      turn = clock.nowNs();
+      await pacer.breathe();
     }
   }
 

@@ -128,6 +128,14 @@ describe('a yard', () => {
     port.close();
   });
 
+  test('closes the port of a monitor that nobody will serve', async () => {
+    const other = await openBlockyard();
+    const port = other.connectMonitor();
+    const closed = new Promise((resolve) => port.addEventListener('close', resolve));
+    other.abandon();
+    await closed;
+  });
+
   test('stops, resumes and resets the emulator with the machine', async () => {
     const calls: string[] = [];
     const emulator = new FakeEmulator(calls);

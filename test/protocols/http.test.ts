@@ -1,6 +1,7 @@
 /** Files on a web server in memory: what is asked of it, what is kept, and what happens when it misbehaves. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { FaultReason } from '../../host/base/errors.ts';
 import type { Driver } from '../../host/block/driver.ts';
 import type { ChunkStore } from '../../host/platform/platform.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
@@ -380,23 +381,30 @@ describe('a server that misbehaves', () => {
   test('fails the read in the end, and the next one works when the server does', async () => {
     const { web, platform, open } = world();
     const driver = await open();
-    const cases: [WebFile['spoil'], string][] = [
-      [lost, 'connection reset'],
-      [(answer) => ({ ...answer, status: 500 }), 'The requested URL returned error: 500'],
+    const cases: [WebFile['spoil'], string, FaultReason][] = [
+      [lost, 'connection reset', 'unreachable'],
+      [(answer) => ({ ...answer, status: 500 }), 'The requested URL returned error: 500', 'server-error'],
       [
         (answer) => ({ ...answer, body: answer.body.subarray(6) }),
         `Got ${webChunkBytes - 6} of ${webChunkBytes} bytes`,
+        'unreachable',
       ],
-      [(answer) => ({ ...answer, status: 200 }), "Server does not support 'range' any more"],
+      [
+        (answer) => ({ ...answer, status: 200 }),
+        "Server does not support 'range' any more",
+        'content-changed',
+      ],
       [
         (answer) => ({ ...answer, headers: { 'content-range': `bytes 1-2/${web.content.length}` } }),
         'Got another range',
+        'content-changed',
       ],
     ];
-    for (const [spoil, message] of cases) {
+    for (const [spoil, message, reason] of cases) {
       web.spoil = spoil;
       await expect(inTime(platform, read(driver, 0, 512))).rejects.toMatchObject({
         errno: 'EIO',
+        reason,
         message: `${url}: ${message}`,
       });
     }

@@ -25,7 +25,7 @@ function* functionsIn(text: string): Generator<{ line: number; lines: number }> 
     const indent = ' '.repeat(line.length - code.length);
     // A signature of several lines goes on with a bracket as far in as it begins.
     let head = index;
-    if (!/[{};,)]$/.test(line) || /\($/.test(line)) {
+    if (!/(?:[{};,)]|=>)$/.test(line) || /\($/.test(line)) {
       do head++;
       while (head < lines.length && !lines[head]!.startsWith(`${indent})`));
     }

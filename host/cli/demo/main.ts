@@ -19,6 +19,8 @@ import { formatJson } from '../../qapi/json-output.ts';
 import { QmpClient, type QmpError, type QmpEvent } from '../../qmp/client.ts';
 import { commands } from '../../qmp/commands/index.ts';
 import { QmpServer } from '../../qmp/server.ts';
+import { ExitStatus } from '../shared/exit-status.ts';
+import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.ts';
 import { runTool, Tool } from '../shared/tool.ts';
 import { type LinkedRecordProof, proveOneInstant, RecordWriter } from './linked-records.ts';
 
@@ -30,6 +32,13 @@ const filledBytes = 192 * MiB;
 const warmUpNs = 300_000_000;
 const pollNs = 50_000_000;
 const names = ['A', 'B'] as const;
+const usage = `Usage: blockyard demo [OPTIONS]
+
+Backs up two live disks at one instant, and proves it from the backups alone.
+
+  -T, --trace [[enable=]PATTERN][,events=FILE][,file=FILE]
+                      show what happens, request by request; 'help' lists the events
+`;
 
 const { clock } = nodePlatform;
 /** The demo tells its own story: the lines that creating an image prints are left out. */
@@ -44,11 +53,9 @@ interface JobInfo {
 }
 
 export async function main(argv: string[], programName: string): Promise<number> {
-  if (argv.length > 0) {
-    nodePlatform.console.stderr(`${programName}: unexpected argument '${argv[0]}'; it takes none`);
-    return 1;
-  }
-  return runTool(new Tool(programName), async () => {
+  const tool = new Tool(programName);
+  return runTool(tool, async () => {
+    await takeOptions(tool, argv);
     const folder = mkdtempSync(join(tmpdir(), 'blockyard-demo-'));
     try {
       return await run(folder);
@@ -56,6 +63,28 @@ export async function main(argv: string[], programName: string): Promise<number>
       rmSync(folder, { recursive: true, force: true });
     }
   });
+}
+
+async function takeOptions(tool: Tool, argv: readonly string[]): Promise<void> {
+  const reader = new OptionReader(argv, [
+    { short: 'h', long: 'help' },
+    { short: 'T', long: 'trace', argument: true },
+  ]);
+  try {
+    for (const { name, value } of reader.options()) {
+      if (name === 'trace') (await tool.trace()).take(value);
+      else {
+        tool.out(usage);
+        throw new ExitStatus(0);
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    tool.fail(describeUsageError(error));
+  }
+  const [operand] = reader.operands;
+  if (operand !== undefined) tool.fail(`unexpected argument '${operand}'; it takes none`);
+  (await tool.trace()).begin();
 }
 
 async function run(folder: string): Promise<number> {

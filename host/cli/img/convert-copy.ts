@@ -16,6 +16,8 @@ import { type BlockStatus, blockStatus, statusAbove } from '../../block/status.t
 import { RateLimiter } from '../../copy/rate-limiter.ts';
 import { ScanArena, type ScanBuffer } from '../../core/scan.ts';
 import type { Clock } from '../../platform/platform.ts';
+import { copyPiece } from '../../trace/events.ts';
+import { measure } from '../../trace/measure.ts';
 
 /** What is read at once: small enough to stay in the processor's caches between reading and writing. */
 const bufferBytes = 256 << 10;
@@ -258,17 +260,19 @@ export class ConvertCopy {
 
   private async write(piece: Piece, buffer: ScanBuffer): Promise<void> {
     await this.throttle(piece.bytes);
+    const { kind, offset, bytes } = piece;
+    const told = { node: this.settings.target.node.name, offset, bytes, content: kind };
     try {
-      if (piece.kind === 'zero') {
-        await this.settings.target.writeZeroes(piece.offset, piece.bytes, { mayUnmap: true });
-      } else if (this.settings.compressed) {
-        await this.writeCompressed(piece, buffer);
-      } else {
-        await this.writeSparse(piece, buffer);
-      }
+      await measure(copyPiece, told, () => this.writeKind(piece, buffer));
     } catch (error) {
-      throw asBlockError(error).within(`error while writing at byte ${piece.offset}`);
+      throw asBlockError(error).within(`error while writing at byte ${offset}`);
     }
+  }
+
+  private writeKind(piece: Piece, buffer: ScanBuffer): Promise<void> {
+    const { target, compressed } = this.settings;
+    if (piece.kind === 'zero') return target.writeZeroes(piece.offset, piece.bytes, { mayUnmap: true });
+    return compressed ? this.writeCompressed(piece, buffer) : this.writeSparse(piece, buffer);
   }
 
   /** Data as data, zeros as zeros or, where the target has them already, not at all. */

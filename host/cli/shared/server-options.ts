@@ -1,8 +1,9 @@
 /** Options of programs with a monitor that are commands of it: `--blockdev` and `--object`. */
 import { parseOption } from '../../qapi/keyval-values.ts';
 import type { QmpServer } from '../../qmp/server.ts';
+import { ExitStatus } from './exit-status.ts';
 import { objectHelp } from './object-option.ts';
-import { ExitStatus, type Tool } from './tool.ts';
+import type { Tool } from './tool.ts';
 
 /** Errors: BlockError. */
 export async function addNode(server: QmpServer, text: string): Promise<void> {

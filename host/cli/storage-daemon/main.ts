@@ -3,7 +3,7 @@
  * then serves monitors until a client or a signal ends it (specification: cli, section 5).
  *
  * Options take effect in the order given, so a node must come before those that use it, and a chardev before its
- * monitor. Clients are answered when the last one has. What fails is named with its option, and nobody is answered. Not here: exports and tracing; they are refused by
+ * monitor. Clients are answered when the last one has. What fails is named with its option, and nobody is answered. Not here: exports; they are refused by
  * name, and so are the types of objects that there are not.
  */
 import { invalid } from '../../base/errors.ts';
@@ -63,6 +63,7 @@ class StorageDaemon implements Daemon {
 
   async start(): Promise<void> {
     const { tool, line } = this;
+    (await tool.trace()).begin();
     for (const step of line.steps) await this.take(step);
     if (line.operand !== undefined) tool.fail(`${line.operand}: Unexpected argument`);
     const { pidfile } = line;
@@ -86,7 +87,7 @@ class StorageDaemon implements Daemon {
 
   /** Reports what goes wrong with the option in front: `--blockdev ARGUMENT: …` */
   private take(step: Step): Promise<void> {
-    const context = `--${step.name} ${step.value}`;
+    const context = `${step.spelling} ${step.value}`;
     return this.tool.attempt(() => this.perform(step, context), { context });
   }
 
@@ -101,9 +102,17 @@ class StorageDaemon implements Daemon {
         return this.addMonitor(value);
       case 'object':
         return addObject(tool, server, value);
+      case 'trace':
+        return this.takeTrace(value, context);
       default:
         throw invalid(`--${name} is not supported`);
     }
+  }
+
+  private async takeTrace(text: string, context: string): Promise<void> {
+    const log = await this.tool.trace();
+    log.take(text, context);
+    log.begin();
   }
 
   private addMonitor(text: string): void {

@@ -113,6 +113,8 @@ Other options:
 -S              freeze the machine at startup (use 'cont' to start it)
 -qtest dev      take commands of the qtest protocol
 -qtest-log file write the commands and answers of -qtest to a file
+-trace [[enable=]pattern][,events=file][,file=file]
+                show what happens, request by request; 'help' lists the events
 -pidfile file   write PID to 'file'
 -daemonize      go on in the background once startup is complete
 -nodefaults     don't create default devices

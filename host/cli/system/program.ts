@@ -74,6 +74,8 @@ export class MachineProgram implements Daemon {
 
   /** Runs it to its end; gives the status to exit with. */
   static async run(tool: Tool, line: CommandLine, guest?: GuestRunner): Promise<number> {
+    const log = await tool.trace();
+    await tool.attempt(async () => log.begin());
     const { options, isQtest } = await tool.attempt(async () => machineOptions(tool, line));
     const platform = await tool.platform();
     const clock = isQtest || line.has('qtest') ? new QtestClock(platform.clock) : undefined;

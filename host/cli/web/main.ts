@@ -13,7 +13,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createDeferred } from '../../base/deferred.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
-import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
+import { ExitStatus } from '../shared/exit-status.ts';
+import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { AllowedHosts, hostNamed } from './allowed-hosts.ts';
 import { type Options, readOptions } from './options.ts';
 import { createSiteServer } from './server.ts';
@@ -21,7 +22,7 @@ import { Site } from './site.ts';
 
 export function main(argv: string[], programName: string, terminal?: Terminal): Promise<number> {
   const tool = new Tool(programName, terminal);
-  return runTool(tool, async () => runDaemon(tool, new SiteProgram(tool, readOptions(tool, argv))));
+  return runTool(tool, async () => runDaemon(tool, new SiteProgram(tool, await readOptions(tool, argv))));
 }
 
 class SiteProgram implements Daemon {

@@ -13,6 +13,7 @@ import { random } from './random.ts';
 const log: Console = {
   stdout: (line) => console.log(line),
   stderr: (line) => console.warn(line),
+  warn: (message) => console.warn(`warning: ${message}`),
   fatal(line) {
     console.error(line);
     throw new ProgramEnded(line);

@@ -10,6 +10,7 @@ import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
 import type {
   Driver,
   DriverDefinition,
+  DriverInfo,
   Extent,
   ReopenChange,
   ReopenStep,
@@ -192,6 +193,10 @@ class FileDriver implements Driver {
     }
     if (!done) throw new BlockError('ENOTSUP');
     this.discards.bytes += bytes;
+  }
+
+  info(): DriverInfo {
+    return {};
   }
 
   statistics(): object {

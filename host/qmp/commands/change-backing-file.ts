@@ -1,6 +1,6 @@
 /** change-backing-file: rewrites the name in an image, and nothing else (specification: graph, section 6). */
 import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
-import type { BlockNode } from '../../block/node.ts';
+import { isInChain } from '../../block/chain.ts';
 import { str, struct } from '../../qapi/types.ts';
 import { defineCommand } from '../command.ts';
 import { getRootNode } from '../root-node.ts';
@@ -32,10 +32,3 @@ export const changeBackingFile = defineCommand({
     return {};
   },
 });
-
-function isInChain(top: BlockNode, node: BlockNode): boolean {
-  for (let below: BlockNode | undefined = top; below; below = below.chainEdge()?.node) {
-    if (below === node) return true;
-  }
-  return false;
-}

@@ -6,13 +6,14 @@
  * file, where nothing refers to it, counted along with the old one, and published by a header update when its
  * refcounts are on disk. Then the old table is freed.
  */
-import { BlockError } from '../../../base/errors.ts';
+import { asBlockError, BlockError } from '../../../base/errors.ts';
 import { roundUp } from '../../../base/sectors.ts';
 import type { CheckOptions } from '../../../block/driver.ts';
 import { maxL1Entries, type Qcow2Header } from '../disk/header.ts';
 import { updateHeader } from '../disk/header-update.ts';
-import type { ImageFile } from '../disk/image-file.ts';
+import { type ImageFile, padded } from '../disk/image-file.ts';
 import {
+  countEntries,
   maxSnapshotExtraBytes,
   minExtraBytesV3,
   readSnapshotTable,
@@ -99,18 +100,21 @@ async function readTable(
   header: Qcow2Header,
   how: { repair: SnapshotTableRepair | undefined; report(line: string): void },
 ): Promise<SnapshotTable> {
+  const reported = (error: unknown, describe: (message: string) => string): BlockError => {
+    const { errno, message, hint } = asBlockError(error);
+    how.report(`ERROR ${describe(message)}`);
+    if (hint !== undefined) how.report(hint);
+    return new BlockError(errno);
+  };
+  try {
+    countEntries(header, how.repair);
+  } catch (error) {
+    throw reported(error, (message) => message.toLowerCase());
+  }
   try {
     return await readSnapshotTable(file, header, how.repair);
   } catch (error) {
-    if (!(error instanceof BlockError)) throw error;
-    // The pointer's own messages start like this; all others are about the content.
-    const pointer = /^Snapshot table (too large|offset invalid)$/.test(error.message);
-    const what = pointer
-      ? error.message.toLowerCase()
-      : `failed to read the snapshot table: ${error.message}`;
-    how.report(`ERROR ${what}`);
-    if (error.hint !== undefined) how.report(error.hint);
-    throw new BlockError(error.errno);
+    throw reported(error, (message) => `failed to read the snapshot table: ${message}`);
   }
 }
 
@@ -128,9 +132,7 @@ async function writeNewTable(
   const content = serializeSnapshotTable(snapshots);
   const offset = roundUp(file.length, header.clusterSize);
   if (content.length === 0) return { offset, bytes: 0 };
-  const padded = new Uint8Array(roundUp(content.length, header.clusterSize));
-  padded.set(content);
-  await file.write(offset, padded);
+  await file.write(offset, padded(content, header.clusterSize));
   await file.flush();
   return { offset, bytes: content.length };
 }

@@ -107,13 +107,17 @@ export function entryBytes(nameBytes: number, extraBytes = 0): number {
   return roundUp(fixedBytes + extraBytes + nameBytes, 8);
 }
 
+/** Bytes that an entry takes in the directory. */
+export function lengthOf({ nameBytes, extraData }: BitmapEntry): number {
+  return entryBytes(nameBytes.length, extraData.length);
+}
+
 /** The whole directory. */
 export function serializeBitmapDirectory(entries: readonly BitmapEntry[]): Uint8Array {
-  const lengths = entries.map(({ nameBytes, extraData }) => entryBytes(nameBytes.length, extraData.length));
-  const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + length, 0));
+  const bytes = new Uint8Array(entries.reduce((sum, entry) => sum + lengthOf(entry), 0));
   const view = viewOf(bytes);
   let at = 0;
-  for (const [index, entry] of entries.entries()) {
+  for (const entry of entries) {
     view.setBigUint64(at, BigInt(entry.tableOffset));
     view.setUint32(at + 8, entry.tableEntries);
     view.setUint32(at + 12, entry.flags);
@@ -123,7 +127,7 @@ export function serializeBitmapDirectory(entries: readonly BitmapEntry[]): Uint8
     view.setUint32(at + 20, entry.extraData.length);
     bytes.set(entry.extraData, at + fixedBytes);
     bytes.set(entry.nameBytes, at + fixedBytes + entry.extraData.length);
-    at += lengths[index]!;
+    at += lengthOf(entry);
   }
   return bytes;
 }

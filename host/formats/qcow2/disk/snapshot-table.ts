@@ -69,6 +69,20 @@ class TableReader {
   }
 }
 
+/** How many entries the table has to be read for. Errors: the pointer to it is of no use (EFBIG, EINVAL). */
+export function countEntries(
+  {
+    snapshotCount,
+    snapshotsOffset,
+    clusterSize,
+  }: Pick<Qcow2Header, 'snapshotCount' | 'snapshotsOffset' | 'clusterSize'>,
+  repair?: SnapshotTableRepair,
+): number {
+  const count = repair ? Math.min(snapshotCount, maxSnapshots) : snapshotCount;
+  if (count > 0) validateSnapshotPointer(count, snapshotsOffset, clusterSize);
+  return count;
+}
+
 /**
  * Reads the table. Errors: EFBIG when it is over a limit and `repair` is not given; EINVAL for a bad pointer. With
  * `repair`, what is over the limits is left out and recorded there.
@@ -80,9 +94,8 @@ export async function readSnapshotTable(
 ): Promise<SnapshotTable> {
   const { snapshotCount, snapshotsOffset } = header;
   const snapshots: Snapshot[] = [];
-  if (snapshotCount === 0) return { snapshots, bytes: 0 };
-  const count = repair ? Math.min(snapshotCount, maxSnapshots) : snapshotCount;
-  validateSnapshotPointer(count, snapshotsOffset, header.clusterSize);
+  const count = countEntries(header, repair);
+  if (count === 0) return { snapshots, bytes: 0 };
   if (repair) repair.droppedSnapshots = snapshotCount - count;
   const reader = new TableReader(file, snapshotsOffset);
   let position = 0;

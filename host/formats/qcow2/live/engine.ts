@@ -21,6 +21,8 @@ import { Mutex } from '../../../base/mutex.ts';
 import type { Edge } from '../../../block/edge.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
 import { FreeReason, type Qcow2Core, StepError, Wait, Writeback } from '../../../core/qcow2.ts';
+import { coreBusy, coreNeed, qcow2Barrier, qcow2WriteBack } from '../../../trace/events.ts';
+import { measure } from '../../../trace/measure.ts';
 import { incompatible } from '../disk/feature-bits.ts';
 import type { Qcow2Header } from '../disk/header.ts';
 import { type HeaderChanges, updateHeader } from '../disk/header-update.ts';
@@ -197,6 +199,7 @@ export class Qcow2Engine {
 
   private load(): Promise<void> {
     const [offset, bytes, address, slot] = this.results();
+    if (coreNeed.enabled) coreNeed.emit({ node: this.context.nodeName, offset, bytes });
     const loading = this.loadTable(offset, this.core.memory.subarray(address, address + bytes), slot);
     this.loads.set(slot, loading);
     return loading;
@@ -219,6 +222,7 @@ export class Qcow2Engine {
   // Tokens.
 
   private waitForToken(token: number): Promise<void> {
+    if (coreBusy.enabled) coreBusy.emit({ node: this.context.nodeName, token });
     let waiter = this.tokenWaiters.get(token);
     if (!waiter) {
       let resolve = (): void => {};
@@ -317,9 +321,9 @@ export class Qcow2Engine {
     this.guarded(() => steps.qcow2_writeback_begin(lazy));
     let ok = false;
     try {
-      if (lazy) await this.file.flush();
+      if (lazy) await this.barrier();
       await this.writePhases(durable);
-      if (durable) await this.file.flush();
+      if (durable) await this.barrier();
       ok = true;
     } finally {
       if (!this.core.isPoisoned) steps.qcow2_writeback_end(ok && durable);
@@ -339,16 +343,25 @@ export class Qcow2Engine {
       const failed = results.find((result) => result.status === 'rejected');
       if (failed) throw failed.reason;
       if (code === Writeback.done) return;
-      if (durable) await this.file.flush();
+      if (durable) await this.barrier();
     }
+  }
+
+  /** What was written so far is durable before anything else is written. */
+  private barrier(): Promise<void> {
+    return measure(qcow2Barrier, { node: this.context.nodeName }, () => this.file.flush());
   }
 
   private async writeItem(): Promise<void> {
     const [offset, bytes, address, item] = this.results();
     let ok = false;
     try {
-      if (this.file.debugged) await this.file.debugEvent(updateEvents[this.core.kindOfItem(item)]);
-      await this.file.write(offset, this.core.memory.subarray(address, address + bytes));
+      const table = this.core.kindOfItem(item);
+      if (this.file.debugged) await this.file.debugEvent(updateEvents[table]);
+      const told = { node: this.context.nodeName, table, offset, bytes };
+      await measure(qcow2WriteBack, told, () =>
+        this.file.write(offset, this.core.memory.subarray(address, address + bytes)),
+      );
       ok = true;
     } finally {
       this.steps.qcow2_writeback_done(item, ok);

@@ -8,9 +8,10 @@
  *
  * No guest request may be in flight: the flags of the whole active tree change.
  */
+
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { Mutex } from '../../../base/mutex.ts';
-import { wholeSectors } from '../../../base/sectors.ts';
+import { sectorBytes } from '../../../base/sectors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
 import type { NewSnapshot, SnapshotStorage } from '../../../block/snapshot-storage.ts';
 import { l2Entries, maxL1Entries, maxSnapshots, type Qcow2Header, readHeader } from '../disk/header.ts';
@@ -34,7 +35,7 @@ import {
 } from './cluster-tree.ts';
 import type { Qcow2Engine } from './engine.ts';
 import type { Qcow2Driver } from './image.ts';
-import { allocateRun, type ClusterRun, releaseRun } from './metadata-space.ts';
+import { type ClusterRun, releaseRun, writeRun } from './metadata-space.ts';
 import { dropVmState, readVmState, writeVmState } from './vm-state.ts';
 
 const maxNameBytes = 65_535;
@@ -172,14 +173,8 @@ export class Qcow2Snapshots implements SnapshotStorage {
   }
 
   /** Writes `bytes` to fresh clusters, of which the rest stays as it is: where they are, 0 for none. */
-  private async writeRun(bytes: Uint8Array, used: ClusterRun[]): Promise<number> {
-    if (bytes.length === 0) return 0;
-    const run = await allocateRun(this.engine, this.clustersOf(bytes.length));
-    used.push(run);
-    const padded = new Uint8Array(wholeSectors(bytes.length));
-    padded.set(bytes);
-    await this.engine.file.write(run.offset, padded);
-    return run.offset;
+  private writeRun(bytes: Uint8Array, used: ClusterRun[]): Promise<number> {
+    return writeRun(this.engine, bytes, { used, unit: sectorBytes });
   }
 
   // The snapshot table.

@@ -8,7 +8,8 @@
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { roundDown, roundUp, sectorBytes } from '../../../base/sectors.ts';
 import type { Preallocation, TruncateOptions } from '../../../block/driver.ts';
-import { UnmapMode, WriteResult } from '../../../core/qcow2.ts';
+import { writePlanned } from '../../../block/transfer.ts';
+import { UnmapMode } from '../../../core/qcow2.ts';
 import { l2Entries, maxL1Entries } from '../disk/header.ts';
 import type { Qcow2Driver } from './image.ts';
 import { releaseRun, reserveRun } from './metadata-space.ts';
@@ -83,18 +84,7 @@ async function writeCluster(driver: Qcow2Driver, offset: number, data: Uint8Arra
   const { clusterSize } = driver.engine.header;
   const whole = new Uint8Array(clusterSize);
   whole.set(data);
-  const plan = await driver.prepareWrite(offset, clusterSize);
-  try {
-    try {
-      await plan.child.write(plan.offset, whole);
-    } catch (error) {
-      plan.allocation?.abort();
-      throw error;
-    }
-    await plan.allocation?.commit();
-  } finally {
-    driver.endTransfer(plan.transfer!);
-  }
+  await writePlanned(driver, offset, clusterSize, (plan) => plan.child.write(plan.offset, whole));
 }
 
 /** Moves the L1 table to where it has room for `entries`. */
@@ -128,31 +118,18 @@ async function preallocate(
   end: number,
   preallocation: Preallocation,
 ): Promise<void> {
-  const { engine } = driver;
-  const { steps, record, file } = engine;
-  const { clusterSize } = engine.header;
+  const { file, header } = driver.engine;
+  const { clusterSize } = header;
   const first = roundUp(start, clusterSize);
   const last = roundUp(end, clusterSize);
   // The cluster that the old end is in keeps what it reads as, which may come from the backing file.
   if (start < first && !(await isStored(driver, start - 1)))
     await writeZeroBytes(driver, start, Math.min(end, first));
   for (let offset = first; offset < last; ) {
-    const part = await engine.run(() => {
-      const code = steps.qcow2_write_prepare(offset, last - offset);
-      if (code < 0) return code;
-      const allocated = code === WriteResult.allocated;
-      return { allocated, host: record[0]!, bytes: record[1]!, token: record[4]! };
+    // What is mapped already keeps its data.
+    offset += await writePlanned(driver, offset, last - offset, async (plan) => {
+      if (plan.allocation) await fill(plan.offset, plan.bytes);
     });
-    if (part.allocated) {
-      try {
-        await fill(part.host, part.bytes);
-      } catch (error) {
-        engine.abort(part.token);
-        throw error;
-      }
-      await engine.commit(part.token);
-    }
-    offset += part.bytes;
   }
 
   async function fill(host: number, bytes: number): Promise<void> {

@@ -6,6 +6,7 @@
 import { BlockError } from '../../../base/errors.ts';
 import { roundDown, roundUp } from '../../../base/sectors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
+import { writePlanned } from '../../../block/transfer.ts';
 import { UnmapMode } from '../../../core/qcow2.ts';
 import { compressedFlag, entryOffset, zeroFlag } from '../disk/entry.ts';
 import { l2Entries, maxL1Entries, type Qcow2Header } from '../disk/header.ts';
@@ -54,20 +55,10 @@ export async function writeVmState(driver: Qcow2Driver, offset: number, data: Ui
 }
 
 /** Writes the first of some whole clusters: how many bytes were done. */
-async function writeClusters(driver: Qcow2Driver, offset: number, data: Uint8Array): Promise<number> {
-  const plan = await driver.prepareWrite(offset, data.length);
-  try {
-    try {
-      await plan.child.write(plan.offset, data.subarray(0, plan.bytes));
-    } catch (error) {
-      plan.allocation?.abort();
-      throw error;
-    }
-    await plan.allocation?.commit();
-    return plan.bytes;
-  } finally {
-    driver.endTransfer(plan.transfer!);
-  }
+function writeClusters(driver: Qcow2Driver, offset: number, data: Uint8Array): Promise<number> {
+  return writePlanned(driver, offset, data.length, (plan) =>
+    plan.child.write(plan.offset, data.subarray(0, plan.bytes)),
+  );
 }
 
 /** Zeros where nothing is stored, whatever a backing file has there. */

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { BlockError } from '../../../host/base/errors.ts';
-import type { CreateValues } from '../../../host/block/driver.ts';
-import { createImage, qcow2Create } from '../../../host/formats/qcow2/create/create.ts';
-import { readHeader } from '../../../host/formats/qcow2/disk/header.ts';
-import { haveQemu } from '../../support/tools.ts';
-import { MemoryFile, makeWithQemu, runQemu } from './memory-file.ts';
+import { BlockError } from '../../../../host/base/errors.ts';
+import type { CreateValues } from '../../../../host/block/driver.ts';
+import { createImage, qcow2Create } from '../../../../host/formats/qcow2/create/create.ts';
+import { readHeader } from '../../../../host/formats/qcow2/disk/header.ts';
+import { haveQemu } from '../../../support/tools.ts';
+import { MemoryFile, makeWithQemu, runQemu } from '../memory-file.ts';
 
 const flags = { readOnly: false, check: false, noIo: false };
 

@@ -2,11 +2,11 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { checkImage } from '../../../host/formats/qcow2/check/check.ts';
-import { createImage } from '../../../host/formats/qcow2/create/create.ts';
-import { layOutImage, wholeDisk } from '../../../host/formats/qcow2/create/layout.ts';
-import { haveQemu } from '../../support/tools.ts';
-import { MemoryFile } from './memory-file.ts';
+import { checkImage } from '../../../../host/formats/qcow2/check/check.ts';
+import { createImage } from '../../../../host/formats/qcow2/create/create.ts';
+import { layOutImage, wholeDisk } from '../../../../host/formats/qcow2/create/layout.ts';
+import { haveQemu } from '../../../support/tools.ts';
+import { MemoryFile } from '../memory-file.ts';
 
 interface Shape {
   size: number;
