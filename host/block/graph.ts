@@ -6,6 +6,7 @@
  * opener.ts, file names in filename.ts, requests in request.ts.
  */
 import { assert } from '../base/assert.ts';
+import { Attachments } from '../base/attachments.ts';
 import { BlockError, invalid } from '../base/errors.ts';
 import { Mutex } from '../base/mutex.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -53,6 +54,12 @@ export class BlockGraph {
   readonly observer: GraphObserver;
   private readonly closeFailed: GraphOptions['closeFailed'];
   readonly backends = new BackendTable();
+  /** What upper layers keep with it. */
+  readonly attachments = new Attachments<BlockGraph>(this);
+  /** One filter at a time is put in or taken out (jobs/filter-insertion.ts). */
+  readonly filterChanges = new Mutex();
+  /** Warnings that are given once. */
+  readonly warnings = new Set<string>();
   /** In the order of registration. */
   private readonly byName = new Map<string, BlockNode>();
   private readonly changes = new Mutex();

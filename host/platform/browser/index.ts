@@ -2,6 +2,7 @@
  * The browser as a platform. In a dedicated worker all of it is there; a page has everything but files, which it cannot
  * open without waiting. Nothing here needs cross-origin isolation.
  */
+import { Blobs } from '../blobs.ts';
 import { type Console, type Fetch, type Platform, ProgramEnded } from '../platform.ts';
 import { OpfsChunkStore } from './chunk-store.ts';
 import { clock } from './clock.ts';
@@ -23,6 +24,7 @@ const browserFetch: Fetch = (url, { method, headers, cache, signal }) =>
   fetch(url, { method, headers: { ...headers }, cache, signal });
 
 interface BrowserPlatform extends Platform {
+  readonly blobs: Blobs;
   readonly chunkStore?: OpfsChunkStore;
 }
 
@@ -37,6 +39,7 @@ export function makeBrowserPlatform({ chunkStoreBytes = 0 } = {}): BrowserPlatfo
     codecs,
     console: log,
     fetch: browserFetch,
+    blobs: new Blobs(),
     ...(chunkStore ? { chunkStore } : {}),
   };
 }
