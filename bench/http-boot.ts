@@ -5,7 +5,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { prefetchListOf } from '../host/protocols/http.ts';
+import { prefetchListOf } from '../host/protocols/http/driver.ts';
 import type { JsonObject } from '../host/qapi/json-value.ts';
 import { type DebianGuest, debianGuest } from '../test/guest/debian.ts';
 import { type Emulator, type InstalledV86, loadV86, withMachine } from './machine.ts';

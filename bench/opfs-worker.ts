@@ -1,9 +1,10 @@
 /** The side of the OPFS benchmark that runs in a dedicated worker: requests per second and MB/s, and posts them. */
-import { createGraph } from '../host/bitmaps/persistence.ts';
+
 import { BlockBackend } from '../host/block/backend.ts';
 import { createImage } from '../host/block/create.ts';
 import { Perm } from '../host/block/permissions.ts';
 import { browserDrivers } from '../host/drivers-browser.ts';
+import { createGraph } from '../host/graph.ts';
 import { makeBrowserPlatform } from '../host/platform/browser/index.ts';
 import type { OpfsFileHandle } from '../host/platform/browser/opfs-types.ts';
 import { Prng } from '../host/platform/sim/prng.ts';

@@ -1,7 +1,8 @@
 /** v86 in a page, on its own disks and on ours: runs in Chromium, called by browser.ts. */
-import { openBlockyard, type V86Constructor, type V86Emulator } from '../host/browser/index.ts';
+
 import { guestKernel } from '../host/emulator/guest/index.ts';
 import { createV86 } from '../host/emulator/v86/emulator.ts';
+import { openBlockyard, type V86Constructor, type V86Emulator } from '../host/library/index.ts';
 import { type LoadedEmulator, type LoadResult, loadedBytes, measureLoads } from './guest-load.ts';
 
 type Emulator = V86Emulator & LoadedEmulator;

@@ -4,14 +4,14 @@
  */
 import type { DriverDefinition } from './block/driver.ts';
 import { compress } from './filters/compress.ts';
-import { copyBeforeWrite } from './filters/copy-before-write.ts';
+import { copyBeforeWrite } from './filters/copy-before-write/driver.ts';
 import { copyOnRead } from './filters/copy-on-read.ts';
-import { snapshotAccess } from './filters/snapshot-access.ts';
 import { throttle } from './filters/throttle.ts';
 import { qcow2 } from './formats/qcow2/driver.ts';
 import { raw } from './formats/raw.ts';
+import { snapshotAccess } from './formats/snapshot-access.ts';
 import { blob } from './protocols/blob.ts';
-import { http, https } from './protocols/http.ts';
+import { http, https } from './protocols/http/driver.ts';
 import { memory } from './protocols/memory.ts';
 import { nullAio, nullCo } from './protocols/null.ts';
 import { opfs } from './protocols/opfs.ts';

@@ -3,19 +3,19 @@
  * conformance suite follow from it.
  */
 import type { DriverDefinition } from './block/driver.ts';
-import { blkdebug } from './filters/blkdebug.ts';
+import { blkdebug } from './filters/blkdebug/driver.ts';
 import { blkverify } from './filters/blkverify.ts';
 import { compress } from './filters/compress.ts';
-import { copyBeforeWrite } from './filters/copy-before-write.ts';
+import { copyBeforeWrite } from './filters/copy-before-write/driver.ts';
 import { copyOnRead } from './filters/copy-on-read.ts';
 import { preallocate } from './filters/preallocate.ts';
-import { quorum } from './filters/quorum.ts';
-import { snapshotAccess } from './filters/snapshot-access.ts';
 import { throttle } from './filters/throttle.ts';
 import { qcow2 } from './formats/qcow2/driver.ts';
+import { quorum } from './formats/quorum/driver.ts';
 import { raw } from './formats/raw.ts';
-import { file } from './protocols/file.ts';
-import { http, https } from './protocols/http.ts';
+import { snapshotAccess } from './formats/snapshot-access.ts';
+import { file } from './protocols/file/driver.ts';
+import { http, https } from './protocols/http/driver.ts';
 import { memory } from './protocols/memory.ts';
 import { nullAio, nullCo } from './protocols/null.ts';
 

@@ -5,17 +5,9 @@
  * data and what surrounds it, then commits or aborts. Before anything can be mapped the L2 table must exist and belong
  * to the active tree alone; where it does not, the step reserves a cluster for it and the host fills that first (INIT).
  */
-import { FREES_FULL, INIT, OK, setResult, WRITEBACK } from '../abi';
-import {
-  clusterBits,
-  clusterBytes,
-  COPIED,
-  l1Entries,
-  l1Entry,
-  l2Bits,
-  OFFSET_MASK,
-  setL1Entry,
-} from './image';
+import { ERROR_INVALID, FREES_FULL, INIT, OK, setResult, WRITEBACK } from '../abi';
+import { compressedEnd, compressedOffset, COPIED, OFFSET_MASK } from './entry';
+import { clusterBits, clusterBytes, clusterLimit, l1Entries, l1Entry, l2Bits, setL1Entry } from './image';
 import {
   checked,
   indexInSlice,
@@ -62,16 +54,14 @@ import { isWritingBack } from './writeback-state';
 const IN_PLACE: i32 = 0;
 export const ALLOCATED: i32 = 1;
 
-/** ERROR_INVALID for an L1 index that the table does not have. */
-const BEYOND_L1: i32 = -19;
-
 /**
  * The slot of the slice that maps guest cluster `cluster`, in a table that may be changed. Or a wait code; INIT has a
  * token in record 3 and says where the fresh table is (0), its bytes (1) and what to copy into it or 0 (2).
+ * ERROR_INVALID when the L1 table has no entry for it.
  */
 export function writableSlice(cluster: u64): i32 {
   const l1Index = cluster >> l2Bits;
-  if (l1Index >= l1Entries) return BEYOND_L1;
+  if (l1Index >= l1Entries) return ERROR_INVALID;
   const entry = l1Entry(<u32>l1Index);
   const table = entry & OFFSET_MASK;
   if (table & (clusterBytes - 1)) return corrupt(CORRUPT_L2, table);
@@ -231,21 +221,12 @@ export function releaseEntry(entry: u64, reason: u32 = 0): void {
   if (type == NORMAL || type == ZERO_ALLOC) {
     freeLater((entry & OFFSET_MASK) >> clusterBits, 1, reason);
   } else if (type == IS_COMPRESSED) {
-    const first = compressedOffset(entry) >> clusterBits;
-    const last = (compressedEnd(entry) - 1) >> clusterBits;
+    const first = compressedOffset(entry, clusterBits) >> clusterBits;
+    // Past what the format can address: nothing has counted this reference.
+    if (first >= clusterLimit) return;
+    const last = (compressedEnd(entry, clusterBits) - 1) >> clusterBits;
     dropPackingCursorAt(first);
     dropPackingCursorAt(last);
     freeLater(first, <u32>(last - first + 1), reason);
   }
-}
-
-/** Host byte offset of compressed data. */
-export function compressedOffset(entry: u64): u64 {
-  return entry & (((1 as u64) << (70 - <u64>clusterBits)) - 1) & 0x00ffffffffffffff;
-}
-
-/** End of the last sector that compressed data may reach into. */
-export function compressedEnd(entry: u64): u64 {
-  const sectors = (entry >> (70 - <u64>clusterBits)) & (((1 as u64) << (clusterBits - 8)) - 1);
-  return (compressedOffset(entry) & ~511) + ((sectors + 1) << 9);
 }

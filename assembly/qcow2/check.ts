@@ -14,8 +14,19 @@
  * order). A step that runs out of room there stops and returns the index to go on from; the host empties it and
  * calls again. Texts, policies and everything that is not per entry are the host's.
  */
+import {
+  COMPRESSED,
+  compressedEnd,
+  compressedOffset,
+  COPIED,
+  L1_RESERVED,
+  L2_RESERVED,
+  OFFSET_MASK,
+  ZERO,
+} from './entry';
+import { readRefcount, writeRefcount } from './refcount-block';
 
-// Codes of findings, and what a and b mean. The host has the same list (host/formats/qcow2/check-findings.ts).
+// Codes of findings, and what a and b mean. The host has the same list (host/formats/qcow2/check/findings.ts).
 /** a = byte offset of the cluster */
 const CHECK_OVERFLOW: u32 = 1;
 /** a = offset, b = bytes */
@@ -51,13 +62,6 @@ const CHECK_COPIED_L2_UNKNOWN: u32 = 17;
 const FINDING_BYTES: usize = 24;
 /** Most findings that one entry of a table can give. */
 const FINDINGS_PER_ENTRY: u32 = 4;
-
-const COPIED: u64 = 1 << 63;
-const COMPRESSED: u64 = 1 << 62;
-const ZERO: u64 = 1;
-const OFFSET_MASK: u64 = 0x00fffffffffffe00;
-const L1_RESERVED: u64 = 0x7f000000000001ff;
-const L2_RESERVED: u64 = 0x3f000000000001fe;
 
 let counts: usize = 0;
 let clusterCount: u32 = 0;
@@ -304,7 +308,7 @@ export function check_compare(block: usize, first: u32, start: u32, entries: u32
       continue;
     }
     const references = <u64>getCount(cluster);
-    const refcount = getRefcount(block, index, order);
+    const refcount = readRefcount(block, index, order);
     if ((references | refcount) == 0) continue;
     highestUsed = max(highestUsed, <f64>cluster);
     if (references == refcount) continue;
@@ -312,7 +316,7 @@ export function check_compare(block: usize, first: u32, start: u32, entries: u32
     const leak = refcount > references;
     const fixed = (fix & (leak ? 1 : 2)) != 0;
     if (fixed) {
-      setRefcount(block, index, order, references);
+      writeRefcount(block, index, order, references);
       tableChanged = true;
     }
     addFinding((leak ? CHECK_LEAK : CHECK_TOO_LOW) + (fixed ? 1 : 0), 1, <u64>cluster, refcount);
@@ -323,7 +327,7 @@ export function check_compare(block: usize, first: u32, start: u32, entries: u32
 /** Replaces the counts from cluster `first` on by what the refcount block says; 0 where there is none (`block` 0). */
 export function check_load(block: usize, first: u32, entries: u32, order: u32): void {
   for (let index: u32 = 0; index < entries; index++) {
-    const refcount = block == 0 ? 0 : getRefcount(block, index, order);
+    const refcount = block == 0 ? 0 : readRefcount(block, index, order);
     setCount(first + index, <u32>min(refcount, <u64>maxCount));
   }
 }
@@ -331,7 +335,7 @@ export function check_load(block: usize, first: u32, entries: u32, order: u32): 
 /** Raises counts to what the refcount block says: for rebuilding when parts of the image could not be walked. */
 export function check_raise(block: usize, first: u32, entries: u32, order: u32): void {
   for (let index: u32 = 0; index < entries; index++) {
-    const refcount = <u32>min(getRefcount(block, index, order), <u64>maxCount);
+    const refcount = <u32>min(readRefcount(block, index, order), <u64>maxCount);
     if (refcount > getCount(first + index)) setCount(first + index, refcount);
   }
 }
@@ -341,7 +345,7 @@ export function check_encode(block: usize, first: u32, entries: u32, blockEntrie
   memory.fill(block, 0, ((<usize>blockEntries) << order) >> 3);
   for (let index: u32 = 0; index < entries; index++) {
     const count = getCount(first + index);
-    if (count != 0) setRefcount(block, index, order, <u64>count);
+    if (count != 0) writeRefcount(block, index, order, <u64>count);
   }
 }
 
@@ -398,12 +402,9 @@ export function check_copied_l1(table: usize, start: u32, entries: u32, first: u
 }
 
 function walkCompressed(entry: u64, weight: u32): void {
-  const offsetBits: u64 = 70 - <u64>clusterBits;
-  const offset = entry & ((1 << offsetBits) - 1);
+  const offset = compressedOffset(entry, clusterBits);
   if ((entry & COPIED) != 0) addFinding(CHECK_COMPRESSED_COPIED, weight, offset, 0);
-  const sectorBits: u64 = <u64>clusterBits - 8;
-  const sectors = ((entry >> offsetBits) & ((1 << sectorBits) - 1)) + 1;
-  reference(offset, sectors * 512 - (offset & 511), weight);
+  reference(offset, compressedEnd(entry, clusterBits) - offset, weight);
 }
 
 /** False, and counts nothing, when the range ends a whole cluster or more beyond the file. */
@@ -458,27 +459,4 @@ function setCount(cluster: u32, value: u32): void {
   if (countShift == 1) store<u16>(counts + ((<usize>cluster) << 1), <u16>value);
   else if (countShift == 0) store<u8>(counts + <usize>cluster, <u8>value);
   else store<u32>(counts + ((<usize>cluster) << 2), value);
-}
-
-/** Entry of a refcount block; below 8 bits the first entry is in the lowest bits of a byte (section 2.2). */
-function getRefcount(block: usize, index: u32, order: u32): u64 {
-  if (order == 4) return bswap(load<u16>(block + ((<usize>index) << 1)));
-  if (order == 3) return load<u8>(block + <usize>index);
-  if (order == 5) return bswap(load<u32>(block + ((<usize>index) << 2)));
-  if (order == 6) return bswap(load<u64>(block + ((<usize>index) << 3)));
-  const bit = index << order;
-  return (load<u8>(block + <usize>(bit >> 3)) >> (bit & 7)) & ((1 << (1 << order)) - 1);
-}
-
-function setRefcount(block: usize, index: u32, order: u32, value: u64): void {
-  if (order == 4) store<u16>(block + ((<usize>index) << 1), bswap(<u16>value));
-  else if (order == 3) store<u8>(block + <usize>index, <u8>value);
-  else if (order == 5) store<u32>(block + ((<usize>index) << 2), bswap(<u32>value));
-  else if (order == 6) store<u64>(block + ((<usize>index) << 3), bswap(value));
-  else {
-    const bit = index << order;
-    const at = block + <usize>(bit >> 3);
-    const mask = ((1 << (1 << order)) - 1) << (bit & 7);
-    store<u8>(at, <u8>((load<u8>(at) & ~mask) | ((<u32>value) << (bit & 7))));
-  }
 }

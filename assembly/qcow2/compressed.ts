@@ -4,7 +4,8 @@
 import { ERROR_INVALID, ERROR_IO, FREES_FULL, getResult, NEED, OK, setResult } from '../abi';
 import { packingCursor, setPackingCursor } from './compressed-cursor';
 import { ALLOCATED, writableSlice } from './allocate';
-import { clusterBits, clusterBytes, COMPRESSED } from './image';
+import { compressedEntry, compressedOffsetBits } from './entry';
+import { clusterBits, clusterBytes } from './image';
 import { checked, indexInSlice, sliceEntry, UNALLOCATED, ZERO_PLAIN } from './map';
 import { roomForFrees } from './pending-free';
 import { allocate, allocatedCluster, increment } from './refcount';
@@ -27,12 +28,11 @@ export function qcow2_compressed_prepare(guest: f64, bytes: u32): i32 {
   const available = tokenAvailable(true);
   if (available != OK) return available;
   if (!roomForFrees(1)) return FREES_FULL;
-  const limit = (1 as u64) << min(56, 70 - <u64>clusterBits);
+  const limit = (1 as u64) << min(56, compressedOffsetBits(clusterBits));
   const code = place(bytes, limit >> clusterBits);
   if (code != OK) return code;
   const host = packingCursor() - bytes;
-  const sectors = ((host + bytes - 1) >> 9) - (host >> 9);
-  const entry = COMPRESSED | (sectors << (70 - <u64>clusterBits)) | host;
+  const entry = compressedEntry(host, bytes, clusterBits);
   const token = takeToken(COMPRESSED_DATA, cluster, 0, 1, entry, slot);
   setResult(0, <f64>host);
   setResult(4, token);

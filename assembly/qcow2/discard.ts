@@ -3,17 +3,8 @@
  */
 import { FREES_FULL, OK, setResult, WRITEBACK } from '../abi';
 import { releaseEntry, setSliceEntry, writableSlice } from './allocate';
-import {
-  clusterBits,
-  COPIED,
-  l1Entries,
-  l1Entry,
-  l2Bits,
-  OFFSET_MASK,
-  setL1Entry,
-  version,
-  ZERO,
-} from './image';
+import { COPIED, OFFSET_MASK, ZERO } from './entry';
+import { clusterBits, l1Entries, l1Entry, l2Bits, setL1Entry, version } from './image';
 import { checked, indexInSlice, IS_COMPRESSED, NORMAL, sliceEntry, UNALLOCATED, ZERO_PLAIN } from './map';
 import { BY_REQUEST, BY_SHRINKING, freeLater, roomForFrees } from './pending-free';
 import { entryBytes, L2 } from './table-cache';

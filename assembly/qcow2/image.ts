@@ -5,12 +5,7 @@
  * that a write-back writes only what changed. Offsets are u64 in here and f64 towards the host.
  */
 import { allocate } from '../memory';
-
-export const COPIED: u64 = 1 << 63;
-export const COMPRESSED: u64 = 1 << 62;
-export const ZERO: u64 = 1;
-export const OFFSET_MASK: u64 = 0x00fffffffffffe00;
-const SECTOR_BITS = 9;
+import { OFFSET_MASK, refcountBlockOffset, SECTOR_BITS } from './entry';
 
 export let clusterBits: u32 = 16;
 export let clusterBytes: u64 = 65536;
@@ -188,7 +183,7 @@ export function isMetadata(offset: u64): bool {
   if (isProtected(offset)) return true;
   for (let i: u32 = 0; i < l1Entries; i++) if ((l1Entry(i) & OFFSET_MASK) == offset) return true;
   for (let i: u32 = 0; i < refcountTableEntries; i++) {
-    if ((refcountTableEntry(i) & ~511) == offset) return true;
+    if (refcountBlockOffset(refcountTableEntry(i)) == offset) return true;
   }
   return false;
 }

@@ -6,6 +6,7 @@
  * costs a look.
  */
 import { allocate } from '../memory';
+import { OFFSET_MASK, refcountBlockOffset } from './entry';
 import {
   clusterBits,
   isMetadata,
@@ -13,7 +14,6 @@ import {
   l1Entries,
   l1Entry,
   l1Offset,
-  OFFSET_MASK,
   refcountTableEntries,
   refcountTableEntry,
   refcountTableOffset,
@@ -27,7 +27,8 @@ export function qcow2_init_filter(bits: u32): void {
   mask = ((1 as u64) << bits) - 1;
   filter = allocate(1 << (bits - 3), 8);
   for (let i: u32 = 0; i < l1Entries; i++) noteMetadata(l1Entry(i) & OFFSET_MASK);
-  for (let i: u32 = 0; i < refcountTableEntries; i++) noteMetadata(refcountTableEntry(i) & ~511);
+  for (let i: u32 = 0; i < refcountTableEntries; i++)
+    noteMetadata(refcountBlockOffset(refcountTableEntry(i)));
 }
 
 // @ts-ignore: decorator

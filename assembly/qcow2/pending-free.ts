@@ -14,6 +14,9 @@
  */
 import { allocate } from '../memory';
 
+const FIRST: usize = 0;
+const CLUSTERS: usize = 8;
+const REASON: usize = 12;
 const ENTRY_BYTES: u32 = 16;
 
 /** Why a cluster loses its reference, as far as the host wants to know. */
@@ -65,16 +68,16 @@ export function freeLater(cluster: u64, clusters: u32, reason: u32 = 0): void {
   // A run that is already on its way to being freed is not extended: its new part is not durable yet.
   if (count > durable && count > 0) {
     const last = entryAt(count - 1);
-    const merged = load<u64>(last) + <u64>load<u32>(last, 8);
-    if (merged == cluster && load<u32>(last, 12) == reason && !(count == 1 && taken > 0)) {
-      store<u32>(last, load<u32>(last, 8) + clusters, 8);
+    const merged = load<u64>(last, FIRST) + <u64>load<u32>(last, CLUSTERS);
+    if (merged == cluster && load<u32>(last, REASON) == reason && !(count == 1 && taken > 0)) {
+      store<u32>(last, load<u32>(last, CLUSTERS) + clusters, CLUSTERS);
       return;
     }
   }
   const at = entryAt(count++);
-  store<u64>(at, cluster);
-  store<u32>(at, clusters, 8);
-  store<u32>(at, reason, 12);
+  store<u64>(at, cluster, FIRST);
+  store<u32>(at, clusters, CLUSTERS);
+  store<u32>(at, reason, REASON);
 }
 
 export function pendingFrees(): u32 {
@@ -93,17 +96,17 @@ export function hasDurableFrees(): bool {
 /** The next cluster that may be decremented; only with `hasDurableFrees`. */
 export function nextFree(): u64 {
   const at = entryAt(0);
-  return load<u64>(at) + taken;
+  return load<u64>(at, FIRST) + taken;
 }
 
 export function nextFreeReason(): u32 {
-  return load<u32>(entryAt(0), 12);
+  return load<u32>(entryAt(0), REASON);
 }
 
 /** The cluster from `nextFree` is done. */
 export function freeDone(): void {
   const at = entryAt(0);
-  if (++taken < load<u32>(at, 8)) return;
+  if (++taken < load<u32>(at, CLUSTERS)) return;
   taken = 0;
   head = head + 1 == capacity ? 0 : head + 1;
   count--;

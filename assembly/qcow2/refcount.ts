@@ -6,6 +6,7 @@
  * (`table-growth.ts`).
  */
 import { ERROR_CORRUPT, ERROR_INVALID, ERROR_TOO_BIG, GROW_TABLE, OK, setResult, WRITEBACK } from '../abi';
+import { refcountBlockOffset } from './entry';
 import {
   blockBits,
   clusterBits,
@@ -17,6 +18,7 @@ import {
   setRefcountTableEntry,
 } from './image';
 import { hitsMetadata, noteMetadata } from './metadata-filter';
+import { maxRefcount, readRefcount, writeRefcount } from './refcount-block';
 import { BLOCK, create, dropTables, ensure, markDirty, slotData } from './table-cache';
 import { isWritingBack } from './writeback-state';
 
@@ -42,56 +44,6 @@ export function corrupt(kind: f64, offset: u64): i32 {
   return ERROR_CORRUPT;
 }
 
-function readCount(block: usize, index: u32): u64 {
-  switch (refcountOrder) {
-    case 0:
-    case 1:
-    case 2: {
-      const width: u32 = 1 << refcountOrder;
-      const bit = index << refcountOrder;
-      return (load<u8>(block + (bit >> 3)) >> ((<u8>bit) & 7)) & ((1 << width) - 1);
-    }
-    case 3:
-      return load<u8>(block + index);
-    case 4:
-      return bswap<u16>(load<u16>(block + (index << 1)));
-    case 5:
-      return bswap<u32>(load<u32>(block + (index << 2)));
-    default:
-      return bswap<u64>(load<u64>(block + (index << 3)));
-  }
-}
-
-export function writeCount(block: usize, index: u32, count: u64): void {
-  switch (refcountOrder) {
-    case 0:
-    case 1:
-    case 2: {
-      const bit = index << refcountOrder;
-      const at = block + (bit >> 3);
-      const shift = bit & 7;
-      const mask: u32 = ((1 << (1 << refcountOrder)) - 1) << shift;
-      store<u8>(at, <u8>((load<u8>(at) & ~mask) | ((<u32>count) << shift)));
-      return;
-    }
-    case 3:
-      store<u8>(block + index, <u8>count);
-      return;
-    case 4:
-      store<u16>(block + (index << 1), bswap<u16>(<u16>count));
-      return;
-    case 5:
-      store<u32>(block + (index << 2), bswap<u32>(<u32>count));
-      return;
-    default:
-      store<u64>(block + (index << 3), bswap<u64>(count));
-  }
-}
-
-function maxCount(): u64 {
-  return refcountOrder == 6 ? u64.MAX_VALUE : ((1 as u64) << ((1 as u64) << refcountOrder)) - 1;
-}
-
 // @ts-ignore: decorator
 @inline
 function indexInBlock(cluster: u64): u32 {
@@ -102,7 +54,7 @@ function indexInBlock(cluster: u64): u32 {
 function blockOffset(cluster: u64): u64 {
   const index = cluster >> blockBits;
   if (index >= refcountTableEntries) return 0;
-  const offset = refcountTableEntry(<u32>index) & ~511;
+  const offset = refcountBlockOffset(refcountTableEntry(<u32>index));
   return offset & (clusterBytes - 1) ? u64.MAX_VALUE : offset;
 }
 
@@ -124,7 +76,7 @@ export function qcow2_refcount(cluster: f64): i32 {
   }
   const slot = ensureBlock(number);
   if (slot < 0) return slot;
-  setResult(0, <f64>readCount(slotData(slot), indexInBlock(number)));
+  setResult(0, <f64>readRefcount(slotData(slot), indexInBlock(number), refcountOrder));
   return OK;
 }
 
@@ -133,9 +85,9 @@ export function increment(cluster: u64): i32 {
   const slot = ensureBlock(cluster);
   if (slot < 0) return slot;
   const block = slotData(slot);
-  const count = readCount(block, indexInBlock(cluster));
-  if (count == maxCount()) return ERROR_INVALID;
-  writeCount(block, indexInBlock(cluster), count + 1);
+  const count = readRefcount(block, indexInBlock(cluster), refcountOrder);
+  if (count == maxRefcount(refcountOrder)) return ERROR_INVALID;
+  writeRefcount(block, indexInBlock(cluster), refcountOrder, count + 1);
   markDirty(slot);
   return OK;
 }
@@ -145,9 +97,9 @@ export function decrement(cluster: u64): i32 {
   const slot = ensureBlock(cluster);
   if (slot < 0) return slot;
   const block = slotData(slot);
-  const count = readCount(block, indexInBlock(cluster));
+  const count = readRefcount(block, indexInBlock(cluster), refcountOrder);
   if (!count) return corrupt(CORRUPT_REFCOUNT, cluster << clusterBits);
-  writeCount(block, indexInBlock(cluster), count - 1);
+  writeRefcount(block, indexInBlock(cluster), refcountOrder, count - 1);
   markDirty(slot);
   if (count == 1) {
     if (cluster < freeHint) freeHint = cluster;
@@ -181,7 +133,8 @@ function findFree(wanted: u32, limit: u64): i32 {
     foundCluster = freeHint;
     if (foundCluster >= limit) return ERROR_TOO_BIG;
     let run: u32 = 1;
-    while (run < wanted && index + run < end && !readCount(slotData(slot), index + run)) run++;
+    while (run < wanted && index + run < end && !readRefcount(slotData(slot), index + run, refcountOrder))
+      run++;
     foundClusters = <u32>min(<u64>run, limit - foundCluster);
     return OK;
   }
@@ -195,7 +148,7 @@ function firstFreeIn(block: usize, first: u32, end: u32): u32 {
     while (index & 7 && index < end && load<u16>(block + (index << 1))) index++;
     if (!(index & 7)) while (index + 8 <= end && i16x8.all_true(v128.load(block + (index << 1)))) index += 8;
   }
-  while (index < end && readCount(block, index)) index++;
+  while (index < end && readRefcount(block, index, refcountOrder)) index++;
   return index;
 }
 
@@ -221,7 +174,8 @@ export function allocate(wanted: u32, limit: u64): i32 {
       foundClusters = i;
     }
   }
-  for (let i: u32 = 0; i < foundClusters; i++) writeCount(block, indexInBlock(foundCluster + i), 1);
+  for (let i: u32 = 0; i < foundClusters; i++)
+    writeRefcount(block, indexInBlock(foundCluster + i), refcountOrder, 1);
   markDirty(slot);
   freeHint = foundCluster + foundClusters;
   return OK;
@@ -267,15 +221,15 @@ function addBlock(index: u32): i32 {
     homeSlot = ensureBlock(cluster);
     if (homeSlot < 0) return homeSlot;
     // Its count is in place before the new slot may push it out: a dirty slot stays.
-    writeCount(slotData(homeSlot), indexInBlock(cluster), 1);
+    writeRefcount(slotData(homeSlot), indexInBlock(cluster), refcountOrder, 1);
     markDirty(homeSlot);
   }
   const slot = create(BLOCK, cluster << clusterBits);
   if (slot < 0) {
-    if (homeSlot >= 0) writeCount(slotData(homeSlot), indexInBlock(cluster), 0);
+    if (homeSlot >= 0) writeRefcount(slotData(homeSlot), indexInBlock(cluster), refcountOrder, 0);
     return slot;
   }
-  if (home == index) writeCount(slotData(slot), indexInBlock(cluster), 1);
+  if (home == index) writeRefcount(slotData(slot), indexInBlock(cluster), refcountOrder, 1);
   setRefcountTableEntry(index, cluster << clusterBits);
   noteMetadata(cluster << clusterBits);
   if (freeHint == cluster) freeHint = cluster + 1;

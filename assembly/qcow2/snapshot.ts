@@ -7,8 +7,9 @@
  * `qcow2_walk_begin`, and nothing else changes the tables that it goes through.
  */
 import { FREES_FULL, getResult, OK, WRITEBACK } from '../abi';
-import { compressedEnd, compressedOffset, releaseEntry, setSliceEntry } from './allocate';
-import { clusterBits, COPIED, l1Entries, l1Entry, OFFSET_MASK, setL1Entry } from './image';
+import { releaseEntry, setSliceEntry } from './allocate';
+import { compressedEnd, compressedOffset, COPIED, OFFSET_MASK } from './entry';
+import { clusterBits, l1Entries, l1Entry, setL1Entry } from './image';
 import { checked, isCopied, IS_COMPRESSED, NORMAL, sliceEntry, ZERO_ALLOC } from './map';
 import { noteMetadata } from './metadata-filter';
 import { BY_SNAPSHOT, freeLater, roomForFrees } from './pending-free';
@@ -61,8 +62,8 @@ function shareEntry(slot: u32, index: u32, limit: u32, undo: bool): i32 {
   if (type == NORMAL || type == ZERO_ALLOC) {
     first = (entry & OFFSET_MASK) >> clusterBits;
   } else if (type == IS_COMPRESSED) {
-    first = compressedOffset(entry) >> clusterBits;
-    clusters = <u32>(((compressedEnd(entry) - 1) >> clusterBits) - first + 1);
+    first = compressedOffset(entry, clusterBits) >> clusterBits;
+    clusters = <u32>(((compressedEnd(entry, clusterBits) - 1) >> clusterBits) - first + 1);
   } else {
     return OK;
   }

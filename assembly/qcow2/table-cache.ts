@@ -24,6 +24,11 @@ const IS_LOADING: u32 = 2;
 const DIRTY: u32 = 4;
 const WRITING: u32 = 8;
 
+const OFFSET: usize = 0;
+const STATE: usize = 8;
+const PINS: usize = 12;
+const NEXT: usize = 16;
+const USED: usize = 20;
 const SLOT_BYTES: u32 = 24;
 
 let slots: usize = 0;
@@ -65,13 +70,13 @@ function slotAt(slot: u32): usize {
 // @ts-ignore: decorator
 @inline
 function state(slot: u32): u32 {
-  return load<u32>(slotAt(slot), 8);
+  return load<u32>(slotAt(slot), STATE);
 }
 
 // @ts-ignore: decorator
 @inline
 function setState(slot: u32, value: u32): void {
-  store<u32>(slotAt(slot), value, 8);
+  store<u32>(slotAt(slot), value, STATE);
 }
 
 // @ts-ignore: decorator
@@ -93,7 +98,7 @@ export function slotData(slot: u32): usize {
 }
 
 export function slotOffset(slot: u32): u64 {
-  return load<u64>(slotAt(slot));
+  return load<u64>(slotAt(slot), OFFSET);
 }
 
 // @ts-ignore: decorator
@@ -108,8 +113,8 @@ function find(kind: u32, offset: u64): i32 {
   let next = load<u32>(bucketOf(offset));
   while (next) {
     const slot = next - 1;
-    if (load<u64>(slotAt(slot)) == offset && kindOf(slot) == kind) return <i32>slot;
-    next = load<u32>(slotAt(slot), 16);
+    if (load<u64>(slotAt(slot), OFFSET) == offset && kindOf(slot) == kind) return <i32>slot;
+    next = load<u32>(slotAt(slot), NEXT);
   }
   return -1;
 }
@@ -118,7 +123,7 @@ function find(kind: u32, offset: u64): i32 {
 export function lookup(kind: u32, offset: u64): i32 {
   const slot = find(kind, offset);
   if (slot < 0 || !(state(slot) & VALID)) return -1;
-  store<u32>(slotAt(slot), 1, 20);
+  store<u32>(slotAt(slot), 1, USED);
   return slot;
 }
 
@@ -127,7 +132,7 @@ export function ensure(kind: u32, offset: u64): i32 {
   let slot = find(kind, offset);
   if (slot >= 0) {
     if (state(slot) & VALID) {
-      store<u32>(slotAt(slot), 1, 20);
+      store<u32>(slotAt(slot), 1, USED);
       return slot;
     }
     setResult(3, slot);
@@ -159,9 +164,9 @@ function acquire(kind: u32, offset: u64): i32 {
   unlink(slot);
   const at = slotAt(slot);
   const bucket = bucketOf(offset);
-  store<u64>(at, offset);
-  store<u32>(at, load<u32>(bucket), 16);
-  store<u32>(at, 1, 20);
+  store<u64>(at, offset, OFFSET);
+  store<u32>(at, load<u32>(bucket), NEXT);
+  store<u32>(at, 1, USED);
   store<u32>(bucket, slot + 1);
   return slot;
 }
@@ -180,14 +185,14 @@ function victim(kind: u32): i32 {
       busy = LOADING;
       setResult(3, slot);
     } else if (flags & (DIRTY | WRITING)) {
-      if (!load<u32>(slotAt(slot), 12)) busy = WRITEBACK;
-    } else if (!load<u32>(slotAt(slot), 12)) {
-      if (!load<u32>(slotAt(slot), 20)) {
+      if (!load<u32>(slotAt(slot), PINS)) busy = WRITEBACK;
+    } else if (!load<u32>(slotAt(slot), PINS)) {
+      if (!load<u32>(slotAt(slot), USED)) {
         if (kind == L2) l2Hand = hand;
         else blockHand = hand;
         return <i32>slot;
       }
-      store<u32>(slotAt(slot), 0, 20);
+      store<u32>(slotAt(slot), 0, USED);
     }
   }
   // Everything is pinned, which the limit on tokens prevents, or waits for the disk.
@@ -198,9 +203,9 @@ function unlink(slot: u32): void {
   const offset = slotOffset(slot);
   if (!offset) return;
   let at = bucketOf(offset);
-  while (load<u32>(at) != slot + 1) at = slotAt(load<u32>(at) - 1) + 16;
-  store<u32>(at, load<u32>(slotAt(slot), 16));
-  store<u64>(slotAt(slot), 0);
+  while (load<u32>(at) != slot + 1) at = slotAt(load<u32>(at) - 1) + NEXT;
+  store<u32>(at, load<u32>(slotAt(slot), NEXT));
+  store<u64>(slotAt(slot), 0, OFFSET);
   setState(slot, 0);
 }
 
@@ -220,17 +225,17 @@ export function dropTables(offset: u64, bytes: u64): void {
 }
 
 function drop(slot: i32): void {
-  if (slot < 0 || state(slot) & (IS_LOADING | WRITING) || load<u32>(slotAt(slot), 12)) return;
+  if (slot < 0 || state(slot) & (IS_LOADING | WRITING) || load<u32>(slotAt(slot), PINS)) return;
   if (state(slot) & DIRTY) dirtyCount--;
   unlink(slot);
 }
 
 export function pin(slot: u32): void {
-  store<u32>(slotAt(slot), load<u32>(slotAt(slot), 12) + 1, 12);
+  store<u32>(slotAt(slot), load<u32>(slotAt(slot), PINS) + 1, PINS);
 }
 
 export function unpin(slot: u32): void {
-  store<u32>(slotAt(slot), load<u32>(slotAt(slot), 12) - 1, 12);
+  store<u32>(slotAt(slot), load<u32>(slotAt(slot), PINS) - 1, PINS);
 }
 
 // @ts-ignore: decorator

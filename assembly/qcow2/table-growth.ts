@@ -10,6 +10,7 @@ import {
   blockBits,
   clusterBits,
   clusterBytes,
+  refcountOrder,
   refcountTable,
   refcountTableEntries,
   refcountTableEntry,
@@ -20,7 +21,7 @@ import {
 } from './image';
 import { noteMetadata } from './metadata-filter';
 import { freeLater, roomForFrees } from './pending-free';
-import { writeCount } from './refcount';
+import { writeRefcount } from './refcount-block';
 
 let start: u64 = 0;
 let blocks: u32 = 0;
@@ -91,7 +92,8 @@ export function qcow2_grow_block(index: u32, address: usize): i32 {
   memory.fill(address, 0, <usize>clusterBytes);
   const first = (<u64>index) << blockBits;
   const used = <u64>(blocks + tableClusters);
-  for (let i: u64 = 0; i < (1 as u64) << blockBits && first + i < used; i++) writeCount(address, <u32>i, 1);
+  for (let i: u64 = 0; i < (1 as u64) << blockBits && first + i < used; i++)
+    writeRefcount(address, <u32>i, refcountOrder, 1);
   setResult(0, <f64>((start + index) << clusterBits));
   return OK;
 }

@@ -25,6 +25,12 @@ export const REUSE: u32 = 2;
 export const TABLE: u32 = 3;
 export const COMPRESSED_DATA: u32 = 4;
 
+const GUEST: usize = 0;
+const HOST: usize = 8;
+const CLUSTERS: usize = 16;
+const EXTRA: usize = 24;
+const SLOT: usize = 32;
+const KIND: usize = 36;
 const TOKEN_BYTES: u32 = 40;
 const MAX_TOKENS: u32 = 128;
 
@@ -43,22 +49,22 @@ function at(token: u32): usize {
 }
 
 export function tokenKind(token: u32): u32 {
-  return load<u32>(at(token), 36);
+  return load<u32>(at(token), KIND);
 }
 export function tokenGuest(token: u32): u64 {
-  return load<u64>(at(token));
+  return load<u64>(at(token), GUEST);
 }
 export function tokenHost(token: u32): u64 {
-  return load<u64>(at(token), 8);
+  return load<u64>(at(token), HOST);
 }
 export function tokenClusters(token: u32): u64 {
-  return load<u64>(at(token), 16);
+  return load<u64>(at(token), CLUSTERS);
 }
 export function tokenExtra(token: u32): u64 {
-  return load<u64>(at(token), 24);
+  return load<u64>(at(token), EXTRA);
 }
 export function tokenSlot(token: u32): i32 {
-  return load<i32>(at(token), 32);
+  return load<i32>(at(token), SLOT);
 }
 
 /** The token whose range overlaps, or -1. */
@@ -93,12 +99,12 @@ export function busyWith(token: i32): i32 {
 export function takeToken(kind: u32, guest: u64, host: u64, clusters: u64, extra: u64, slot: i32): i32 {
   let token: u32 = 0;
   while (tokenKind(token)) token++;
-  store<u64>(at(token), guest);
-  store<u64>(at(token), host, 8);
-  store<u64>(at(token), clusters, 16);
-  store<u64>(at(token), extra, 24);
-  store<i32>(at(token), slot, 32);
-  store<u32>(at(token), kind, 36);
+  store<u64>(at(token), guest, GUEST);
+  store<u64>(at(token), host, HOST);
+  store<u64>(at(token), clusters, CLUSTERS);
+  store<u64>(at(token), extra, EXTRA);
+  store<i32>(at(token), slot, SLOT);
+  store<u32>(at(token), kind, KIND);
   inUse++;
   reserveFrees(roomNeeded(kind, clusters));
   if (slot >= 0) {
@@ -115,7 +121,7 @@ export function giveToken(token: u32): void {
     pinned--;
   }
   unreserveFrees(roomNeeded(tokenKind(token), tokenClusters(token)));
-  store<u32>(at(token), 0, 36);
+  store<u32>(at(token), 0, KIND);
   inUse--;
 }
 

@@ -77,8 +77,26 @@ export function strerror(errno: Errno): string {
 /** QMP error classes (specification: qmp-protocol, section 3). */
 export type ErrorClass = 'GenericError' | 'CommandNotFound' | 'DeviceNotActive' | 'DeviceNotFound';
 
+/** What is the matter with what an image is kept in, where the errno does not tell: people can do something about it. */
+export const faultReasons = [
+  /** A server has another file now than the one that was opened. */
+  'content-changed',
+  /** A file that was chosen in the page was changed, moved or deleted since. */
+  'file-changed',
+  /** A server does not have the file any more. */
+  'not-found',
+  'access-denied',
+  /** A server answers with an error of its own. */
+  'server-error',
+  /** A server does not answer, or a connection to it breaks off. */
+  'unreachable',
+] as const;
+
+export type FaultReason = (typeof faultReasons)[number];
+
 interface BlockErrorOptions {
   class?: ErrorClass;
+  reason?: FaultReason | undefined;
   /** Further lines that a command-line tool prints after the message; never part of a QMP answer. */
   hint?: string;
   cause?: unknown;
@@ -88,6 +106,7 @@ export class BlockError extends Error {
   override readonly name = 'BlockError';
   readonly class: ErrorClass;
   readonly hint: string | undefined;
+  readonly reason: FaultReason | undefined;
 
   /** `message` defaults to what strerror says about `errno`. */
   constructor(
@@ -98,6 +117,7 @@ export class BlockError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.class = options.class ?? 'GenericError';
     this.hint = options.hint;
+    this.reason = options.reason;
   }
 
   /** The same error seen from one layer up: `CONTEXT: MESSAGE`. */
@@ -105,6 +125,7 @@ export class BlockError extends Error {
     return new BlockError(this.errno, `${context}: ${this.message}`, {
       class: this.class,
       cause: this,
+      reason: this.reason,
       ...(this.hint === undefined ? {} : { hint: this.hint }),
     });
   }

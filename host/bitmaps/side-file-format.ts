@@ -28,7 +28,7 @@ export const firstAreaOffset = 8192;
 export const pageBytes = 4 * sectorBytes;
 export const regionsPerPage = (sectorBytes - 24) * 8;
 /** What is left out of a checkpoint when all of it is clean. */
-const chunkBytes = 4096;
+const wordChunkBytes = 4096;
 
 export const signaturePlace = sectorBytes;
 export const signature = new TextEncoder().encode('blockyard dirty bitmaps beside an image');
@@ -152,8 +152,8 @@ export function encodeBitmaps(bitmaps: readonly SavedBitmap[]): Uint8Array {
     const nameBytes = new TextEncoder().encode(name);
     const flags = (enabled ? 1 : 0) | (inconsistent ? 2 : 0);
     parts.push(numbers(nameBytes.length, granularity, flags, size, words.length), nameBytes);
-    for (let at = 0; at < words.length; at += chunkBytes) {
-      const chunk = words.subarray(at, at + chunkBytes);
+    for (let at = 0; at < words.length; at += wordChunkBytes) {
+      const chunk = words.subarray(at, at + wordChunkBytes);
       if (chunk.some((byte) => byte !== 0)) parts.push(numbers(at), chunk);
     }
     parts.push(numbers(words.length));
@@ -181,7 +181,7 @@ export function decodeBitmaps(bytes: Uint8Array): SavedBitmap[] {
     at += nameLength;
     const words = new Uint8Array(wordBytes);
     for (let offset = next(); offset < wordBytes; offset = next()) {
-      const length = Math.min(chunkBytes, wordBytes - offset);
+      const length = Math.min(wordChunkBytes, wordBytes - offset);
       words.set(bytes.subarray(at, at + length), offset);
       at += length;
     }

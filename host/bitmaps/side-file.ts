@@ -5,7 +5,6 @@
  * over when it is durable. Regions are added to what the last checkpoint began. Each call is durable when it returns.
  * The caller makes one at a time.
  */
-
 import { crc32 } from '../base/crc32.ts';
 import { BlockError } from '../base/errors.ts';
 import type { Files, HostFile } from '../platform/platform.ts';

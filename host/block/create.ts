@@ -120,6 +120,7 @@ async function inspectBacking(
   format: string | undefined,
 ): Promise<{ length: number }> {
   const path = resolveAgainst(filename, backingFile);
+  let found: { length: number; format: string };
   try {
     const node = await graph.openFile(path, {
       ...(format === undefined ? {} : { format }),
@@ -127,25 +128,19 @@ async function inspectBacking(
       // It may be in use, by ourselves even: its content is not looked at.
       flags: { readOnly: true, forceShare: true },
     });
-    try {
-      if (format === undefined) {
-        throw invalid(
-          'Backing file specified without backing format',
-          `Detected format of ${node.definition.name}.`,
-        );
-      }
-      return { length: node.length };
-    } finally {
-      await graph.unref(node);
-    }
+    found = { length: node.length, format: node.definition.name };
+    await graph.unref(node);
   } catch (error) {
     const failure = asBlockError(error);
-    if (failure.hint !== undefined && failure.message.startsWith('Backing file specified')) throw failure;
     throw new BlockError(failure.errno, failure.message, {
       hint: 'Could not open backing image.',
       cause: failure,
     });
   }
+  if (format === undefined) {
+    throw invalid('Backing file specified without backing format', `Detected format of ${found.format}.`);
+  }
+  return found;
 }
 
 /** `Formatting 'a.qcow2', fmt=qcow2 cluster_size=65536 …` */

@@ -11,7 +11,7 @@ import { BlockError, invalid } from '../base/errors.ts';
 import { type ChildRole, Edge } from './edge.ts';
 import type { BlockNode } from './node.ts';
 import type { OpType } from './op-blockers.ts';
-import type { OpenFlags } from './open.ts';
+import type { OpenFlags } from './open-context.ts';
 import { Perm } from './permissions.ts';
 
 /** What may be done with a node while it is somebody's backing file. */

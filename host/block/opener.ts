@@ -10,11 +10,12 @@ import { nestDottedKeys, parseJsonFilename } from '../qapi/json-filename.ts';
 import { asList } from '../qapi/node-options.ts';
 import { BlockBackend } from './backend.ts';
 import type { DriverDefinition } from './driver.ts';
+import { probeBytes } from './driver-registry.ts';
 import type { ChildRole, Edge } from './edge.ts';
 import { exactFilename, filenameOf, resolveBackingName } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
 import { BlockNode } from './node.ts';
-import type { CorruptionReport, OpenContext, OpenFlags } from './open.ts';
+import type { CorruptionReport, OpenContext, OpenFlags } from './open-context.ts';
 import {
   childDefaults,
   commonOptions,
@@ -25,7 +26,6 @@ import {
   unsupportedBy,
 } from './options.ts';
 import { Perm } from './permissions.ts';
-import { probeBytes } from './registry.ts';
 import { readMapped, writeMapped } from './transfer.ts';
 
 export interface OpenFileOptions {
@@ -120,7 +120,7 @@ export async function openNode(
     await openDriver(graph, node, params);
     if (params.noBacking && node.driver.backing) node.options = { ...node.options, backing: null };
     await graph.observer.nodeOpened(node);
-    if (params.probed && definition.name === 'raw' && !flags.readOnly) restrictProbedRaw(graph, node);
+    if (params.probed && definition.isProbeFallback && !flags.readOnly) restrictProbedRaw(graph, node);
     // The name is looked at again: opening the file child took time.
     if (name !== undefined) graph.checkName(name);
     graph.register(node);
@@ -194,7 +194,7 @@ function restrictProbedRaw(graph: BlockGraph, node: BlockNode): void {
   );
   console.stderr("         Specify the 'raw' format explicitly to remove the restrictions.");
   node.probedRaw = true;
-  node.looksRaw = (head) => graph.drivers.probe(head).name === 'raw';
+  node.looksRaw = (head) => graph.drivers.probe(head).isProbeFallback === true;
 }
 
 /** Whether there is anything in it to open: options, a name, or a node. */
@@ -380,7 +380,14 @@ class NodeOpenContext implements OpenContext {
   }
 
   warn(message: string): void {
-    this.graph.platform.console.stderr(`warning: ${message}`);
+    this.graph.platform.console.warn(message);
+  }
+
+  warnOnce(message: string): void {
+    const { warnings } = this.graph;
+    if (warnings.has(message)) return;
+    warnings.add(message);
+    this.warn(message);
   }
 }
 

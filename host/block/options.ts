@@ -19,7 +19,7 @@ import {
 } from '../qapi/types.ts';
 import type { DriverDefinition } from './driver.ts';
 import type { ChildRole } from './edge.ts';
-import type { OpenFlags } from './open.ts';
+import type { OpenFlags } from './open-context.ts';
 
 export type NodeOptions = Readonly<Record<string, unknown>>;
 

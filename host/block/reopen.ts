@@ -14,7 +14,7 @@ import { flattened } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
 import type { GraphChange } from './graph-change.ts';
 import type { BlockNode } from './node.ts';
-import type { OpenFlags } from './open.ts';
+import type { OpenFlags } from './open-context.ts';
 import { openNode } from './opener.ts';
 import {
   childDefaults,

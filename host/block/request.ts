@@ -6,6 +6,8 @@
  * emulates what the driver lacks (write-zeroes → write, FUA → flush, unaligned → read-modify-write); and tells the
  * node's dirty bitmaps. Requests longer than the largest transfer, or past 2^53, are refused with EIO
  * (specification: graph, section 9).
+ *
+ * Edges come here by way of request-trace.ts, which tells whoever watches.
  */
 import { BlockError } from '../base/errors.ts';
 import { isZero } from '../core/scan.ts';
@@ -473,4 +475,4 @@ function alignUp(offset: number, alignment: number): number {
   return Math.ceil(offset / alignment) * alignment;
 }
 
-export const request = { read, write, writeCompressed, writeZeroes, discard, flush, writeOut, truncate };
+export const dispatcher = { read, write, writeCompressed, writeZeroes, discard, flush, writeOut, truncate };

@@ -24,7 +24,7 @@ export async function buildBrowser(root) {
   rmSync(folder, { recursive: true, force: true });
   await build({
     absWorkingDir: root,
-    entryPoints: { index: 'host/browser/index.ts', worker: 'host/browser/worker.ts' },
+    entryPoints: { index: 'host/library/index.ts', worker: 'host/library/worker.ts' },
     outdir: folder,
     bundle: true,
     splitting: true,

@@ -11,7 +11,7 @@ import { BlockError, errnoNumbers, invalid } from '../base/errors.ts';
 import type { Driver, DriverDefinition, WriteFlags } from '../block/driver.ts';
 import type { Edge } from '../block/edge.ts';
 import type { BlockNode } from '../block/node.ts';
-import type { OpenContext } from '../block/open.ts';
+import type { OpenContext } from '../block/open-context.ts';
 import { defaultChildPermissions, Perm, type Permissions } from '../block/permissions.ts';
 import type { Console } from '../platform/platform.ts';
 import { struct, type TypeOf } from '../qapi/types.ts';

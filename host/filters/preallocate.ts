@@ -25,7 +25,7 @@ import type {
   ZeroFlags,
 } from '../block/driver.ts';
 import type { Edge } from '../block/edge.ts';
-import type { OpenContext } from '../block/open.ts';
+import type { OpenContext } from '../block/open-context.ts';
 import { Perm } from '../block/permissions.ts';
 import { byteCount, optional, struct, type TypeOf } from '../qapi/types.ts';
 

@@ -8,7 +8,7 @@
 import type { Driver, DriverDefinition, ReopenChange, ReopenStep } from '../block/driver.ts';
 import type { Edge } from '../block/edge.ts';
 import type { BlockNode } from '../block/node.ts';
-import type { OpenContext } from '../block/open.ts';
+import type { OpenContext } from '../block/open-context.ts';
 import { str, struct, type TypeOf, worded } from '../qapi/types.ts';
 import type { ThrottleGroup, ThrottleMember } from '../throttle/group.ts';
 import { type ThrottleGroups, throttleGroupsOf } from '../throttle/groups.ts';

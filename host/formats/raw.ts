@@ -40,6 +40,10 @@ class RawDriver implements Driver {
     if (file.debugged) this.debugEvent = (event) => file.debugEvent(event);
   }
 
+  get isWholeFile(): boolean {
+    return this.offset === 0 && this.size === undefined;
+  }
+
   async getLength(): Promise<number> {
     if (this.size !== undefined) return this.size;
     const length = await this.file.getByteLength();
@@ -116,7 +120,7 @@ export const raw: DriverDefinition<RawOptions> = {
   children: [{ name: 'file' }],
   options: rawOptions,
   strongOptions: ['offset', 'size'],
-  probe: () => 1,
+  isProbeFallback: true,
   reopenableOptions: ['offset', 'size'],
   async open(context, options) {
     // All of a file is passed through as by a filter; in a part of one, the disk's end is not the file's.

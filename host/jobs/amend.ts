@@ -4,7 +4,7 @@
  */
 import type { AmendDefinition } from '../block/driver.ts';
 import type { Job, JobDriver } from './job.ts';
-import type { JobRegistry } from './registry.ts';
+import type { JobRegistry } from './job-registry.ts';
 
 interface AmendRequest {
   id: string;
@@ -28,8 +28,8 @@ class AmendDriver implements JobDriver {
   constructor(private readonly request: AmendRequest) {}
 
   async run(job: Job): Promise<void> {
-    job.progress.total = 1;
-    job.progress.current = 1;
+    job.progress.expect(1);
+    job.progress.advance(1);
     this.request.definition.check(this.request.options);
   }
 }

@@ -5,11 +5,11 @@
  * One chunk at a time: pause and cancel are looked at between chunks, the speed limit counts what was copied, and the
  * event loop gets its turns. What a chunk takes, and what a failure means, is the job's affair.
  */
+import { Traffic } from '../copy/traffic.ts';
 import type { Clock } from '../platform/platform.ts';
-import { Traffic } from './copy/traffic.ts';
 import type { Job } from './job.ts';
 
-export const chunkBytes = 512 << 10;
+export const loopChunkBytes = 512 << 10;
 
 export interface Chunk {
   /** How far the loop goes on: 0 to do the same again. */
@@ -39,7 +39,7 @@ export class ChunkLoop {
     length: number,
     step: (offset: number, bytes: number) => Promise<Chunk>,
   ): Promise<void> {
-    job.progress.total = length;
+    job.progress.expect(length);
     let delayNs = 0;
     for (let offset = 0; offset < length; ) {
       // Even without a limit others must get between two chunks.
@@ -48,9 +48,9 @@ export class ChunkLoop {
       this.isInterrupted = false;
       await job.pausePoint();
       if (job.isCancelled) return;
-      const { bytes, copied } = await step(offset, Math.min(chunkBytes, length - offset));
+      const { bytes, copied } = await step(offset, Math.min(loopChunkBytes, length - offset));
       offset += bytes;
-      job.progress.current += bytes;
+      job.progress.advance(bytes);
       delayNs = copied ? job.limiter.delay(bytes) : 0;
     }
     // A drained section or a pause that began with the last chunk.

@@ -6,7 +6,7 @@ import { inDictionaryOrder } from '../qapi/dictionary-order.ts';
 import type { JsonObject, JsonValue } from '../qapi/json-value.ts';
 import { identifierHint, isIdentifier } from '../qapi/qemu-opts.ts';
 import type { Device } from './device.ts';
-import { findDeviceType } from './device-types.ts';
+import { findDeviceType } from './device-type.ts';
 import type { Machine } from './machine.ts';
 
 /** Errors: BlockError; nothing is left of the device. */

@@ -7,7 +7,7 @@ import { BlockBackend } from '../block/backend.ts';
 import { createImage } from '../block/create.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';
-import type { OpenFlags } from '../block/open.ts';
+import type { OpenFlags } from '../block/open-context.ts';
 import { Perm } from '../block/permissions.ts';
 import { nestDottedKeys } from '../qapi/json-filename.ts';
 import { setBackendLimits } from '../throttle/backend-limits.ts';
@@ -184,7 +184,7 @@ function openNamed(
   const { file: below, ...own } = options;
   const isJson = filename.startsWith('json:');
   const protocol = isJson ? undefined : graph.drivers.protocolOf(filename);
-  if (typeof below !== 'object' || protocol?.name !== 'file') {
+  if (typeof below !== 'object' || !protocol?.servesPlainNames) {
     return graph.openFile(filename, { flags, options: own, ...(format === undefined ? {} : { format }) });
   }
   const file = { driver: protocol.name, ...(protocol.parseFilename?.(filename) ?? { filename }), ...below };

@@ -9,7 +9,7 @@ import type { OnError } from '../block/error-policy.ts';
 import { parseBoolean } from '../qapi/keyval-values.ts';
 import { parseQemuOpts } from '../qapi/qemu-opts.ts';
 import { type ThrottleConfig, validate } from '../throttle/config.ts';
-import { configFromDrive, driveThrottleOptions, withoutAliases } from '../throttle/spellings.ts';
+import { configFromDrive, driveThrottleOptions, withoutAliases } from '../throttle/limit-names.ts';
 import { type DriveInterface, interfaces } from './drives.ts';
 
 /** What a drive is on a machine when nobody says. */

@@ -7,13 +7,13 @@
  */
 import { invalid } from '../base/errors.ts';
 import type { BlockGraph, GraphEvent } from '../block/graph.ts';
-import type { JobRegistry } from '../jobs/registry.ts';
+import type { JobRegistry } from '../jobs/job-registry.ts';
 import { QomContainer, type QomObject, type QomProperty, type QomTree } from '../objects/qom.ts';
 import type { JsonObject } from '../qapi/json-value.ts';
 import { Buses } from './bus.ts';
 import type { Device } from './device.ts';
 import { plugDevice, unplugDevice } from './device-life.ts';
-import type { DeviceType } from './device-types.ts';
+import type { DeviceType } from './device-type.ts';
 import { type DriveContext, openDrive } from './drive-open.ts';
 import type { DriveOptions } from './drive-options.ts';
 import { type Drive, Drives } from './drives.ts';

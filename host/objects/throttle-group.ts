@@ -17,7 +17,7 @@ import {
   mergeLimits,
   optionalInts,
   throttleLimitsType,
-} from '../throttle/spellings.ts';
+} from '../throttle/limit-names.ts';
 import type { ObjectType, UserObject } from './object-type.ts';
 import type { QomProperty } from './qom.ts';
 

@@ -7,8 +7,8 @@
 import type { DriverDefinition } from '../block/driver.ts';
 import { preallocationMode } from '../qapi/block-types.ts';
 import { optional, size, str, struct, type TypeOf } from '../qapi/types.ts';
-import { file } from './file.ts';
-import { createFile, fileCreateOptions } from './file-create.ts';
+import { createFile, fileCreateOptions } from './file/create.ts';
+import { file } from './file/driver.ts';
 
 const options = struct('BlockdevOptionsOpfs', { filename: str });
 

@@ -32,15 +32,21 @@ export function isIdentifier(text: string): boolean {
   return /^[A-Za-z][A-Za-z0-9\-._]*$/.test(text);
 }
 
-/** `impliedKey` is the name of a first value that has none; `warn` gets deprecations. Throws BlockError. */
-export function parseQemuOpts(
-  text: string,
-  options: { impliedKey?: string; warn?(message: string, hint: string): void } = {},
-): QemuOptions {
+interface ParseOptions {
+  /** The name of a first value that has none. */
+  impliedKey?: string;
+  /** Names that have no value: as switches they are not deprecated. */
+  bareNames?: readonly string[];
+  /** Gets deprecations. */
+  warn?(message: string, hint: string): void;
+}
+
+/** Throws BlockError. */
+export function parseQemuOpts(text: string, options: ParseOptions = {}): QemuOptions {
   let id: string | undefined;
   const pairs: OptionPair[] = [];
   splitAtCommas(text).forEach((item, index) => {
-    const pair = readPair(item, index === 0 ? options.impliedKey : undefined, options.warn);
+    const pair = readPair(item, index === 0 ? options.impliedKey : undefined, options);
     if (pair.name !== 'id') pairs.push(pair);
     else id ??= checkIdentifier(pair.value);
   });
@@ -50,11 +56,12 @@ export function parseQemuOpts(
 function readPair(
   item: string,
   impliedKey: string | undefined,
-  warn?: (message: string, hint: string) => void,
+  { bareNames, warn }: ParseOptions,
 ): OptionPair {
   const equals = item.indexOf('=');
   if (equals >= 0) return { name: item.slice(0, equals), value: item.slice(equals + 1) };
   if (impliedKey !== undefined) return { name: impliedKey, value: item };
+  if (bareNames?.includes(item)) return { name: item, value: 'on' };
   const off = item.startsWith('no');
   const pair = off ? { name: item.slice(2), value: 'off' } : { name: item, value: 'on' };
   warn?.(`short-form boolean option '${item}' deprecated`, `Please use ${pair.name}=${pair.value} instead`);

@@ -1,5 +1,6 @@
 /** What query-blockstats answers: a device or node and what is below it (specification: graph, section 12). */
 import type { BlockBackend } from '../block/backend.ts';
+import { nextInChain } from '../block/chain.ts';
 import type { BlockNode } from '../block/node.ts';
 import { BlockStatistics } from '../block/statistics.ts';
 import { any, array, bool, int64, num, optional, str, struct } from '../qapi/types.ts';
@@ -82,7 +83,7 @@ export function backendStatistics(backend: BlockBackend): Described {
 /** A node and its file; `withChain`: what is below it in its chain too, but for what was inserted by itself. */
 export function nodeStatistics(node: BlockNode, withChain: boolean): Described {
   const storage = node.filtered() ?? node.primaryChild()?.node;
-  const below = node.chainEdge()?.node;
+  const below = nextInChain(node);
   const specific = node.driver.statistics?.();
   return {
     'node-name': node.name,

@@ -1,5 +1,5 @@
 /** What query-command-line-options tells: options that are lists of parameters, and the parameters that are taken. */
-import { limitNames } from '../throttle/spellings.ts';
+import { limitNames } from '../throttle/limit-names.ts';
 
 interface CommandLineParameter {
   readonly name: string;
@@ -31,6 +31,7 @@ export const commandLineOptions: readonly CommandLineOption[] = [
   },
   { option: 'name', parameters: [string('guest')] },
   { option: 'object', parameters: [] },
+  { option: 'trace', parameters: ['file', 'events', 'enable'].map((name) => string(name)) },
   {
     option: 'mon',
     parameters: [boolean('pretty'), string('chardev'), string('mode')],

@@ -2,7 +2,7 @@
 import { invalid } from '../base/errors.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { deviceNotFound } from '../objects/qom.ts';
-import type { CommandContext } from './registry.ts';
+import type { CommandContext } from './command.ts';
 
 /** `id` is an id or a path in the object model. Errors: no such device; one that holds no backend itself. */
 export function backendOfDevice({ graph, objects }: CommandContext, id: string): BlockBackend {

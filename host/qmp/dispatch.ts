@@ -4,9 +4,9 @@
  */
 import { asBlockError, BlockError, invalid } from '../base/errors.ts';
 import { checkStrict } from '../qapi/strict.ts';
+import type { Command, CommandContext, CommandTable } from './command.ts';
+import { type Request, readRequest } from './incoming-command.ts';
 import type { Incoming, Outcome, QmpProtocol } from './protocol.ts';
-import type { Command, CommandContext, CommandTable } from './registry.ts';
-import { type Request, readRequest } from './request.ts';
 
 /** The one command there is before negotiation. */
 const negotiation = 'qmp_capabilities';

@@ -50,7 +50,7 @@ export function blockJobInfo(job: Job): TypeOf<typeof blockJobInfoType> {
     len: job.progress.total,
     offset: job.progress.current,
     busy: job.isBusy,
-    paused: job.pauseCount > 0,
+    paused: job.isPaused,
     speed: job.speed,
     'io-status': job.ioStatus,
     ready: job.isReady,

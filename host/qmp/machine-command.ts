@@ -1,7 +1,7 @@
 /** Commands that only a program with a machine has: they are in its command table and in no other. */
 import { assert } from '../base/assert.ts';
 import type { Machine } from '../machine/machine.ts';
-import { type CommandContext, type CommandDefinition, defineCommand } from './registry.ts';
+import { type CommandContext, type CommandDefinition, defineCommand } from './command.ts';
 
 type MachineCommandDefinition<Args extends object, Result> = Omit<CommandDefinition<Args, Result>, 'run'> & {
   run(machine: Machine, args: Args, context: CommandContext): Promise<Result> | Result;

@@ -5,28 +5,8 @@
  * Input is held back while there are requests to answer, and while the client does not fetch its answers. A client that
  * never fetches them is disconnected. A client that has sent all it wants to send gets its answers first.
  */
+import type { Connection } from '../platform/connection.ts';
 import { type Incoming, type Outcome, QmpProtocol, type Timestamp } from './protocol.ts';
-
-/** Any byte stream in both directions. Nothing arrives before `start`. */
-export interface Connection {
-  start(handlers: ConnectionHandlers): void;
-  write(bytes: Uint8Array): void;
-  /** Written and not yet on its way. */
-  readonly unsentBytes: number;
-  pause(): void;
-  resume(): void;
-  /** What was written still goes out. */
-  close(): void;
-}
-
-export interface ConnectionHandlers {
-  data(bytes: Uint8Array): void;
-  /** All that was written is on its way. */
-  drained(): void;
-  /** The client will send no more, but may still listen. */
-  ended(): void;
-  closed(): void;
-}
 
 interface MonitorOptions {
   pretty?: boolean | undefined;

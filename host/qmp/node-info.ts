@@ -1,11 +1,11 @@
 /**
  * What queries tell about a node: QAPI BlockDeviceInfo and ImageInfo (specification: graph, section 12).
  */
-
 import { BlockError } from '../base/errors.ts';
 import { bitmapsOf } from '../bitmaps/node-bitmaps.ts';
 import { allocatedBytes } from '../block/allocated-bytes.ts';
 import type { BlockBackend } from '../block/backend.ts';
+import { chainFrom, nextInChain } from '../block/chain.ts';
 import type { DriverInfo } from '../block/driver.ts';
 import { filenameOf, resolveBackingName } from '../block/filename.ts';
 import type { BlockNode } from '../block/node.ts';
@@ -87,7 +87,7 @@ export async function blockDeviceInfo(
   let depth = 0;
   let innermost = image;
   if (!flat) {
-    for (let below = belowInChain(node); below; below = belowInChain(below)) {
+    for (const below of chainFrom(nextInChain(node))) {
       const info = await imageInfo(below);
       innermost['backing-image'] = info;
       innermost = info;
@@ -150,12 +150,7 @@ export function infoOf(node: BlockNode): DriverInfo | undefined {
   const own = node.driver.info?.();
   if (own) return own;
   const below = node.filtered() ?? node.primaryChild()?.node;
-  if (below) return infoOf(below);
-  return node.definition.name === 'file' ? {} : undefined;
-}
-
-function belowInChain(node: BlockNode): BlockNode | undefined {
-  return node.filtered() ?? node.backing();
+  return below && infoOf(below);
 }
 
 function fullBackingName(node: BlockNode, name: string): string | undefined {

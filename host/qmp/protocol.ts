@@ -11,7 +11,7 @@ import { BlockError } from '../base/errors.ts';
 import { type JsonResult, JsonStream } from '../qapi/json.ts';
 import { formatJson, formatPrettyJson } from '../qapi/json-output.ts';
 import { isJsonObject, type JsonValue } from '../qapi/json-value.ts';
-import { isOutOfBand } from './request.ts';
+import { isOutOfBand } from './incoming-command.ts';
 import { versionInfo } from './version.ts';
 
 export const capabilities = ['oob'] as const;

@@ -7,7 +7,7 @@ import type { BlockGraph } from '../block/graph.ts';
 import { isEnabled, type ThrottleConfig, unlimited } from './config.ts';
 import { ThrottleMember } from './group.ts';
 import { throttleGroupsOf } from './groups.ts';
-import { shortLimitsOf } from './spellings.ts';
+import { shortLimitsOf } from './limit-names.ts';
 
 interface GroupChoice {
   /** The group to be in. Undefined: the one it is in, or `fallback`. */

@@ -2,8 +2,8 @@
  * What a throttle group keeps to: six buckets and the size of an operation (specification: throttling, sections 1
  * and 2).
  *
- * A configuration is a value: it is never changed, only replaced. The three spellings that users have for it are in
- * spellings.ts.
+ * A configuration is a value: it is never changed, only replaced. The three ways in which users write it down are in
+ * limit-names.ts.
  */
 import { type BlockError, invalid } from '../base/errors.ts';
 

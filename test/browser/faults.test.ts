@@ -22,7 +22,7 @@ let origin: string;
 let browser: BrowserContext;
 let page: Page;
 
-type Library = typeof import('../../host/browser/index.ts');
+type Library = typeof import('../../host/library/index.ts');
 type Yard = Awaited<ReturnType<Library['openBlockyard']>>;
 declare const library: Library;
 declare const yard: Yard;

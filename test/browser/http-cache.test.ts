@@ -10,7 +10,7 @@ import { PageServer } from '../support/page-server.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { Seeded } from '../support/seeded.ts';
 
-type Library = typeof import('../../host/browser/index.ts');
+type Library = typeof import('../../host/library/index.ts');
 declare const library: Library;
 
 const scratch = scratchDirectory();

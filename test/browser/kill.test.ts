@@ -16,7 +16,7 @@ import { scratchDirectory } from '../support/scratch.ts';
 import { Seeded } from '../support/seeded.ts';
 import { haveQemu } from '../support/tools.ts';
 
-type Library = typeof import('../../host/browser/index.ts');
+type Library = typeof import('../../host/library/index.ts');
 declare const library: Library;
 
 const kills = Number(process.env['LIBRARY_KILLS'] ?? 4);

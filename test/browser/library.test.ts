@@ -21,7 +21,7 @@ let browser: BrowserContext;
 const complaints: string[] = [];
 
 /** The library as a page sees it; what it is in detail, the types of the sources say. */
-type Library = typeof import('../../host/browser/index.ts');
+type Library = typeof import('../../host/library/index.ts');
 declare const library: Library;
 
 beforeAll(async () => {
@@ -160,7 +160,7 @@ describe.skipIf(!haveChromium)('blockyard/browser', () => {
     server.isBroken = true;
     await page.evaluate(() => {
       const { disk } = (
-        globalThis as never as { state: { disk: import('../../host/browser/index.ts').V86Disk } }
+        globalThis as never as { state: { disk: import('../../host/library/index.ts').V86Disk } }
       ).state;
       const reading = new Promise<number>((resolve) =>
         disk.get((1 << 20) + 3 * 4096, 512, (data) => resolve(data[0]!)),
@@ -326,7 +326,7 @@ describe.skipIf(!haveChromium)('blockyard/browser', () => {
   test.skipIf(!haveFirmware)(
     'runs the page of the README: v86 on an overlay, backed up by a button',
     async () => {
-      const readme = readFileSync(join(root, 'host/browser/README.md'), 'utf8');
+      const readme = readFileSync(join(root, 'host/library/README.md'), 'utf8');
       const [, example] = /```html\n(.*?)```/s.exec(readme)!;
       expect(example!.trimEnd().split('\n').length).toBeLessThanOrEqual(20);
       pages.set('/example.html', `<!doctype html>${example}`);

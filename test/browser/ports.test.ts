@@ -2,11 +2,11 @@
 import { fc, test } from '@fast-check/vitest';
 import { afterEach, describe, expect } from 'vitest';
 import { BlockError } from '../../host/base/errors.ts';
-import { serveDisk } from '../../host/browser/disk-server.ts';
-import { blockBytes, ReadCache } from '../../host/browser/read-cache.ts';
-import { RemoteGuestDisk } from '../../host/browser/remote-disk.ts';
-import { Calls, serveCalls, Transferred } from '../../host/browser/rpc.ts';
 import type { DiskReference, GuestDisk } from '../../host/emulator/guest-disk.ts';
+import { serveDisk } from '../../host/library/disk-server.ts';
+import { blockBytes, ReadCache } from '../../host/library/read-cache.ts';
+import { RemoteGuestDisk } from '../../host/library/remote-disk.ts';
+import { Calls, serveCalls, Transferred } from '../../host/library/rpc.ts';
 
 const opened: MessagePort[] = [];
 

@@ -1,4 +1,4 @@
-/** The program for Node in host/browser/README.md prints what is said there. */
+/** The program for Node in host/library/README.md prints what is said there. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -8,7 +8,7 @@ import { scratchDirectory } from '../support/scratch.ts';
 
 const scratch = scratchDirectory();
 const root = resolve(import.meta.dirname, '../..');
-const readme = readFileSync(resolve(root, 'host/browser/README.md'), 'utf8');
+const readme = readFileSync(resolve(root, 'host/library/README.md'), 'utf8');
 
 test('the program for Node prints what the README says', () => {
   const [, program, output] = /```js\n(.*?)```\n\nprints\n\n```\n(.*?)```/s.exec(readme)!;

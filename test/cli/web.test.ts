@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { main } from '../../host/cli/web/main.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
-import { http } from '../../host/protocols/http.ts';
+import { http } from '../../host/protocols/http/driver.ts';
 import { imageUrl, machineName } from '../../host/web/image-names.ts';
 import { openDriver } from '../support/open-driver.ts';
 import { scratchDirectory } from '../support/scratch.ts';

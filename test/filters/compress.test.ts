@@ -1,12 +1,12 @@
 /** The compress filter: everything is stored compressed, in whole clusters. */
 
 import { describe, expect, test } from 'vitest';
-import { createGraph } from '../../host/bitmaps/persistence.ts';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
 import type { BlockNode } from '../../host/block/node.ts';
 import { blockStatus } from '../../host/block/status.ts';
 import { drivers } from '../../host/drivers.ts';
+import { createGraph } from '../../host/graph.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
 import { attachAlone, readWriteResize } from '../support/attach.ts';
 import { kib } from '../support/units.ts';

@@ -1,7 +1,6 @@
 /** Copy-on-read: what is copied, when, and that writes and copies never get in each other's way. */
 import { describe, expect, test } from 'vitest';
 import { bitmapsOf } from '../../host/bitmaps/node-bitmaps.ts';
-import { createGraph } from '../../host/bitmaps/persistence.ts';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
 import type { BlockGraph } from '../../host/block/graph.ts';
@@ -9,6 +8,7 @@ import type { BlockNode } from '../../host/block/node.ts';
 import { blockStatus } from '../../host/block/status.ts';
 import { drivers } from '../../host/drivers.ts';
 import type { CopyOnRead } from '../../host/filters/copy-on-read.ts';
+import { createGraph } from '../../host/graph.ts';
 import { createSimulation, type Simulation } from '../../host/platform/sim/index.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
 import { attach, readWrite } from '../support/attach.ts';

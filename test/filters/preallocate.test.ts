@@ -1,12 +1,12 @@
 /** Preallocation: how far the file reaches while somebody writes, and that nothing of it stays. */
 import { describe, expect, test } from 'vitest';
-import { createGraph } from '../../host/bitmaps/persistence.ts';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
 import type { BlockGraph } from '../../host/block/graph.ts';
 import type { BlockNode } from '../../host/block/node.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
+import { createGraph } from '../../host/graph.ts';
 import { createSimulation, type Simulation, type SimulationOptions } from '../../host/platform/sim/index.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
 import { attach } from '../support/attach.ts';

@@ -11,7 +11,7 @@ import { memory } from '../../host/protocols/memory.ts';
 import { setBackendLimits, throttleInfo } from '../../host/throttle/backend-limits.ts';
 import { unlimited } from '../../host/throttle/config.ts';
 import { throttleGroupsOf } from '../../host/throttle/groups.ts';
-import { mergeLimits } from '../../host/throttle/spellings.ts';
+import { mergeLimits } from '../../host/throttle/limit-names.ts';
 import { type ArrayDisk, arrayProtocol } from '../support/array-driver.ts';
 import { attach, attachAlone } from '../support/attach.ts';
 import { VirtualPlatform } from '../support/virtual-platform.ts';

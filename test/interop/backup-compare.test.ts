@@ -7,12 +7,13 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import { Perm } from '../../host/block/permissions.ts';
-import { QmpClient } from '../../host/cli/demo/qmp-client.ts';
 import { drivers } from '../../host/drivers.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
+import type { QmpClient } from '../../host/qmp/client.ts';
 import { commands } from '../../host/qmp/commands/index.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
 import { attach } from '../support/attach.ts';
+import { connectClient } from '../support/local-client.ts';
 import { createByQemu, ioCommands, run } from '../support/qemu.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { Seeded } from '../support/seeded.ts';
@@ -67,8 +68,8 @@ async function makeWorld(source: Source): Promise<World> {
   if (format === 'qcow2') writes.push('-z -u 2560k 256k', '-c -P 4 3M 64k');
   run('qemu-io', '-f', format, ...ioCommands(...writes.map((one) => `write -q ${one}`)), file);
   const server = new QmpServer({ platform: nodePlatform, drivers, commands });
-  const qmp = await QmpClient.connect(server);
-  await qmp.execute('blockdev-add', {
+  const qmp = await connectClient(server);
+  await qmp.run('blockdev-add', {
     driver: format,
     'node-name': 'disk',
     ...(format === 'qcow2' ? { discard: 'unmap' } : {}),
@@ -99,13 +100,13 @@ async function startBackup(qmp: QmpClient, command: string, args: object): Promi
   const done = new Promise<void>((resolve, reject) => {
     settle = { resolve, reject };
   });
-  qmp.onEvent(({ event, data }) => {
+  qmp.on('*', ({ event, data }) => {
     if (event === 'JOB_STATUS_CHANGE' && data['status'] === 'null') settle.resolve();
     if (event === 'BLOCK_JOB_ERROR' || (event === 'BLOCK_JOB_COMPLETED' && data['error'] !== undefined))
       settle.reject(new Error(JSON.stringify(data)));
   });
   done.catch(() => {});
-  await qmp.execute(command, args);
+  await qmp.run(command, args);
   return { done };
 }
 
@@ -127,7 +128,7 @@ async function backUp(made: World, args: object): Promise<void> {
 }
 
 async function finish({ server, qmp }: World): Promise<void> {
-  await qmp.execute('blockdev-del', { 'node-name': 'disk' });
+  await qmp.run('blockdev-del', { 'node-name': 'disk' });
   await server.stop();
 }
 

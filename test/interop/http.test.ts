@@ -4,12 +4,12 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createGraph } from '../../host/bitmaps/persistence.ts';
 import { createImage } from '../../host/block/create.ts';
 import type { Driver } from '../../host/block/driver.ts';
 import { drivers } from '../../host/drivers.ts';
+import { createGraph } from '../../host/graph.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
-import { http } from '../../host/protocols/http.ts';
+import { http } from '../../host/protocols/http/driver.ts';
 import { attachAlone, readWrite } from '../support/attach.ts';
 import { TwoFolders } from '../support/cli.ts';
 import { sharesOverTests } from '../support/leaks.ts';

@@ -5,13 +5,13 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { createGraph } from '../../host/bitmaps/persistence.ts';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import type { BlockNode } from '../../host/block/node.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import type { InternalSnapshot, SnapshotStorage } from '../../host/block/snapshot-storage.ts';
 import { applySnapshot, describeSnapshot, findSnapshot, viewSnapshot } from '../../host/block/snapshots.ts';
 import { drivers } from '../../host/drivers.ts';
+import { createGraph } from '../../host/graph.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { attachAlone } from '../support/attach.ts';
 import { scratchDirectory } from '../support/scratch.ts';

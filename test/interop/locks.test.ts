@@ -5,7 +5,7 @@ import type { Driver } from '../../host/block/driver.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { libc } from '../../host/platform/node/libc.ts';
-import { file } from '../../host/protocols/file.ts';
+import { file } from '../../host/protocols/file/driver.ts';
 import { openDriver } from '../support/open-driver.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { haveQemu, requireAll } from '../support/tools.ts';

@@ -7,11 +7,11 @@
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { createGraph } from '../../host/bitmaps/persistence.ts';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import type { BlockGraph } from '../../host/block/graph.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
+import { createGraph } from '../../host/graph.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { attachAlone } from '../support/attach.ts';
 import {

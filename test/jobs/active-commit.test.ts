@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import type { BlockNode } from '../../host/block/node.ts';
-import { type ActiveCommitParams, startActiveCommit } from '../../host/jobs/active-commit.ts';
-import { chooseCommit } from '../../host/jobs/commit-options.ts';
+import { type ActiveCommitParams, startActiveCommit } from '../../host/jobs/commit/active-commit.ts';
+import { chooseCommit } from '../../host/jobs/commit/options.ts';
 import type { Job } from '../../host/jobs/job.ts';
 import { kib, mib } from '../support/units.ts';
 import { World } from './world.ts';
@@ -73,7 +73,7 @@ describe('active commit', () => {
     const { world, base, top } = await chain();
     const job = await commit(world, top, base);
     await settleReady(world, job);
-    expect(job.progress).toEqual({ current: 576 * kib, total: 576 * kib });
+    expect(job.progress).toMatchObject({ current: 576 * kib, total: 576 * kib });
   });
 
   it('grows a base that is too short', async () => {

@@ -74,12 +74,45 @@ describe('backup', () => {
     expect(t.disk.bytes[0]).toBe(0);
   });
 
+  for (const [where, withFilter] of [
+    ['over the source', false],
+    ['over the source, below a filter', true],
+  ] as const) {
+    it(`makes a guest wait until the old data is on a target ${where}`, async () => {
+      const world = new World();
+      const a = await world.disk('a', mib, 1);
+      const overlay = await world.image('t', mib, a.node);
+      const file = world.disks.at(-1)!; // the image's own
+      const target = withFilter
+        ? await world.graph.open({ driver: 'pass', 'node-name': 'p', file: 't' })
+        : overlay;
+      const guest = await world.guest(a.node);
+      const reader = await world.guest(target);
+      const job = await world.backup(a.node, target, { sync: 'none' });
+      const held = gate();
+      file.gate = held.promise;
+      let isWritten = false;
+      const write = guest.write(0, new Uint8Array(512).fill(2)).then(() => {
+        isWritten = true;
+      });
+      await world.platform.settle();
+      // Who reads the target would see what the guest has written.
+      expect(isWritten).toBe(false);
+      held.open();
+      await write;
+      const seen = new Uint8Array(512);
+      await reader.read(0, seen);
+      expect(seen.every((byte) => byte === 1)).toBe(true);
+      await job.cancel(false);
+    });
+  }
+
   it('sends the first request at once and the next when the speed allows', async () => {
     const world = new World();
     const { a, t } = await world.pair(4 * mib);
     const job = await world.backup(a.node, t.node, { speed: 64 * kib });
     await world.platform.settle();
-    expect(job.progress).toEqual({ current: mib, total: 4 * mib });
+    expect(job.progress).toMatchObject({ current: mib, total: 4 * mib });
     await world.platform.advance(15.9e9);
     expect(job.progress.current).toBe(mib);
     await world.platform.advance(0.2e9);
@@ -145,7 +178,7 @@ describe('backup', () => {
     const job = await world.backup(a.node, t.node, { 'on-source-error': 'stop' });
     await world.platform.settle();
     expect(world.take()).toEqual([...started, errorEvent('j0', 'read', 'stop'), 'S j0 paused']);
-    expect(job).toMatchObject({ ioStatus: 'nospace', pauseCount: 1, progress: { current: 0, total: mib } });
+    expect(job).toMatchObject({ ioStatus: 'nospace', isPaused: true, progress: { current: 0, total: mib } });
     job.resume();
     await world.platform.settle();
     expect(job.ioStatus).toBe('ok');

@@ -37,7 +37,7 @@ describe('a create job', () => {
     await job.reaction();
     expect(world.take()).toEqual(succeeded);
     expect(job.error).toBeUndefined();
-    expect(job.progress).toEqual({ current: 1, total: 1 });
+    expect(job.progress).toMatchObject({ current: 1, total: 1 });
     expect((await open(world, node)).length).toBe(mib);
     job.dismiss();
     expect(world.take()).toEqual(['S j null']);

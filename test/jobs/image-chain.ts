@@ -1,9 +1,9 @@
 /** A chain of four images, and the two jobs that move data between its layers: stream and intermediate commit. */
 import type { BlockBackend } from '../../host/block/backend.ts';
 import type { BlockNode } from '../../host/block/node.ts';
-import { type CommitParams, startCommit } from '../../host/jobs/commit.ts';
+import { type CommitParams, startCommit } from '../../host/jobs/commit/commit.ts';
 import type { Job } from '../../host/jobs/job.ts';
-import { type StreamParams, startStream } from '../../host/jobs/stream.ts';
+import { type StreamParams, startStream } from '../../host/jobs/stream/stream.ts';
 import type { ArrayDisk } from '../support/array-driver.ts';
 import { kib, mib } from '../support/units.ts';
 import { jobEvent, statuses, World } from './world.ts';

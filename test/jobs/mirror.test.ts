@@ -82,7 +82,7 @@ describe('mirror', () => {
     expect([done, a.disk.bytes[0]]).toEqual([false, 8]);
     held.open();
     await write;
-    expect(job.progress).toEqual({ current: mib + 4512, total: mib + 4512 });
+    expect(job.progress).toMatchObject({ current: mib + 4512, total: mib + 4512 });
     await finish(world, job);
     expect(world.take().at(-1)).toBe('S j0 null');
     await guest.close();

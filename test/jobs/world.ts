@@ -1,19 +1,19 @@
 /** What tests of jobs need: a graph of array disks, a registry, and the events as one line each. */
 
-import { createGraph } from '../../host/bitmaps/persistence.ts';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import type { GraphEvent } from '../../host/block/graph.ts';
 import type { BlockNode } from '../../host/block/node.ts';
-import { copyBeforeWrite } from '../../host/filters/copy-before-write.ts';
+import { copyBeforeWrite } from '../../host/filters/copy-before-write/driver.ts';
 import { copyOnRead } from '../../host/filters/copy-on-read.ts';
 import { qcow2 } from '../../host/formats/qcow2/driver.ts';
-import { createBackupJob } from '../../host/jobs/backup.ts';
-import type { BackupCommon } from '../../host/jobs/backup-options.ts';
+import { createGraph } from '../../host/graph.ts';
+import { createBackupJob } from '../../host/jobs/backup/backup.ts';
+import type { BackupCommon } from '../../host/jobs/backup/options.ts';
 import type { Job } from '../../host/jobs/job.ts';
+import { JobRegistry } from '../../host/jobs/job-registry.ts';
 import type { JobTransaction } from '../../host/jobs/job-transaction.ts';
 import type { MirrorCommon, MirrorRequest } from '../../host/jobs/mirror/mirror-options.ts';
 import { mirror } from '../../host/jobs/mirror/mirror-options.ts';
-import { JobRegistry } from '../../host/jobs/registry.ts';
 import { type ArrayDisk, arrayProtocol, passFilter } from '../support/array-driver.ts';
 import { attach, readWrite } from '../support/attach.ts';
 import type { Seeded } from '../support/seeded.ts';

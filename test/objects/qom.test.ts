@@ -4,9 +4,9 @@ import { BlockBackend } from '../../host/block/backend.ts';
 import { BlockGraph } from '../../host/block/graph.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { QomContainer, type QomObject, QomTree } from '../../host/objects/qom.ts';
-import { UserObjects } from '../../host/objects/registry.ts';
+import { UserObjects } from '../../host/objects/user-objects.ts';
+import type { CommandContext } from '../../host/qmp/command.ts';
 import { backendOfDevice } from '../../host/qmp/device-backend.ts';
-import type { CommandContext } from '../../host/qmp/registry.ts';
 import { VirtualPlatform } from '../support/virtual-platform.ts';
 
 const disk: QomObject = { typeName: 'disk', properties: [], isDevice: true };

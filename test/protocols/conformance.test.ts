@@ -5,7 +5,7 @@ import { BlockError } from '../../host/base/errors.ts';
 import type { Driver } from '../../host/block/driver.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
-import { file } from '../../host/protocols/file.ts';
+import { file } from '../../host/protocols/file/driver.ts';
 import { memory } from '../../host/protocols/memory.ts';
 import { openDriver } from '../support/open-driver.ts';
 import { scratchDirectory } from '../support/scratch.ts';

@@ -1,16 +1,17 @@
 /** Files on a web server in memory: what is asked of it, what is kept, and what happens when it misbehaves. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { FaultReason } from '../../host/base/errors.ts';
 import type { Driver } from '../../host/block/driver.ts';
 import type { ChunkStore } from '../../host/platform/platform.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
 import { maxKeptChunks } from '../../host/protocols/http/chunk-cache.ts';
-import { chunkBytes } from '../../host/protocols/http/chunk-size.ts';
+import { webChunkBytes } from '../../host/protocols/http/chunk-size.ts';
 import { maxAttempts } from '../../host/protocols/http/client.ts';
+import { type HttpOptions, http, https, prefetchListOf } from '../../host/protocols/http/driver.ts';
 import { ReadAhead } from '../../host/protocols/http/read-ahead.ts';
 import { firstRunChunks, maxRunChunks, minRunChunks } from '../../host/protocols/http/run-length.ts';
 import { maxTransfers } from '../../host/protocols/http/transfers.ts';
-import { type HttpOptions, http, https, prefetchListOf } from '../../host/protocols/http.ts';
 import { openDriver } from '../support/open-driver.ts';
 import { VirtualPlatform } from '../support/virtual-platform.ts';
 import { WebFile } from '../support/web-file.ts';
@@ -29,7 +30,7 @@ interface World {
   open(options?: Partial<HttpOptions>): Promise<Driver>;
 }
 
-function world(bytes = 10 * chunkBytes): World {
+function world(bytes = 10 * webChunkBytes): World {
   const web = new WebFile(contentOf(bytes));
   const platform = new VirtualPlatform();
   platform.fetch = web.fetch;
@@ -96,7 +97,7 @@ describe('opening', () => {
   });
 
   test('believes no length that only HEAD tells', async () => {
-    for (const told of [5, 20 * chunkBytes]) {
+    for (const told of [5, 20 * webChunkBytes]) {
       const { web, open } = world();
       web.spoil = (answer, { method }) => {
         for (const name of ['accept-ranges', 'content-range']) delete answer.headers[name];
@@ -214,11 +215,11 @@ describe('opening', () => {
 
 describe('reading', () => {
   test('gives the bytes of the file, however reads overlap, and zeros beyond its end', async () => {
-    const length = 21 * chunkBytes + 12_345;
+    const length = 21 * webChunkBytes + 12_345;
     const offset = fc.oneof(fc.nat(length - 1), fc.integer({ min: length - 1000, max: length + 1000 }));
     const request = fc.record({
       offset,
-      bytes: fc.oneof(fc.integer({ min: 1, max: 5000 }), fc.integer({ min: 1, max: 6 * chunkBytes })),
+      bytes: fc.oneof(fc.integer({ min: 1, max: 5000 }), fc.integer({ min: 1, max: 6 * webChunkBytes })),
       /** Follows the one before in place of `offset`. */
       isNext: fc.boolean(),
     });
@@ -261,29 +262,29 @@ describe('reading', () => {
     const driver = await open();
     await Promise.all([read(driver, 0, 512), read(driver, 1000, 512), read(driver, 40_000, 512)]);
     await read(driver, 5000, 512);
-    expect(web.requests).toEqual(['HEAD ', `GET bytes=0-${chunkBytes - 1}`]);
+    expect(web.requests).toEqual(['HEAD ', `GET bytes=0-${webChunkBytes - 1}`]);
     await driver.close();
   });
 
   test('fetches neighbouring chunks together, and never more than so many at once', async () => {
-    const { web, open } = world(100 * chunkBytes);
+    const { web, open } = world(100 * webChunkBytes);
     const driver = await open({ readahead: 0 });
-    await read(driver, 0, 50 * chunkBytes);
+    await read(driver, 0, 50 * webChunkBytes);
     expect(web.requests.length).toBe(1 + Math.ceil(50 / firstRunChunks));
     expect(web.mostAtOnce).toBe(maxTransfers);
     await driver.close();
   });
 
   test('reads ahead for those who read on, not for those who jump', async () => {
-    const { web, platform, open } = world(64 * chunkBytes);
+    const { web, platform, open } = world(64 * webChunkBytes);
     const driver = await open();
-    for (const chunk of [9, 3, 30, 21]) await read(driver, chunk * chunkBytes, 512);
+    for (const chunk of [9, 3, 30, 21]) await read(driver, chunk * webChunkBytes, 512);
     await platform.settle();
     expect(web.requests.length).toBe(1 + 4);
-    await read(driver, 40 * chunkBytes, 512);
-    await read(driver, 40 * chunkBytes + 512, 512);
+    await read(driver, 40 * webChunkBytes, 512);
+    await read(driver, 40 * webChunkBytes + 512, 512);
     await platform.settle();
-    expect(web.requests.slice(6)).toEqual([`GET bytes=${41 * chunkBytes}-${45 * chunkBytes - 1}`]);
+    expect(web.requests.slice(6)).toEqual([`GET bytes=${41 * webChunkBytes}-${45 * webChunkBytes - 1}`]);
     await driver.close();
   });
 
@@ -299,15 +300,15 @@ describe('reading', () => {
   });
 
   test('fetches more at once while transfers are quick, and less when they are slow', async () => {
-    const { web, platform, open } = world(500 * chunkBytes);
+    const { web, platform, open } = world(500 * webChunkBytes);
     const driver = await open({ readahead: 0, timeout: 100 });
     let at = 0;
     const lengthOfNext = async (): Promise<number> => {
       const before = web.requests.length;
-      await inTime(platform, read(driver, at * chunkBytes, 40 * chunkBytes));
+      await inTime(platform, read(driver, at * webChunkBytes, 40 * webChunkBytes));
       at += 40;
       const [, first, last] = /(\d+)-(\d+)$/.exec(web.requests[before]!)!;
-      return (Number(last) + 1 - Number(first)) / chunkBytes;
+      return (Number(last) + 1 - Number(first)) / webChunkBytes;
     };
     expect(await lengthOfNext()).toBe(firstRunChunks);
     expect(await lengthOfNext()).toBe(2 * firstRunChunks);
@@ -321,8 +322,8 @@ describe('reading', () => {
   });
 
   test('lets those who wait go before what is only read ahead', async () => {
-    const { web, platform, open } = world(200 * chunkBytes);
-    const driver = await open({ readahead: 100 * chunkBytes });
+    const { web, platform, open } = world(200 * webChunkBytes);
+    const driver = await open({ readahead: 100 * webChunkBytes });
     await read(driver, 0, 512);
     let open_ = (): void => {};
     const gate = new Promise<void>((resolve) => {
@@ -335,20 +336,21 @@ describe('reading', () => {
     const next = read(driver, 512, 512);
     await platform.settle();
     const before = web.requests.length;
-    const far = read(driver, 150 * chunkBytes, 512);
+    const far = read(driver, 150 * webChunkBytes, 512);
     open_();
     await Promise.all([next, far]);
-    expect(web.requests.indexOf(`GET bytes=${150 * chunkBytes}-${151 * chunkBytes - 1}`)).toBe(before);
+    expect(web.requests.indexOf(`GET bytes=${150 * webChunkBytes}-${151 * webChunkBytes - 1}`)).toBe(before);
     await driver.close();
   });
 
   test('keeps no more in memory than its bound', async () => {
     const count = maxKeptChunks + 8;
-    const { web, open } = world(count * chunkBytes);
+    const { web, open } = world(count * webChunkBytes);
     const driver = await open({ readahead: 0 });
-    for (let chunk = 0; chunk < count; chunk += 8) await read(driver, chunk * chunkBytes, 8 * chunkBytes);
+    for (let chunk = 0; chunk < count; chunk += 8)
+      await read(driver, chunk * webChunkBytes, 8 * webChunkBytes);
     const before = web.requests.length;
-    await read(driver, (count - 1) * chunkBytes, 512);
+    await read(driver, (count - 1) * webChunkBytes, 512);
     expect(web.requests.length).toBe(before);
     await read(driver, 0, 512);
     expect(web.requests.length).toBe(before + 1);
@@ -368,7 +370,7 @@ describe('a server that misbehaves', () => {
     for (const [index, spoilt] of spoils.entries()) {
       let failures = maxAttempts - 1;
       web.spoil = (answer, request) => (failures-- > 0 ? spoilt(answer, request) : answer);
-      const offset = 2 * index * chunkBytes;
+      const offset = 2 * index * webChunkBytes;
       const expected = web.content.subarray(offset, offset + 100);
       expect(await inTime(platform, read(driver, offset, 100))).toEqual(expected);
       expect(failures).toBe(-1);
@@ -379,23 +381,30 @@ describe('a server that misbehaves', () => {
   test('fails the read in the end, and the next one works when the server does', async () => {
     const { web, platform, open } = world();
     const driver = await open();
-    const cases: [WebFile['spoil'], string][] = [
-      [lost, 'connection reset'],
-      [(answer) => ({ ...answer, status: 500 }), 'The requested URL returned error: 500'],
+    const cases: [WebFile['spoil'], string, FaultReason][] = [
+      [lost, 'connection reset', 'unreachable'],
+      [(answer) => ({ ...answer, status: 500 }), 'The requested URL returned error: 500', 'server-error'],
       [
         (answer) => ({ ...answer, body: answer.body.subarray(6) }),
-        `Got ${chunkBytes - 6} of ${chunkBytes} bytes`,
+        `Got ${webChunkBytes - 6} of ${webChunkBytes} bytes`,
+        'unreachable',
       ],
-      [(answer) => ({ ...answer, status: 200 }), "Server does not support 'range' any more"],
+      [
+        (answer) => ({ ...answer, status: 200 }),
+        "Server does not support 'range' any more",
+        'content-changed',
+      ],
       [
         (answer) => ({ ...answer, headers: { 'content-range': `bytes 1-2/${web.content.length}` } }),
         'Got another range',
+        'content-changed',
       ],
     ];
-    for (const [spoil, message] of cases) {
+    for (const [spoil, message, reason] of cases) {
       web.spoil = spoil;
       await expect(inTime(platform, read(driver, 0, 512))).rejects.toMatchObject({
         errno: 'EIO',
+        reason,
         message: `${url}: ${message}`,
       });
     }
@@ -426,12 +435,12 @@ describe('a server that misbehaves', () => {
       [(web) => (web.etag = '"2"'), 'its ETag was "1" and is "2"'],
       [(web) => (web.modified = 'Tue'), 'its Last-Modified was Mon and is Tue'],
       [
-        (web) => (web.content = web.content.subarray(0, 9 * chunkBytes)),
-        `its length was ${10 * chunkBytes} and is ${9 * chunkBytes}`,
+        (web) => (web.content = web.content.subarray(0, 9 * webChunkBytes)),
+        `its length was ${10 * webChunkBytes} and is ${9 * webChunkBytes}`,
       ],
       [
-        (web) => (web.content = web.content.subarray(0, chunkBytes)),
-        `its length is not ${10 * chunkBytes} any more`,
+        (web) => (web.content = web.content.subarray(0, webChunkBytes)),
+        `its length is not ${10 * webChunkBytes} any more`,
       ],
     ];
     for (const [change, how] of cases) {
@@ -440,7 +449,7 @@ describe('a server that misbehaves', () => {
       const driver = await open();
       await read(driver, 0, 512);
       change(web);
-      await expect(inTime(platform, read(driver, 5 * chunkBytes, 512))).rejects.toMatchObject({
+      await expect(inTime(platform, read(driver, 5 * webChunkBytes, 512))).rejects.toMatchObject({
         errno: 'EIO',
         message: `${url}: The file on the server has changed: ${how}`,
       });
@@ -475,7 +484,7 @@ describe('what is kept beyond the node', () => {
     for (const fetched of [1, 0]) {
       const driver = await open();
       const before = web.requests.length;
-      expect(await read(driver, 0, 4 * chunkBytes)).toEqual(web.content.subarray(0, 4 * chunkBytes));
+      expect(await read(driver, 0, 4 * webChunkBytes)).toEqual(web.content.subarray(0, 4 * webChunkBytes));
       expect(web.requests.length - before).toBe(fetched);
       await driver.close();
     }
@@ -508,9 +517,46 @@ describe('what is kept beyond the node', () => {
       },
     };
     const driver = await open({ readahead: 0 });
-    await read(driver, 0, 3 * chunkBytes);
+    await read(driver, 0, 3 * webChunkBytes);
     await driver.close();
     expect(done).toBe(3);
+  });
+
+  test.each([
+    ['read ahead', { readahead: 4 * webChunkBytes }],
+    ['fetched as a list says', { readahead: 0, 'x-prefetch': 'http://server/list' }],
+  ])('is left alone when the node is gone, also by what is %s', async (_how, options) => {
+    const list = {
+      'blockyard-prefetch': 1,
+      ranges: [5, 7].map((chunk) => [chunk * webChunkBytes, webChunkBytes]),
+    };
+    const { web, platform, open } = world();
+    web.spoil = (answer, { method, headers }) =>
+      method === 'GET' && headers['range'] === undefined
+        ? { ...answer, headers: {}, body: new TextEncoder().encode(JSON.stringify(list)) }
+        : answer;
+    for (let turns = 0; turns < 12; turns++) {
+      let begun = 0;
+      let ended = 0;
+      const slowly = async (): Promise<undefined> => {
+        begun++;
+        for (let turn = 0; turn < 3; turn++) await platform.clock.yield();
+        ended++;
+      };
+      platform.chunkStore = { get: slowly, put: slowly };
+      const driver = await open(options);
+      // Who reads on is read ahead for: at the third chunk nobody waits for more than is here.
+      for (const chunk of options.readahead > 0 ? [0, 1, 2] : []) {
+        await platform.settle();
+        await read(driver, chunk * webChunkBytes, webChunkBytes);
+      }
+      for (let turn = 0; turn < turns; turn++) await platform.clock.yield();
+      await driver.close();
+      const atClose = begun;
+      expect(ended).toBe(atClose);
+      await platform.settle();
+      expect(begun).toBe(atClose);
+    }
   });
 
   test('does no harm when it fails or holds something else', async () => {
@@ -530,17 +576,17 @@ describe('what is kept beyond the node', () => {
 
 describe('prefetch lists', () => {
   test('tell what was read, and have it fetched when the image is opened', async () => {
-    const { web, platform, open } = world(64 * chunkBytes);
+    const { web, platform, open } = world(64 * webChunkBytes);
     const first = await open();
-    for (const chunk of [7, 8, 30, 7, 2]) await read(first, chunk * chunkBytes + 10, 512);
+    for (const chunk of [7, 8, 30, 7, 2]) await read(first, chunk * webChunkBytes + 10, 512);
     const list = prefetchListOf(first);
     await first.close();
     expect(list).toEqual({
       'blockyard-prefetch': 1,
       ranges: [
-        [7 * chunkBytes, 2 * chunkBytes],
-        [30 * chunkBytes, chunkBytes],
-        [2 * chunkBytes, chunkBytes],
+        [7 * webChunkBytes, 2 * webChunkBytes],
+        [30 * webChunkBytes, webChunkBytes],
+        [2 * webChunkBytes, webChunkBytes],
       ],
     });
     const asked: string[] = [];
@@ -552,7 +598,7 @@ describe('prefetch lists', () => {
     const second = await open({ 'x-prefetch': 'disk.prefetch.json' });
     await platform.settle();
     const range = (chunk: number, count: number): string =>
-      `${url} bytes=${chunk * chunkBytes}-${(chunk + count) * chunkBytes - 1}`;
+      `${url} bytes=${chunk * webChunkBytes}-${(chunk + count) * webChunkBytes - 1}`;
     expect(asked).toEqual([
       `${url} `,
       'http://server/disk.prefetch.json ',
@@ -560,14 +606,14 @@ describe('prefetch lists', () => {
       range(30, 1),
       range(2, 1),
     ]);
-    await read(second, 30 * chunkBytes, 512);
+    await read(second, 30 * webChunkBytes, 512);
     expect(asked.length).toBe(5);
     await second.close();
   });
 
   test('are followed as far as memory goes, and on when there is a store that keeps what came', async () => {
-    const ranges = [0, 1, 3].map((part) => [(part * maxKeptChunks * chunkBytes) / 2, chunkBytes]);
-    ranges[1]![1] = maxKeptChunks * chunkBytes;
+    const ranges = [0, 1, 3].map((part) => [(part * maxKeptChunks * webChunkBytes) / 2, webChunkBytes]);
+    ranges[1]![1] = maxKeptChunks * webChunkBytes;
     const text = new TextEncoder().encode(JSON.stringify({ 'blockyard-prefetch': 1, ranges }));
     const chunks = new Map<number, Uint8Array>();
     const keeping: ChunkStore = {
@@ -580,13 +626,13 @@ describe('prefetch lists', () => {
       [losing, 1],
       [keeping, 2 + maxKeptChunks],
     ] as const) {
-      const { web, platform, open } = world(2 * maxKeptChunks * chunkBytes);
+      const { web, platform, open } = world(2 * maxKeptChunks * webChunkBytes);
       if (store) platform.chunkStore = store;
       const wanted = new Set<number>();
       platform.fetch = (at, request) => {
         if (at !== url) return new WebFile(text).fetch(at, request);
         const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers['range'] ?? '') ?? [];
-        for (let i = Number(from); i < Number(to); i += chunkBytes) wanted.add(i);
+        for (let i = Number(from); i < Number(to); i += webChunkBytes) wanted.add(i);
         return web.fetch(at, request);
       };
       const driver = await open({ 'x-prefetch': 'list' });

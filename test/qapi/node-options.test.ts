@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { invalid } from '../../host/base/errors.ts';
-import type { OpenContext } from '../../host/block/open.ts';
+import type { OpenContext } from '../../host/block/open-context.ts';
 import { ownOptions } from '../../host/block/options.ts';
 import { drivers } from '../../host/drivers.ts';
 import { raw } from '../../host/formats/raw.ts';

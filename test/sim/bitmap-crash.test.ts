@@ -5,13 +5,13 @@
  */
 import { describe, expect, test } from 'vitest';
 import { bitmapsOf } from '../../host/bitmaps/node-bitmaps.ts';
-import { createGraph } from '../../host/bitmaps/persistence.ts';
 import type { BlockNode } from '../../host/block/node.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { qcow2 } from '../../host/formats/qcow2/driver.ts';
+import { createGraph } from '../../host/graph.ts';
 import type { Platform } from '../../host/platform/platform.ts';
 import { crashStates, createSimulation, type SimStorage } from '../../host/platform/sim/index.ts';
-import { file } from '../../host/protocols/file.ts';
+import { file } from '../../host/protocols/file/driver.ts';
 import { attach, readWriteResize } from '../support/attach.ts';
 import { kib } from '../support/units.ts';
 import { checkBytes, imagePath, makeImage } from './crash-harness.ts';

@@ -5,10 +5,10 @@
  */
 import { describe, expect, test } from 'vitest';
 import { bitmapsOf } from '../../host/bitmaps/node-bitmaps.ts';
-import { createGraph } from '../../host/bitmaps/persistence.ts';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
 import { drivers } from '../../host/drivers.ts';
+import { createGraph } from '../../host/graph.ts';
 import type { HostFile, Platform } from '../../host/platform/platform.ts';
 import { crashStates, createSimulation, SimStorage } from '../../host/platform/sim/index.ts';
 import { commands } from '../../host/qmp/commands/index.ts';

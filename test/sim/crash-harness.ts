@@ -8,13 +8,13 @@
  * The guest must not have two requests in flight for one sector.
  */
 import { BlockError } from '../../host/base/errors.ts';
-import { createGraph } from '../../host/bitmaps/persistence.ts';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import { Perm } from '../../host/block/permissions.ts';
-import { checkImage } from '../../host/formats/qcow2/check.ts';
-import { createImage } from '../../host/formats/qcow2/create.ts';
+import { checkImage } from '../../host/formats/qcow2/check/check.ts';
+import { createImage } from '../../host/formats/qcow2/create/create.ts';
+import type { ImageFile } from '../../host/formats/qcow2/disk/image-file.ts';
 import { qcow2 } from '../../host/formats/qcow2/driver.ts';
-import type { ImageFile } from '../../host/formats/qcow2/image-file.ts';
+import { createGraph } from '../../host/graph.ts';
 import type { Platform } from '../../host/platform/platform.ts';
 import { createSimulation, type FaultRule, type SimStorage } from '../../host/platform/sim/index.ts';
 import {
@@ -24,7 +24,7 @@ import {
   type VolatileChange,
 } from '../../host/platform/sim/journal.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
-import { file } from '../../host/protocols/file.ts';
+import { file } from '../../host/protocols/file/driver.ts';
 import { attach } from '../support/attach.ts';
 import { DiskModel, type ModelEvent, sectorBytes, type TimedEvent } from './disk-model.ts';
 import { RawImage } from './raw-qcow2.ts';

@@ -14,12 +14,13 @@ import {
   RecordWriter,
   recordBytes,
 } from '../../host/cli/demo/linked-records.ts';
-import { QmpClient } from '../../host/cli/demo/qmp-client.ts';
 import { drivers } from '../../host/drivers.ts';
 import type { Platform } from '../../host/platform/platform.ts';
+import type { QmpClient, QmpEvent } from '../../host/qmp/client.ts';
 import { commands } from '../../host/qmp/commands/index.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
 import { attach, attachAlone, readWrite } from './attach.ts';
+import { connectClient } from './local-client.ts';
 import type { Seeded } from './seeded.ts';
 import { kib } from './units.ts';
 
@@ -89,7 +90,7 @@ export async function backUpUnderLoad(
   random: Seeded,
 ): Promise<BackupOutcome> {
   const server = new QmpServer({ platform, drivers, commands });
-  const qmp = await QmpClient.connect(server);
+  const qmp = await connectClient(server);
   const disks = [] as BlockBackend[];
   if (plan.target.mode === 'existing') await makeTargets(server, prefix, plan);
   for (const name of names) disks.push(await makeDisk(server, qmp, prefix, name, plan));
@@ -112,7 +113,7 @@ export async function backUpUnderLoad(
     // One job of a group takes the other along.
     const grouped = plan.start === 'transaction' && plan.completionMode === 'grouped';
     for (const name of grouped ? names.slice(0, 1) : names)
-      await qmp.execute('block-job-cancel', { device: `backup-${name}` });
+      await qmp.run('block-job-cancel', { device: `backup-${name}` });
   }
   await jobs.finished;
   await goneOn(platform, writer, plan, written.answered + 1);
@@ -166,7 +167,7 @@ async function makeDisk(
     ...(source.format === 'qcow2' ? { values: { cluster_size: source.clusterBytes } } : {}),
     ...(source.backing ? { backingFile: base, backingFormat: source.format } : {}),
   });
-  await qmp.execute('blockdev-add', {
+  await qmp.run('blockdev-add', {
     driver: source.format,
     'node-name': `disk${name}`,
     file: { driver: 'file', filename },
@@ -205,13 +206,11 @@ function recordArea(disk: BlockBackend, { recordAreaBytes }: BackupPlan): Record
   };
 }
 
-type JobEnd = QmpClient['events'][number];
-
-function watchJobs(qmp: QmpClient): { finished: Promise<void>; ends: JobEnd[] } {
-  const ends: JobEnd[] = [];
+function watchJobs(qmp: QmpClient): { finished: Promise<void>; ends: QmpEvent[] } {
+  const ends: QmpEvent[] = [];
   let left = names.length;
   const finished = new Promise<void>((resolve) => {
-    qmp.onEvent((event) => {
+    qmp.on('*', (event) => {
       if (event.event === 'BLOCK_JOB_COMPLETED' || event.event === 'BLOCK_JOB_CANCELLED') ends.push(event);
       if (event.data['status'] === 'null' && --left === 0) resolve();
     });
@@ -245,10 +244,10 @@ async function startBackups(
   if (plan.start === 'transaction') {
     const properties =
       plan.completionMode === undefined ? {} : { properties: { 'completion-mode': plan.completionMode } };
-    await qmp.execute('transaction', { actions, ...properties });
+    await qmp.run('transaction', { actions, ...properties });
   } else {
     for (const { type, data } of actions) {
-      await qmp.execute(type, data);
+      await qmp.run(type, data);
       await pause(platform, random.below(1_000_000));
     }
   }

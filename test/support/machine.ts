@@ -13,7 +13,7 @@ import type { Clock, Platform } from '../../host/platform/platform.ts';
 import { parseQemuOpts } from '../../host/qapi/qemu-opts.ts';
 import { systemCommands } from '../../host/qmp/commands/system.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
-import { QmpClient } from './qmp-client.ts';
+import { RecordingConnection } from './recording-connection.ts';
 
 type Answer = Record<string, unknown>;
 
@@ -30,7 +30,7 @@ export interface TestMachineOptions {
 }
 
 export class TestMachine {
-  private readonly client = new QmpClient();
+  private readonly client = new RecordingConnection();
   /** Events since somebody looked. */
   private events: string[] = [];
 

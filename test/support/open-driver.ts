@@ -1,6 +1,6 @@
 /** Opens a driver without a graph, with flags as a test wants them. */
 import type { Driver, DriverDefinition } from '../../host/block/driver.ts';
-import type { OpenContext, OpenFlags } from '../../host/block/open.ts';
+import type { OpenContext, OpenFlags } from '../../host/block/open-context.ts';
 import { type NodeOptions, ownOptions } from '../../host/block/options.ts';
 import type { Platform } from '../../host/platform/platform.ts';
 
@@ -46,6 +46,7 @@ export async function openDriver<O extends object>(
     },
     reportCorruption: () => {},
     warn: (message) => void opened.warnings.push(message),
+    warnOnce: (message) => void opened.warnings.push(message),
   };
   return Object.assign(opened, { driver: await definition.open(context, ownOptions(definition, options)) });
 }

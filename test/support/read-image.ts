@@ -1,7 +1,8 @@
 /** What an image shows, backing files included. */
-import { createGraph } from '../../host/bitmaps/persistence.ts';
+
 import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
+import { createGraph } from '../../host/graph.ts';
 import type { Platform } from '../../host/platform/platform.ts';
 import { attachAlone } from './attach.ts';
 

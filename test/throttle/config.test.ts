@@ -17,7 +17,7 @@ import {
   mergeLimits,
   shortLimitsOf,
   withoutAliases,
-} from '../../host/throttle/spellings.ts';
+} from '../../host/throttle/limit-names.ts';
 
 const drive = (options: Record<string, number>): ThrottleConfig => configFromDrive(withoutAliases(options));
 

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { mapBuckets, unlimited } from '../../host/throttle/config.ts';
 import { LeakyBuckets } from '../../host/throttle/leaky-bucket.ts';
-import { mergeLimits } from '../../host/throttle/spellings.ts';
+import { mergeLimits } from '../../host/throttle/limit-names.ts';
 
 test('a bucket without a burst rate holds a tenth of a second', () => {
   const buckets = new LeakyBuckets(mergeLimits(unlimited, { 'bps-total': 1000 }), 0);

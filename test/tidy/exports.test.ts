@@ -9,7 +9,7 @@ import { dirname, join, normalize } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { assembly, host, type Source, tests } from './sources.ts';
 
-const entries = ['host/index.ts', 'host/browser/index.ts', 'assembly/index.ts'];
+const entries = ['host/index.ts', 'host/library/index.ts', 'assembly/index.ts'];
 
 const declaration =
   /^export (?:abstract |async |const (?=enum))*(?:class|const|enum|function\*?|interface|let|type) (\w+)/gm;

@@ -28,8 +28,8 @@ describe('the source files', () => {
       'host/web/app.ts',
       'host/cli/main.ts',
       'host/index.ts',
-      'host/browser/index.ts',
-      'host/browser/worker.ts',
+      'host/library/index.ts',
+      'host/library/worker.ts',
       'assembly/index.ts',
     ];
     const all = new Map([...host, ...assembly].map((source) => [source.path, source]));

@@ -5,7 +5,7 @@
  * everything else just one. How a chardev is described on the command line is in options.ts; who uses which, and when they
  * are handed their connections, in chardevs.ts.
  */
-import type { Connection } from '../../qmp/monitor.ts';
+import type { Connection } from '../../platform/connection.ts';
 
 export interface Chardev {
   /** The command line goes on when this has settled. Rejects with ECANCELED when it is closed first. Absent: at once. */

@@ -7,7 +7,7 @@
  */
 import { assert } from '../../base/assert.ts';
 import { invalid } from '../../base/errors.ts';
-import type { Connection } from '../../qmp/monitor.ts';
+import type { Connection } from '../../platform/connection.ts';
 import type { Chardev } from './chardev.ts';
 import { type ChardevServices, describeChardev } from './options.ts';
 

@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import * as net from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { BlockError, type Errno, errnoNumbers } from '../../base/errors.ts';
-import type { Connection } from '../../qmp/monitor.ts';
+import type { Connection } from '../../platform/connection.ts';
 import type { Chardev } from './chardev.ts';
 import { endSocket, StreamConnection } from './stream-connection.ts';
 

@@ -1,5 +1,5 @@
 /** The `null` chardev: nothing comes in, and what goes out is gone. */
-import type { Connection } from '../../qmp/monitor.ts';
+import type { Connection } from '../../platform/connection.ts';
 import type { Chardev } from './chardev.ts';
 import { StreamConnection } from './stream-connection.ts';
 

@@ -3,7 +3,7 @@
  * on, and may still have something to say.
  */
 import type { Readable } from 'node:stream';
-import type { Connection, ConnectionHandlers } from '../../qmp/monitor.ts';
+import type { Connection, ConnectionHandlers } from '../../platform/connection.ts';
 import type { Chardev } from './chardev.ts';
 import { StreamConnection } from './stream-connection.ts';
 

@@ -1,7 +1,7 @@
 /** A connection made of Node streams. */
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
-import type { Connection, ConnectionHandlers } from '../../qmp/monitor.ts';
+import type { Connection, ConnectionHandlers } from '../../platform/connection.ts';
 
 /** A peer has that long to fetch what was written before the end. */
 const fetchingMs = 2_000;

@@ -4,7 +4,7 @@
  */
 import { assert } from '../../base/assert.ts';
 import { checkStrict } from '../../qapi/strict.ts';
-import type { CommandContext } from '../../qmp/registry.ts';
+import type { CommandContext } from '../../qmp/command.ts';
 
 type ParameterKind =
   /** A word; quotes keep one together. */
@@ -17,6 +17,8 @@ type ParameterKind =
   | 'int'
   /** Bytes, with a suffix; mebibytes without one. */
   | 'size'
+  /** `on` or `off`. */
+  | 'switch'
   /** `-x`, anywhere among the parameters before it. */
   | 'flag'
   /** All that is left of the line. */

@@ -3,7 +3,7 @@ import { assert } from '../../base/assert.ts';
 import { BlockError, invalid } from '../../base/errors.ts';
 import { parseDrive } from '../../machine/drive-options.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
-import type { CommandContext } from '../../qmp/registry.ts';
+import type { CommandContext } from '../../qmp/command.ts';
 import { type Arguments, device, flag, type HmpCommand, optionalWord, silently, word } from './command.ts';
 
 const changeModes = ['retain', 'read-only', 'read-write'];
@@ -34,7 +34,7 @@ async function addNode(context: CommandContext, text: string): Promise<void> {
 async function addDrive({ machine, graph }: CommandContext, text: string): Promise<string> {
   assert(machine, 'a drive without a machine');
   const { drives } = machine.options.type;
-  const warn = (message: string): void => graph.platform.console.stderr(`warning: ${message}`);
+  const warn = (message: string): void => graph.platform.console.warn(message);
   const bus = /(?:^|,)if=(\w+)/.exec(text)?.[1] ?? drives.interface;
   if (bus !== 'none') return `Can't hot-add drive to type ${interfaces.indexOf(bus)}\n`;
   await machine.addDrive(parseDrive(text, drives, warn), '');

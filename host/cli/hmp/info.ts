@@ -1,9 +1,9 @@
 /** What `info` tells: disks, jobs, snapshots, and the state of the machine. */
 import { findSnapshot, snapshotNode } from '../../block/snapshots.ts';
-import type { CommandContext } from '../../qmp/registry.ts';
-import { humanInfo } from '../img/human-info.ts';
-import type { ImageInfo } from '../img/image-info.ts';
-import { snapshotTable } from '../img/snapshot-table.ts';
+import type { CommandContext } from '../../qmp/command.ts';
+import { humanInfo } from '../shared/human-info.ts';
+import type { ImageInfo } from '../shared/image-info.ts';
+import { snapshotTable } from '../shared/snapshot-table.ts';
 import { type Arguments, flag, type HmpCommand, optionalWord, qmp } from './command.ts';
 
 interface Inserted {

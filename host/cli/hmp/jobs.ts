@@ -1,9 +1,9 @@
 /** Commands that start jobs, and those that steer them. */
 import { BlockError } from '../../base/errors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
-import { startActiveCommit } from '../../jobs/active-commit.ts';
-import { JobRegistry } from '../../jobs/registry.ts';
-import type { CommandContext } from '../../qmp/registry.ts';
+import { startActiveCommit } from '../../jobs/commit/active-commit.ts';
+import { JobRegistry } from '../../jobs/job-registry.ts';
+import type { CommandContext } from '../../qmp/command.ts';
 import { device, flag, type HmpCommand, optionalWord, silently, word } from './command.ts';
 
 /** `block_job_cancel` and the like: one QMP command with the job's id. */

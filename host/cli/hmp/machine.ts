@@ -3,7 +3,7 @@ import { parseJson } from '../../qapi/json.ts';
 import { formatPrettyJson } from '../../qapi/json-output.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
 import { parseQemuOpts } from '../../qapi/qemu-opts.ts';
-import type { CommandContext } from '../../qmp/registry.ts';
+import type { CommandContext } from '../../qmp/command.ts';
 import { type Arguments, flag, type HmpCommand, optionalWord, qmp, silently, word } from './command.ts';
 
 function options(text: string, impliedKey: string): Record<string, unknown> {

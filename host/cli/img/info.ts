@@ -1,11 +1,11 @@
 /** `img info`: one image, or with `--backing-chain` all that it rests on (specification: cli, sections 2 and 3). */
 import type { BlockGraph } from '../../block/graph.ts';
 import { formatPrettyJson } from '../../qapi/json-output.ts';
+import { humanInfo } from '../shared/human-info.ts';
+import { describeImage, type ImageInfo } from '../shared/image-info.ts';
 import type { ImageSource } from '../shared/open-image.ts';
 import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
-import { humanInfo } from './human-info.ts';
-import { describeImage, type ImageInfo } from './image-info.ts';
 import { checkImageOpts, common, type OutputFormat, parseOutputFormat, readCommandLine } from './options.ts';
 
 const specs = [

@@ -2,11 +2,15 @@
  * What the subcommands of `img` share in reading their command line: common options, and the words for mistakes.
  */
 import { type CacheMode, parseCacheMode } from '../shared/cache-mode.ts';
+import { ExitStatus } from '../shared/exit-status.ts';
 import { OptionReader, type OptionSpec, type ParsedOption, UsageError } from '../shared/getopt.ts';
 import { parseInteger, parseSize } from '../shared/numbers.ts';
-import { ExitStatus, type Tool } from '../shared/tool.ts';
+import type { Tool } from '../shared/tool.ts';
 
 const help: OptionSpec = { short: 'h', long: 'help' };
+
+/** `--help` behind a subcommand shows the help of all. */
+export class HelpWanted extends Error {}
 
 /** Options that several subcommands have. */
 export const common = {
@@ -19,8 +23,7 @@ export const common = {
 } as const satisfies Record<string, OptionSpec>;
 
 /**
- * Walks through the options in order and returns the operands. Prints help, and refuses what fits no option, with the
- * status that the command has for that.
+ * Walks through the options in order and returns the operands. Refuses what fits no option. Errors: HelpWanted.
  */
 export async function readCommandLine(
   tool: Tool,
@@ -31,11 +34,7 @@ export async function readCommandLine(
   const reader = new OptionReader(argv, [help, ...specs]);
   try {
     for (const option of reader.options()) {
-      if (option.name === 'help') {
-        const { printHelp } = await import('./help.ts');
-        await printHelp(tool);
-        throw new ExitStatus(0);
-      }
+      if (option.name === 'help') throw new HelpWanted();
       if (option.name === 'object') await tool.addObject(option.value);
       else take(option);
     }

@@ -15,9 +15,9 @@ import {
   snapshotNode,
 } from '../../block/snapshots.ts';
 import { openImage } from '../shared/open-image.ts';
+import { snapshotTable } from '../shared/snapshot-table.ts';
 import type { Tool } from '../shared/tool.ts';
 import { common, readCommandLine } from './options.ts';
-import { snapshotTable } from './snapshot-table.ts';
 
 const actionSpecs = [
   { short: 'l' },

@@ -90,3 +90,8 @@ export function parseNumber(session: Session, text: string): number {
 export function parsePattern(session: Session, text: string): number {
   return parseInteger(text, 255) ?? complain(session, `${text} is not a valid pattern byte`);
 }
+
+/** By its name or its short name. */
+export function findCommand(commands: readonly IoCommand[], name: string): IoCommand | undefined {
+  return commands.find((command) => command.name === name || command.alias === name);
+}

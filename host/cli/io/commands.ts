@@ -2,9 +2,9 @@
 import { aioFlush, aioRead, aioWrite } from './asynchronous.ts';
 import { breakAt, removeBreak, resume, waitBreak } from './breakpoints.ts';
 import type { IoCommand } from './command.ts';
-import { abort, help, quit, sigraise, sleep } from './control.ts';
-import { close, open, reopen } from './files.ts';
+import { abort, helpOn, quit, sigraise, sleep } from './control.ts';
 import { alloc, info, length, map, truncate } from './inspect.ts';
+import { close, open, reopen } from './opening.ts';
 import { discard, flush, read, readv, write, writev } from './read-write.ts';
 
 const unsorted: readonly IoCommand[] = [
@@ -32,12 +32,8 @@ const unsorted: readonly IoCommand[] = [
   sleep,
   sigraise,
   abort,
-  help,
+  helpOn(() => commands),
   quit,
 ];
 
 export const commands: readonly IoCommand[] = [...unsorted].sort((a, b) => (a.name < b.name ? -1 : 1));
-
-export function findCommand(name: string): IoCommand | undefined {
-  return commands.find((command) => command.name === name || command.alias === name);
-}

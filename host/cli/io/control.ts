@@ -1,26 +1,29 @@
 /** help, quit, sleep and the commands that end the process (specification: cli, section 4). */
 import { parseInteger } from '../shared/numbers.ts';
-import { complain, type IoCommand, oneLine, parseNumber } from './command.ts';
-import { commands, findCommand } from './commands.ts';
+import { complain, findCommand, type IoCommand, oneLine, parseNumber } from './command.ts';
 
-export const help: IoCommand = {
-  name: 'help',
-  alias: '?',
-  args: { min: 0, max: 1 },
-  synopsis: '[command]',
-  help: 'help for one or all commands',
-  noFile: true,
-  async run(session, [name]) {
-    if (name === undefined) {
-      session.tool.out(`${commands.map(oneLine).join('')}\nUse 'help commandname' for extended help.\n`);
-      return;
-    }
-    const command = findCommand(name);
-    if (!command) complain(session, `command ${name} not found`);
-    session.tool.out(oneLine(command));
-    if (command.longHelp) session.tool.out(`\n${command.longHelp.map((line) => ` ${line}\n`).join('')}\n`);
-  },
-};
+/** `commands`: those that it tells of, once they are known. */
+export function helpOn(commands: () => readonly IoCommand[]): IoCommand {
+  return {
+    name: 'help',
+    alias: '?',
+    args: { min: 0, max: 1 },
+    synopsis: '[command]',
+    help: 'help for one or all commands',
+    noFile: true,
+    async run(session, [name]) {
+      if (name === undefined) {
+        const lines = commands().map(oneLine).join('');
+        session.tool.out(`${lines}\nUse 'help commandname' for extended help.\n`);
+        return;
+      }
+      const command = findCommand(commands(), name);
+      if (!command) complain(session, `command ${name} not found`);
+      session.tool.out(oneLine(command));
+      if (command.longHelp) session.tool.out(`\n${command.longHelp.map((line) => ` ${line}\n`).join('')}\n`);
+    },
+  };
+}
 
 export const quit: IoCommand = {
   name: 'quit',

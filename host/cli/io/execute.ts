@@ -1,7 +1,7 @@
 /** Runs one line of commands' language: words are separated by spaces, and nothing quotes them. */
 import { BlockError } from '../../base/errors.ts';
-import { CommandFailed, type IoCommand } from './command.ts';
-import { findCommand } from './commands.ts';
+import { CommandFailed, findCommand, type IoCommand } from './command.ts';
+import { commands } from './commands.ts';
 import type { Session } from './session.ts';
 
 /** False when the command failed; why has been printed. */
@@ -9,7 +9,7 @@ export async function execute(session: Session, line: string): Promise<boolean> 
   const { tool } = session;
   const [name, ...args] = line.split(' ').filter((word) => word !== '');
   if (name === undefined) return true;
-  const command = findCommand(name);
+  const command = findCommand(commands, name);
   if (!command || (command.choosesImage && session.isFixed)) {
     tool.error(`command "${name}" not found\n`);
     return false;

@@ -1,5 +1,5 @@
 /** Cache modes of the tools' `-t` and `-T` (specification: graph, section 9). */
-import type { OpenFlags } from '../../block/open.ts';
+import type { OpenFlags } from '../../block/open-context.ts';
 
 export interface CacheMode {
   flags: Pick<OpenFlags, 'direct' | 'noFlush'>;

@@ -3,17 +3,11 @@
  * Asked for help, it says which types there are, or what a type's properties are.
  */
 import type { BlockGraph } from '../../block/graph.ts';
-import { UserObjects } from '../../objects/registry.ts';
 import { type ObjectOptions, objectOptionsType, objectTypes } from '../../objects/types.ts';
+import { UserObjects } from '../../objects/user-objects.ts';
 import { parseKeyval } from '../../qapi/keyval.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
 import type { Type } from '../../qapi/types.ts';
-import type { QmpServer } from '../../qmp/server.ts';
-
-/** Errors: BlockError, a type that is not served among them. */
-export async function addObject(server: QmpServer, text: string): Promise<void> {
-  await server.runLocally('object-add', (type) => parseOption(type, text, 'qom-type'));
-}
 
 /** What an object is to be, whatever it belongs to. Errors: BlockError. */
 export function readObject(text: string): ObjectOptions {

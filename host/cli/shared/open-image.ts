@@ -3,7 +3,7 @@
  */
 import { BlockBackend } from '../../block/backend.ts';
 import type { BlockGraph } from '../../block/graph.ts';
-import type { OpenFlags } from '../../block/open.ts';
+import type { OpenFlags } from '../../block/open-context.ts';
 import type { NodeOptions } from '../../block/options.ts';
 import { Perm } from '../../block/permissions.ts';
 import type { CacheMode } from './cache-mode.ts';

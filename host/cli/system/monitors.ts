@@ -3,8 +3,8 @@
  * served before the machine is complete.
  */
 import { asBlockError, invalid } from '../../base/errors.ts';
+import type { Connection } from '../../platform/connection.ts';
 import { OptionValues, parseQemuOpts } from '../../qapi/qemu-opts.ts';
-import type { Connection } from '../../qmp/monitor.ts';
 import type { QmpServer } from '../../qmp/server.ts';
 import { Chardevs } from '../chardev/chardevs.ts';
 import { chardevOptionsFrom } from '../chardev/legacy.ts';
@@ -28,12 +28,7 @@ export class Monitors {
   /** `-chardev`. Errors: BlockError. */
   async addChardev(text: string, context: string, id?: string): Promise<void> {
     const { tool, daemonize } = this;
-    const services = {
-      daemonize,
-      warn: (message: string, hint?: string) => tool.report(`${context}: warning: ${message}`, hint),
-      info: (message: string) => tool.report(`${context}: info: ${message}`),
-    };
-    await this.chardevs.add(text, services, id);
+    await this.chardevs.add(text, { daemonize, ...tool.commentsOn(context) }, id);
   }
 
   /** `-qmp`, `-qmp-pretty` and `-monitor`. Errors: BlockError. */

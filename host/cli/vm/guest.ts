@@ -19,7 +19,7 @@ import { parseSize } from '../../qapi/sizes.ts';
 import type { Step } from '../system/options.ts';
 import type { GuestRunner, GuestServices } from '../system/program.ts';
 import { bootOptions } from './boot.ts';
-import { savedMachineCommands } from './saved-machine-commands.ts';
+import { savedMachineCommands } from './savevm-commands.ts';
 import { SerialLine, type SerialPort } from './serial.ts';
 
 type Emulator = V86Emulator & SerialPort;

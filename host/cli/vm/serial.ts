@@ -4,7 +4,7 @@
  * What the guest sends while nobody is connected is lost, and so is what a client that does not read would leave in
  * memory. What a client sends goes to the guest in pieces that its port can hold, a while apart: there is no telling whether it has taken them.
  */
-import type { Connection } from '../../qmp/monitor.ts';
+import type { Connection } from '../../platform/connection.ts';
 
 /** The members of v86 that this needs. */
 export interface SerialPort {

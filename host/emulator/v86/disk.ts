@@ -5,7 +5,9 @@
  * loop of the processor. A request is answered before its call returns when the disk has the data at hand. A read sees
  * every write that was made before it, answered or not. Bytes past the end read as zeros and are not written.
  */
+
 import { invalid } from '../../base/errors.ts';
+import { InFlight } from '../../base/in-flight.ts';
 import type { DiskReference, GuestDisk } from '../guest-disk.ts';
 
 export type V86DiskKind = 'disk' | 'cdrom';
@@ -27,8 +29,7 @@ export class V86Disk {
   onload: ((event: object) => void) | undefined;
   /** Set by the processor: called when `isCongested` has changed. */
   onCongestion: (() => void) | undefined;
-  private readonly waiting = new Set<() => void>();
-  private inFlight = 0;
+  private readonly inFlight = new InFlight();
   private writes = 0;
   private congested = false;
   /** What `get_and_cache` has read, until something is written there. */
@@ -152,29 +153,16 @@ export class V86Disk {
   }
 
   /** Settles when every request made so far has been answered. */
-  async whenIdle(): Promise<void> {
-    while (this.inFlight > 0) await new Promise<void>((resolve) => this.waiting.add(resolve));
+  whenIdle(): Promise<void> {
+    return this.inFlight.whenIdle();
   }
 
   get isIdle(): boolean {
-    return this.inFlight === 0;
+    return this.inFlight.isIdle;
   }
 
   private track(request: Promise<void>, answer: () => void): void {
-    this.inFlight++;
-    void request.then(() => {
-      this.inFlight--;
-      try {
-        answer();
-      } finally {
-        if (this.inFlight === 0) this.wake();
-      }
-    });
-  }
-
-  private wake(): void {
-    const waiting = [...this.waiting];
-    this.waiting.clear();
-    for (const resolve of waiting) resolve();
+    this.inFlight.begin();
+    void request.then(answer).finally(() => this.inFlight.end());
   }
 }

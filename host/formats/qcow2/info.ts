@@ -6,11 +6,11 @@
  */
 import type { DriverInfo } from '../../block/driver.ts';
 import { describeSnapshot } from '../../block/snapshots.ts';
-import { type BitmapEntry, bitmapFlag } from './bitmap-directory.ts';
-import { autoclear, compatible, incompatible } from './feature-bits.ts';
-import { hasExtendedL2, l2Entries, type Qcow2Header } from './header.ts';
-import { roundUp } from './image-file.ts';
-import type { Snapshot } from './snapshots.ts';
+import { type BitmapEntry, bitmapFlag } from './disk/bitmap-directory.ts';
+import { autoclear, compatible, incompatible } from './disk/feature-bits.ts';
+import { hasExtendedL2, l2Entries, type Qcow2Header } from './disk/header.ts';
+import { roundUp } from './disk/image-file.ts';
+import type { Snapshot } from './disk/snapshot-table.ts';
 
 interface ImageFacts {
   readonly header: Qcow2Header;

@@ -19,9 +19,9 @@ import {
   type TypeOf,
   worded,
 } from '../../qapi/types.ts';
-import { compatible } from './feature-bits.ts';
-import { l2Entries, type Qcow2Header } from './header.ts';
-import { roundUp } from './image-file.ts';
+import { compatible } from './disk/feature-bits.ts';
+import { l2Entries, type Qcow2Header } from './disk/header.ts';
+import { roundUp } from './disk/image-file.ts';
 
 /** Classes of metadata that writes are checked against (section 10.6), in bit order. */
 const overlapClasses = [

@@ -7,7 +7,7 @@
 import type { Driver, DriverDefinition, WriteFlags, ZeroFlags } from '../../block/driver.ts';
 import type { Edge } from '../../block/edge.ts';
 import type { BlockNode } from '../../block/node.ts';
-import type { OpenContext } from '../../block/open.ts';
+import type { OpenContext } from '../../block/open-context.ts';
 import { defaultChildPermissions, Perm, type Permissions } from '../../block/permissions.ts';
 import { struct } from '../../qapi/types.ts';
 

@@ -1,7 +1,7 @@
 /** isa-fdc: a floppy controller with a bus for two drives. */
 import type { Bus } from '../bus.ts';
 import { Device } from '../device.ts';
-import type { DeviceType } from '../device-types.ts';
+import type { DeviceType } from '../device-type.ts';
 import { floppyType, number32, signed32 } from '../property.ts';
 
 class FloppyController extends Device {

@@ -1,7 +1,7 @@
 /** floppy: a drive of a floppy controller. It has no tray, and its medium may be changed at any time. */
 import { invalid } from '../../base/errors.ts';
 import { BlockDevice, blockProperties } from '../block-device.ts';
-import type { DeviceType } from '../device-types.ts';
+import type { DeviceType } from '../device-type.ts';
 import { floppyType as driveType, number32, unsetUint32 } from '../property.ts';
 
 class Floppy extends BlockDevice {

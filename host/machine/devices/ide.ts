@@ -7,7 +7,7 @@ import {
   errorProperties,
   geometryProperties,
 } from '../block-device.ts';
-import type { DeviceType } from '../device-types.ts';
+import type { DeviceType } from '../device-type.ts';
 import { number16, number32, number64, type PropertySpec, text, unsetUint32 } from '../property.ts';
 
 const ideProperties: readonly PropertySpec[] = [

@@ -7,7 +7,7 @@ import {
   errorProperties,
   geometryProperties,
 } from '../block-device.ts';
-import type { DeviceType } from '../device-types.ts';
+import type { DeviceType } from '../device-type.ts';
 import {
   flag,
   number16,

@@ -8,7 +8,7 @@ import {
   errorProperties,
   geometryProperties,
 } from '../block-device.ts';
-import type { DeviceType } from '../device-types.ts';
+import type { DeviceType } from '../device-type.ts';
 import { flag, number16, number32, text } from '../property.ts';
 import { takePciAddress } from './pci-address.ts';
 import { pciPropertiesOf, virtioPciProperties, virtioProperties } from './virtio-pci.ts';

@@ -2,7 +2,7 @@
 import type { QomObject } from '../../objects/qom.ts';
 import type { Bus } from '../bus.ts';
 import { Device } from '../device.ts';
-import type { DeviceType } from '../device-types.ts';
+import type { DeviceType } from '../device-type.ts';
 import { flag, number32, unsetUint32 } from '../property.ts';
 import { takePciAddress } from './pci-address.ts';
 import { pciPropertiesOf, virtioPciProperties, virtioProperties } from './virtio-pci.ts';

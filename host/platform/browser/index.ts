@@ -2,16 +2,18 @@
  * The browser as a platform. In a dedicated worker all of it is there; a page has everything but files, which it cannot
  * open without waiting. Nothing here needs cross-origin isolation.
  */
+import { Blobs } from '../blobs.ts';
 import { type Console, type Fetch, type Platform, ProgramEnded } from '../platform.ts';
 import { OpfsChunkStore } from './chunk-store.ts';
 import { clock } from './clock.ts';
 import { codecs } from './codecs.ts';
-import { OpfsFiles } from './files.ts';
+import { OpfsFiles } from './opfs-files.ts';
 import { random } from './random.ts';
 
 const log: Console = {
   stdout: (line) => console.log(line),
   stderr: (line) => console.warn(line),
+  warn: (message) => console.warn(`warning: ${message}`),
   fatal(line) {
     console.error(line);
     throw new ProgramEnded(line);
@@ -22,6 +24,7 @@ const browserFetch: Fetch = (url, { method, headers, cache, signal }) =>
   fetch(url, { method, headers: { ...headers }, cache, signal });
 
 interface BrowserPlatform extends Platform {
+  readonly blobs: Blobs;
   readonly chunkStore?: OpfsChunkStore;
 }
 
@@ -36,6 +39,7 @@ export function makeBrowserPlatform({ chunkStoreBytes = 0 } = {}): BrowserPlatfo
     codecs,
     console: log,
     fetch: browserFetch,
+    blobs: new Blobs(),
     ...(chunkStore ? { chunkStore } : {}),
   };
 }

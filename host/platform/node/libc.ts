@@ -4,7 +4,7 @@
  *
  * koffi is an optional dependency and only used on Linux. It is loaded when the first call is needed, because loading
  * it takes about 5 ms of the life of a process like `img info`. Without it `libc()` is undefined, everything still
- * works, and whoever loses safety by it says so (image locks: protocols/file.ts).
+ * works, and whoever loses safety by it says so (image locks: protocols/file/driver.ts).
  */
 import { createRequire } from 'node:module';
 import { BlockError, type Errno, errnoNumbers } from '../../base/errors.ts';

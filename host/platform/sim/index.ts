@@ -19,10 +19,10 @@ import {
   ProgramEnded,
 } from '../platform.ts';
 import { type FaultRule, Faults, type IoOperation } from './faults.ts';
-import { type FileWorld, never, SimFiles } from './files.ts';
 import { Journal } from './journal.ts';
 import { Prng } from './prng.ts';
 import { Scheduler } from './scheduler.ts';
+import { type FileWorld, never, SimFiles } from './simulated-files.ts';
 import { SimStorage } from './storage.ts';
 
 export { crashStates, storageAt } from './crash-states.ts';
@@ -189,6 +189,7 @@ export class Simulation implements FileWorld {
     return {
       stdout: (line) => void this.output.stdout.push(line),
       stderr: (line) => void this.output.stderr.push(line),
+      warn: (message) => void this.output.stderr.push(`warning: ${message}`),
       fatal: (line) => {
         this.output.stderr.push(line);
         throw new ProgramEnded(line);

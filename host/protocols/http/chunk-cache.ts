@@ -6,7 +6,7 @@
  * transfer. What the store cannot give or take is fetched or not kept; that is no error.
  */
 import type { ChunkStore, Clock } from '../../platform/platform.ts';
-import { chunkBytes } from './chunk-size.ts';
+import { webChunkBytes } from './chunk-size.ts';
 import { RunLength } from './run-length.ts';
 import { type Transfer, Transfers } from './transfers.ts';
 
@@ -38,6 +38,7 @@ export class ChunkCache {
   private readonly transfers = new Transfers();
   private readonly runLength = new RunLength();
   private readonly storing = new Set<Promise<void>>();
+  private closed = false;
 
   constructor(
     private readonly source: ChunkSource,
@@ -45,14 +46,14 @@ export class ChunkCache {
   ) {}
 
   get count(): number {
-    return Math.ceil(this.source.length / chunkBytes);
+    return Math.ceil(this.source.length / webChunkBytes);
   }
 
   /** Fills `buffer`; the range lies within the file. Errors: of the source. */
   async read(offset: number, buffer: Uint8Array): Promise<void> {
     if (buffer.length === 0) return;
-    const first = Math.floor(offset / chunkBytes);
-    const last = Math.floor((offset + buffer.length - 1) / chunkBytes);
+    const first = Math.floor(offset / webChunkBytes);
+    const last = Math.floor((offset + buffer.length - 1) / webChunkBytes);
     this.load(first, last - first + 1, true);
     // Taken hold of before the first wait: what comes meanwhile may push out what is here.
     const chunks = Array.from({ length: last - first + 1 }, (_, index) => this.chunk(first + index));
@@ -60,23 +61,29 @@ export class ChunkCache {
     const outcomes = await Promise.allSettled(chunks);
     for (const [index, outcome] of outcomes.entries()) {
       if (outcome.status === 'rejected') throw outcome.reason;
-      const start = (first + index) * chunkBytes;
+      const start = (first + index) * webChunkBytes;
       const from = Math.max(offset, start);
       const to = Math.min(offset + buffer.length, start + outcome.value.length);
       buffer.set(outcome.value.subarray(from - start, to - start), from - offset);
     }
   }
 
+  /** Nothing is fetched in advance any more. */
+  get isClosed(): boolean {
+    return this.closed;
+  }
+
   /** Begins to fetch what of the range is neither here nor on its way. Settles when it is here; never fails. */
   async prefetch(offset: number, bytes: number): Promise<void> {
-    const first = Math.floor(offset / chunkBytes);
-    const end = Math.min(this.count, Math.ceil((offset + bytes) / chunkBytes));
+    if (this.closed) return;
+    const first = Math.floor(offset / webChunkBytes);
+    const end = Math.min(this.count, Math.ceil((offset + bytes) / webChunkBytes));
     await Promise.allSettled(this.load(first, end - first, false).map(({ chunks }) => chunks));
   }
 
   /** Whether the store has what is at `offset`. */
   async isStored(offset: number): Promise<boolean> {
-    const [chunk] = await this.stored(Math.floor(offset / chunkBytes), 1);
+    const [chunk] = await this.stored(Math.floor(offset / webChunkBytes), 1);
     return chunk !== undefined;
   }
 
@@ -149,13 +156,13 @@ export class ChunkCache {
   }
 
   private async fetch(transfer: Transfer, first: number, count: number): Promise<Uint8Array[]> {
-    const offset = first * chunkBytes;
-    const bytes = Math.min(count * chunkBytes, this.source.length - offset);
+    const offset = first * webChunkBytes;
+    const bytes = Math.min(count * webChunkBytes, this.source.length - offset);
     const data = await this.transfers.run(transfer, () => this.timed(offset, bytes));
     const chunks: Uint8Array[] = [];
     // Copies: one chunk that is kept must not keep the memory of the others.
-    for (let at = 0; at < bytes; at += chunkBytes)
-      chunks.push(count === 1 ? data : data.slice(at, at + chunkBytes));
+    for (let at = 0; at < bytes; at += webChunkBytes)
+      chunks.push(count === 1 ? data : data.slice(at, at + webChunkBytes));
     this.store(first, chunks);
     return chunks;
   }
@@ -178,8 +185,10 @@ export class ChunkCache {
     }
   }
 
-  /** Waits for what is being put into the store. Nothing is read any more. */
+  /** Waits for what is on its way, which its source has come to an end with, and then put into the store. */
   async close(): Promise<void> {
+    this.closed = true;
+    await Promise.allSettled([...this.coming.values()].map(({ chunks }) => chunks));
     await Promise.all(this.storing);
   }
 
@@ -194,7 +203,7 @@ export class ChunkCache {
   }
 
   private lengthOf(index: number): number {
-    return Math.min(chunkBytes, this.source.length - index * chunkBytes);
+    return Math.min(webChunkBytes, this.source.length - index * webChunkBytes);
   }
 }
 

@@ -2,7 +2,7 @@
  * How many chunks one transfer should bring: many where a transfer is quick and its beginning costs most, few where the
  * connection is slow and a transfer must end before the timeout.
  */
-import { chunkBytes } from './chunk-size.ts';
+import { webChunkBytes } from './chunk-size.ts';
 
 /** Least and most chunks of a transfer: 64 KiB and 1 MiB. */
 export const minRunChunks = 1;
@@ -22,7 +22,7 @@ export class RunLength {
 
   /** A transfer has ended well. */
   took(bytes: number, ns: number): void {
-    const isFull = bytes >= this.now * chunkBytes;
+    const isFull = bytes >= this.now * webChunkBytes;
     if (isFull && ns < quickNs) this.now = Math.min(maxRunChunks, this.now * 2);
     else if (ns > slowNs) this.now = Math.max(minRunChunks, Math.floor(this.now / 2));
   }

@@ -7,8 +7,8 @@
  */
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
+import type { JobRegistry } from '../../jobs/job-registry.ts';
 import type { JobTransaction } from '../../jobs/job-transaction.ts';
-import type { JobRegistry } from '../../jobs/registry.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { StructType } from '../../qapi/types.ts';
 

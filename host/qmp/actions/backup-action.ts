@@ -3,8 +3,8 @@
  * taken back by `abort`.
  */
 import type { BlockNode } from '../../block/node.ts';
-import { createBackupJob } from '../../jobs/backup.ts';
-import type { BackupCommon } from '../../jobs/backup-options.ts';
+import { createBackupJob } from '../../jobs/backup/backup.ts';
+import type { BackupCommon } from '../../jobs/backup/options.ts';
 import type { Job } from '../../jobs/job.ts';
 import type { Action, ActionContext } from './action.ts';
 

@@ -1,10 +1,10 @@
 /** blockdev-backup: a backup to a node that is there already. */
-import { backupCommon } from '../../jobs/backup-options.ts';
+import { backupCommon } from '../../jobs/backup/options.ts';
 import { extend, str, struct, type TypeOf } from '../../qapi/types.ts';
 import { defineAction } from './action.ts';
 import { BackupAction } from './backup-action.ts';
 
-export const blockdevBackupData = extend(
+const blockdevBackupData = extend(
   'BlockdevBackup',
   backupCommon,
   struct('BlockdevBackupOwn', { target: str }),

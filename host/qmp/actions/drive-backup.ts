@@ -3,13 +3,13 @@
  */
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
-import { backupCommon } from '../../jobs/backup-options.ts';
+import { backupCommon } from '../../jobs/backup/options.ts';
 import { extend, optional, str, struct, type TypeOf } from '../../qapi/types.ts';
 import { createImageLike, newImageMode } from '../new-image.ts';
 import { defineAction } from './action.ts';
 import { BackupAction } from './backup-action.ts';
 
-export const driveBackupData = extend(
+const driveBackupData = extend(
   'DriveBackup',
   backupCommon,
   struct('DriveBackupOwn', {

@@ -1,7 +1,7 @@
 /** block-job-cancel: ends a job; without `force` not one that a user has paused. */
 import { invalid } from '../../base/errors.ts';
 import { bool, optional, str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const blockJobCancel = defineCommand({
   name: 'block-job-cancel',

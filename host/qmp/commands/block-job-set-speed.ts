@@ -1,6 +1,6 @@
 /** block-job-set-speed: limits a job to so many bytes per second; 0 for no limit. */
 import { int64, str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const blockJobSetSpeed = defineCommand({
   name: 'block-job-set-speed',

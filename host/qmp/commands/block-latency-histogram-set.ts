@@ -3,8 +3,8 @@ import { BlockError, invalid } from '../../base/errors.ts';
 import { type AccountedKind, LatencyHistogram } from '../../block/statistics.ts';
 import { deviceNotFound } from '../../objects/qom.ts';
 import { array, optional, str, struct, uint64 } from '../../qapi/types.ts';
+import { defineCommand } from '../command.ts';
 import { backendOfDevice } from '../device-backend.ts';
-import { defineCommand } from '../registry.ts';
 
 const boundaries = optional(array(uint64));
 const kinds = ['read', 'write', 'flush'] as const;

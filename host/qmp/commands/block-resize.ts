@@ -3,7 +3,7 @@ import { invalid } from '../../base/errors.ts';
 import { BlockBackend } from '../../block/backend.ts';
 import { Perm } from '../../block/permissions.ts';
 import { int64, optional, str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const blockResize = defineCommand({
   name: 'block_resize',

@@ -4,9 +4,9 @@ import { deviceNotFound } from '../../objects/qom.ts';
 import { int, optional, str, struct } from '../../qapi/types.ts';
 import { setBackendLimits } from '../../throttle/backend-limits.ts';
 import { validate } from '../../throttle/config.ts';
-import { configFromArguments } from '../../throttle/spellings.ts';
+import { configFromArguments } from '../../throttle/limit-names.ts';
+import { defineCommand } from '../command.ts';
 import { backendOfDevice } from '../device-backend.ts';
-import { defineCommand } from '../registry.ts';
 
 export const blockSetIoThrottle = defineCommand({
   name: 'block_set_io_throttle',

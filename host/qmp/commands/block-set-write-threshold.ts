@@ -2,7 +2,7 @@
 import { BlockError } from '../../base/errors.ts';
 import { setWriteThreshold } from '../../block/write-threshold.ts';
 import { str, struct, uint64 } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const blockSetWriteThreshold = defineCommand({
   name: 'block-set-write-threshold',

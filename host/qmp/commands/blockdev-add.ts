@@ -1,7 +1,7 @@
 /** blockdev-add: opens a node under a name; it stays until blockdev-del (specification: graph, section 2). */
 import { invalid } from '../../base/errors.ts';
 import { type BlockdevOptions, blockdevOptionsType } from '../blockdev-options.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const blockdevAdd = defineCommand({
   name: 'blockdev-add',

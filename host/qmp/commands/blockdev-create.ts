@@ -5,7 +5,7 @@ import { startCreate } from '../../jobs/create.ts';
 import { blockdevDriver } from '../../qapi/block-types.ts';
 import { enumeration, type StructType, str, struct, type UnionType } from '../../qapi/types.ts';
 import { branch, childMembers } from '../blockdev-options.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 /** Drivers of which QEMU makes images, and which are not served here: their options are not looked at. */
 const unserved = [

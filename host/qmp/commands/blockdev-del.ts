@@ -1,7 +1,7 @@
 /** blockdev-del: takes back what blockdev-add gave (specification: graph, section 2). */
 import { invalid } from '../../base/errors.ts';
 import { str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const blockdevDel = defineCommand({
   name: 'blockdev-del',

@@ -1,7 +1,7 @@
 /** blockdev-mirror: keeps a node that is there already in step with another. */
 import { mirror, mirrorCommon } from '../../jobs/mirror/mirror-options.ts';
 import { extend, optional, str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 import { getRootNode } from '../root-node.ts';
 
 export const blockdevMirror = defineCommand({

@@ -2,7 +2,7 @@
 import { invalid } from '../../base/errors.ts';
 import { array, struct } from '../../qapi/types.ts';
 import { blockdevOptionsType } from '../blockdev-options.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const blockdevReopen = defineCommand({
   name: 'blockdev-reopen',

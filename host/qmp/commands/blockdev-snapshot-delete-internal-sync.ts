@@ -2,7 +2,7 @@
 import { BlockError, invalid } from '../../base/errors.ts';
 import { describeSnapshot, findSnapshot, snapshotNode } from '../../block/snapshots.ts';
 import { optional, str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 import { getRootNode } from '../root-node.ts';
 import { snapshotInfoType } from '../snapshot-info.ts';
 

@@ -9,8 +9,8 @@ import { startsAsZeros } from '../../block/status.ts';
 import { mirror, mirrorCommon } from '../../jobs/mirror/mirror-options.ts';
 import type { TargetBacking } from '../../jobs/mirror/pivot.ts';
 import { bool, extend, optional, str, struct, type TypeOf } from '../../qapi/types.ts';
+import { defineCommand } from '../command.ts';
 import { createImageLike, newImageMode } from '../new-image.ts';
-import { defineCommand } from '../registry.ts';
 import { getRootNode } from '../root-node.ts';
 
 const driveMirrorData = extend(

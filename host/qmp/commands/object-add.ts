@@ -1,6 +1,6 @@
 /** object-add: makes an object, such as a throttle group (specification: throttling, section 4). */
 import { objectOptionsType } from '../../objects/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const objectAdd = defineCommand({
   name: 'object-add',

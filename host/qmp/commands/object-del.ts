@@ -1,6 +1,6 @@
 /** object-del: removes an object that nobody uses (specification: throttling, section 4). */
 import { str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const objectDel = defineCommand({
   name: 'object-del',

@@ -1,7 +1,7 @@
 /** qmp_capabilities: ends the negotiation that every session begins with (specification: qmp-protocol, section 2). */
 import { array, enumeration, optional, struct } from '../../qapi/types.ts';
+import { defineCommand } from '../command.ts';
 import { capabilities } from '../protocol.ts';
-import { defineCommand } from '../registry.ts';
 
 export const qmpCapabilities = defineCommand({
   name: 'qmp_capabilities',

@@ -1,6 +1,6 @@
 /** qom-get: the value of a property of an object. */
 import { any, str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const qomGet = defineCommand({
   name: 'qom-get',

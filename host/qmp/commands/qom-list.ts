@@ -1,6 +1,6 @@
 /** qom-list: the properties of an object, its children among them. */
 import { any, array, optional, str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 const propertyInfo = struct('ObjectPropertyInfo', {
   name: str,

@@ -1,7 +1,7 @@
 /** qom-set: changes a property of an object, such as the limits of a throttle group. */
 import type { JsonValue } from '../../qapi/json-value.ts';
 import { any, str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const qomSet = defineCommand({
   name: 'qom-set',

@@ -1,7 +1,7 @@
 /** query-block-jobs: jobs that work on disks, newest first. */
 import { array, empty } from '../../qapi/types.ts';
+import { defineCommand } from '../command.ts';
 import { blockJobInfo, blockJobInfoType } from '../job-info.ts';
-import { defineCommand } from '../registry.ts';
 
 export const queryBlockJobs = defineCommand({
   name: 'query-block-jobs',

@@ -1,8 +1,8 @@
 /** query-block: the disks of devices, and those that have a name (specification: graph, section 12). */
 import type { BlockBackend } from '../../block/backend.ts';
 import { array, bool, empty, enumeration, optional, str, struct } from '../../qapi/types.ts';
+import { defineCommand } from '../command.ts';
 import { blockDeviceInfo, blockDeviceInfoType } from '../node-info.ts';
-import { defineCommand } from '../registry.ts';
 
 const blockInfo = struct('BlockInfo', {
   device: str,

@@ -1,7 +1,7 @@
 /** query-blockstats: what devices have done to their disks, or all nodes (specification: graph, section 12). */
 import { array, bool, optional, struct } from '../../qapi/types.ts';
 import { backendStatistics, blockStatsType, nodeStatistics } from '../block-statistics.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const queryBlockstats = defineCommand({
   name: 'query-blockstats',

@@ -1,6 +1,6 @@
 /** query-commands: their names, the one registered last first. */
 import { array, empty, str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const queryCommands = defineCommand({
   name: 'query-commands',

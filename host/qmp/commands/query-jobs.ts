@@ -1,7 +1,7 @@
 /** query-jobs: all jobs, newest first. */
 import { array, empty } from '../../qapi/types.ts';
+import { defineCommand } from '../command.ts';
 import { jobInfo, jobInfoType } from '../job-info.ts';
-import { defineCommand } from '../registry.ts';
 
 export const queryJobs = defineCommand({
   name: 'query-jobs',

@@ -1,7 +1,7 @@
 /** query-named-block-nodes: every node, newest first. */
 import { array, bool, optional, struct } from '../../qapi/types.ts';
+import { defineCommand } from '../command.ts';
 import { blockDeviceInfo, blockDeviceInfoType } from '../node-info.ts';
-import { defineCommand } from '../registry.ts';
 
 export const queryNamedBlockNodes = defineCommand({
   name: 'query-named-block-nodes',

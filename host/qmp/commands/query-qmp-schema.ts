@@ -1,8 +1,8 @@
 /** query-qmp-schema: everything that can be asked, in a form for programs (specification: qmp-protocol, section 7). */
 import { introspect } from '../../qapi/introspect.ts';
 import { empty } from '../../qapi/types.ts';
+import { defineCommand } from '../command.ts';
 import { events, machineEvents } from '../events.ts';
-import { defineCommand } from '../registry.ts';
 import { schemaInfoList } from '../schema-types.ts';
 
 export const queryQmpSchema = defineCommand({

@@ -1,6 +1,6 @@
 /** query-version: as in the greeting. */
 import { empty, int, str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 import { versionInfo } from '../version.ts';
 
 export const queryVersion = defineCommand({

@@ -1,6 +1,6 @@
 /** quit: cancels all jobs, answers, and ends the process. */
 import { empty } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const quit = defineCommand({
   name: 'quit',

@@ -2,7 +2,7 @@
  * The commands of a program with a machine, in the order of their registration: all that the storage daemon has, and
  * those about the machine, its devices and their media, one line each.
  */
-import type { AnyCommand } from '../registry.ts';
+import type { AnyCommand } from '../command.ts';
 import { blockdevChangeMedium } from './blockdev-change-medium.ts';
 import { blockdevCloseTray } from './blockdev-close-tray.ts';
 import { blockdevInsertMedium } from './blockdev-insert-medium.ts';

@@ -1,6 +1,6 @@
 /** transaction: several actions at one instant, all or none. */
 import { actions, transactionArguments } from '../actions/index.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 import { runTransaction } from '../transaction.ts';
 
 export const transaction = defineCommand({

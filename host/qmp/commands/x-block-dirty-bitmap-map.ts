@@ -5,7 +5,7 @@
 import { invalid } from '../../base/errors.ts';
 import { findBitmap } from '../../bitmaps/node-bitmaps.ts';
 import { array, int, size, str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 const maxPieces = 4096;
 

@@ -4,7 +4,7 @@ import type { DriverDefinition } from '../../block/driver.ts';
 import { startAmend } from '../../jobs/amend.ts';
 import { blockdevDriver } from '../../qapi/block-types.ts';
 import { bool, optional, type StructType, str, struct, type UnionType } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const blockdevAmend = defineCommand({
   name: 'x-blockdev-amend',

@@ -3,7 +3,7 @@ import { BlockError, invalid } from '../../base/errors.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { optional, str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const xBlockdevChange = defineCommand({
   name: 'x-blockdev-change',

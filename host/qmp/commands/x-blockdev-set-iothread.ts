@@ -1,7 +1,7 @@
 /** x-blockdev-set-iothread: everything runs in one thread here, which is the one that `null` names. */
 import { invalid } from '../../base/errors.ts';
 import { type AlternateType, bool, nil, optional, str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 const threadOrNull: AlternateType<string | null> = {
   kind: 'alternate',

@@ -3,7 +3,7 @@ import { sha256 } from '../../base/sha256.ts';
 import { findBitmap } from '../../bitmaps/node-bitmaps.ts';
 import { str, struct } from '../../qapi/types.ts';
 import { bitmapData } from '../actions/bitmap-data.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const xDebugBlockDirtyBitmapSha256 = defineCommand({
   name: 'x-debug-block-dirty-bitmap-sha256',

@@ -2,7 +2,7 @@
 import type { BlockBackend } from '../../block/backend.ts';
 import type { Edge } from '../../block/edge.ts';
 import { array, empty, enumeration, int64, str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 /** Bit i of a mask. */
 const permissions = ['consistent-read', 'write', 'write-unchanged', 'resize'] as const;

@@ -2,8 +2,9 @@
  * x-query-block-failures: which devices had a request that failed since the machine was told to go on, and why. Ours:
  * QEMU's BLOCK_IO_ERROR has the name of the error number alone, which does not tell a full disk's owner what to do.
  */
+import { faultReasons } from '../../base/errors.ts';
 import { array, bool, empty, enumeration, optional, str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../registry.ts';
+import { defineCommand } from '../command.ts';
 
 export const xQueryBlockFailures = defineCommand({
   name: 'x-query-block-failures',
@@ -17,6 +18,8 @@ export const xQueryBlockFailures = defineCommand({
       operation: enumeration('IoOperationType', ['read', 'write']),
       action: enumeration('BlockErrorAction', ['ignore', 'report', 'stop']),
       nospace: bool,
+      /** What is the matter, where that is known. */
+      reason: optional(enumeration('BlockFailureReason', faultReasons)),
       /** What each layer has to say, the outermost first. */
       message: str,
     }),
@@ -33,6 +36,7 @@ export const xQueryBlockFailures = defineCommand({
         operation,
         action,
         nospace: error.errno === 'ENOSPC',
+        ...(error.reason ? { reason: error.reason } : {}),
         message: error.message,
       };
     });

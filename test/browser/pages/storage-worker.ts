@@ -3,16 +3,15 @@
  * messages `{id, task, argument}` and `{id, result}` or `{id, error}`. Disks that tasks open stay open until `close`.
  */
 import { BlockError } from '../../../host/base/errors.ts';
-import { createGraph } from '../../../host/bitmaps/persistence.ts';
 import { BlockBackend } from '../../../host/block/backend.ts';
 import { createImage } from '../../../host/block/create.ts';
 import type { BlockNode } from '../../../host/block/node.ts';
 import { Perm } from '../../../host/block/permissions.ts';
 import { browserDrivers } from '../../../host/drivers-browser.ts';
+import { createGraph } from '../../../host/graph.ts';
 import { makeBrowserPlatform } from '../../../host/platform/browser/index.ts';
 import type { Codec } from '../../../host/platform/platform.ts';
 import { Prng } from '../../../host/platform/sim/prng.ts';
-import { registerBlob } from '../../../host/protocols/blob.ts';
 import {
   checkAgainstModel,
   checkBounds,
@@ -132,7 +131,7 @@ const tasks = {
   },
 
   async registerBlob({ name, blob }: { name: string; blob: Blob }) {
-    registerBlob(name, blob);
+    platform.blobs.register(name, blob);
   },
 
   async stat(path: string) {

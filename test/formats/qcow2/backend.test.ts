@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
 import { BlockGraph } from '../../../host/block/graph.ts';
 import { Perm } from '../../../host/block/permissions.ts';
-import { checkImage } from '../../../host/formats/qcow2/check.ts';
-import { createImage } from '../../../host/formats/qcow2/create.ts';
-import { incompatible } from '../../../host/formats/qcow2/feature-bits.ts';
-import { readHeader } from '../../../host/formats/qcow2/header.ts';
-import { updateHeader } from '../../../host/formats/qcow2/header-update.ts';
+import { checkImage } from '../../../host/formats/qcow2/check/check.ts';
+import { createImage } from '../../../host/formats/qcow2/create/create.ts';
+import { incompatible } from '../../../host/formats/qcow2/disk/feature-bits.ts';
+import { readHeader } from '../../../host/formats/qcow2/disk/header.ts';
+import { updateHeader } from '../../../host/formats/qcow2/disk/header-update.ts';
 import { createSimulation } from '../../../host/platform/sim/index.ts';
 import { memory } from '../../../host/protocols/memory.ts';
 import { attach } from '../../support/attach.ts';

@@ -5,17 +5,17 @@
 import { fc, test as property } from '@fast-check/vitest';
 import { describe, expect, test } from 'vitest';
 import { BlockError, type Errno } from '../../../host/base/errors.ts';
-import { readBitmapDirectory, readBitmapTable } from '../../../host/formats/qcow2/bitmap-directory.ts';
-import { checkImage } from '../../../host/formats/qcow2/check.ts';
-import { createImage } from '../../../host/formats/qcow2/create.ts';
+import { checkImage } from '../../../host/formats/qcow2/check/check.ts';
+import { createImage } from '../../../host/formats/qcow2/create/create.ts';
+import { readBitmapDirectory, readBitmapTable } from '../../../host/formats/qcow2/disk/bitmap-directory.ts';
 import {
   type ParseFlags,
   readHeader,
   requireStandardImage,
   validateLayout,
-} from '../../../host/formats/qcow2/header.ts';
+} from '../../../host/formats/qcow2/disk/header.ts';
+import { readSnapshotTable, snapshotL1 } from '../../../host/formats/qcow2/disk/snapshot-table.ts';
 import { describeImage } from '../../../host/formats/qcow2/info.ts';
-import { readSnapshotTable, snapshotL1 } from '../../../host/formats/qcow2/snapshots.ts';
 import { haveQemu } from '../../support/tools.ts';
 import { MemoryFile, makeWithQemu, runQemu } from './memory-file.ts';
 

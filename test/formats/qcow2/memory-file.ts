@@ -3,14 +3,11 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ImageFile, NewImageFile } from '../../../host/formats/qcow2/image-file.ts';
+import type { ImageFile, NewImageFile } from '../../../host/formats/qcow2/disk/image-file.ts';
 
 export class MemoryFile implements ImageFile, NewImageFile {
   /** Every write since the last flush, newest last; a flush closes the list and opens a new one. */
   readonly epochs: { offset: number; bytes: Uint8Array }[][] = [[]];
-
-  /** By all reads together. */
-  bytesRead = 0;
 
   constructor(public bytes: Uint8Array = new Uint8Array()) {}
 
@@ -19,7 +16,6 @@ export class MemoryFile implements ImageFile, NewImageFile {
   }
 
   async read(offset: number, buffer: Uint8Array): Promise<void> {
-    this.bytesRead += buffer.length;
     buffer.fill(0);
     if (offset < this.bytes.length) buffer.set(this.bytes.subarray(offset, offset + buffer.length));
   }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { createImage } from '../../../host/formats/qcow2/create.ts';
-import { type Qcow2Header, readHeader } from '../../../host/formats/qcow2/header.ts';
+import { createImage } from '../../../host/formats/qcow2/create/create.ts';
+import { type Qcow2Header, readHeader } from '../../../host/formats/qcow2/disk/header.ts';
 import { type Qcow2Options, resolveOptions } from '../../../host/formats/qcow2/options.ts';
 import { kib, mib } from '../../support/units.ts';
 import { MemoryFile } from './memory-file.ts';

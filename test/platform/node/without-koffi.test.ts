@@ -2,7 +2,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { files } from '../../../host/platform/node/files.ts';
 import { nodePlatform } from '../../../host/platform/node/index.ts';
-import { file } from '../../../host/protocols/file.ts';
+import { file } from '../../../host/protocols/file/driver.ts';
 import { openDriver } from '../../support/open-driver.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 

@@ -3,7 +3,7 @@
  * they often mean something, and now and then something is broken.
  */
 import type { Member, StructType, Type, UnionType } from '../../../host/qapi/types.ts';
-import type { Command } from '../../../host/qmp/registry.ts';
+import type { Command } from '../../../host/qmp/command.ts';
 import type { Seeded } from '../../support/seeded.ts';
 
 /** What there is to name at the moment. */

@@ -1,7 +1,7 @@
 /** What holds of every graph, and of the machine on it, at every moment between two commands. */
 import type { BlockGraph } from '../../../host/block/graph.ts';
 import type { BlockNode } from '../../../host/block/node.ts';
-import type { JobRegistry } from '../../../host/jobs/registry.ts';
+import type { JobRegistry } from '../../../host/jobs/job-registry.ts';
 import { BlockDevice } from '../../../host/machine/block-device.ts';
 import type { Machine } from '../../../host/machine/machine.ts';
 

@@ -4,9 +4,9 @@
  * in order or are killed. What every backup must hold is what the guest saw at the moment it was started.
  */
 
-import { createGraph } from '../../../host/bitmaps/persistence.ts';
 import { createImage } from '../../../host/block/create.ts';
 import { drivers } from '../../../host/drivers.ts';
+import { createGraph } from '../../../host/graph.ts';
 import type { Platform } from '../../../host/platform/platform.ts';
 import type { Seeded } from '../../support/seeded.ts';
 import { diskBytes, diskPath, Machine } from './machine.ts';

@@ -1,0 +1,53 @@
+/**
+ * The drivers a graph knows, by name and by how file names lead to them.
+ */
+import { BlockError, invalid } from '../base/errors.ts';
+import type { DriverDefinition } from './driver.ts';
+
+/** How much of an image's start the drivers get to see when its format is guessed. */
+export const probeBytes = 2048;
+
+export class DriverRegistry {
+  private readonly byName = new Map<string, DriverDefinition>();
+
+  constructor(readonly definitions: readonly DriverDefinition[]) {
+    for (const definition of definitions) this.byName.set(definition.name, definition);
+  }
+
+  find(name: string): DriverDefinition | undefined {
+    return this.byName.get(name);
+  }
+
+  /** Throws `Unknown driver 'x'`. */
+  get(name: string): DriverDefinition {
+    const definition = this.byName.get(name);
+    if (!definition) throw invalid(`Unknown driver '${name}'`);
+    return definition;
+  }
+
+  /** The protocol that a file name asks for by its prefix; plain names are files. */
+  protocolOf(filename: string): DriverDefinition {
+    const prefix = /^([^/:]+):/.exec(filename)?.[1];
+    if (prefix === undefined) return this.plainProtocol();
+    for (const definition of this.definitions) {
+      if (definition.filenamePrefix === prefix) return definition;
+    }
+    throw new BlockError('EINVAL', `Unknown protocol '${prefix}'`);
+  }
+
+  /** What a name without prefix is a file of. */
+  plainProtocol(): DriverDefinition {
+    return this.definitions.find(({ servesPlainNames }) => servesPlainNames) ?? this.get('file');
+  }
+
+  /** The format whose magic matches best; the fallback when none does (specification: graph, section 6). */
+  probe(head: Uint8Array): DriverDefinition {
+    let best = this.definitions.find(({ isProbeFallback }) => isProbeFallback) ?? this.get('raw');
+    let bestScore = 1;
+    for (const definition of this.definitions) {
+      const score = definition.probe?.(head) ?? 0;
+      if (score > bestScore) [best, bestScore] = [definition, score];
+    }
+    return best;
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * What a driver gets when it is opened, and the options every node shares.
+ */
+import type { Platform } from '../platform/platform.ts';
+import type { ChildRole, Edge } from './edge.ts';
+
+/** How a node is open. The common options of BlockdevOptions, resolved (specification: graph, section 2). */
+export interface OpenFlags {
+  readOnly: boolean;
+  /** Fall back to read-only when the file cannot be opened for writing. */
+  autoReadOnly: boolean;
+  /** cache.direct */
+  direct: boolean;
+  /** cache.no-flush */
+  noFlush: boolean;
+  /** discard=unmap */
+  discard: boolean;
+  detectZeroes: 'off' | 'on' | 'unmap';
+  forceShare: boolean;
+  /** Only metadata will be asked for (`img info`): neither backing nor data files need to be opened. */
+  noIo: boolean;
+  /** `img check`: open what can be opened, repair nothing by opening. */
+  check: boolean;
+}
+
+/** Of how a medium is open: what the next one takes over. */
+export type MediumFlags = Pick<OpenFlags, 'readOnly' | 'direct' | 'noFlush' | 'detectZeroes' | 'discard'>;
+
+export interface CorruptionReport {
+  message: string;
+  offset?: number;
+  bytes?: number;
+  /** The image was marked corrupt and takes no more requests. */
+  fatal: boolean;
+}
+
+export interface OpenContext {
+  readonly platform: Platform;
+  readonly nodeName: string;
+  readonly flags: Readonly<OpenFlags>;
+  /** With autoReadOnly: tells that the file could only be opened for reading. */
+  fallBackToReadOnly(): void;
+  /** Opens the child that option `name` describes, or by the file name the node was opened with. */
+  openChild(name: string, role: ChildRole): Promise<Edge>;
+  /** The names of the children that the options list under `list`: `list.0`, `list.1`, … */
+  childNames(list: string): string[];
+  /** Length of the backing child in bytes, 0 without one. It is attached only after the driver is open. */
+  backingLength(): number;
+  hasBacking(): boolean;
+  /** The node's own data, by way of the driver's mappings: for the parts of an operation that only data can express. */
+  readonly self: {
+    read(offset: number, buffer: Uint8Array): Promise<void>;
+    write(offset: number, buffer: Uint8Array): Promise<void>;
+  };
+  /** Emits BLOCK_IMAGE_CORRUPTED. */
+  reportCorruption(report: CorruptionReport): void;
+  /** Something the person at the terminal should know: `PROG: warning: MESSAGE`. */
+  warn(message: string): void;
+  /** As `warn`, for what is the same whichever node it is about: told once for a graph. */
+  warnOnce(message: string): void;
+}

@@ -1,0 +1,54 @@
+/** ImageInfo as text for people: `img info`, and the format's own part of it also in `io`. */
+import { formatSize } from './human-size.ts';
+import type { ImageInfo } from './image-info.ts';
+import { snapshotTable } from './snapshot-table.ts';
+
+/** Ends with a newline. */
+export function humanInfo(info: ImageInfo): string {
+  const lines = [
+    `image: ${info.filename}`,
+    `file format: ${info.format}`,
+    `virtual size: ${formatSize(info['virtual-size'])} (${info['virtual-size']} bytes)`,
+    `disk size: ${info['actual-size'] === undefined ? 'unavailable' : formatSize(info['actual-size'])}`,
+  ];
+  if (info.encrypted) lines.push('encrypted: yes');
+  if (info['cluster-size'] !== undefined) lines.push(`cluster_size: ${info['cluster-size']}`);
+  if (info['dirty-flag']) lines.push('cleanly shut down: no');
+  if (info['backing-filename'] !== undefined) lines.push(...backingLines(info, info['backing-filename']));
+  if (info.snapshots) lines.push('Snapshot list:', ...snapshotTable(info.snapshots));
+  return `${lines.join('\n')}\n${formatSpecificText(info['format-specific']?.data)}`;
+}
+
+function backingLines(info: ImageInfo, named: string): string[] {
+  const full = info['full-backing-filename'];
+  const format = info['backing-filename-format'];
+  const actual = full === undefined || full === named ? '' : ` (actual path: ${full})`;
+  return [
+    `backing file: ${named}${actual}`,
+    ...(format === undefined ? [] : [`backing file format: ${format}`]),
+  ];
+}
+
+/** Empty where there is nothing to tell. */
+export function formatSpecificText(data: object | undefined): string {
+  if (data === undefined) return '';
+  const lines: string[] = [];
+  dumpMembers(data, 1, lines);
+  return `Format specific information:\n${lines.map((line) => `${line}\n`).join('')}`;
+}
+
+function dumpMembers(value: object, depth: number, lines: string[]): void {
+  const entries: [string, unknown][] = Array.isArray(value)
+    ? value.map((element, index) => [`[${index}]`, element])
+    : Object.entries(value).map(([key, member]) => [key.replaceAll('-', ' '), member]);
+  const indent = '    '.repeat(depth);
+  for (const [label, member] of entries) {
+    if (member === undefined) continue;
+    if (typeof member === 'object' && member !== null) {
+      lines.push(`${indent}${label}:`);
+      dumpMembers(member, depth + 1, lines);
+    } else {
+      lines.push(`${indent}${label}: ${String(member)}`);
+    }
+  }
+}

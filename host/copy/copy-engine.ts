@@ -1,0 +1,346 @@
+/**
+ * Copies clusters from a source to a target, from two sides over one map: in the background, and ahead of guests'
+ * writes (filters/copy-before-write calls the save buffer for those).
+ *
+ * In the background several requests are in flight at once; each reads up to 1 MiB into a buffer of the pool, or finds
+ * out that there is nothing but zeros, and hands it to the writer. As soon as the data is in memory its clusters count
+ * as saved and guests may overwrite them; they count as progress when the target has them. The loop lets the event
+ * loop in at least every 2 ms, sleeps as the speed limit says, and stops when it is wanted elsewhere.
+ */
+import { asBlockError, type BlockError } from '../base/errors.ts';
+import type { WorkProgress } from '../base/work-progress.ts';
+import type { Pacer } from '../platform/pacer.ts';
+import type { Clock } from '../platform/platform.ts';
+import { BufferPool } from './buffer-pool.ts';
+import { type Content, contentOf } from './content.ts';
+import type { Claim } from './copy-map.ts';
+import { PieceWriter } from './piece-writer.ts';
+import type { RateLimiter } from './rate-limiter.ts';
+import { SaveBuffer } from './save-buffer.ts';
+import type { CopySource, Piece, Saver } from './saver.ts';
+import { Traffic } from './traffic.ts';
+
+/** Longest request for data. */
+const maxCopyBytes = 1 << 20;
+/** Longest request for zeros, when no speed is set. */
+const maxZeroBytes = 64 << 20;
+/** Most bytes of data that background requests hold in memory together. */
+const maxInFlightBytes = 128 << 20;
+/** Reads at the same time: enough to keep a disk busy, few enough to stay in the processor's caches. */
+const maxReaders = 8;
+
+interface CopyEngineOptions {
+  filter: CopySource;
+  clock: Clock;
+  pacer: Pacer;
+  limiter: RateLimiter;
+  /** Requests in flight in the background, ≥ 1. */
+  maxWorkers: number;
+  /** Longest background request in bytes, a multiple of the cluster size; 0: only the built-in limit. */
+  maxChunkBytes: number;
+  compress: boolean;
+  /** Guests wait for the target: readers of the target see through to the source (fleecing). */
+  writeThrough: boolean;
+  progress: WorkProgress;
+  /** Whether the loop should come to an end soon: a pause, a cancellation. */
+  isWanted(): boolean;
+  /** Whether the job stands still. */
+  isStopped(): boolean;
+}
+
+/** Why copying stopped, and on which side. */
+export class CopyFailure extends Error {
+  constructor(
+    readonly operation: 'read' | 'write',
+    readonly error: BlockError,
+  ) {
+    super(error.message);
+  }
+}
+
+export class CopyEngine {
+  private readonly writer: PieceWriter;
+  private readonly saved: SaveBuffer;
+  private readonly pool = new BufferPool();
+  private readonly chunkBytes: number;
+  private readError: BlockError | undefined;
+  private readonly traffic: Traffic;
+  private readers = 0;
+  private cursor = 0;
+
+  constructor(private readonly options: CopyEngineOptions) {
+    const { filter, progress, compress, maxChunkBytes } = options;
+    this.traffic = new Traffic(options.clock);
+    const { clusterBytes } = filter.copyMap;
+    const limit = Math.min(maxChunkBytes || maxCopyBytes, maxCopyBytes);
+    this.chunkBytes = compress ? clusterBytes : Math.max(clusterBytes, limit - (limit % clusterBytes));
+    progress.expect(filter.copyMap.dirtyBytes);
+    const onWritten = (piece: Piece): void => {
+      this.saved.written(piece);
+      progress.advance(filter.copyMap.progressOf(piece.bytes));
+    };
+    const onSkipped = (bytes: number): void => {
+      progress.expectLess(filter.copyMap.progressOf(bytes));
+    };
+    this.writer = new PieceWriter({
+      target: filter.target,
+      pool: this.pool,
+      compress,
+      onWritten,
+    });
+    this.saved = new SaveBuffer({
+      pool: this.pool,
+      writer: this.writer,
+      onSkipped,
+      onChange: () => this.traffic.wake(),
+      isStopped: options.isStopped,
+    });
+    if (options.writeThrough) filter.saver = observed(filter.saver, { onWritten, onSkipped });
+    else filter.saver = this.saved;
+  }
+
+  /**
+   * Drops everything that the top layer of the source does not hold from what is to be copied (sync=top). False when it
+   * was wanted elsewhere before the end: called again, it goes on. Rejects with a CopyFailure.
+   */
+  async skipUnallocated(): Promise<boolean> {
+    const { filter, progress, pacer, isWanted } = this.options;
+    const { copyMap: map, source } = filter;
+    while (!isWanted()) {
+      const breath = pacer.breathe();
+      if (breath !== undefined) await breath;
+      const run = map.next(this.cursor, map.length);
+      // What guests have claimed behind the cursor they look at themselves.
+      if (!run || 'ended' in run) {
+        this.cursor = 0;
+        return true;
+      }
+      let content: Content;
+      try {
+        const bytes = Math.min(run.bytes, maxZeroBytes);
+        content = await contentOf(source.node, map.clusters, run.offset, bytes, true);
+      } catch (error) {
+        throw new CopyFailure('read', asBlockError(error));
+      }
+      this.cursor = run.offset + content.bytes;
+      const claim = content.kind === 'skip' ? map.claim(run.offset, content.bytes) : undefined;
+      if (!claim) continue;
+      progress.expectLess(map.progressOf(claim.bytes));
+      map.end(claim, true);
+    }
+    return false;
+  }
+
+  /**
+   * Copies until nothing is left and the target has all of it (true), or until it is wanted elsewhere (false); nothing
+   * of the background is in flight then. Rejects with a CopyFailure; called again, it goes on with what failed.
+   */
+  async copyAll(): Promise<boolean> {
+    await this.retryFailed();
+    await this.copyClusters();
+    await this.traffic.whenIdle();
+    this.throwFailure();
+    while (!this.saved.isEmpty && !this.options.isWanted()) {
+      await this.traffic.whenChanged();
+      this.throwFailure();
+    }
+    return !this.options.isWanted() && this.options.filter.copyMap.dirtyBytes === 0;
+  }
+
+  /** Only lets guests' writes be saved, until it is wanted elsewhere (sync=none). Rejects as `copyAll`. */
+  async saveOnly(): Promise<void> {
+    await this.retryFailed();
+    while (!this.options.isWanted()) {
+      this.throwFailure();
+      await this.traffic.whenChanged();
+    }
+  }
+
+  /** Looks again whether to go on: the job is wanted, or may go faster. */
+  interrupt(): void {
+    this.traffic.wake();
+  }
+
+  /** The job has come to a stop: guests that wait behind an error learn of it. */
+  stopped(): void {
+    this.saved.recheck();
+  }
+
+  /** For drained sections: nothing goes to the target until `unhold`. */
+  hold(): void {
+    this.saved.hold();
+  }
+
+  unhold(): void {
+    this.saved.unhold();
+  }
+
+  async whenIdle(): Promise<void> {
+    await this.saved.whenIdle();
+  }
+
+  /**
+   * The copy is over: guests' writes pass, what is in memory is dropped. Settles when no request is in flight; the map
+   * then says what the target lacks.
+   */
+  async close(): Promise<void> {
+    const { filter } = this.options;
+    filter.disable();
+    const dropped = this.saved.close();
+    this.traffic.wake();
+    await this.saved.whenIdle();
+    for (const piece of [...dropped, ...this.writer.unwritten]) filter.copyMap.set(piece.offset, piece.bytes);
+  }
+
+  private async retryFailed(): Promise<void> {
+    this.readError = undefined;
+    if (this.writer.error) {
+      // An error that stays must not turn a retrying job into a busy loop.
+      await this.options.clock.yield();
+      await this.writer.retry();
+      this.throwFailure();
+      this.saved.pump();
+    }
+  }
+
+  private throwFailure(): void {
+    if (this.readError) throw new CopyFailure('read', this.readError);
+    if (this.writer.error) throw new CopyFailure('write', this.writer.error);
+  }
+
+  private async copyClusters(): Promise<void> {
+    const { filter, pacer, limiter, isWanted } = this.options;
+    const { copyMap: map } = filter;
+    while (!isWanted() && !this.readError && !this.writer.error) {
+      const breath = pacer.breathe();
+      if (breath !== undefined) {
+        await breath;
+        continue;
+      }
+      if (!this.hasWorker()) {
+        await this.traffic.whenChanged();
+        continue;
+      }
+      const run = map.next(this.cursor, map.length);
+      if (!run) {
+        if (this.cursor === 0) return;
+        this.cursor = 0;
+        continue;
+      }
+      if ('ended' in run) {
+        await this.passClaims(run.ended);
+        continue;
+      }
+      const delayNs = limiter.delay(0);
+      if (delayNs > 0) {
+        await this.traffic.sleep(delayNs);
+        continue;
+      }
+      await this.startRequest(run.offset, run.bytes);
+    }
+  }
+
+  private hasWorker(): boolean {
+    return (
+      this.traffic.requests < this.options.maxWorkers &&
+      this.readers < maxReaders &&
+      this.traffic.bytes + this.chunkBytes <= maxInFlightBytes
+    );
+  }
+
+  /** Behind the cursor there are only clusters that somebody is just reading: looks before it, or waits. */
+  private async passClaims(ended: Promise<void>): Promise<void> {
+    if (this.cursor > 0) {
+      this.cursor = 0;
+      return;
+    }
+    void ended.then(() => this.traffic.wake());
+    await this.traffic.whenChanged();
+  }
+
+  private async startRequest(offset: number, runBytes: number): Promise<void> {
+    const { filter, limiter } = this.options;
+    let content: Content;
+    try {
+      content = await this.look(offset, Math.min(runBytes, this.chunkBytes));
+      if (content.kind === 'zero' && limiter.isUnlimited && runBytes > content.bytes && this.isChunkFree()) {
+        content = await this.look(offset, Math.min(runBytes, maxZeroBytes));
+      }
+    } catch (error) {
+      this.readError = asBlockError(error);
+      return;
+    }
+    const claim = filter.copyMap.claim(offset, content.bytes);
+    if (!claim) return filter.copyMap.whenFree(offset, content.bytes);
+    this.cursor = offset + claim.bytes;
+    limiter.delay(claim.bytes);
+    void this.copyClaim(claim, content.kind === 'zero');
+  }
+
+  private isChunkFree(): boolean {
+    return this.options.maxChunkBytes === 0;
+  }
+
+  private look(offset: number, bytes: number): Promise<Content> {
+    const { filter } = this.options;
+    return contentOf(filter.source.node, filter.copyMap.clusters, offset, bytes, false);
+  }
+
+  /** One background request. Never rejects: what goes wrong is left for the loop to find. */
+  private async copyClaim(claim: Claim, zero: boolean): Promise<void> {
+    const heldBytes = zero ? 0 : claim.bytes;
+    this.traffic.begin(heldBytes);
+    try {
+      await this.moveClaim(claim, zero ? undefined : this.pool.take(claim.bytes));
+    } catch (error) {
+      this.readError ??= asBlockError(error);
+    } finally {
+      this.traffic.end(heldBytes);
+    }
+  }
+
+  private async moveClaim(claim: Claim, buffer: Uint8Array | undefined): Promise<void> {
+    const { filter, writeThrough } = this.options;
+    const { offset, bytes } = claim;
+    if (buffer) {
+      try {
+        await this.readSource(offset, buffer.subarray(0, bytes));
+      } catch (error) {
+        // First of all: whoever sees the claim gone must see why.
+        this.readError ??= asBlockError(error);
+        this.pool.give(buffer);
+        filter.copyMap.end(claim, false);
+        throw error;
+      }
+    }
+    if (!writeThrough) filter.copyMap.end(claim, true);
+    await this.writer.write({ offset, bytes, buffer });
+    if (writeThrough) filter.copyMap.end(claim, true);
+  }
+
+  private async readSource(offset: number, data: Uint8Array): Promise<void> {
+    this.readers++;
+    try {
+      await this.options.filter.source.read(offset, data);
+    } finally {
+      this.readers--;
+      this.traffic.wake();
+    }
+  }
+}
+
+/** A saver that tells what it did. */
+function observed(
+  saver: Saver,
+  observer: { onWritten(piece: Piece): void; onSkipped(bytes: number): void },
+): Saver {
+  return {
+    reserve: (bytes) => saver.reserve(bytes),
+    release: (buffer) => saver.release(buffer),
+    skipped: observer.onSkipped,
+    async save(piece) {
+      await saver.save(piece);
+      observer.onWritten(piece);
+    },
+  };
+}

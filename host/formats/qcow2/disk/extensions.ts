@@ -1,0 +1,173 @@
+/**
+ * Header extensions (specification: qcow2, section 1.5): records of type, length and data after the fixed header.
+ *
+ * Every record is kept, in order and byte for byte, so that rewriting the header loses nothing that is not understood.
+ * What the known types contain is checked here; what the bitmap directory and the LUKS header contain is not.
+ */
+import { BlockError, invalid } from '../../../base/errors.ts';
+import { viewOf } from './image-file.ts';
+
+export const extensionType = {
+  end: 0,
+  backingFormat: 0xe2792aca,
+  featureNames: 0x6803f857,
+  bitmaps: 0x23852875,
+  encryption: 0x0537be77,
+  dataFile: 0x44415441,
+  /** Ours: live/journal-tie.ts. */
+  bitmapJournal: 0x42594a4c,
+} as const;
+
+const known = new Set<number>(Object.values(extensionType));
+
+/** Longest backing format name in bytes. */
+const maxBackingFormatBytes = 15;
+const bitmapsExtensionBytes = 24;
+const encryptionExtensionBytes = 16;
+const recordHeaderBytes = 8;
+
+/** Limits of the bitmaps extension (specification: qcow2, section 6.1). */
+export const maxBitmaps = 65535;
+export const maxBitmapDirectoryBytes = 1024 * maxBitmaps;
+
+export interface HeaderExtension {
+  readonly type: number;
+  readonly data: Uint8Array;
+}
+
+export interface BitmapsExtension {
+  readonly bitmapCount: number;
+  readonly directoryBytes: number;
+  readonly directoryOffset: number;
+}
+
+export interface EncryptionExtension {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** The bytes at hand end before the extensions do: read more and parse again. */
+export class ShortRead extends Error {}
+
+/**
+ * The records between `start` and `end` (offsets in the file; `bytes` is its beginning). Stops at the end marker.
+ * EINVAL when a record reaches beyond `end` or a known type comes twice.
+ */
+export function parseExtensions(bytes: Uint8Array, start: number, end: number): HeaderExtension[] {
+  const extensions: HeaderExtension[] = [];
+  const seen = new Set<number>();
+  const view = viewOf(bytes);
+  let offset = start;
+  while (offset < end) {
+    if (offset + recordHeaderBytes > end) throw invalid('Header extension too large');
+    if (offset + recordHeaderBytes > bytes.length) throw new ShortRead();
+    const type = view.getUint32(offset);
+    if (type === extensionType.end) return extensions;
+    const length = view.getUint32(offset + 4);
+    offset += recordHeaderBytes;
+    if (length > end - offset) throw invalid('Header extension too large');
+    if (offset + length > bytes.length) throw new ShortRead();
+    if (known.has(type)) {
+      if (seen.has(type)) throw invalid(`Duplicate header extension 0x${type.toString(16)}`);
+      seen.add(type);
+    }
+    extensions.push({ type, data: bytes.slice(offset, offset + length) });
+    offset += Math.ceil(length / 8) * 8;
+  }
+  return extensions;
+}
+
+export function findExtension(extensions: readonly HeaderExtension[], type: number): Uint8Array | undefined {
+  return extensions.find((extension) => extension.type === type)?.data;
+}
+
+/** All records and the end marker. */
+export function serializeExtensions(extensions: readonly HeaderExtension[]): Uint8Array {
+  let length = recordHeaderBytes;
+  for (const { data } of extensions) length += recordHeaderBytes + Math.ceil(data.length / 8) * 8;
+  const bytes = new Uint8Array(length);
+  const view = viewOf(bytes);
+  let offset = 0;
+  for (const { type, data } of extensions) {
+    view.setUint32(offset, type);
+    view.setUint32(offset + 4, data.length);
+    bytes.set(data, offset + recordHeaderBytes);
+    offset += recordHeaderBytes + Math.ceil(data.length / 8) * 8;
+  }
+  return bytes;
+}
+
+/** Names are arbitrary bytes without NUL; what is not UTF-8 shows as replacement characters. */
+export function decodeName(bytes: Uint8Array, what: string): string {
+  if (bytes.includes(0)) throw invalid(`${what} contains a NUL byte`);
+  return new TextDecoder().decode(bytes);
+}
+
+export function parseBackingFormat(data: Uint8Array): string {
+  if (data.length > maxBackingFormatBytes) {
+    throw invalid(`ERROR: ext_backing_format: len=${data.length} too large (>=${maxBackingFormatBytes + 1})`);
+  }
+  return decodeName(data, 'Backing format name');
+}
+
+export function parseBitmapsExtension(data: Uint8Array, clusterSize: number): BitmapsExtension {
+  if (data.length !== bitmapsExtensionBytes) throw invalid('bitmaps_ext: Invalid extension length');
+  const view = viewOf(data);
+  const bitmapCount = view.getUint32(0);
+  const directoryBytes = view.getBigUint64(8);
+  const directoryOffset = view.getBigUint64(16);
+  if (view.getUint32(4) !== 0) throw invalid('bitmaps_ext: Reserved field is not zero');
+  if (bitmapCount > maxBitmaps) {
+    throw invalid(
+      `bitmaps_ext: Image has ${bitmapCount} bitmaps, exceeding the QEMU supported maximum of ${maxBitmaps}`,
+    );
+  }
+  if (bitmapCount === 0) throw invalid('found bitmaps extension with zero bitmaps');
+  if (directoryOffset % BigInt(clusterSize) !== 0n) {
+    throw invalid('bitmaps_ext: invalid bitmap directory offset');
+  }
+  if (directoryBytes > BigInt(maxBitmapDirectoryBytes)) {
+    throw invalid(
+      `bitmaps_ext: bitmap directory size (${directoryBytes}) exceeds the maximum supported size (${maxBitmapDirectoryBytes})`,
+    );
+  }
+  if (directoryOffset > BigInt(Number.MAX_SAFE_INTEGER)) {
+    throw new BlockError('EFBIG', 'bitmaps_ext: invalid bitmap directory offset');
+  }
+  return {
+    bitmapCount,
+    directoryBytes: Number(directoryBytes),
+    directoryOffset: Number(directoryOffset),
+  };
+}
+
+export function serializeBitmapsExtension(extension: BitmapsExtension): Uint8Array {
+  const data = new Uint8Array(bitmapsExtensionBytes);
+  const view = viewOf(data);
+  view.setUint32(0, extension.bitmapCount);
+  view.setBigUint64(8, BigInt(extension.directoryBytes));
+  view.setBigUint64(16, BigInt(extension.directoryOffset));
+  return data;
+}
+
+export function parseEncryptionExtension(
+  data: Uint8Array,
+  cryptMethod: number,
+  clusterSize: number,
+): EncryptionExtension {
+  if (cryptMethod !== 2) throw invalid('CRYPTO header extension only expected with LUKS encryption method');
+  if (data.length !== encryptionExtensionBytes) {
+    throw invalid(
+      `CRYPTO header extension size ${data.length}, but expected size ${encryptionExtensionBytes}`,
+    );
+  }
+  const offset = viewOf(data).getBigUint64(0);
+  const bytes = viewOf(data).getBigUint64(8);
+  if (offset % BigInt(clusterSize) !== 0n) {
+    throw invalid(`Encryption header offset '${offset}' is not a multiple of cluster size '${clusterSize}'`);
+  }
+  if (offset + bytes > BigInt(Number.MAX_SAFE_INTEGER)) {
+    throw new BlockError('EFBIG', `Encryption header offset '${offset}' is too large`);
+  }
+  return { offset: Number(offset), bytes: Number(bytes) };
+}

@@ -1,0 +1,372 @@
+/**
+ * The qcow2 driver: answers mappings and prepares writes with the engine in the core (live/engine.ts), and knows nothing
+ * about moving guest data (specification: qcow2, sections 1.2, 3 and 4).
+ *
+ * Many requests may be in flight; the core says which must wait for which. Encryption, external data files and extended
+ * L2 entries are refused when an image is opened for I/O.
+ */
+import { assert } from '../../../base/assert.ts';
+import { BlockError } from '../../../base/errors.ts';
+import type {
+  Allocation,
+  Driver,
+  DriverInfo,
+  Extent,
+  ReopenChange,
+  ReopenStep,
+  TruncateOptions,
+  WritePlan,
+  ZeroFlags,
+} from '../../../block/driver.ts';
+import type { Edge } from '../../../block/edge.ts';
+import type { OpenContext } from '../../../block/open-context.ts';
+import { Mapping, Qcow2Core, UnmapMode, WriteResult } from '../../../core/qcow2.ts';
+import { type BitmapEntry, readBitmapDirectory } from '../disk/bitmap-directory.ts';
+import { autoclear, incompatible } from '../disk/feature-bits.ts';
+import { type Qcow2Header, readHeader, requireStandardImage, validateLayout } from '../disk/header.ts';
+import { encodeBackingName, prepareForWriting } from '../disk/header-update.ts';
+import { readSnapshotTable, type SnapshotTable } from '../disk/snapshot-table.ts';
+import { describeImage } from '../info.ts';
+import { type Qcow2Options, resolveOptions } from '../options.ts';
+import { readCompressed, writeCompressedCluster } from './compressed.ts';
+import { Qcow2Engine } from './engine.ts';
+import { protectSnapshots, Qcow2Snapshots } from './internal-snapshots.ts';
+import { resize } from './resize.ts';
+import { Qcow2BitmapStorage } from './stored-bitmaps.ts';
+import { wholeClusters, writeZeroes } from './zeroes.ts';
+
+/** A compressed cluster on its way from `map` to `readSpecial`. */
+interface CompressedExtent {
+  type: 'special';
+  bytes: number;
+  entry: bigint;
+}
+
+/** What was read of the image beside its mapping. */
+interface ImageTables {
+  readonly snapshots: SnapshotTable;
+  readonly bitmaps: readonly BitmapEntry[];
+}
+
+export class Qcow2Driver implements Driver {
+  backing: { filename: string; format: string | undefined } | undefined;
+  readonly limits;
+  /** Another one after the node was reopened, as `engine`. */
+  bitmapStorage: Qcow2BitmapStorage;
+  snapshots: Qcow2Snapshots;
+
+  constructor(
+    public engine: Qcow2Engine,
+    readonly context: OpenContext,
+    facts: ImageTables,
+  ) {
+    const { header } = engine;
+    this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
+    this.snapshots = new Qcow2Snapshots(this, facts.snapshots);
+    this.limits = { writeZeroesAlignment: header.clusterSize, discardAlignment: header.clusterSize };
+    if (header.backingFile !== undefined) {
+      this.backing = { filename: header.backingFile, format: header.backingFormat };
+    }
+  }
+
+  private get clusterSize(): number {
+    return this.engine.header.clusterSize;
+  }
+
+  async getLength(): Promise<number> {
+    return this.engine.header.size;
+  }
+
+  beginTransfer(): number {
+    return this.engine.gate.begin();
+  }
+
+  endTransfer(transfer: number): void {
+    this.engine.gate.end(transfer);
+  }
+
+  map(offset: number, bytes: number): Extent | Promise<Extent> {
+    const code = this.tryMap(offset, bytes);
+    return code >= 0 ? this.extent(code) : this.mapAfterWaiting(code, offset, bytes);
+  }
+
+  private async mapAfterWaiting(code: number, offset: number, bytes: number): Promise<Extent> {
+    for (let waiting = code; ; ) {
+      await this.engine.wait(waiting);
+      waiting = this.tryMap(offset, bytes);
+      if (waiting >= 0) return this.extent(waiting);
+    }
+  }
+
+  private tryMap(offset: number, bytes: number): number {
+    const { engine } = this;
+    engine.checkUsable();
+    try {
+      return engine.steps.qcow2_map(offset, bytes);
+    } catch (error) {
+      throw engine.trapped(error);
+    }
+  }
+
+  private extent(code: number): Extent {
+    const { record, file } = this.engine;
+    if (code !== Mapping.normal) return this.otherExtent(code);
+    return { type: 'data', bytes: record[1]!, child: file, offset: record[0]! };
+  }
+
+  private otherExtent(code: number): Extent {
+    const { record, file } = this.engine;
+    const bytes = record[1]!;
+    if (code === Mapping.unallocated) return { type: 'unallocated', bytes };
+    if (code === Mapping.zeroPlain) return { type: 'zero', bytes };
+    if (code === Mapping.zeroAllocated) return { type: 'zero', bytes, child: file, offset: record[0]! };
+    const entry = (BigInt(record[5]!) << 32n) | BigInt(record[2]!);
+    const extent: CompressedExtent = { type: 'special', bytes, entry };
+    return extent;
+  }
+
+  async readSpecial(extent: Extent & { type: 'special' }, offset: number, buffer: Uint8Array): Promise<void> {
+    const { entry } = extent as CompressedExtent;
+    const cluster = await readCompressed(this.engine, this.context, entry);
+    const start = offset % this.clusterSize;
+    buffer.set(cluster.subarray(start, start + buffer.length));
+  }
+
+  async prepareWrite(offset: number, bytes: number): Promise<WritePlan> {
+    const { engine } = this;
+    const { steps, record, file } = engine;
+    for (;;) {
+      engine.checkUsable();
+      let code: number;
+      try {
+        code = steps.qcow2_write_prepare(offset, bytes);
+      } catch (error) {
+        throw engine.trapped(error);
+      }
+      if (code >= 0) {
+        const plan: WritePlan = {
+          bytes: record[1]!,
+          child: file,
+          offset: record[0]!,
+          transfer: engine.gate.begin(),
+        };
+        if (code === WriteResult.allocated)
+          plan.allocation = this.allocation(record[4]!, record[2]!, record[3]!);
+        return plan;
+      }
+      await engine.wait(code);
+    }
+  }
+
+  private allocation(token: number, headBytes: number, tailBytes: number): Allocation {
+    const { engine } = this;
+    return {
+      headBytes,
+      tailBytes,
+      commit: () => engine.commit(token),
+      abort: () => engine.abort(token),
+    };
+  }
+
+  async writeCompressed(offset: number, buffer: Uint8Array): Promise<void> {
+    await writeCompressedCluster(this, offset, buffer);
+  }
+
+  writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
+    return writeZeroes(this, offset, bytes, flags);
+  }
+
+  async discard(offset: number, bytes: number): Promise<void> {
+    const { header } = this.engine;
+    if (header.version < 3 && this.context.hasBacking()) throw new BlockError('ENOTSUP');
+    const { first, last } = wholeClusters(header, offset, offset + bytes);
+    if (first < last) await this.unmap(first, last, UnmapMode.discard);
+  }
+
+  /** Changes the mapping of guest clusters `first` up to, not including, `last`. */
+  async unmap(first: number, last: number, mode: number): Promise<void> {
+    const { engine } = this;
+    for (let cluster = first; cluster < last; ) {
+      const step = await engine.run(() => {
+        const code = engine.steps.qcow2_unmap(cluster, last - cluster, mode, this.context.hasBacking());
+        return code < 0 ? code : { done: engine.record[0]! };
+      });
+      cluster += step.done;
+    }
+  }
+
+  async flush(): Promise<void> {
+    this.engine.checkUsable();
+    await this.engine.writeback();
+  }
+
+  async writeOut(): Promise<void> {
+    await this.engine.writeOut();
+  }
+
+  async truncate(length: number, options: TruncateOptions): Promise<void> {
+    await resize(this, length, options);
+  }
+
+  info(): DriverInfo {
+    return describeImage({
+      header: this.engine.header,
+      snapshots: this.snapshots.list(),
+      bitmaps: this.bitmapStorage.entries,
+    });
+  }
+
+  get hasSnapshots(): boolean {
+    return this.snapshots.list().length > 0;
+  }
+
+  async changeBackingFile(filename: string | undefined, format: string | undefined): Promise<void> {
+    encodeBackingName(filename);
+    await this.engine.updateHeader({ backing: filename === undefined ? null : { filename, format } });
+    this.backing = filename === undefined ? undefined : { filename, format };
+  }
+
+  /** Everything is written back, and the image loaded anew under the new options. */
+  async reopen({ flags, options }: ReopenChange<Qcow2Options>): Promise<ReopenStep> {
+    resolveOptions(options, this.engine.header, { discard: flags.discard });
+    if (!this.context.flags.readOnly) await this.engine.settle();
+    return {
+      afterCommit: async () => {
+        const { engine, facts } = await load(this.context, this.engine.file, options);
+        assert(engine, 'an image with data was opened for its facts alone');
+        this.engine = engine;
+        this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
+        this.snapshots = new Qcow2Snapshots(this, facts.snapshots);
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    if (!this.context.flags.readOnly) await this.engine.settle();
+  }
+}
+
+/** What blockdev-add does. */
+export async function open(context: OpenContext, options: Qcow2Options): Promise<Driver> {
+  const file = await context.openChild('file', 'file');
+  const { flags } = context;
+  if (flags.check) return new CheckOnlyDriver(await readHeader(file, flags), file);
+  const loaded = await load(context, file, options);
+  if (!loaded.engine) return new InfoDriver(loaded.header, loaded.facts);
+  return new Qcow2Driver(loaded.engine, context, loaded.facts);
+}
+
+interface LoadedImage {
+  header: Qcow2Header;
+  facts: ImageTables;
+  /** Absent when only facts were asked for. */
+  engine?: Qcow2Engine;
+}
+
+/** Reads the image as its file is now, and makes it ready for writing if it is to be. */
+async function load(context: OpenContext, file: Edge, options: Qcow2Options): Promise<LoadedImage> {
+  const { flags } = context;
+  let header = await readHeader(file, flags);
+  let table = await readSnapshotTable(file, header);
+  if (hasStaleBitmaps(header)) {
+    context.warn(
+      'a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent\n' +
+        "Some clusters may be leaked, run 'qemu-img check -r' on the image file to fix.",
+    );
+  }
+  if (!flags.noIo) requireStandardImage(header);
+  const resolved = resolveOptions(options, header, { discard: flags.discard });
+  if (!flags.readOnly && !flags.noIo) {
+    validateLayout(header, table.bytes);
+    header = await prepareWritable(context, file, header);
+    // A repair may have written it anew.
+    table = await readSnapshotTable(file, header);
+  }
+  const bitmaps = await readBitmaps(file, header);
+  const facts = { snapshots: table, bitmaps };
+  if (flags.noIo) return { header, facts };
+  const core = new Qcow2Core({
+    clusterBits: header.clusterBits,
+    refcountOrder: header.refcountOrder,
+    version: header.version,
+    l1Entries: header.l1Size,
+    refcountTableEntries: (header.refcountTableClusters * header.clusterSize) / 8,
+    l1Offset: header.l1TableOffset,
+    refcountTableOffset: header.refcountTableOffset,
+    l2EntryBits: Math.log2(resolved.caches.l2EntryBytes),
+    l2EntryCount: resolved.caches.l2EntryCount,
+    refcountEntryCount: resolved.caches.refcountEntryCount,
+  });
+  await file.debugEvent('reftable_load');
+  await Promise.all([
+    file.read(header.l1TableOffset, core.l1),
+    file.read(header.refcountTableOffset, core.refcountTable),
+  ]);
+  core.tablesLoaded();
+  protectSnapshots(core.exports, header, table);
+  return { header, facts, engine: new Qcow2Engine(core, file, header, resolved, context) };
+}
+
+/** The bitmap directory; nothing when a program that does not know about bitmaps has written to the image since. */
+async function readBitmaps(file: Edge, header: Qcow2Header): Promise<readonly BitmapEntry[]> {
+  if (header.bitmaps === undefined || hasStaleBitmaps(header)) return [];
+  return readBitmapDirectory(file, header.bitmaps, header.clusterSize);
+}
+
+function hasStaleBitmaps(header: Qcow2Header): boolean {
+  return header.bitmaps !== undefined && (header.autoclearFeatures & autoclear.bitmaps) === 0n;
+}
+
+/** Brings an image that is opened for writing into a state in which it can be (section 1.2, steps 14 and 16). */
+async function prepareWritable(context: OpenContext, file: Edge, header: Qcow2Header): Promise<Qcow2Header> {
+  if ((header.incompatibleFeatures & incompatible.dirty) !== 0n) {
+    const { checkImage } = await import('../check/check.ts');
+    const result = await checkImage(file, { fix: { leaks: true, errors: true }, report: () => {} });
+    if (result.checkErrors > 0)
+      throw new BlockError('EIO', 'Could not repair dirty image: Input/output error');
+    header = await readHeader(file, context.flags);
+  }
+  return prepareForWriting(file, header);
+}
+
+/** An image that is opened for its facts alone. */
+class InfoDriver implements Driver {
+  readonly backing;
+
+  constructor(
+    private readonly header: Qcow2Header,
+    private readonly facts: ImageTables,
+  ) {
+    if (header.backingFile !== undefined) {
+      this.backing = { filename: header.backingFile, format: header.backingFormat };
+    }
+  }
+
+  async getLength(): Promise<number> {
+    return this.header.size;
+  }
+
+  info(): DriverInfo {
+    return describeImage({
+      header: this.header,
+      snapshots: this.facts.snapshots.snapshots,
+      bitmaps: this.facts.bitmaps,
+    });
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** An image that is opened to be checked: nothing of it is trusted but the header. */
+export class CheckOnlyDriver implements Driver {
+  constructor(
+    private readonly header: Qcow2Header,
+    readonly file: Edge,
+  ) {}
+
+  async getLength(): Promise<number> {
+    return this.header.size;
+  }
+
+  async close(): Promise<void> {}
+}

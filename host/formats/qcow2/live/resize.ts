@@ -1,0 +1,192 @@
+/**
+ * Changing the virtual size (specification: qcow2, sections 11.1 and 11.3).
+ *
+ * Growing: L1 first, then the reserved space if any, then zeros over what a longer backing file would show, then the
+ * header. Shrinking: the mapping beyond the new end goes first, the header last. Space that is given up and taken again
+ * later reads as zeros.
+ */
+import { BlockError, invalid } from '../../../base/errors.ts';
+import type { Preallocation, TruncateOptions } from '../../../block/driver.ts';
+import { writePlanned } from '../../../block/transfer.ts';
+import { UnmapMode } from '../../../core/qcow2.ts';
+import { l2Entries, maxL1Entries } from '../disk/header.ts';
+import type { Qcow2Driver } from './image.ts';
+import { releaseRun, reserveRun } from './metadata-space.ts';
+
+const sectorBytes = 512;
+
+export async function resize(driver: Qcow2Driver, length: number, options: TruncateOptions): Promise<void> {
+  const { engine } = driver;
+  const { header } = engine;
+  if (length % sectorBytes !== 0) throw invalid('The new size must be a multiple of 512');
+  if (driver.hasSnapshots && header.version < 3) {
+    throw new BlockError('ENOTSUP', "Can't resize a v2 image which has snapshots");
+  }
+  if (length < header.size) {
+    if (options.preallocation !== 'off') throw invalid("Preallocation can't be used for shrinking an image");
+    await shrink(driver, length);
+  } else if (length > header.size) {
+    await grow(driver, length, options.preallocation);
+  }
+}
+
+async function grow(driver: Qcow2Driver, length: number, preallocation: Preallocation): Promise<void> {
+  const { engine } = driver;
+  const oldSize = engine.header.size;
+  const { clusterSize } = engine.header;
+  const needed = Math.ceil(length / clusterSize / l2Entries(engine.header));
+  if (needed > maxL1Entries) throw new BlockError('EFBIG', 'Too big image size');
+  if (needed > engine.header.l1Size) await growL1(driver, needed);
+  await clearStaleTail(driver, oldSize, length);
+  // VM state, which programs that apply a snapshot may leave behind the end of the disk.
+  await driver.unmap(Math.ceil(oldSize / clusterSize), Math.ceil(length / clusterSize), UnmapMode.full);
+  // Space that is written or reserved hides it as well.
+  if (preallocation === 'off' || preallocation === 'metadata') await hideBacking(driver, oldSize, length);
+  if (preallocation !== 'off') await preallocate(driver, oldSize, length, preallocation);
+  await engine.writeback(false);
+  await engine.updateHeader({ size: length });
+}
+
+/** The rest of the last cluster may hold what was there before somebody else made the disk shorter. */
+async function clearStaleTail(driver: Qcow2Driver, oldSize: number, length: number): Promise<void> {
+  const { clusterSize } = driver.engine.header;
+  if (oldSize % clusterSize === 0 || !(await isStored(driver, oldSize))) return;
+  await writeZeroBytes(driver, oldSize, Math.min(length, Math.ceil(oldSize / clusterSize) * clusterSize));
+}
+
+/** What a backing file longer than the old size has there must not show through. */
+async function hideBacking(driver: Qcow2Driver, oldSize: number, length: number): Promise<void> {
+  const backingLength = driver.context.backingLength();
+  const end = Math.min(length, backingLength);
+  if (end <= oldSize) return;
+  const { clusterSize, version } = driver.engine.header;
+  const firstWhole = Math.ceil(oldSize / clusterSize);
+  if (version < 3 && firstWhole * clusterSize < length)
+    throw new BlockError('ENOTSUP', 'Failed to zero out new clusters: Operation not supported');
+  if (firstWhole * clusterSize > oldSize) {
+    await writeZeroBytes(driver, oldSize, Math.min(end, firstWhole * clusterSize));
+  }
+  await driver.unmap(firstWhole, Math.ceil(end / clusterSize), UnmapMode.keep);
+}
+
+/** Zeros as data from `start` to `end`, also past the present end of the disk, within one cluster. */
+async function writeZeroBytes(driver: Qcow2Driver, start: number, end: number): Promise<void> {
+  const { engine } = driver;
+  const clusterStart = start - (start % engine.header.clusterSize);
+  const keep = new Uint8Array(start - clusterStart);
+  await driver.context.self.read(clusterStart, keep);
+  const cluster = new Uint8Array(end - clusterStart);
+  cluster.set(keep);
+  await writeCluster(driver, clusterStart, cluster);
+}
+
+/** Writes the start of one cluster and zeros behind it. */
+async function writeCluster(driver: Qcow2Driver, offset: number, data: Uint8Array): Promise<void> {
+  const { clusterSize } = driver.engine.header;
+  const whole = new Uint8Array(clusterSize);
+  whole.set(data);
+  await writePlanned(driver, offset, clusterSize, (plan) => plan.child.write(plan.offset, whole));
+}
+
+/** Moves the L1 table to where it has room for `entries`. */
+export async function growL1(driver: Qcow2Driver, entries: number): Promise<void> {
+  const { engine } = driver;
+  const { header, steps, file } = engine;
+  const bytes = entries * 8;
+  const clusters = Math.ceil(bytes / header.clusterSize);
+  const { offset } = await reserveRun(engine, clusters);
+  let old = { offset: header.l1TableOffset, entries: header.l1Size };
+  await engine.exclusively(async () => {
+    old = { offset: engine.header.l1TableOffset, entries: engine.header.l1Size };
+    const table = new Uint8Array(clusters * header.clusterSize);
+    const address = steps.qcow2_l1_address();
+    table.set(engine.core.memory.subarray(address, address + old.entries * 8));
+    await file.debugEvent('l1_grow_write_table');
+    await file.write(offset, table);
+    await file.flush();
+    await file.debugEvent('l1_grow_activate_table');
+    await engine.updateHeader({ l1Table: { offset, entries } });
+    steps.qcow2_switch_l1(offset, entries);
+  });
+  const oldClusters = Math.ceil((old.entries * 8) / header.clusterSize);
+  if (oldClusters > 0) await releaseRun(engine, { offset: old.offset, clusters: oldClusters });
+}
+
+/** Maps [start, end) ahead of writing; the space is sparse, reserved or filled with zeros. */
+async function preallocate(
+  driver: Qcow2Driver,
+  start: number,
+  end: number,
+  preallocation: Preallocation,
+): Promise<void> {
+  const { file, header } = driver.engine;
+  const { clusterSize } = header;
+  const first = Math.ceil(start / clusterSize) * clusterSize;
+  const last = Math.ceil(end / clusterSize) * clusterSize;
+  // The cluster that the old end is in keeps what it reads as, which may come from the backing file.
+  if (start < first && !(await isStored(driver, start - 1)))
+    await writeZeroBytes(driver, start, Math.min(end, first));
+  for (let offset = first; offset < last; ) {
+    // What is mapped already keeps its data.
+    offset += await writePlanned(driver, offset, last - offset, async (plan) => {
+      if (plan.allocation) await fill(plan.offset, plan.bytes);
+    });
+  }
+
+  async function fill(host: number, bytes: number): Promise<void> {
+    if (preallocation === 'falloc') return file.writeZeroes(host, bytes, {});
+    if (preallocation === 'metadata') {
+      await file.writeZeroes(host, bytes, { mayUnmap: true });
+      // Zeros without space do not make the file longer, and it has to hold all that is mapped.
+      if ((await file.getByteLength()) < host + bytes)
+        await file.write(host + bytes - sectorBytes, new Uint8Array(sectorBytes));
+      return;
+    }
+    const zeros = new Uint8Array(Math.min(bytes, 1 << 20));
+    for (let done = 0; done < bytes; done += zeros.length) {
+      await file.write(host + done, zeros.subarray(0, Math.min(zeros.length, bytes - done)));
+    }
+  }
+}
+
+async function shrink(driver: Qcow2Driver, length: number): Promise<void> {
+  const { engine } = driver;
+  const { clusterSize, size, l1Size } = engine.header;
+  const firstGone = Math.ceil(length / clusterSize);
+  if (length % clusterSize !== 0 && (await isStored(driver, length))) {
+    await writeZeroBytes(driver, length, firstGone * clusterSize);
+  }
+  await driver.unmap(firstGone, Math.ceil(size / clusterSize), UnmapMode.full);
+  await engine.writeback(false);
+  await engine.file.debugEvent('l1_shrink_write_table');
+  const firstTable = Math.ceil(length / clusterSize / l2Entries(engine.header));
+  for (let index = firstTable; index < l1Size; index++) {
+    await engine.runCode(() => engine.steps.qcow2_drop_table(index));
+  }
+  await engine.writeback(false);
+  await engine.countDown();
+  await engine.writeback(false);
+  await engine.updateHeader({ size: length });
+  await truncateFile(driver);
+}
+
+async function isStored(driver: Qcow2Driver, offset: number): Promise<boolean> {
+  const extent = await driver.map(offset, 1);
+  return extent.type === 'data' || extent.type === 'special';
+}
+
+/** Gives the host back what lies behind the last cluster in use. */
+async function truncateFile(driver: Qcow2Driver): Promise<void> {
+  const { engine } = driver;
+  const { clusterSize } = engine.header;
+  let cluster = Math.ceil(engine.file.length / clusterSize);
+  while (cluster > 0) {
+    const { count } = await engine.run(() => {
+      const code = engine.steps.qcow2_refcount(cluster - 1);
+      return code < 0 ? code : { count: engine.record[0]! };
+    });
+    if (count > 0) break;
+    cluster--;
+  }
+  if (cluster * clusterSize < engine.file.length) await engine.file.truncate(cluster * clusterSize);
+}

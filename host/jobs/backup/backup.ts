@@ -1,0 +1,201 @@
+/**
+ * The backup job: a point in time of one node on another (specification: jobs, section 7).
+ *
+ * A copy-before-write filter above the source saves what guests overwrite; a background loop copies the rest; both work
+ * on one map through one copy engine. The point in time is the moment at which the filter was put in: callers drain
+ * the source around it.
+ *
+ * What the job holds: the filter (which references source and target), one edge without permissions to filter and
+ * target each, by which draining reaches it, and an operation blocker on both. All of it is gone when `clean` is over.
+ *
+ * A failing target and guests' writes: data that is in memory when the target fails waits there for what on-target-error
+ * says. The guest's write has been acknowledged and stays so. With `report` the job fails and the data is dropped.
+ */
+import type { BlockBackend } from '../../block/backend.ts';
+import { isBelow } from '../../block/chain.ts';
+import type { BlockGraph } from '../../block/graph.ts';
+import type { BlockNode } from '../../block/node.ts';
+import { Perm } from '../../block/permissions.ts';
+import { CopyEngine, CopyFailure } from '../../copy/copy-engine.ts';
+import { CopyBeforeWrite } from '../../filters/copy-before-write/driver.ts';
+import { InsertedFilter } from '../filter-insertion.ts';
+import type { Job, JobDriver } from '../job.ts';
+import type { JobRegistry } from '../job-registry.ts';
+import type { JobTransaction } from '../job-transaction.ts';
+import { NodeHolds } from '../node-holds.ts';
+import { chooseBitmap, SyncBitmap } from './bitmap.ts';
+import { type BackupCommon, checkChunk, checkNodes, checkSizes, perfOf } from './options.ts';
+
+interface BackupParams {
+  source: BlockNode;
+  target: BlockNode;
+  options: BackupCommon;
+  /** Absent: the job succeeds or fails on its own. */
+  transaction?: JobTransaction | undefined;
+}
+
+/**
+ * Creates the job, its filter in place, without starting it. The caller drains the source from before this until after
+ * `start`, and keeps or drops its own reference on the target as it likes. Errors: BlockError; nothing is left behind.
+ */
+export async function createBackupJob(
+  graph: BlockGraph,
+  jobs: JobRegistry,
+  params: BackupParams,
+): Promise<Job> {
+  const { source, target, options } = params;
+  const choice = chooseBitmap(source, options);
+  checkNodes(source, target, options);
+  const bitmap = choice && new SyncBitmap(source, choice);
+  try {
+    checkSizes(source, target);
+    const filter = await insertFilter(params);
+    return await createOn(graph, jobs, filter, params, bitmap);
+  } catch (error) {
+    bitmap?.release();
+    throw error;
+  }
+}
+
+/** A filter without a name stays in sight: only its name is made up. */
+function insertFilter({ source, target, options }: BackupParams): Promise<InsertedFilter<CopyBeforeWrite>> {
+  return InsertedFilter.above(source, {
+    driver: 'copy-before-write',
+    driverClass: CopyBeforeWrite,
+    options: { file: source.name, target: target.name },
+    // Whether a discard goes on is for the source to say.
+    flags: { discard: true, readOnly: source.readOnly },
+    nodeName: options['filter-node-name'],
+    isImplicit: false,
+  });
+}
+
+async function createOn(
+  graph: BlockGraph,
+  jobs: JobRegistry,
+  filter: InsertedFilter<CopyBeforeWrite>,
+  params: BackupParams,
+  bitmap: SyncBitmap | undefined,
+): Promise<Job> {
+  const { options, transaction } = params;
+  try {
+    checkChunk(options, filter.driver.copyMap.clusterBytes);
+  } catch (error) {
+    await filter.remove();
+    throw error;
+  }
+  return jobs.createAttached(new BackupDriver(filter, params, bitmap), {
+    id: options['job-id'] ?? graph.deviceNameOf(filter.node),
+    transaction,
+    speed: options.speed,
+    autoFinalize: options['auto-finalize'],
+    autoDismiss: options['auto-dismiss'],
+  });
+}
+
+class BackupDriver implements JobDriver {
+  readonly type = 'backup';
+  readonly isBlockJob = true;
+  private readonly source: BlockNode;
+  private readonly target: BlockNode;
+  private readonly options: BackupCommon;
+  private holds: NodeHolds | undefined;
+  private engine: CopyEngine | undefined;
+  private topScanned = false;
+
+  constructor(
+    private readonly filter: InsertedFilter<CopyBeforeWrite>,
+    params: BackupParams,
+    private readonly bitmap: SyncBitmap | undefined,
+  ) {
+    this.source = params.source;
+    this.target = params.target;
+    this.options = params.options;
+  }
+
+  /** Takes hold of the nodes; guests' writes are saved by the engine from now on. */
+  async attach(job: Job): Promise<void> {
+    const { node, driver } = this.filter;
+    const { sync } = this.options;
+    const { clock } = job.registry.platform;
+    if (sync === 'bitmap' || sync === 'incremental') this.bitmap?.restrict(driver.copyMap);
+    driver.skipUnallocated = sync === 'top';
+    const engine = new CopyEngine({
+      filter: driver,
+      clock,
+      pacer: job.registry.pacer,
+      limiter: job.limiter,
+      ...perfOf(this.options),
+      compress: this.options.compress ?? false,
+      // Readers of the target see the source where the target has nothing yet (fleecing).
+      writeThrough: isBelow(this.target, this.source),
+      progress: job.progress,
+      isWanted: () => job.isWanted,
+      isStopped: () => job.isParked,
+    });
+    this.engine = engine;
+    this.holds = new NodeHolds(job, { beside: engine });
+    await this.holds.holdFilter(node, 'main node', Perm.none, Perm.all);
+    await this.holds.hold(this.target, 'target', Perm.none, Perm.all);
+  }
+
+  get edges(): readonly BlockBackend[] {
+    return this.holds?.edges ?? [];
+  }
+
+  async run(job: Job): Promise<void> {
+    while (!job.isCancelled) {
+      try {
+        if (await this.work()) return await this.flushTarget();
+      } catch (error) {
+        if (!(error instanceof CopyFailure)) throw error;
+        if (job.isCancelled) return;
+        const { operation } = error;
+        const policy = this.options[operation === 'read' ? 'on-source-error' : 'on-target-error'] ?? 'report';
+        if (job.handleError(operation, policy, error.error) === 'report') throw error.error;
+      }
+      const resumed = job.pausePoint();
+      if (job.isParked) this.engine?.stopped();
+      await resumed;
+    }
+  }
+
+  interrupt(): void {
+    this.engine?.interrupt();
+  }
+
+  /** Whether all is done. */
+  private async work(): Promise<boolean> {
+    const engine = this.engine!; // set by attach, before the job could be started
+    if (this.options.sync === 'none') {
+      await engine.saveOnly();
+      return false;
+    }
+    if (this.options.sync === 'top' && !this.topScanned) {
+      this.topScanned = await engine.skipUnallocated();
+      if (!this.topScanned) return false;
+    }
+    return engine.copyAll();
+  }
+
+  /** A backup that is reported complete is on the disk. */
+  private async flushTarget(): Promise<void> {
+    await this.filter.driver.target.flush();
+  }
+
+  async commit(): Promise<void> {
+    this.bitmap?.finish(undefined);
+  }
+
+  async abort(): Promise<void> {
+    // Only then the map says what the target lacks.
+    await this.engine?.close();
+    this.bitmap?.finish(this.filter.driver.copyMap);
+  }
+
+  async clean(): Promise<void> {
+    await this.engine?.close();
+    await this.holds?.release();
+    await this.filter.remove();
+  }
+}

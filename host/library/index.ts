@@ -1,0 +1,85 @@
+/**
+ * blockyard as a library, in web pages: `blockyard/browser`.
+ *
+ * `openBlockyard` starts the block layer in a worker of its own. What a page does with it is in the README of this folder.
+ *
+ * ```ts
+ * const yard = await openBlockyard();
+ * await yard.openOverlay({ node: 'hda', file: 'hda.qcow2', base: { driver: 'https', url: 'https://…/disk.img' } });
+ * const emulator = await yard.start(V86, { …, hda: await yard.disk({ node: 'hda' }) });
+ * const backup = await yard.backup({ disks: { hda: { target: 'backup.qcow2' } } });
+ * await backup.done;
+ * ```
+ */
+import type { WorkerStart } from './worker-service.ts';
+import { Blockyard, type TraceOptions } from './yard.ts';
+
+export { BlockError } from '../base/errors.ts';
+export type { DiskReference, GuestDisk } from '../emulator/guest-disk.ts';
+export type { FlushPolicy } from '../emulator/local-disk.ts';
+export { V86Disk, type V86DiskKind, type V86DiskState } from '../emulator/v86/disk.ts';
+export type { V86Constructor, V86Emulator } from '../emulator/v86/emulator.ts';
+export { keepFiles } from '../platform/browser/keep-files.ts';
+export type { PrefetchList } from '../protocols/http/driver.ts';
+export type { JsonObject, JsonValue } from '../qapi/json-value.ts';
+export { type EventListener, QmpClient, QmpError, type QmpEvent } from '../qmp/client.ts';
+export type { TraceRecord } from '../trace/event.ts';
+export type { Backup, BackupPlan, DiskBackup } from './backup.ts';
+export type { ExportSource } from './export.ts';
+export { BaseChangedError, type OverlayOptions } from './overlay.ts';
+export { type RemoteDiskOptions, RemoteGuestDisk } from './remote-disk.ts';
+export type { Blockyard, DiskOptions, TraceOptions } from './yard.ts';
+
+export interface OpenOptions {
+  /** Of the package's `worker.js`, when it is not beside this file. It must be of the page's own origin. */
+  readonly workerUrl?: string | URL;
+  /**
+   * What may be kept of web servers' files in the browser's own storage, in bytes, so that another page load need not fetch
+   * them again; 0: nothing is. Default: 1 GiB, and never from the last quarter of what the browser grants.
+   */
+  readonly httpCacheBytes?: number;
+  /** What is watched from the start: see `Blockyard.trace`. */
+  readonly trace?: TraceOptions;
+}
+
+const defaultHttpCacheBytes = 1 << 30;
+
+/**
+ * Starts the block layer. Whatever emulators have written is made durable when the page is hidden.
+ * Errors: the worker could not be loaded or started.
+ */
+export async function openBlockyard({
+  workerUrl,
+  httpCacheBytes = defaultHttpCacheBytes,
+  trace,
+}: OpenOptions = {}): Promise<Blockyard> {
+  // Bundlers find the worker by these very words.
+  const worker = workerUrl
+    ? new Worker(workerUrl, { type: 'module' })
+    : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+  const failed = new Promise<never>((_, reject) => {
+    worker.onerror = ({ message }) => {
+      reject(new Error(`The worker of the block layer does not start: ${message ?? 'it cannot be loaded'}`));
+    };
+  });
+  const { port1, port2 } = new MessageChannel();
+  worker.postMessage({ port: port2, httpCacheBytes } satisfies WorkerStart, [port2]);
+  try {
+    const yard = await Promise.race([Blockyard.connect(port1, { fileDriver: 'opfs' }), failed]);
+    if (trace) await yard.trace(trace);
+    const flushHidden = (): void => {
+      if (document.visibilityState === 'hidden') void yard.flush();
+    };
+    document.addEventListener('visibilitychange', flushHidden);
+    // A bug there, or no memory left: nothing would answer any more.
+    worker.onerror = () => yard.abandon();
+    yard.whenClosed(() => {
+      document.removeEventListener('visibilitychange', flushHidden);
+      worker.terminate();
+    });
+    return yard;
+  } catch (error) {
+    worker.terminate();
+    throw error;
+  }
+}

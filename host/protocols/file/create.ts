@@ -1,0 +1,83 @@
+/**
+ * Making a file for an image. A file that exists is emptied, but only once the image locks say that nobody is using
+ * it.
+ */
+import { asBlockError, invalid } from '../../base/errors.ts';
+import type { CreateJobDefinition, CreateOption, CreateValues } from '../../block/driver.ts';
+import { Perm } from '../../block/permissions.ts';
+import type { HostFile, Platform } from '../../platform/platform.ts';
+import { preallocationMode } from '../../qapi/block-types.ts';
+import { bool, optional, size, str, struct, type TypeOf } from '../../qapi/types.ts';
+import { ImageLocks } from './image-locks.ts';
+import { preallocate } from './preallocate.ts';
+
+export const fileCreateOptions: readonly CreateOption[] = [
+  { name: 'size', type: 'size', help: 'Virtual disk size' },
+  { name: 'preallocation', type: 'string', help: 'Preallocation mode (allowed values: off, falloc, full)' },
+  { name: 'nocow', type: 'bool', help: 'Turn off copy-on-write (valid only on btrfs)' },
+  { name: 'extent_size_hint', type: 'size', help: 'Extent size hint for the image file, 0 to disable' },
+];
+
+const jobOptions = struct('BlockdevCreateOptionsFile', {
+  filename: str,
+  size,
+  preallocation: optional(preallocationMode),
+  nocow: optional(bool),
+  'extent-size-hint': optional(size),
+});
+
+export const fileCreateJob: CreateJobDefinition<TypeOf<typeof jobOptions>> = {
+  options: jobOptions,
+  values: ({ size, preallocation, nocow, 'extent-size-hint': hint }) => ({
+    size,
+    preallocation,
+    nocow,
+    extent_size_hint: hint,
+  }),
+};
+
+/**
+ * Errors: `Could not create 'F': …`, `Failed to get "write" lock`, `Unsupported preallocation mode: metadata`; and
+ * for what is not honoured: nocow=on and an extent size hint.
+ */
+export async function createFile(
+  platform: Platform,
+  filename: string,
+  values: CreateValues,
+  opened?: () => Promise<void>,
+): Promise<void> {
+  const { size = 0, preallocation: mode = 'off', nocow, extent_size_hint: extentSizeHint = 0 } = values;
+  if (typeof size !== 'number') throw invalid("Parameter 'size' expects a size");
+  if (nocow === true) throw invalid("Option 'nocow' can only be off");
+  if (extentSizeHint !== 0) throw invalid("Option 'extent_size_hint' can only be 0");
+  if (mode !== 'off' && mode !== 'metadata' && mode !== 'falloc' && mode !== 'full')
+    throw invalid(`invalid parameter value: ${String(mode)}`);
+
+  let file: HostFile;
+  try {
+    file = await platform.files.open(filename, { write: true, create: 'if-absent' });
+  } catch (error) {
+    throw asBlockError(error).within(`Could not create '${filename}'`);
+  }
+  try {
+    if (file.locks) {
+      // Ends with the file.
+      new ImageLocks(file.locks, filename).prepare(Perm.write | Perm.resize, Perm.resize);
+    }
+    await opened?.();
+    if (mode === 'metadata') throw invalid('Unsupported preallocation mode: metadata');
+    await resize(file, 0);
+    if (mode === 'off') await resize(file, size);
+    else await preallocate(file, mode, 0, size);
+  } finally {
+    await file.close();
+  }
+}
+
+async function resize(file: HostFile, size: number): Promise<void> {
+  try {
+    await file.truncate(size);
+  } catch (error) {
+    throw asBlockError(error).within('Could not resize file');
+  }
+}

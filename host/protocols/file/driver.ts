@@ -1,0 +1,276 @@
+/**
+ * The `file` protocol: an image in a regular file of the host (specification: graph, sections 3, 7 and 9).
+ *
+ * The platform does the I/O; here are the options, the image locks, and what QEMU says when something is wrong.
+ * `aio` is accepted for compatibility: the platform chooses per request between blocking and a thread pool, whatever
+ * it says. Devices are not served (`host_device` in QEMU), a file opened read-only by `auto-read-only` stays so, and
+ * options for persistent reservations and page cache dropping are refused unless they have their default.
+ */
+import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
+import type {
+  Driver,
+  DriverDefinition,
+  DriverInfo,
+  Extent,
+  ReopenChange,
+  ReopenStep,
+  TruncateOptions,
+  ZeroFlags,
+} from '../../block/driver.ts';
+import type { OpenContext, OpenFlags } from '../../block/open-context.ts';
+import type { HostFile, Platform } from '../../platform/platform.ts';
+import { refusedValue } from '../../qapi/block-types.ts';
+import { bool, enumeration, int, optional, str, struct, type TypeOf, worded } from '../../qapi/types.ts';
+import { createFile, fileCreateJob, fileCreateOptions } from './create.ts';
+import { ImageLocks } from './image-locks.ts';
+import { preallocate } from './preallocate.ts';
+
+const options = struct('BlockdevOptionsFile', {
+  filename: worded(str, { missing: "The 'file' block driver requires a file name" }),
+  'pr-manager': optional(str),
+  locking: optional(worded(enumeration('OnOffAuto', ['auto', 'on', 'off']), { refused: refusedValue })),
+  aio: optional(
+    worded(enumeration('BlockdevAioOptions', ['threads', 'native', 'io_uring']), { refused: refusedValue }),
+  ),
+  'aio-max-batch': optional(int),
+  'drop-cache': optional(bool),
+  'x-check-cache-dropped': optional(bool),
+});
+
+type FileOptions = TypeOf<typeof options>;
+
+export const file: DriverDefinition<FileOptions> = {
+  name: 'file',
+  kind: 'protocol',
+  options,
+  strongOptions: ['filename'],
+  filenamePrefix: 'file',
+  servesPlainNames: true,
+  parseFilename: (filename) => ({ filename: filename.replace(/^file:/, '') }),
+  exactFilename: (given) => given.filename,
+  open: openFile,
+  create: { options: fileCreateOptions, job: fileCreateJob, createFile },
+};
+
+async function openFile(context: OpenContext, given: FileOptions): Promise<Driver> {
+  checkOptions(context, given);
+  const { filename } = given;
+  const opened = await openHostFile(context, filename);
+  try {
+    if ((await opened.status()).type !== 'file') throw notRegular(filename);
+    return new FileDriver(context, filename, opened, lockingOf(context, given, opened));
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+function checkOptions({ flags }: OpenContext, given: FileOptions): void {
+  if (typeof given.filename !== 'string' || given.filename === '') {
+    throw invalid("The 'file' block driver requires a file name");
+  }
+  const manager = given['pr-manager'];
+  if (manager !== undefined) throw invalid(`No persistent reservation manager with id '${manager}'`);
+  if (given['drop-cache'] === false) throw invalid("Option 'drop-cache' can only be on");
+  if (given['x-check-cache-dropped'] === true)
+    throw invalid("Option 'x-check-cache-dropped' can only be off");
+  if ((given['aio-max-batch'] ?? 0) !== 0) throw invalid("Option 'aio-max-batch' can only be 0");
+  if (given.aio === 'native' && !flags.direct) {
+    throw invalid('aio=native was specified, but it requires cache.direct=on, which was not specified.');
+  }
+}
+
+async function openHostFile(context: OpenContext, filename: string): Promise<HostFile> {
+  return openAs(context.platform, filename, context.flags, () => context.fallBackToReadOnly());
+}
+
+/** Opens as `flags` say; with auto-read-only, a file that cannot be written is read, and `fallBack` called. */
+async function openAs(
+  platform: Platform,
+  filename: string,
+  flags: Readonly<OpenFlags>,
+  fallBack: () => void,
+): Promise<HostFile> {
+  const open = (write: boolean): Promise<HostFile> =>
+    platform.files.open(filename, { write, direct: flags.direct });
+  try {
+    return await open(!flags.readOnly);
+  } catch (error) {
+    const failure = asBlockError(error);
+    if (flags.readOnly && failure.errno === 'EISDIR') throw notRegular(filename);
+    const mayFallBack = failure.errno === 'EACCES' || failure.errno === 'EROFS';
+    if (flags.readOnly || !flags.autoReadOnly || !mayFallBack) {
+      throw failure.within(`Could not open '${filename}'`);
+    }
+  }
+  try {
+    const opened = await open(false);
+    fallBack();
+    return opened;
+  } catch (error) {
+    throw asBlockError(error).within(`Could not open '${filename}'`);
+  }
+}
+
+function notRegular(filename: string): BlockError {
+  return invalid(`'file' driver requires '${filename}' to be a regular file`);
+}
+
+function lockingOf(context: OpenContext, given: FileOptions, opened: HostFile): ImageLocks | undefined {
+  if (given.locking === 'off') return undefined;
+  const { locks } = opened;
+  if (locks) return new ImageLocks(locks, given.filename);
+  const why = 'this host has no open-file-description locks (Linux with the optional package koffi has)';
+  if (given.locking === 'on') throw new BlockError('ENOTSUP', `Option 'locking' cannot be on: ${why}`);
+  context.warnOnce(`images are not locked against other processes: ${why}`);
+  return undefined;
+}
+
+class FileDriver implements Driver {
+  limits: { requestAlignment: number };
+  readonly hasZeroInit = true;
+  private readonly discards = { ok: 0, failed: 0, bytes: 0 };
+  private readonly forceShare: boolean;
+
+  constructor(
+    private readonly context: OpenContext,
+    private readonly filename: string,
+    private opened: HostFile,
+    private readonly locks: ImageLocks | undefined,
+  ) {
+    this.limits = { requestAlignment: opened.requestAlignment };
+    this.forceShare = context.flags.forceShare;
+  }
+
+  getLength(): Promise<number> {
+    return this.opened.getSize();
+  }
+
+  read(offset: number, buffer: Uint8Array): Promise<void> {
+    return this.opened.read(offset, buffer);
+  }
+
+  readNow(offset: number, buffer: Uint8Array): boolean {
+    return this.opened.readNow?.(offset, buffer) ?? false;
+  }
+
+  write(offset: number, buffer: Uint8Array): Promise<void> {
+    return this.opened.write(offset, buffer);
+  }
+
+  async map(offset: number, bytes: number, { wantZero } = { wantZero: true }): Promise<Extent> {
+    if (!wantZero) return { type: 'own', bytes, zero: false };
+    const size = await this.opened.getSize();
+    // Up to the end of the last sector the file reads as zeros.
+    if (offset >= size) return { type: 'own', bytes, zero: true };
+    const extent = await this.opened.extent(offset);
+    const reachesEnd = offset + extent.bytes >= size;
+    return {
+      type: 'own',
+      bytes: reachesEnd ? bytes : Math.min(bytes, extent.bytes),
+      zero: extent.type === 'hole',
+    };
+  }
+
+  async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
+    const zeroed = await this.opened.zero(offset, bytes, { unmap: flags.mayUnmap === true });
+    if (!zeroed) throw new BlockError('ENOTSUP');
+  }
+
+  async discard(offset: number, bytes: number): Promise<void> {
+    let done = false;
+    try {
+      done = await this.opened.discard(offset, bytes);
+    } finally {
+      if (done) this.discards.ok++;
+      else this.discards.failed++;
+    }
+    if (!done) throw new BlockError('ENOTSUP');
+    this.discards.bytes += bytes;
+  }
+
+  info(): DriverInfo {
+    return {};
+  }
+
+  statistics(): object {
+    const { ok, failed, bytes } = this.discards;
+    return { 'discard-nb-ok': ok, 'discard-nb-failed': failed, 'discard-bytes-ok': bytes };
+  }
+
+  flush(): Promise<void> {
+    return this.opened.flush();
+  }
+
+  async truncate(length: number, { preallocation }: TruncateOptions): Promise<void> {
+    if (preallocation === 'metadata')
+      throw new BlockError('ENOTSUP', 'Unsupported preallocation mode: metadata');
+    const size = await this.opened.getSize();
+    if (preallocation !== 'off' && length < size) {
+      throw invalid('Preallocation can only be used for growing images');
+    }
+    if (preallocation === 'off') {
+      await this.resize(length);
+      return;
+    }
+    try {
+      await preallocate(this.opened, preallocation, size, length);
+    } catch (error) {
+      // Whatever was reserved beyond the old end is worth nothing without the rest.
+      await this.resize(size);
+      throw error;
+    }
+  }
+
+  private async resize(length: number): Promise<void> {
+    try {
+      await this.opened.truncate(length);
+    } catch (error) {
+      throw asBlockError(error).within('Could not resize file');
+    }
+  }
+
+  async getAllocatedBytes(): Promise<number> {
+    return (await this.opened.status()).allocatedBytes;
+  }
+
+  async contentVersion(): Promise<string | undefined> {
+    const { modified } = await this.opened.status();
+    return modified === undefined ? undefined : `changed at ${modified}`;
+  }
+
+  async checkPermissions(perm: number, shared: number): Promise<void> {
+    this.locks?.prepare(perm, this.forceShare ? 0 : ~shared);
+  }
+
+  async setPermissions(): Promise<void> {
+    this.locks?.commit();
+  }
+
+  abortPermissions(): void {
+    this.locks?.abort();
+  }
+
+  /** The file is opened again only when the descriptor must be another: for writing, or past the page cache. */
+  async reopen({ flags }: ReopenChange): Promise<ReopenStep> {
+    const now = this.context.flags;
+    if (flags.readOnly === now.readOnly && flags.direct === now.direct) return {};
+    const next = await openAs(this.context.platform, this.filename, flags, () => {
+      flags.readOnly = true;
+    });
+    return {
+      commit: async () => {
+        const old = this.opened;
+        if (next.locks) this.locks?.moveTo(next.locks);
+        this.opened = next;
+        this.limits = { requestAlignment: next.requestAlignment };
+        await old.close();
+      },
+      abort: () => next.close(),
+    };
+  }
+
+  close(): Promise<void> {
+    return this.opened.close();
+  }
+}
