@@ -27,7 +27,6 @@ export interface Stack extends DiskTraits {
 const file = (filename: string): Record<string, unknown> => ({ driver: 'file', filename });
 const image = (format: string, filename: string) => (graph: BlockGraph) =>
   createImage(graph, { filename, format, size: diskBytes, quiet: true });
-
 const both =
   (one: ReturnType<typeof image>, other: ReturnType<typeof image>) => async (graph: BlockGraph) => {
     await one(graph);

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { masked, type Outcome } from '../../support/cli.ts';
 import { runOwn } from '../../support/own-tools.ts';
+import { ioCommands } from '../../support/qemu.ts';
 import type { Case, Step } from './case.ts';
 import { adapted } from './differences.ts';
 import type { Recipe } from './images.ts';
@@ -30,7 +31,7 @@ export async function findDifference(testCase: Case): Promise<string | undefined
       if (![theirs, ours].every((folder) => prepare(recipe, folder))) return undefined;
     process.chdir(ours);
     for (const step of testCase.steps) {
-      const args = [...step.args.slice(), ...(step.commands ?? []).flatMap((command) => ['-c', command])];
+      const args = [...step.args.slice(), ...ioCommands(...(step.commands ?? []))];
       const [expected, actual] = await Promise.all([runReal(step, args, theirs), runOurs(step, args)]);
       const allowed = adapted(step, expected, actual);
       if (allowed === 'give up') return undefined;
@@ -45,7 +46,7 @@ export async function findDifference(testCase: Case): Promise<string | undefined
 }
 
 export function describe({ tool, args, commands = [] }: Step): string {
-  const words = [tool, ...args, ...commands.flatMap((command) => ['-c', command])];
+  const words = [tool, ...args, ...ioCommands(...commands)];
   return words.map((word) => (/^[\w./=:,+-]+$/.test(word) ? word : `'${word}'`)).join(' ');
 }
 
@@ -58,7 +59,7 @@ function prepare({ image, create, fill }: Recipe, cwd: string): boolean {
     fs.truncateSync(join(cwd, image.name), image.bytes);
   } else if (!run('qemu-img', ['create', ...create])) return false;
   if (fill.length === 0) return true;
-  const commands = fill.flatMap((command) => ['-c', command]);
+  const commands = ioCommands(...fill);
   return run('qemu-io', ['-f', image.format, ...commands, image.name]);
 }
 
