@@ -6,9 +6,11 @@
  * opener.ts, file names in filename.ts, requests in request.ts.
  */
 import { assert } from '../base/assert.ts';
+import { Attachments } from '../base/attachments.ts';
 import { BlockError, invalid } from '../base/errors.ts';
 import { Mutex } from '../base/mutex.ts';
 import type { Platform } from '../platform/platform.ts';
+import { isIdentifier } from '../qapi/identifier.ts';
 import { BackendTable } from './backend-table.ts';
 import { chainLinks } from './chain.ts';
 import type { DriverDefinition } from './driver.ts';
@@ -53,6 +55,12 @@ export class BlockGraph {
   readonly observer: GraphObserver;
   private readonly closeFailed: GraphOptions['closeFailed'];
   readonly backends = new BackendTable();
+  /** What upper layers keep with it. */
+  readonly attachments = new Attachments<BlockGraph>(this);
+  /** One filter at a time is put in or taken out (jobs/filter-insertion.ts). */
+  readonly filterChanges = new Mutex();
+  /** Warnings that are given once. */
+  readonly warnings = new Set<string>();
   /** In the order of registration. */
   private readonly byName = new Map<string, BlockNode>();
   private readonly changes = new Mutex();
@@ -122,7 +130,7 @@ export class BlockGraph {
 
   /** Throws when a device cannot have this name. */
   checkBackendName(name: string): void {
-    if (!/^[A-Za-z][A-Za-z0-9\-._]*$/.test(name)) throw invalid('Invalid device name');
+    if (!isIdentifier(name)) throw invalid('Invalid device name');
     if (this.backends.find(name)) throw invalid(`Device with id '${name}' already exists`);
     if (this.byName.has(name)) throw invalid(`Device name '${name}' conflicts with an existing node name`);
   }
@@ -135,7 +143,7 @@ export class BlockGraph {
 
   /** Throws when `name` is malformed or taken. */
   checkName(name: string): void {
-    if (!/^[A-Za-z][A-Za-z0-9\-._]*$/.test(name)) throw invalid(`Invalid node-name: '${name}'`);
+    if (!isIdentifier(name)) throw invalid(`Invalid node-name: '${name}'`);
     if (this.backends.find(name)) throw invalid(`node-name=${name} is conflicting with a device id`);
     if (this.byName.has(name)) throw invalid(`Duplicate nodes with node-name='${name}'`);
     if (name.length > nameLimitBytes) throw invalid('Node name too long');
@@ -179,6 +187,17 @@ export class BlockGraph {
   /** Makes a node and the files it opened by itself read-only or writable. Errors: the file's; permission conflicts. */
   setReadOnly(node: BlockNode, readOnly: boolean): Promise<void> {
     return setReadOnly(this, node, readOnly);
+  }
+
+  /** A read-only node is writable for as long as `act` takes. Errors: as `setReadOnly`, and those of `act`. */
+  async whileWritable(node: BlockNode, act: () => Promise<void>): Promise<void> {
+    const { readOnly } = node;
+    if (readOnly) await this.setReadOnly(node, false);
+    try {
+      await act();
+    } finally {
+      if (readOnly) await this.setReadOnly(node, true);
+    }
   }
 
   /** Drops one reference; the last one closes the node and lets go of its children. */

@@ -6,8 +6,10 @@
  * all the way up, and what was in flight has finished.
  */
 import { assert } from '../base/assert.ts';
+import { Attachments } from '../base/attachments.ts';
 import { invalid } from '../base/errors.ts';
 import { InFlight } from '../base/in-flight.ts';
+import { wholeSectors } from '../base/sectors.ts';
 import type { Checked } from '../qapi/types.ts';
 import { drainBegin, drainEnd } from '../trace/events.ts';
 import type { Driver, DriverDefinition } from './driver.ts';
@@ -33,14 +35,14 @@ export interface WriteObserver {
   onResize?(length: number): void;
 }
 
-const sectorBytes = 512;
-
 export class BlockNode implements EdgeParent {
   readonly isNode = true;
   /** Set once, by opening; every node that others can see has it. */
   driver!: Driver;
   readonly children = new Map<string, Edge>();
   readonly parents = new Set<Edge>();
+  /** What upper layers keep with it. */
+  readonly attachments = new Attachments<BlockNode>(this);
   readonly writeObservers = new Set<WriteObserver>();
   readonly opBlockers = new OpBlockers(() => this.graph.deviceOrNodeName(this));
   /** In-flight requests that must exclude overlapping writes: read-modify-write. */
@@ -139,7 +141,7 @@ export class BlockNode implements EdgeParent {
   private setLength(length: number): void {
     this.byteLength = length;
     const before = this.roundedLength;
-    this.roundedLength = Math.ceil(length / sectorBytes) * sectorBytes;
+    this.roundedLength = wholeSectors(length);
     if (this.roundedLength === before) return;
     for (const observer of this.writeObservers) observer.onResize?.(this.roundedLength);
   }

@@ -1,9 +1,10 @@
 /**
- * The filter of a job: opened above a node, put between it and everybody who uses it, and taken out again.
+ * The filter of a job: opened above a node, put between it and everybody who uses it, and taken out again: one at a time in
+ * a graph, for what is below a filter must not change between looking and replacing.
  */
 import { assert } from '../base/assert.ts';
 import { asBlockError } from '../base/errors.ts';
-import { Mutex } from '../base/mutex.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import { nodesFrom } from '../block/chain.ts';
 import type { Driver, DriverDefinition } from '../block/driver.ts';
 import type { EdgeParent } from '../block/edge.ts';
@@ -52,7 +53,7 @@ export class InsertedFilter<D extends Driver = Driver> {
     const below: EdgeParent[] = [...nodesFrom(filter)];
     await node.drainBegin();
     try {
-      await turns(graph).run(() => graph.replaceNode(node, filter, below));
+      await graph.filterChanges.run(() => graph.replaceNode(node, filter, below));
     } catch (error) {
       await graph.unref(filter);
       throw error;
@@ -73,7 +74,7 @@ export class InsertedFilter<D extends Driver = Driver> {
     await node.drainBegin();
     try {
       await prepare?.();
-      await turns(node.graph).run(() => {
+      await node.graph.filterChanges.run(() => {
         const below = node.filtered();
         assert(below, `node ${node.name} is no filter`);
         return node.graph.replaceNode(node, below);
@@ -93,20 +94,11 @@ export class InsertedFilter<D extends Driver = Driver> {
 
 async function open<D extends Driver>(graph: BlockGraph, wanted: FilterOptions<D>): Promise<BlockNode> {
   const { driver, nodeName, flags } = wanted;
-  const options = { ...wanted.options, ...(nodeName === undefined ? {} : { 'node-name': nodeName }) };
+  const options = { ...wanted.options, ...withoutUndefined({ 'node-name': nodeName }) };
   if (typeof driver !== 'string') return graph.openInternal(driver, options, flags);
   try {
     return await graph.open({ driver, ...options }, flags);
   } catch (error) {
     throw asBlockError(error).within('Could not create node');
   }
-}
-
-/** What is below a filter must not change between looking and replacing: one insertion or removal at a time. */
-const turnsByGraph = new WeakMap<BlockGraph, Mutex>();
-
-function turns(graph: BlockGraph): Mutex {
-  let mutex = turnsByGraph.get(graph);
-  if (!mutex) turnsByGraph.set(graph, (mutex = new Mutex()));
-  return mutex;
 }

@@ -1,7 +1,9 @@
 /**
  * The block layer as a page has it: everything is done in a worker, and asked for here.
  */
+
 import { BlockError } from '../base/errors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import type { FlushPolicy } from '../emulator/local-disk.ts';
 import { V86Disk, type V86DiskKind } from '../emulator/v86/disk.ts';
 import { createV86, type V86Constructor, type V86Emulator } from '../emulator/v86/emulator.ts';
@@ -65,6 +67,7 @@ export class Blockyard {
   /** The bases that were opened for overlays. */
   private readonly bases = new Map<string, string>();
   private readonly atClose: (() => void)[] = [];
+  private readonly numbers = { backup: 0, image: 0 };
   private isClosed = false;
 
   private constructor(
@@ -98,6 +101,11 @@ export class Blockyard {
     return this.monitor.on(event, listener);
   }
 
+  nextNumber(kind: 'backup' | 'image'): number {
+    this.numbers[kind]++;
+    return this.numbers[kind];
+  }
+
   /**
    * A monitor of its own for whoever gets the port: greeting, negotiation, commands and events as JSON texts, one in each
    * message; `null` ends it.
@@ -129,9 +137,14 @@ export class Blockyard {
     await formatFile(this, this.options.fileDriver, file, { driver: format, size });
   }
 
-  /** Makes a File or Blob what `{driver: 'blob', filename: name}` opens. */
+  /** Makes a File or Blob what `{driver: 'blob', filename: name}` opens, until `unregisterBlob` or `close`. */
   async registerBlob(name: string, blob: Blob): Promise<void> {
     await this.calls.call('registerBlob', { name, blob });
+  }
+
+  /** Forgets what `registerBlob` was given; nodes that are open go on reading it. */
+  async unregisterBlob(name: string): Promise<void> {
+    await this.calls.call('unregisterBlob', { name });
   }
 
   /** Opens a node: the options of `blockdev-add`. Errors: QmpError. */
@@ -174,7 +187,7 @@ export class Blockyard {
       werror,
     });
     const { port1, port2 } = new MessageChannel();
-    const connecting = RemoteGuestDisk.connect(port1, cacheBytes === undefined ? {} : { cacheBytes });
+    const connecting = RemoteGuestDisk.connect(port1, withoutUndefined({ cacheBytes }));
     await this.calls.call('openDisk', { device: id, flushPolicy, port: port2 }, [port2]);
     const remote = await connecting;
     try {
