@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { withoutUndefined } from '../../host/base/without-undefined.ts';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
@@ -155,7 +156,7 @@ describe.skipIf(!haveQemu)('a backup is identical to its source for qemu-img com
               format,
               mode,
               sync: 'full',
-              ...(speed === undefined ? {} : { speed }),
+              ...withoutUndefined({ speed }),
             });
             await done;
             await finish(made);
@@ -197,7 +198,7 @@ describe.skipIf(!haveQemu)('a backup is identical to its source for qemu-img com
           format: 'qcow2',
           mode,
           sync: 'top',
-          ...(speed === undefined ? {} : { speed }),
+          ...withoutUndefined({ speed }),
         });
         await done;
         await finish(made);

@@ -1,5 +1,6 @@
 /** alloc, map, length, info, truncate: the image as a whole (specification: cli, section 4). */
 import { asBlockError, BlockError } from '../../base/errors.ts';
+import { sectorBytes } from '../../base/sectors.ts';
 import type { Preallocation } from '../../block/driver.ts';
 import { Perm } from '../../block/permissions.ts';
 import { blockStatus } from '../../block/status.ts';
@@ -9,8 +10,6 @@ import { formatSpecificText } from '../shared/human-info.ts';
 import { formatIoSize } from '../shared/human-size.ts';
 import { CommandFailed, complain, type IoCommand, parseNumber, readOptions, showUsage } from './command.ts';
 import type { Session } from './session.ts';
-
-const sectorBytes = 512;
 
 interface Allocation {
   allocated: boolean;

@@ -8,8 +8,10 @@
  *
  * No guest request may be in flight: the flags of the whole active tree change.
  */
+
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { Mutex } from '../../../base/mutex.ts';
+import { sectorBytes } from '../../../base/sectors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
 import type { NewSnapshot, SnapshotStorage } from '../../../block/snapshot-storage.ts';
 import { l2Entries, maxL1Entries, maxSnapshots, type Qcow2Header, readHeader } from '../disk/header.ts';
@@ -37,7 +39,6 @@ import { type ClusterRun, releaseRun, writeRun } from './metadata-space.ts';
 import { dropVmState, readVmState, writeVmState } from './vm-state.ts';
 
 const maxNameBytes = 65_535;
-const sectorBytes = 512;
 
 export class Qcow2Snapshots implements SnapshotStorage {
   private readonly changes = new Mutex();

@@ -6,14 +6,13 @@
  * later reads as zeros.
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
+import { roundDown, roundUp, sectorBytes } from '../../../base/sectors.ts';
 import type { Preallocation, TruncateOptions } from '../../../block/driver.ts';
 import { writePlanned } from '../../../block/transfer.ts';
 import { UnmapMode } from '../../../core/qcow2.ts';
 import { l2Entries, maxL1Entries } from '../disk/header.ts';
 import type { Qcow2Driver } from './image.ts';
 import { releaseRun, reserveRun } from './metadata-space.ts';
-
-const sectorBytes = 512;
 
 export async function resize(driver: Qcow2Driver, length: number, options: TruncateOptions): Promise<void> {
   const { engine } = driver;
@@ -51,7 +50,7 @@ async function grow(driver: Qcow2Driver, length: number, preallocation: Prealloc
 async function clearStaleTail(driver: Qcow2Driver, oldSize: number, length: number): Promise<void> {
   const { clusterSize } = driver.engine.header;
   if (oldSize % clusterSize === 0 || !(await isStored(driver, oldSize))) return;
-  await writeZeroBytes(driver, oldSize, Math.min(length, Math.ceil(oldSize / clusterSize) * clusterSize));
+  await writeZeroBytes(driver, oldSize, Math.min(length, roundUp(oldSize, clusterSize)));
 }
 
 /** What a backing file longer than the old size has there must not show through. */
@@ -72,7 +71,7 @@ async function hideBacking(driver: Qcow2Driver, oldSize: number, length: number)
 /** Zeros as data from `start` to `end`, also past the present end of the disk, within one cluster. */
 async function writeZeroBytes(driver: Qcow2Driver, start: number, end: number): Promise<void> {
   const { engine } = driver;
-  const clusterStart = start - (start % engine.header.clusterSize);
+  const clusterStart = roundDown(start, engine.header.clusterSize);
   const keep = new Uint8Array(start - clusterStart);
   await driver.context.self.read(clusterStart, keep);
   const cluster = new Uint8Array(end - clusterStart);
@@ -121,8 +120,8 @@ async function preallocate(
 ): Promise<void> {
   const { file, header } = driver.engine;
   const { clusterSize } = header;
-  const first = Math.ceil(start / clusterSize) * clusterSize;
-  const last = Math.ceil(end / clusterSize) * clusterSize;
+  const first = roundUp(start, clusterSize);
+  const last = roundUp(end, clusterSize);
   // The cluster that the old end is in keeps what it reads as, which may come from the backing file.
   if (start < first && !(await isStored(driver, start - 1)))
     await writeZeroBytes(driver, start, Math.min(end, first));

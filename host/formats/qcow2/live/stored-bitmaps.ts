@@ -11,6 +11,7 @@
 import { assert } from '../../../base/assert.ts';
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { Mutex } from '../../../base/mutex.ts';
+import { roundUp, sectorBytes } from '../../../base/sectors.ts';
 import type {
   BitmapShape,
   BitmapStorage,
@@ -33,12 +34,11 @@ import {
   tableEntry,
 } from '../disk/bitmap-directory.ts';
 import { maxBitmapDirectoryBytes, maxBitmaps } from '../disk/extensions.ts';
-import { padded, roundUp } from '../disk/image-file.ts';
+import { padded } from '../disk/image-file.ts';
 import type { Qcow2Engine } from './engine.ts';
 import { Qcow2JournalTie } from './journal-tie.ts';
 import { type ClusterRun, releaseRun, writeRun } from './metadata-space.ts';
 
-const sectorBytes = 512;
 const maxGranularity = 2 ** maxGranularityBits;
 
 /** Length of the stored form in bytes: whole words of 64 bits. */
