@@ -49,13 +49,12 @@ export interface DirtyBitmapOptions {
   granularity: number;
   disabled?: boolean;
   inconsistent?: boolean;
+  /** No other one that its node has, or had, has it. */
+  serial?: number;
 }
 
-let made = 0;
-
 export class DirtyBitmap {
-  /** No other one has it. */
-  readonly serial = made++;
+  private readonly serial: number;
   /** Counts changes of the bits by other means than writes. */
   private changes = 0;
   name: string | undefined;
@@ -77,8 +76,9 @@ export class DirtyBitmap {
 
   /** Clean. Errors: ENOMEM. */
   constructor(options: DirtyBitmapOptions) {
-    const { name, size, granularity, disabled = false, inconsistent = false } = options;
+    const { name, size, granularity, disabled = false, inconsistent = false, serial = 0 } = options;
     this.name = name;
+    this.serial = serial;
     this.inconsistent = inconsistent;
     this.bits = HierarchicalBitmap.create(size, granularity);
     this.disabled = disabled;

@@ -26,7 +26,7 @@ import { BitmapJournal, type JournalSubject } from './journal.ts';
 import { bitmapsOf, findBitmap, type NodeBitmaps, nodesWithBitmaps } from './node-bitmaps.ts';
 import { type Checkpoint, readSideFile } from './side-file.ts';
 import { fillFrom, SideFileStorage } from './side-file-storage.ts';
-import { claimSidePaths, releaseSidePaths, sidePathsOf } from './side-paths.ts';
+import { claimSidePaths, releaseSidePaths } from './side-paths.ts';
 
 /** What a command did to bitmaps is durable when this returns, as far as there are journals. Errors: of I/O. */
 export async function saveBitmaps(graph: BlockGraph): Promise<void> {
@@ -35,7 +35,7 @@ export async function saveBitmaps(graph: BlockGraph): Promise<void> {
     const isNeeded = !node.readOnly && journalled(node).length > 0;
     if (journal) await (isNeeded ? journal.save() : journal.stop());
     // A node that goes has been asked already what there is to keep, or will be as it is now.
-    else if (isNeeded && !node.isClosing && sidePathsOf(node)) await startJournal(node);
+    else if (isNeeded && !node.isClosing && bitmapsOf(node).sidePaths) await startJournal(node);
   }
 }
 
@@ -43,8 +43,8 @@ export async function saveBitmaps(graph: BlockGraph): Promise<void> {
 export const bitmapKeeper: GraphObserver = {
   async nodeOpened(node) {
     await claimSidePaths(node);
-    const paths = sidePathsOf(node);
     const bitmaps = bitmapsOf(node);
+    const { sidePaths: paths } = bitmaps;
     const { files } = node.graph.platform;
     if (paths && !node.driver.bitmapStorage) {
       bitmaps.sideStorage = await SideFileStorage.open(files, paths, () => node.length);
@@ -114,7 +114,7 @@ async function makeWritable(node: BlockNode): Promise<void> {
   const storage = bitmaps.storage!;
   if (!(await journalOf(node))) {
     const isNeeded = journalled(node).length > 0;
-    if (isNeeded && sidePathsOf(node)) await startJournal(node);
+    if (isNeeded && bitmaps.sidePaths) await startJournal(node);
     else await storage.tie?.change(undefined);
   }
   await storage.markInUse();
@@ -139,10 +139,11 @@ async function journalOf(node: BlockNode): Promise<BitmapJournal | undefined> {
 /** The node knows of it before anything is awaited: whoever closes the node waits for what begins here. */
 function startJournal(node: BlockNode): Promise<void> {
   const bitmaps = bitmapsOf(node);
+  const { sideFile } = bitmaps.sidePaths!; // the callers saw it
   const subject: JournalSubject = {
     platform: node.graph.platform,
     nodeName: node.name,
-    path: sidePathsOf(node)!.sideFile,
+    path: sideFile,
     get tie() {
       return bitmaps.storage?.tie;
     },

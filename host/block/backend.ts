@@ -14,6 +14,7 @@ import type { Edge, EdgeParent } from './edge.ts';
 import type { OnError } from './error-policy.ts';
 import type { BlockGraph } from './graph.ts';
 import type { BlockNode } from './node.ts';
+import type { MediumFlags } from './open-context.ts';
 import { readNow } from './read-now.ts';
 import { BlockStatistics } from './statistics.ts';
 
@@ -90,6 +91,8 @@ export class BlockBackend implements EdgeParent {
   /** The last request of its device that has failed since the machine was told to go on. */
   failure: RequestFailure | undefined;
   device: AttachedDevice | undefined;
+  /** How the last medium was open, or the first one is to be. */
+  lastMedium: MediumFlags | undefined;
   /** There from the first use: only devices count what they do. */
   private counted: BlockStatistics | undefined;
   /** Writes may go past the end and make the node longer: for those who write an image's file. */

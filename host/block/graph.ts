@@ -6,6 +6,7 @@
  * opener.ts, file names in filename.ts, requests in request.ts.
  */
 import { assert } from '../base/assert.ts';
+import { Attachments } from '../base/attachments.ts';
 import { BlockError, invalid } from '../base/errors.ts';
 import { Mutex } from '../base/mutex.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -54,6 +55,12 @@ export class BlockGraph {
   readonly observer: GraphObserver;
   private readonly closeFailed: GraphOptions['closeFailed'];
   readonly backends = new BackendTable();
+  /** What upper layers keep with it. */
+  readonly attachments = new Attachments<BlockGraph>(this);
+  /** One filter at a time is put in or taken out (jobs/filter-insertion.ts). */
+  readonly filterChanges = new Mutex();
+  /** Warnings that are given once. */
+  readonly warnings = new Set<string>();
   /** In the order of registration. */
   private readonly byName = new Map<string, BlockNode>();
   private readonly changes = new Mutex();
@@ -180,6 +187,17 @@ export class BlockGraph {
   /** Makes a node and the files it opened by itself read-only or writable. Errors: the file's; permission conflicts. */
   setReadOnly(node: BlockNode, readOnly: boolean): Promise<void> {
     return setReadOnly(this, node, readOnly);
+  }
+
+  /** A read-only node is writable for as long as `act` takes. Errors: as `setReadOnly`, and those of `act`. */
+  async whileWritable(node: BlockNode, act: () => Promise<void>): Promise<void> {
+    const { readOnly } = node;
+    if (readOnly) await this.setReadOnly(node, false);
+    try {
+      await act();
+    } finally {
+      if (readOnly) await this.setReadOnly(node, true);
+    }
   }
 
   /** Drops one reference; the last one closes the node and lets go of its children. */

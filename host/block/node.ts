@@ -6,6 +6,7 @@
  * all the way up, and what was in flight has finished.
  */
 import { assert } from '../base/assert.ts';
+import { Attachments } from '../base/attachments.ts';
 import { invalid } from '../base/errors.ts';
 import { InFlight } from '../base/in-flight.ts';
 import { wholeSectors } from '../base/sectors.ts';
@@ -40,6 +41,8 @@ export class BlockNode implements EdgeParent {
   driver!: Driver;
   readonly children = new Map<string, Edge>();
   readonly parents = new Set<Edge>();
+  /** What upper layers keep with it. */
+  readonly attachments = new Attachments<BlockNode>(this);
   readonly writeObservers = new Set<WriteObserver>();
   readonly opBlockers = new OpBlockers(() => this.graph.deviceOrNodeName(this));
   /** In-flight requests that must exclude overlapping writes: read-modify-write. */

@@ -380,6 +380,13 @@ class NodeOpenContext implements OpenContext {
   warn(message: string): void {
     this.graph.platform.console.warn(message);
   }
+
+  warnOnce(message: string): void {
+    const { warnings } = this.graph;
+    if (warnings.has(message)) return;
+    warnings.add(message);
+    this.warn(message);
+  }
 }
 
 /** Element `LIST.INDEX` of an option that is a list. */

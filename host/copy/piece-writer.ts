@@ -5,6 +5,7 @@
  * it a new attempt, because the source may have been overwritten since.
  */
 import { asBlockError, type BlockError } from '../base/errors.ts';
+import { clusterBytesOf } from '../block/cluster-bytes.ts';
 import type { Edge } from '../block/edge.ts';
 import { isZero } from '../core/scan.ts';
 import { copyPiece } from '../trace/events.ts';
@@ -67,7 +68,7 @@ export class PieceWriter {
     const data = buffer.length === bytes ? buffer : buffer.subarray(0, bytes);
     if (isZero(data)) return target.writeZeroes(offset, bytes, { mayUnmap: true });
     if (!compress) return target.write(offset, data);
-    const clusterBytes = target.node.skipFilters().driver.info?.().clusterBytes ?? defaultClusterBytes;
+    const clusterBytes = clusterBytesOf(target.node) ?? defaultClusterBytes;
     for (let done = 0; done < bytes; done += clusterBytes) {
       await target.writeCompressed(offset + done, data.subarray(done, Math.min(done + clusterBytes, bytes)));
     }

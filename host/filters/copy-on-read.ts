@@ -12,6 +12,7 @@
 import { invalid } from '../base/errors.ts';
 import { roundDown, roundUp } from '../base/sectors.ts';
 import { isInChain } from '../block/chain.ts';
+import { clusterBytesOf } from '../block/cluster-bytes.ts';
 import type { Driver, DriverDefinition } from '../block/driver.ts';
 import type { Edge } from '../block/edge.ts';
 import type { BlockNode } from '../block/node.ts';
@@ -126,8 +127,7 @@ export class CopyOnRead implements Driver {
 
   private wholeClusters(offset: number, bytes: number): { start: number; end: number } {
     const { node, length } = this.file;
-    const storage = node.skipFilters().driver;
-    const clusterBytes = storage.info?.().clusterBytes || storage.limits?.requestAlignment || 1;
+    const clusterBytes = clusterBytesOf(node) || node.skipFilters().driver.limits?.requestAlignment || 1;
     const end = roundUp(offset + bytes, clusterBytes);
     return { start: roundDown(offset, clusterBytes), end: Math.min(length, end) };
   }

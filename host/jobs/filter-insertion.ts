@@ -1,10 +1,10 @@
 /**
- * The filter of a job: opened above a node, put between it and everybody who uses it, and taken out again.
+ * The filter of a job: opened above a node, put between it and everybody who uses it, and taken out again: one at a time in
+ * a graph, for what is below a filter must not change between looking and replacing.
  */
 
 import { assert } from '../base/assert.ts';
 import { asBlockError } from '../base/errors.ts';
-import { Mutex } from '../base/mutex.ts';
 import { withoutUndefined } from '../base/without-undefined.ts';
 import { nodesFrom } from '../block/chain.ts';
 import type { Driver, DriverDefinition } from '../block/driver.ts';
@@ -54,7 +54,7 @@ export class InsertedFilter<D extends Driver = Driver> {
     const below: EdgeParent[] = [...nodesFrom(filter)];
     await node.drainBegin();
     try {
-      await turns(graph).run(() => graph.replaceNode(node, filter, below));
+      await graph.filterChanges.run(() => graph.replaceNode(node, filter, below));
     } catch (error) {
       await graph.unref(filter);
       throw error;
@@ -75,7 +75,7 @@ export class InsertedFilter<D extends Driver = Driver> {
     await node.drainBegin();
     try {
       await prepare?.();
-      await turns(node.graph).run(() => {
+      await node.graph.filterChanges.run(() => {
         const below = node.filtered();
         assert(below, `node ${node.name} is no filter`);
         return node.graph.replaceNode(node, below);
@@ -102,13 +102,4 @@ async function open<D extends Driver>(graph: BlockGraph, wanted: FilterOptions<D
   } catch (error) {
     throw asBlockError(error).within('Could not create node');
   }
-}
-
-/** What is below a filter must not change between looking and replacing: one insertion or removal at a time. */
-const turnsByGraph = new WeakMap<BlockGraph, Mutex>();
-
-function turns(graph: BlockGraph): Mutex {
-  let mutex = turnsByGraph.get(graph);
-  if (!mutex) turnsByGraph.set(graph, (mutex = new Mutex()));
-  return mutex;
 }

@@ -43,15 +43,13 @@ interface Target {
   readonly backup: DiskBackup;
 }
 
-let backups = 0;
-
 export async function startBackup(
   monitor: Monitor,
   calls: Calls<ServiceFunctions>,
   { fileDriver }: { readonly fileDriver: string },
   { disks, speed = 0 }: BackupPlan,
 ): Promise<Backup> {
-  const number = ++backups;
+  const number = monitor.nextNumber('backup');
   const targets = Object.entries(disks).map(([disk, backup], i) => ({
     disk,
     backup,

@@ -7,6 +7,8 @@ import type { EventListener } from '../qmp/client.ts';
 export interface Monitor {
   qmp(command: string, args?: object): Promise<unknown>;
   on(event: string, listener: EventListener): () => void;
+  /** 1, 2, …: for an id that nothing else of the kind has, or had, on this monitor. */
+  nextNumber(kind: 'backup' | 'image'): number;
 }
 
 interface JobInfo {

@@ -1,8 +1,9 @@
 /** The library on Node: the same as in a page, with the service in this thread and files of the operating system. */
 import { drivers } from '../drivers.ts';
+import { Blobs } from '../platform/blobs.ts';
 import { nodePlatform } from '../platform/node/index.ts';
 import { publishTrace } from '../platform/node/trace-channels.ts';
-import { blob, registerBlob } from '../protocols/blob.ts';
+import { blob } from '../protocols/blob.ts';
 import { tracer } from '../trace/events.ts';
 import { startService } from './service.ts';
 import { Blockyard, type TraceOptions } from './yard.ts';
@@ -13,7 +14,8 @@ import { Blockyard, type TraceOptions } from './yard.ts';
  */
 export async function openBlockyard({ trace }: { trace?: TraceOptions } = {}): Promise<Blockyard> {
   const { port1, port2 } = new MessageChannel();
-  await startService(port2, { platform: nodePlatform, drivers: [...drivers, blob], registerBlob });
+  const platform = { ...nodePlatform, blobs: new Blobs() };
+  await startService(port2, { platform, drivers: [...drivers, blob] });
   const yard = await Blockyard.connect(port1, { fileDriver: 'file' });
   yard.whenClosed(tracer.attach(publishTrace, nodePlatform.clock));
   try {

@@ -30,8 +30,6 @@ import { serveCalls, Transferred } from './rpc.ts';
 interface ServiceOptions {
   platform: Platform;
   drivers: readonly DriverDefinition[];
-  /** Makes `blob` what nodes of the driver `blob` find under `name`. */
-  registerBlob(name: string, blob: Blob): void;
   /** Absent: nothing of web servers' files outlives the program. */
   httpCache?: { getSize(): Promise<number>; clear(): Promise<void> };
 }
@@ -90,6 +88,7 @@ function functionsOf(server: QmpServer, attached: Attached, options: ServiceOpti
       // A command that is still being executed may open something.
       await server.whenEnded;
       await server.close();
+      options.platform.blobs?.clear();
       stop();
     },
   };
@@ -138,10 +137,15 @@ function machineFunctions(server: QmpServer, attached: Attached) {
 }
 
 /** Files and web servers' files, and what is kept of them. */
-function imageFunctions(graph: BlockGraph, { platform, registerBlob, httpCache }: ServiceOptions) {
+function imageFunctions(graph: BlockGraph, { platform, httpCache }: ServiceOptions) {
   return {
     async registerBlob({ name, blob }: { name: string; blob: Blob }): Promise<void> {
-      registerBlob(name, blob);
+      if (!platform.blobs) throw new BlockError('ENOTSUP', 'This host takes no Blobs');
+      platform.blobs.register(name, blob);
+    },
+
+    async unregisterBlob({ name }: { name: string }): Promise<void> {
+      platform.blobs?.unregister(name);
     },
 
     async prefetchList({ node }: { node: string }): Promise<PrefetchList> {

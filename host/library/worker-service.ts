@@ -2,7 +2,6 @@
 import { withoutUndefined } from '../base/without-undefined.ts';
 import { browserDrivers } from '../drivers-browser.ts';
 import { makeBrowserPlatform } from '../platform/browser/index.ts';
-import { registerBlob } from '../protocols/blob.ts';
 import { startService } from './service.ts';
 
 /** The page's first message. */
@@ -18,7 +17,6 @@ export function start({ port, httpCacheBytes }: WorkerStart): Promise<void> {
   return startService(port, {
     platform,
     drivers: browserDrivers,
-    registerBlob,
     ...withoutUndefined({ httpCache: chunkStore }),
   });
 }

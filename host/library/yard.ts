@@ -67,6 +67,7 @@ export class Blockyard {
   /** The bases that were opened for overlays. */
   private readonly bases = new Map<string, string>();
   private readonly atClose: (() => void)[] = [];
+  private readonly numbers = { backup: 0, image: 0 };
   private isClosed = false;
 
   private constructor(
@@ -100,6 +101,11 @@ export class Blockyard {
     return this.monitor.on(event, listener);
   }
 
+  nextNumber(kind: 'backup' | 'image'): number {
+    this.numbers[kind]++;
+    return this.numbers[kind];
+  }
+
   /**
    * A monitor of its own for whoever gets the port: greeting, negotiation, commands and events as JSON texts, one in each
    * message; `null` ends it.
@@ -131,9 +137,14 @@ export class Blockyard {
     await formatFile(this, this.options.fileDriver, file, { driver: format, size });
   }
 
-  /** Makes a File or Blob what `{driver: 'blob', filename: name}` opens. */
+  /** Makes a File or Blob what `{driver: 'blob', filename: name}` opens, until `unregisterBlob` or `close`. */
   async registerBlob(name: string, blob: Blob): Promise<void> {
     await this.calls.call('registerBlob', { name, blob });
+  }
+
+  /** Forgets what `registerBlob` was given; nodes that are open go on reading it. */
+  async unregisterBlob(name: string): Promise<void> {
+    await this.calls.call('unregisterBlob', { name });
   }
 
   /** Opens a node: the options of `blockdev-add`. Errors: QmpError. */

@@ -8,6 +8,8 @@
  * Sockets and standard streams are not here: the monitor takes any byte stream, and cli/ makes those.
  */
 
+import type { Blobs } from './blobs.ts';
+
 export interface Platform {
   readonly clock: Clock;
   readonly random: Random;
@@ -19,6 +21,8 @@ export interface Platform {
   readonly fetch?: Fetch;
   /** Absent where nothing outlives the program that could be fetched again. */
   readonly chunkStore?: ChunkStore;
+  /** Absent where nobody hands over Blobs. */
+  readonly blobs?: Blobs;
 }
 
 /** HTTP requests, as the global `fetch` makes them. Redirects are followed. */

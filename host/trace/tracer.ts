@@ -17,6 +17,7 @@ export class Tracer {
   /** Of the sink that came last. There is one whenever an event is enabled. */
   private clock: Clock | undefined;
 
+  /** Declares an event: see event.ts for what a format says. Names are declared once. */
   define<const F extends string>(name: string, format: F): TraceEvent<F> {
     const made = new TraceEvent(name, format, (event, args, line) => {
       const time = this.clock?.wallClock() ?? { seconds: 0, microseconds: 0 };
@@ -36,7 +37,7 @@ export class Tracer {
     const found = this.find(pattern);
     for (const event of found) event.selected = wanted;
     this.update();
-    return found.length > 0 || pattern.includes('*');
+    return found.length > 0 || mayFitNothing(pattern);
   }
 
   /**
@@ -45,16 +46,18 @@ export class Tracer {
    */
   attach(sink: TraceSink, clock: Clock, patterns: readonly string[] = []): () => void {
     for (const pattern of patterns) {
-      if (!this.select(pattern, true)) throw invalid(`trace event '${pattern}' does not exist`);
+      if (this.find(pattern).length > 0 || mayFitNothing(pattern)) continue;
+      throw invalid(`trace event '${pattern}' does not exist`);
     }
+    for (const pattern of patterns) this.select(pattern, true);
     // The same function may be attached twice.
     const own: TraceSink = (record) => sink(record);
     this.sinks.add(own);
     this.clock = clock;
     this.update();
     return () => {
-      this.sinks.delete(own);
-      if (this.sinks.size === 0) for (const event of this.events) event.selected = false;
+      if (this.sinks.delete(own) && this.sinks.size === 0)
+        for (const event of this.events) event.selected = false;
       this.update();
     };
   }
@@ -73,6 +76,9 @@ export class Tracer {
     for (const event of this.events) event.enabled = event.selected && this.sinks.size > 0;
   }
 }
+
+/** As QEMU has it: a `?` alone makes no pattern that may. */
+const mayFitNothing = (pattern: string): boolean => pattern.includes('*');
 
 /** In time proportional to the product of the lengths, whatever the pattern: clients send it. */
 function matches(pattern: string, name: string): boolean {

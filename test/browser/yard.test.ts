@@ -322,6 +322,21 @@ describe('a yard', () => {
     await expect(yard.openOverlay(overlay)).rejects.toThrow('nothing says which base it was made on');
   });
 
+  test('forgets Blobs that are taken back, and those of another yard never were its own', async () => {
+    const disk = { driver: 'blob', filename: 'chosen', 'read-only': true };
+    const absent = "Could not open 'chosen': No Blob of this name is registered";
+    await yard.registerBlob('chosen', new Blob([new Uint8Array(512)]));
+    await yard.add({ ...disk, 'node-name': 'open' });
+    await yard.unregisterBlob('chosen');
+    await expect(yard.add({ ...disk, 'node-name': 'again' })).rejects.toThrow(absent);
+    const { stream } = await yard.exportImage({ node: 'open', format: 'raw' });
+    expect((await collect(stream)).length).toBe(512);
+    await yard.registerBlob('chosen', new Blob([new Uint8Array(512)]));
+    const other = await openBlockyard();
+    await expect(other.add({ ...disk, 'node-name': 'x' })).rejects.toThrow(absent);
+    await other.close();
+  });
+
   test('has overlays over Blobs', async () => {
     await yard.registerBlob('chosen', new Blob([new Uint8Array(65536).fill(5)]));
     const base = { driver: 'blob', filename: 'chosen' };

@@ -73,7 +73,10 @@ describe('events', () => {
     expect(tracer.select('nosuch*', true)).toBe(true);
     expect(tracer.select('nosuch', true)).toBe(false);
     expect(() => tracer.attach(() => {}, clock, ['nosuch'])).toThrow(BlockError);
-    expect(() => tracer.attach(() => {}, clock, ['nosuch'])).toThrow("trace event 'nosuch' does not exist");
+    expect(() => tracer.attach(() => {}, clock, ['*', 'nosuch'])).toThrow(
+      "trace event 'nosuch' does not exist",
+    );
+    expect(tracer.find('*').some(({ selected }) => selected)).toBe(false);
   });
 
   test('are told to all, with the time', () => {

@@ -23,6 +23,7 @@
  */
 import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
 import { isBelow } from '../../block/chain.ts';
+import { clusterBytesOf } from '../../block/cluster-bytes.ts';
 import type { Driver, DriverDefinition, SnapshotAccess, WriteFlags } from '../../block/driver.ts';
 import type { Edge } from '../../block/edge.ts';
 import type { BlockNode } from '../../block/node.ts';
@@ -202,7 +203,7 @@ export class CopyBeforeWrite implements Driver, CopySource {
 
 /** The target's own cluster size, if that is more than the least. */
 function clusterBytesFor(target: BlockNode): number {
-  return Math.max(minClusterBytes, target.skipFilters().driver.info?.().clusterBytes ?? 0);
+  return Math.max(minClusterBytes, clusterBytesOf(target) ?? 0);
 }
 
 /** The bits of the bitmap that the options name. Throws QEMU's words. */

@@ -11,11 +11,10 @@
  * A failing target and guests' writes: data that is in memory when the target fails waits there for what on-target-error
  * says. The guest's write has been acknowledged and stays so. With `report` the job fails and the data is dropped.
  */
-import { BlockBackend } from '../../block/backend.ts';
+import type { BlockBackend } from '../../block/backend.ts';
 import { isBelow } from '../../block/chain.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
-import type { OpBlocker } from '../../block/op-blockers.ts';
 import { Perm } from '../../block/permissions.ts';
 import { CopyEngine, CopyFailure } from '../../copy/copy-engine.ts';
 import { CopyBeforeWrite } from '../../filters/copy-before-write/driver.ts';
@@ -23,6 +22,7 @@ import { InsertedFilter } from '../filter-insertion.ts';
 import type { Job, JobDriver } from '../job.ts';
 import type { JobRegistry } from '../job-registry.ts';
 import type { JobTransaction } from '../job-transaction.ts';
+import { NodeHolds } from '../node-holds.ts';
 import { chooseBitmap, SyncBitmap } from './bitmap.ts';
 import { type BackupCommon, checkChunk, checkNodes, checkSizes, perfOf } from './options.ts';
 
@@ -99,8 +99,7 @@ class BackupDriver implements JobDriver {
   private readonly source: BlockNode;
   private readonly target: BlockNode;
   private readonly options: BackupCommon;
-  private readonly blocker: OpBlocker = { reason: 'block device is in use by block job: backup' };
-  readonly edges: BlockBackend[] = [];
+  private holds: NodeHolds | undefined;
   private engine: CopyEngine | undefined;
   private topScanned = false;
 
@@ -135,25 +134,13 @@ class BackupDriver implements JobDriver {
       isStopped: () => job.isParked,
     });
     this.engine = engine;
-    const onDrain = {
-      begin(): void {
-        engine.hold();
-        job.drainBegin();
-      },
-      end(): void {
-        engine.unhold();
-        job.drainEnd();
-      },
-      async whenIdle(): Promise<void> {
-        await job.whenQuiescent();
-        await engine.whenIdle();
-      },
-    };
-    const user = { description: `backup job '${job.id}'`, perm: Perm.none, shared: Perm.all, onDrain, job };
-    this.edges.push(await BlockBackend.attach(node, { ...user, name: 'main node' }));
-    node.opBlockers.blockAll(this.blocker, ['dataplane']);
-    this.edges.push(await BlockBackend.attach(this.target, { ...user, name: 'target' }));
-    this.target.opBlockers.blockAll(this.blocker);
+    this.holds = new NodeHolds(job, { beside: engine });
+    await this.holds.holdFilter(node, 'main node', Perm.none, Perm.all);
+    await this.holds.hold(this.target, 'target', Perm.none, Perm.all);
+  }
+
+  get edges(): readonly BlockBackend[] {
+    return this.holds?.edges ?? [];
   }
 
   async run(job: Job): Promise<void> {
@@ -208,9 +195,7 @@ class BackupDriver implements JobDriver {
 
   async clean(): Promise<void> {
     await this.engine?.close();
-    // The filter stays blocked: it is about to go, and nobody may start anything on it in between.
-    this.target.opBlockers.unblockAll(this.blocker);
-    for (const backend of this.edges.splice(0)) await backend.close();
+    await this.holds?.release();
     await this.filter.remove();
   }
 }

@@ -18,6 +18,7 @@ import { Perm } from '../../block/permissions.ts';
 import { isAllocatedAbove } from '../../block/status.ts';
 import { copyPiece } from '../../trace/events.ts';
 import { measure } from '../../trace/measure.ts';
+import type { BlockJobParams } from '../block-job.ts';
 import { type Chunk, ChunkLoop, loopChunkBytes } from '../chunk-loop.ts';
 import { InsertedFilter } from '../filter-insertion.ts';
 import type { Job, JobDriver } from '../job.ts';
@@ -25,9 +26,7 @@ import type { JobRegistry } from '../job-registry.ts';
 import { NodeHolds } from '../node-holds.ts';
 import { CommitTop, commitTop } from './commit-top.ts';
 
-export interface CommitParams {
-  /** The name of the device when absent. */
-  id: string | undefined;
+export interface CommitParams extends BlockJobParams {
   /** The disk of whose chain the layers are. */
   device: BlockNode;
   top: BlockNode;
@@ -35,12 +34,6 @@ export interface CommitParams {
   /** What the overlays are to name as their backing file, instead of the base's own name. */
   backingFile: string | undefined;
   onError: OnError;
-  /** Bytes per second; 0: no limit. */
-  speed: number | undefined;
-  /** Absent: the filter is implicit. */
-  filterNodeName: string | undefined;
-  autoFinalize: boolean | undefined;
-  autoDismiss: boolean | undefined;
 }
 
 /** Creates the job and starts it. Errors: BlockError; nothing is left behind. */
@@ -99,7 +92,7 @@ class CommitDriver implements JobDriver {
     });
     this.filter = filter;
     const writing = Perm.write | Perm.writeUnchanged;
-    this.holds = new NodeHolds(job, () => this.isFinishing);
+    this.holds = new NodeHolds(job, { drainsItself: () => this.isFinishing });
     await this.holds.hold(params.device, 'main node', Perm.none, Perm.all);
     for (const node of chainFrom(top, base)) {
       await this.holds.hold(node, 'intermediate node', Perm.none, writing);
@@ -211,11 +204,7 @@ class CommitDriver implements JobDriver {
 /** Rewrites the header of the overlay that holds `edge`. A read-only overlay is written to for as long as that takes. */
 async function renameBacking(graph: BlockGraph, edge: Edge, name: string, base: BlockNode): Promise<void> {
   const overlay = edge.parentNode!; // backing links lead from nodes
-  const { readOnly } = overlay;
-  if (readOnly) await graph.setReadOnly(overlay, false);
-  try {
+  await graph.whileWritable(overlay, async () => {
     await overlay.driver.changeBackingFile?.(name, base.definition.name);
-  } finally {
-    if (readOnly) await graph.setReadOnly(overlay, true);
-  }
+  });
 }

@@ -3,6 +3,7 @@ import { createDeferred } from '../../base/deferred.ts';
 import { asBlockError, type BlockError, invalid } from '../../base/errors.ts';
 import { type BackendUser, BlockBackend } from '../../block/backend.ts';
 import { chainFrom, isBelow, nextInChain } from '../../block/chain.ts';
+import { clusterBytesOf } from '../../block/cluster-bytes.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import type { OpBlocker } from '../../block/op-blockers.ts';
@@ -67,7 +68,7 @@ export class MirrorDriver implements JobDriver {
     const readAndWrite = Perm.consistentRead | Perm.writeUnchanged | Perm.write;
     filter.driver.isCommit = isCommit;
     await graph.refreshPermissions(filter.node);
-    const holds = new NodeHolds(job, () => this.isDraining);
+    const holds = new NodeHolds(job, { drainsItself: () => this.isDraining });
     this.holds = holds;
     await holds.holdFilter(filter.node, 'main node', Perm.consistentRead, readAndWrite);
     const grows = isCommit && params.type === 'commit' && target.length < source.length;
@@ -108,7 +109,7 @@ export class MirrorDriver implements JobDriver {
     const { granularity } = this.params;
     const image = this.target.skipFilters();
     if (image.driver.backing === undefined || image.backing()) return granularity;
-    return Math.max(granularity, image.driver.info?.().clusterBytes ?? 0);
+    return Math.max(granularity, clusterBytesOf(image) ?? 0);
   }
 
   /** Lets go of everything but the filter and the references. Harmless when called again. */

@@ -10,6 +10,7 @@ import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { bool, enumeration, int64, optional, str, struct, type TypeOf, uint32 } from '../../qapi/types.ts';
 import { mirrorSyncMode } from '../backup/options.ts';
+import { blockJobParams } from '../block-job.ts';
 import type { Job } from '../job.ts';
 import type { JobRegistry } from '../job-registry.ts';
 import { startMirror } from './mirror.ts';
@@ -64,8 +65,8 @@ export function mirror(graph: BlockGraph, jobs: JobRegistry, request: MirrorRequ
   const bufferBytes = bufferSize(options['buf-size'], granularity);
   if (source.skipFilters() === target.skipFilters()) throw invalid("Can't mirror node into itself");
   return startMirror(graph, jobs, {
+    ...blockJobParams(options),
     type: 'mirror',
-    id: options['job-id'],
     source,
     target,
     sync,
@@ -77,12 +78,9 @@ export function mirror(graph: BlockGraph, jobs: JobRegistry, request: MirrorRequ
     writeBlocking: options['copy-mode'] === 'write-blocking',
     onSourceError: options['on-source-error'] ?? 'report',
     onTargetError: options['on-target-error'] ?? 'report',
-    speed: options.speed,
     replaces,
     targetBacking,
     filterNodeName,
-    autoFinalize: options['auto-finalize'],
-    autoDismiss: options['auto-dismiss'],
   });
 }
 

@@ -10,6 +10,7 @@
 import type { OnError } from '../../block/error-policy.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
+import type { BlockJobParams } from '../block-job.ts';
 import { InsertedFilter } from '../filter-insertion.ts';
 import type { Job } from '../job.ts';
 import type { JobRegistry } from '../job-registry.ts';
@@ -17,10 +18,8 @@ import { MirrorDriver } from './mirror-driver.ts';
 import { MirrorTop, mirrorTop } from './mirror-top.ts';
 import type { TargetBacking } from './pivot.ts';
 
-export interface MirrorParams {
+export interface MirrorParams extends BlockJobParams {
   type: 'mirror' | 'commit';
-  /** The name of the source's device when absent. */
-  id: string | undefined;
   source: BlockNode;
   target: BlockNode;
   /** `none` copies only what is written from now on. */
@@ -38,15 +37,9 @@ export interface MirrorParams {
   writeBlocking: boolean;
   onSourceError: OnError;
   onTargetError: OnError;
-  /** Bytes per second; 0: no limit. */
-  speed: number | undefined;
   /** The node whose place the target takes; the source when absent. */
   replaces: string | undefined;
   targetBacking: TargetBacking;
-  /** Absent: the filter is implicit. */
-  filterNodeName: string | undefined;
-  autoFinalize: boolean | undefined;
-  autoDismiss: boolean | undefined;
 }
 
 /**

@@ -18,15 +18,14 @@ import { blockStatus, isAllocatedAbove } from '../../block/status.ts';
 import { CopyOnRead } from '../../filters/copy-on-read.ts';
 import { copyPiece } from '../../trace/events.ts';
 import { measure } from '../../trace/measure.ts';
+import type { BlockJobParams } from '../block-job.ts';
 import { type Chunk, ChunkLoop } from '../chunk-loop.ts';
 import { InsertedFilter } from '../filter-insertion.ts';
 import type { Job, JobDriver } from '../job.ts';
 import type { JobRegistry } from '../job-registry.ts';
 import { NodeHolds } from '../node-holds.ts';
 
-export interface StreamParams {
-  /** The name of the node's device when absent. */
-  id: string | undefined;
+export interface StreamParams extends BlockJobParams {
   node: BlockNode;
   /** Its data and what is below is not copied. With neither, the whole chain is. */
   base: BlockNode | undefined;
@@ -35,12 +34,6 @@ export interface StreamParams {
   /** What the image is to name as its backing file, instead of the base's own name. */
   backingFile: string | undefined;
   onError: OnError;
-  /** Bytes per second; 0: no limit. */
-  speed: number | undefined;
-  /** Absent: the filter is implicit. */
-  filterNodeName: string | undefined;
-  autoFinalize: boolean | undefined;
-  autoDismiss: boolean | undefined;
 }
 
 /** Creates the job and starts it. Errors: BlockError; nothing is left behind. */

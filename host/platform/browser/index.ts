@@ -3,6 +3,7 @@
  * open without waiting. Nothing here needs cross-origin isolation.
  */
 import { withoutUndefined } from '../../base/without-undefined.ts';
+import { Blobs } from '../blobs.ts';
 import { type Console, type Fetch, type Platform, ProgramEnded } from '../platform.ts';
 import { OpfsChunkStore } from './chunk-store.ts';
 import { clock } from './clock.ts';
@@ -24,6 +25,7 @@ const browserFetch: Fetch = (url, { method, headers, cache, signal }) =>
   fetch(url, { method, headers: { ...headers }, cache, signal });
 
 interface BrowserPlatform extends Platform {
+  readonly blobs: Blobs;
   readonly chunkStore?: OpfsChunkStore;
 }
 
@@ -38,6 +40,7 @@ export function makeBrowserPlatform({ chunkStoreBytes = 0 } = {}): BrowserPlatfo
     codecs,
     console: log,
     fetch: browserFetch,
+    blobs: new Blobs(),
     ...withoutUndefined({ chunkStore }),
   };
 }

@@ -52,9 +52,6 @@ export const file: DriverDefinition<FileOptions> = {
   create: { options: fileCreateOptions, job: fileCreateJob, createFile },
 };
 
-/** Platforms whose user was told that images are not locked. */
-const warned = new WeakSet<Platform>();
-
 async function openFile(context: OpenContext, given: FileOptions): Promise<Driver> {
   checkOptions(context, given);
   const { filename } = given;
@@ -125,10 +122,7 @@ function lockingOf(context: OpenContext, given: FileOptions, opened: HostFile): 
   if (locks) return new ImageLocks(locks, given.filename);
   const why = 'this host has no open-file-description locks (Linux with the optional package koffi has)';
   if (given.locking === 'on') throw new BlockError('ENOTSUP', `Option 'locking' cannot be on: ${why}`);
-  if (!warned.has(context.platform)) {
-    warned.add(context.platform);
-    context.warn(`images are not locked against other processes: ${why}`);
-  }
+  context.warnOnce(`images are not locked against other processes: ${why}`);
   return undefined;
 }
 

@@ -7,7 +7,7 @@ import { createImageLike, newImageMode } from '../new-image.ts';
 import { type ActionContext, defineAction } from './action.ts';
 import { ExternalSnapshotAction } from './external-snapshot.ts';
 
-export const blockdevSnapshotSyncData = struct('BlockdevSnapshotSync', {
+const blockdevSnapshotSyncData = struct('BlockdevSnapshotSync', {
   device: optional(str),
   'node-name': optional(str),
   'snapshot-file': str,

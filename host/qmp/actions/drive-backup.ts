@@ -10,7 +10,7 @@ import { createImageLike, newImageMode } from '../new-image.ts';
 import { defineAction } from './action.ts';
 import { BackupAction } from './backup-action.ts';
 
-export const driveBackupData = extend(
+const driveBackupData = extend(
   'DriveBackup',
   backupCommon,
   struct('DriveBackupOwn', {

@@ -4,6 +4,7 @@ import { chainFrom, findBackingImage, isBelow, isInChain, nextInChain } from '..
 import { onErrorType } from '../../block/error-policy.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
+import { blockJobParams } from '../../jobs/block-job.ts';
 import { startStream } from '../../jobs/stream/stream.ts';
 import { bool, int64, optional, str, struct, type TypeOf } from '../../qapi/types.ts';
 import { defineCommand } from '../command.ts';
@@ -38,16 +39,12 @@ export const blockStream = defineCommand({
       throw invalid('backing file specified, but streaming the entire chain');
     }
     await startStream(graph, jobs, {
-      id: given['job-id'],
+      ...blockJobParams(given),
       node,
       base,
       bottom,
       backingFile: given['backing-file'],
       onError: given['on-error'] ?? 'report',
-      speed: given.speed,
-      filterNodeName: given['filter-node-name'],
-      autoFinalize: given['auto-finalize'],
-      autoDismiss: given['auto-dismiss'],
     });
     return {};
   },

@@ -8,7 +8,7 @@
  * order does not change the size: with the whole disk mapped, `totalClusters` is what `measure` calls fully allocated.
  */
 import { BlockError } from '../../../base/errors.ts';
-import { maxRefcountTableBytes } from '../disk/header.ts';
+import { maxRefcountTableBytes, refcountBlockEntries } from '../disk/header.ts';
 
 /** What an image has beside its header and refcounts. */
 interface ImageContents {
@@ -71,14 +71,14 @@ export function layOutImage(contents: ImageContents): ImageLayout {
 /** Refcounts count their own clusters, too: a few rounds reach the fixed point from below. */
 function refcountClusters(
   counted: number,
-  { clusterSize, refcountOrder }: ImageContents,
+  contents: ImageContents,
 ): { refcountBlocks: number; refcountTableClusters: number } {
-  const perBlock = (clusterSize * 8) / 2 ** refcountOrder;
+  const perBlock = refcountBlockEntries(contents);
   let refcountBlocks = 1;
   let refcountTableClusters = 1;
   for (let before = 0; before !== refcountBlocks; ) {
     before = refcountBlocks;
-    refcountTableClusters = Math.ceil((refcountBlocks * 8) / clusterSize);
+    refcountTableClusters = Math.ceil((refcountBlocks * 8) / contents.clusterSize);
     refcountBlocks = Math.ceil((counted + refcountTableClusters + refcountBlocks) / perBlock);
   }
   return { refcountBlocks, refcountTableClusters };

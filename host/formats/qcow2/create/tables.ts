@@ -5,6 +5,7 @@
  */
 import type { Preallocation } from '../../../block/driver.ts';
 import { copiedFlag } from '../disk/entry.ts';
+import { refcountBlockEntries } from '../disk/header.ts';
 import { type NewImageFile, viewOf } from '../disk/image-file.ts';
 import type { ImageLayout } from './layout.ts';
 
@@ -57,7 +58,7 @@ export function* refcountPieces(layout: ImageLayout): Generator<Piece, void> {
   });
   const bits = 2 ** layout.refcountOrder;
   const countsPerPiece = (pieceBytes * 8) / bits;
-  const all = refcountBlocks * ((clusterSize * 8) / bits);
+  const all = refcountBlocks * refcountBlockEntries(layout);
   for (let first = 0; first < all; first += countsPerPiece) {
     const count = Math.min(countsPerPiece, all - first);
     const bytes = new Uint8Array((count * bits) / 8);

@@ -24,7 +24,7 @@ import {
   serializeBitmapsExtension,
 } from './extensions.ts';
 import { autoclear } from './feature-bits.ts';
-import { parseHeader, type Qcow2Header, serializeHeader } from './header.ts';
+import { maxBackingNameBytes, parseHeader, type Qcow2Header, serializeHeader } from './header.ts';
 import { type ImageFile, viewOf } from './image-file.ts';
 
 export interface HeaderChanges {
@@ -139,11 +139,11 @@ function applyChanges(old: Qcow2Header, changes: HeaderChanges): Qcow2Header {
   };
 }
 
-/** UTF-8, without NUL and at most 1023 bytes: EINVAL otherwise. */
+/** UTF-8, without NUL and at most `maxBackingNameBytes`: EINVAL otherwise. */
 export function encodeBackingName(filename: string | undefined): Uint8Array | undefined {
   if (filename === undefined || filename === '') return undefined;
   const bytes = new TextEncoder().encode(filename);
-  if (bytes.length > 1023 || bytes.includes(0)) throw invalid('Backing file name too long');
+  if (bytes.length > maxBackingNameBytes || bytes.includes(0)) throw invalid('Backing file name too long');
   return bytes;
 }
 

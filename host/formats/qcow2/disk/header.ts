@@ -43,7 +43,7 @@ const minSubclusterBytes = 512;
 export const maxL1Entries = 4 * 1024 * 1024;
 export const maxRefcountTableBytes = 8 * 1024 * 1024;
 export const maxSnapshots = 65536;
-const maxBackingNameBytes = 1023;
+export const maxBackingNameBytes = 1023;
 const maxImageBytes = (1n << 63n) - (1n << 30n);
 const maxSigned64 = (1n << 63n) - 1n;
 const maxIndex = 2n ** 31n - 1n;
@@ -109,8 +109,11 @@ export function hasExtendedL2(header: Qcow2Header): boolean {
 }
 
 /** Entries of one refcount block. */
-export function refcountBlockEntries(header: Qcow2Header): number {
-  return (header.clusterSize * 8) / 2 ** header.refcountOrder;
+export function refcountBlockEntries({
+  clusterSize,
+  refcountOrder,
+}: Pick<Qcow2Header, 'clusterSize' | 'refcountOrder'>): number {
+  return (clusterSize * 8) / 2 ** refcountOrder;
 }
 
 /** Reads and validates the header of an image. Errors as in section 1.2; I/O errors of the file pass through. */
