@@ -2,7 +2,6 @@
  * The filter of a job: opened above a node, put between it and everybody who uses it, and taken out again: one at a time in
  * a graph, for what is below a filter must not change between looking and replacing.
  */
-
 import { assert } from '../base/assert.ts';
 import { asBlockError } from '../base/errors.ts';
 import { withoutUndefined } from '../base/without-undefined.ts';

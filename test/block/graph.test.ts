@@ -4,18 +4,13 @@ import { BlockBackend } from '../../host/block/backend.ts';
 import { BlockGraph } from '../../host/block/graph.ts';
 import { unobserved } from '../../host/block/graph-observer.ts';
 import { Perm } from '../../host/block/permissions.ts';
-import { createSimulation } from '../../host/platform/sim/index.ts';
-import { type ArrayDisk, arrayProtocol, passFilter } from '../support/array-driver.ts';
+import { type ArrayDisk, arrayGraph, arrayProtocol } from '../support/array-driver.ts';
 
 let disks: ArrayDisk[];
 let graph: BlockGraph;
 
 beforeEach(() => {
-  disks = [];
-  graph = new BlockGraph({
-    platform: createSimulation(1).platform,
-    drivers: [arrayProtocol(disks), passFilter],
-  });
+  ({ graph, disks } = arrayGraph());
 });
 
 const user = (perm: number, shared: number = Perm.all, name = 'root') => ({

@@ -28,6 +28,12 @@ const file = (filename: string): Record<string, unknown> => ({ driver: 'file', f
 const image = (format: string, filename: string) => (graph: BlockGraph) =>
   createImage(graph, { filename, format, size: diskBytes, quiet: true });
 
+const both =
+  (one: ReturnType<typeof image>, other: ReturnType<typeof image>) => async (graph: BlockGraph) => {
+    await one(graph);
+    await other(graph);
+  };
+
 const onServer = { stores: true, writable: 'never', readOnly: true } as const;
 /** What the server has: nothing in its first half. */
 const served = new Uint8Array(diskBytes).fill(7, diskBytes / 2);
@@ -43,10 +49,7 @@ export const stacks: Readonly<Record<string, Stack>> = {
   raw: { prepare: image('raw', 'disk'), options: { driver: 'raw', file: file('disk') }, stores: true },
   qcow2: { prepare: image('qcow2', 'disk'), options: { driver: 'qcow2', file: file('disk') }, stores: true },
   'copy-before-write': {
-    prepare: async (graph) => {
-      await image('qcow2', 'disk')(graph);
-      await image('raw', 'target')(graph);
-    },
+    prepare: both(image('qcow2', 'disk'), image('raw', 'target')),
     options: {
       driver: 'copy-before-write',
       file: { driver: 'qcow2', file: file('disk') },
@@ -67,10 +70,7 @@ export const stacks: Readonly<Record<string, Stack>> = {
     stores: true,
   },
   blkverify: {
-    prepare: async (graph) => {
-      await image('raw', 'disk')(graph);
-      await image('qcow2', 'copy')(graph);
-    },
+    prepare: both(image('raw', 'disk'), image('qcow2', 'copy')),
     options: {
       driver: 'blkverify',
       test: { driver: 'qcow2', file: file('copy') },
@@ -119,10 +119,7 @@ export const stacks: Readonly<Record<string, Stack>> = {
     stores: true,
   },
   'snapshot-access': {
-    prepare: async (graph) => {
-      await image('raw', 'disk')(graph);
-      await image('raw', 'target')(graph);
-    },
+    prepare: both(image('raw', 'disk'), image('raw', 'target')),
     options: {
       driver: 'snapshot-access',
       file: { driver: 'copy-before-write', file: file('disk'), target: file('target') },

@@ -18,6 +18,15 @@ async function open(world: World, file: BlockNode): Promise<BlockNode> {
   return world.graph.open({ driver: 'qcow2', file: file.name });
 }
 
+/** A job that waits for its file until `open`. */
+async function held(): Promise<{ world: World; job: Job; open(): void }> {
+  const world = new World();
+  const { disk } = await world.disk('f', 0);
+  const { open, promise } = gate();
+  disk.gate = promise;
+  return { world, job: await create(world, { file: 'f', size: mib }), open };
+}
+
 describe('a create job', () => {
   test('makes an image in a node and stays to be dismissed', async () => {
     const world = new World();
@@ -69,11 +78,7 @@ describe('a create job', () => {
   });
 
   test('ends as cancelled when it was cancelled while it worked', async () => {
-    const world = new World();
-    const { disk } = await world.disk('f', 0);
-    const { open, promise } = gate();
-    disk.gate = promise;
-    const job = await create(world, { file: 'f', size: mib });
+    const { world, job, open } = await held();
     await job.cancel(true);
     expect(job.status).toBe('running');
     open();
@@ -84,11 +89,7 @@ describe('a create job', () => {
   });
 
   test('goes on while it is paused, as there is no place to hold it', async () => {
-    const world = new World();
-    const { disk } = await world.disk('f', 0);
-    const { open, promise } = gate();
-    disk.gate = promise;
-    const job = await create(world, { file: 'f', size: mib });
+    const { world, job, open } = await held();
     job.pause();
     open();
     await job.whenEnded();
