@@ -179,13 +179,13 @@ export function readCommandLine(
   const known = { ...machineOptions, ...more };
   const line = new CommandLine();
   for (let at = 0; at < argv.length; at++) {
-    const word = argv[at]!;
+    const word = argv[at]!; // at < argv.length
     if (!word.startsWith('-') || word === '-') {
       line.steps.push({ name: 'operand', value: word });
       continue;
     }
     const name = word.replace(/^--?/, '');
-    const kind = Object.hasOwn(known, name) ? known[name]! : undefined;
+    const kind = Object.hasOwn(known, name) ? known[name] : undefined;
     const isRefused = kind === 'refused' || refusedWithArgument.has(name) || refusedSwitches.has(name);
     if (kind === undefined || kind === 'refused') {
       tool.fail(isRefused ? `${word}: option is not supported` : `${word}: invalid option`);
@@ -194,8 +194,8 @@ export function readCommandLine(
       line.set(name === 'h' ? 'help' : name, '');
       continue;
     }
-    if (++at >= argv.length) tool.fail(`${word}: requires an argument`);
-    const value = argv[at]!;
+    const value = argv[++at];
+    if (value === undefined) tool.fail(`${word}: requires an argument`);
     if (kind === 'add') line.steps.push({ name, value });
     else line.set(name === 'M' ? 'machine' : name, value);
   }
