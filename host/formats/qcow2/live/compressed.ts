@@ -52,14 +52,11 @@ export async function writeCompressedCluster(
     await context.self.write(offset, buffer);
     return;
   }
-  const place = await engine.run(() => {
-    const code = engine.steps.qcow2_compressed_prepare(offset, stream.length);
-    return code < 0 ? code : { host: engine.record[0]!, token: engine.record[4]! };
-  });
+  const place = await engine.run(() => engine.core.prepareCompressed(offset, stream.length));
   try {
     await engine.file.debugEvent('cluster_alloc_bytes');
     await engine.file.debugEvent('write_compressed');
-    await engine.file.write(place.host, stream);
+    await engine.file.write(place.offset, stream);
   } catch (error) {
     engine.abort(place.token);
     throw error;

@@ -5,7 +5,7 @@
  */
 import { BlockError } from '../../../base/errors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
-import { UnmapMode } from '../../../core/qcow2.ts';
+import { UnmapMode } from '../../../core/qcow2-abi.ts';
 import { compressedFlag, entryOffset, zeroFlag } from '../disk/entry.ts';
 import { l2Entries, maxL1Entries, type Qcow2Header } from '../disk/header.ts';
 import { roundUp, viewOf } from '../disk/image-file.ts';
@@ -65,7 +65,7 @@ async function writeClusters(driver: Qcow2Driver, offset: number, data: Uint8Arr
     await plan.allocation?.commit();
     return plan.bytes;
   } finally {
-    driver.endTransfer(plan.transfer!);
+    driver.endTransfer(plan.transfer);
   }
 }
 
