@@ -132,7 +132,7 @@ async function benchBackup(images: { qcow2: string; second: string }): Promise<v
     for (const target of targets) rmSync(target, { force: true });
     const qmp = await QmpChild.start(command);
     for (const [i, filename] of [images.qcow2, images.second].entries()) {
-      await qmp.execute('blockdev-add', {
+      await qmp.run('blockdev-add', {
         driver: 'qcow2',
         'node-name': `drive${i}`,
         file: { driver: 'file', filename },
@@ -140,7 +140,7 @@ async function benchBackup(images: { qcow2: string; second: string }): Promise<v
     }
     const done = qmp.jobsCompleted(2);
     const start = process.hrtime.bigint();
-    await qmp.execute('transaction', {
+    await qmp.run('transaction', {
       actions: targets.map((target, i) => ({
         type: 'drive-backup',
         data: { device: `drive${i}`, target, sync: 'full', format: 'qcow2', 'job-id': `job${i}` },

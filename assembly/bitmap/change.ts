@@ -10,6 +10,7 @@ import {
   ALL,
   addDirty,
   bitCount,
+  clippedEnd,
   dirtyCount,
   granularityBits,
   levelCount,
@@ -24,7 +25,7 @@ import {
 export function bitmap_set(bitmap: usize, offset: f64, bytes: f64): void {
   // Negative offsets turn into huge ones, which are past every end.
   const start: u64 = <u64>(<i64>offset);
-  const end: u64 = min<u64>(<u64>(<i64>(offset + bytes)), sizeOf(bitmap));
+  const end: u64 = clippedEnd(bitmap, offset + bytes);
   if (start >= end) return;
   setBits(bitmap, start >> granularityBits(bitmap), (end - 1) >> granularityBits(bitmap));
 }

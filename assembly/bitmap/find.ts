@@ -10,11 +10,11 @@ import { setResult } from '../abi';
 import {
   ALL,
   bitCount,
+  clippedEnd,
   dirtyCount,
   granularityBits,
   levelCount,
   levelWords,
-  sizeOf,
   wordAddress,
 } from './layout';
 
@@ -37,7 +37,7 @@ export function bitmap_get(bitmap: usize, offset: f64): bool {
 export function bitmap_next_dirty(bitmap: usize, offset: f64, bytes: f64): f64 {
   const shift = granularityBits(bitmap);
   const start: u64 = <u64>(<i64>offset);
-  const end: u64 = min<u64>(<u64>(<i64>(offset + bytes)), sizeOf(bitmap));
+  const end: u64 = clippedEnd(bitmap, offset + bytes);
   if (start >= end) return -1;
   const bit = nextSet(bitmap, start >> shift);
   if (bit == NONE || bit << shift >= end) return -1;
@@ -48,7 +48,7 @@ export function bitmap_next_dirty(bitmap: usize, offset: f64, bytes: f64): f64 {
 export function bitmap_next_zero(bitmap: usize, offset: f64, bytes: f64): f64 {
   const shift = granularityBits(bitmap);
   const start: u64 = <u64>(<i64>offset);
-  const end: u64 = min<u64>(<u64>(<i64>(offset + bytes)), sizeOf(bitmap));
+  const end: u64 = clippedEnd(bitmap, offset + bytes);
   if (start >= end) return -1;
   const limit = ((end - 1) >> shift) + 1;
   const bit = nextClear(bitmap, start >> shift, limit);
@@ -63,7 +63,7 @@ export function bitmap_next_zero(bitmap: usize, offset: f64, bytes: f64): f64 {
 export function bitmap_next_dirty_area(bitmap: usize, start: f64, end: f64, maxBytes: f64): f64 {
   const shift = granularityBits(bitmap);
   const from: u64 = <u64>(<i64>start);
-  const to: u64 = min<u64>(<u64>(<i64>end), sizeOf(bitmap));
+  const to: u64 = clippedEnd(bitmap, end);
   if (from >= to) return -1;
   const bit = nextSet(bitmap, from >> shift);
   if (bit == NONE || bit << shift >= to) return -1;
@@ -82,7 +82,7 @@ export function bitmap_next_dirty_area(bitmap: usize, start: f64, end: f64, maxB
 export function bitmap_dirty_areas(bitmap: usize, start: f64, end: f64, out: usize, capacity: u32): u32 {
   const shift = granularityBits(bitmap);
   const from: u64 = <u64>(<i64>start);
-  const to: u64 = min<u64>(<u64>(<i64>end), sizeOf(bitmap));
+  const to: u64 = clippedEnd(bitmap, end);
   if (from >= to) return 0;
   const limit = ((to - 1) >> shift) + 1;
   let bit = from >> shift;
@@ -122,7 +122,7 @@ export function bitmap_dirty_areas(bitmap: usize, start: f64, end: f64, out: usi
 export function bitmap_status(bitmap: usize, offset: f64, bytes: f64): f64 {
   const shift = granularityBits(bitmap);
   const start: u64 = <u64>(<i64>offset);
-  const end: u64 = min<u64>(<u64>(<i64>(offset + bytes)), sizeOf(bitmap));
+  const end: u64 = clippedEnd(bitmap, offset + bytes);
   if (start >= end) return 0;
   const bit = nextSet(bitmap, start >> shift);
   const dirty: u64 = bit == NONE ? end : min<u64>(end, bit << shift);

@@ -29,6 +29,13 @@ export function sizeOf(bitmap: usize): u64 {
   return load<u64>(bitmap);
 }
 
+/** Where a range ends that is clipped to the bitmap's size. What is negative is past every end. */
+// @ts-ignore: decorator
+@inline
+export function clippedEnd(bitmap: usize, end: f64): u64 {
+  return min<u64>(<u64>(<i64>end), sizeOf(bitmap));
+}
+
 // @ts-ignore: decorator
 @inline
 export function bitCount(bitmap: usize): u64 {

@@ -7,7 +7,7 @@
 import { BUSY, ERROR_INVALID, getResult, OK, setResult } from '../abi';
 import { bitmap_reset, bitmap_set } from '../bitmap/change';
 import { nextClear, nextSet } from '../bitmap/find';
-import { ALL, bitCount, granularityBits, sizeOf } from '../bitmap/layout';
+import { ALL, bitCount, clippedEnd, granularityBits, sizeOf } from '../bitmap/layout';
 import {
   addTask,
   bitmapOf,
@@ -50,7 +50,7 @@ export function cbw_next(state: usize, offset: f64, bytes: f64, maxBytes: f64): 
   const bitmap = bitmapOf(state);
   const shift = granularityBits(bitmap);
   const start: u64 = <u64>(<i64>offset);
-  const end: u64 = min<u64>(<u64>(<i64>(offset + bytes)), sizeOf(bitmap));
+  const end: u64 = clippedEnd(bitmap, offset + bytes);
   if (start >= end) return OK;
   const endBit: u64 = ((end - 1) >> shift) + 1;
   const maxBits: u64 = max<u64>(1, (<u64>(<i64>maxBytes)) >> shift);
@@ -98,7 +98,7 @@ export function cbw_check_write(state: usize, offset: f64, bytes: f64): i32 {
   const bitmap = bitmapOf(state);
   const shift = granularityBits(bitmap);
   const start: u64 = <u64>(<i64>offset);
-  const end: u64 = min<u64>(<u64>(<i64>(offset + bytes)), sizeOf(bitmap));
+  const end: u64 = clippedEnd(bitmap, offset + bytes);
   if (start >= end) return OK;
   const bit = nextSet(bitmap, start >> shift);
   if (bit != ALL && bit << shift < end) return COPY;

@@ -6,7 +6,7 @@
  */
 import { BUSY, ERROR_INVALID, OK, setResult } from '../abi';
 import { nextClear, nextSet } from '../bitmap/find';
-import { ALL, granularityBits, sizeOf } from '../bitmap/layout';
+import { ALL, clippedEnd, granularityBits } from '../bitmap/layout';
 import {
   addTask,
   bitmapOf,
@@ -32,7 +32,7 @@ export function cbw_begin_read(state: usize, offset: f64, bytes: f64): i32 {
   const shift = granularityBits(bitmap);
   const cluster: u64 = (<u64>1) << shift;
   const start: u64 = <u64>(<i64>offset);
-  const end: u64 = min<u64>(<u64>(<i64>(offset + bytes)), sizeOf(bitmap));
+  const end: u64 = clippedEnd(bitmap, offset + bytes);
   if (start >= end) {
     setResult(1, 0);
     return OK;

@@ -14,7 +14,6 @@
  * order). A step that runs out of room there stops and returns the index to go on from; the host empties it and
  * calls again. Texts, policies and everything that is not per entry are the host's.
  */
-
 import {
   COMPRESSED,
   compressedEnd,

@@ -5,6 +5,7 @@
  * message in the words a QEMU user knows. Each layer may put its context in front (`error.within('Could not open …')`).
  * Bugs are not operating errors: those fail an assertion (assert.ts).
  */
+import { withoutUndefined } from './without-undefined.ts';
 
 /** Linux errno values of every error the block layer raises. */
 export const errnoNumbers = {
@@ -77,8 +78,26 @@ export function strerror(errno: Errno): string {
 /** QMP error classes (specification: qmp-protocol, section 3). */
 export type ErrorClass = 'GenericError' | 'CommandNotFound' | 'DeviceNotActive' | 'DeviceNotFound';
 
+/** What is the matter with what an image is kept in, where the errno does not tell: people can do something about it. */
+export const faultReasons = [
+  /** A server has another file now than the one that was opened. */
+  'content-changed',
+  /** A file that was chosen in the page was changed, moved or deleted since. */
+  'file-changed',
+  /** A server does not have the file any more. */
+  'not-found',
+  'access-denied',
+  /** A server answers with an error of its own. */
+  'server-error',
+  /** A server does not answer, or a connection to it breaks off. */
+  'unreachable',
+] as const;
+
+export type FaultReason = (typeof faultReasons)[number];
+
 interface BlockErrorOptions {
   class?: ErrorClass;
+  reason?: FaultReason | undefined;
   /** Further lines that a command-line tool prints after the message; never part of a QMP answer. */
   hint?: string;
   cause?: unknown;
@@ -88,6 +107,7 @@ export class BlockError extends Error {
   override readonly name = 'BlockError';
   readonly class: ErrorClass;
   readonly hint: string | undefined;
+  readonly reason: FaultReason | undefined;
 
   /** `message` defaults to what strerror says about `errno`. */
   constructor(
@@ -98,6 +118,7 @@ export class BlockError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.class = options.class ?? 'GenericError';
     this.hint = options.hint;
+    this.reason = options.reason;
   }
 
   /** The same error seen from one layer up: `CONTEXT: MESSAGE`. */
@@ -105,14 +126,15 @@ export class BlockError extends Error {
     return new BlockError(this.errno, `${context}: ${this.message}`, {
       class: this.class,
       cause: this,
-      ...(this.hint === undefined ? {} : { hint: this.hint }),
+      reason: this.reason,
+      ...withoutUndefined({ hint: this.hint }),
     });
   }
 }
 
 /** An error with only a text, the most common kind in QMP answers. */
 export function invalid(message: string, hint?: string): BlockError {
-  return new BlockError('EINVAL', message, hint === undefined ? {} : { hint });
+  return new BlockError('EINVAL', message, withoutUndefined({ hint }));
 }
 
 /** Narrows what a `catch` got to an operating error; anything else is a bug and goes on. */

@@ -15,6 +15,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { invalid } from '../base/errors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import { HierarchicalBitmap } from '../core/bitmap.ts';
 
 const forbidden = {
@@ -48,13 +49,12 @@ export interface DirtyBitmapOptions {
   granularity: number;
   disabled?: boolean;
   inconsistent?: boolean;
+  /** No other one that its node has, or had, has it. */
+  serial?: number;
 }
 
-let made = 0;
-
 export class DirtyBitmap {
-  /** No other one has it. */
-  readonly serial = made++;
+  private readonly serial: number;
   /** Counts changes of the bits by other means than writes. */
   private changes = 0;
   name: string | undefined;
@@ -76,8 +76,9 @@ export class DirtyBitmap {
 
   /** Clean. Errors: ENOMEM. */
   constructor(options: DirtyBitmapOptions) {
-    const { name, size, granularity, disabled = false, inconsistent = false } = options;
+    const { name, size, granularity, disabled = false, inconsistent = false, serial = 0 } = options;
     this.name = name;
+    this.serial = serial;
     this.inconsistent = inconsistent;
     this.bits = HierarchicalBitmap.create(size, granularity);
     this.disabled = disabled;
@@ -171,7 +172,7 @@ export class DirtyBitmap {
 
   query(): BlockDirtyInfo {
     return {
-      ...(this.name === undefined ? {} : { name: this.name }),
+      ...withoutUndefined({ name: this.name }),
       recording: this.recording,
       persistent: this.persistent,
       busy: this.busy,

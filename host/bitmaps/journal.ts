@@ -11,11 +11,16 @@
  * checkpoint leaves out may have been copied by a backup already: the writes it is about are made durable first, or the
  * image could fall back to what it was before them, unnoticed.
  *
+ * A journal begins, changes and ends in the order of asking, so that whoever has one and calls `leave` is the last: what still
+ * begins is waited for.
+ *
  * A journal that cannot be written is given up, with a warning, and nobody will believe it: then a crash leaves bitmaps
  * inconsistent, as in QEMU. Only when that cannot be made sure either, writes fail.
  */
+import { createDeferred } from '../base/deferred.ts';
 import { asBlockError, type BlockError } from '../base/errors.ts';
 import { Mutex } from '../base/mutex.ts';
+import { roundUp } from '../base/sectors.ts';
 import type { JournalTie } from '../block/bitmap-storage.ts';
 import type { Platform } from '../platform/platform.ts';
 import { readSideFile, SideFile } from './side-file.ts';
@@ -41,6 +46,8 @@ export interface JournalSubject {
   stamp(): string;
   /** Makes all writes that are over durable. Errors: of I/O. */
   flush(): Promise<void>;
+  /** Runs `act` while no write is in flight, and settles with its outcome. */
+  quietly(act: () => Promise<void>): Promise<void>;
 }
 
 function regionBytesFor(diskBytes: number): number {
@@ -49,8 +56,6 @@ function regionBytesFor(diskBytes: number): number {
   while (diskBytes / bytes > maxRegions) bytes *= 2;
   return bytes;
 }
-
-const ended: unique symbol = Symbol('ended');
 
 export class BitmapJournal {
   /** One change of the file at a time. */
@@ -68,52 +73,64 @@ export class BitmapJournal {
   private gate: Promise<void> | undefined;
   private stamp = '';
   private identity = '';
-  private state: 'active' | typeof ended = 'active';
+  /** Only an active journal holds writes up. */
+  private state: 'starting' | 'active' | 'ended' = 'starting';
+  /** There as long as the journal is active, and while it begins and ends. */
+  private file: SideFile | undefined;
 
-  private constructor(
+  /**
+   * One that `start` has to be called on, in the same turn. `onEnd` is called once, when there is no journal any more and
+   * nothing of it is open.
+   */
+  constructor(
     private readonly subject: JournalSubject,
-    private readonly file: SideFile,
     private readonly onEnd: () => void,
   ) {
     this.regionBytes = regionBytesFor(subject.snapshot().diskBytes);
   }
 
-  /**
-   * Begins with a checkpoint, to which the image is tied when this returns. No write may be in flight until then.
-   * Undefined, with a warning, when the file cannot be made. `onEnd` is called once, when there is no journal any more.
-   */
-  static async start(subject: JournalSubject, onEnd: () => void): Promise<BitmapJournal | undefined> {
-    const { platform, path } = subject;
-    let file: SideFile | undefined;
-    try {
-      file = await SideFile.open(platform.files, path);
-      const journal = new BitmapJournal(subject, file, onEnd);
-      await journal.begin(subject.tie?.identity ?? '');
-      return journal;
-    } catch (error) {
-      await file?.close();
-      await disown(subject);
-      warn(subject, asBlockError(error));
-      return undefined;
-    }
+  /** Nothing will be saved any more; its file may still be open until `leave` returns. */
+  get hasEnded(): boolean {
+    return this.state === 'ended';
   }
 
-  private async begin(former: string): Promise<void> {
+  /**
+   * Begins with a checkpoint, to which the image is tied when this returns. When the file cannot be made, the journal
+   * ends, with a warning. Errors: of I/O, when not even what was there before could be disowned.
+   */
+  start(): Promise<void> {
+    const { subject } = this;
+    return this.changes.run(() =>
+      subject.quietly(async () => {
+        try {
+          this.file = await SideFile.open(subject.platform.files, subject.path);
+          await this.begin(this.file, subject.tie?.identity ?? '');
+          this.state = 'active';
+        } catch (error) {
+          await this.end();
+          await disown(subject);
+          warn(subject, asBlockError(error));
+        }
+      }),
+    );
+  }
+
+  private async begin(file: SideFile, former: string): Promise<void> {
     const { tie } = this.subject;
     const random = new Uint8Array(8);
     this.subject.platform.random.fill(random);
     this.identity = hex(random);
-    await this.writeCheckpoint('in-use', former);
+    await this.writeCheckpoint(file, { former });
     if (!tie) return;
     await tie.change(this.identity);
     // An image that was copied while it was tied to what was here before is not this image.
-    if (former !== '') await this.writeCheckpoint('in-use');
+    if (former !== '') await this.writeCheckpoint(file);
   }
 
   /** Undefined: the write may begin at once. Each write that began is told to `finished`. Errors: of I/O. */
   admit(offset: number, bytes: number): Promise<void> | undefined {
     const end = offset + bytes;
-    if (this.gate !== undefined || end > this.covered || this.state === ended)
+    if (this.gate !== undefined || end > this.covered || this.state !== 'active')
       return this.admitLater(offset, bytes);
     const last = Math.floor((end - 1) / this.regionBytes);
     const first = Math.floor(offset / this.regionBytes);
@@ -125,7 +142,7 @@ export class BitmapJournal {
   }
 
   private async admitLater(offset: number, bytes: number): Promise<void> {
-    while (this.state !== ended) {
+    while (this.state === 'active') {
       if (this.gate !== undefined) await this.gate;
       else if (offset + bytes > this.covered) await this.checkpoint(offset + bytes);
       else {
@@ -158,9 +175,9 @@ export class BitmapJournal {
       this.noting = undefined;
       const taken = [...this.wanted].filter((region) => this.noted[region] === 0);
       this.wanted.clear();
-      if (this.state === ended || taken.length === 0) return;
-      await this.orGiveUp(async () => {
-        await this.file.addRegions(taken);
+      if (this.state === 'ended' || taken.length === 0) return;
+      await this.orGiveUp(async (file) => {
+        await file.addRegions(taken);
         for (const region of taken) this.noted[region] = 1;
       });
     });
@@ -174,12 +191,12 @@ export class BitmapJournal {
 
   private checkpoint(toCover: number): Promise<void> {
     return this.changes.run(async () => {
-      if (this.state === ended) return;
+      if (this.state === 'ended') return;
       if (this.stamp === this.subject.stamp() && toCover <= this.covered) return;
-      let open!: () => void;
-      this.gate = new Promise((resolve) => (open = resolve));
+      const { promise, resolve: open } = createDeferred();
+      this.gate = promise;
       try {
-        await this.orGiveUp(() => this.writeCheckpoint('in-use', '', toCover));
+        await this.orGiveUp((file) => this.writeCheckpoint(file, { toCover }));
       } finally {
         this.gate = undefined;
         open();
@@ -187,11 +204,11 @@ export class BitmapJournal {
     });
   }
 
-  private async writeCheckpoint(state: 'in-use' | 'clean', former = '', toCover = 0): Promise<void> {
+  private async writeCheckpoint(file: SideFile, { former = '', toCover = 0 } = {}): Promise<void> {
     const { subject, regionBytes, identity } = this;
     const { bitmaps, diskBytes } = subject.snapshot();
     const stamp = subject.stamp();
-    const covered = Math.ceil(Math.max(diskBytes, toCover, this.covered) / regionBytes) * regionBytes;
+    const covered = roundUp(Math.max(diskBytes, toCover, this.covered), regionBytes);
     const noted = new Uint8Array(covered / regionBytes);
     const inFlight = new Uint32Array(noted.length);
     inFlight.set(this.inFlight);
@@ -204,17 +221,17 @@ export class BitmapJournal {
     // Writes may end in the meantime.
     this.inFlight = inFlight;
     await subject.flush();
-    await this.file.checkpoint({
-      ...{ state, identity, former, regionBytes, bitmaps, regions },
+    await file.checkpoint({
+      ...{ state: 'in-use', identity, former, regionBytes, bitmaps, regions },
       diskBytes: covered,
       imageTime: '',
     });
     Object.assign(this, { stamp, noted, covered });
   }
 
-  private async orGiveUp(act: () => Promise<void>): Promise<void> {
+  private async orGiveUp(act: (file: SideFile) => Promise<void>): Promise<void> {
     try {
-      await act();
+      await act(this.file!); // it has begun, and has not ended
     } catch (error) {
       warn(this.subject, asBlockError(error));
       await disown(this.subject);
@@ -223,24 +240,30 @@ export class BitmapJournal {
   }
 
   private async end(): Promise<void> {
-    this.state = ended;
-    this.onEnd();
-    await this.file.close();
+    this.state = 'ended';
+    try {
+      await this.file?.close();
+    } finally {
+      this.onEnd();
+    }
   }
 
   /** There is nothing to keep any more, or it is stored in the image: the file goes. Errors: of I/O. */
   stop(): Promise<void> {
     return this.changes.run(async () => {
-      if (this.state === ended) return;
+      if (this.state === 'ended') return;
       await disown(this.subject);
       await this.end();
     });
   }
 
-  /** The process goes, or forgets the node, with bitmaps that could not be stored: the journal will be read again. */
+  /**
+   * The process goes, or forgets the node, with bitmaps that could not be stored: the journal will be read again. Nothing
+   * of it is open when this returns.
+   */
   leave(): Promise<void> {
     return this.changes.run(async () => {
-      if (this.state !== ended) await this.end();
+      if (this.state !== 'ended') await this.end();
     });
   }
 }

@@ -12,13 +12,16 @@
  * writes and of what backups do to bitmaps from here.
  */
 import { assert } from '../base/assert.ts';
+import { AttachmentKey } from '../base/attachments.ts';
 import { asBlockError, BlockError, invalid } from '../base/errors.ts';
 import type { BitmapStorage, StoredBitmap } from '../block/bitmap-storage.ts';
+import { clusterBytesOf } from '../block/cluster-bytes.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode, WriteObserver } from '../block/node.ts';
 import { maxBitmapGranules } from '../core/bitmap.ts';
 import { type BlockDirtyInfo, DirtyBitmap, type DirtyBitmapOptions } from './dirty-bitmap.ts';
 import type { BitmapJournal } from './journal.ts';
+import type { SidePaths } from './side-file-storage.ts';
 
 const minGranularity = 512;
 const maxNameBytes = 1023;
@@ -33,18 +36,16 @@ interface AddOptions {
   disabled?: boolean | undefined;
 }
 
-const lists = new WeakMap<BlockNode, NodeBitmaps>();
+const bitmapsKey = new AttachmentKey((node: BlockNode) => new NodeBitmaps(node));
 
 /** The bitmaps of `node`. */
 export function bitmapsOf(node: BlockNode): NodeBitmaps {
-  let list = lists.get(node);
-  if (!list) lists.set(node, (list = new NodeBitmaps(node)));
-  return list;
+  return node.attachments.get(bitmapsKey);
 }
 
 /** Nodes that have, or had, bitmaps. */
 export function nodesWithBitmaps(graph: BlockGraph): BlockNode[] {
-  return graph.nodes().filter((node) => lists.has(node));
+  return graph.nodes().filter((node) => node.attachments.has(bitmapsKey));
 }
 
 /** The bitmap that a command names; throws QEMU's words when there is no such node or bitmap. */
@@ -61,8 +62,12 @@ export function findBitmap(
 export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
   /** Newest first. */
   private readonly list: DirtyBitmap[] = [];
+  /** How many there have been. */
+  private made = 0;
   /** Where persistent ones are kept when the format has no place for them. */
   sideStorage: BitmapStorage | undefined;
+  /** The file beside the image that they may be kept in, while no other node has it (side-paths.ts). */
+  sidePaths: SidePaths | undefined;
   /** Keeps the persistent ones, while there is one. */
   journal: BitmapJournal | undefined;
 
@@ -165,7 +170,7 @@ export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
 
   /** The cluster size of the image within 4 KiB … 64 KiB, 64 KiB when there is none. */
   defaultGranularity(): number {
-    const clusterBytes = this.node.skipFilters().driver.info?.().clusterBytes ?? 0;
+    const clusterBytes = clusterBytesOf(this.node) ?? 0;
     if (clusterBytes === 0) return defaultGranularity;
     return Math.min(Math.max(clusterBytes, minDefaultGranularity), defaultGranularity);
   }
@@ -224,8 +229,9 @@ export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
     for (const bitmap of this.list) if (!bitmap.inconsistent) bitmap.bits.resize(length);
   }
 
-  private create(options: Omit<DirtyBitmapOptions, 'size'>): DirtyBitmap {
-    const bitmap = new DirtyBitmap({ ...options, size: options.inconsistent ? 0 : this.node.length });
+  private create(options: Omit<DirtyBitmapOptions, 'size' | 'serial'>): DirtyBitmap {
+    const size = options.inconsistent ? 0 : this.node.length;
+    const bitmap = new DirtyBitmap({ ...options, size, serial: ++this.made });
     this.list.unshift(bitmap);
     this.node.writeObservers.add(this);
     return bitmap;

@@ -21,29 +21,21 @@ import { BlockError } from '../base/errors.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { GraphObserver } from '../block/graph-observer.ts';
 import type { BlockNode } from '../block/node.ts';
-import { request } from '../block/request.ts';
 import type { DirtyBitmap } from './dirty-bitmap.ts';
 import { BitmapJournal, type JournalSubject } from './journal.ts';
 import { bitmapsOf, findBitmap, type NodeBitmaps, nodesWithBitmaps } from './node-bitmaps.ts';
 import { type Checkpoint, readSideFile } from './side-file.ts';
 import { fillFrom, SideFileStorage } from './side-file-storage.ts';
-import { claimSidePaths, releaseSidePaths, sidePathsOf } from './side-paths.ts';
+import { claimSidePaths, releaseSidePaths } from './side-paths.ts';
 
 /** What a command did to bitmaps is durable when this returns, as far as there are journals. Errors: of I/O. */
 export async function saveBitmaps(graph: BlockGraph): Promise<void> {
   for (const node of nodesWithBitmaps(graph)) {
-    const { journal } = bitmapsOf(node);
+    const journal = await journalOf(node);
     const isNeeded = !node.readOnly && journalled(node).length > 0;
     if (journal) await (isNeeded ? journal.save() : journal.stop());
-    else if (isNeeded && sidePathsOf(node)) {
-      // The journal has to know of every write that is in flight.
-      await node.drainBegin();
-      try {
-        await startJournal(node);
-      } finally {
-        node.drainEnd();
-      }
-    }
+    // A node that goes has been asked already what there is to keep, or will be as it is now.
+    else if (isNeeded && !node.isClosing && bitmapsOf(node).sidePaths) await startJournal(node);
   }
 }
 
@@ -51,10 +43,10 @@ export async function saveBitmaps(graph: BlockGraph): Promise<void> {
 export const bitmapKeeper: GraphObserver = {
   async nodeOpened(node) {
     await claimSidePaths(node);
-    const paths = sidePathsOf(node);
     const bitmaps = bitmapsOf(node);
+    const { sidePaths: paths } = bitmaps;
     const { files } = node.graph.platform;
-    if (paths && node.definition.name === 'raw') {
+    if (paths && !node.driver.bitmapStorage) {
       bitmaps.sideStorage = await SideFileStorage.open(files, paths, () => node.length);
     }
     const { storage } = bitmaps;
@@ -120,9 +112,9 @@ async function load(bitmaps: NodeBitmaps, journal: Checkpoint | undefined): Prom
 async function makeWritable(node: BlockNode): Promise<void> {
   const bitmaps = bitmapsOf(node);
   const storage = bitmaps.storage!;
-  if (!bitmaps.journal) {
+  if (!(await journalOf(node))) {
     const isNeeded = journalled(node).length > 0;
-    if (isNeeded && sidePathsOf(node)) await startJournal(node);
+    if (isNeeded && bitmaps.sidePaths) await startJournal(node);
     else await storage.tie?.change(undefined);
   }
   await storage.markInUse();
@@ -137,12 +129,21 @@ function journalled(node: BlockNode): DirtyBitmap[] {
   );
 }
 
-async function startJournal(node: BlockNode): Promise<void> {
+/** One that has ended, but not yet closed its file, is waited for. */
+async function journalOf(node: BlockNode): Promise<BitmapJournal | undefined> {
   const bitmaps = bitmapsOf(node);
+  if (bitmaps.journal?.hasEnded) await bitmaps.journal.leave();
+  return bitmaps.journal;
+}
+
+/** The node knows of it before anything is awaited: whoever closes the node waits for what begins here. */
+function startJournal(node: BlockNode): Promise<void> {
+  const bitmaps = bitmapsOf(node);
+  const { sideFile } = bitmaps.sidePaths!; // the callers saw it
   const subject: JournalSubject = {
     platform: node.graph.platform,
     nodeName: node.name,
-    path: sidePathsOf(node)!.sideFile,
+    path: sideFile,
     get tie() {
       return bitmaps.storage?.tie;
     },
@@ -162,11 +163,20 @@ async function startJournal(node: BlockNode): Promise<void> {
       journalled(node)
         .map(({ stamp }) => stamp)
         .join(),
-    flush: () => request.flush(node),
+    flush: () => node.flush(),
+    async quietly(act) {
+      await node.drainBegin();
+      try {
+        await act();
+      } finally {
+        node.drainEnd();
+      }
+    },
   };
-  bitmaps.journal = await BitmapJournal.start(subject, () => {
+  bitmaps.journal = new BitmapJournal(subject, () => {
     bitmaps.journal = undefined;
   });
+  return bitmaps.journal.start();
 }
 
 /** Which were stored. */

@@ -22,6 +22,8 @@ const maxBitmapBytes = 512 * 1024 * 1024;
 /** An image, and the file beside it. */
 export interface SidePaths {
   readonly image: string;
+  /** Of the image: the same whatever name leads to it. */
+  readonly identity: string;
   readonly sideFile: string;
 }
 

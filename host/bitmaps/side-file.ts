@@ -5,9 +5,9 @@
  * over when it is durable. Regions are added to what the last checkpoint began. Each call is durable when it returns.
  * The caller makes one at a time.
  */
-
 import { crc32 } from '../base/crc32.ts';
 import { BlockError } from '../base/errors.ts';
+import { roundUp } from '../base/sectors.ts';
 import type { Files, HostFile } from '../platform/platform.ts';
 import {
   decodeBitmaps,
@@ -200,7 +200,7 @@ export class SideFile {
   /** Before the area in use when there is room, else behind it. */
   private freeSpace(bytes: number): number {
     if (!this.area || this.area.start >= firstAreaOffset + bytes) return firstAreaOffset;
-    return Math.ceil(this.area.end / 4096) * 4096;
+    return roundUp(this.area.end, 4096);
   }
 }
 

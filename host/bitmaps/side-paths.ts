@@ -3,22 +3,18 @@
  * it, and that no other node of the graph uses already. A node that shares its image with other processes has none: what
  * it would read may be changing.
  */
-
+import { AttachmentKey } from '../base/attachments.ts';
 import { BlockError } from '../base/errors.ts';
 import { exactFilename } from '../block/filename.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';
+import { bitmapsOf } from './node-bitmaps.ts';
 import { sideFileSuffix } from './side-file.ts';
-import type { SidePaths } from './side-file-storage.ts';
 
-const claims = new WeakMap<BlockGraph, Map<string, BlockNode>>();
-const pathsOf = new WeakMap<BlockNode, { paths: SidePaths; identity: string }>();
+/** Identities of images whose side files nodes of the graph use. */
+const claimsKey = new AttachmentKey((_graph: BlockGraph) => new Set<string>());
 
-/** The file of `node`, until it is released. */
-export function sidePathsOf(node: BlockNode): SidePaths | undefined {
-  return pathsOf.get(node)?.paths;
-}
-
+/** From now on until it is released, the file is that of `node`: `bitmapsOf(node).sidePaths`. */
 export async function claimSidePaths(node: BlockNode): Promise<void> {
   const image = plainFileOf(node);
   if (image === undefined) return;
@@ -30,23 +26,21 @@ export async function claimSidePaths(node: BlockNode): Promise<void> {
     if (!(error instanceof BlockError)) throw error;
     return;
   }
-  let claimed = claims.get(node.graph);
-  if (!claimed) claims.set(node.graph, (claimed = new Map()));
-  if (claimed.has(identity)) return;
-  claimed.set(identity, node);
-  pathsOf.set(node, { paths: { image, sideFile: image + sideFileSuffix }, identity });
+  const claims = node.graph.attachments.get(claimsKey);
+  if (claims.has(identity)) return;
+  claims.add(identity);
+  bitmapsOf(node).sidePaths = { image, identity, sideFile: image + sideFileSuffix };
 }
 
 export function releaseSidePaths(node: BlockNode): void {
-  const own = pathsOf.get(node);
-  if (!own) return;
-  pathsOf.delete(node);
-  claims.get(node.graph)?.delete(own.identity);
+  const bitmaps = bitmapsOf(node);
+  if (!bitmaps.sidePaths) return;
+  node.graph.attachments.get(claimsKey).delete(bitmaps.sidePaths.identity);
+  bitmaps.sidePaths = undefined;
 }
 
-function plainFileOf({ definition, driver, options, flags, children }: BlockNode): string | undefined {
-  const isWhole = options['offset'] === undefined && options['size'] === undefined;
-  if (!driver.bitmapStorage && !(definition.name === 'raw' && isWhole)) return undefined;
+function plainFileOf({ driver, flags, children }: BlockNode): string | undefined {
+  if (!driver.bitmapStorage && !driver.isWholeFile) return undefined;
   const file = children.get('file')?.node;
   if (!file?.definition.servesPlainNames || flags.noIo || flags.forceShare) return undefined;
   return exactFilename(file);

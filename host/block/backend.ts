@@ -4,13 +4,17 @@
  * It checks requests against the node's length, counts them, and holds them back while its node is drained. Its
  * edge carries its permissions. With `writethrough` every write is made durable before it completes.
  */
+
 import { assert } from '../base/assert.ts';
 import { BlockError } from '../base/errors.ts';
+import { InFlight } from '../base/in-flight.ts';
+import { Waiters } from '../base/waiters.ts';
 import type { TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
 import type { Edge, EdgeParent } from './edge.ts';
 import type { OnError } from './error-policy.ts';
 import type { BlockGraph } from './graph.ts';
 import type { BlockNode } from './node.ts';
+import type { MediumFlags } from './open-context.ts';
 import { readNow } from './read-now.ts';
 import { BlockStatistics } from './statistics.ts';
 
@@ -87,6 +91,8 @@ export class BlockBackend implements EdgeParent {
   /** The last request of its device that has failed since the machine was told to go on. */
   failure: RequestFailure | undefined;
   device: AttachedDevice | undefined;
+  /** How the last medium was open, or the first one is to be. */
+  lastMedium: MediumFlags | undefined;
   /** There from the first use: only devices count what they do. */
   private counted: BlockStatistics | undefined;
   /** Writes may go past the end and make the node longer: for those who write an image's file. */
@@ -94,10 +100,9 @@ export class BlockBackend implements EdgeParent {
   /** Let requests through while the node is drained: for a job that works inside its own drained section. */
   ignoreDrain = false;
   private attached: Edge | undefined;
-  private inFlight = 0;
+  private readonly inFlight = new InFlight();
   private quiesceCount = 0;
-  private idleWaiters: (() => void)[] = [];
-  private heldBack: (() => void)[] = [];
+  private readonly heldBack = new Waiters();
 
   private constructor(
     private readonly graph: BlockGraph,
@@ -195,12 +200,12 @@ export class BlockBackend implements EdgeParent {
   async read(offset: number, buffer: Uint8Array): Promise<void> {
     if (this.quiesceCount > 0) await this.whenResumed();
     this.checkRange(offset, buffer.length);
-    this.inFlight++;
+    this.inFlight.begin();
     try {
       if (this.throttle) await this.throttle.admit('read', buffer.length);
       await this.edge.read(offset, buffer);
     } finally {
-      this.finished();
+      this.inFlight.end();
     }
   }
 
@@ -250,12 +255,12 @@ export class BlockBackend implements EdgeParent {
   async request(offset: number, bytes: number, act: () => Promise<void>): Promise<void> {
     if (this.quiesceCount > 0) await this.whenResumed();
     this.checkRange(offset, bytes);
-    this.inFlight++;
+    this.inFlight.begin();
     try {
       if (this.throttle && bytes > 0) await this.throttle.admit('write', bytes);
       await act();
     } finally {
-      this.finished();
+      this.inFlight.end();
     }
   }
 
@@ -283,21 +288,16 @@ export class BlockBackend implements EdgeParent {
     this.quiesceCount--;
     this.throttle?.drainEnd();
     this.user.onDrain?.end();
-    if (this.quiesceCount > 0) return;
-    const waiting = this.heldBack;
-    this.heldBack = [];
-    for (const resume of waiting) resume();
+    if (this.quiesceCount === 0) this.heldBack.wake();
   }
 
   async whenIdle(): Promise<void> {
-    while (this.inFlight > 0) await new Promise<void>((resolve) => this.idleWaiters.push(resolve));
+    await this.inFlight.whenIdle();
     await this.user.onDrain?.whenIdle?.();
   }
 
   private async whenResumed(): Promise<void> {
-    while (this.quiesceCount > 0 && !this.ignoreDrain) {
-      await new Promise<void>((resolve) => this.heldBack.push(resolve));
-    }
+    while (this.quiesceCount > 0 && !this.ignoreDrain) await this.heldBack.wait();
   }
 
   private durability<F extends WriteFlags>(flags: F): F {
@@ -307,13 +307,5 @@ export class BlockBackend implements EdgeParent {
   private checkRange(offset: number, bytes: number): void {
     if (offset >= 0 && bytes >= 0 && (offset + bytes <= this.length || this.allowWriteBeyondEnd)) return;
     throw new BlockError('EIO');
-  }
-
-  private finished(): void {
-    this.inFlight--;
-    if (this.inFlight > 0 || this.idleWaiters.length === 0) return;
-    const waiters = this.idleWaiters;
-    this.idleWaiters = [];
-    for (const wake of waiters) wake();
   }
 }

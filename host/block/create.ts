@@ -7,6 +7,8 @@
  * in front only where QEMU does.
  */
 import { asBlockError, BlockError, invalid } from '../base/errors.ts';
+import { wholeSectors } from '../base/sectors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import { BlockBackend } from './backend.ts';
 import type { CreateOption, CreateValues, DriverDefinition } from './driver.ts';
 import { resolveAgainst } from './filename.ts';
@@ -29,8 +31,6 @@ export interface CreateImageParams {
   quiet?: boolean;
 }
 
-const sectorBytes = 512;
-
 /** Makes the image. Errors: BlockError; a file that was already made stays. */
 export async function createImage(graph: BlockGraph, params: CreateImageParams): Promise<void> {
   const { filename, format } = params;
@@ -44,7 +44,7 @@ export async function createImage(graph: BlockGraph, params: CreateImageParams):
   const options = creationOptions(driver, protocol);
   const values = await completeValues(graph, driver, options, params);
   if (params.quiet !== true) graph.platform.console.stdout(formattingLine(filename, format, options, values));
-  const size = Math.ceil((values['size'] as number) / sectorBytes) * sectorBytes;
+  const size = wholeSectors(values['size'] as number);
   await formatFile(graph, driver, protocol, filename, { ...values, size });
 }
 
@@ -120,32 +120,27 @@ async function inspectBacking(
   format: string | undefined,
 ): Promise<{ length: number }> {
   const path = resolveAgainst(filename, backingFile);
+  let found: { length: number; format: string };
   try {
     const node = await graph.openFile(path, {
-      ...(format === undefined ? {} : { format }),
+      ...withoutUndefined({ format }),
       noBacking: true,
       // It may be in use, by ourselves even: its content is not looked at.
       flags: { readOnly: true, forceShare: true },
     });
-    try {
-      if (format === undefined) {
-        throw invalid(
-          'Backing file specified without backing format',
-          `Detected format of ${node.definition.name}.`,
-        );
-      }
-      return { length: node.length };
-    } finally {
-      await graph.unref(node);
-    }
+    found = { length: node.length, format: node.definition.name };
+    await graph.unref(node);
   } catch (error) {
     const failure = asBlockError(error);
-    if (failure.hint !== undefined && failure.message.startsWith('Backing file specified')) throw failure;
     throw new BlockError(failure.errno, failure.message, {
       hint: 'Could not open backing image.',
       cause: failure,
     });
   }
+  if (format === undefined) {
+    throw invalid('Backing file specified without backing format', `Detected format of ${found.format}.`);
+  }
+  return found;
 }
 
 /** `Formatting 'a.qcow2', fmt=qcow2 cluster_size=65536 …` */

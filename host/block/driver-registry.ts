@@ -40,9 +40,9 @@ export class DriverRegistry {
     return this.definitions.find(({ servesPlainNames }) => servesPlainNames) ?? this.get('file');
   }
 
-  /** The format whose magic matches best; raw when none does (specification: graph, section 6). */
+  /** The format whose magic matches best; the fallback when none does (specification: graph, section 6). */
   probe(head: Uint8Array): DriverDefinition {
-    let best = this.get('raw');
+    let best = this.definitions.find(({ isProbeFallback }) => isProbeFallback) ?? this.get('raw');
     let bestScore = 1;
     for (const definition of this.definitions) {
       const score = definition.probe?.(head) ?? 0;

@@ -119,6 +119,8 @@ export interface Driver {
   readonly limits?: Partial<Limits>;
   /** Which WriteFlags the driver honours itself. */
   readonly supportsFua?: boolean;
+  /** Its data are the bytes of its `file` child, all of them: what is kept beside that file is about this node. */
+  readonly isWholeFile?: boolean;
   /** The backing file that the image itself names. block/ opens it, unless the options say otherwise. */
   readonly backing?: { filename: string; format: string | undefined } | undefined;
   /** Length in bytes, byte exact; the dispatcher rounds up to 512. */
@@ -170,6 +172,7 @@ export interface Driver {
   getAllocatedBytes?(): Promise<number | undefined>;
   /** Protocols: names the state of the content, another one after a change. Undefined: whoever keeps it does not tell. */
   contentVersion?(): Promise<string | undefined>;
+  /** Absent: what is below it speaks for it. One without members says at least that the image is not dirty. */
   info?(): DriverInfo;
   /** Where dirty bitmaps of this node are stored; absent when its images have no place for them. */
   readonly bitmapStorage?: BitmapStorage;
@@ -266,6 +269,11 @@ export interface DriverDefinition<Options extends object = object> {
   readonly strongOptions?: readonly string[];
   /** Own options that `reopen` can change. */
   readonly reopenableOptions?: readonly string[];
+  /**
+   * Every image is one of this format: it is taken for that when no other format recognises it. What was guessed so may
+   * be anything: its first sector must not become another format's header.
+   */
+  readonly isProbeFallback?: true;
   /** Score 0–100 that the first bytes of an image are this format (specification: graph, section 6). */
   probe?(head: Uint8Array): number;
   /** Reached as `PREFIX:rest`: `parseFilename` turns the whole name into options, children included. */
@@ -278,6 +286,8 @@ export interface DriverDefinition<Options extends object = object> {
     options: Checked<Options>,
     childName: (child: string) => string | undefined,
   ): string | undefined;
+  /** Reads write: copies to what it filters, which has to stay writable when nobody writes to the node any more. */
+  readonly writesOnRead?: true;
   /** Shows the file name of what it filters, or of its `file` child, as its own. */
   readonly isNamedAsChild?: boolean;
   open(context: OpenContext, options: Checked<Options>): Promise<Driver>;

@@ -4,12 +4,11 @@
  *
  * A parent is another node, or a root user: a tool, a job, an export, a device (backend.ts).
  */
-
 import type { DebugEvent } from './debug-events.ts';
 import type { Driver, TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
 import type { BlockNode } from './node.ts';
 import type { OpBlocker } from './op-blockers.ts';
-import { request } from './request.ts';
+import { request } from './request-trace.ts';
 
 /**
  * What the child is to its parent, which settles the default permissions: `file` stores data and metadata of a

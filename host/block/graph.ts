@@ -6,10 +6,13 @@
  * opener.ts, file names in filename.ts, requests in request.ts.
  */
 import { assert } from '../base/assert.ts';
+import { Attachments } from '../base/attachments.ts';
 import { BlockError, invalid } from '../base/errors.ts';
 import { Mutex } from '../base/mutex.ts';
 import type { Platform } from '../platform/platform.ts';
+import { isIdentifier } from '../qapi/identifier.ts';
 import { BackendTable } from './backend-table.ts';
+import { chainLinks } from './chain.ts';
 import type { DriverDefinition } from './driver.ts';
 import { DriverRegistry } from './driver-registry.ts';
 import { type ChildRole, Edge, type EdgeParent } from './edge.ts';
@@ -52,6 +55,12 @@ export class BlockGraph {
   readonly observer: GraphObserver;
   private readonly closeFailed: GraphOptions['closeFailed'];
   readonly backends = new BackendTable();
+  /** What upper layers keep with it. */
+  readonly attachments = new Attachments<BlockGraph>(this);
+  /** One filter at a time is put in or taken out (jobs/filter-insertion.ts). */
+  readonly filterChanges = new Mutex();
+  /** Warnings that are given once. */
+  readonly warnings = new Set<string>();
   /** In the order of registration. */
   private readonly byName = new Map<string, BlockNode>();
   private readonly changes = new Mutex();
@@ -121,7 +130,7 @@ export class BlockGraph {
 
   /** Throws when a device cannot have this name. */
   checkBackendName(name: string): void {
-    if (!/^[A-Za-z][A-Za-z0-9\-._]*$/.test(name)) throw invalid('Invalid device name');
+    if (!isIdentifier(name)) throw invalid('Invalid device name');
     if (this.backends.find(name)) throw invalid(`Device with id '${name}' already exists`);
     if (this.byName.has(name)) throw invalid(`Device name '${name}' conflicts with an existing node name`);
   }
@@ -134,7 +143,7 @@ export class BlockGraph {
 
   /** Throws when `name` is malformed or taken. */
   checkName(name: string): void {
-    if (!/^[A-Za-z][A-Za-z0-9\-._]*$/.test(name)) throw invalid(`Invalid node-name: '${name}'`);
+    if (!isIdentifier(name)) throw invalid(`Invalid node-name: '${name}'`);
     if (this.backends.find(name)) throw invalid(`node-name=${name} is conflicting with a device id`);
     if (this.byName.has(name)) throw invalid(`Duplicate nodes with node-name='${name}'`);
     if (name.length > nameLimitBytes) throw invalid('Node name too long');
@@ -180,6 +189,17 @@ export class BlockGraph {
     return setReadOnly(this, node, readOnly);
   }
 
+  /** A read-only node is writable for as long as `act` takes. Errors: as `setReadOnly`, and those of `act`. */
+  async whileWritable(node: BlockNode, act: () => Promise<void>): Promise<void> {
+    const { readOnly } = node;
+    if (readOnly) await this.setReadOnly(node, false);
+    try {
+      await act();
+    } finally {
+      if (readOnly) await this.setReadOnly(node, true);
+    }
+  }
+
   /** Drops one reference; the last one closes the node and lets go of its children. */
   async unref(node: BlockNode): Promise<void> {
     assert(node.references > 0, `node ${node.name} released more often than referenced`);
@@ -190,12 +210,12 @@ export class BlockGraph {
   private async closeNode(node: BlockNode): Promise<void> {
     await node.whenIdle();
     let failure: unknown;
-    try {
-      await this.observer.nodeClosing(node);
-      await node.driver?.close();
-    } catch (error) {
-      failure = error;
-    }
+    const note = (error: unknown): void => {
+      failure ??= error;
+    };
+    await this.observer.nodeClosing(node).catch(note);
+    // Whatever could not be kept beside it.
+    await node.driver?.close().catch(note);
     node.closed = true;
     if (this.byName.get(node.name) === node) this.byName.delete(node.name);
     for (const edge of [...node.children.values()].reverse()) {
@@ -334,16 +354,4 @@ export class BlockGraph {
   drainAllEnd(nodes: readonly BlockNode[]): void {
     for (const node of nodes) node.drainedEnd();
   }
-}
-
-/** The links from `top` to `base`, through filters and backing files. */
-function chainLinks(top: BlockNode, base: BlockNode | undefined): Edge[] {
-  const links: Edge[] = [];
-  for (let node = top; node !== base; ) {
-    const edge = node.chainEdge();
-    if (!edge) break;
-    links.push(edge);
-    node = edge.node;
-  }
-  return links;
 }

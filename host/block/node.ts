@@ -5,10 +5,13 @@
  * it. `drainBegin` … `drainEnd` brackets a section in which no request reaches the node: its parents stop issuing,
  * all the way up, and what was in flight has finished.
  */
-
 import { assert } from '../base/assert.ts';
+import { Attachments } from '../base/attachments.ts';
 import { invalid } from '../base/errors.ts';
+import { InFlight } from '../base/in-flight.ts';
+import { wholeSectors } from '../base/sectors.ts';
 import type { Checked } from '../qapi/types.ts';
+import { drainBegin, drainEnd } from '../trace/events.ts';
 import type { Driver, DriverDefinition } from './driver.ts';
 import type { Edge, EdgeParent } from './edge.ts';
 import type { BlockGraph } from './graph.ts';
@@ -16,7 +19,7 @@ import { OpBlockers } from './op-blockers.ts';
 import type { OpenFlags } from './open-context.ts';
 import type { NodeOptions } from './options.ts';
 import { RangeLocks } from './range-locks.ts';
-import { request } from './request.ts';
+import { request } from './request-trace.ts';
 
 /** Whoever wants to know which data changed: dirty bitmaps. */
 export interface WriteObserver {
@@ -32,14 +35,14 @@ export interface WriteObserver {
   onResize?(length: number): void;
 }
 
-const sectorBytes = 512;
-
 export class BlockNode implements EdgeParent {
   readonly isNode = true;
   /** Set once, by opening; every node that others can see has it. */
   driver!: Driver;
   readonly children = new Map<string, Edge>();
   readonly parents = new Set<Edge>();
+  /** What upper layers keep with it. */
+  readonly attachments = new Attachments<BlockNode>(this);
   readonly writeObservers = new Set<WriteObserver>();
   readonly opBlockers = new OpBlockers(() => this.graph.deviceOrNodeName(this));
   /** In-flight requests that must exclude overlapping writes: read-modify-write. */
@@ -91,9 +94,8 @@ export class BlockNode implements EdgeParent {
 
   private byteLength = 0;
   private roundedLength = 0;
-  private inFlight = 0;
+  private readonly inFlight = new InFlight();
   private quiesceCount = 0;
-  private idleWaiters: (() => void)[] = [];
 
   constructor(
     readonly graph: BlockGraph,
@@ -139,7 +141,7 @@ export class BlockNode implements EdgeParent {
   private setLength(length: number): void {
     this.byteLength = length;
     const before = this.roundedLength;
-    this.roundedLength = Math.ceil(length / sectorBytes) * sectorBytes;
+    this.roundedLength = wholeSectors(length);
     if (this.roundedLength === before) return;
     for (const observer of this.writeObservers) observer.onResize?.(this.roundedLength);
   }
@@ -184,16 +186,11 @@ export class BlockNode implements EdgeParent {
   // Requests in flight, and draining.
 
   requestBegin(): void {
-    this.inFlight++;
+    this.inFlight.begin();
   }
 
   requestEnd(): void {
-    this.inFlight--;
-    if (this.inFlight === 0 && this.idleWaiters.length) {
-      const waiters = this.idleWaiters;
-      this.idleWaiters = [];
-      for (const wake of waiters) wake();
-    }
+    this.inFlight.end();
   }
 
   get isDrained(): boolean {
@@ -202,6 +199,7 @@ export class BlockNode implements EdgeParent {
 
   drainedBegin(): void {
     this.quiesceCount++;
+    if (drainBegin.enabled) drainBegin.emit({ node: this.name });
     // A child may be drained while the node is being opened.
     if (this.quiesceCount === 1) (this.driver as Driver | undefined)?.drainChanged?.(true);
     for (const edge of this.parents) edge.parent.drainedBegin();
@@ -210,6 +208,7 @@ export class BlockNode implements EdgeParent {
   drainedEnd(): void {
     assert(this.quiesceCount > 0, `drain of node ${this.name} ended more often than begun`);
     this.quiesceCount--;
+    if (drainEnd.enabled) drainEnd.emit({ node: this.name });
     if (this.quiesceCount === 0) (this.driver as Driver | undefined)?.drainChanged?.(false);
     for (const edge of this.parents) edge.parent.drainedEnd();
   }
@@ -223,8 +222,8 @@ export class BlockNode implements EdgeParent {
     // Parents first: what they have in flight comes down here. New parents may appear while waiting.
     for (;;) {
       for (const edge of [...this.parents]) await edge.parent.whenIdle();
-      if (this.inFlight === 0) return;
-      await new Promise<void>((resolve) => this.idleWaiters.push(resolve));
+      if (this.inFlight.isIdle) return;
+      await this.inFlight.whenIdle();
     }
   }
 

@@ -23,6 +23,9 @@ export interface OpenFlags {
   check: boolean;
 }
 
+/** Of how a medium is open: what the next one takes over. */
+export type MediumFlags = Pick<OpenFlags, 'readOnly' | 'direct' | 'noFlush' | 'detectZeroes' | 'discard'>;
+
 export interface CorruptionReport {
   message: string;
   offset?: number;
@@ -53,4 +56,6 @@ export interface OpenContext {
   reportCorruption(report: CorruptionReport): void;
   /** Something the person at the terminal should know: `PROG: warning: MESSAGE`. */
   warn(message: string): void;
+  /** As `warn`, for what is the same whichever node it is about: told once for a graph. */
+  warnOnce(message: string): void;
 }

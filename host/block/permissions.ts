@@ -7,7 +7,8 @@
  * the whole subtree below first (`check`), which may fail and then leaves nothing behind, and only then taken over.
  * Drivers see both steps: the file driver keeps the image locks of other processes in step with them.
  */
-import { BlockError } from '../base/errors.ts';
+import { asBlockError, BlockError } from '../base/errors.ts';
+import { permissionRefused } from '../trace/events.ts';
 import type { Edge } from './edge.ts';
 import type { BlockNode } from './node.ts';
 
@@ -186,8 +187,10 @@ export async function updatePermissions(change: PermissionChange): Promise<void>
   for (const { edge, perm, shared } of change.edges ?? []) plan.set(edge, { perm, shared });
   const order = topologicalOrder(change.nodes);
   const checked: { node: BlockNode; cumulative: Permissions }[] = [];
+  let name = '';
   try {
     for (const node of order) {
+      name = node.name;
       checkConflicts(node, plan);
       const cumulative = plan.cumulative(node);
       if (node.readOnly && cumulative.perm & (Perm.write | Perm.writeUnchanged)) {
@@ -207,6 +210,9 @@ export async function updatePermissions(change: PermissionChange): Promise<void>
     }
   } catch (error) {
     for (const { node } of checked.reverse()) node.driver.abortPermissions?.();
+    if (permissionRefused.enabled) {
+      permissionRefused.emit({ node: name, message: asBlockError(error).message });
+    }
     throw error;
   }
   plan.takeOver();

@@ -2,6 +2,7 @@
  * Ranges of a node that requests hold: those that must not overlap wait for each other (specification: graph, section 9).
  * Waiters are served in the order they came.
  */
+import { createDeferred } from '../base/deferred.ts';
 
 interface Range {
   readonly start: number;
@@ -25,10 +26,7 @@ export class RangeLocks {
     const earlier = [...this.held].filter(
       (range) => range.start < end && offset < range.end && !(shared && range.shared),
     );
-    let settle = (): void => {};
-    const released = new Promise<void>((resolve) => {
-      settle = resolve;
-    });
+    const { promise: released, resolve } = createDeferred();
     const range: Range = {
       start: offset,
       end,
@@ -36,7 +34,7 @@ export class RangeLocks {
       released,
       release: () => {
         this.held.delete(range);
-        settle();
+        resolve();
       },
     };
     this.held.add(range);

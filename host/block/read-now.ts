@@ -5,12 +5,24 @@
  * and whatever somebody else wants to know of or to hold, is not read at all. False: use `read`; part of the buffer may
  * have changed. Nobody else runs in between, so there is nothing to drain.
  */
+import { blockRead, tracer } from '../trace/events.ts';
 import type { Extent } from './driver.ts';
 import type { Edge } from './edge.ts';
 import type { BlockNode } from './node.ts';
 
 /** Errors: those of drivers, which `read` meets again. */
-export function readNow({ node }: Edge, offset: number, buffer: Uint8Array): boolean {
+export function readNow(edge: Edge, offset: number, buffer: Uint8Array): boolean {
+  if (!blockRead.enabled) return attempt(edge, offset, buffer);
+  const startNs = tracer.nowNs();
+  const isDone = attempt(edge, offset, buffer);
+  const us = tracer.usSince(startNs);
+  const { length } = buffer;
+  // One that is not done is made again, and told then.
+  if (isDone) blockRead.emit({ node: edge.node.name, offset, bytes: length, flags: 'now', result: 'ok', us });
+  return isDone;
+}
+
+function attempt({ node }: Edge, offset: number, buffer: Uint8Array): boolean {
   if (node.closed || node.readLocks.users > 0) return false;
   if (offset + buffer.length > node.length) return false;
   const { driver } = node;

@@ -3,6 +3,9 @@
  *
  * One layer at a time or down a chain. Extents may come back shorter than they are: callers loop and merge.
  */
+import { blockStatus as blockStatusEvent } from '../trace/events.ts';
+import { measure } from '../trace/measure.ts';
+import { chainFrom, nextInChain } from './chain.ts';
 import type { Extent } from './driver.ts';
 import type { BlockNode } from './node.ts';
 
@@ -24,11 +27,41 @@ export interface BlockStatus {
 }
 
 /** `wantZero` false: do not ask the host's file system about holes; everything stored may then count as data. */
-export async function blockStatus(
+export function blockStatus(
   node: BlockNode,
   offset: number,
   bytes: number,
   wantZero = true,
+): Promise<BlockStatus> {
+  return blockStatusEvent.enabled
+    ? watchedStatus(node, offset, bytes, wantZero)
+    : findStatus(node, offset, bytes, wantZero);
+}
+
+/** As `findStatus`; whoever watches is told what was found. */
+function watchedStatus(
+  node: BlockNode,
+  offset: number,
+  bytes: number,
+  wantZero: boolean,
+): Promise<BlockStatus> {
+  const flags = wantZero ? 'zeros' : 'none';
+  const told = { node: node.name, offset, bytes, flags, extent: 0, status: 'none' };
+  return measure(blockStatusEvent, told, async () => {
+    const status = await findStatus(node, offset, bytes, wantZero);
+    told.extent = status.bytes;
+    told.status = statusWords.filter((word) => status[word]).join() || 'none';
+    return status;
+  });
+}
+
+const statusWords = ['data', 'zero', 'allocated', 'compressed', 'eof'] as const;
+
+async function findStatus(
+  node: BlockNode,
+  offset: number,
+  bytes: number,
+  wantZero: boolean,
 ): Promise<BlockStatus> {
   const { length } = node;
   if (offset >= length) return { bytes, data: false, zero: false, allocated: false, eof: true, depth: 0 };
@@ -134,11 +167,6 @@ function unallocatedStatus(node: BlockNode, offset: number, bytes: number): Bloc
   return { ...status, bytes: Math.min(bytes, backing.length - offset), zero: false };
 }
 
-/** The node below in the chain: what a filter passes through, or the backing file. */
-function nextInChain(node: BlockNode): BlockNode | undefined {
-  return node.filtered() ?? node.backing();
-}
-
 /**
  * Status seen from `top`, looking at `top` and what is below it down to, but not including, `base`. Beyond the end of
  * a shorter backing file everything is allocated zeros at that depth.
@@ -154,8 +182,8 @@ export async function statusAbove(
   let rest = bytes;
   let shortened = false;
   let status: BlockStatus | undefined;
-  for (let node: BlockNode | undefined = top; node && node !== base; node = nextInChain(node)) {
-    if (node.definition.kind === 'filter' && node.filtered()) continue;
+  for (const node of chainFrom(top, base)) {
+    if (node.filtered()) continue;
     if (status && offset >= node.length) {
       return { bytes: rest, data: false, zero: true, allocated: true, eof: shortened, depth };
     }
@@ -183,8 +211,8 @@ export async function isAllocatedAbove(
   bytes: number,
 ): Promise<{ allocated: boolean; bytes: number }> {
   let rest = bytes;
-  for (let node: BlockNode | undefined = top; node; node = nextInChain(node)) {
-    if (node === base && !includeBase) break;
+  const end = base && includeBase ? nextInChain(base) : base;
+  for (const node of chainFrom(top, end)) {
     if (node.filtered()) {
       await node.driver.checkStatus?.(offset, rest);
     } else if (offset < node.length) {
@@ -193,7 +221,6 @@ export async function isAllocatedAbove(
       // What lies beyond the end of a shorter layer is not held by it.
       if (layer.bytes < rest && !(layer.eof && node !== top)) rest = layer.bytes;
     }
-    if (node === base) break;
   }
   return { allocated: false, bytes: rest };
 }

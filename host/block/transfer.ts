@@ -2,10 +2,12 @@
  * Moves data for drivers that only map: reads follow extents, writes follow plans (driver.ts).
  *
  * Called by the dispatcher alone, with requests that are checked and within the node. What an allocating write must
- * copy along is read here, through the node itself, so that drivers never move guest data.
+ * copy along is read here, through the node itself, so that drivers never move guest data. Drivers that fill clusters of
+ * their own accord, which no guest has written, do that by the same plans.
+ *
+ * A driver that answers `map` has what its own answers call for: `readSpecial` for special extents, `read` for its own.
  */
-
-import type { Allocation, Extent, WriteFlags, WritePlan } from './driver.ts';
+import type { Allocation, Driver, Extent, WriteFlags, WritePlan } from './driver.ts';
 import type { Edge } from './edge.ts';
 import type { BlockNode } from './node.ts';
 
@@ -85,13 +87,57 @@ export async function writeMapped(
     const plan = await driver.prepareWrite!(offset + done, buffer.length - done);
     const part = plan.bytes === buffer.length ? buffer : buffer.subarray(done, done + plan.bytes);
     try {
-      if (plan.allocation) await writeAllocating(node, plan, plan.allocation, offset + done, part);
-      else await writeData(plan.child, plan.offset, part, flags);
+      const { allocation } = plan;
+      if (allocation) {
+        const guest = offset + done;
+        await fillAllocation(allocation, () => writeAllocating(node, plan, allocation, guest, part));
+      } else {
+        await writeData(plan.child, plan.offset, part, flags);
+      }
     } finally {
-      if (plan.transfer !== undefined) driver.endTransfer!(plan.transfer);
+      endTransfer(driver, plan);
     }
     done += plan.bytes;
   } while (done < buffer.length);
+}
+
+/**
+ * Writes whole clusters of a driver by one of its plans, for the first of `bytes` at `offset`, which may be behind the
+ * end of the node. `write` puts the data where the plan says. Returns how many bytes that plan was for.
+ */
+export async function writePlanned(
+  driver: Driver & Required<Pick<Driver, 'prepareWrite'>>,
+  offset: number,
+  bytes: number,
+  write: (plan: WritePlan) => Promise<void>,
+): Promise<number> {
+  const plan = await driver.prepareWrite(offset, bytes);
+  try {
+    if (plan.allocation) await fillAllocation(plan.allocation, () => write(plan));
+    else await write(plan);
+    return plan.bytes;
+  } finally {
+    endTransfer(driver, plan);
+  }
+}
+
+/** Has an allocation filled by `write`, then published; the space is given back when `write` fails. */
+export async function fillAllocation(
+  allocation: Pick<Allocation, 'commit' | 'abort'>,
+  write: () => Promise<void>,
+): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    allocation.abort();
+    throw error;
+  }
+  await allocation.commit();
+}
+
+function endTransfer(driver: Driver, { transfer }: WritePlan): void {
+  // A driver that begins transfers ends them.
+  if (transfer !== undefined) driver.endTransfer!(transfer);
 }
 
 function writeData(child: Edge, offset: number, buffer: Uint8Array, flags: WriteFlags = {}): Promise<void> {
@@ -115,16 +161,10 @@ async function writeAllocating(
   offset: number,
   buffer: Uint8Array,
 ): Promise<void> {
-  try {
-    const { headBytes, tailBytes } = allocation;
-    if (plan.child.debugged) await plan.child.debugEvent('cluster_alloc');
-    if (headBytes + tailBytes === 0) await writeData(plan.child, plan.offset, buffer);
-    else await writeWithEdges(node, plan, allocation, offset, buffer);
-  } catch (error) {
-    allocation.abort();
-    throw error;
-  }
-  await allocation.commit();
+  const { headBytes, tailBytes } = allocation;
+  if (plan.child.debugged) await plan.child.debugEvent('cluster_alloc');
+  if (headBytes + tailBytes === 0) await writeData(plan.child, plan.offset, buffer);
+  else await writeWithEdges(node, plan, allocation, offset, buffer);
 }
 
 /** Writes the data and what surrounds it up to the bounds of the allocation. */

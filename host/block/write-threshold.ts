@@ -22,19 +22,18 @@ class WriteThreshold implements WriteObserver {
   }
 }
 
-const thresholds = new WeakMap<BlockNode, WriteThreshold>();
+function find(node: BlockNode): WriteThreshold | undefined {
+  for (const observer of node.writeObservers) if (observer instanceof WriteThreshold) return observer;
+  return undefined;
+}
 
 /** In bytes from the start of the node; 0 for none. */
 export function setWriteThreshold(node: BlockNode, offset: number): void {
-  const before = thresholds.get(node);
+  const before = find(node);
   if (before) node.writeObservers.delete(before);
-  thresholds.delete(node);
-  if (offset === 0) return;
-  const threshold = new WriteThreshold(node, offset);
-  thresholds.set(node, threshold);
-  node.writeObservers.add(threshold);
+  if (offset > 0) node.writeObservers.add(new WriteThreshold(node, offset));
 }
 
 export function writeThresholdOf(node: BlockNode): number {
-  return thresholds.get(node)?.offset ?? 0;
+  return find(node)?.offset ?? 0;
 }

@@ -2,8 +2,8 @@
  * Which ranges somebody is copying just now. Claims are disjoint; whoever finds one in the way waits for its end and
  * looks again.
  */
-
 import { assert } from '../base/assert.ts';
+import { createDeferred, type Deferred } from '../base/deferred.ts';
 
 export interface Claim {
   readonly offset: number;
@@ -13,8 +13,7 @@ export interface Claim {
 interface HeldClaim {
   offset: number;
   bytes: number;
-  readonly ended: Promise<void>;
-  release(): void;
+  readonly ended: Deferred<void>;
 }
 
 export class Claims {
@@ -44,17 +43,13 @@ export class Claims {
 
   /** Settles when there is a chance that the range is free. */
   async whenFree(offset: number, bytes: number): Promise<void> {
-    await this.firstIn(offset, bytes)?.ended;
+    await this.firstIn(offset, bytes)?.ended.promise;
   }
 
   /** The range must be free. */
   begin(offset: number, bytes: number): Claim {
     assert(this.freeBytes(offset, bytes) === bytes, `range at ${offset} claimed twice`);
-    let release = (): void => {};
-    const ended = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    const claim = { offset, bytes, ended, release };
+    const claim = { offset, bytes, ended: createDeferred() };
     this.held.add(claim);
     return claim;
   }
@@ -67,7 +62,7 @@ export class Claims {
   end(claim: Claim): void {
     const held = claim as HeldClaim;
     this.held.delete(held);
-    held.release();
+    held.ended.resolve();
   }
 
   private firstIn(offset: number, bytes: number): HeldClaim | undefined {

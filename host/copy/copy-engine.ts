@@ -8,6 +8,8 @@
  * loop in at least every 2 ms, sleeps as the speed limit says, and stops when it is wanted elsewhere.
  */
 import { asBlockError, type BlockError } from '../base/errors.ts';
+import { roundDown } from '../base/sectors.ts';
+import type { WorkProgress } from '../base/work-progress.ts';
 import type { Pacer } from '../platform/pacer.ts';
 import type { Clock } from '../platform/platform.ts';
 import { BufferPool } from './buffer-pool.ts';
@@ -40,7 +42,7 @@ interface CopyEngineOptions {
   compress: boolean;
   /** Guests wait for the target: readers of the target see through to the source (fleecing). */
   writeThrough: boolean;
-  progress: { current: number; total: number };
+  progress: WorkProgress;
   /** Whether the loop should come to an end soon: a pause, a cancellation. */
   isWanted(): boolean;
   /** Whether the job stands still. */
@@ -72,14 +74,14 @@ export class CopyEngine {
     this.traffic = new Traffic(options.clock);
     const { clusterBytes } = filter.copyMap;
     const limit = Math.min(maxChunkBytes || maxCopyBytes, maxCopyBytes);
-    this.chunkBytes = compress ? clusterBytes : Math.max(clusterBytes, limit - (limit % clusterBytes));
-    progress.total = filter.copyMap.dirtyBytes;
+    this.chunkBytes = compress ? clusterBytes : Math.max(clusterBytes, roundDown(limit, clusterBytes));
+    progress.expect(filter.copyMap.dirtyBytes);
     const onWritten = (piece: Piece): void => {
       this.saved.written(piece);
-      progress.current += filter.copyMap.progressOf(piece.bytes);
+      progress.advance(filter.copyMap.progressOf(piece.bytes));
     };
     const onSkipped = (bytes: number): void => {
-      progress.total -= filter.copyMap.progressOf(bytes);
+      progress.expectLess(filter.copyMap.progressOf(bytes));
     };
     this.writer = new PieceWriter({
       target: filter.target,
@@ -116,14 +118,15 @@ export class CopyEngine {
       }
       let content: Content;
       try {
-        content = await contentOf(source.node, map, run.offset, Math.min(run.bytes, maxZeroBytes), true);
+        const bytes = Math.min(run.bytes, maxZeroBytes);
+        content = await contentOf(source.node, map.clusters, run.offset, bytes, true);
       } catch (error) {
         throw new CopyFailure('read', asBlockError(error));
       }
       this.cursor = run.offset + content.bytes;
       const claim = content.kind === 'skip' ? map.claim(run.offset, content.bytes) : undefined;
       if (!claim) continue;
-      progress.total -= map.progressOf(claim.bytes);
+      progress.expectLess(map.progressOf(claim.bytes));
       map.end(claim, true);
     }
     return false;
@@ -281,7 +284,7 @@ export class CopyEngine {
 
   private look(offset: number, bytes: number): Promise<Content> {
     const { filter } = this.options;
-    return contentOf(filter.source.node, filter.copyMap, offset, bytes, false);
+    return contentOf(filter.source.node, filter.copyMap.clusters, offset, bytes, false);
   }
 
   /** One background request. Never rejects: what goes wrong is left for the loop to find. */

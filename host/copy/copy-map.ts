@@ -5,8 +5,11 @@
  * Always: claims are disjoint. A claimed cluster is nobody else's until the claim ends, which makes it copied, or leaves
  * it to the next one.
  */
+import { createDeferred, type Deferred } from '../base/deferred.ts';
+import { roundUp } from '../base/sectors.ts';
 import type { HierarchicalBitmap } from '../core/bitmap.ts';
 import { CopyBeforeWriteState } from '../core/cbw.ts';
+import { Units } from './units.ts';
 
 /** A run of clusters that one party copies. */
 export interface Claim {
@@ -27,21 +30,18 @@ export interface ReadBack {
   end(): void;
 }
 
-interface Waiters {
-  readonly promise: Promise<void>;
-  release(): void;
-}
-
 export class CopyMap {
+  readonly clusters: Units;
   private readonly state: CopyBeforeWriteState;
   /** Who waits for the end of which claim, or of which reading back. */
-  private readonly waiters = new Map<number, Waiters>();
+  private readonly ends = new Map<number, Deferred<void>>();
 
   /** Nothing is to be copied yet. `clusterBytes` is a power of two. Errors: ENOMEM. */
   constructor(
     readonly length: number,
     readonly clusterBytes: number,
   ) {
+    this.clusters = new Units(length, clusterBytes);
     this.state = new CopyBeforeWriteState(length, clusterBytes);
   }
 
@@ -107,10 +107,8 @@ export class CopyMap {
   }
 
   private release(token: number): void {
-    const waiters = this.waiters.get(token);
-    if (!waiters) return;
-    this.waiters.delete(token);
-    waiters.release();
+    this.ends.get(token)?.resolve();
+    this.ends.delete(token);
   }
 
   /**
@@ -150,25 +148,14 @@ export class CopyMap {
     this.state.toCopy.reset(offset, bytes);
   }
 
-  /** How much of `bytes` from the start of a cluster is whole clusters, the last one of the image counted as whole. */
-  wholeClusters(offset: number, bytes: number): number {
-    if (offset + bytes >= this.length) return this.length - offset;
-    return bytes - (bytes % this.clusterBytes);
-  }
-
   /** Progress counts in clusters: the short last one as a full one. */
   progressOf(bytes: number): number {
-    return Math.ceil(bytes / this.clusterBytes) * this.clusterBytes;
+    return roundUp(bytes, this.clusterBytes);
   }
 
   private whenEnded(token: number): Promise<void> {
-    const known = this.waiters.get(token);
-    if (known) return known.promise;
-    let release = (): void => {};
-    const promise = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    this.waiters.set(token, { promise, release });
-    return promise;
+    const end = this.ends.get(token) ?? createDeferred();
+    this.ends.set(token, end);
+    return end.promise;
   }
 }

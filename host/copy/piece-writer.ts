@@ -5,8 +5,11 @@
  * it a new attempt, because the source may have been overwritten since.
  */
 import { asBlockError, type BlockError } from '../base/errors.ts';
+import { clusterBytesOf } from '../block/cluster-bytes.ts';
 import type { Edge } from '../block/edge.ts';
 import { isZero } from '../core/scan.ts';
+import { copyPiece } from '../trace/events.ts';
+import { measure } from '../trace/measure.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { Piece } from './saver.ts';
 
@@ -31,7 +34,9 @@ export class PieceWriter {
   /** Never rejects: see `error`. */
   async write(piece: Piece): Promise<void> {
     try {
-      await this.send(piece);
+      const { offset, bytes, buffer } = piece;
+      const told = { node: this.options.target.node.name, offset, bytes, content: buffer ? 'data' : 'zero' };
+      await measure(copyPiece, told, () => this.send(piece));
     } catch (error) {
       this.error ??= asBlockError(error);
       this.failed.push(piece);
@@ -63,7 +68,7 @@ export class PieceWriter {
     const data = buffer.length === bytes ? buffer : buffer.subarray(0, bytes);
     if (isZero(data)) return target.writeZeroes(offset, bytes, { mayUnmap: true });
     if (!compress) return target.write(offset, data);
-    const clusterBytes = target.node.skipFilters().driver.info?.().clusterBytes ?? defaultClusterBytes;
+    const clusterBytes = clusterBytesOf(target.node) ?? defaultClusterBytes;
     for (let done = 0; done < bytes; done += clusterBytes) {
       await target.writeCompressed(offset + done, data.subarray(done, Math.min(done + clusterBytes, bytes)));
     }

@@ -10,7 +10,7 @@
  * A drained section holds the buffer: nothing new is written to the target, except as long as a guest waits for
  * room, because that guest's request is one that the drained section waits for.
  */
-
+import { Waiters } from '../base/waiters.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { PieceWriter } from './piece-writer.ts';
 import type { Piece, Saver } from './saver.ts';
@@ -44,8 +44,8 @@ export class SaveBuffer implements Saver {
   private writers = 0;
   private holdCount = 0;
   private closed = false;
-  private roomWaiters: (() => void)[] = [];
-  private idleWaiters: (() => void)[] = [];
+  private readonly roomWaiters = new Waiters();
+  private readonly idleWaiters = new Waiters();
 
   constructor(private readonly options: SaveBufferOptions) {
     this.pool = options.pool;
@@ -63,7 +63,7 @@ export class SaveBuffer implements Saver {
   release(buffer: Uint8Array): void {
     this.usedBytes -= buffer.length;
     this.pool.give(buffer);
-    this.wakeForRoom();
+    this.roomWaiters.wake();
   }
 
   async save(piece: Piece): Promise<void> {
@@ -83,7 +83,7 @@ export class SaveBuffer implements Saver {
     if (bytes === undefined) return;
     this.held.delete(piece);
     this.usedBytes -= bytes;
-    this.wakeForRoom();
+    this.roomWaiters.wake();
   }
 
   skipped(bytes: number): void {
@@ -97,7 +97,7 @@ export class SaveBuffer implements Saver {
 
   /** Those who wait for room look again: the job has stopped. */
   recheck(): void {
-    this.wakeForRoom();
+    this.roomWaiters.wake();
   }
 
   /** Starts writing again after an error was dealt with. */
@@ -120,7 +120,7 @@ export class SaveBuffer implements Saver {
 
   /** Settles when nothing is on its way to the target. */
   async whenIdle(): Promise<void> {
-    while (this.writers > 0) await new Promise<void>((resolve) => this.idleWaiters.push(resolve));
+    while (this.writers > 0) await this.idleWaiters.wait();
   }
 
   /** Nobody wants the data any more: lets all waiters go. Returns what was not yet on its way to the target. */
@@ -128,35 +128,31 @@ export class SaveBuffer implements Saver {
     this.closed = true;
     const dropped = this.queue;
     this.queue = [];
-    this.wakeForRoom();
+    this.roomWaiters.wake();
     return dropped;
   }
 
   private mayWrite(): boolean {
     if (this.writer.error) return false;
-    return this.holdCount === 0 || this.roomWaiters.length > 0;
+    return this.holdCount === 0 || !this.roomWaiters.isEmpty;
   }
 
   private async write(piece: Piece): Promise<void> {
     await this.writer.write(piece);
     this.writers--;
     // Those who wait for room must hear of a failure.
-    if (this.writer.error) this.wakeForRoom();
+    if (this.writer.error) this.roomWaiters.wake();
     this.pump();
-    if (this.writers === 0) for (const wake of this.idleWaiters.splice(0)) wake();
+    if (this.writers === 0) this.idleWaiters.wake();
     this.options.onChange();
   }
 
   private async whenRoom(bytes: number): Promise<void> {
     while (!this.closed && this.usedBytes > 0 && this.usedBytes + bytes > this.limitBytes) {
       if (this.writer.error && this.options.isStopped()) throw this.writer.error;
-      const room = new Promise<void>((resolve) => this.roomWaiters.push(resolve));
+      const room = this.roomWaiters.wait();
       this.pump();
       await room;
     }
-  }
-
-  private wakeForRoom(): void {
-    for (const wake of this.roomWaiters.splice(0)) wake();
   }
 }

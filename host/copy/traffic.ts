@@ -4,6 +4,7 @@
  *
  * A loop may be woken for nothing: it looks at everything again.
  */
+import { Waiters } from '../base/waiters.ts';
 import type { Clock } from '../platform/platform.ts';
 
 export class Traffic {
@@ -11,7 +12,7 @@ export class Traffic {
   requests = 0;
   /** Bytes of data that they hold in memory. */
   bytes = 0;
-  private wakers: (() => void)[] = [];
+  private readonly waiters = new Waiters();
 
   constructor(private readonly clock: Clock) {}
 
@@ -27,12 +28,11 @@ export class Traffic {
   }
 
   wake(): void {
-    if (this.wakers.length === 0) return;
-    for (const resolve of this.wakers.splice(0)) resolve();
+    this.waiters.wake();
   }
 
   whenChanged(): Promise<void> {
-    return new Promise<void>((resolve) => this.wakers.push(resolve));
+    return this.waiters.wait();
   }
 
   async whenIdle(): Promise<void> {

@@ -7,6 +7,7 @@
  * has nobody to report an error to: a read that is reported or ignored gives zeros, such a write is dropped, and what
  * tells of it is the event BLOCK_IO_ERROR.
  */
+import { InFlight } from '../base/in-flight.ts';
 import { RangeLocks } from '../block/range-locks.ts';
 import type { BlockDevice } from '../machine/block-device.ts';
 import type { BlockFront } from '../machine/block-front.ts';
@@ -32,7 +33,7 @@ const maxWritesToSearch = 256;
 export class LocalGuestDisk implements GuestDisk {
   private readonly front: BlockFront;
   private readonly ranges = new RangeLocks();
-  private readonly inFlight = new Set<Promise<void>>();
+  private readonly inFlight = new InFlight();
   /** Those that have not settled, oldest first. */
   private readonly writes = new Set<{ offset: number; data: Uint8Array }>();
   private flushTimer: Timer | undefined;
@@ -113,7 +114,7 @@ export class LocalGuestDisk implements GuestDisk {
   }
 
   async flush(): Promise<void> {
-    while (this.inFlight.size > 0) await Promise.all(this.inFlight);
+    await this.inFlight.whenIdle();
     const { backend } = this.front;
     if (!backend.hasMedium || this.isReadOnly) return;
     try {
@@ -135,15 +136,12 @@ export class LocalGuestDisk implements GuestDisk {
 
   /** Runs `act`, which never fails, after all earlier requests that it must not overtake. */
   private ordered(offset: number, bytes: number, shared: boolean, act: () => Promise<void>): Promise<void> {
-    const request = this.ranges.acquire(offset, bytes, shared).then(async (release) => {
+    this.inFlight.begin();
+    return this.ranges.acquire(offset, bytes, shared).then(async (release) => {
       await act();
       release();
+      this.inFlight.end();
     });
-    this.inFlight.add(request);
-    const done = request.then(() => {
-      this.inFlight.delete(request);
-    });
-    return done;
   }
 
   private flushLater(): void {

@@ -6,6 +6,7 @@
  * write-zeroes of whole clusters and discards pass through.
  */
 import { BlockError } from '../base/errors.ts';
+import { clusterBytesOf } from '../block/cluster-bytes.ts';
 import type { Driver, DriverDefinition, WriteFlags, ZeroFlags } from '../block/driver.ts';
 import type { Edge } from '../block/edge.ts';
 import type { OpenContext } from '../block/open-context.ts';
@@ -70,7 +71,6 @@ export const compress: DriverDefinition = {
         `Compression is not supported for underlying format: ${definition.name}`,
       );
     }
-    const { clusterBytes } = file.node.skipFilters().driver.info?.() ?? {};
-    return new Compress(file, clusterBytes ?? 512);
+    return new Compress(file, clusterBytesOf(file.node) ?? 512);
   },
 };

@@ -10,6 +10,9 @@
  * A `copy-on-read` flag of a device is this filter, inserted below it.
  */
 import { invalid } from '../base/errors.ts';
+import { roundDown, roundUp } from '../base/sectors.ts';
+import { isInChain } from '../block/chain.ts';
+import { clusterBytesOf } from '../block/cluster-bytes.ts';
 import type { Driver, DriverDefinition } from '../block/driver.ts';
 import type { Edge } from '../block/edge.ts';
 import type { BlockNode } from '../block/node.ts';
@@ -124,10 +127,9 @@ export class CopyOnRead implements Driver {
 
   private wholeClusters(offset: number, bytes: number): { start: number; end: number } {
     const { node, length } = this.file;
-    const storage = node.skipFilters().driver;
-    const clusterBytes = storage.info?.().clusterBytes || storage.limits?.requestAlignment || 1;
-    const end = Math.ceil((offset + bytes) / clusterBytes) * clusterBytes;
-    return { start: offset - (offset % clusterBytes), end: Math.min(length, end) };
+    const clusterBytes = clusterBytesOf(node) || node.skipFilters().driver.limits?.requestAlignment || 1;
+    const end = roundUp(offset + bytes, clusterBytes);
+    return { start: roundDown(offset, clusterBytes), end: Math.min(length, end) };
   }
 
   childPermissions(
@@ -160,14 +162,15 @@ function findBottom(file: BlockNode, name: string): BlockNode {
   const bottom = file.graph.findNode(name);
   if (!bottom) throw invalid(`Bottom node '${name}' not found`);
   if (bottom.definition.kind === 'filter') throw invalid(`Bottom node '${name}' is a filter`);
-  for (let node: BlockNode | undefined = file; node !== bottom; node = node.chainEdge()?.node) {
-    if (!node) throw invalid(`Bottom node '${name}' is not in the backing chain of '${file.name}'`);
+  if (!isInChain(file, bottom)) {
+    throw invalid(`Bottom node '${name}' is not in the backing chain of '${file.name}'`);
   }
   return bottom;
 }
 
 export const copyOnRead: DriverDefinition<Options> = {
   name: 'copy-on-read',
+  writesOnRead: true,
   kind: 'filter',
   options: optionsType,
   children: [{ name: 'file' }],

@@ -4,6 +4,7 @@
  * Without `offset` and `size` everything passes through, holes and resizing included. With `size` the window is fixed.
  */
 import { BlockError, invalid } from '../base/errors.ts';
+import { sectorBytes, wholeSectors } from '../base/sectors.ts';
 import type {
   Driver,
   DriverDefinition,
@@ -18,8 +19,6 @@ import type { Edge } from '../block/edge.ts';
 import type { BlockNode } from '../block/node.ts';
 import { defaultChildPermissions, type Permissions } from '../block/permissions.ts';
 import { byteCount, optional, struct, type TypeOf } from '../qapi/types.ts';
-
-const sectorBytes = 512;
 
 const rawOptions = struct('BlockdevOptionsRaw', {
   offset: optional(byteCount),
@@ -40,12 +39,16 @@ class RawDriver implements Driver {
     if (file.debugged) this.debugEvent = (event) => file.debugEvent(event);
   }
 
+  get isWholeFile(): boolean {
+    return this.offset === 0 && this.size === undefined;
+  }
+
   async getLength(): Promise<number> {
     if (this.size !== undefined) return this.size;
     const length = await this.file.getByteLength();
     // A part of a file starts in whole sectors of it.
     if (this.offset === 0) return length;
-    return Math.max(0, Math.ceil(length / sectorBytes) * sectorBytes - this.offset);
+    return Math.max(0, wholeSectors(length) - this.offset);
   }
 
   map(offset: number, bytes: number): Extent {
@@ -116,7 +119,7 @@ export const raw: DriverDefinition<RawOptions> = {
   children: [{ name: 'file' }],
   options: rawOptions,
   strongOptions: ['offset', 'size'],
-  probe: () => 1,
+  isProbeFallback: true,
   reopenableOptions: ['offset', 'size'],
   async open(context, options) {
     // All of a file is passed through as by a filter; in a part of one, the disk's end is not the file's.

@@ -28,8 +28,8 @@ class AmendDriver implements JobDriver {
   constructor(private readonly request: AmendRequest) {}
 
   async run(job: Job): Promise<void> {
-    job.progress.total = 1;
-    job.progress.current = 1;
+    job.progress.expect(1);
+    job.progress.advance(1);
     this.request.definition.check(this.request.options);
   }
 }

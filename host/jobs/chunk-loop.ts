@@ -5,7 +5,6 @@
  * One chunk at a time: pause and cancel are looked at between chunks, the speed limit counts what was copied, and the
  * event loop gets its turns. What a chunk takes, and what a failure means, is the job's affair.
  */
-
 import { Traffic } from '../copy/traffic.ts';
 import type { Clock } from '../platform/platform.ts';
 import type { Job } from './job.ts';
@@ -40,7 +39,7 @@ export class ChunkLoop {
     length: number,
     step: (offset: number, bytes: number) => Promise<Chunk>,
   ): Promise<void> {
-    job.progress.total = length;
+    job.progress.expect(length);
     let delayNs = 0;
     for (let offset = 0; offset < length; ) {
       // Even without a limit others must get between two chunks.
@@ -51,7 +50,7 @@ export class ChunkLoop {
       if (job.isCancelled) return;
       const { bytes, copied } = await step(offset, Math.min(loopChunkBytes, length - offset));
       offset += bytes;
-      job.progress.current += bytes;
+      job.progress.advance(bytes);
       delayNs = copied ? job.limiter.delay(bytes) : 0;
     }
     // A drained section or a pause that began with the last chunk.

@@ -4,7 +4,9 @@
  * It works on no node of others but the one that it writes into, cannot be held, and stays to be dismissed. Cancelled
  * while it works, it fails when it is done.
  */
+
 import { assert } from '../base/assert.ts';
+import { createDeferred } from '../base/deferred.ts';
 import { writeImage } from '../block/create.ts';
 import type { DriverDefinition } from '../block/driver.ts';
 import type { BlockGraph } from '../block/graph.ts';
@@ -39,40 +41,39 @@ export async function startCreate(
 class CreateDriver implements JobDriver {
   readonly type = 'create';
   readonly isBlockJob = false;
-  readonly hasBegun: Promise<void>;
-  private begun!: () => void; // by the constructor
+  private readonly begun = createDeferred();
 
   constructor(
     private readonly graph: BlockGraph,
     private readonly driver: DriverDefinition,
     private readonly options: Readonly<Record<string, unknown>>,
-  ) {
-    this.hasBegun = new Promise((resolve) => {
-      this.begun = resolve;
-    });
+  ) {}
+
+  get hasBegun(): Promise<void> {
+    return this.begun.promise;
   }
 
   async run(job: Job): Promise<void> {
-    job.progress.total = 1;
+    job.progress.expect(1);
     try {
       await (this.driver.create?.createFile ? this.makeFile() : this.makeImage());
     } finally {
-      job.progress.current = 1;
+      job.progress.advance(1);
     }
   }
 
   /** The command is answered before it is known what comes of it. */
   private async begin(): Promise<void> {
-    this.begun();
+    this.begun.resolve();
     await this.graph.platform.clock.yield();
   }
 
   async abort(): Promise<void> {
-    this.begun();
+    this.begun.resolve();
   }
 
   async commit(): Promise<void> {
-    this.begun();
+    this.begun.resolve();
   }
 
   private async makeFile(): Promise<void> {

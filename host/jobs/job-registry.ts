@@ -5,6 +5,7 @@ import { BlockError, invalid } from '../base/errors.ts';
 import type { GraphEvent } from '../block/graph.ts';
 import { Pacer } from '../platform/pacer.ts';
 import type { Platform } from '../platform/platform.ts';
+import { isIdentifier } from '../qapi/identifier.ts';
 import { Job, type JobDriver } from './job.ts';
 import { JobTransaction } from './job-transaction.ts';
 
@@ -17,6 +18,14 @@ interface CreateJobOptions {
   speed?: number | undefined;
   autoFinalize?: boolean | undefined;
   autoDismiss?: boolean | undefined;
+}
+
+/** Of a job that works with nodes. */
+interface AttachedDriver extends JobDriver {
+  /** Takes hold of the nodes. Errors: permission conflicts, ENOMEM. */
+  attach(job: Job): Promise<void>;
+  /** Lets go of all nodes, however far `attach` has come. */
+  clean(): Promise<void>;
 }
 
 export class JobRegistry {
@@ -57,7 +66,7 @@ export class JobRegistry {
 
   /** Throws the error of a malformed id or one in use. */
   checkId(id: string): void {
-    if (!/^[A-Za-z][A-Za-z0-9\-._]*$/.test(id)) throw invalid(`Invalid job ID '${id}'`);
+    if (!isIdentifier(id)) throw invalid(`Invalid job ID '${id}'`);
     if (this.find(id)) throw invalid(`Job ID '${id}' already in use`);
   }
 
@@ -72,7 +81,7 @@ export class JobRegistry {
       autoDismiss: options.autoDismiss ?? true,
     });
     this.jobs.unshift(job);
-    job.setStatus('created');
+    job.announce();
     try {
       job.setSpeed(options.speed ?? 0);
     } catch (error) {
@@ -80,6 +89,20 @@ export class JobRegistry {
       throw error;
     }
     return job;
+  }
+
+  /** As `create`, with hold of its nodes. After an error the job has come and gone, and its driver is cleaned up. */
+  async createAttached(driver: AttachedDriver, options: CreateJobOptions): Promise<Job> {
+    let job: Job | undefined;
+    try {
+      job = this.create(driver, options);
+      await driver.attach(job);
+      return job;
+    } catch (error) {
+      if (job) this.discard(job);
+      await driver.clean();
+      throw error;
+    }
   }
 
   /** Takes back a job that was created and not started, without a trace but its status changes. */

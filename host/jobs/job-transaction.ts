@@ -6,7 +6,7 @@
  * wants to be told. Failure or cancellation of one: all others are force-cancelled, also those that wait already.
  * Jobs are gone through newest first.
  */
-import { asBlockError, BlockError } from '../base/errors.ts';
+import { asBlockError } from '../base/errors.ts';
 import type { Job } from './job.ts';
 
 export class JobTransaction {
@@ -27,22 +27,13 @@ export class JobTransaction {
 
   /** Called once for each job, when its work is over or will never begin. */
   async jobEnded(job: Job): Promise<void> {
-    job.hasEnded = true;
+    job.endWork();
     // While the transaction is being aborted, that goes on in the order of the list and comes to this job by itself.
     if (this.aborting) return;
-    settleError(job);
-    if (job.error) {
-      job.setStatus('aborting');
-      return this.abort(job);
-    }
-    job.setStatus('waiting');
+    if (!job.settle()) return this.abort(job);
+    job.becomeWaiting();
     if (this.jobs.some((other) => other.status !== 'waiting')) return;
-    for (const other of this.jobs) {
-      other.setStatus('pending');
-      if (!other.autoFinalize) {
-        other.registry.emit({ name: 'BLOCK_JOB_PENDING', data: { type: other.type, id: other.id } });
-      }
-    }
+    for (const other of this.jobs) other.becomePending();
     if (this.jobs.every((other) => other.autoFinalize)) await this.finalize();
   }
 
@@ -54,7 +45,7 @@ export class JobTransaction {
         try {
           await job.driver.prepare?.();
         } catch (error) {
-          job.error = asBlockError(error);
+          job.fail(asBlockError(error));
           return this.abortAll(job);
         }
       }
@@ -73,9 +64,8 @@ export class JobTransaction {
     for (const job of this.jobs) if (job !== cause) job.requestCancel(true);
     for (let job = this.jobs[0]; job; job = this.jobs[0]) {
       if (job.wasStarted) await job.whenEnded();
-      job.hasEnded = true;
-      settleError(job);
-      if (job.error) job.setStatus('aborting');
+      job.endWork();
+      job.settle();
       await this.conclude(job);
     }
   }
@@ -99,14 +89,8 @@ export class JobTransaction {
       job.emitBlockJobEvent(job.isForceCancelled ? 'BLOCK_JOB_CANCELLED' : 'BLOCK_JOB_COMPLETED');
     }
     this.jobs = this.jobs.filter((other) => other !== job);
-    job.setStatus('concluded');
-    if (job.autoDismiss || !job.wasStarted) job.disappear();
+    job.conclude();
   }
-}
-
-/** A job that was force-cancelled has failed, even when its work was done before. */
-function settleError(job: Job): void {
-  if (!job.error && job.isForceCancelled) job.error = new BlockError('ECANCELED');
 }
 
 async function attempt(job: Job, act: (() => Promise<void>) | undefined): Promise<void> {
@@ -114,6 +98,6 @@ async function attempt(job: Job, act: (() => Promise<void>) | undefined): Promis
     await act?.();
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
-    job.registry.platform.console.stderr(`warning: cleaning up after job '${job.id}': ${text}`);
+    job.registry.platform.console.warn(`cleaning up after job '${job.id}': ${text}`);
   }
 }

@@ -5,15 +5,18 @@
  * see is here: status, pause accounting, cancelling, speed, error policy, progress. What follows after `run` is a matter
  * of the whole transaction (job-transaction.ts).
  *
- * Always: the status changes only in `setStatus`, along the table of states.ts; `pauseCount` is the number of
+ * Always: nobody else writes to a job; the status changes only in `setStatus`, along the table of states.ts; `pauseCount` is the number of
  * reasons to stand still (not yet started, a user's pause, one for each drained section on a node of the job); a job
  * parks only at a pause point; a force-cancelled job never parks.
  */
 import { assert } from '../base/assert.ts';
 import { BlockError, invalid } from '../base/errors.ts';
+import { Waiters } from '../base/waiters.ts';
+import { WorkProgress } from '../base/work-progress.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { type ErrorAction, errorAction, type OnError } from '../block/error-policy.ts';
 import { RateLimiter } from '../copy/rate-limiter.ts';
+import { jobStateTransition } from '../trace/events.ts';
 import type { JobRegistry } from './job-registry.ts';
 import type { JobTransaction } from './job-transaction.ts';
 import { accepts, isReady, type JobStatus, type JobVerb, mayFollow } from './states.ts';
@@ -49,31 +52,44 @@ interface JobOptions {
   autoDismiss: boolean;
 }
 
+interface JobState {
+  status: JobStatus;
+  speed: number;
+  ioStatus: 'ok' | 'failed' | 'nospace';
+  error: BlockError | undefined;
+  /** A new job stands still until it is started. */
+  pauseCount: number;
+  userPaused: boolean;
+  isCancelled: boolean;
+  isForceCancelled: boolean;
+  wasStarted: boolean;
+  hasEnded: boolean;
+}
+
 export class Job {
   readonly id: string;
   readonly transaction: JobTransaction;
   readonly autoFinalize: boolean;
   readonly autoDismiss: boolean;
   readonly limiter: RateLimiter;
-  /** Bytes done, and bytes expected altogether. */
-  readonly progress = { current: 0, total: 0 };
-  speed = 0;
-  ioStatus: 'ok' | 'failed' | 'nospace' = 'ok';
-  /** Why the job did not succeed. */
-  error: BlockError | undefined;
-  status: JobStatus = 'undefined';
-  /** A new job stands still until it is started. */
-  pauseCount = 1;
-  userPaused = false;
-  isCancelled = false;
-  isForceCancelled = false;
-  wasStarted = false;
-  /** `run` is over, whatever its outcome. */
-  hasEnded = false;
+  /** In bytes. */
+  readonly progress = new WorkProgress();
+  private readonly state: JobState = {
+    status: 'undefined',
+    speed: 0,
+    ioStatus: 'ok',
+    error: undefined,
+    pauseCount: 1,
+    userPaused: false,
+    isCancelled: false,
+    isForceCancelled: false,
+    wasStarted: false,
+    hasEnded: false,
+  };
   /** Wakes the parked job. */
   private unpark: (() => void) | undefined;
-  private quiescentWaiters: (() => void)[] = [];
-  private endWaiters: (() => void)[] = [];
+  private readonly quiescentWaiters = new Waiters();
+  private readonly endWaiters = new Waiters();
 
   constructor(
     readonly registry: JobRegistry,
@@ -94,11 +110,57 @@ export class Job {
 
   // Status.
 
+  get status(): JobStatus {
+    return this.state.status;
+  }
+
+  /** Bytes per second, 0 for no limit. */
+  get speed(): number {
+    return this.state.speed;
+  }
+
+  get ioStatus(): JobState['ioStatus'] {
+    return this.state.ioStatus;
+  }
+
+  /** Why the job did not succeed. */
+  get error(): BlockError | undefined {
+    return this.state.error;
+  }
+
+  /** There is a reason to stand still, whether the job does so already or not. */
+  get isPaused(): boolean {
+    return this.state.pauseCount > 0;
+  }
+
+  get userPaused(): boolean {
+    return this.state.userPaused;
+  }
+
+  get isCancelled(): boolean {
+    return this.state.isCancelled;
+  }
+
+  get isForceCancelled(): boolean {
+    return this.state.isForceCancelled;
+  }
+
+  get wasStarted(): boolean {
+    return this.state.wasStarted;
+  }
+
+  /** `run` is over, whatever its outcome, or will never begin. */
+  get hasEnded(): boolean {
+    return this.state.hasEnded;
+  }
+
   /** The one writer of the status; emits JOB_STATUS_CHANGE when it really changes. */
-  setStatus(status: JobStatus): void {
-    assert(mayFollow(this.status, status), `job ${this.id} cannot go from ${this.status} to ${status}`);
-    if (this.status === status) return;
-    this.status = status;
+  private setStatus(status: JobStatus): void {
+    const { state } = this;
+    assert(mayFollow(state.status, status), `job ${this.id} cannot go from ${state.status} to ${status}`);
+    if (state.status === status) return;
+    if (jobStateTransition.enabled) jobStateTransition.emit({ job: this.id, from: state.status, to: status });
+    state.status = status;
     this.registry.emit({ name: 'JOB_STATUS_CHANGE', data: { status, id: this.id } });
   }
 
@@ -113,16 +175,21 @@ export class Job {
 
   /** On its way to a pause point or to its end: the only time at which a client sees the job busy. */
   get isBusy(): boolean {
-    return this.wasStarted && !this.hasEnded && !this.isParked && (this.pauseCount > 0 || this.isCancelled);
+    return this.wasStarted && !this.hasEnded && !this.isParked && (this.isPaused || this.isCancelled);
   }
 
   // Running.
 
+  /** Everybody can see it from now on: → created. */
+  announce(): void {
+    this.setStatus('created');
+  }
+
   /** Created → running; the driver starts at once unless a node of the job is drained. */
   start(): void {
     assert(this.status === 'created', `job ${this.id} started twice`);
-    this.wasStarted = true;
-    this.pauseCount--;
+    this.state.wasStarted = true;
+    this.state.pauseCount--;
     this.setStatus('running');
     void this.main();
   }
@@ -132,11 +199,11 @@ export class Job {
       await this.pausePoint();
       if (!this.isForceCancelled) await this.driver.run(this);
     } catch (error) {
-      this.error = this.asJobError(error);
+      this.fail(this.asJobError(error));
     }
-    this.hasEnded = true;
-    this.wake(this.quiescentWaiters);
-    this.wake(this.endWaiters);
+    this.endWork();
+    this.quiescentWaiters.wake();
+    this.endWaiters.wake();
     await this.transaction.jobEnded(this);
   }
 
@@ -160,14 +227,14 @@ export class Job {
           this.setStatus(status);
           resolve();
         };
-        this.wake(this.quiescentWaiters);
+        this.quiescentWaiters.wake();
       });
     }
   }
 
   /** Whether the next pause point will hold the job. */
   shouldPause(): boolean {
-    return this.pauseCount > 0 && !this.isForceCancelled;
+    return this.isPaused && !this.isForceCancelled;
   }
 
   /** Whether `run` should come to a pause point, or return. */
@@ -176,14 +243,14 @@ export class Job {
   }
 
   private hold(): void {
-    this.pauseCount++;
+    this.state.pauseCount++;
     if (this.wasStarted && !this.hasEnded) this.driver.interrupt?.();
   }
 
   private release(): void {
-    assert(this.pauseCount > 0, `job ${this.id} released more often than held`);
-    this.pauseCount--;
-    if (this.pauseCount === 0) this.unpark?.();
+    assert(this.isPaused, `job ${this.id} released more often than held`);
+    this.state.pauseCount--;
+    if (!this.isPaused) this.unpark?.();
   }
 
   // Draining: what BlockBackend's `onDrain` calls.
@@ -199,16 +266,12 @@ export class Job {
   /** Settles when the driver is at a pause point or does not run at all. */
   async whenQuiescent(): Promise<void> {
     while (this.wasStarted && !this.hasEnded && !this.isParked) {
-      await new Promise<void>((resolve) => this.quiescentWaiters.push(resolve));
+      await this.quiescentWaiters.wait();
     }
   }
 
   async whenEnded(): Promise<void> {
-    if (!this.hasEnded) await new Promise<void>((resolve) => this.endWaiters.push(resolve));
-  }
-
-  private wake(waiters: (() => void)[]): void {
-    for (const resolve of waiters.splice(0)) resolve();
+    if (!this.hasEnded) await this.endWaiters.wait();
   }
 
   // What a client asks for. Errors: BlockError with the words of the verb table.
@@ -216,15 +279,15 @@ export class Job {
   pause(): void {
     this.checkVerb('pause');
     if (this.userPaused) throw invalid('Job is already paused');
-    this.userPaused = true;
+    this.state.userPaused = true;
     this.hold();
   }
 
   resume(): void {
     if (!this.userPaused) throw invalid("Can't resume a job that was not paused");
     this.checkVerb('resume');
-    this.ioStatus = 'ok';
-    this.userPaused = false;
+    this.state.ioStatus = 'ok';
+    this.state.userPaused = false;
     this.release();
   }
 
@@ -233,7 +296,7 @@ export class Job {
     this.checkVerb('set-speed');
     if (speed < 0) throw invalid("Parameter 'speed' expects a non-negative value");
     const faster = speed === 0 || (this.speed !== 0 && speed > this.speed);
-    this.speed = speed;
+    this.state.speed = speed;
     this.limiter.setSpeed(speed);
     if (faster && this.wasStarted && !this.hasEnded && !this.isParked) this.driver.interrupt?.();
   }
@@ -260,11 +323,11 @@ export class Job {
   /** Notes that the job is to end and wakes it; what a transaction does to the others when one of its jobs fails. */
   requestCancel(force: boolean): void {
     if (this.userPaused) {
-      this.userPaused = false;
-      this.pauseCount--;
+      this.state.userPaused = false;
+      this.state.pauseCount--;
     }
-    this.isCancelled = true;
-    if (force || (this.driver.cancelsForcibly?.() ?? true)) this.isForceCancelled = true;
+    this.state.isCancelled = true;
+    if (force || (this.driver.cancelsForcibly?.() ?? true)) this.state.isForceCancelled = true;
     if (!this.wasStarted || this.hasEnded) return;
     this.driver.interrupt?.();
     if (!this.shouldPause()) this.unpark?.();
@@ -286,6 +349,46 @@ export class Job {
   dismiss(): void {
     this.checkVerb('dismiss');
     this.disappear();
+  }
+
+  // How it ends: what JobTransaction calls, and nobody else.
+
+  /** Its work is over, or will never begin. */
+  endWork(): void {
+    this.state.hasEnded = true;
+  }
+
+  /** It has not succeeded. */
+  fail(error: BlockError): void {
+    this.state.error = error;
+  }
+
+  /**
+   * Gives whether it has succeeded; one that has not is aborting now. A job that was force-cancelled has failed, even when
+   * its work was done before.
+   */
+  settle(): boolean {
+    if (!this.error && this.isForceCancelled) this.fail(new BlockError('ECANCELED'));
+    if (this.error) this.setStatus('aborting');
+    return !this.error;
+  }
+
+  /** Its work is done, that of others of its transaction is not. */
+  becomeWaiting(): void {
+    this.setStatus('waiting');
+  }
+
+  /** All have done their work. */
+  becomePending(): void {
+    this.setStatus('pending');
+    if (this.autoFinalize) return;
+    this.registry.emit({ name: 'BLOCK_JOB_PENDING', data: { type: this.type, id: this.id } });
+  }
+
+  /** Committed or aborted, and cleaned up: tells so, and goes unless it is to be dismissed. */
+  conclude(): void {
+    this.setStatus('concluded');
+    if (this.autoDismiss || !this.wasStarted) this.disappear();
   }
 
   /** → null, and the id is free again. */
@@ -311,10 +414,10 @@ export class Job {
     this.registry.emit({ name: 'BLOCK_JOB_ERROR', data: { device: this.id, operation, action } });
     if (action === 'stop') {
       if (!this.userPaused) {
-        this.userPaused = true;
-        this.pauseCount++;
+        this.state.userPaused = true;
+        this.state.pauseCount++;
       }
-      if (this.ioStatus === 'ok') this.ioStatus = error.errno === 'ENOSPC' ? 'nospace' : 'failed';
+      if (this.ioStatus === 'ok') this.state.ioStatus = error.errno === 'ENOSPC' ? 'nospace' : 'failed';
     }
     return action;
   }

@@ -7,16 +7,22 @@ import type { BlockNode } from '../block/node.ts';
 import type { OpBlocker } from '../block/op-blockers.ts';
 import type { Job } from './job.ts';
 
+interface HoldOptions {
+  /** Whether a drained section is the job's own doing, and must not wait for the job. */
+  drainsItself?(): boolean;
+  /** What goes on beside the job's loop, and has to stand still with it. */
+  beside?: { hold(): void; unhold(): void; whenIdle(): Promise<void> };
+}
+
 export class NodeHolds {
   readonly edges: BlockBackend[] = [];
   private readonly blocker: OpBlocker;
   private readonly nodes: BlockNode[] = [];
   private filter: BlockNode | undefined;
 
-  /** `drainsItself`: whether a drained section is the job's own doing, and must not wait for the job. */
   constructor(
     private readonly job: Job,
-    private readonly drainsItself: () => boolean = () => false,
+    private readonly options: HoldOptions = {},
   ) {
     this.blocker = { reason: `block device is in use by block job: ${job.type}` };
   }
@@ -30,11 +36,20 @@ export class NodeHolds {
   /** `name` is the edge's: `main node`, `base`, … Errors: a permission conflict. */
   async hold(node: BlockNode, name: string, perm: number, shared: number): Promise<void> {
     const { job } = this;
+    const { beside, drainsItself } = this.options;
     const onDrain = {
-      begin: () => job.drainBegin(),
-      end: () => job.drainEnd(),
+      begin: () => {
+        beside?.hold();
+        job.drainBegin();
+      },
+      end: () => {
+        beside?.unhold();
+        job.drainEnd();
+      },
       whenIdle: async () => {
-        if (!this.drainsItself()) await job.whenQuiescent();
+        if (drainsItself?.()) return;
+        await job.whenQuiescent();
+        await beside?.whenIdle();
       },
     };
     const description = `${job.type} job '${job.id}'`;

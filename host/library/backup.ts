@@ -2,9 +2,10 @@
  * Backups of several disks at one instant: new images, one job for each, all begun by one transaction. All of them
  * succeed or none does.
  */
+import { BlockError } from '../base/errors.ts';
 import type { JsonObject } from '../qapi/json-value.ts';
 import { formatFile, nodeInfo } from './images.ts';
-import { type Monitor, watchBlockJob } from './jobs.ts';
+import { type JobEnd, type Monitor, watchBlockJob } from './jobs.ts';
 import type { Calls } from './rpc.ts';
 import type { ServiceFunctions } from './service.ts';
 
@@ -42,15 +43,13 @@ interface Target {
   readonly backup: DiskBackup;
 }
 
-let backups = 0;
-
 export async function startBackup(
   monitor: Monitor,
   calls: Calls<ServiceFunctions>,
   { fileDriver }: { readonly fileDriver: string },
   { disks, speed = 0 }: BackupPlan,
 ): Promise<Backup> {
-  const number = ++backups;
+  const number = monitor.nextNumber('backup');
   const targets = Object.entries(disks).map(([disk, backup], i) => ({
     disk,
     backup,
@@ -72,7 +71,7 @@ export async function startBackup(
   try {
     for (const target of targets) {
       if (await calls.call('fileExists', { path: target.backup.target })) {
-        throw new Error(`'${target.backup.target}' exists`);
+        throw new BlockError('EEXIST', `'${target.backup.target}' exists`);
       }
       made.push(target);
       await makeTarget(monitor, fileDriver, target);
@@ -114,21 +113,23 @@ function beginsBitmap({ bitmap, since }: DiskBackup): boolean {
 async function finish(
   monitor: Monitor,
   targets: readonly Target[],
-  watched: readonly { gone: Promise<string | undefined> }[],
+  watched: readonly { gone: Promise<JobEnd> }[],
   undo: () => Promise<void>,
 ): Promise<void> {
-  const errors = await Promise.all(
-    watched.map(async ({ gone }) => {
-      const error = await gone;
-      if (error !== undefined) await cancelAll(monitor, targets);
-      return error;
+  const ends = await Promise.all(
+    watched.map(async ({ gone }, index) => {
+      const end = await gone;
+      if (end.outcome !== 'completed') await cancelAll(monitor, targets);
+      return { ...end, disk: targets[index]!.disk }; // each target is watched
     }),
   );
-  const failed = errors.findIndex((error) => error !== undefined && !error.includes('cancelled'));
-  const first = failed >= 0 ? failed : errors.findIndex((error) => error !== undefined);
-  if (first >= 0) {
+  // When one fails the others are cancelled: it is the one that has something to tell.
+  const failed = ends.find(({ outcome }) => outcome === 'failed');
+  const unfinished = failed ?? ends.find(({ outcome }) => outcome === 'cancelled');
+  if (unfinished) {
     await undo();
-    throw new Error(`Backup of '${targets[first]!.disk}': ${errors[first]}`);
+    const why = unfinished.outcome === 'failed' ? unfinished.error : 'The backup was cancelled';
+    throw new Error(`Backup of '${unfinished.disk}': ${why}`);
   }
   for (const { node } of targets) await monitor.qmp('blockdev-del', { 'node-name': node });
 }

@@ -1,4 +1,6 @@
 /** The worker's end of a disk port: a GuestDisk that answers what the page asks. */
+import { InFlight } from '../base/in-flight.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import type { GuestDisk } from '../emulator/guest-disk.ts';
 import type { DiskAnswer, DiskRequest } from './disk-protocol.ts';
 
@@ -9,9 +11,9 @@ export function serveDisk(port: MessagePort, disk: GuestDisk, whenClosed: () => 
 
 class DiskServer {
   private readonly reads = new Map<number, AbortController>();
-  private readonly inFlight = new Set<Promise<void>>();
+  private readonly inFlight = new InFlight();
   private toldLength: number;
-  private isClosed = false;
+  private closing: Promise<void> | undefined;
 
   constructor(
     private readonly port: MessagePort,
@@ -74,15 +76,19 @@ class DiskServer {
   }
 
   private track(work: Promise<void>): void {
-    this.inFlight.add(work);
-    void work.finally(() => this.inFlight.delete(work));
+    this.inFlight.begin();
+    void work.finally(() => this.inFlight.end());
   }
 
-  private async close(): Promise<void> {
-    if (this.isClosed) return;
-    this.isClosed = true;
+  /** The page asks for it, and its port closes: both times it is over when this settles. */
+  private close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<void> {
     for (const controller of this.reads.values()) controller.abort();
-    await Promise.all(this.inFlight);
+    await this.inFlight.whenIdle();
     await this.whenClosed();
   }
 
@@ -90,7 +96,10 @@ class DiskServer {
     const { byteLength } = this.disk;
     const hasNewLength = byteLength !== this.toldLength;
     this.toldLength = byteLength;
-    this.post({ type: 'done', id, ...(data ? { data } : {}), ...(hasNewLength ? { byteLength } : {}) }, data);
+    this.post(
+      { type: 'done', id, ...withoutUndefined({ data, byteLength: hasNewLength ? byteLength : undefined }) },
+      data,
+    );
   }
 
   private post(answer: DiskAnswer, moved?: Uint8Array): void {

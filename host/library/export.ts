@@ -15,7 +15,7 @@ export type ExportSource =
   /** What a guest would see on the node; `qcow2`: a new image of it that stands alone. */
   | { readonly node: string; readonly format: 'raw' | 'qcow2' };
 
-interface Export {
+export interface Export {
   /** Length of the whole. */
   readonly bytes: number;
   /** In order; to be read to the end or returned. Each chunk is the reader's own. */

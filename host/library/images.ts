@@ -16,8 +16,6 @@ export async function nodeInfo(monitor: Monitor, name: string): Promise<NodeInfo
   return node;
 }
 
-let formatted = 0;
-
 /** Makes a file and an image in it. `format`: options of `blockdev-create` without the file. */
 export async function formatFile(
   monitor: Monitor,
@@ -25,7 +23,7 @@ export async function formatFile(
   file: string,
   format: JsonObject,
 ): Promise<void> {
-  const name = `new-image-${++formatted}`;
+  const name = `new-image-${monitor.nextNumber('image')}`;
   const isRaw = format['driver'] === 'raw';
   const size = isRaw ? format['size']! : 0;
   await createImage(monitor, name, { driver: fileDriver, filename: file, size });

@@ -12,7 +12,7 @@
  * ```
  */
 import type { WorkerStart } from './worker-service.ts';
-import { Blockyard } from './yard.ts';
+import { Blockyard, type TraceOptions } from './yard.ts';
 
 export { BlockError } from '../base/errors.ts';
 export type { DiskReference, GuestDisk } from '../emulator/guest-disk.ts';
@@ -22,12 +22,13 @@ export type { V86Constructor, V86Emulator } from '../emulator/v86/emulator.ts';
 export { keepFiles } from '../platform/browser/keep-files.ts';
 export type { PrefetchList } from '../protocols/http/driver.ts';
 export type { JsonObject, JsonValue } from '../qapi/json-value.ts';
+export { type EventListener, QmpClient, QmpError, type QmpEvent } from '../qmp/client.ts';
+export type { TraceRecord } from '../trace/event.ts';
 export type { Backup, BackupPlan, DiskBackup } from './backup.ts';
 export type { ExportSource } from './export.ts';
 export { BaseChangedError, type OverlayOptions } from './overlay.ts';
-export { type EventListener, QmpClient, QmpError, type QmpEvent } from './qmp-client.ts';
 export { type RemoteDiskOptions, RemoteGuestDisk } from './remote-disk.ts';
-export type { Blockyard, DiskOptions } from './yard.ts';
+export type { Blockyard, DiskOptions, TraceOptions } from './yard.ts';
 
 export interface OpenOptions {
   /** Of the package's `worker.js`, when it is not beside this file. It must be of the page's own origin. */
@@ -37,6 +38,8 @@ export interface OpenOptions {
    * them again; 0: nothing is. Default: 1 GiB, and never from the last quarter of what the browser grants.
    */
   readonly httpCacheBytes?: number;
+  /** What is watched from the start: see `Blockyard.trace`. */
+  readonly trace?: TraceOptions;
 }
 
 const defaultHttpCacheBytes = 1 << 30;
@@ -48,6 +51,7 @@ const defaultHttpCacheBytes = 1 << 30;
 export async function openBlockyard({
   workerUrl,
   httpCacheBytes = defaultHttpCacheBytes,
+  trace,
 }: OpenOptions = {}): Promise<Blockyard> {
   // Bundlers find the worker by these very words.
   const worker = workerUrl
@@ -62,6 +66,7 @@ export async function openBlockyard({
   worker.postMessage({ port: port2, httpCacheBytes } satisfies WorkerStart, [port2]);
   try {
     const yard = await Promise.race([Blockyard.connect(port1, { fileDriver: 'opfs' }), failed]);
+    if (trace) await yard.trace(trace);
     const flushHidden = (): void => {
       if (document.visibilityState === 'hidden') void yard.flush();
     };

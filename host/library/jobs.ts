@@ -1,11 +1,14 @@
 /** Waiting for jobs, as a client of the monitor. */
+import { createDeferred } from '../base/deferred.ts';
 import type { JsonObject } from '../qapi/json-value.ts';
-import type { EventListener } from './qmp-client.ts';
+import type { EventListener } from '../qmp/client.ts';
 
 /** What is needed of a monitor's client. */
 export interface Monitor {
   qmp(command: string, args?: object): Promise<unknown>;
   on(event: string, listener: EventListener): () => void;
+  /** 1, 2, …: for an id that nothing else of the kind has, or had, on this monitor. */
+  nextNumber(kind: 'backup' | 'image'): number;
 }
 
 interface JobInfo {
@@ -15,16 +18,13 @@ interface JobInfo {
 
 /** Runs `blockdev-create` and waits for its job. Errors: QmpError; Error with what the job has failed with. */
 export async function createImage(monitor: Monitor, id: string, options: JsonObject): Promise<void> {
-  let conclude: () => void = () => {};
-  const concluded = new Promise<void>((resolve) => {
-    conclude = resolve;
-  });
+  const concluded = createDeferred();
   const end = monitor.on('JOB_STATUS_CHANGE', ({ data }) => {
-    if (data['id'] === id && data['status'] === 'concluded') conclude();
+    if (data['id'] === id && data['status'] === 'concluded') concluded.resolve();
   });
   try {
     await monitor.qmp('blockdev-create', { 'job-id': id, options });
-    await concluded;
+    await concluded.promise;
   } finally {
     end();
   }
@@ -34,23 +34,23 @@ export async function createImage(monitor: Monitor, id: string, options: JsonObj
   if (error !== undefined) throw new Error(error);
 }
 
-/** Listens from now on until `id` is gone; gives what it failed with. */
-export function watchBlockJob(
-  monitor: Monitor,
-  id: string,
-): { gone: Promise<string | undefined>; end(): void } {
+export type JobEnd = { outcome: 'completed' | 'cancelled' } | { outcome: 'failed'; error: string };
+
+/** Listens from now on until `id` is gone; gives how it has ended. */
+export function watchBlockJob(monitor: Monitor, id: string): { gone: Promise<JobEnd>; end(): void } {
   const ends: (() => void)[] = [];
-  let error: string | undefined;
-  const gone = new Promise<string | undefined>((resolve) => {
+  let how: JobEnd = { outcome: 'completed' };
+  const gone = new Promise<JobEnd>((resolve) => {
     ends.push(
       monitor.on('BLOCK_JOB_COMPLETED', ({ data }) => {
-        if (data['device'] === id && data['error'] !== undefined) error = String(data['error']);
+        const { device, error } = data;
+        if (device === id && error !== undefined) how = { outcome: 'failed', error: String(error) };
       }),
       monitor.on('BLOCK_JOB_CANCELLED', ({ data }) => {
-        if (data['device'] === id) error = 'The backup was cancelled';
+        if (data['device'] === id) how = { outcome: 'cancelled' };
       }),
       monitor.on('JOB_STATUS_CHANGE', ({ data }) => {
-        if (data['id'] === id && data['status'] === 'null') resolve(error);
+        if (data['id'] === id && data['status'] === 'null') resolve(how);
       }),
     );
   });

@@ -1,13 +1,28 @@
 /** The library on Node: the same as in a page, with the service in this thread and files of the operating system. */
 import { drivers } from '../drivers.ts';
+import { Blobs } from '../platform/blobs.ts';
 import { nodePlatform } from '../platform/node/index.ts';
-import { blob, registerBlob } from '../protocols/blob.ts';
+import { publishTrace } from '../platform/node/trace-channels.ts';
+import { blob } from '../protocols/blob.ts';
+import { tracer } from '../trace/events.ts';
 import { startService } from './service.ts';
-import { Blockyard } from './yard.ts';
+import { Blockyard, type TraceOptions } from './yard.ts';
 
-/** A block layer of its own. It keeps the program running until it is closed. */
-export async function openBlockyard(): Promise<Blockyard> {
+/**
+ * A block layer of its own. It keeps the program running until it is closed. What is watched (`trace`: see
+ * `Blockyard.trace`) is published on channels of `node:diagnostics_channel`, too.
+ */
+export async function openBlockyard({ trace }: { trace?: TraceOptions } = {}): Promise<Blockyard> {
   const { port1, port2 } = new MessageChannel();
-  await startService(port2, { platform: nodePlatform, drivers: [...drivers, blob], registerBlob });
-  return Blockyard.connect(port1, { fileDriver: 'file' });
+  const platform = { ...nodePlatform, blobs: new Blobs() };
+  await startService(port2, { platform, drivers: [...drivers, blob] });
+  const yard = await Blockyard.connect(port1, { fileDriver: 'file' });
+  yard.whenClosed(tracer.attach(publishTrace, nodePlatform.clock));
+  try {
+    if (trace) await yard.trace(trace);
+  } catch (error) {
+    await yard.close();
+    throw error;
+  }
+  return yard;
 }

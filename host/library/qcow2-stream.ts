@@ -7,15 +7,14 @@
  */
 import type { BlockNode } from '../block/node.ts';
 import { statusAbove } from '../block/status.ts';
+import { type ImageLayout, layOutImage, wholeDisk } from '../formats/qcow2/create/layout.ts';
+import { serializeNewHeader } from '../formats/qcow2/create/new-header.ts';
+import { refcountPieces } from '../formats/qcow2/create/tables.ts';
+import { copiedFlag } from '../formats/qcow2/disk/entry.ts';
 
-const clusterBits = 16;
-const clusterBytes = 1 << clusterBits;
-const l2Entries = clusterBytes / 8;
-const refcountBits = 16;
-const blockEntries = (clusterBytes * 8) / refcountBits;
-const headerBytes = 112;
-/** The cluster has one reference and may be written in place. */
-const copied = 1n << 63n;
+const clusterBytes = 65536;
+const l2EntryBytes = 8;
+const l2Entries = clusterBytes / l2EntryBytes;
 /** Clusters of data that go out together. */
 const batch = 16;
 
@@ -28,8 +27,8 @@ interface Qcow2Stream {
 /** Looks up what is data in `node`, which must not change from now on. Errors: of I/O. */
 export async function planQcow2(node: BlockNode): Promise<Qcow2Stream> {
   const clusters = await dataClusters(node);
-  const plan = layOut(node.length, clusters);
-  return { bytes: plan.totalClusters * clusterBytes, chunks: (read) => chunksOf(plan, read) };
+  const plan = planDisk(node.length, clusters);
+  return { bytes: plan.layout.totalClusters * clusterBytes, chunks: (read) => chunksOf(plan, read) };
 }
 
 /** Numbers of the clusters that may hold anything but zeros, in order. */
@@ -48,69 +47,36 @@ async function dataClusters(node: BlockNode): Promise<number[]> {
   return clusters;
 }
 
-interface Layout {
+interface Plan {
   readonly size: number;
+  /** Numbers of those that hold data, in order. */
   readonly clusters: readonly number[];
   /** Indexes into the L1 table of the L2 tables there are. */
   readonly l2Tables: readonly number[];
-  readonly l1Entries: number;
-  readonly l1Clusters: number;
-  readonly refcountTableClusters: number;
-  readonly refcountBlocks: number;
-  readonly totalClusters: number;
+  readonly layout: ImageLayout;
 }
 
-function layOut(size: number, clusters: readonly number[]): Layout {
+function planDisk(size: number, clusters: readonly number[]): Plan {
   const l2Tables = [...new Set(clusters.map((cluster) => Math.floor(cluster / l2Entries)))];
-  const l1Entries = Math.ceil(size / (clusterBytes * l2Entries));
-  const l1Clusters = Math.ceil((l1Entries * 8) / clusterBytes);
-  const counted = 1 + l1Clusters + l2Tables.length + clusters.length;
-  let refcountBlocks = 1;
-  let refcountTableClusters = 1;
-  // Blocks count themselves too: a few rounds settle how many there are.
-  for (;;) {
-    const total = counted + refcountBlocks + refcountTableClusters;
-    const blocks = Math.ceil(total / blockEntries);
-    const tables = Math.ceil((blocks * 8) / clusterBytes);
-    if (blocks === refcountBlocks && tables === refcountTableClusters) {
-      return {
-        size,
-        clusters,
-        l2Tables,
-        l1Entries,
-        l1Clusters,
-        refcountTableClusters,
-        refcountBlocks,
-        totalClusters: total,
-      };
-    }
-    refcountBlocks = Math.max(blocks, refcountBlocks);
-    refcountTableClusters = Math.max(tables, refcountTableClusters);
-  }
+  const layout = layOutImage({
+    clusterSize: clusterBytes,
+    refcountOrder: 4,
+    l1Entries: wholeDisk(size, { clusterSize: clusterBytes, l2EntryBytes }).l2Tables,
+    l2Tables: l2Tables.length,
+    dataClusters: clusters.length,
+  });
+  return { size, clusters, l2Tables, layout };
 }
 
 async function* chunksOf(
-  plan: Layout,
+  { size, clusters, l2Tables, layout }: Plan,
   read: (offset: number, into: Uint8Array) => Promise<void>,
 ): AsyncGenerator<Uint8Array, void> {
-  const { refcountTableClusters, refcountBlocks, l1Clusters, l2Tables, clusters, size } = plan;
-  const firstBlock = 1 + refcountTableClusters;
-  const firstL1 = firstBlock + refcountBlocks;
-  const firstL2 = firstL1 + l1Clusters;
-  const firstData = firstL2 + l2Tables.length;
-  yield header(plan, firstL1);
-  yield table(refcountTableClusters, (view) => {
-    for (let i = 0; i < refcountBlocks; i++) view.setBigUint64(i * 8, address(firstBlock + i));
-  });
-  for (let block = 0; block < refcountBlocks; block++) {
-    yield table(1, (view) => {
-      const counted = Math.min(blockEntries, plan.totalClusters - block * blockEntries);
-      for (let i = 0; i < counted; i++) view.setUint16(i * 2, 1);
-    });
-  }
-  yield table(l1Clusters, (view) => {
+  yield header(size, layout);
+  for (const { bytes } of refcountPieces(layout)) yield bytes;
+  yield table(Math.ceil((layout.l1Entries * 8) / clusterBytes), (view) => {
     l2Tables.forEach((index, i) => {
-      view.setBigUint64(index * 8, address(firstL2 + i) | copied);
+      view.setBigUint64(index * 8, BigInt(layout.l2TableOffset + i * clusterBytes) | copiedFlag);
     });
   });
   let at = 0;
@@ -118,42 +84,39 @@ async function* chunksOf(
     yield table(1, (view) => {
       const end = (index + 1) * l2Entries;
       for (let cluster = clusters[at]; cluster !== undefined && cluster < end; cluster = clusters[++at]) {
-        view.setBigUint64((cluster - index * l2Entries) * 8, address(firstData + at) | copied);
+        const entry = BigInt(layout.dataOffset + at * clusterBytes) | copiedFlag;
+        view.setBigUint64((cluster - index * l2Entries) * l2EntryBytes, entry);
       }
     });
   }
   for (let first = 0; first < clusters.length; ) {
+    const cluster = clusters[first]!; // `first` is below the length.
     let count = 1;
-    while (count < batch && clusters[first + count] === clusters[first]! + count) count++;
+    while (count < batch && clusters[first + count] === cluster + count) count++;
     const data = new Uint8Array(count * clusterBytes);
-    const offset = clusters[first]! * clusterBytes;
+    const offset = cluster * clusterBytes;
     await read(offset, data.subarray(0, Math.min(data.length, size - offset)));
     yield data;
     first += count;
   }
 }
 
-function header({ size, l1Entries, refcountTableClusters }: Layout, firstL1: number): Uint8Array {
-  return table(1, (view) => {
-    view.setUint32(0, 0x514649fb);
-    view.setUint32(4, 3);
-    view.setUint32(20, clusterBits);
-    view.setBigUint64(24, BigInt(size));
-    view.setUint32(36, l1Entries);
-    view.setBigUint64(40, address(firstL1));
-    view.setBigUint64(48, address(1));
-    view.setUint32(56, refcountTableClusters);
-    view.setUint32(96, Math.log2(refcountBits));
-    view.setUint32(100, headerBytes);
-  });
+function header(size: number, layout: ImageLayout): Uint8Array {
+  const cluster = new Uint8Array(clusterBytes);
+  const image = {
+    version: 3,
+    size,
+    lazyRefcounts: false,
+    compressionType: 'zlib',
+    backingFormat: undefined,
+    backingFileName: undefined,
+  } as const;
+  cluster.set(serializeNewHeader(image, layout));
+  return cluster;
 }
 
 function table(clusters: number, fill: (view: DataView) => void): Uint8Array {
   const bytes = new Uint8Array(clusters * clusterBytes);
   fill(new DataView(bytes.buffer));
   return bytes;
-}
-
-function address(cluster: number): bigint {
-  return BigInt(cluster) * BigInt(clusterBytes);
 }

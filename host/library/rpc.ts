@@ -4,7 +4,8 @@
  * Calls overlap and are answered in any order. An error arrives as an error of the same class, with its message; a bug
  * arrives as one too. A port that closes fails the calls that wait.
  */
-import { BlockError, type Errno, type ErrorClass } from '../base/errors.ts';
+import { BlockError, type Errno, type ErrorClass, type FaultReason } from '../base/errors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 
 /** Functions that can be called from the other side: one argument and one result, both structured-cloneable. */
 // biome-ignore lint/suspicious/noConfusingVoidType: a function without a result gives nothing back
@@ -30,6 +31,7 @@ interface PlainError {
   errno?: Errno;
   errorClass?: ErrorClass;
   hint?: string | undefined;
+  reason?: FaultReason | undefined;
 }
 
 type Answer = { id: number; result: unknown } | { id: number; error: PlainError };
@@ -62,14 +64,16 @@ function plain(error: unknown): PlainError {
   if (!(error instanceof BlockError)) {
     return { message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
   }
-  return { message: error.message, errno: error.errno, errorClass: error.class, hint: error.hint };
+  const { message, errno, class: errorClass, hint, reason } = error;
+  return { message, errno, errorClass, hint, reason };
 }
 
-function revived({ message, errno, errorClass, hint }: PlainError): Error {
+function revived({ message, errno, errorClass, hint, reason }: PlainError): Error {
   if (!errno) return new Error(message);
   return new BlockError(errno, message, {
+    reason,
     ...(errorClass ? { class: errorClass } : {}),
-    ...(hint === undefined ? {} : { hint }),
+    ...withoutUndefined({ hint }),
   });
 }
 
@@ -87,7 +91,7 @@ export class Calls<F extends Functions> {
     port.addEventListener('close', () => this.close());
   }
 
-  /** Errors: those of the function; ECONNRESET once the port is closed. */
+  /** Errors: those of the function; EPIPE once the port is closed. */
   call<N extends keyof F & string>(
     name: N,
     argument: Argument<F[N]>,

@@ -6,6 +6,7 @@
  */
 import { BlockError } from '../base/errors.ts';
 import type { DriverDefinition } from '../block/driver.ts';
+import type { BlockGraph } from '../block/graph.ts';
 import { type FlushPolicy, LocalGuestDisk } from '../emulator/local-disk.ts';
 import { BlockDevice } from '../machine/block-device.ts';
 import { unplugDevice } from '../machine/device-life.ts';
@@ -16,9 +17,10 @@ import type { Platform } from '../platform/platform.ts';
 import type { PrefetchList } from '../protocols/http/driver.ts';
 import { systemCommands } from '../qmp/commands/system.ts';
 import { QmpServer } from '../qmp/server.ts';
+import { tracer } from '../trace/events.ts';
 import { type BaseIdentity, identifyBase, readIdentity, writeIdentity } from './base-identity.ts';
 import { serveDisk } from './disk-server.ts';
-import { type ExportSource, openExport } from './export.ts';
+import { type Export, type ExportSource, openExport } from './export.ts';
 import { savedMachineCommands } from './machine-commands.ts';
 import { PortConnection } from './port-connection.ts';
 import { prefetchListBelow } from './prefetch.ts';
@@ -28,8 +30,6 @@ import { serveCalls, Transferred } from './rpc.ts';
 interface ServiceOptions {
   platform: Platform;
   drivers: readonly DriverDefinition[];
-  /** Makes `blob` what nodes of the driver `blob` find under `name`. */
-  registerBlob(name: string, blob: Blob): void;
   /** Absent: nothing of web servers' files outlives the program. */
   httpCache?: { getSize(): Promise<number>; clear(): Promise<void> };
 }
@@ -48,7 +48,6 @@ export async function startService(port: MessagePort, options: ServiceOptions): 
     machine: {
       type: machineTypes.find(({ aliases }) => aliases.includes('pc'))!, // it is in the table
       name: undefined,
-      uuid: '00000000-0000-0000-0000-000000000000',
       deviceTypes: [ideCdType, ideHdType],
       temporaryDirectory: '/tmp',
       hasDefaults: false,
@@ -71,14 +70,33 @@ interface Attached {
   processor?: RemoteProcessor | undefined;
 }
 
-function functionsOf(
-  server: QmpServer,
-  attached: Attached,
-  { platform, registerBlob, httpCache }: ServiceOptions,
-) {
+function functionsOf(server: QmpServer, attached: Attached, options: ServiceOptions) {
+  const { detach, ...machine } = machineFunctions(server, attached);
+  const { endAll, ...exports } = exportFunctions(server.graph);
+  const { stop, ...watching } = traceFunctions(options.platform);
+  return {
+    ...machine,
+    ...imageFunctions(server.graph, options),
+    ...exports,
+    ...watching,
+
+    /** Everything written is durable and every file closed when this has been answered. */
+    async close(_: object): Promise<void> {
+      await detach();
+      await endAll();
+      await server.stop();
+      // A command that is still being executed may open something.
+      await server.whenEnded;
+      await server.close();
+      options.platform.blobs?.clear();
+      stop();
+    },
+  };
+}
+
+/** The monitor, disks, and the machine's processor. */
+function machineFunctions(server: QmpServer, attached: Attached) {
   const machine = server.machine!; // startService gave it one
-  const exports = new Map<number, AsyncGenerator<Uint8Array, void>>();
-  let lastExport = 0;
   const detach = async (): Promise<void> => {
     const leaving = attached.processor;
     attached.processor = undefined;
@@ -87,6 +105,8 @@ function functionsOf(
     leaving?.close();
   };
   return {
+    detach,
+
     async connectMonitor({ port }: { port: MessagePort }): Promise<void> {
       server.connect(new PortConnection(port));
     },
@@ -113,13 +133,23 @@ function functionsOf(
     async detachProcessor(_: object): Promise<void> {
       await detach();
     },
+  };
+}
 
+/** Files and web servers' files, and what is kept of them. */
+function imageFunctions(graph: BlockGraph, { platform, httpCache }: ServiceOptions) {
+  return {
     async registerBlob({ name, blob }: { name: string; blob: Blob }): Promise<void> {
-      registerBlob(name, blob);
+      if (!platform.blobs) throw new BlockError('ENOTSUP', 'This host takes no Blobs');
+      platform.blobs.register(name, blob);
+    },
+
+    async unregisterBlob({ name }: { name: string }): Promise<void> {
+      platform.blobs?.unregister(name);
     },
 
     async prefetchList({ node }: { node: string }): Promise<PrefetchList> {
-      return prefetchListBelow(server.graph.getNode(node));
+      return prefetchListBelow(graph.getNode(node));
     },
 
     async httpCacheBytes(_: object): Promise<number> {
@@ -133,7 +163,7 @@ function functionsOf(
     /** What an overlay's side file says of its base, and what the base is now. */
     async compareBase({ overlay, node }: { overlay: string; node: string }) {
       const recorded = await readIdentity(platform, overlay);
-      return { recorded, present: await identifyBase(server.graph.getNode(node)) };
+      return { recorded, present: await identifyBase(graph.getNode(node)) };
     },
 
     async recordBase({ overlay, base }: { overlay: string; base: BaseIdentity }): Promise<void> {
@@ -141,45 +171,76 @@ function functionsOf(
     },
 
     async fileExists({ path }: { path: string }): Promise<boolean> {
-      return platform.files.stat(path).then(
-        ({ size }) => size > 0,
-        (error: BlockError) => {
-          if (error.errno === 'ENOENT') return false;
-          throw error;
-        },
-      );
+      try {
+        return (await platform.files.stat(path)).size > 0;
+      } catch (error) {
+        if (error instanceof BlockError && error.errno === 'ENOENT') return false;
+        throw error;
+      }
     },
 
     async removeFile({ path }: { path: string }): Promise<void> {
       await platform.files.unlink(path);
     },
+  };
+}
+
+/** What happens in here, for those who watch. */
+function traceFunctions({ clock }: Platform) {
+  const watchers: (() => void)[] = [];
+  return {
+    stop(): void {
+      for (const end of watchers) end();
+    },
+
+    /** Sends records of what happens from now on. Errors: a name of no event. */
+    async trace({ events, port }: { events: readonly string[]; port: MessagePort }): Promise<void> {
+      watchers.push(
+        tracer.attach((record) => port.postMessage(record), clock, events),
+        () => port.close(),
+      );
+    },
+  };
+}
+
+/** Copies that the page fetches piece by piece. */
+function exportFunctions(graph: BlockGraph) {
+  /** Those that are still being opened are among them: `endAll` ends them too. */
+  const exports = new Map<number, Promise<Export>>();
+  let lastExport = 0;
+  const endExport = async (id: number): Promise<void> => {
+    const ending = exports.get(id);
+    exports.delete(id);
+    await (await ending)?.chunks.return();
+  };
+  return {
+    async endAll(): Promise<void> {
+      // Whoever asked for one that cannot be opened has been told.
+      await Promise.allSettled([...exports.keys()].map(endExport));
+    },
 
     async openExport(source: ExportSource): Promise<{ id: number; bytes: number }> {
-      const { bytes, chunks } = await openExport(server.graph, source);
-      exports.set(++lastExport, chunks);
-      return { id: lastExport, bytes };
+      const id = ++lastExport;
+      const opening = openExport(graph, source);
+      exports.set(id, opening);
+      try {
+        return { id, bytes: (await opening).bytes };
+      } catch (error) {
+        exports.delete(id);
+        throw error;
+      }
     },
 
     /** Undefined: that was all. */
     async readExport({ id }: { id: number }): Promise<Transferred<Uint8Array | undefined>> {
-      const next = await exports.get(id)?.next();
+      const next = await (await exports.get(id))?.chunks.next();
       if (next && !next.done) return new Transferred(next.value, [next.value.buffer]);
       exports.delete(id);
       return new Transferred(undefined, []);
     },
 
     async closeExport({ id }: { id: number }): Promise<void> {
-      await exports.get(id)?.return();
-      exports.delete(id);
-    },
-
-    /** Everything written is durable and every file closed when this has been answered. */
-    async close(_: object): Promise<void> {
-      await detach();
-      for (const chunks of exports.values()) await chunks.return();
-      exports.clear();
-      await server.stop();
-      await server.close();
+      await endExport(id);
     },
   };
 }

@@ -1,7 +1,7 @@
 /** The block layer over the storage of the browser. */
+import { withoutUndefined } from '../base/without-undefined.ts';
 import { browserDrivers } from '../drivers-browser.ts';
 import { makeBrowserPlatform } from '../platform/browser/index.ts';
-import { registerBlob } from '../protocols/blob.ts';
 import { startService } from './service.ts';
 
 /** The page's first message. */
@@ -17,7 +17,6 @@ export function start({ port, httpCacheBytes }: WorkerStart): Promise<void> {
   return startService(port, {
     platform,
     drivers: browserDrivers,
-    registerBlob,
-    ...(chunkStore ? { httpCache: chunkStore } : {}),
+    ...withoutUndefined({ httpCache: chunkStore }),
   });
 }

@@ -1,6 +1,9 @@
 /**
  * The block layer as a page has it: everything is done in a worker, and asked for here.
  */
+
+import { BlockError } from '../base/errors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import type { FlushPolicy } from '../emulator/local-disk.ts';
 import { V86Disk, type V86DiskKind } from '../emulator/v86/disk.ts';
 import { createV86, type V86Constructor, type V86Emulator } from '../emulator/v86/emulator.ts';
@@ -8,12 +11,14 @@ import { V86Processor } from '../emulator/v86/processor.ts';
 import { V86State } from '../emulator/v86/state.ts';
 import type { PrefetchList } from '../protocols/http/driver.ts';
 import type { JsonObject, JsonValue } from '../qapi/json-value.ts';
+import { type EventListener, QmpClient } from '../qmp/client.ts';
+import type { TraceRecord } from '../trace/event.ts';
 import { type Backup, type BackupPlan, startBackup } from './backup.ts';
 import type { ExportSource } from './export.ts';
 import { formatFile } from './images.ts';
 import { type OverlayOptions, openOverlay } from './overlay.ts';
+import { PortConnection } from './port-connection.ts';
 import { serveProcessor } from './processor-port.ts';
-import { type EventListener, QmpClient } from './qmp-client.ts';
 import { RemoteGuestDisk } from './remote-disk.ts';
 import { Calls } from './rpc.ts';
 import type { ServiceFunctions } from './service.ts';
@@ -45,6 +50,11 @@ export interface NewImage {
   readonly format?: 'qcow2' | 'raw';
 }
 
+export interface TraceOptions {
+  readonly events: readonly string[];
+  readonly sink: (record: TraceRecord) => void;
+}
+
 /** How files are named in blockdev options: by which driver. */
 interface YardOptions {
   readonly fileDriver: string;
@@ -57,6 +67,7 @@ export class Blockyard {
   /** The bases that were opened for overlays. */
   private readonly bases = new Map<string, string>();
   private readonly atClose: (() => void)[] = [];
+  private readonly numbers = { backup: 0, image: 0 };
   private isClosed = false;
 
   private constructor(
@@ -75,7 +86,7 @@ export class Blockyard {
     const calls = new Calls<ServiceFunctions>(port);
     const { port1, port2 } = new MessageChannel();
     await calls.call('connectMonitor', { port: port2 }, [port2]);
-    return new Blockyard(calls, await QmpClient.connect(port1), options);
+    return new Blockyard(calls, await QmpClient.connect(new PortConnection(port1)), options);
   }
 
   // The monitor.
@@ -90,27 +101,50 @@ export class Blockyard {
     return this.monitor.on(event, listener);
   }
 
+  nextNumber(kind: 'backup' | 'image'): number {
+    this.numbers[kind]++;
+    return this.numbers[kind];
+  }
+
   /**
    * A monitor of its own for whoever gets the port: greeting, negotiation, commands and events as JSON texts, one in each
    * message; `null` ends it.
    */
   connectMonitor(): MessagePort {
     const { port1, port2 } = new MessageChannel();
-    void this.calls.call('connectMonitor', { port: port2 }, [port2]);
+    // A block layer that is gone answers nobody: the port closes.
+    this.calls.call('connectMonitor', { port: port2 }, [port2]).catch(() => port1.close());
     return port1;
+  }
+
+  /**
+   * Tells `sink` what happens in the worker from now on, as far as an event's name is among `events` or fits a pattern there:
+   * `block_*`. What is watched is one for the worker, on Node for the thread: each sink gets all of it, and
+   * `trace-event-set-state` changes it. Errors: there is no event of a name.
+   */
+  async trace({ events, sink }: TraceOptions): Promise<void> {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = ({ data }) => sink(data);
+    await this.calls.call('trace', { events, port: port2 }, [port2]);
   }
 
   // Files and nodes.
 
-  /** Makes a file with an empty image. Errors: the file exists; QmpError. */
+  /** Makes a file with an empty image. Errors: BlockError EEXIST when there is such a file; QmpError. */
   async createImage(file: string, { size, format = 'qcow2' }: NewImage): Promise<void> {
-    if (await this.calls.call('fileExists', { path: file })) throw new Error(`'${file}' exists`);
+    if (await this.calls.call('fileExists', { path: file }))
+      throw new BlockError('EEXIST', `'${file}' exists`);
     await formatFile(this, this.options.fileDriver, file, { driver: format, size });
   }
 
-  /** Makes a File or Blob what `{driver: 'blob', filename: name}` opens. */
+  /** Makes a File or Blob what `{driver: 'blob', filename: name}` opens, until `unregisterBlob` or `close`. */
   async registerBlob(name: string, blob: Blob): Promise<void> {
     await this.calls.call('registerBlob', { name, blob });
+  }
+
+  /** Forgets what `registerBlob` was given; nodes that are open go on reading it. */
+  async unregisterBlob(name: string): Promise<void> {
+    await this.calls.call('unregisterBlob', { name });
   }
 
   /** Opens a node: the options of `blockdev-add`. Errors: QmpError. */
@@ -153,7 +187,7 @@ export class Blockyard {
       werror,
     });
     const { port1, port2 } = new MessageChannel();
-    const connecting = RemoteGuestDisk.connect(port1, cacheBytes === undefined ? {} : { cacheBytes });
+    const connecting = RemoteGuestDisk.connect(port1, withoutUndefined({ cacheBytes }));
     await this.calls.call('openDisk', { device: id, flushPolicy, port: port2 }, [port2]);
     const remote = await connecting;
     try {

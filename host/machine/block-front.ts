@@ -6,7 +6,9 @@
  * a drive that takes media. Requests wait while the machine is stopped. A request that stops the machine is tried again
  * when it goes on: the guest never sees it fail.
  */
+
 import { assert } from '../base/assert.ts';
+import { createDeferred } from '../base/deferred.ts';
 import { asBlockError, BlockError, invalid, strerror } from '../base/errors.ts';
 import { type AttachedDevice, BlockBackend } from '../block/backend.ts';
 import type { WriteFlags, ZeroFlags } from '../block/driver.ts';
@@ -45,10 +47,7 @@ export class BlockFront implements AttachedDevice {
   private trayOpen = false;
   private lockedByGuest = false;
   private isClosed = false;
-  private leave: () => void = () => {};
-  private readonly gone = new Promise<void>((resolve) => {
-    this.leave = resolve;
-  });
+  private readonly gone = createDeferred();
 
   private constructor(
     private readonly machine: Machine,
@@ -103,7 +102,7 @@ export class BlockFront implements AttachedDevice {
   async close({ deleteDrive = false } = {}): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
-    this.leave();
+    this.gone.resolve();
     const { backend } = this;
     await backend.whenIdle();
     backend.device = undefined;
@@ -241,7 +240,7 @@ export class BlockFront implements AttachedDevice {
   }
 
   private async whenRunning(): Promise<void> {
-    await Promise.race([this.machine.runState.whenRunning(), this.gone]);
+    await Promise.race([this.machine.runState.whenRunning(), this.gone.promise]);
     if (this.isClosed) throw new BlockError('ENODEV');
   }
 

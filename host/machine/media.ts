@@ -5,14 +5,12 @@
  * next one that says nothing about it.
  */
 import { invalid } from '../base/errors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import type { BlockNode } from '../block/node.ts';
-import type { OpenFlags } from '../block/open-context.ts';
+import type { MediumFlags } from '../block/open-context.ts';
 import { BlockFront } from './block-front.ts';
 
-type MediumFlags = Pick<OpenFlags, 'readOnly' | 'direct' | 'noFlush' | 'detectZeroes' | 'discard'>;
-
-const lastFlags = new WeakMap<BlockBackend, MediumFlags>();
 const plainFlags: MediumFlags = {
   readOnly: false,
   direct: false,
@@ -22,7 +20,7 @@ const plainFlags: MediumFlags = {
 };
 
 export function rememberFlags(backend: BlockBackend, flags: Partial<MediumFlags>): void {
-  lastFlags.set(backend, { ...plainFlags, ...flags });
+  backend.lastMedium = { ...plainFlags, ...flags };
 }
 
 /** How the medium is open, or the last one was. */
@@ -31,7 +29,7 @@ function mediumFlags(backend: BlockBackend): MediumFlags {
     const { readOnly, direct, noFlush, detectZeroes, discard } = backend.node.flags;
     return { readOnly, direct, noFlush, detectZeroes, discard };
   }
-  return lastFlags.get(backend) ?? plainFlags;
+  return backend.lastMedium ?? plainFlags;
 }
 
 function frontOf(backend: BlockBackend): BlockFront | undefined {
@@ -101,7 +99,7 @@ export async function changeMedium(
 ): Promise<void> {
   const flags = mediumFlags(backend);
   const node = await graph.openFile(filename, {
-    ...(format === undefined ? {} : { format }),
+    ...withoutUndefined({ format }),
     flags: { ...flags, readOnly: readOnly ?? flags.readOnly, autoReadOnly: false },
   });
   try {

@@ -3,6 +3,7 @@
  *
  * Requests of devices go through while it runs, and wait while it does not.
  */
+import { Waiters } from '../base/waiters.ts';
 import type { GraphEvent } from '../block/graph.ts';
 import type { Clock } from '../platform/platform.ts';
 import { enumeration, type TypeOf } from '../qapi/types.ts';
@@ -31,7 +32,7 @@ type RunStateName = TypeOf<typeof runStateType>;
 
 export class RunState {
   private current: RunStateName = 'prelaunch';
-  private waiting: (() => void)[] = [];
+  private readonly runWaiters = new Waiters();
   /** How long it ran, but for the present run, and when that began. */
   private ranNs = 0;
   private runningSinceNs = 0;
@@ -56,7 +57,7 @@ export class RunState {
 
   /** Settles at once while it runs. */
   async whenRunning(): Promise<void> {
-    while (!this.isRunning) await new Promise<void>((resolve) => this.waiting.push(resolve));
+    while (!this.isRunning) await this.runWaiters.wait();
   }
 
   /** Harmless while it runs. */
@@ -65,9 +66,7 @@ export class RunState {
     this.emit({ name: 'RESUME' });
     this.current = 'running';
     this.runningSinceNs = this.clock.nowNs();
-    const waiting = this.waiting;
-    this.waiting = [];
-    for (const wake of waiting) wake();
+    this.runWaiters.wake();
   }
 
   /** False when it did not run: then it stays in the state it is in. */

@@ -8,6 +8,8 @@
  * Sockets and standard streams are not here: the monitor takes any byte stream, and cli/ makes those.
  */
 
+import type { Blobs } from './blobs.ts';
+
 export interface Platform {
   readonly clock: Clock;
   readonly random: Random;
@@ -19,6 +21,8 @@ export interface Platform {
   readonly fetch?: Fetch;
   /** Absent where nothing outlives the program that could be fetched again. */
   readonly chunkStore?: ChunkStore;
+  /** Absent where nobody hands over Blobs. */
+  readonly blobs?: Blobs;
 }
 
 /** HTTP requests, as the global `fetch` makes them. Redirects are followed. */
@@ -63,6 +67,8 @@ export interface ChunkStore {
 export interface Console {
   stdout(line: string): void;
   stderr(line: string): void;
+  /** A line on standard error that begins with `warning: `, after the program's name where one is in front of its messages. */
+  warn(message: string): void;
   /**
    * Prints one line to standard error and ends the program with status 1, whatever it is doing. Throws ProgramEnded
    * where there is no program to end.

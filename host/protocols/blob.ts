@@ -2,7 +2,7 @@
  * The `blob` protocol: a disk that is read from a Blob of the page, for instance a File that the user chose. Not a QEMU
  * driver.
  *
- * A monitor command cannot carry a Blob, so that it is registered under a name first, and a node is opened by that name.
+ * The platform has it under a name (platform/blobs.ts), and a node is opened by that name.
  * A File that changes after it was chosen cannot be read any more: every request fails from then on.
  */
 import { BlockError, invalid } from '../base/errors.ts';
@@ -10,18 +10,11 @@ import type { Driver, DriverDefinition, Extent } from '../block/driver.ts';
 import { str, struct, type TypeOf } from '../qapi/types.ts';
 
 const options = struct('BlockdevOptionsBlob', {
-  /** Under which the Blob was registered. */
+  /** Under which the Blob is registered. */
   filename: str,
 });
 
 type BlobOptions = TypeOf<typeof options>;
-
-const blobs = new Map<string, Blob>();
-
-/** Makes `blob` what nodes that are opened from now on find under `name`. */
-export function registerBlob(name: string, blob: Blob): void {
-  blobs.set(name, blob);
-}
 
 export const blob: DriverDefinition<BlobOptions> = {
   name: 'blob',
@@ -31,8 +24,8 @@ export const blob: DriverDefinition<BlobOptions> = {
   filenamePrefix: 'blob',
   parseFilename: (filename) => ({ filename: filename.replace(/^blob:/, '') }),
   exactFilename: (given) => `blob:${given.filename}`,
-  async open({ flags, fallBackToReadOnly }, { filename }) {
-    const found = blobs.get(filename);
+  async open({ platform, flags, fallBackToReadOnly }, { filename }) {
+    const found = platform.blobs?.find(filename);
     if (!found)
       throw new BlockError('ENOENT', `Could not open '${filename}': No Blob of this name is registered`);
     if (flags.direct) throw invalid("'blob' driver cannot read past a cache");
@@ -84,13 +77,12 @@ class BlobDriver implements Driver {
   private translated(error: unknown): BlockError {
     if (!(error instanceof DOMException)) throw error;
     const { name, message } = error;
-    const changed = `'${this.filename}' cannot be read any more: the file was changed, moved or deleted after it was chosen`;
+    if (name !== 'NotReadableError' && name !== 'NotFoundError')
+      return new BlockError('EIO', message, { cause: error });
     return new BlockError(
       'EIO',
-      name === 'NotReadableError' || name === 'NotFoundError' ? changed : message,
-      {
-        cause: error,
-      },
+      `'${this.filename}' cannot be read any more: the file was changed, moved or deleted after it was chosen`,
+      { cause: error, reason: 'file-changed' },
     );
   }
 

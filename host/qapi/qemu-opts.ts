@@ -6,6 +6,7 @@
  * so. Sizes take suffixes. The last of several equal names wins. `id` is every list's own.
  */
 import { type BlockError, invalid } from '../base/errors.ts';
+import { identifierHint, isIdentifier } from './identifier.ts';
 import { parseBoolean } from './keyval-values.ts';
 import { parseSize, sizeHint } from './sizes.ts';
 
@@ -25,22 +26,21 @@ interface QemuOptions {
   pairs: readonly OptionPair[];
 }
 
-export const identifierHint =
-  "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter.";
-
-export function isIdentifier(text: string): boolean {
-  return /^[A-Za-z][A-Za-z0-9\-._]*$/.test(text);
+interface ParseOptions {
+  /** The name of a first value that has none. */
+  impliedKey?: string;
+  /** Names that have no value: as switches they are not deprecated. */
+  bareNames?: readonly string[];
+  /** Gets deprecations. */
+  warn?(message: string, hint: string): void;
 }
 
-/** `impliedKey` is the name of a first value that has none; `warn` gets deprecations. Throws BlockError. */
-export function parseQemuOpts(
-  text: string,
-  options: { impliedKey?: string; warn?(message: string, hint: string): void } = {},
-): QemuOptions {
+/** Throws BlockError. */
+export function parseQemuOpts(text: string, options: ParseOptions = {}): QemuOptions {
   let id: string | undefined;
   const pairs: OptionPair[] = [];
   splitAtCommas(text).forEach((item, index) => {
-    const pair = readPair(item, index === 0 ? options.impliedKey : undefined, options.warn);
+    const pair = readPair(item, index === 0 ? options.impliedKey : undefined, options);
     if (pair.name !== 'id') pairs.push(pair);
     else id ??= checkIdentifier(pair.value);
   });
@@ -50,11 +50,12 @@ export function parseQemuOpts(
 function readPair(
   item: string,
   impliedKey: string | undefined,
-  warn?: (message: string, hint: string) => void,
+  { bareNames, warn }: ParseOptions,
 ): OptionPair {
   const equals = item.indexOf('=');
   if (equals >= 0) return { name: item.slice(0, equals), value: item.slice(equals + 1) };
   if (impliedKey !== undefined) return { name: impliedKey, value: item };
+  if (bareNames?.includes(item)) return { name: item, value: 'on' };
   const off = item.startsWith('no');
   const pair = off ? { name: item.slice(2), value: 'off' } : { name: item, value: 'on' };
   warn?.(`short-form boolean option '${item}' deprecated`, `Please use ${pair.name}=${pair.value} instead`);

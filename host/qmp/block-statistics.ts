@@ -1,5 +1,7 @@
 /** What query-blockstats answers: a device or node and what is below it (specification: graph, section 12). */
+import { withoutUndefined } from '../base/without-undefined.ts';
 import type { BlockBackend } from '../block/backend.ts';
+import { nextInChain } from '../block/chain.ts';
 import type { BlockNode } from '../block/node.ts';
 import { BlockStatistics } from '../block/statistics.ts';
 import { any, array, bool, int64, num, optional, str, struct } from '../qapi/types.ts';
@@ -73,7 +75,7 @@ export function backendStatistics(backend: BlockBackend): Described {
   const node = backend.hasMedium ? backend.node.skipImplicit() : undefined;
   return {
     device: backend.name,
-    ...(backend.device ? { qdev: backend.device.name } : {}),
+    ...withoutUndefined({ qdev: backend.device?.name }),
     ...(node ? nodeStatistics(node, true) : {}),
     stats: backend.statistics.query(node?.highestWriteOffset ?? 0),
   };
@@ -82,7 +84,7 @@ export function backendStatistics(backend: BlockBackend): Described {
 /** A node and its file; `withChain`: what is below it in its chain too, but for what was inserted by itself. */
 export function nodeStatistics(node: BlockNode, withChain: boolean): Described {
   const storage = node.filtered() ?? node.primaryChild()?.node;
-  const below = node.chainEdge()?.node;
+  const below = nextInChain(node);
   const specific = node.driver.statistics?.();
   return {
     'node-name': node.name,

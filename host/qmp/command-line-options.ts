@@ -31,6 +31,7 @@ export const commandLineOptions: readonly CommandLineOption[] = [
   },
   { option: 'name', parameters: [string('guest')] },
   { option: 'object', parameters: [] },
+  { option: 'trace', parameters: ['file', 'events', 'enable'].map((name) => string(name)) },
   {
     option: 'mon',
     parameters: [boolean('pretty'), string('chardev'), string('mode')],

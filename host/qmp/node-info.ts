@@ -1,11 +1,12 @@
 /**
  * What queries tell about a node: QAPI BlockDeviceInfo and ImageInfo (specification: graph, section 12).
  */
-
 import { BlockError } from '../base/errors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import { bitmapsOf } from '../bitmaps/node-bitmaps.ts';
 import { allocatedBytes } from '../block/allocated-bytes.ts';
 import type { BlockBackend } from '../block/backend.ts';
+import { chainFrom, nextInChain } from '../block/chain.ts';
 import type { DriverInfo } from '../block/driver.ts';
 import { filenameOf, resolveBackingName } from '../block/filename.ts';
 import type { BlockNode } from '../block/node.ts';
@@ -87,7 +88,7 @@ export async function blockDeviceInfo(
   let depth = 0;
   let innermost = image;
   if (!flat) {
-    for (let below = belowInChain(node); below; below = belowInChain(below)) {
+    for (const below of chainFrom(nextInChain(node))) {
       const info = await imageInfo(below);
       innermost['backing-image'] = info;
       innermost = info;
@@ -100,7 +101,7 @@ export async function blockDeviceInfo(
     'node-name': node.name,
     ro: node.readOnly,
     drv: node.definition.name,
-    ...present('backing_file', backingFileOf(node)),
+    ...withoutUndefined({ backing_file: backingFileOf(node) }),
     backing_file_depth: depth,
     encrypted: infoOf(node)?.encrypted ?? false,
     detect_zeroes: detectZeroes,
@@ -108,7 +109,7 @@ export async function blockDeviceInfo(
     image,
     cache: { writeback: !backend?.writethrough, direct, 'no-flush': noFlush },
     write_threshold: writeThresholdOf(node),
-    ...present('dirty-bitmaps', bitmapsOf(node).query()),
+    ...withoutUndefined({ 'dirty-bitmaps': bitmapsOf(node).query() }),
   };
 }
 
@@ -126,19 +127,22 @@ async function imageInfo(node: BlockNode): Promise<Described> {
     'virtual-size': node.length,
     filename: filenameOf(node),
     format: node.definition.name,
-    ...present('actual-size', await allocatedBytes(node)),
+    ...withoutUndefined({ 'actual-size': await allocatedBytes(node) }),
     ...(info ? { 'dirty-flag': info.isDirty ?? false } : {}),
-    ...present('cluster-size', info?.clusterBytes),
-    ...present('encrypted', info?.encrypted || undefined),
+    ...withoutUndefined({ 'cluster-size': info?.clusterBytes, encrypted: info?.encrypted || undefined }),
     ...(backing
       ? {
           'backing-filename': backing.filename,
-          ...present('full-backing-filename', fullBackingName(node, backing.filename)),
-          ...present('backing-filename-format', backing.format),
+          ...withoutUndefined({
+            'full-backing-filename': fullBackingName(node, backing.filename),
+            'backing-filename-format': backing.format,
+          }),
         }
       : {}),
-    ...present('snapshots', info?.snapshots?.length ? info.snapshots : undefined),
-    ...present('format-specific', node.driver.info?.().formatSpecific),
+    ...withoutUndefined({
+      snapshots: info?.snapshots?.length ? info.snapshots : undefined,
+      'format-specific': node.driver.info?.().formatSpecific,
+    }),
   };
 }
 
@@ -150,12 +154,7 @@ export function infoOf(node: BlockNode): DriverInfo | undefined {
   const own = node.driver.info?.();
   if (own) return own;
   const below = node.filtered() ?? node.primaryChild()?.node;
-  if (below) return infoOf(below);
-  return node.definition.name === 'file' ? {} : undefined;
-}
-
-function belowInChain(node: BlockNode): BlockNode | undefined {
-  return node.filtered() ?? node.backing();
+  return below && infoOf(below);
 }
 
 function fullBackingName(node: BlockNode, name: string): string | undefined {
@@ -165,8 +164,4 @@ function fullBackingName(node: BlockNode, name: string): string | undefined {
     if (error instanceof BlockError) return undefined;
     throw error;
   }
-}
-
-function present(key: string, value: unknown): Described {
-  return value === undefined ? {} : { [key]: value };
 }

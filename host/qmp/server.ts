@@ -5,8 +5,8 @@
  * moment they happen, and so before the answer of the command that caused them. A bug in a command ends the session of
  * the client that sent it, and nothing else.
  */
-
 import { assert } from '../base/assert.ts';
+import { createDeferred } from '../base/deferred.ts';
 import type { BlockError } from '../base/errors.ts';
 import type { DriverDefinition } from '../block/driver.ts';
 import type { BlockGraph, GraphEvent } from '../block/graph.ts';
@@ -16,12 +16,14 @@ import { JobRegistry } from '../jobs/job-registry.ts';
 import { Machine, type MachineOptions, type ShutdownReason } from '../machine/machine.ts';
 import { UserObjects } from '../objects/user-objects.ts';
 import type { Connection } from '../platform/connection.ts';
+import { Pacer } from '../platform/pacer.ts';
 import type { Clock, Platform } from '../platform/platform.ts';
 import type { Type } from '../qapi/types.ts';
+import { connectionClose, connectionOpen } from '../trace/events.ts';
 import { type AnyCommand, type CommandContext, CommandTable } from './command.ts';
 import { dispatch } from './dispatch.ts';
 import { EventLimiter } from './event-limiter.ts';
-import { events } from './events.ts';
+import { events as qmpEvents } from './events.ts';
 import { Monitor } from './monitor.ts';
 import { type Incoming, type Outcome, QmpProtocol } from './protocol.ts';
 
@@ -37,30 +39,26 @@ export interface QmpServerOptions {
   reportBug?(error: unknown): void;
 }
 
-/** The event loop gets its turn at least this often, however fast clients send commands. */
-const turnNs = 2_000_000;
-
 export class QmpServer {
   readonly graph: BlockGraph;
   readonly jobs: JobRegistry;
   readonly objects: UserObjects;
   readonly machine: Machine | undefined;
   readonly commands: CommandTable;
-  /** Settles when a client or `stop` has ended the server. Nodes and connections are still there. */
-  readonly whenEnded: Promise<void>;
   private readonly platform: Platform;
   private readonly reportBug: (error: unknown) => void;
   private readonly limiter: EventLimiter;
   /** The client whose turn is next comes first. */
   private monitors: Monitor[] = [];
+  private clientCount = 0;
   private running = false;
   private ending = false;
-  private end: () => void = () => {};
+  private readonly ended = createDeferred();
 
   constructor({ platform, drivers, commands, machine, guestClock, reportBug }: QmpServerOptions) {
     this.platform = platform;
     this.reportBug = reportBug ?? ((error) => platform.console.stderr(`internal error: ${stackOf(error)}`));
-    this.limiter = new EventLimiter(events, platform.clock, ({ name, data }, timestamp) => {
+    this.limiter = new EventLimiter(qmpEvents, platform.clock, ({ name, data }, timestamp) => {
       for (const monitor of [...this.monitors]) monitor.event(timestamp, name, data);
     });
     const emit = (event: GraphEvent): void => this.emit(event);
@@ -74,19 +72,24 @@ export class QmpServer {
     const { graph, jobs, objects } = this;
     this.machine = machine && new Machine({ graph, jobs, tree: objects.tree, emit }, machine);
     this.commands = new CommandTable(commands, this.graph.drivers);
-    this.whenEnded = new Promise((resolve) => {
-      this.end = resolve;
-    });
+  }
+
+  /** Settles when a client or `stop` has ended the server. Nodes and connections are still there. */
+  get whenEnded(): Promise<void> {
+    return this.ended.promise;
   }
 
   /** Serves a client. */
   connect(connection: Connection, options: { pretty?: boolean | undefined; onClosed?(): void } = {}): void {
+    const told = { server: 'qmp', client: `${++this.clientCount}` };
+    if (connectionOpen.enabled) connectionOpen.emit(told);
     const monitor: Monitor = new Monitor(connection, {
       pretty: options.pretty,
       onRequest: () => this.wake(),
       onOutOfBand: (incoming) => void this.answerOutOfBand(monitor, incoming),
       onClosed: () => {
         this.monitors = this.monitors.filter((other) => other !== monitor);
+        if (connectionClose.enabled) connectionClose.emit(told);
         options.onClosed?.();
       },
     });
@@ -112,7 +115,7 @@ export class QmpServer {
     this.graph.drainAllEnd(await this.graph.drainAllBegin());
     await this.jobs.cancelAll();
     this.ending = true;
-    if (!this.running) this.end();
+    if (!this.running) this.ended.resolve();
   }
 
   /** Closes the machine and all nodes that clients have added, then the connections. */
@@ -128,22 +131,20 @@ export class QmpServer {
     this.running = true;
     void this.serve().finally(() => {
       this.running = false;
-      if (this.ending) this.end();
+      if (this.ending) this.ended.resolve();
       else if (this.monitors.some((monitor) => monitor.hasRequest)) this.wake();
     });
   }
 
   private async serve(): Promise<void> {
-    const { clock } = this.platform;
-    let turn = clock.nowNs();
+    // However fast clients send commands.
+    const pacer = new Pacer(this.platform.clock);
     for (let monitor = this.takeTurn(); monitor && !this.ending; monitor = this.takeTurn()) {
       const incoming = monitor.next()!; // takeTurn saw it
       const outcome = await this.execute(monitor, incoming);
       if (outcome) monitor.answer(incoming, outcome);
       else monitor.close();
-      if (clock.nowNs() - turn < turnNs) continue;
-      await clock.yield();
-      turn = clock.nowNs();
+      await pacer.breathe();
     }
   }
 

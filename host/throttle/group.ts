@@ -11,6 +11,7 @@
 import { assert } from '../base/assert.ts';
 import type { Throttle } from '../block/backend.ts';
 import type { Clock, Timer } from '../platform/platform.ts';
+import { throttleWait, tracer } from '../trace/events.ts';
 import type { ThrottleConfig } from './config.ts';
 import { type Direction, LeakyBuckets } from './leaky-bucket.ts';
 
@@ -92,12 +93,20 @@ export class ThrottleGroup {
   admit(member: ThrottleMember, direction: Direction, bytes: number): Promise<void> {
     if (!member.isUnlimited) {
       if (this.mustWait(this.nextTurn(member, direction), direction)) {
-        return new Promise((admit) => member.enqueue(direction, { bytes, admit }));
+        const waiting = new Promise<void>((admit) => member.enqueue(direction, { bytes, admit }));
+        return throttleWait.enabled ? this.watched(waiting, direction, bytes) : waiting;
       }
     }
     this.buckets.account(direction, bytes);
     this.proceed(member, direction);
     return nothing;
+  }
+
+  private async watched(waiting: Promise<void>, direction: Direction, bytes: number): Promise<void> {
+    const startNs = tracer.nowNs();
+    await waiting;
+    if (throttleWait.enabled)
+      throttleWait.emit({ group: this.name, direction, bytes, us: tracer.usSince(startNs) });
   }
 
   /** The limits of `member` have just gone: nothing of it waits any more. */

@@ -5,19 +5,18 @@
  * came into being with the first disk that named them, and go with the last.
  */
 import { assert } from '../base/assert.ts';
+import { AttachmentKey } from '../base/attachments.ts';
 import { invalid } from '../base/errors.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { Clock } from '../platform/platform.ts';
 import { type ThrottleConfig, unlimited } from './config.ts';
 import { ThrottleGroup, type ThrottleMember } from './group.ts';
 
-const registries = new WeakMap<BlockGraph, ThrottleGroups>();
+const groupsKey = new AttachmentKey((graph: BlockGraph) => new ThrottleGroups(graph.platform.clock));
 
 /** The groups of `graph`. */
 export function throttleGroupsOf(graph: BlockGraph): ThrottleGroups {
-  let groups = registries.get(graph);
-  if (!groups) registries.set(graph, (groups = new ThrottleGroups(graph.platform.clock)));
-  return groups;
+  return graph.attachments.get(groupsKey);
 }
 
 export class ThrottleGroups {

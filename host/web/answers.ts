@@ -1,4 +1,5 @@
 /** What the page reads of the monitor's answers: the members it shows, no more. */
+import type { FaultReason } from '../base/errors.ts';
 
 export interface Monitor {
   /** Errors: those of the command, as Error with its description. */
@@ -45,6 +46,7 @@ export interface FailureInfo {
   readonly operation: 'read' | 'write';
   readonly action: 'report' | 'ignore' | 'stop';
   readonly nospace: boolean;
+  readonly reason?: FaultReason;
   readonly message: string;
 }
 

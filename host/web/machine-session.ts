@@ -4,7 +4,6 @@
  * Each disk is a qcow2 overlay in the browser's storage, over the image it was started from, over a backup it was restored
  * from, or over nothing. Backups are files beside them; an incremental one has the one before as its backing file.
  */
-
 import { guestKernel } from '../emulator/guest/index.ts';
 import {
   BlockError,
@@ -115,7 +114,7 @@ class MachineSession implements Session {
       await yard.createImage(file, { size: emptyDiskBytes });
     } catch (error) {
       // It is there from an earlier visit.
-      if (!(error as Error).message.endsWith('exists')) throw error;
+      if (!(error instanceof BlockError && error.errno === 'EEXIST')) throw error;
     }
     await yard.add({ driver: 'qcow2', 'node-name': node, file: { driver: 'opfs', filename: file } });
   }

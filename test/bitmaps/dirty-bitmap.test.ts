@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type BitmapUse, DirtyBitmap, mergeBitmaps } from '../../host/bitmaps/dirty-bitmap.ts';
-
-const kib = 1024;
+import { kib } from '../support/units.ts';
 
 function bitmap(size = 1024 * kib, granularity = 64 * kib): DirtyBitmap {
   return new DirtyBitmap({ name: 'b', size, granularity });

@@ -1,15 +1,13 @@
 import { createHash } from 'node:crypto';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { bitmapsOf, findBitmap, type NodeBitmaps } from '../../host/bitmaps/node-bitmaps.ts';
-import { BlockBackend } from '../../host/block/backend.ts';
+import type { BlockBackend } from '../../host/block/backend.ts';
 import { BlockGraph } from '../../host/block/graph.ts';
 import type { BlockNode } from '../../host/block/node.ts';
-import { Perm } from '../../host/block/permissions.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
 import { type ArrayDisk, arrayProtocol } from '../support/array-driver.ts';
-
-const kib = 1024;
-const mib = 1024 * kib;
+import { attach } from '../support/attach.ts';
+import { kib, mib } from '../support/units.ts';
 
 let disks: ArrayDisk[];
 let graph: BlockGraph;
@@ -21,12 +19,7 @@ beforeEach(async () => {
   disks = [];
   graph = new BlockGraph({ platform: createSimulation(1).platform, drivers: [arrayProtocol(disks)] });
   node = await graph.open({ driver: 'array', 'node-name': 'n', size: 10 * mib, discard: 'unmap' });
-  backend = await BlockBackend.attach(node, {
-    name: 'root',
-    description: 'a test',
-    perm: Perm.consistentRead | Perm.write | Perm.resize,
-    shared: Perm.all,
-  });
+  backend = await attach(node);
   bitmaps = bitmapsOf(node);
 });
 

@@ -1,19 +1,16 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { BlockError } from '../../host/base/errors.ts';
 import { BlockBackend } from '../../host/block/backend.ts';
 import { BlockGraph } from '../../host/block/graph.ts';
+import { unobserved } from '../../host/block/graph-observer.ts';
 import { Perm } from '../../host/block/permissions.ts';
-import { createSimulation } from '../../host/platform/sim/index.ts';
-import { type ArrayDisk, arrayProtocol, passFilter } from '../support/array-driver.ts';
+import { type ArrayDisk, arrayGraph, arrayProtocol } from '../support/array-driver.ts';
 
 let disks: ArrayDisk[];
 let graph: BlockGraph;
 
 beforeEach(() => {
-  disks = [];
-  graph = new BlockGraph({
-    platform: createSimulation(1).platform,
-    drivers: [arrayProtocol(disks), passFilter],
-  });
+  ({ graph, disks } = arrayGraph());
 });
 
 const user = (perm: number, shared: number = Perm.all, name = 'root') => ({
@@ -71,6 +68,19 @@ describe('opening', () => {
     await graph.unref(top);
     expect(graph.nodes()).toEqual([]);
     expect(disks[0]!.log.at(-1)).toBe('close');
+  });
+});
+
+describe('closing', () => {
+  test('closes the driver although what belongs to the node could not be kept', async () => {
+    const lost = new BlockError('ENOSPC');
+    const keeper = { ...unobserved, nodeClosing: () => Promise.reject(lost) };
+    const { platform } = graph;
+    const observed = new BlockGraph({ platform, drivers: [arrayProtocol(disks)], observer: keeper });
+    const node = await observed.open({ driver: 'array' });
+    await expect(observed.unref(node)).rejects.toBe(lost);
+    expect(disks.at(-1)!.log.at(-1)).toBe('close');
+    expect(observed.nodes()).toEqual([]);
   });
 });
 

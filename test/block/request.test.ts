@@ -6,27 +6,19 @@ import { Perm } from '../../host/block/permissions.ts';
 import { maxRequestBytes } from '../../host/block/request.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
 import { nullCo } from '../../host/protocols/null.ts';
-import { type ArrayDisk, arrayProtocol, passFilter } from '../support/array-driver.ts';
+import { type ArrayDisk, arrayGraph } from '../support/array-driver.ts';
+import { attach } from '../support/attach.ts';
 
 let disks: ArrayDisk[];
 let graph: BlockGraph;
 
 beforeEach(() => {
-  disks = [];
-  graph = new BlockGraph({
-    platform: createSimulation(1).platform,
-    drivers: [arrayProtocol(disks), passFilter],
-  });
+  ({ graph, disks } = arrayGraph());
 });
 
 async function open(options: Record<string, unknown> = {}): Promise<BlockBackend> {
   const node = await graph.open({ driver: 'array', ...options });
-  return BlockBackend.attach(node, {
-    name: 'root',
-    description: 'a test',
-    perm: Perm.consistentRead | Perm.write | Perm.resize,
-    shared: Perm.all,
-  });
+  return attach(node);
 }
 
 describe('ranges', () => {

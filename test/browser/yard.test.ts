@@ -128,6 +128,14 @@ describe('a yard', () => {
     port.close();
   });
 
+  test('closes the port of a monitor that nobody will serve', async () => {
+    const other = await openBlockyard();
+    const port = other.connectMonitor();
+    const closed = new Promise((resolve) => port.addEventListener('close', resolve));
+    other.abandon();
+    await closed;
+  });
+
   test('stops, resumes and resets the emulator with the machine', async () => {
     const calls: string[] = [];
     const emulator = new FakeEmulator(calls);
@@ -312,6 +320,21 @@ describe('a yard', () => {
     writeFileSync(path('hda.qcow2'), 'whatever');
     const overlay = { node: 'hda', file: path('hda.qcow2'), base: { driver: 'file', filename: base } };
     await expect(yard.openOverlay(overlay)).rejects.toThrow('nothing says which base it was made on');
+  });
+
+  test('forgets Blobs that are taken back, and those of another yard never were its own', async () => {
+    const disk = { driver: 'blob', filename: 'chosen', 'read-only': true };
+    const absent = "Could not open 'chosen': No Blob of this name is registered";
+    await yard.registerBlob('chosen', new Blob([new Uint8Array(512)]));
+    await yard.add({ ...disk, 'node-name': 'open' });
+    await yard.unregisterBlob('chosen');
+    await expect(yard.add({ ...disk, 'node-name': 'again' })).rejects.toThrow(absent);
+    const { stream } = await yard.exportImage({ node: 'open', format: 'raw' });
+    expect((await collect(stream)).length).toBe(512);
+    await yard.registerBlob('chosen', new Blob([new Uint8Array(512)]));
+    const other = await openBlockyard();
+    await expect(other.add({ ...disk, 'node-name': 'x' })).rejects.toThrow(absent);
+    await other.close();
   });
 
   test('has overlays over Blobs', async () => {

@@ -35,6 +35,23 @@ describe('options', () => {
     ]);
   });
 
+  test('end at the first operand where somebody else reads what follows', () => {
+    const reader = new OptionReader(['-q', 'a', '-x', 'b'], specs, { stopsAtOperand: true });
+    expect([...reader.options()].map(({ name }) => name)).toEqual(['quiet']);
+    expect(reader.operands).toEqual(['a', '-x', 'b']);
+  });
+
+  test('say how they were named', () => {
+    const reader = new OptionReader(['-q', '--quiet', '--form', 'x', '-fy', '-S', '1'], specs);
+    expect([...reader.options()].map(({ spelling }) => spelling)).toEqual([
+      '-q',
+      '--quiet',
+      '--format',
+      '-f',
+      '-S',
+    ]);
+  });
+
   test('may be grouped, the last one with an argument', () => {
     expect(read('-qfraw', '-qf', 'x').options).toEqual(['quiet=', 'format=raw', 'quiet=', 'format=x']);
   });
@@ -64,7 +81,7 @@ describe('options', () => {
 
   test('come out before a later mistake is found', () => {
     const options = new OptionReader(['-q', '-Z'], specs).options();
-    expect(options.next().value).toEqual({ name: 'quiet', value: '' });
+    expect(options.next().value).toEqual({ name: 'quiet', value: '', spelling: '-q' });
     expect(() => options.next()).toThrow(UsageError);
   });
 });

@@ -209,7 +209,6 @@ describe('the storage daemon', () => {
       ],
       [['--nbd-server', 'addr.type=unix'], '--nbd-server addr.type=unix: --nbd-server is not supported'],
       [['--export', 'nbd,id=e'], '--export nbd,id=e: --export is not supported'],
-      [['-T', 'x'], '--trace x: --trace is not supported'],
       [['--chardev', 'pty,id=p'], "--chardev pty,id=p: char driver 'pty' is not supported"],
       [['--chardev', 'null,id=n,mux=on'], "--chardev null,id=n,mux=on: Invalid parameter 'mux'"],
     ] as const;

@@ -1,10 +1,9 @@
 import { fc, test } from '@fast-check/vitest';
 import { describe, expect, it } from 'vitest';
 import { type Claim, CopyMap } from '../../host/copy/copy-map.ts';
+import { kib } from '../support/units.ts';
 
 describe('a copy map', () => {
-  const kib = 1024;
-
   it('counts the short last cluster as a whole one, and claims no more than there is', () => {
     const map = new CopyMap(130 * kib, 64 * kib);
     map.setAll();

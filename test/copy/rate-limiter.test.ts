@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RateLimiter } from '../../host/copy/rate-limiter.ts';
+import { mib } from '../support/units.ts';
 import { VirtualPlatform } from '../support/virtual-platform.ts';
-
-const mib = 1 << 20;
 
 function limited(speed: number): { limiter: RateLimiter; advance(ns: number): Promise<void> } {
   const platform = new VirtualPlatform();

@@ -14,6 +14,7 @@ class SlowTarget {
   readonly arrived: number[] = [];
 
   readonly edge = {
+    node: { name: 'target' },
     write: (offset: number) =>
       new Promise<void>((resolve, reject) => {
         this.waiting.push({

@@ -51,6 +51,17 @@ function processor(): { emulator: SlowEmulator; memory: MemoryDisk; disk: V86Dis
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+/** One that runs, with so many writes under way that its disk answers when it is told to. */
+async function writing(writes = 1): Promise<ReturnType<typeof processor>> {
+  const all = processor();
+  const { memory, disk, cpu } = all;
+  cpu.run();
+  await turn();
+  memory.hold();
+  for (let i = 0; i < writes; i++) disk.set(0, new Uint8Array(512));
+  return all;
+}
+
 describe('v86 as a processor', () => {
   test('does what it was told last, one thing after the other', async () => {
     const { emulator, cpu } = processor();
@@ -66,11 +77,7 @@ describe('v86 as a processor', () => {
   });
 
   test('has halted when its disks have answered', async () => {
-    const { memory, disk, cpu } = processor();
-    cpu.run();
-    await turn();
-    memory.hold();
-    disk.set(0, new Uint8Array(512));
+    const { memory, cpu } = await writing();
     let halted = false;
     const halting = cpu.halt({ forDisks: true }).then(() => {
       halted = true;
@@ -84,11 +91,7 @@ describe('v86 as a processor', () => {
   });
 
   test('waits no longer for disks that cannot answer', async () => {
-    const { memory, disk, cpu } = processor();
-    cpu.run();
-    await turn();
-    memory.hold();
-    disk.set(0, new Uint8Array(512));
+    const { memory, disk, cpu } = await writing();
     const halting = cpu.halt({ forDisks: true });
     for (let i = 0; i < 5; i++) await turn();
     await cpu.halt({ forDisks: false });
@@ -99,12 +102,8 @@ describe('v86 as a processor', () => {
   });
 
   test('stands while the guest has written too much ahead of its disk', async () => {
-    const { emulator, memory, disk, cpu } = processor();
-    cpu.run();
-    await turn();
-    memory.hold();
     const writes = 40;
-    for (let i = 0; i < writes; i++) disk.set(0, new Uint8Array(512));
+    const { emulator, memory } = await writing(writes);
     for (let i = 0; i < 5; i++) await turn();
     expect(emulator.log).toEqual(['run', 'stopped']);
     for (let i = 0; i < writes - 1; i++) memory.answer(0);

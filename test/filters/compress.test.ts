@@ -1,15 +1,16 @@
 /** The compress filter: everything is stored compressed, in whole clusters. */
+
 import { describe, expect, test } from 'vitest';
-import { BlockBackend } from '../../host/block/backend.ts';
+import type { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
 import type { BlockNode } from '../../host/block/node.ts';
-import { Perm } from '../../host/block/permissions.ts';
 import { blockStatus } from '../../host/block/status.ts';
 import { drivers } from '../../host/drivers.ts';
 import { createGraph } from '../../host/graph.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
+import { attachAlone, readWriteResize } from '../support/attach.ts';
+import { kib } from '../support/units.ts';
 
-const kib = 1024;
 const cluster = 64 * kib;
 const diskBytes = 8 * cluster + 10 * kib;
 
@@ -25,10 +26,7 @@ async function withDisk(
     const file = { driver: 'qcow2', 'node-name': 'image', file: { driver: 'file', filename: 'f' } };
     const node = await graph.open({ driver: 'compress', file });
     // Whoever cannot resize cannot write the last cluster, which the disk has only a part of.
-    const perm = Perm.consistentRead | Perm.write | Perm.resize;
-    const user = { name: 'root', description: 'the test', perm };
-    const disk = await BlockBackend.attach(node, { ...user, shared: Perm.all });
-    await graph.unref(node);
+    const disk = await attachAlone(node, readWriteResize);
     await body(disk, () => layoutOf(graph.getNode('image')));
     await disk.close();
   });

@@ -1,19 +1,20 @@
 /** Copy-on-read: what is copied, when, and that writes and copies never get in each other's way. */
 import { describe, expect, test } from 'vitest';
+import { withoutUndefined } from '../../host/base/without-undefined.ts';
 import { bitmapsOf } from '../../host/bitmaps/node-bitmaps.ts';
-import { BlockBackend } from '../../host/block/backend.ts';
+import type { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
 import type { BlockGraph } from '../../host/block/graph.ts';
 import type { BlockNode } from '../../host/block/node.ts';
-import { Perm } from '../../host/block/permissions.ts';
 import { blockStatus } from '../../host/block/status.ts';
 import { drivers } from '../../host/drivers.ts';
 import type { CopyOnRead } from '../../host/filters/copy-on-read.ts';
 import { createGraph } from '../../host/graph.ts';
 import { createSimulation, type Simulation } from '../../host/platform/sim/index.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
+import { attach, readWrite } from '../support/attach.ts';
+import { kib } from '../support/units.ts';
 
-const kib = 1024;
 const cluster = 64 * kib;
 const diskBytes = 12 * cluster;
 
@@ -25,10 +26,6 @@ interface World {
   filter: CopyOnRead;
   /** Which clusters of the top image hold data of their own. */
   held(): Promise<number[]>;
-}
-
-async function use(node: BlockNode, perm: number = Perm.consistentRead | Perm.write): Promise<BlockBackend> {
-  return BlockBackend.attach(node, { name: 'root', description: 'the test', perm, shared: Perm.all });
 }
 
 /** `base` has data in clusters 0…3, `mid` in 4…7, and `top` nothing; 8…11 are nowhere. */
@@ -59,10 +56,10 @@ async function withChain(
         driver: 'qcow2',
         'node-name': name,
         file: { driver: 'file', filename: name },
-        ...(below === undefined ? {} : { backing: below }),
+        ...withoutUndefined({ backing: below }),
       });
       if (first !== undefined) {
-        const writer = await use(node);
+        const writer = await attach(node, readWrite);
         for (let at = first; at < first + 4; at++) {
           await writer.write(at * cluster, new Uint8Array(cluster).fill(at + 1));
         }
@@ -73,7 +70,7 @@ async function withChain(
     }
     const top = opened[0]!; // pushed last
     const node = await graph.open({ driver: 'copy-on-read', 'node-name': 'cor', file: 'top', ...options });
-    const disk = await use(node);
+    const disk = await attach(node, readWrite);
     await body({
       simulation,
       graph,
@@ -179,7 +176,7 @@ describe('copy-on-read', () => {
       const latency = { minNs: 1_000, maxNs: 2_000_000 };
       const body = async ({ disk, top, filter }: World): Promise<void> => {
         const random = new Prng(seed);
-        const beside = await use(top);
+        const beside = await attach(top, readWrite);
         const expected = Uint8Array.from({ length: diskBytes }, (_, at) => original(at));
         const requests: Promise<void>[] = [];
         // Disjoint writes, and reads across all of them.

@@ -1,6 +1,6 @@
 /** Preallocation: how far the file reaches while somebody writes, and that nothing of it stays. */
 import { describe, expect, test } from 'vitest';
-import { BlockBackend } from '../../host/block/backend.ts';
+import type { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
 import type { BlockGraph } from '../../host/block/graph.ts';
 import type { BlockNode } from '../../host/block/node.ts';
@@ -9,8 +9,9 @@ import { drivers } from '../../host/drivers.ts';
 import { createGraph } from '../../host/graph.ts';
 import { createSimulation, type Simulation, type SimulationOptions } from '../../host/platform/sim/index.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
+import { attach } from '../support/attach.ts';
+import { mib } from '../support/units.ts';
 
-const mib = 1 << 20;
 const align = 1 * mib;
 const size = 4 * mib;
 const startBytes = 1 * mib;
@@ -23,9 +24,8 @@ interface World {
   fileBytes(): Promise<number>;
 }
 
-async function attach(node: BlockNode, perm: number): Promise<BlockBackend> {
-  const user = { name: 'root', description: 'the test', perm, shared: Perm.all };
-  const backend = await BlockBackend.attach(node, user);
+async function attachToGrow(node: BlockNode, perm?: number): Promise<BlockBackend> {
+  const backend = await attach(node, perm);
   backend.allowWriteBeyondEnd = true;
   return backend;
 }
@@ -47,7 +47,7 @@ async function withFile(
       'prealloc-size': size,
       file: { driver: 'file', filename: 'f' },
     });
-    const disk = await attach(node, Perm.consistentRead | Perm.write | Perm.resize);
+    const disk = await attachToGrow(node);
     const fileBytes = async (): Promise<number> => (await simulation.platform.files.stat('f')).size;
     await body({ simulation, graph, node, disk, fileBytes });
     await graph.unref(node);
@@ -93,8 +93,8 @@ describe('the preallocate filter', () => {
     await withFile({}, async ({ graph, node, disk, fileBytes }) => {
       await disk.write(startBytes, new Uint8Array(512).fill(1));
       await disk.close();
-      const reader = await attach(node, Perm.consistentRead);
-      const writer = await attach(node, Perm.write | Perm.resize);
+      const reader = await attachToGrow(node, Perm.consistentRead);
+      const writer = await attachToGrow(node, Perm.write | Perm.resize);
       await writer.write(startBytes + 512, new Uint8Array(512).fill(1));
       expect(await fileBytes()).toBe(grown(startBytes + 1024));
       await writer.close();
@@ -109,9 +109,9 @@ describe('the preallocate filter', () => {
   test('lets nobody else resize the file meanwhile', async () => {
     await withFile({}, async ({ disk, node }) => {
       const file = node.children.get('file')!.node; // opened with it
-      await expect(attach(file, Perm.write)).rejects.toThrow(/Permission conflict on node/);
+      await expect(attachToGrow(file, Perm.write)).rejects.toThrow(/Permission conflict on node/);
       await disk.close();
-      const other = await attach(file, Perm.write);
+      const other = await attachToGrow(file, Perm.write);
       await other.close();
     });
   });

@@ -13,6 +13,7 @@ import { unlimited } from '../../host/throttle/config.ts';
 import { throttleGroupsOf } from '../../host/throttle/groups.ts';
 import { mergeLimits } from '../../host/throttle/limit-names.ts';
 import { type ArrayDisk, arrayProtocol } from '../support/array-driver.ts';
+import { attach, attachAlone } from '../support/attach.ts';
 import { VirtualPlatform } from '../support/virtual-platform.ts';
 
 let platform: VirtualPlatform;
@@ -39,17 +40,6 @@ function openFilter(group: string, extra: object = {}): Promise<BlockNode> {
   });
 }
 
-async function attach(node: BlockNode): Promise<BlockBackend> {
-  const backend = await BlockBackend.attach(node, {
-    name: 'root',
-    description: '',
-    perm: Perm.consistentRead | Perm.write | Perm.resize,
-    shared: Perm.all,
-  });
-  await graph.unref(node);
-  return backend;
-}
-
 /** How many of them have settled. */
 function counting(requests: readonly Promise<void>[]): { done: number } {
   const count = { done: 0 };
@@ -61,7 +51,7 @@ describe('the throttle filter', () => {
   test('counts reads and everything that changes data, by length, and lets flushes pass', async () => {
     const groups = throttleGroupsOf(graph);
     groups.add('g', limits({ 'bps-total': 10_000 }));
-    const disk = await attach(await openFilter('g'));
+    const disk = await attachAlone(await openFilter('g'));
     const page = new Uint8Array(5000);
     const requests: (() => Promise<void>)[] = [
       () => disk.read(0, page),
@@ -85,7 +75,7 @@ describe('the throttle filter', () => {
   test('passes data, lengths, status and its name through', async () => {
     throttleGroupsOf(graph).add('g', unlimited);
     const node = await openFilter('g');
-    const disk = await attach(node);
+    const disk = await attachAlone(node);
     await disk.write(512, new Uint8Array(512).fill(9));
     const back = new Uint8Array(1024);
     await disk.read(0, back);
@@ -107,7 +97,7 @@ describe('the throttle filter', () => {
   test.each(['itself', 'its child'])('does not hold up draining %s', async (which) => {
     throttleGroupsOf(graph).add('g', limits({ 'iops-total': 1 }));
     const node = await openFilter('g');
-    const disk = await attach(node);
+    const disk = await attachAlone(node);
     const page = new Uint8Array(512);
     const count = counting(Array.from({ length: 20 }, () => disk.write(0, page)));
     await platform.settle();
@@ -128,12 +118,7 @@ describe('the throttle filter', () => {
     const file = await graph.open({ driver: 'array', 'node-name': 'file' });
     await file.drainBegin();
     const node = await openFilter('g', { file: 'file' });
-    const disk = await BlockBackend.attach(node, {
-      name: 'root',
-      description: '',
-      perm: Perm.consistentRead,
-      shared: Perm.all,
-    });
+    const disk = await attach(node, Perm.consistentRead);
     disk.ignoreDrain = true;
     const page = new Uint8Array(512);
     for (let i = 0; i < 5; i++) await disk.read(0, page);
@@ -151,7 +136,7 @@ describe('the throttle filter', () => {
     const node = await openFilter('slow', {
       file: await graph.open({ driver: 'array', 'node-name': 'file' }),
     });
-    const disk = await attach(node);
+    const disk = await attachAlone(node);
     const count = counting(Array.from({ length: 20 }, () => disk.write(0, new Uint8Array(512))));
     await platform.settle();
     const reopen = (group: string) =>

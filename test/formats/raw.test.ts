@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { BlockBackend } from '../../host/block/backend.ts';
+import type { BlockBackend } from '../../host/block/backend.ts';
 import { BlockGraph } from '../../host/block/graph.ts';
-import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
+import { attachAlone } from '../support/attach.ts';
 
 let graph: BlockGraph;
 
@@ -14,14 +14,7 @@ beforeEach(async () => {
 
 async function open(options: Record<string, unknown>): Promise<BlockBackend> {
   const node = await graph.open({ driver: 'raw', file: 'store', ...options });
-  const backend = await BlockBackend.attach(node, {
-    name: 'root',
-    description: 'a test',
-    perm: Perm.consistentRead | Perm.write | Perm.resize,
-    shared: Perm.all,
-  });
-  await graph.unref(node);
-  return backend;
+  return attachAlone(node);
 }
 
 describe('a window on a file', () => {

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { bitmapsOf } from '../../host/bitmaps/node-bitmaps.ts';
-import { BlockBackend } from '../../host/block/backend.ts';
+import type { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
 import type { BlockGraph } from '../../host/block/graph.ts';
 import type { BlockNode } from '../../host/block/node.ts';
@@ -16,8 +16,9 @@ import { createBackupJob } from '../../host/jobs/backup/backup.ts';
 import { JobRegistry } from '../../host/jobs/job-registry.ts';
 import { createSimulation, type Simulation } from '../../host/platform/sim/index.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
+import { attach, readWrite } from '../support/attach.ts';
+import { kib } from '../support/units.ts';
 
-const kib = 1024;
 const cluster = 64 * kib;
 const diskBytes = 16 * cluster + 4 * kib;
 
@@ -36,10 +37,6 @@ interface Setup {
   /** Called before the filter is there. */
   before?(graph: BlockGraph, source: BlockNode): Promise<void>;
   latency?: 'instant';
-}
-
-async function use(node: BlockNode, perm: number): Promise<BlockBackend> {
-  return BlockBackend.attach(node, { name: 'root', description: 'the test', perm, shared: Perm.all });
 }
 
 /** Nodes `source` (raw), `target` (qcow2), `cbw` and `snapshot`; a guest writes to `cbw`. */
@@ -61,7 +58,7 @@ async function withDisk(seed: number, setup: Setup, body: (disk: Disk) => Promis
     for (let at = 0; at < diskBytes; at += 4 * kib) {
       if (random.below(4) > 0) content.fill(1 + random.below(255), at, at + 4 * kib);
     }
-    const writer = await use(source, Perm.write);
+    const writer = await attach(source, Perm.write);
     await writer.write(0, content);
     await writer.close();
     await setup.before?.(graph, source);
@@ -82,7 +79,7 @@ async function withDisk(seed: number, setup: Setup, body: (disk: Disk) => Promis
       { driver: 'snapshot-access', 'node-name': 'snapshot', file: 'cbw' },
       { discard: true },
     );
-    const guest = await use(cbw, Perm.consistentRead | Perm.write);
+    const guest = await attach(cbw, readWrite);
     await body({ simulation, graph, guest, content });
     await guest.close();
     for (const node of [snapshot, cbw, target, source]) if (!node.closed) await graph.unref(node);
@@ -123,7 +120,7 @@ describe('a point in time is read as it was', () => {
       test(`while guests write: through ${how}`, async () => {
         for (let seed = 1; seed <= 25; seed++) {
           await withDisk(seed, { fleecing }, async ({ graph, guest, content }) => {
-            const reader = await use(graph.getNode(name), Perm.consistentRead);
+            const reader = await attach(graph.getNode(name), Perm.consistentRead);
             const random = new Prng(seed * 7);
             const readers = [1, 2, 3].map(() => checkReads(reader, content, random, 15));
             await Promise.all([scribble(guest, random, 60, 4), ...readers]);
@@ -143,7 +140,7 @@ describe('a point in time is read as it was', () => {
         await guest.close();
         await graph.unref(graph.getNode('snapshot'));
         await graph.unref(graph.getNode('cbw'));
-        const user = await use(source, Perm.consistentRead | Perm.write);
+        const user = await attach(source, readWrite);
         const jobs = new JobRegistry({ platform: simulation.platform, emit: () => {} });
         await source.drainBegin();
         const job = await createBackupJob(graph, jobs, {
@@ -153,7 +150,7 @@ describe('a point in time is read as it was', () => {
         });
         job.start();
         source.drainEnd();
-        const reader = await use(target, Perm.consistentRead);
+        const reader = await attach(target, Perm.consistentRead);
         const random = new Prng(seed * 11);
         const reading = [1, 2].map(() => checkReads(reader, content, random, 15));
         await Promise.all([scribble(user, random, 60, 4), ...reading]);
@@ -188,7 +185,7 @@ describe('a point in time is read as it was', () => {
 describe('a read of the point in time', () => {
   test('makes writes wait to what it reads from the source, and no others', async () => {
     await withDisk(1, {}, async ({ graph, guest, content }) => {
-      const reader = await use(graph.getNode('snapshot'), Perm.consistentRead);
+      const reader = await attach(graph.getNode('snapshot'), Perm.consistentRead);
       const events: string[] = [];
       const read = new Uint8Array(4 * kib);
       const source = graph.getNode('source').driver;
@@ -222,7 +219,7 @@ describe('a read of the point in time', () => {
 
   test('is refused when a part of it was discarded, and that is not copied any more', async () => {
     await withDisk(2, { latency: 'instant' }, async ({ graph, guest, content }) => {
-      const reader = await use(graph.getNode('snapshot'), Perm.consistentRead | Perm.write);
+      const reader = await attach(graph.getNode('snapshot'), readWrite);
       // Only whole clusters can go.
       await reader.discard(1000, 3 * cluster);
       for (const [offset, bytes] of [
@@ -251,7 +248,7 @@ describe('a read of the point in time', () => {
   test('takes no discard from a node that was not opened for it', async () => {
     await withDisk(3, { latency: 'instant' }, async ({ graph, content }) => {
       const node = await graph.open({ driver: 'snapshot-access', file: 'cbw' });
-      const reader = await use(node, Perm.consistentRead | Perm.write);
+      const reader = await attach(node, readWrite);
       await graph.unref(node);
       await reader.discard(0, diskBytes);
       await checkReads(reader, content, new Prng(1), 3);
@@ -261,13 +258,13 @@ describe('a read of the point in time', () => {
 
   test('is all there is: writes are not supported, nor is a child without a point in time', async () => {
     await withDisk(4, { latency: 'instant' }, async ({ graph }) => {
-      const writer = await use(graph.getNode('snapshot'), Perm.write);
+      const writer = await attach(graph.getNode('snapshot'), Perm.write);
       const notSupported = { errno: 'ENOTSUP', message: 'Operation not supported' };
       await expect(writer.write(0, new Uint8Array(512))).rejects.toMatchObject(notSupported);
       await expect(writer.writeZeroes(0, 512)).rejects.toMatchObject(notSupported);
       await writer.close();
       const node = await graph.open({ driver: 'snapshot-access', file: 'target' });
-      const reader = await use(node, Perm.consistentRead);
+      const reader = await attach(node, Perm.consistentRead);
       await graph.unref(node);
       await expect(reader.read(0, new Uint8Array(512))).rejects.toMatchObject(notSupported);
       await reader.close();
@@ -280,7 +277,7 @@ describe('copy-before-write', () => {
 
   test('loses the point in time when a copy fails and the guest goes first', async () => {
     await withDisk(5, breaking('break-snapshot'), async ({ simulation, graph, guest }) => {
-      const reader = await use(graph.getNode('snapshot'), Perm.consistentRead);
+      const reader = await attach(graph.getNode('snapshot'), Perm.consistentRead);
       await reader.read(0, new Uint8Array(512));
       const fixed = simulation.fail({ errno: 'ENOSPC', path: 'target', type: 'write', times: 1e9 });
       await guest.write(0, new Uint8Array(512).fill(9));
@@ -295,7 +292,7 @@ describe('copy-before-write', () => {
 
   test('keeps it when the guest comes second, whose write then fails', async () => {
     await withDisk(6, breaking('break-guest-write'), async ({ simulation, graph, guest, content }) => {
-      const reader = await use(graph.getNode('snapshot'), Perm.consistentRead);
+      const reader = await attach(graph.getNode('snapshot'), Perm.consistentRead);
       const fixed = simulation.fail({ errno: 'ENOSPC', path: 'target', type: 'write', times: 1e9 });
       await expect(guest.write(0, new Uint8Array(512).fill(9))).rejects.toMatchObject({ errno: 'ENOSPC' });
       await checkReads(reader, content, new Prng(6), 10);
@@ -332,7 +329,7 @@ describe('copy-before-write', () => {
         expect(seconds).toBeGreaterThanOrEqual(2);
         expect(seconds).toBeLessThan(3);
         Object.assign(targetFile, { write });
-        const reader = await use(graph.getNode('snapshot'), Perm.consistentRead);
+        const reader = await attach(graph.getNode('snapshot'), Perm.consistentRead);
         if (outcome === undefined) {
           await expect(reader.read(0, new Uint8Array(512))).rejects.toMatchObject({ errno: 'EACCES' });
         } else {
@@ -354,7 +351,7 @@ describe('copy-before-write', () => {
     };
     const filter = { bitmap: { node: 'source', name: 'b' } };
     await withDisk(8, { filter, before, latency: 'instant' }, async ({ graph, guest, content }) => {
-      const reader = await use(graph.getNode('snapshot'), Perm.consistentRead);
+      const reader = await attach(graph.getNode('snapshot'), Perm.consistentRead);
       await guest.write(0, new Uint8Array(3 * cluster).fill(7));
       const read = new Uint8Array(cluster);
       await reader.read(cluster, read);

@@ -5,20 +5,23 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { BlockBackend } from '../../host/block/backend.ts';
+import { withoutUndefined } from '../../host/base/without-undefined.ts';
+import type { BlockBackend } from '../../host/block/backend.ts';
 import { Perm } from '../../host/block/permissions.ts';
-import { QmpClient } from '../../host/cli/demo/qmp-client.ts';
 import { drivers } from '../../host/drivers.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
+import type { QmpClient } from '../../host/qmp/client.ts';
 import { commands } from '../../host/qmp/commands/index.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
+import { attach } from '../support/attach.ts';
+import { connectClient } from '../support/local-client.ts';
 import { run } from '../support/qemu.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { Seeded } from '../support/seeded.ts';
 import { haveQemu } from '../support/tools.ts';
+import { mib } from '../support/units.ts';
 
-const MiB = 1 << 20;
-const diskBytes = 6 * MiB + 1536;
+const diskBytes = 6 * mib + 1536;
 const path = scratchDirectory();
 
 /** What `qemu-img compare` must say. */
@@ -57,7 +60,7 @@ async function makeWorld(source: Source): Promise<World> {
   const create = ['create', '-q', '-f', format];
   if (source === 'qcow2 with backing') {
     const base = join(folder, 'base.qcow2');
-    run('qemu-img', 'create', '-q', '-f', 'qcow2', base, String(5 * MiB));
+    run('qemu-img', 'create', '-q', '-f', 'qcow2', base, String(5 * mib));
     run('qemu-io', '-c', 'write -q -P 33 0 3M', '-c', 'write -q -P 34 4000k 300k', base);
     create.push('-b', base, '-F', 'qcow2');
   }
@@ -80,8 +83,8 @@ async function makeWorld(source: Source): Promise<World> {
   const flat = join(folder, 'flat');
   run('qemu-img', 'convert', '-f', format, '-O', 'raw', file, flat);
   const server = new QmpServer({ platform: nodePlatform, drivers, commands });
-  const qmp = await QmpClient.connect(server);
-  await qmp.execute('blockdev-add', {
+  const qmp = await connectClient(server);
+  await qmp.run('blockdev-add', {
     driver: format,
     'node-name': 'disk',
     ...(format === 'qcow2' ? { discard: 'unmap' } : {}),
@@ -98,13 +101,8 @@ async function makeWorld(source: Source): Promise<World> {
   return world;
 }
 
-function attach(server: QmpServer, perm: number): Promise<BlockBackend> {
-  const user = { name: 'root', description: 'the test', perm, shared: Perm.all };
-  return BlockBackend.attach(server.graph.getNode('disk'), user);
-}
-
 async function readAll(server: QmpServer): Promise<Uint8Array> {
-  const disk = await attach(server, Perm.consistentRead);
+  const disk = await attach(server.graph.getNode('disk'), Perm.consistentRead);
   const content = new Uint8Array(disk.length);
   await disk.read(0, content);
   await disk.close();
@@ -117,13 +115,13 @@ async function startBackup(qmp: QmpClient, command: string, args: object): Promi
   const done = new Promise<void>((resolve, reject) => {
     settle = { resolve, reject };
   });
-  qmp.onEvent(({ event, data }) => {
+  qmp.on('*', ({ event, data }) => {
     if (event === 'JOB_STATUS_CHANGE' && data['status'] === 'null') settle.resolve();
     if (event === 'BLOCK_JOB_ERROR' || (event === 'BLOCK_JOB_COMPLETED' && data['error'] !== undefined))
       settle.reject(new Error(JSON.stringify(data)));
   });
   done.catch(() => {});
-  await qmp.execute(command, args);
+  await qmp.run(command, args);
   return { done };
 }
 
@@ -138,7 +136,7 @@ function prepareTarget({ folder }: World, format: Target, mode: string): string 
 }
 
 async function finish({ server, qmp }: World): Promise<void> {
-  await qmp.execute('blockdev-del', { 'node-name': 'disk' });
+  await qmp.run('blockdev-del', { 'node-name': 'disk' });
   await server.stop();
 }
 
@@ -146,7 +144,7 @@ describe.skipIf(!haveQemu)('a backup is identical to its source for qemu-img com
   for (const source of ['raw', 'qcow2', 'qcow2 with backing'] as const) {
     for (const format of ['raw', 'qcow2'] as const) {
       for (const mode of ['absolute-paths', 'existing'] as const) {
-        for (const speed of [undefined, 64 * MiB]) {
+        for (const speed of [undefined, 64 * mib]) {
           const how = `${mode}${speed === undefined ? '' : ', with speed set'}`;
           it(`sync=full, from ${source} to ${format}, ${how}`, async () => {
             const made = await makeWorld(source);
@@ -158,7 +156,7 @@ describe.skipIf(!haveQemu)('a backup is identical to its source for qemu-img com
               format,
               mode,
               sync: 'full',
-              ...(speed === undefined ? {} : { speed }),
+              ...withoutUndefined({ speed }),
             });
             await done;
             await finish(made);
@@ -173,7 +171,7 @@ describe.skipIf(!haveQemu)('a backup is identical to its source for qemu-img com
   }
 
   for (const mode of ['absolute-paths', 'existing'] as const) {
-    for (const speed of [undefined, 64 * MiB]) {
+    for (const speed of [undefined, 64 * mib]) {
       it(`sync=top, over the same backing file, ${mode}${speed === undefined ? '' : ', with speed set'}`, async () => {
         const made = await makeWorld('qcow2 with backing');
         const target = join(made.folder, 'copy.qcow2');
@@ -200,7 +198,7 @@ describe.skipIf(!haveQemu)('a backup is identical to its source for qemu-img com
           format: 'qcow2',
           mode,
           sync: 'top',
-          ...(speed === undefined ? {} : { speed }),
+          ...withoutUndefined({ speed }),
         });
         await done;
         await finish(made);
@@ -231,14 +229,14 @@ describe.skipIf(!haveQemu)('a backup shows the instant of its transaction while 
           const made = await makeWorld(source);
           const { server, qmp, folder } = made;
           const random = new Seeded(seed);
-          const disk = await attach(server, Perm.all);
+          const disk = await attach(server.graph.getNode('disk'), Perm.all);
           const model = made.content;
           for (let i = 0; i < 20; i++) await changeSomething(disk, model, random);
           const instant = model.slice();
           const target = join(folder, `copy.${format}`);
           const chunk = { 'x-perf': { 'max-workers': 2, 'max-chunk': 65536 } };
           // So slow that most of the disk is copied behind the writer.
-          const action = { device: 'disk', 'job-id': 'j', target, format, sync, speed: 16 * MiB, ...chunk };
+          const action = { device: 'disk', 'job-id': 'j', target, format, sync, speed: 16 * mib, ...chunk };
           const { done } = await startBackup(qmp, 'transaction', {
             actions: [{ type: 'drive-backup', data: action }],
           });

@@ -9,9 +9,9 @@ import { run } from '../support/qemu.ts';
 import { type QmpSession, startProgram, startQemu } from '../support/qmp-sessions.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { haveQemu, haveQemuSystem } from '../support/tools.ts';
+import { mib } from '../support/units.ts';
 
 const bundle = process.env['BLOCKYARD_BUNDLE'] ?? resolve(import.meta.dirname, '../../dist/blockyard.js');
-const mib = 1 << 20;
 const scratch = scratchDirectory();
 const sessions: QmpSession[] = [];
 afterEach(async () => {

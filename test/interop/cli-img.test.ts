@@ -91,6 +91,46 @@ describe.skipIf(!haveQemu)('img', () => {
     ])('%s', (line) => compareOutcome(line === "''" ? [] : words(line)));
   });
 
+  describe('what is watched', () => {
+    beforeAll(() => folders.write('events', '# a comment\n\nnosuch\n-nosuch\n no\nno*\n#x\n'));
+
+    test.each([
+      '-T',
+      '--trace',
+      '-T x',
+      '-T x -- info empty.qcow2',
+      '-T x info empty.qcow2',
+      '--trace=x info empty.qcow2',
+      '--trac x info empty.qcow2',
+      '-Tx info empty.qcow2',
+      '-T -x info empty.qcow2',
+      "-T '' info empty.qcow2",
+      '-T no* info empty.qcow2',
+      '-T n?suchevent info empty.qcow2',
+      '-T x -T y info empty.qcow2',
+      '-T enable=x,enable=y info empty.qcow2',
+      '-T x --bogus',
+      '-T x bogus',
+      '-T x=y info empty.qcow2',
+      '-T =y info empty.qcow2',
+      '-T a,b info empty.qcow2',
+      '-T a,id=4 info empty.qcow2',
+      '-T events info empty.qcow2',
+      '-T events=nowhere info empty.qcow2',
+      '-T events= info empty.qcow2',
+      '-T x,events=events info empty.qcow2',
+      '-T events=events,enable=x info empty.qcow2',
+      '-T file=nowhere/x info empty.qcow2',
+      '-T file= info empty.qcow2',
+      '-T file=. info empty.qcow2',
+      '-T file=o-%s info empty.qcow2',
+      '-T file=%d%d info empty.qcow2',
+      '-T file=nowhere/x --bogus',
+      '-T file=nowhere/x -T file=log info empty.qcow2',
+      'info -T x empty.qcow2',
+    ])('%s', (line) => compareOutcome(words(line)));
+  });
+
   describe('create', () => {
     test.each([
       'create -f qcow2 new.qcow2',

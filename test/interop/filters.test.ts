@@ -7,17 +7,16 @@ import { copyFileSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { asBlockError } from '../../host/base/errors.ts';
-import { BlockBackend } from '../../host/block/backend.ts';
-import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
 import { createGraph } from '../../host/graph.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
+import { attachAlone, readWrite } from '../support/attach.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { Seeded } from '../support/seeded.ts';
 import { haveQemu } from '../support/tools.ts';
+import { kib } from '../support/units.ts';
 
 const scratch = scratchDirectory();
-const kib = 1024;
 const diskBytes = 4 << 20;
 
 interface Request {
@@ -99,13 +98,7 @@ function runReal(options: object, requests: readonly Request[]): string[] {
 async function runOurs(options: Record<string, unknown>, requests: readonly Request[]): Promise<string[]> {
   const graph = createGraph({ platform: nodePlatform, drivers });
   const node = await graph.open(options);
-  const disk = await BlockBackend.attach(node, {
-    name: 'root',
-    description: 'the test',
-    perm: Perm.consistentRead | Perm.write,
-    shared: Perm.all,
-  });
-  await graph.unref(node);
+  const disk = await attachAlone(node, readWrite);
   const outcomes: string[] = [];
   for (const { kind, offset, bytes, pattern } of requests) {
     try {

@@ -4,14 +4,13 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
 import type { Driver } from '../../host/block/driver.ts';
-import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
 import { createGraph } from '../../host/graph.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { http } from '../../host/protocols/http/driver.ts';
+import { attachAlone, readWrite } from '../support/attach.ts';
 import { TwoFolders } from '../support/cli.ts';
 import { sharesOverTests } from '../support/leaks.ts';
 import { openDriver } from '../support/open-driver.ts';
@@ -125,14 +124,7 @@ describe.skipIf(!haveQemu)('with real images', () => {
       backingFormat: 'qcow2',
     });
     const node = await graph.openFile(overlay, { format: 'qcow2' });
-    const perm = Perm.consistentRead | Perm.write;
-    const disk = await BlockBackend.attach(node, {
-      name: 'root',
-      description: 'the test',
-      perm,
-      shared: Perm.all,
-    });
-    await graph.unref(node);
+    const disk = await attachAlone(node, readWrite);
     expect(disk.length).toBe(4 << 20);
     const expected = new Uint8Array(4 << 20).fill(5, 0, 1 << 20).fill(6, 3 << 20, (3 << 20) + 65_536);
     await disk.write(70_000, new Uint8Array(1000).fill(9));

@@ -5,7 +5,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { BlockBackend } from '../../host/block/backend.ts';
+import type { BlockBackend } from '../../host/block/backend.ts';
 import type { BlockNode } from '../../host/block/node.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import type { InternalSnapshot, SnapshotStorage } from '../../host/block/snapshot-storage.ts';
@@ -13,12 +13,13 @@ import { applySnapshot, describeSnapshot, findSnapshot, viewSnapshot } from '../
 import { drivers } from '../../host/drivers.ts';
 import { createGraph } from '../../host/graph.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
+import { attachAlone } from '../support/attach.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { Seeded } from '../support/seeded.ts';
 import { haveQemu, haveQemuSystem } from '../support/tools.ts';
+import { kib } from '../support/units.ts';
 
 const scratch = scratchDirectory();
-const kib = 1024;
 
 function qemu(tool: 'qemu-img' | 'qemu-io', ...args: string[]): string {
   return execFileSync(tool, args, { encoding: 'utf8', stdio: 'pipe', timeout: 20_000 });
@@ -34,13 +35,7 @@ interface Image {
 async function withImage<T>(path: string, act: (image: Image) => Promise<T>, readOnly = false): Promise<T> {
   const graph = createGraph({ platform: nodePlatform, drivers });
   const node = await graph.openFile(path, { format: 'qcow2', flags: { readOnly, discard: true } });
-  const backend = await BlockBackend.attach(node, {
-    name: 'root',
-    description: 'the test',
-    perm: readOnly ? Perm.consistentRead : Perm.all,
-    shared: Perm.all,
-  });
-  await graph.unref(node);
+  const backend = await attachAlone(node, readOnly ? Perm.consistentRead : Perm.all);
   try {
     return await act({ node, backend, storage: node.driver.snapshots! });
   } finally {

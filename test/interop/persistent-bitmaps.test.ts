@@ -5,15 +5,14 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { BlockBackend } from '../../host/block/backend.ts';
 import { Perm } from '../../host/block/permissions.ts';
+import { attach } from '../support/attach.ts';
 import { run } from '../support/qemu.ts';
 import { type QmpSession, startOurs, startQemu } from '../support/qmp-sessions.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { haveQemu, haveQemuSystem } from '../support/tools.ts';
+import { kib, mib } from '../support/units.ts';
 
-const kib = 1024;
-const mib = 1024 * kib;
 const scratch = scratchDirectory();
 
 interface BitmapState {
@@ -43,12 +42,7 @@ class Side {
   static async ours(image: string, options: object = {}): Promise<Side> {
     const session = startOurs(scratch('.'));
     const side = new Side(session, async (offset, bytes) => {
-      const backend = await BlockBackend.attach(session.server.graph.getNode('n'), {
-        name: 'root',
-        description: 'a test',
-        perm: Perm.write,
-        shared: Perm.all,
-      });
+      const backend = await attach(session.server.graph.getNode('n'), Perm.write);
       await backend.write(offset, new Uint8Array(bytes).fill(1));
       await backend.close();
     });

@@ -7,12 +7,13 @@
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { BlockBackend } from '../../host/block/backend.ts';
+import type { BlockBackend } from '../../host/block/backend.ts';
 import type { BlockGraph } from '../../host/block/graph.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
 import { createGraph } from '../../host/graph.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
+import { attachAlone } from '../support/attach.ts';
 import {
   DiskModel,
   type DiskShape,
@@ -37,10 +38,7 @@ let graph: BlockGraph;
 async function openOurs(image: PropertyImage, options: object = image.options): Promise<BlockBackend> {
   const file = { driver: 'file', filename: image.file };
   const node = await graph.open({ driver: 'qcow2', discard: 'unmap', file, ...options });
-  const user = { name: 'root', description: 'the test', perm: Perm.all, shared: Perm.all };
-  const backend = await BlockBackend.attach(node, user);
-  await graph.unref(node);
-  return backend;
+  return attachAlone(node, Perm.all);
 }
 
 async function applyByOurs(

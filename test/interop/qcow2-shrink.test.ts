@@ -3,11 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { BlockBackend } from '../../host/block/backend.ts';
-import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
 import { createGraph } from '../../host/graph.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
+import { attachAlone } from '../support/attach.ts';
 import { haveQemu } from '../support/tools.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'blockyard-shrink-'));
@@ -22,13 +21,7 @@ test.skipIf(!haveQemu)(
     execFileSync('qemu-img', ['resize', '-q', '--shrink', path, '99840']);
     const graph = createGraph({ platform: nodePlatform, drivers });
     const node = await graph.openFile(path, { format: 'qcow2' });
-    const disk = await BlockBackend.attach(node, {
-      name: 'root',
-      description: 'the test',
-      perm: Perm.consistentRead | Perm.write | Perm.resize,
-      shared: Perm.all,
-    });
-    await graph.unref(node);
+    const disk = await attachAlone(node);
     await disk.truncate(1 << 20);
     const read = new Uint8Array(1 << 20);
     await disk.read(0, read);

@@ -115,6 +115,21 @@ const commandLines: readonly (readonly string[])[] = [
     'secret,id=s,zz=1',
     '{"qom-type":"throttle-group","id":"a","limits":{"iops-total":"5"}}',
   ].map((options) => ['--object', options]),
+  ...[
+    'x=y',
+    'a,b',
+    'nosuch,events=/nonexistent/e',
+    'file=/nonexistent/t',
+    'nosuch,file=%s',
+    'a,id=4',
+  ].flatMap((options) => [
+    ['-T', options],
+    ['--trace', options],
+  ]),
+  ['--trace', 'nosuch', '--blockdev', 'foo'],
+  ['--blockdev', 'foo', '--trace', 'nosuch'],
+  ['-T', 'nosuch', '-T', '-nosuch', '-T', 'no*', 'extra'],
+  ['-T'],
   ['--object', 'throttle-group,id=a,x-bps-read=4096', '--object', 'throttle-group,id=a'],
 ];
 

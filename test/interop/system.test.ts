@@ -55,6 +55,12 @@ const virtio = `${disk}-device virtio-blk-pci,drive=d`;
 const node = '-blockdev file,filename=b.raw,node-name=b ';
 
 const commandLines = [
+  `${none}-trace nosuch -trace -nosuch -trace no*`,
+  `${none}-trace x=y`,
+  `${none}-trace nosuch,events=/nonexistent/e`,
+  `${none}-trace file=/nonexistent/t`,
+  `${none}-trace nosuch -blockdev foo`,
+  `${none}-trace`,
   `${none}-drive if=foo`,
   `${none}-drive if=none,id=a,cache=zz`,
   `${none}-drive if=none,id=a -drive if=none,id=a`,

@@ -4,10 +4,8 @@ import type { BlockNode } from '../../host/block/node.ts';
 import { type ActiveCommitParams, startActiveCommit } from '../../host/jobs/commit/active-commit.ts';
 import { chooseCommit } from '../../host/jobs/commit/options.ts';
 import type { Job } from '../../host/jobs/job.ts';
+import { kib, mib } from '../support/units.ts';
 import { World } from './world.ts';
-
-const mib = 1 << 20;
-const kib = 1 << 10;
 
 interface Chain {
   world: World;
@@ -20,35 +18,13 @@ interface Chain {
 /** base 1 MiB of 1; mid half a MiB of 2; top 64 KiB of 3. */
 async function chain({ baseBytes = 4 * mib } = {}): Promise<Chain> {
   const world = new World();
-  const base = await world.image('base', baseBytes);
-  await write(world, base, 0, mib, 1);
-  const mid = await world.image('mid', 4 * mib, base);
-  await write(world, mid, mib / 2, mib / 2, 2);
+  const base = await world.image('base', baseBytes, undefined, { offset: 0, bytes: mib, value: 1 });
+  const mid = await world.image('mid', 4 * mib, base, { offset: mib / 2, bytes: mib / 2, value: 2 });
   const top = await world.image('top', 4 * mib, mid);
   const guest = await world.guest(top);
   await guest.write(600 * kib, new Uint8Array(64 * kib).fill(3));
   await guest.writeZeroes(0, 64 * kib);
   return { world, base, mid, top, guest };
-}
-
-async function write(
-  world: World,
-  node: BlockNode,
-  offset: number,
-  bytes: number,
-  value: number,
-): Promise<void> {
-  const user = await world.guest(node);
-  await user.write(offset, new Uint8Array(bytes).fill(value));
-  await user.close();
-}
-
-async function contentOf(world: World, node: BlockNode): Promise<Uint8Array> {
-  const user = await world.guest(node);
-  const content = new Uint8Array(node.length);
-  await user.read(0, content);
-  await user.close();
-  return content;
 }
 
 function commit(
@@ -88,7 +64,7 @@ describe('active commit', () => {
     await world.platform.settle();
     expect(world.take().at(-1)).toBe('S j0 null');
     expect(guest.node).toBe(base);
-    expect(Buffer.compare(await contentOf(world, base), expected)).toBe(0);
+    expect(Buffer.compare(await world.contentOf(base), expected)).toBe(0);
     await guest.write(0, new Uint8Array(512).fill(6));
     expect([base.references, top.references]).toEqual([3, 1]);
   });
@@ -97,7 +73,7 @@ describe('active commit', () => {
     const { world, base, top } = await chain();
     const job = await commit(world, top, base);
     await settleReady(world, job);
-    expect(job.progress).toEqual({ current: 576 * kib, total: 576 * kib });
+    expect(job.progress).toMatchObject({ current: 576 * kib, total: 576 * kib });
   });
 
   it('grows a base that is too short', async () => {
@@ -108,21 +84,21 @@ describe('active commit', () => {
     expect(base.length).toBe(4 * mib);
     await job.complete();
     await world.platform.settle();
-    expect((await contentOf(world, base)).at(-1)).toBe(9);
+    expect((await world.contentOf(base)).at(-1)).toBe(9);
   });
 
   it('shows guests the same all the time, and leaves the chain in place when it is cancelled', async () => {
     for (const force of [false, true]) {
       const { world, base, mid, top, guest } = await chain();
-      const before = await contentOf(world, top);
+      const before = await world.contentOf(top);
       const job = await commit(world, top, base);
       await settleReady(world, job);
-      expect(Buffer.compare(await contentOf(world, guest.node), before)).toBe(0);
+      expect(Buffer.compare(await world.contentOf(guest.node), before)).toBe(0);
       await job.cancel(force);
       await world.platform.settle();
       expect(world.take().at(-1)).toBe('S j0 null');
       expect([guest.node, top.backing(), mid.backing()]).toEqual([top, mid, base]);
-      expect(Buffer.compare(await contentOf(world, top), before)).toBe(0);
+      expect(Buffer.compare(await world.contentOf(top), before)).toBe(0);
     }
   });
 

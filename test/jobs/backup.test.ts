@@ -2,20 +2,22 @@ import { describe, expect, it } from 'vitest';
 import { BlockError } from '../../host/base/errors.ts';
 import { bitmapsOf } from '../../host/bitmaps/node-bitmaps.ts';
 import { JobTransaction } from '../../host/jobs/job-transaction.ts';
-import { gate, World } from './world.ts';
+import { kib, mib } from '../support/units.ts';
+import { errorEvent, gate, jobEvent, statuses, World } from './world.ts';
 
-const mib = 1 << 20;
-const kib = 1 << 10;
+const started = statuses('j0', 'created', 'running', 'paused', 'running');
 
-const started = ['S j0 created', 'S j0 running', 'S j0 paused', 'S j0 running'];
-
-function completed(id: string, len: number, offset = len, error?: string): string {
-  const data = { type: 'backup', device: id, len, offset, speed: 0, ...(error ? { error } : {}) };
-  return `BLOCK_JOB_COMPLETED ${JSON.stringify(data)}`;
+function completed(id: string, len: number, failure: { offset?: number; error?: string } = {}): string {
+  return jobEvent('COMPLETED', { type: 'backup', id, len }, failure);
 }
 
 function cancelled(id: string, len: number, offset: number, speed = 0): string {
-  return `BLOCK_JOB_CANCELLED ${JSON.stringify({ type: 'backup', device: id, len, offset, speed })}`;
+  return jobEvent('CANCELLED', { type: 'backup', id, len }, { offset, speed });
+}
+
+/** What a job says from the end of its work on. */
+function ending(id: string, len: number): string[] {
+  return [...statuses(id, 'waiting', 'pending'), completed(id, len), ...statuses(id, 'concluded', 'null')];
 }
 
 describe('backup', () => {
@@ -27,14 +29,7 @@ describe('backup', () => {
     await world.platform.settle();
     expect(Buffer.compare(t.disk.bytes, a.disk.bytes)).toBe(0);
     const len = 3 * mib + 64 * kib;
-    expect(world.take()).toEqual([
-      ...started,
-      'S j0 waiting',
-      'S j0 pending',
-      completed('j0', len),
-      'S j0 concluded',
-      'S j0 null',
-    ]);
+    expect(world.take()).toEqual([...started, ...ending('j0', len)]);
     expect(world.graph.nodes().map((node) => node.name)).toEqual(['t', 'a']);
     expect(world.jobs.list()).toEqual([]);
     expect([a.node.references, t.node.references]).toEqual([1, 1]);
@@ -42,8 +37,7 @@ describe('backup', () => {
 
   it('keeps the moment of its start while guests write, discard and write zeroes', async () => {
     const world = new World();
-    const a = await world.disk('a', 4 * mib, 1);
-    const t = await world.disk('t', 4 * mib);
+    const { a, t } = await world.pair(4 * mib);
     const guest = await world.guest(a.node);
     const held = gate();
     t.disk.gate = held.promise;
@@ -62,8 +56,7 @@ describe('backup', () => {
 
   it('copies with sync=none only what guests overwrite, and ends by cancelling', async () => {
     const world = new World();
-    const a = await world.disk('a', mib, 1);
-    const t = await world.disk('t', mib);
+    const { a, t } = await world.pair(mib);
     const guest = await world.guest(a.node);
     const job = await world.backup(a.node, t.node, { sync: 'none' });
     await guest.write(70 * kib, new Uint8Array(512).fill(9));
@@ -75,20 +68,51 @@ describe('backup', () => {
     expect(world.take()).toEqual([
       'S j0 aborting',
       cancelled('j0', mib, 64 * kib),
-      'S j0 concluded',
-      'S j0 null',
+      ...statuses('j0', 'concluded', 'null'),
     ]);
     await guest.write(0, new Uint8Array(512).fill(9));
     expect(t.disk.bytes[0]).toBe(0);
   });
 
+  for (const [where, withFilter] of [
+    ['over the source', false],
+    ['over the source, below a filter', true],
+  ] as const) {
+    it(`makes a guest wait until the old data is on a target ${where}`, async () => {
+      const world = new World();
+      const a = await world.disk('a', mib, 1);
+      const overlay = await world.image('t', mib, a.node);
+      const file = world.disks.at(-1)!; // the image's own
+      const target = withFilter
+        ? await world.graph.open({ driver: 'pass', 'node-name': 'p', file: 't' })
+        : overlay;
+      const guest = await world.guest(a.node);
+      const reader = await world.guest(target);
+      const job = await world.backup(a.node, target, { sync: 'none' });
+      const held = gate();
+      file.gate = held.promise;
+      let isWritten = false;
+      const write = guest.write(0, new Uint8Array(512).fill(2)).then(() => {
+        isWritten = true;
+      });
+      await world.platform.settle();
+      // Who reads the target would see what the guest has written.
+      expect(isWritten).toBe(false);
+      held.open();
+      await write;
+      const seen = new Uint8Array(512);
+      await reader.read(0, seen);
+      expect(seen.every((byte) => byte === 1)).toBe(true);
+      await job.cancel(false);
+    });
+  }
+
   it('sends the first request at once and the next when the speed allows', async () => {
     const world = new World();
-    const a = await world.disk('a', 4 * mib, 1);
-    const t = await world.disk('t', 4 * mib);
+    const { a, t } = await world.pair(4 * mib);
     const job = await world.backup(a.node, t.node, { speed: 64 * kib });
     await world.platform.settle();
-    expect(job.progress).toEqual({ current: mib, total: 4 * mib });
+    expect(job.progress).toMatchObject({ current: mib, total: 4 * mib });
     await world.platform.advance(15.9e9);
     expect(job.progress.current).toBe(mib);
     await world.platform.advance(0.2e9);
@@ -100,8 +124,7 @@ describe('backup', () => {
 
   it('pauses, refuses a soft cancel while paused, and resumes', async () => {
     const world = new World();
-    const a = await world.disk('a', 8 * mib, 1);
-    const t = await world.disk('t', 8 * mib);
+    const { a, t } = await world.pair(8 * mib);
     const job = await world.backup(a.node, t.node, { speed: 64 * kib });
     await world.platform.settle();
     world.take();
@@ -114,19 +137,12 @@ describe('backup', () => {
     expect(world.take()).toEqual(['S j0 running']);
     expect(() => job.resume()).toThrow("Can't resume a job that was not paused");
     await world.platform.settle();
-    expect(world.take()).toEqual([
-      'S j0 waiting',
-      'S j0 pending',
-      completed('j0', 8 * mib),
-      'S j0 concluded',
-      'S j0 null',
-    ]);
+    expect(world.take()).toEqual([...ending('j0', 8 * mib)]);
   });
 
   it('ends at once when it is cancelled while paused', async () => {
     const world = new World();
-    const a = await world.disk('a', 8 * mib, 1);
-    const t = await world.disk('t', 8 * mib);
+    const { a, t } = await world.pair(8 * mib);
     const job = await world.backup(a.node, t.node, { speed: 64 * kib });
     await world.platform.settle();
     job.pause();
@@ -134,51 +150,40 @@ describe('backup', () => {
     world.take();
     await job.cancel(true);
     expect(world.take()).toEqual([
-      'S j0 running',
-      'S j0 aborting',
+      ...statuses('j0', 'running', 'aborting'),
       cancelled('j0', 8 * mib, mib, 64 * kib),
-      'S j0 concluded',
-      'S j0 null',
+      ...statuses('j0', 'concluded', 'null'),
     ]);
   });
 
   it('fails with the error of the target and tells the operation', async () => {
     const world = new World();
-    const a = await world.disk('a', mib, 1);
-    const t = await world.disk('t', mib);
+    const { a, t } = await world.pair(mib);
     t.disk.failNext = { op: 'write', errno: 'ENOSPC' };
     await world.backup(a.node, t.node);
     await world.platform.settle();
     expect(world.take()).toEqual([
       ...started,
-      'BLOCK_JOB_ERROR {"device":"j0","operation":"write","action":"report"}',
+      errorEvent('j0', 'write', 'report'),
       'S j0 aborting',
-      completed('j0', mib, 0, 'No space left on device'),
-      'S j0 concluded',
-      'S j0 null',
+      completed('j0', mib, { offset: 0, error: 'No space left on device' }),
+      ...statuses('j0', 'concluded', 'null'),
     ]);
   });
 
   it('stops on a read error when told so and goes on when resumed', async () => {
     const world = new World();
-    const a = await world.disk('a', mib, 1);
-    const t = await world.disk('t', mib);
+    const { a, t } = await world.pair(mib);
     a.disk.failNext = { op: 'read', errno: 'ENOSPC' };
     const job = await world.backup(a.node, t.node, { 'on-source-error': 'stop' });
     await world.platform.settle();
-    expect(world.take()).toEqual([
-      ...started,
-      'BLOCK_JOB_ERROR {"device":"j0","operation":"read","action":"stop"}',
-      'S j0 paused',
-    ]);
-    expect(job).toMatchObject({ ioStatus: 'nospace', pauseCount: 1, progress: { current: 0, total: mib } });
+    expect(world.take()).toEqual([...started, errorEvent('j0', 'read', 'stop'), 'S j0 paused']);
+    expect(job).toMatchObject({ ioStatus: 'nospace', isPaused: true, progress: { current: 0, total: mib } });
     job.resume();
     await world.platform.settle();
     expect(job.ioStatus).toBe('ok');
     expect(world.take().slice(0, 4)).toEqual([
-      'S j0 running',
-      'S j0 waiting',
-      'S j0 pending',
+      ...statuses('j0', 'running', 'waiting', 'pending'),
       completed('j0', mib),
     ]);
     expect(Buffer.compare(t.disk.bytes, a.disk.bytes)).toBe(0);
@@ -186,17 +191,13 @@ describe('backup', () => {
 
   it('keeps what a guest has overwritten when the target fails, and writes it when resumed', async () => {
     const world = new World();
-    const a = await world.disk('a', mib, 1);
-    const t = await world.disk('t', mib);
+    const { a, t } = await world.pair(mib);
     const guest = await world.guest(a.node);
     const job = await world.backup(a.node, t.node, { sync: 'none', 'on-target-error': 'stop' });
     t.disk.failNext = { op: 'write', errno: 'EIO' };
     await guest.write(0, new Uint8Array(512).fill(2));
     await world.platform.settle();
-    expect(world.take().slice(-2)).toEqual([
-      'BLOCK_JOB_ERROR {"device":"j0","operation":"write","action":"stop"}',
-      'S j0 paused',
-    ]);
+    expect(world.take().slice(-2)).toEqual([errorEvent('j0', 'write', 'stop'), 'S j0 paused']);
     expect(t.disk.bytes[0]).toBe(0);
     job.resume();
     await world.platform.settle();
@@ -207,8 +208,7 @@ describe('backup', () => {
 
   it('retries for ever with the policy ignore, and can still be cancelled', async () => {
     const world = new World();
-    const a = await world.disk('a', mib, 1);
-    const t = await world.disk('t', mib);
+    const { a, t } = await world.pair(mib);
     t.disk.write = () => Promise.reject(new BlockError('EIO'));
     const job = await world.backup(a.node, t.node, { 'on-target-error': 'ignore' });
     await world.platform.settle();
@@ -222,8 +222,7 @@ describe('backup', () => {
 
   it('lets the earlier of two backups of one disk end without harm to the later one', async () => {
     const world = new World();
-    const a = await world.disk('a', 4 * mib, 1);
-    const t = await world.disk('t', 4 * mib);
+    const { a, t } = await world.pair(4 * mib);
     const u = await world.disk('u', 4 * mib);
     const guest = await world.guest(a.node);
     await world.backup(a.node, t.node, { sync: 'none' });
@@ -239,8 +238,7 @@ describe('backup', () => {
 
   it('takes two backups of one disk at two moments', async () => {
     const world = new World();
-    const a = await world.disk('a', 4 * mib, 1);
-    const t = await world.disk('t', 4 * mib);
+    const { a, t } = await world.pair(4 * mib);
     const u = await world.disk('u', 4 * mib);
     const guest = await world.guest(a.node);
     await world.backup(a.node, t.node, { speed: 1 });
@@ -330,14 +328,12 @@ describe('a grouped transaction', () => {
     await world.platform.settle();
     const events = world.take();
     expect(events.slice(-8)).toEqual([
-      'S j1 pending',
-      'S j0 pending',
+      ...statuses('j1', 'pending'),
+      ...statuses('j0', 'pending'),
       completed('j1', mib),
-      'S j1 concluded',
-      'S j1 null',
+      ...statuses('j1', 'concluded', 'null'),
       completed('j0', mib),
-      'S j0 concluded',
-      'S j0 null',
+      ...statuses('j0', 'concluded', 'null'),
     ]);
   });
 
@@ -357,19 +353,14 @@ describe('a grouped transaction', () => {
     await world.backup(b.node, u.node, { 'job-id': 'j1' }, group);
     await world.platform.settle();
     expect(world.take()).toEqual([
-      'S j1 created',
-      'S j1 running',
-      'S j1 paused',
-      'S j1 running',
-      'BLOCK_JOB_ERROR {"device":"j1","operation":"write","action":"report"}',
+      ...statuses('j1', 'created', 'running', 'paused', 'running'),
+      errorEvent('j1', 'write', 'report'),
       'S j1 aborting',
-      completed('j1', mib, 0, 'No space left on device'),
-      'S j1 concluded',
-      'S j1 null',
-      'S j0 aborting',
+      completed('j1', mib, { offset: 0, error: 'No space left on device' }),
+      ...statuses('j1', 'concluded', 'null'),
+      ...statuses('j0', 'aborting'),
       cancelled('j0', 8 * mib, mib, 65536),
-      'S j0 concluded',
-      'S j0 null',
+      ...statuses('j0', 'concluded', 'null'),
     ]);
   });
 
@@ -390,12 +381,10 @@ describe('a grouped transaction', () => {
     expect(world.take()).toEqual([
       'S j0 aborting',
       cancelled('j0', mib, mib),
-      'S j0 concluded',
-      'S j0 null',
-      'S j1 aborting',
+      ...statuses('j0', 'concluded', 'null'),
+      ...statuses('j1', 'aborting'),
       cancelled('j1', 8 * mib, mib, 65536),
-      'S j1 concluded',
-      'S j1 null',
+      ...statuses('j1', 'concluded', 'null'),
     ]);
   });
 });
@@ -403,13 +392,11 @@ describe('a grouped transaction', () => {
 describe('manual steps', () => {
   it('waits to be finalized and dismissed', async () => {
     const world = new World();
-    const a = await world.disk('a', mib, 1);
-    const t = await world.disk('t', mib);
+    const { a, t } = await world.pair(mib);
     const job = await world.backup(a.node, t.node, { 'auto-finalize': false, 'auto-dismiss': false });
     await world.platform.settle();
     expect(world.take().slice(4)).toEqual([
-      'S j0 waiting',
-      'S j0 pending',
+      ...statuses('j0', 'waiting', 'pending'),
       'BLOCK_JOB_PENDING {"type":"backup","id":"j0"}',
     ]);
     await expect(job.complete()).rejects.toThrow(
@@ -423,8 +410,7 @@ describe('manual steps', () => {
 
   it('fails when cancelled while pending, keeping the error until dismissed', async () => {
     const world = new World();
-    const a = await world.disk('a', mib, 1);
-    const t = await world.disk('t', mib);
+    const { a, t } = await world.pair(mib);
     const job = await world.backup(a.node, t.node, { 'auto-finalize': false, 'auto-dismiss': false });
     await world.platform.settle();
     world.take();
@@ -436,8 +422,7 @@ describe('manual steps', () => {
 
   it('ends everything at shutdown', async () => {
     const world = new World();
-    const a = await world.disk('a', 8 * mib, 1);
-    const t = await world.disk('t', 8 * mib);
+    const { a, t } = await world.pair(8 * mib);
     await world.backup(a.node, t.node, { speed: 1 });
     await world.platform.settle();
     await world.jobs.cancelAll();

@@ -14,9 +14,9 @@ import type { Job } from '../../host/jobs/job.ts';
 import { startStream } from '../../host/jobs/stream/stream.ts';
 import type { ArrayDisk } from '../support/array-driver.ts';
 import { Seeded } from '../support/seeded.ts';
+import { kib } from '../support/units.ts';
 import { World } from './world.ts';
 
-const kib = 1 << 10;
 const sector = 512;
 
 interface Layer {
@@ -118,11 +118,7 @@ function expectEqual(found: Uint8Array, expected: Uint8Array, what: string): voi
 }
 
 async function expectContent(world: World, { node, content }: Layer): Promise<void> {
-  const user = await world.guest(node);
-  const found = new Uint8Array(node.length);
-  await user.read(0, found);
-  await user.close();
-  expectEqual(found, content, node.name);
+  expectEqual(await world.contentOf(node), content, node.name);
 }
 
 /** Closes all images, after which each must be in order by itself. */
@@ -154,13 +150,9 @@ async function disturb(scene: Scene, job: Job): Promise<void> {
     case 0:
       if (!isOver() && !job.userPaused) job.pause();
       break;
-    case 1: {
-      const node = random.pick(world.graph.nodes());
-      await node.drainBegin();
-      await clock.yield();
-      node.drainEnd();
+    case 1:
+      await world.drainAny(random);
       break;
-    }
     case 2:
       if (!isOver()) job.setSpeed(random.below(3) << 20);
       break;
@@ -185,18 +177,6 @@ async function finish(world: World, job: Job): Promise<void> {
     if (job.status === 'pending') await job.finalize();
     else if (job.userPaused && job.status === 'paused') job.resume();
     await world.platform.advance(10_000_000);
-  }
-}
-
-/** Requests take a few turns of the event loop. */
-function slow({ world, random, layers }: Scene): void {
-  for (const { disk } of layers) {
-    Object.defineProperty(disk, 'gate', {
-      configurable: true,
-      get: async () => {
-        for (let turns = random.below(4); turns > 0; turns--) await world.platform.clock.yield();
-      },
-    });
   }
 }
 
@@ -225,7 +205,7 @@ async function simulate(
 ): Promise<Outcome> {
   const scene = await build(seed);
   const { world, random, layers } = scene;
-  slow(scene);
+  for (const { disk } of layers) world.slow(disk, random, 4);
   const guest = new Guest(scene, layers.at(-1)!.content);
   const loop = guest.loop();
   const job = await start(scene, random.pick(['report', 'stop', 'enospc'] as const));

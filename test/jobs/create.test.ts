@@ -3,20 +3,28 @@ import { describe, expect, test } from 'vitest';
 import type { BlockNode } from '../../host/block/node.ts';
 import { startCreate } from '../../host/jobs/create.ts';
 import type { Job } from '../../host/jobs/job.ts';
-import { gate, World } from './world.ts';
-
-const mib = 1 << 20;
+import { mib } from '../support/units.ts';
+import { gate, statuses, World } from './world.ts';
 
 async function create(world: World, options: Record<string, unknown>, id = 'j'): Promise<Job> {
   return startCreate(world.graph, world.jobs, { id, driver: world.graph.drivers.get('qcow2'), options });
 }
 
-const running = ['S j created', 'S j running'];
-const succeeded = ['S j waiting', 'S j pending', 'S j concluded'];
-const failed = ['S j aborting', 'S j concluded'];
+const running = statuses('j', 'created', 'running');
+const succeeded = statuses('j', 'waiting', 'pending', 'concluded');
+const failed = statuses('j', 'aborting', 'concluded');
 
 async function open(world: World, file: BlockNode): Promise<BlockNode> {
   return world.graph.open({ driver: 'qcow2', file: file.name });
+}
+
+/** A job that waits for its file until `open`. */
+async function held(): Promise<{ world: World; job: Job; open(): void }> {
+  const world = new World();
+  const { disk } = await world.disk('f', 0);
+  const { open, promise } = gate();
+  disk.gate = promise;
+  return { world, job: await create(world, { file: 'f', size: mib }), open };
 }
 
 describe('a create job', () => {
@@ -29,7 +37,7 @@ describe('a create job', () => {
     await job.reaction();
     expect(world.take()).toEqual(succeeded);
     expect(job.error).toBeUndefined();
-    expect(job.progress).toEqual({ current: 1, total: 1 });
+    expect(job.progress).toMatchObject({ current: 1, total: 1 });
     expect((await open(world, node)).length).toBe(mib);
     job.dismiss();
     expect(world.take()).toEqual(['S j null']);
@@ -70,11 +78,7 @@ describe('a create job', () => {
   });
 
   test('ends as cancelled when it was cancelled while it worked', async () => {
-    const world = new World();
-    const { disk } = await world.disk('f', 0);
-    const { open, promise } = gate();
-    disk.gate = promise;
-    const job = await create(world, { file: 'f', size: mib });
+    const { world, job, open } = await held();
     await job.cancel(true);
     expect(job.status).toBe('running');
     open();
@@ -85,11 +89,7 @@ describe('a create job', () => {
   });
 
   test('goes on while it is paused, as there is no place to hold it', async () => {
-    const world = new World();
-    const { disk } = await world.disk('f', 0);
-    const { open, promise } = gate();
-    disk.gate = promise;
-    const job = await create(world, { file: 'f', size: mib });
+    const { world, job, open } = await held();
     job.pause();
     open();
     await job.whenEnded();

@@ -8,9 +8,9 @@ import type { BlockNode } from '../../host/block/node.ts';
 import type { Job } from '../../host/jobs/job.ts';
 import type { ArrayDisk } from '../support/array-driver.ts';
 import { Seeded } from '../support/seeded.ts';
+import { kib } from '../support/units.ts';
 import { World } from './world.ts';
 
-const kib = 1 << 10;
 const diskBytes = 640 * kib + 512;
 const sector = 512;
 
@@ -92,24 +92,6 @@ function planOf(seed: number): Plan {
   };
 }
 
-/** Requests take a few turns of the event loop. */
-function slow(world: World, random: Seeded, disk: ArrayDisk): void {
-  Object.defineProperty(disk, 'gate', {
-    configurable: true,
-    get: async () => {
-      for (let turns = random.below(6); turns > 0; turns--) await world.platform.clock.yield();
-    },
-  });
-}
-
-async function contentOf(world: World, node: BlockNode): Promise<Uint8Array> {
-  const user = await world.guest(node);
-  const content = new Uint8Array(diskBytes);
-  await user.read(0, content);
-  await user.close();
-  return content;
-}
-
 async function open(world: World, kind: Plan['source'], name: string): Promise<BlockNode> {
   if (kind === 'array') return (await world.disk(name, diskBytes)).node;
   return world.image(name, diskBytes, kind === 'overlay' ? world.graph.getNode('base') : undefined);
@@ -122,13 +104,9 @@ async function disturb(world: World, random: Seeded, job: Job, disks: readonly A
     case 0:
       if (!job.userPaused && ['running', 'ready'].includes(job.status)) job.pause();
       break;
-    case 1: {
-      const node = random.pick(world.graph.nodes());
-      await node.drainBegin();
-      await clock.yield();
-      node.drainEnd();
+    case 1:
+      await world.drainAny(random);
       break;
-    }
     case 2:
       random.pick(disks).failNext = { op: 'write', errno: random.pick(['EIO', 'ENOSPC'] as const) };
       break;
@@ -155,10 +133,7 @@ async function simulate(plan: Plan): Promise<void> {
   const random = new Seeded(plan.seed + 1);
   const { clock } = world.platform;
   if (plan.source === 'overlay') {
-    const base = await world.image('base', diskBytes);
-    const maker = await world.guest(base);
-    await maker.write(100 * kib, new Uint8Array(300 * kib).fill(200));
-    await maker.close();
+    await world.image('base', diskBytes, undefined, { offset: 100 * kib, bytes: 300 * kib, value: 200 });
   }
   const source = await open(world, plan.source, 'source');
   const before = world.disks.length;
@@ -167,7 +142,7 @@ async function simulate(plan: Plan): Promise<void> {
   const guests = new Guests(world, random, await world.guest(source));
   await guests.backend.read(0, guests.content);
   for (let i = 0; i < 10; i++) await guests.request();
-  for (const disk of world.disks) slow(world, random, disk);
+  for (const disk of world.disks) world.slow(disk, random, 6);
   const loops = [guests.loop(), guests.loop(), guests.loop()];
   const job = await world.mirror(source, target, {
     sync: plan.target === 'overlay' ? 'top' : 'full',
@@ -207,10 +182,10 @@ async function simulate(plan: Plan): Promise<void> {
   const replaced = plan.end === 'complete';
   expect(guests.backend.node).toBe(replaced ? target : source);
   await guests.backend.close();
-  expect(Buffer.compare(await contentOf(world, replaced ? target : source), guests.content)).toBe(0);
+  expect(Buffer.compare(await world.contentOf(replaced ? target : source), guests.content)).toBe(0);
   if (plan.end !== 'force') {
     const idle = replaced ? source : target;
-    expect(Buffer.compare(await contentOf(world, idle), atEnd)).toBe(0);
+    expect(Buffer.compare(await world.contentOf(idle), atEnd)).toBe(0);
   }
   expect([source.references, target.references]).toEqual([1, 1]);
 }

@@ -1,16 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { bitmapsOf } from '../../host/bitmaps/node-bitmaps.ts';
 import type { Job } from '../../host/jobs/job.ts';
-import { gate, World } from './world.ts';
+import { kib, mib } from '../support/units.ts';
+import { errorEvent, gate, jobEvent, statuses, World } from './world.ts';
 
-const mib = 1 << 20;
-const kib = 1 << 10;
+const started = statuses('j0', 'created', 'running');
+const ended = statuses('j0', 'concluded', 'null');
 
-const started = ['S j0 created', 'S j0 running'];
-const ended = ['S j0 concluded', 'S j0 null'];
-
-function event(name: string, len: number, more: object = {}, offset = len): string {
-  return `BLOCK_JOB_${name} ${JSON.stringify({ type: 'mirror', device: 'j0', len, offset, speed: 0, ...more })}`;
+function event(
+  name: 'READY' | 'COMPLETED',
+  len: number,
+  more: { offset?: number; error?: string } = {},
+): string {
+  return jobEvent(name, { type: 'mirror', id: 'j0', len }, more);
 }
 
 async function finish(world: World, job: Job): Promise<void> {
@@ -42,8 +44,7 @@ describe('mirror', () => {
 
   it('brings along what guests write before and after it is ready', async () => {
     const world = new World();
-    const a = await world.disk('a', 4 * mib, 1);
-    const t = await world.disk('t', 4 * mib);
+    const { a, t } = await world.pair(4 * mib);
     const guest = await world.guest(a.node);
     const held = gate();
     t.disk.gate = held.promise;
@@ -64,8 +65,7 @@ describe('mirror', () => {
 
   it('lets a write end only when the target has it, with copy-mode=write-blocking', async () => {
     const world = new World();
-    const a = await world.disk('a', mib, 1);
-    const t = await world.disk('t', mib);
+    const { a, t } = await world.pair(mib);
     const guest = await world.guest(a.node);
     const job = await world.mirror(a.node, t.node, { 'copy-mode': 'write-blocking' });
     await world.platform.settle();
@@ -82,7 +82,7 @@ describe('mirror', () => {
     expect([done, a.disk.bytes[0]]).toEqual([false, 8]);
     held.open();
     await write;
-    expect(job.progress).toEqual({ current: mib + 4512, total: mib + 4512 });
+    expect(job.progress).toMatchObject({ current: mib + 4512, total: mib + 4512 });
     await finish(world, job);
     expect(world.take().at(-1)).toBe('S j0 null');
     await guest.close();
@@ -131,8 +131,7 @@ describe('mirror', () => {
 
   it('copies with sync=none only what is written from now on', async () => {
     const world = new World();
-    const a = await world.disk('a', mib, 1);
-    const t = await world.disk('t', mib);
+    const { a, t } = await world.pair(mib);
     const guest = await world.guest(a.node);
     await world.mirror(a.node, t.node, { sync: 'none' });
     expect(world.take()).toEqual([...started, 'S j0 ready', event('READY', 0)]);
@@ -149,16 +148,14 @@ describe('mirror', () => {
     for (const { op, option, operation } of cases) {
       for (const action of ['report', 'ignore', 'stop'] as const) {
         const world = new World();
-        const a = await world.disk('a', mib, 1);
-        const t = await world.disk('t', mib);
+        const { a, t } = await world.pair(mib);
         (op === 'write' ? t : a).disk.failNext = { op, errno: 'ENOSPC' };
         const job = await world.mirror(a.node, t.node, { [option]: action });
         await world.platform.settle();
-        const error = `BLOCK_JOB_ERROR ${JSON.stringify({ device: 'j0', operation, action })}`;
         const events = world.take().slice(2);
-        expect(events[0]).toBe(error);
+        expect(events[0]).toBe(errorEvent('j0', operation, action));
         if (action === 'report') {
-          const failed = event('COMPLETED', mib, { error: 'No space left on device' }, 0);
+          const failed = event('COMPLETED', mib, { offset: 0, error: 'No space left on device' });
           expect(events.slice(1)).toEqual(['S j0 aborting', failed, ...ended]);
           expect([a.node.references, t.node.references]).toEqual([1, 1]);
           continue;
@@ -176,8 +173,7 @@ describe('mirror', () => {
 
   it('does not let a guest feel a failing target, even with copy-mode=write-blocking', async () => {
     const world = new World();
-    const a = await world.disk('a', mib, 1);
-    const t = await world.disk('t', mib);
+    const { a, t } = await world.pair(mib);
     const guest = await world.guest(a.node);
     const job = await world.mirror(a.node, t.node, {
       'copy-mode': 'write-blocking',
@@ -196,8 +192,7 @@ describe('mirror', () => {
 
   it('stops for drained sections with nothing in flight', async () => {
     const world = new World();
-    const a = await world.disk('a', 40 * mib, 1);
-    const t = await world.disk('t', 40 * mib);
+    const { a, t } = await world.pair(40 * mib);
     const held = gate();
     t.disk.gate = held.promise;
     const job = await world.mirror(a.node, t.node);
@@ -220,8 +215,7 @@ describe('mirror', () => {
 
   it('keeps to its speed between stretches of the size of its buffer', async () => {
     const world = new World();
-    const a = await world.disk('a', 4 * mib, 1);
-    const t = await world.disk('t', 4 * mib);
+    const { a, t } = await world.pair(4 * mib);
     const job = await world.mirror(a.node, t.node, { 'buf-size': mib, speed: mib });
     await world.platform.settle();
     expect(job.progress.current).toBe(mib);
@@ -236,8 +230,7 @@ describe('mirror', () => {
 
   it('has at most 16 requests in flight, and no more data than its buffer holds', async () => {
     const world = new World();
-    const a = await world.disk('a', 40 * mib, 1);
-    const t = await world.disk('t', 40 * mib);
+    const { a, t } = await world.pair(40 * mib);
     const held = gate();
     t.disk.gate = held.promise;
     await world.mirror(a.node, t.node);
@@ -250,8 +243,7 @@ describe('mirror', () => {
 
   it('fails without a trace when its nodes cannot be had', async () => {
     const world = new World();
-    const a = await world.disk('a', mib, 1);
-    const t = await world.disk('t', mib);
+    const { a, t } = await world.pair(mib);
     const user = await world.guest(t.node);
     await user.setPermissions(3, 0);
     await expect(world.mirror(a.node, t.node)).rejects.toThrow(/Permission conflict on node 't'/);
@@ -274,8 +266,7 @@ describe('mirror', () => {
 
   it('replaces a node below a filter, which stays', async () => {
     const world = new World();
-    const a = await world.disk('a', mib, 1);
-    const t = await world.disk('t', mib);
+    const { a, t } = await world.pair(mib);
     const pass = await world.graph.open({ driver: 'pass', 'node-name': 'pass', file: 'a' });
     const guest = await world.guest(pass);
     const job = await world.mirror(pass, t.node, { replaces: 'a' });

@@ -3,25 +3,9 @@ import { describe, expect, test } from 'vitest';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import type { BlockNode } from '../../host/block/node.ts';
 import { blockStatus } from '../../host/block/status.ts';
-import type { Job } from '../../host/jobs/job.ts';
-import { type StreamParams, startStream } from '../../host/jobs/stream/stream.ts';
-import { type Chain, chain, kib, mib } from './image-chain.ts';
-
-function stream({ world, nodes }: Chain, more: Partial<StreamParams> = {}): Promise<Job> {
-  return startStream(world.graph, world.jobs, {
-    id: 'j',
-    node: nodes[3]!,
-    base: undefined,
-    bottom: undefined,
-    backingFile: undefined,
-    onError: 'report',
-    speed: undefined,
-    filterNodeName: undefined,
-    autoFinalize: undefined,
-    autoDismiss: undefined,
-    ...more,
-  });
-}
+import { kib, mib } from '../support/units.ts';
+import { chain, ended, samples, stream, success } from './image-chain.ts';
+import { errorEvent, statuses } from './world.ts';
 
 async function allocated(node: BlockNode): Promise<number> {
   let total = 0;
@@ -39,26 +23,17 @@ const read = async (guest: BlockBackend, offset: number): Promise<number> => {
   return buffer[0]!; // as long as it is
 };
 
-const end = (more: object): string =>
-  `BLOCK_JOB_COMPLETED ${JSON.stringify({ type: 'stream', device: 'j', len: 4 * mib, offset: 4 * mib, speed: 0, ...more })}`;
-
 describe('a stream', () => {
   test('copies all that lies below, and the chain is over', async () => {
     const scene = await chain();
     const { world, nodes, guest } = scene;
     const job = await stream(scene);
     await world.platform.advance(1e9);
-    expect(world.take()).toEqual([
-      ...['created', 'running', 'waiting', 'pending'].map((status) => `S j ${status}`),
-      end({}),
-      ...['concluded', 'null'].map((status) => `S j ${status}`),
-    ]);
+    expect(world.take()).toEqual(success('stream'));
     expect(job.error).toBeUndefined();
     expect(nodes[3]!.backing()).toBeUndefined();
     expect(await allocated(nodes[3]!)).toBe(mib + 64 * kib);
-    expect([await read(guest, 0), await read(guest, mib - 512), await read(guest, 2 * mib)]).toEqual([
-      1, 2, 3,
-    ]);
+    expect(await samples(guest)).toEqual([1, 2, 3]);
     expect([...nodes[3]!.parents].map(({ name }) => name)).toEqual(['root']);
   });
 
@@ -119,31 +94,6 @@ describe('a stream', () => {
     expect(nodes[3]!.backing()).toBeUndefined();
   });
 
-  test('lets a drained section begin without waiting for its next chunk', async () => {
-    const scene = await chain();
-    const { nodes } = scene;
-    const job = await stream(scene, { speed: 1 });
-    for (let turns = 0; turns < 8; turns++) {
-      await nodes[turns % 4]!.drainBegin();
-      expect(job.status).toBe('paused');
-      nodes[turns % 4]!.drainEnd();
-    }
-    await job.cancel(true);
-  });
-
-  test('leaves the chain as it is when it is cancelled', async () => {
-    const scene = await chain();
-    const { world, nodes, guest } = scene;
-    const job = await stream(scene, { speed: 64 * kib });
-    await world.platform.settle();
-    await job.cancel(false);
-    expect(job.error?.message).toBe('Operation canceled');
-    expect(world.events.at(-3)).toMatch(/^BLOCK_JOB_CANCELLED .*"offset":524288/);
-    expect(nodes.map((node) => node.backing()?.name)).toEqual([undefined, 'n0', 'n1', 'n2']);
-    expect(guest.node).toBe(nodes[3]);
-    await world.graph.setBacking(nodes[3]!, nodes[0]);
-  });
-
   test('freezes the links through which it reads', async () => {
     const scene = await chain();
     const { world, nodes } = scene;
@@ -177,7 +127,7 @@ describe('a stream', () => {
     const scene = await chain();
     const { world, nodes } = scene;
     await stream(scene, { node: nodes[0]! });
-    expect(world.take()).toContain(end({ len: 0, offset: 0 }));
+    expect(world.take()).toContain(ended('stream', { len: 0 }));
   });
 
   test('leaves nothing behind when it cannot begin', async () => {
@@ -197,9 +147,6 @@ describe('a stream', () => {
 });
 
 describe('an error of a stream', () => {
-  const error = (action: string): string =>
-    `BLOCK_JOB_ERROR ${JSON.stringify({ device: 'j', operation: 'read', action })}`;
-
   test('that is reported ends it', async () => {
     const scene = await chain();
     const { world, nodes, disks } = scene;
@@ -207,13 +154,11 @@ describe('an error of a stream', () => {
     await stream(scene);
     await world.platform.advance(1e9);
     expect(world.take()).toEqual([
-      'S j created',
-      'S j running',
-      error('report'),
+      ...statuses('j', 'created', 'running'),
+      errorEvent('j', 'read', 'report'),
       'S j aborting',
-      end({ offset: 512 * kib, error: 'Input/output error' }),
-      'S j concluded',
-      'S j null',
+      ended('stream', { offset: 512 * kib, error: 'Input/output error' }),
+      ...statuses('j', 'concluded', 'null'),
     ]);
     expect(nodes[3]!.backing()).toBe(nodes[2]);
   });
@@ -225,33 +170,11 @@ describe('an error of a stream', () => {
     await stream(scene, { onError: 'ignore' });
     await world.platform.advance(1e9);
     const events = world.take();
-    expect(events).toContain(error('ignore'));
-    expect(events).toContain(end({ error: 'Input/output error' }));
+    expect(events).toContain(errorEvent('j', 'read', 'ignore'));
+    expect(events).toContain(ended('stream', { error: 'Input/output error' }));
     expect(nodes[3]!.backing()).toBe(nodes[2]);
     expect(await allocated(nodes[3]!)).toBe(512 * kib + 64 * kib);
   });
-
-  test.each([
-    ['stop', 'EIO', 'failed'],
-    ['stop', 'ENOSPC', 'nospace'],
-    ['enospc', 'ENOSPC', 'nospace'],
-  ] as const)(
-    'with %s and %s stops it, and it tries again when it is resumed',
-    async (onError, errno, io) => {
-      const scene = await chain();
-      const { world, nodes, disks } = scene;
-      disks[3]!.failNext = { op: 'write', errno };
-      const job = await stream(scene, { onError });
-      await world.platform.advance(1e9);
-      expect(world.take()).toEqual(['S j created', 'S j running', error('stop'), 'S j paused']);
-      expect(job.ioStatus).toBe(io);
-      job.resume();
-      expect(job.ioStatus).toBe('ok');
-      await world.platform.advance(1e9);
-      expect(job.error).toBeUndefined();
-      expect(nodes[3]!.backing()).toBeUndefined();
-    },
-  );
 
   test('that is not the lack of space is reported with enospc', async () => {
     const scene = await chain();
@@ -259,17 +182,5 @@ describe('an error of a stream', () => {
     const job = await stream(scene, { onError: 'enospc' });
     await scene.world.platform.advance(1e9);
     expect(job.error?.message).toBe('Input/output error');
-  });
-
-  test('of the header leaves the chain as it was', async () => {
-    const scene = await chain();
-    const { world, nodes, disks, guest } = scene;
-    const job = await stream(scene, { autoFinalize: false });
-    await world.platform.advance(1e9);
-    disks[3]!.failNext = { op: 'write', errno: 'EIO' };
-    await job.finalize();
-    expect(job.error?.message).toBe('Input/output error');
-    expect(nodes[3]!.backing()).toBe(nodes[2]);
-    expect(await read(guest, 0)).toBe(1);
   });
 });

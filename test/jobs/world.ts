@@ -1,9 +1,8 @@
 /** What tests of jobs need: a graph of array disks, a registry, and the events as one line each. */
 
-import { BlockBackend } from '../../host/block/backend.ts';
+import type { BlockBackend } from '../../host/block/backend.ts';
 import type { GraphEvent } from '../../host/block/graph.ts';
 import type { BlockNode } from '../../host/block/node.ts';
-import { Perm } from '../../host/block/permissions.ts';
 import { copyBeforeWrite } from '../../host/filters/copy-before-write/driver.ts';
 import { copyOnRead } from '../../host/filters/copy-on-read.ts';
 import { qcow2 } from '../../host/formats/qcow2/driver.ts';
@@ -16,6 +15,8 @@ import type { JobTransaction } from '../../host/jobs/job-transaction.ts';
 import type { MirrorCommon, MirrorRequest } from '../../host/jobs/mirror/mirror-options.ts';
 import { mirror } from '../../host/jobs/mirror/mirror-options.ts';
 import { type ArrayDisk, arrayProtocol, passFilter } from '../support/array-driver.ts';
+import { attach, readWrite } from '../support/attach.ts';
+import type { Seeded } from '../support/seeded.ts';
 import { VirtualPlatform } from '../support/virtual-platform.ts';
 
 const qcow2Defaults = Object.fromEntries(
@@ -26,6 +27,11 @@ const qcow2Defaults = Object.fromEntries(
       type === 'bool' ? text === 'on' : type === 'string' ? text : Number(text),
     ]),
 );
+
+export interface WorldDisk {
+  node: BlockNode;
+  disk: ArrayDisk;
+}
 
 export class World {
   readonly platform = new VirtualPlatform();
@@ -51,22 +57,22 @@ export class World {
     return this.events.splice(0);
   }
 
-  async disk(name: string, size: number, fill?: number): Promise<{ node: BlockNode; disk: ArrayDisk }> {
+  async disk(name: string, size: number, fill?: number): Promise<WorldDisk> {
     const node = await this.graph.open({ driver: 'array', 'node-name': name, size });
     const disk = this.disks.at(-1)!; // just opened
     if (fill !== undefined) disk.bytes.fill(fill);
     return { node, disk };
   }
 
-  /** A qcow2 image on an array disk, over `backing` when there is one. */
-  async image(name: string, size: number, backing?: BlockNode): Promise<BlockNode> {
+  /** A qcow2 image on an array disk, over `backing` when there is one, with something in it when that is said. */
+  async image(
+    name: string,
+    size: number,
+    backing?: BlockNode,
+    content?: { offset: number; bytes: number; value: number },
+  ): Promise<BlockNode> {
     const { node: file } = await this.disk(`${name}-file`, 0);
-    const root = await BlockBackend.attach(file, {
-      name: 'root',
-      description: 'the maker of the image',
-      perm: Perm.consistentRead | Perm.write | Perm.resize,
-      shared: Perm.all,
-    });
+    const root = await attach(file);
     root.allowWriteBeyondEnd = true;
     await qcow2.create!.createImage!(root, { size, ...qcow2Defaults });
     await root.close();
@@ -74,16 +80,48 @@ export class World {
     const options = { driver: 'qcow2', 'node-name': name, file: file.name, discard: 'unmap', ...more };
     const node = await this.graph.open(options);
     await this.graph.unref(file);
+    if (content) {
+      const user = await this.guest(node);
+      await user.write(content.offset, new Uint8Array(content.bytes).fill(content.value));
+      await user.close();
+    }
     return node;
   }
 
-  guest(node: BlockNode): Promise<BlockBackend> {
-    return BlockBackend.attach(node, {
-      name: 'root',
-      description: 'a guest',
-      perm: Perm.consistentRead | Perm.write,
-      shared: Perm.all,
+  /** All that the disk reads as. */
+  async contentOf(node: BlockNode): Promise<Uint8Array> {
+    const user = await this.guest(node);
+    const content = new Uint8Array(node.length);
+    await user.read(0, content);
+    await user.close();
+    return content;
+  }
+
+  /** From now on each request of the disk takes turns of the event loop, fewer than `limit`. */
+  slow(disk: ArrayDisk, random: Seeded, limit: number): void {
+    Object.defineProperty(disk, 'gate', {
+      configurable: true,
+      get: async () => {
+        for (let turns = random.below(limit); turns > 0; turns--) await this.platform.clock.yield();
+      },
     });
+  }
+
+  /** A drained section of some node. */
+  async drainAny(random: Seeded): Promise<void> {
+    const node = random.pick(this.graph.nodes());
+    await node.drainBegin();
+    await this.platform.clock.yield();
+    node.drainEnd();
+  }
+
+  /** A disk `a` full of 1, and `t`, as long and empty, that it may be copied to. */
+  async pair(bytes: number): Promise<{ a: WorldDisk; t: WorldDisk }> {
+    return { a: await this.disk('a', bytes, 1), t: await this.disk('t', bytes) };
+  }
+
+  guest(node: BlockNode): Promise<BlockBackend> {
+    return attach(node, readWrite);
   }
 
   /** As the backup actions do: within a drained section of the source. */
@@ -126,6 +164,26 @@ export class World {
       ...more,
     });
   }
+}
+
+/** Lines of status changes. */
+export function statuses(id: string, ...all: readonly string[]): string[] {
+  return all.map((status) => `S ${id} ${status}`);
+}
+
+/** The line of an event that tells how far the job is: to its end, at no speed, unless `more` says otherwise. */
+export function jobEvent(
+  event: 'READY' | 'COMPLETED' | 'CANCELLED',
+  { type, id, len }: { type: string; id: string; len: number },
+  more: { offset?: number; speed?: number; error?: string } = {},
+): string {
+  const { offset = len, speed = 0, ...rest } = more;
+  return `BLOCK_JOB_${event} ${JSON.stringify({ type, device: id, len, offset, speed, ...rest })}`;
+}
+
+/** The line of an error, and of what its policy makes of it. */
+export function errorEvent(id: string, operation: string, action: string): string {
+  return `BLOCK_JOB_ERROR ${JSON.stringify({ device: id, operation, action })}`;
 }
 
 /** A promise and the way to settle it. */

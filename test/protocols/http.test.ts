@@ -1,6 +1,7 @@
 /** Files on a web server in memory: what is asked of it, what is kept, and what happens when it misbehaves. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { FaultReason } from '../../host/base/errors.ts';
 import type { Driver } from '../../host/block/driver.ts';
 import type { ChunkStore } from '../../host/platform/platform.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
@@ -380,23 +381,30 @@ describe('a server that misbehaves', () => {
   test('fails the read in the end, and the next one works when the server does', async () => {
     const { web, platform, open } = world();
     const driver = await open();
-    const cases: [WebFile['spoil'], string][] = [
-      [lost, 'connection reset'],
-      [(answer) => ({ ...answer, status: 500 }), 'The requested URL returned error: 500'],
+    const cases: [WebFile['spoil'], string, FaultReason][] = [
+      [lost, 'connection reset', 'unreachable'],
+      [(answer) => ({ ...answer, status: 500 }), 'The requested URL returned error: 500', 'server-error'],
       [
         (answer) => ({ ...answer, body: answer.body.subarray(6) }),
         `Got ${webChunkBytes - 6} of ${webChunkBytes} bytes`,
+        'unreachable',
       ],
-      [(answer) => ({ ...answer, status: 200 }), "Server does not support 'range' any more"],
+      [
+        (answer) => ({ ...answer, status: 200 }),
+        "Server does not support 'range' any more",
+        'content-changed',
+      ],
       [
         (answer) => ({ ...answer, headers: { 'content-range': `bytes 1-2/${web.content.length}` } }),
         'Got another range',
+        'content-changed',
       ],
     ];
-    for (const [spoil, message] of cases) {
+    for (const [spoil, message, reason] of cases) {
       web.spoil = spoil;
       await expect(inTime(platform, read(driver, 0, 512))).rejects.toMatchObject({
         errno: 'EIO',
+        reason,
         message: `${url}: ${message}`,
       });
     }
@@ -512,6 +520,43 @@ describe('what is kept beyond the node', () => {
     await read(driver, 0, 3 * webChunkBytes);
     await driver.close();
     expect(done).toBe(3);
+  });
+
+  test.each([
+    ['read ahead', { readahead: 4 * webChunkBytes }],
+    ['fetched as a list says', { readahead: 0, 'x-prefetch': 'http://server/list' }],
+  ])('is left alone when the node is gone, also by what is %s', async (_how, options) => {
+    const list = {
+      'blockyard-prefetch': 1,
+      ranges: [5, 7].map((chunk) => [chunk * webChunkBytes, webChunkBytes]),
+    };
+    const { web, platform, open } = world();
+    web.spoil = (answer, { method, headers }) =>
+      method === 'GET' && headers['range'] === undefined
+        ? { ...answer, headers: {}, body: new TextEncoder().encode(JSON.stringify(list)) }
+        : answer;
+    for (let turns = 0; turns < 12; turns++) {
+      let begun = 0;
+      let ended = 0;
+      const slowly = async (): Promise<undefined> => {
+        begun++;
+        for (let turn = 0; turn < 3; turn++) await platform.clock.yield();
+        ended++;
+      };
+      platform.chunkStore = { get: slowly, put: slowly };
+      const driver = await open(options);
+      // Who reads on is read ahead for: at the third chunk nobody waits for more than is here.
+      for (const chunk of options.readahead > 0 ? [0, 1, 2] : []) {
+        await platform.settle();
+        await read(driver, chunk * webChunkBytes, webChunkBytes);
+      }
+      for (let turn = 0; turn < turns; turn++) await platform.clock.yield();
+      await driver.close();
+      const atClose = begun;
+      expect(ended).toBe(atClose);
+      await platform.settle();
+      expect(begun).toBe(atClose);
+    }
   });
 
   test('does no harm when it fails or holds something else', async () => {

@@ -1,9 +1,8 @@
 import { expect, test } from 'vitest';
-import { BlockBackend } from '../../host/block/backend.ts';
 import { Perm } from '../../host/block/permissions.ts';
+import { attach } from '../support/attach.ts';
 import { createServer } from '../support/qmp-server.ts';
-
-const kib = 1 << 10;
+import { kib } from '../support/units.ts';
 
 /** The map of a bitmap of a disk of 1000 KiB that was written to in two places. */
 async function mapOf(pieces: number): Promise<unknown> {
@@ -12,12 +11,7 @@ async function mapOf(pieces: number): Promise<unknown> {
   await run('blockdev-add', { driver: 'null-co', 'node-name': 'n', size: 1000 * kib });
   await run('block-dirty-bitmap-add', { node: 'n', name: 'b', granularity: 4 * kib });
   const node = server.graph.getNode('n');
-  const guest = await BlockBackend.attach(node, {
-    name: 'root',
-    description: 'guest',
-    perm: Perm.write,
-    shared: Perm.all,
-  });
+  const guest = await attach(node, Perm.write);
   await guest.write(330 * kib, new Uint8Array(10 * kib));
   await guest.write(999 * kib, new Uint8Array(kib));
   await guest.close();

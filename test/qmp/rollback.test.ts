@@ -13,6 +13,7 @@ import { opTypes } from '../../host/block/op-blockers.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import type { QmpServer } from '../../host/qmp/server.ts';
+import { attach, readWrite } from '../support/attach.ts';
 import { createServer } from '../support/qmp-server.ts';
 import {
   type Message,
@@ -24,8 +25,8 @@ import {
 } from '../support/qmp-sessions.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { haveQemu, haveQemuSystem } from '../support/tools.ts';
+import { mib } from '../support/units.ts';
 
-const mib = 1 << 20;
 const path = scratchDirectory();
 
 interface Action {
@@ -262,12 +263,7 @@ describe('when an action of a transaction cannot start', () => {
       await runScript(session, preparation);
       const guests: BlockBackend[] = [];
       for (const name of disks) {
-        const guest = await BlockBackend.attach(server.graph.getNode(name), {
-          name: 'root',
-          description: 'a guest',
-          perm: Perm.consistentRead | Perm.write,
-          shared: Perm.all,
-        });
+        const guest = await attach(server.graph.getNode(name), readWrite);
         guests.push(guest);
         open.push(() => guest.close());
         await guest.write(mib / 2, new Uint8Array(4096).fill(1));

@@ -7,7 +7,7 @@ import { commands } from '../../host/qmp/commands/index.ts';
 import { QmpProtocol } from '../../host/qmp/protocol.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
 import { gate } from '../jobs/world.ts';
-import { QmpClient } from '../support/qmp-client.ts';
+import { RecordingConnection } from '../support/recording-connection.ts';
 import { VirtualPlatform } from '../support/virtual-platform.ts';
 
 const encoder = new TextEncoder();
@@ -21,8 +21,8 @@ function createServer(more: readonly AnyCommand[] = []): QmpServer {
 /** All that is ready to run has run. */
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-async function connect(server: QmpServer, first?: string): Promise<QmpClient> {
-  const client = new QmpClient();
+async function connect(server: QmpServer, first?: string): Promise<RecordingConnection> {
+  const client = new RecordingConnection();
   server.connect(client);
   if (first !== undefined) {
     client.send(first);
@@ -56,7 +56,7 @@ describe('a session', () => {
   });
 
   test('prints on several lines when asked to', async () => {
-    const client = new QmpClient();
+    const client = new RecordingConnection();
     createServer().connect(client, { pretty: true });
     expect(client.received).toMatch(/^{\r\n {4}"QMP": {\r\n {8}"version": {\r\n/);
     expect(client.received.endsWith('\r\n}\r\n')).toBe(true);
@@ -260,7 +260,7 @@ property.prop([fc.array(piece), fc.array(fc.nat({ max: 60 }))])(
   'the same input gives the same output wherever it is cut',
   async (pieces, cuts) => {
     const input = encoder.encode(`${pieces.join('')}\n`);
-    const transcript = async (send: (client: QmpClient) => void): Promise<string> => {
+    const transcript = async (send: (client: RecordingConnection) => void): Promise<string> => {
       const client = await connect(createServer());
       send(client);
       await settle();

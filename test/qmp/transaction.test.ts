@@ -6,8 +6,7 @@ import { type ActionDefinition, defineAction } from '../../host/qmp/actions/acti
 import { blockdevBackup } from '../../host/qmp/actions/blockdev-backup.ts';
 import { runTransaction } from '../../host/qmp/transaction.ts';
 import { World } from '../jobs/world.ts';
-
-const mib = 1 << 20;
+import { mib } from '../support/units.ts';
 
 /** An action that writes down its steps. */
 function recorder(

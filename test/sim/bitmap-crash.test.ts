@@ -5,7 +5,6 @@
  */
 import { describe, expect, test } from 'vitest';
 import { bitmapsOf } from '../../host/bitmaps/node-bitmaps.ts';
-import { BlockBackend } from '../../host/block/backend.ts';
 import type { BlockNode } from '../../host/block/node.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { qcow2 } from '../../host/formats/qcow2/driver.ts';
@@ -13,9 +12,10 @@ import { createGraph } from '../../host/graph.ts';
 import type { Platform } from '../../host/platform/platform.ts';
 import { crashStates, createSimulation, type SimStorage } from '../../host/platform/sim/index.ts';
 import { file } from '../../host/protocols/file/driver.ts';
+import { attach, readWriteResize } from '../support/attach.ts';
+import { kib } from '../support/units.ts';
 import { checkBytes, imagePath, makeImage } from './crash-harness.ts';
 
-const kib = 1024;
 const granularity = 512;
 
 interface Disk {
@@ -36,12 +36,7 @@ async function withDisk<T>(
     'read-only': readOnly,
     file: { driver: 'file', filename: imagePath },
   });
-  const backend = await BlockBackend.attach(node, {
-    name: 'root',
-    description: 'the guest',
-    perm: readOnly ? Perm.consistentRead : Perm.consistentRead | Perm.write | Perm.resize,
-    shared: Perm.all,
-  });
+  const backend = await attach(node, readOnly ? Perm.consistentRead : readWriteResize);
   const result = await use({
     node,
     write: (offset, bytes) => backend.write(offset, new Uint8Array(bytes).fill(++pattern % 255)),

@@ -5,18 +5,18 @@
  */
 import { describe, expect, test } from 'vitest';
 import { bitmapsOf } from '../../host/bitmaps/node-bitmaps.ts';
-import { BlockBackend } from '../../host/block/backend.ts';
+import type { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
-import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
 import { createGraph } from '../../host/graph.ts';
 import type { HostFile, Platform } from '../../host/platform/platform.ts';
 import { crashStates, createSimulation, SimStorage } from '../../host/platform/sim/index.ts';
 import { commands } from '../../host/qmp/commands/index.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
+import { attach, readWrite } from '../support/attach.ts';
 import { Seeded } from '../support/seeded.ts';
+import { mib } from '../support/units.ts';
 
-const mib = 1 << 20;
 const diskBytes = 4 * mib;
 const imagePath = '/disk.img';
 const sectorBytes = 512;
@@ -68,12 +68,7 @@ async function openDisk(server: QmpServer, format: Format): Promise<BlockBackend
     'node-name': 'disk',
     file: { driver: 'file', filename: imagePath },
   }));
-  return BlockBackend.attach(server.graph.getNode('disk'), {
-    name: 'root',
-    description: 'the guest',
-    perm: Perm.consistentRead | Perm.write,
-    shared: Perm.all,
-  });
+  return attach(server.graph.getNode('disk'), readWrite);
 }
 
 function sector(value: number): Uint8Array {

@@ -8,7 +8,7 @@
  * The guest must not have two requests in flight for one sector.
  */
 import { BlockError } from '../../host/base/errors.ts';
-import { BlockBackend } from '../../host/block/backend.ts';
+import type { BlockBackend } from '../../host/block/backend.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { checkImage } from '../../host/formats/qcow2/check/check.ts';
 import { createImage } from '../../host/formats/qcow2/create/create.ts';
@@ -25,6 +25,7 @@ import {
 } from '../../host/platform/sim/journal.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
 import { file } from '../../host/protocols/file/driver.ts';
+import { attach } from '../support/attach.ts';
 import { DiskModel, type ModelEvent, sectorBytes, type TimedEvent } from './disk-model.ts';
 import { RawImage } from './raw-qcow2.ts';
 
@@ -46,12 +47,7 @@ export async function openImage(
     },
     { readOnly: options['read-only'] === true },
   );
-  const backend = await BlockBackend.attach(node, {
-    name: 'root',
-    description: 'the guest',
-    perm: node.readOnly ? Perm.consistentRead : Perm.all,
-    shared: Perm.all,
-  });
+  const backend = await attach(node, node.readOnly ? Perm.consistentRead : Perm.all);
   return {
     backend,
     async close() {

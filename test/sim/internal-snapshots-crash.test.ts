@@ -11,9 +11,9 @@ import type { InternalSnapshot } from '../../host/block/snapshot-storage.ts';
 import { applySnapshot, findSnapshot, viewSnapshot } from '../../host/block/snapshots.ts';
 import type { Platform } from '../../host/platform/platform.ts';
 import { crashStates, createSimulation, type SimStorage } from '../../host/platform/sim/index.ts';
+import { kib } from '../support/units.ts';
 import { findingsIn, imagePath, makeImage, openImage } from './crash-harness.ts';
 
-const kib = 1024;
 const sectorBytes = 512;
 
 type Opened = Awaited<ReturnType<typeof openImage>>;

@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest';
 import type { IoOperation } from '../../host/platform/sim/index.ts';
 import { Journal, type JournalEntry } from '../../host/platform/sim/journal.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
+import { kib } from '../support/units.ts';
 import { explore, type Guest, record, type Scenario } from './crash-harness.ts';
 import { sectorBytes } from './disk-model.ts';
 import { randomRun } from './random-guest.ts';
@@ -19,7 +20,6 @@ const tiny = { cluster_size: 512, refcount_bits: 64 };
 /** Eight sectors per cluster. */
 const medium = { cluster_size: 4096 };
 const tinyCaches = { 'l2-cache-size': 1024, 'l2-cache-entry-size': 512, 'refcount-cache-size': 2048 };
-const kib = (count: number): number => count * 1024;
 
 interface Case extends Scenario {
   name: string;
@@ -38,7 +38,7 @@ const cases: Case[] = [
   {
     name: 'one allocating write',
     exhaustive: true,
-    image: { ...tiny, size: kib(64) },
+    image: { ...tiny, size: 64 * kib },
     maxStates: 2000,
     async run(guest) {
       await guest.write(3);
@@ -47,7 +47,7 @@ const cases: Case[] = [
   },
   {
     name: 'allocating writes without a flush, one at a time',
-    image: { ...medium, size: kib(256) },
+    image: { ...medium, size: 256 * kib },
     maxStates: 600,
     async run(guest) {
       for (const sector of [0, 9, 100, 101, 350, 20]) await guest.write(sector, 3);
@@ -55,7 +55,7 @@ const cases: Case[] = [
   },
   {
     name: 'allocating writes, many in flight',
-    image: { ...medium, size: kib(512) },
+    image: { ...medium, size: 512 * kib },
     maxStates: 800,
     async run(guest) {
       await scattered(guest, 0, 8, 5);
@@ -67,7 +67,7 @@ const cases: Case[] = [
   {
     name: 'overwriting in place',
     exhaustive: true,
-    image: { ...medium, size: kib(256) },
+    image: { ...medium, size: 256 * kib },
     before: (guest) => guest.write(0, 64),
     maxStates: 2000,
     async run(guest) {
@@ -80,7 +80,7 @@ const cases: Case[] = [
   },
   {
     name: 'new L2 tables',
-    image: { ...tiny, size: kib(512) },
+    image: { ...tiny, size: 512 * kib },
     maxStates: 800,
     async run(guest) {
       await scattered(guest, 5, 6, 64);
@@ -92,7 +92,7 @@ const cases: Case[] = [
   },
   {
     name: 'new refcount blocks',
-    image: { ...tiny, size: kib(512) },
+    image: { ...tiny, size: 512 * kib },
     before: (guest) => guest.write(0, 40),
     maxStates: 1000,
     async run(guest) {
@@ -106,7 +106,7 @@ const cases: Case[] = [
   },
   {
     name: 'a growing refcount table',
-    image: { ...tiny, size: kib(4096) },
+    image: { ...tiny, size: 4096 * kib },
     async before(guest) {
       for (let first = 0; first < 3900; first += 100) await guest.write(first, 100);
     },
@@ -120,7 +120,7 @@ const cases: Case[] = [
   },
   {
     name: 'a refcount table that grows under many writes in flight',
-    image: { ...tiny, size: kib(4096) },
+    image: { ...tiny, size: 4096 * kib },
     async before(guest) {
       for (let first = 0; first < 3900; first += 100) await guest.write(first, 100);
     },
@@ -135,7 +135,7 @@ const cases: Case[] = [
   {
     name: 'writing over clusters that are zero and allocated',
     exhaustive: true,
-    image: { ...medium, size: kib(256) },
+    image: { ...medium, size: 256 * kib },
     before: (guest) => guest.write(0, 128),
     maxStates: 2000,
     async run(guest) {
@@ -151,7 +151,7 @@ const cases: Case[] = [
   },
   {
     name: 'discarding and using the space again',
-    image: { ...medium, size: kib(512) },
+    image: { ...medium, size: 512 * kib },
     before: (guest) => guest.write(0, 256),
     maxStates: 1000,
     async run(guest) {
@@ -169,7 +169,7 @@ const cases: Case[] = [
   },
   {
     name: 'discarding and writing at the same time, again and again',
-    image: { ...tiny, size: kib(256) },
+    image: { ...tiny, size: 256 * kib },
     before: (guest) => guest.write(0, 100),
     open: tinyCaches,
     maxStates: 1000,
@@ -183,7 +183,7 @@ const cases: Case[] = [
   },
   {
     name: 'zeros with and without giving the space back',
-    image: { ...medium, size: kib(512) },
+    image: { ...medium, size: 512 * kib },
     before: (guest) => guest.write(0, 200),
     maxStates: 800,
     async run(guest) {
@@ -200,7 +200,7 @@ const cases: Case[] = [
   },
   {
     name: 'compressed writes, overwritten and discarded',
-    image: { ...medium, size: kib(512) },
+    image: { ...medium, size: 512 * kib },
     maxStates: 1000,
     async run(guest) {
       for (let i = 0; i < 6; i++) await guest.writeCompressed(i * 8, 8);
@@ -218,7 +218,7 @@ const cases: Case[] = [
   },
   {
     name: 'growing, with a longer L1 table',
-    image: { ...tiny, size: kib(64) },
+    image: { ...tiny, size: 64 * kib },
     before: (guest) => guest.write(0, 60),
     maxStates: 800,
     async run(guest) {
@@ -234,7 +234,7 @@ const cases: Case[] = [
   },
   {
     name: 'shrinking and growing again',
-    image: { ...tiny, size: kib(256) },
+    image: { ...tiny, size: 256 * kib },
     before: (guest) => guest.write(0, 400),
     maxStates: 800,
     async run(guest) {
@@ -249,7 +249,7 @@ const cases: Case[] = [
   },
   {
     name: 'tiny caches',
-    image: { ...tiny, size: kib(1024) },
+    image: { ...tiny, size: 1024 * kib },
     open: tinyCaches,
     before: (guest) => guest.write(500, 200),
     maxStates: 1000,
@@ -264,7 +264,7 @@ const cases: Case[] = [
   {
     name: 'clusters shared with a snapshot',
     exhaustive: true,
-    image: { ...medium, size: kib(512) },
+    image: { ...medium, size: 512 * kib },
     before: (guest) => guest.write(0, 160),
     edit: withSnapshot,
     maxStates: 2000,
@@ -283,7 +283,7 @@ const cases: Case[] = [
   },
   {
     name: 'several L2 tables shared with a snapshot',
-    image: { cluster_size: 512, size: kib(256) },
+    image: { cluster_size: 512, size: 256 * kib },
     before: (guest) => guest.write(30, 120),
     edit: withSnapshot,
     open: tinyCaches,
@@ -300,7 +300,7 @@ const cases: Case[] = [
   },
   {
     name: 'lazy refcounts',
-    image: { ...tiny, size: kib(256), lazy_refcounts: true },
+    image: { ...tiny, size: 256 * kib, lazy_refcounts: true },
     before: (guest) => guest.write(0, 40),
     lazy: true,
     maxStates: 700,
@@ -318,7 +318,7 @@ const cases: Case[] = [
   },
   {
     name: 'lazy refcounts with tiny caches and a snapshot',
-    image: { cluster_size: 512, size: kib(256), lazy_refcounts: true },
+    image: { cluster_size: 512, size: 256 * kib, lazy_refcounts: true },
     before: (guest) => guest.write(30, 100),
     edit: withSnapshot,
     open: tinyCaches,
@@ -335,7 +335,7 @@ const cases: Case[] = [
   {
     name: 'version 2',
     exhaustive: true,
-    image: { ...medium, compat: '0.10', size: kib(256) },
+    image: { ...medium, compat: '0.10', size: 256 * kib },
     before: (guest) => guest.write(0, 64),
     maxStates: 2000,
     async run(guest) {
@@ -355,13 +355,13 @@ const randomImages: {
   snapshot?: boolean;
   lazy?: boolean;
 }[] = [
-  { image: { ...tiny, size: kib(128) } },
-  { image: { ...tiny, size: kib(256) }, open: tinyCaches },
-  { image: { ...medium, size: kib(512) } },
-  { image: { ...medium, size: kib(512) }, snapshot: true },
-  { image: { cluster_size: 512, size: kib(128) }, snapshot: true, open: tinyCaches },
-  { image: { cluster_size: 1024, refcount_bits: 1, size: kib(128) } },
-  { image: { ...tiny, size: kib(128), lazy_refcounts: true }, lazy: true },
+  { image: { ...tiny, size: 128 * kib } },
+  { image: { ...tiny, size: 256 * kib }, open: tinyCaches },
+  { image: { ...medium, size: 512 * kib } },
+  { image: { ...medium, size: 512 * kib }, snapshot: true },
+  { image: { cluster_size: 512, size: 128 * kib }, snapshot: true, open: tinyCaches },
+  { image: { cluster_size: 1024, refcount_bits: 1, size: 128 * kib } },
+  { image: { ...tiny, size: 128 * kib, lazy_refcounts: true }, lazy: true },
 ];
 
 const randomCases: Case[] = Array.from({ length: 35 }, (_, index) => {

@@ -4,6 +4,8 @@
  */
 import { BlockError, type Errno } from '../../host/base/errors.ts';
 import type { Driver, DriverDefinition, Limits } from '../../host/block/driver.ts';
+import { BlockGraph } from '../../host/block/graph.ts';
+import { createSimulation } from '../../host/platform/sim/index.ts';
 import { bool, optional, size, struct } from '../../host/qapi/types.ts';
 
 export class ArrayDisk implements Driver {
@@ -92,3 +94,10 @@ export const passFilter: DriverDefinition<{ strict?: boolean | undefined }> = {
     return { getLength: () => file.getByteLength(), close: async () => {} };
   },
 };
+
+/** A graph of these two drivers, and the disks that were opened in it. */
+export function arrayGraph(): { graph: BlockGraph; disks: ArrayDisk[] } {
+  const disks: ArrayDisk[] = [];
+  const { platform } = createSimulation(1);
+  return { graph: new BlockGraph({ platform, drivers: [arrayProtocol(disks), passFilter] }), disks };
+}

@@ -5,9 +5,8 @@
  * the disks and the backups are made is chosen by it too. The backups are then read in a server of their own, and
  * nothing but their content says whether they show one instant.
  */
-import { BlockBackend } from '../../host/block/backend.ts';
+import type { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
-import type { BlockNode } from '../../host/block/node.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import {
   proveOneInstant,
@@ -15,14 +14,16 @@ import {
   RecordWriter,
   recordBytes,
 } from '../../host/cli/demo/linked-records.ts';
-import { QmpClient } from '../../host/cli/demo/qmp-client.ts';
 import { drivers } from '../../host/drivers.ts';
 import type { Platform } from '../../host/platform/platform.ts';
+import type { QmpClient, QmpEvent } from '../../host/qmp/client.ts';
 import { commands } from '../../host/qmp/commands/index.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
+import { attach, attachAlone, readWrite } from './attach.ts';
+import { connectClient } from './local-client.ts';
 import type { Seeded } from './seeded.ts';
+import { kib } from './units.ts';
 
-const KiB = 1 << 10;
 const names = ['A', 'B'] as const;
 type Name = (typeof names)[number];
 type Format = 'raw' | 'qcow2';
@@ -51,18 +52,18 @@ export function choosePlan(
 ): BackupPlan {
   const sync = random.pick(['full', 'full', 'full', 'top', 'none'] as const);
   return {
-    diskBytes: recordAreaBytes + random.pick([0, 64 * KiB, 512 * KiB, 1024 * KiB + 1536]),
+    diskBytes: recordAreaBytes + random.pick([0, 64 * kib, 512 * kib, 1024 * kib + 1536]),
     recordAreaBytes,
     source: {
       // Only qcow2 has a layer below or can be seen through.
       format: sync === 'top' ? 'qcow2' : random.pick(['qcow2', 'qcow2', 'raw']),
-      clusterBytes: random.pick([512, 4 * KiB, 64 * KiB, 256 * KiB]),
+      clusterBytes: random.pick([512, 4 * kib, 64 * kib, 256 * kib]),
       backing: sync === 'top',
     },
     target: {
       format: sync === 'full' ? random.pick(['qcow2', 'raw']) : 'qcow2',
       mode: sync === 'full' ? random.pick(['absolute-paths', 'existing']) : 'absolute-paths',
-      clusterBytes: random.pick([512, 64 * KiB, 128 * KiB]),
+      clusterBytes: random.pick([512, 64 * kib, 128 * kib]),
     },
     sync,
     completionMode: random.pick([undefined, 'individual', 'grouped']),
@@ -89,7 +90,7 @@ export async function backUpUnderLoad(
   random: Seeded,
 ): Promise<BackupOutcome> {
   const server = new QmpServer({ platform, drivers, commands });
-  const qmp = await QmpClient.connect(server);
+  const qmp = await connectClient(server);
   const disks = [] as BlockBackend[];
   if (plan.target.mode === 'existing') await makeTargets(server, prefix, plan);
   for (const name of names) disks.push(await makeDisk(server, qmp, prefix, name, plan));
@@ -112,7 +113,7 @@ export async function backUpUnderLoad(
     // One job of a group takes the other along.
     const grouped = plan.start === 'transaction' && plan.completionMode === 'grouped';
     for (const name of grouped ? names.slice(0, 1) : names)
-      await qmp.execute('block-job-cancel', { device: `backup-${name}` });
+      await qmp.run('block-job-cancel', { device: `backup-${name}` });
   }
   await jobs.finished;
   await goneOn(platform, writer, plan, written.answered + 1);
@@ -157,7 +158,7 @@ async function makeDisk(
   const own = { filename, format: source.format, size: diskBytes, quiet: true };
   if (source.backing) {
     await createImage(graph, { ...own, filename: base });
-    const below = await attach(await graph.openFile(base, { format: source.format }));
+    const below = await attachAlone(await graph.openFile(base, { format: source.format }), readWrite);
     await fill(below, recordAreaBytes, 1);
     await below.close();
   }
@@ -166,12 +167,12 @@ async function makeDisk(
     ...(source.format === 'qcow2' ? { values: { cluster_size: source.clusterBytes } } : {}),
     ...(source.backing ? { backingFile: base, backingFormat: source.format } : {}),
   });
-  await qmp.execute('blockdev-add', {
+  await qmp.run('blockdev-add', {
     driver: source.format,
     'node-name': `disk${name}`,
     file: { driver: 'file', filename },
   });
-  const disk = await attach(graph.getNode(`disk${name}`), false);
+  const disk = await attach(graph.getNode(`disk${name}`), readWrite);
   if (!source.backing) await fill(disk, recordAreaBytes, 2);
   return disk;
 }
@@ -192,18 +193,6 @@ async function makeTargets(
   }
 }
 
-/** With `own`, the caller's reference goes into the backend. */
-async function attach(node: BlockNode, own = true, readOnly = false): Promise<BlockBackend> {
-  const backend = await BlockBackend.attach(node, {
-    name: 'root',
-    description: 'the writer',
-    perm: Perm.consistentRead | (readOnly ? 0 : Perm.write),
-    shared: Perm.all,
-  });
-  if (own) await node.graph.unref(node);
-  return backend;
-}
-
 async function fill(disk: BlockBackend, from: number, value: number): Promise<void> {
   const bytes = disk.length - from;
   if (bytes > 0) await disk.write(from, new Uint8Array(bytes).fill(value));
@@ -217,13 +206,11 @@ function recordArea(disk: BlockBackend, { recordAreaBytes }: BackupPlan): Record
   };
 }
 
-type JobEnd = QmpClient['events'][number];
-
-function watchJobs(qmp: QmpClient): { finished: Promise<void>; ends: JobEnd[] } {
-  const ends: JobEnd[] = [];
+function watchJobs(qmp: QmpClient): { finished: Promise<void>; ends: QmpEvent[] } {
+  const ends: QmpEvent[] = [];
   let left = names.length;
   const finished = new Promise<void>((resolve) => {
-    qmp.onEvent((event) => {
+    qmp.on('*', (event) => {
       if (event.event === 'BLOCK_JOB_COMPLETED' || event.event === 'BLOCK_JOB_CANCELLED') ends.push(event);
       if (event.data['status'] === 'null' && --left === 0) resolve();
     });
@@ -257,10 +244,10 @@ async function startBackups(
   if (plan.start === 'transaction') {
     const properties =
       plan.completionMode === undefined ? {} : { properties: { 'completion-mode': plan.completionMode } };
-    await qmp.execute('transaction', { actions, ...properties });
+    await qmp.run('transaction', { actions, ...properties });
   } else {
     for (const { type, data } of actions) {
-      await qmp.execute(type, data);
+      await qmp.run(type, data);
       await pause(platform, random.below(1_000_000));
     }
   }
@@ -274,7 +261,7 @@ async function prove(platform: Platform, prefix: string, plan: BackupPlan) {
       format: plan.target.format,
       flags: { readOnly: true },
     });
-    copies.push(await attach(node, true, true));
+    copies.push(await attachAlone(node, Perm.consistentRead));
   }
   const areas = copies.map((copy) => recordArea(copy, plan)) as [RecordDisk, RecordDisk];
   const proof = await proveOneInstant(areas);

@@ -46,6 +46,7 @@ export async function openDriver<O extends object>(
     },
     reportCorruption: () => {},
     warn: (message) => void opened.warnings.push(message),
+    warnOnce: (message) => void opened.warnings.push(message),
   };
   return Object.assign(opened, { driver: await definition.open(context, ownOptions(definition, options)) });
 }

@@ -4,7 +4,7 @@ import { drivers } from '../../host/drivers.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { commands } from '../../host/qmp/commands/index.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
-import { QmpClient } from './qmp-client.ts';
+import { RecordingConnection } from './recording-connection.ts';
 
 export function createServer(): QmpServer {
   return new QmpServer({ platform: nodePlatform, drivers, commands });
@@ -14,7 +14,7 @@ export function createServer(): QmpServer {
 export async function transcriptOf(input: Uint8Array, nodes: readonly object[] = []): Promise<string> {
   const server = createServer();
   for (const options of nodes) await server.runLocally('blockdev-add', () => options);
-  const client = new QmpClient();
+  const client = new RecordingConnection();
   server.connect(client);
   client.send(input);
   await server.whenEnded;

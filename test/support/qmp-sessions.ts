@@ -4,8 +4,9 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { Lines } from '../../host/base/lines.ts';
 import { drivers } from '../../host/drivers.ts';
-import type { ConnectionHandlers } from '../../host/platform/connection.ts';
+import { joinedConnections } from '../../host/platform/joined-connections.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { ProgramEnded } from '../../host/platform/platform.ts';
 import { commands } from '../../host/qmp/commands/index.ts';
@@ -26,7 +27,7 @@ export interface QmpSession {
   close(): Promise<void>;
 }
 
-class Lines {
+class LineQueue {
   private readonly waiting: string[] = [];
   private wanted: ((line: string) => void) | undefined;
 
@@ -63,7 +64,7 @@ export function startStorageDaemon(cwd: string, options: readonly string[] = [])
 
 /** Any program that speaks QMP on its standard streams. */
 export function startProgram(command: string, options: readonly string[], cwd: string): QmpSession {
-  const lines = new Lines();
+  const lines = new LineQueue();
   const qemu: ChildProcess = spawn(command, options, { cwd, stdio: ['pipe', 'pipe', 'ignore'] });
   createInterface({ input: qemu.stdout! }).on('line', (line) => lines.push(line)); // stdout is a pipe
   // It may be gone before it has read everything.
@@ -86,7 +87,7 @@ export function startProgram(command: string, options: readonly string[], cwd: s
 
 /** Ours; relative file names start at `cwd`, as they do in a process that runs there. */
 export function startOurs(cwd: string): QmpSession & { readonly server: QmpServer } {
-  const lines = new Lines();
+  const lines = new LineQueue();
   const { files } = nodePlatform;
   const at = (path: string): string => (path.startsWith('/') ? path : `${cwd}/${path}`);
   const platform = {
@@ -102,6 +103,7 @@ export function startOurs(cwd: string): QmpSession & { readonly server: QmpServe
       stderr: (line: string) => {
         if (line.startsWith('internal error')) lines.push(JSON.stringify({ gone: line }));
       },
+      warn: () => {},
       fatal: (line: string): never => {
         lines.push(JSON.stringify({ gone: line }));
         throw new ProgramEnded(line);
@@ -109,25 +111,20 @@ export function startOurs(cwd: string): QmpSession & { readonly server: QmpServe
     },
   };
   const server = new QmpServer({ platform, drivers, commands });
-  let handlers: ConnectionHandlers | undefined;
-  let rest = '';
-  server.connect({
-    start: (given) => {
-      handlers = given;
+  const [ours, theirs] = joinedConnections();
+  server.connect(theirs);
+  const received = new Lines();
+  ours.start({
+    data: (bytes) => {
+      for (const line of received.take(bytes)) lines.push(line.replace(/\r$/, ''));
     },
-    write: (bytes) => {
-      const parts = (rest + new TextDecoder().decode(bytes)).split('\r\n');
-      rest = parts.pop() ?? '';
-      for (const line of parts) lines.push(line);
-    },
-    unsentBytes: 0,
-    pause: () => {},
-    resume: () => {},
-    close: () => {},
+    drained: () => {},
+    ended: () => {},
+    closed: () => {},
   });
   return {
     server,
-    send: (text) => handlers?.data(new TextEncoder().encode(`${text}\n`)),
+    send: (text) => ours.write(new TextEncoder().encode(`${text}\n`)),
     next: () => lines.next(),
     async close() {
       await server.stop();

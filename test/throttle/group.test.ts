@@ -11,6 +11,7 @@ import {
 } from '../../host/throttle/config.ts';
 import { ThrottleGroup, type ThrottleMember } from '../../host/throttle/group.ts';
 import type { Direction } from '../../host/throttle/leaky-bucket.ts';
+import { mib } from '../support/units.ts';
 
 const secondNs = 1e9;
 const hourNs = 3600 * secondNs;
@@ -98,7 +99,6 @@ class Load {
 }
 
 describe('the rate of a group', () => {
-  const mib = 1 << 20;
   const kinds: [BucketName, Direction, number][] = [
     ['bps-total', 'read', mib],
     ['bps-total', 'write', mib],

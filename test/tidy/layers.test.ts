@@ -10,6 +10,7 @@ import { host, withoutComments } from './sources.ts';
 const layers: readonly (readonly string[])[] = [
   ['base'],
   ['platform'],
+  ['trace'],
   ['qapi'],
   ['core'],
   ['block'],

@@ -1,7 +1,7 @@
 /** The rooms that READMEs draw are the folders there are, and the other way round. */
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { examples, exists, foldersIn, isFolder, read } from './sources.ts';
+import { examples, exists, foldersIn, host, isFolder, read } from './sources.ts';
 
 /** A line of the tree in host/README.md: names, two spaces, what is in there. */
 interface Room {
@@ -42,4 +42,12 @@ test('the table of assembly/ has every folder, and nothing else', () => {
   const cells = [...read('assembly/README.md').matchAll(/^\| `([^`]+)`/gm)].map(([, name]) => name!);
   const folders = cells.filter((name) => name.includes('/')).map((name) => name.replace(/\/.*/, ''));
   expect([...new Set(folders)].sort()).toEqual(foldersIn('assembly').sort());
+});
+
+test('the page of qcow2 has a line for every file', () => {
+  const folder = 'host/formats/qcow2/';
+  const page = read(join(folder, 'README.md'));
+  const files = host.map(({ path }) => path).filter((path) => path.startsWith(folder));
+  expect(files.length).toBeGreaterThan(20);
+  expect(files.filter((path) => !page.includes(`](${path.slice(folder.length)})`))).toEqual([]);
 });

@@ -9,6 +9,7 @@ import * as net from 'node:net';
 import { dirname } from 'node:path';
 import { BlockError, invalid } from '../../base/errors.ts';
 import type { Connection } from '../../platform/connection.ts';
+import { traceSocket } from '../shared/trace-socket.ts';
 import type { Chardev } from './chardev.ts';
 import { systemError } from './file.ts';
 import { endSocket, StreamConnection } from './stream-connection.ts';
@@ -88,6 +89,7 @@ class ListeningSocket implements Chardev {
         socket.destroy();
         return;
       }
+      traceSocket('chardev', socket);
       this.waiting.push(expectingErrors(socket));
       this.firstClient();
       this.next();

@@ -13,12 +13,16 @@ import { createImage } from '../../block/create.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
 import { drivers } from '../../drivers.ts';
+import { joinedConnections } from '../../platform/joined-connections.ts';
 import { nodePlatform } from '../../platform/node/index.ts';
+import { formatJson } from '../../qapi/json-output.ts';
+import { QmpClient, type QmpError, type QmpEvent } from '../../qmp/client.ts';
 import { commands } from '../../qmp/commands/index.ts';
 import { QmpServer } from '../../qmp/server.ts';
+import { ExitStatus } from '../shared/exit-status.ts';
+import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.ts';
 import { runTool, Tool } from '../shared/tool.ts';
 import { type LinkedRecordProof, proveOneInstant, RecordWriter } from './linked-records.ts';
-import { QmpClient } from './qmp-client.ts';
 
 const MiB = 1 << 20;
 const diskBytes = 768 * MiB;
@@ -28,6 +32,13 @@ const filledBytes = 192 * MiB;
 const warmUpNs = 300_000_000;
 const pollNs = 50_000_000;
 const names = ['A', 'B'] as const;
+const usage = `Usage: blockyard demo [OPTIONS]
+
+Backs up two live disks at one instant, and proves it from the backups alone.
+
+  -T, --trace [[enable=]PATTERN][,events=FILE][,file=FILE]
+                      show what happens, request by request; 'help' lists the events
+`;
 
 const { clock } = nodePlatform;
 /** The demo tells its own story: the lines that creating an image prints are left out. */
@@ -42,11 +53,9 @@ interface JobInfo {
 }
 
 export async function main(argv: string[], programName: string): Promise<number> {
-  if (argv.length > 0) {
-    nodePlatform.console.stderr(`${programName}: unexpected argument '${argv[0]}'; it takes none`);
-    return 1;
-  }
-  return runTool(new Tool(programName), async () => {
+  const tool = new Tool(programName);
+  return runTool(tool, async () => {
+    await takeOptions(tool, argv);
     const folder = mkdtempSync(join(tmpdir(), 'blockyard-demo-'));
     try {
       return await run(folder);
@@ -54,6 +63,28 @@ export async function main(argv: string[], programName: string): Promise<number>
       rmSync(folder, { recursive: true, force: true });
     }
   });
+}
+
+async function takeOptions(tool: Tool, argv: readonly string[]): Promise<void> {
+  const reader = new OptionReader(argv, [
+    { short: 'h', long: 'help' },
+    { short: 'T', long: 'trace', argument: true },
+  ]);
+  try {
+    for (const { name, value } of reader.options()) {
+      if (name === 'trace') (await tool.trace()).take(value);
+      else {
+        tool.out(usage);
+        throw new ExitStatus(0);
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    tool.fail(describeUsageError(error));
+  }
+  const [operand] = reader.operands;
+  if (operand !== undefined) tool.fail(`unexpected argument '${operand}'; it takes none`);
+  (await tool.trace()).begin();
 }
 
 async function run(folder: string): Promise<number> {
@@ -66,9 +97,11 @@ async function run(folder: string): Promise<number> {
       size: diskBytes,
     });
   }
-  const qmp = await QmpClient.connect(server);
+  const [ours, theirs] = joinedConnections();
+  server.connect(theirs);
+  const qmp = await QmpClient.connect(ours);
   for (const name of names) {
-    await qmp.execute('blockdev-add', {
+    await qmp.run('blockdev-add', {
       driver: 'qcow2',
       'node-name': `disk${name}`,
       file: { driver: 'file', filename: join(folder, `${name}.qcow2`) },
@@ -120,14 +153,14 @@ async function backUp(
   const failures: string[] = [];
   let left = actions.length;
   const finished = new Promise<void>((resolve) => {
-    qmp.onEvent(({ event, data }) => {
+    qmp.on('*', ({ event, data }) => {
       if (event !== 'BLOCK_JOB_COMPLETED' && event !== 'BLOCK_JOB_CANCELLED') return;
       if (data['error'] !== undefined || event !== 'BLOCK_JOB_COMPLETED') failures.push(JSON.stringify(data));
       if (--left === 0) resolve();
     });
   });
   const start = clock.nowNs();
-  await qmp.execute('transaction', { actions });
+  await qmp.run('transaction', { actions });
   const progress = showProgress(qmp, () => left > 0);
   await finished;
   const seconds = (clock.nowNs() - start) / 1e9;
@@ -150,8 +183,9 @@ async function backUp(
 async function rollBack(folder: string, qmp: QmpClient, writer: RecordWriter): Promise<boolean> {
   say('\n3. A transaction whose second action cannot start');
   const nodesBefore = await nodeNames(qmp);
-  const eventsBefore = qmp.events.length;
-  const reply = await qmp.request('transaction', {
+  const events: QmpEvent[] = [];
+  const endListening = qmp.on('*', (event) => void events.push(event));
+  const answer = qmp.run('transaction', {
     actions: names.map((name, i) => ({
       type: 'drive-backup',
       data: {
@@ -163,12 +197,14 @@ async function rollBack(folder: string, qmp: QmpClient, writer: RecordWriter): P
       },
     })),
   });
-  say(`   <- ${qmp.lastReply.replaceAll(folder, '…')}`);
-  const events = qmp.events
-    .slice(eventsBefore)
-    .map(({ data }) => `${String(data['id'])} ${String(data['status'])}`);
-  say(`   events: ${events.join(', ')}`);
-  const jobs = (await qmp.execute('query-block-jobs')) as JobInfo[];
+  const refusal = await answer.then(
+    () => undefined,
+    (error: QmpError) => error,
+  );
+  endListening();
+  say(`   <- ${describeAnswer(refusal).replaceAll(folder, '…')}`);
+  say(`   events: ${events.map(({ data }) => `${String(data['id'])} ${String(data['status'])}`).join(', ')}`);
+  const jobs = (await qmp.run('query-block-jobs')) as unknown as JobInfo[];
   const nodes = await nodeNames(qmp);
   const written = writer.written[0];
   await sleep(pollNs);
@@ -177,11 +213,19 @@ async function rollBack(folder: string, qmp: QmpClient, writer: RecordWriter): P
   say(
     `   left behind: ${jobs.length} jobs, ${clean ? 'no' : 'SOME'} nodes; the writer ${goesOn ? 'goes on' : 'STOPPED'}`,
   );
-  return reply.error !== undefined && clean && goesOn;
+  return refusal !== undefined && clean && goesOn;
+}
+
+/** As it comes over the wire. */
+function describeAnswer(refusal: QmpError | undefined): string {
+  if (!refusal) return '{"return": {}}';
+  return formatJson({ error: { class: refusal.errorClass, desc: refusal.message } });
 }
 
 async function nodeNames(qmp: QmpClient): Promise<string> {
-  const nodes = (await qmp.execute('query-named-block-nodes', { flat: true })) as { 'node-name': string }[];
+  const nodes = (await qmp.run('query-named-block-nodes', { flat: true })) as unknown as {
+    'node-name': string;
+  }[];
   return nodes.map((node) => node['node-name']).join(' ');
 }
 
@@ -234,7 +278,7 @@ async function showProgress(qmp: QmpClient, running: () => boolean): Promise<voi
   const inPlace = process.stdout.isTTY === true;
   let polls = 0;
   for (; running(); polls++) {
-    const jobs = (await qmp.execute('query-block-jobs')) as JobInfo[];
+    const jobs = (await qmp.run('query-block-jobs')) as unknown as JobInfo[];
     if (jobs.length > 0) {
       const bars = [...jobs]
         .reverse()

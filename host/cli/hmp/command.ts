@@ -17,6 +17,8 @@ type ParameterKind =
   | 'int'
   /** Bytes, with a suffix; mebibytes without one. */
   | 'size'
+  /** `on` or `off`. */
+  | 'switch'
   /** `-x`, anywhere among the parameters before it. */
   | 'flag'
   /** All that is left of the line. */

@@ -34,7 +34,7 @@ async function addNode(context: CommandContext, text: string): Promise<void> {
 async function addDrive({ machine, graph }: CommandContext, text: string): Promise<string> {
   assert(machine, 'a drive without a machine');
   const { drives } = machine.options.type;
-  const warn = (message: string): void => graph.platform.console.stderr(`warning: ${message}`);
+  const warn = (message: string): void => graph.platform.console.warn(message);
   const bus = /(?:^|,)if=(\w+)/.exec(text)?.[1] ?? drives.interface;
   if (bus !== 'none') return `Can't hot-add drive to type ${interfaces.indexOf(bus)}\n`;
   await machine.addDrive(parseDrive(text, drives, warn), '');

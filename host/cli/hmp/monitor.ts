@@ -15,6 +15,7 @@ import { jobCommands } from './jobs.ts';
 import { machineCommands } from './machine.ts';
 import { LineError, parseArguments, Words } from './parser.ts';
 import { qemuIo } from './qemu-io.ts';
+import { traceCommands } from './trace.ts';
 
 /** Known to QEMU's users, with the reason why they are not there. */
 const refused: Readonly<Record<string, string>> = {
@@ -32,6 +33,7 @@ const commonCommands: readonly HmpCommand[] = [
   ...jobCommands,
   ...machineCommands,
   qemuIo,
+  ...traceCommands,
   ...infoCommands,
 ];
 

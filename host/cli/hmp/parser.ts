@@ -111,7 +111,11 @@ const expected: Readonly<Partial<Record<Parameter['kind'], string>>> = {
   filename: 'filename',
 };
 
-function readParameter(command: string, parameter: Parameter, words: Words): string | number | undefined {
+function readParameter(
+  command: string,
+  parameter: Parameter,
+  words: Words,
+): string | number | boolean | undefined {
   const { kind, optional } = parameter;
   if (kind === 'rest') {
     if (words.isAtEnd) throw new LineError(`${command}: string expected`);
@@ -120,9 +124,15 @@ function readParameter(command: string, parameter: Parameter, words: Words): str
   const text = words.next();
   if (text === undefined && optional) return undefined;
   if (kind === 'int') return readInteger(text);
+  if (kind === 'switch') return readSwitch(text);
   if (kind === 'size') return readSize(command, text);
   if (text === undefined) throw new LineError(`${command}: ${expected[kind] ?? 'string'} expected`);
   return text;
+}
+
+function readSwitch(text: string | undefined): boolean {
+  if (text !== 'on' && text !== 'off') throw new LineError("Expected 'on' or 'off'");
+  return text === 'on';
 }
 
 function readInteger(text: string | undefined): number {

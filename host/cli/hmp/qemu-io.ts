@@ -10,11 +10,8 @@ import { Session } from '../io/session.ts';
 import { type Terminal, Tool } from '../shared/tool.ts';
 import { type Arguments, device, flag, type HmpCommand, word } from './command.ts';
 
-const reportPrefix = 'qemu-io: ';
-
-/** Whole lines to the consoles of the platform, and what is reported. */
+/** Whole lines to the consoles of the platform. */
 class LineTerminal implements Terminal {
-  reported = '';
   private readonly rest = { stdout: '', stderr: '' };
 
   constructor(private readonly console: { stdout(line: string): void; stderr(line: string): void }) {}
@@ -24,14 +21,23 @@ class LineTerminal implements Terminal {
   }
 
   error(text: string): void {
-    if (text.startsWith(reportPrefix)) this.reported += text.slice(reportPrefix.length);
-    else this.print('stderr', text);
+    this.print('stderr', text);
   }
 
   private print(stream: 'stdout' | 'stderr', text: string): void {
     const lines = (this.rest[stream] + text).split('\n');
     this.rest[stream] = lines.pop() ?? '';
     for (const line of lines) this.console[stream](line);
+  }
+}
+
+/** What the tool would report on its terminal is kept for the answer. */
+class AnsweringTool extends Tool {
+  reported = '';
+
+  override report(message: string, hint?: string): void {
+    this.reported += `${message}\n`;
+    if (hint !== undefined) this.error(`${hint.replace(/\n$/, '')}\n`);
   }
 }
 
@@ -43,15 +49,15 @@ async function run(context: CommandContext, args: Arguments): Promise<string> {
   const node = backend?.hasMedium ? backend.node : graph.lookup(undefined, name);
   const own = await BlockBackend.attach(node, { name: 'root', description: '', perm: 0, shared: 15 });
   own.writethrough = backend?.writethrough ?? false;
-  const terminal = new LineTerminal(graph.platform.console);
-  const session = new Session(new Tool('qemu-io', terminal), graph, false);
+  const tool = new AnsweringTool('qemu-io', new LineTerminal(graph.platform.console));
+  const session = new Session(tool, graph, false);
   session.use(own);
   try {
     await execute(session, args['command'] as string);
   } finally {
     await session.close();
   }
-  return terminal.reported;
+  return tool.reported;
 }
 
 export const qemuIo: HmpCommand = {

@@ -4,6 +4,7 @@
  * To the server it is a QMP client that sends nothing but `human-monitor-command`, so that its commands take their turns
  * with everybody else's.
  */
+import { Lines } from '../../base/lines.ts';
 import type { Connection, ConnectionHandlers } from '../../platform/connection.ts';
 import type { QmpServer } from '../../qmp/server.ts';
 import { versionInfo } from '../../qmp/version.ts';
@@ -48,7 +49,7 @@ class ReadlineMonitor {
     });
     terminal.start({
       data: (bytes) => {
-        for (const line of this.fromTerminal.take(bytes)) this.run(line);
+        for (const line of this.fromTerminal.take(bytes)) this.run(line.replace(/\r$/, ''));
       },
       drained: () => this.handlers?.drained(),
       ended: () => this.handlers?.ended(),
@@ -72,17 +73,5 @@ class ReadlineMonitor {
 
   private print(text: string): void {
     this.terminal.write(encoder.encode(text));
-  }
-}
-
-/** Bytes as whole lines. */
-class Lines {
-  private rest = '';
-  private readonly decoder = new TextDecoder();
-
-  take(bytes: Uint8Array): string[] {
-    const lines = (this.rest + this.decoder.decode(bytes, { stream: true })).split(/\r?\n/);
-    this.rest = lines.pop() ?? '';
-    return lines;
   }
 }

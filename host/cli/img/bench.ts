@@ -6,8 +6,11 @@
  * allocation of its own.
  */
 import { BlockError } from '../../base/errors.ts';
+import { InFlight } from '../../base/in-flight.ts';
 import type { BlockBackend } from '../../block/backend.ts';
+import { Pacer } from '../../platform/pacer.ts';
 import type { Clock } from '../../platform/platform.ts';
+import type { CacheMode } from '../shared/cache-mode.ts';
 import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
 import {
@@ -39,9 +42,8 @@ const specs = [
 ];
 
 const maxInt = 2_147_483_647;
-/** Every so many requests the clock is looked at, and every 2 ms the event loop gets its turn. */
+/** Every so many requests the clock is looked at, whether the event loop should have its turn. */
 const breathRequests = 64;
-const breathNs = 2_000_000;
 
 interface Settings {
   count: number;
@@ -57,6 +59,36 @@ interface Settings {
 }
 
 export async function run(tool: Tool, argv: string[]): Promise<number> {
+  const { settings, name, ...how } = await readBenchOptions(tool, argv);
+  const graph = await tool.createGraph();
+  const { clock } = graph.platform;
+  const image = await openImage(tool, graph, { name, ...how }, { ...how, write: settings.write });
+  try {
+    tool.out(introduction(settings));
+    const startNs = clock.nowNs();
+    try {
+      await new Bench(image, settings, clock).run();
+    } catch (error) {
+      if (!(error instanceof BlockError)) throw error;
+      tool.fail(`Failed request: ${error.message}`);
+    }
+    tool.out(`Run completed in ${((clock.nowNs() - startNs) / 1e9).toFixed(3)} seconds.\n`);
+    return 0;
+  } finally {
+    await image.close();
+  }
+}
+
+interface BenchOptions {
+  settings: Settings;
+  name: string;
+  format: string | undefined;
+  imageOpts: boolean;
+  forceShare: boolean;
+  cache: CacheMode;
+}
+
+async function readBenchOptions(tool: Tool, argv: string[]): Promise<BenchOptions> {
   const settings: Settings = {
     count: 75_000,
     depth: 64,
@@ -73,63 +105,42 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   let forceShare = false;
   let native = false;
   let cacheName = 'writeback';
-  const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => {
-    if (name === 'format') format = value;
-    else if (name === 'image-opts') imageOpts = true;
-    else if (name === 'force-share') forceShare = true;
-    else if (name === 'count')
-      settings.count = parseIntegerOption(tool, 'Invalid request count specified', value);
-    else if (name === 'depth')
-      settings.depth = parseIntegerOption(tool, 'Invalid queue depth specified', value);
-    else if (name === 'aio') native = parseAio(tool, value);
-    else if (name === 'native') native = true;
-    else if (name === 'offset') settings.offset = parseSizeOption(tool, 'offset', value);
-    else if (name === 'buffer-size')
-      settings.bufferBytes = parseSizeOption(tool, 'buffer size', value, maxInt);
-    else if (name === 'step-size') settings.stepBytes = parseSizeOption(tool, 'step_size', value, maxInt);
-    else if (name === 'cache') {
+  const size = (what: string, value: string, max?: number) => parseSizeOption(tool, what, value, max);
+  const integer = (what: string, value: string, max?: number) =>
+    parseIntegerOption(tool, `Invalid ${what} specified`, value, max);
+  const take: Record<string, (value: string) => void> = {
+    format: (value) => (format = value),
+    'image-opts': () => (imageOpts = true),
+    'force-share': () => (forceShare = true),
+    count: (value) => (settings.count = integer('request count', value)),
+    depth: (value) => (settings.depth = integer('queue depth', value)),
+    aio: (value) => (native = parseAio(tool, value)),
+    native: () => (native = true),
+    offset: (value) => (settings.offset = size('offset', value)),
+    'buffer-size': (value) => (settings.bufferBytes = size('buffer size', value, maxInt)),
+    'step-size': (value) => (settings.stepBytes = size('step_size', value, maxInt)),
+    cache: (value) => {
       parseCacheOption(tool, value, 'Invalid cache mode');
       cacheName = value;
-    } else if (name === 'w') settings.write = true;
-    else if (name === 'pattern')
-      settings.pattern = parseIntegerOption(tool, 'Invalid pattern byte specified', value, 255);
-    else if (name === 'flush-interval')
-      settings.flushInterval = parseIntegerOption(tool, 'Invalid flush interval specified', value);
-    else if (name === 'no-drain') settings.drain = false;
-  });
-  if (operands.length !== 1) tool.failUsage('Expecting one image file name');
+    },
+    w: () => (settings.write = true),
+    pattern: (value) => (settings.pattern = integer('pattern byte', value, 255)),
+    'flush-interval': (value) => (settings.flushInterval = integer('flush interval', value)),
+    'no-drain': () => (settings.drain = false),
+  };
+  const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => take[name]?.(value));
+  const [name] = operands;
+  if (name === undefined || operands.length > 1) tool.failUsage('Expecting one image file name');
   checkSettings(tool, settings);
   checkImageOpts(tool, imageOpts, format);
   settings.stepBytes ||= settings.bufferBytes;
-  const name = operands[0]!;
   const cache = parseCacheOption(tool, cacheName, 'Invalid cache mode');
   if (native && !cache.flags.direct) {
     tool.fail(
       `Could not open '${name}': aio=native was specified, but it requires cache.direct=on, which was not specified.`,
     );
   }
-  const graph = await tool.createGraph();
-  const { clock } = graph.platform;
-  const image = await openImage(
-    tool,
-    graph,
-    { name, imageOpts, format },
-    { cache, forceShare, write: settings.write },
-  );
-  try {
-    tool.out(introduction(settings));
-    const startNs = clock.nowNs();
-    try {
-      await new Bench(image, settings, clock).run();
-    } catch (error) {
-      if (!(error instanceof BlockError)) throw error;
-      tool.fail(`Failed request: ${error.message}`);
-    }
-    tool.out(`Run completed in ${((clock.nowNs() - startNs) / 1e9).toFixed(3)} seconds.\n`);
-    return 0;
-  } finally {
-    await image.close();
-  }
+  return { settings, name, format, imageOpts, forceShare, cache };
 }
 
 /** How requests reach the host is chosen per request; the modes differ only in what they require. True: `native`. */
@@ -167,22 +178,21 @@ class Bench {
   private issued = 0;
   private sinceFlush = 0;
   private failure: { error: unknown } | undefined;
-  private lastBreathNs: number;
+  private readonly pacer: Pacer;
   /** A flush that requests have to wait for. */
   private barrier: Promise<void> | undefined;
   /** Settles with the last flush. */
   private flushes: Promise<unknown> = Promise.resolve();
-  private inFlight = 0;
-  private whenDrained: (() => void) | undefined;
+  private readonly inFlight = new InFlight();
 
   constructor(
     private readonly image: BlockBackend,
     private readonly settings: Settings,
-    private readonly clock: Clock,
+    clock: Clock,
   ) {
     this.imageBytes = image.length;
     this.offset = settings.offset;
-    this.lastBreathNs = clock.nowNs();
+    this.pacer = new Pacer(clock);
   }
 
   async run(): Promise<void> {
@@ -200,7 +210,7 @@ class Bench {
     try {
       while (this.issued < count && !this.failure) {
         await image.read(this.nextOffset(), buffer);
-        if (this.issued % breathRequests === 0) await this.breathe();
+        if (this.issued % breathRequests === 0) await this.pacer.breathe();
       }
     } catch (error) {
       this.failure ??= { error };
@@ -216,7 +226,7 @@ class Bench {
         await this.barrier;
         continue;
       }
-      this.inFlight++;
+      this.inFlight.begin();
       try {
         const written = image.write(this.nextOffset(), buffer);
         if (flushInterval > 0 && ++this.sinceFlush === flushInterval) this.startFlush();
@@ -224,8 +234,8 @@ class Bench {
       } catch (error) {
         this.failure ??= { error };
       }
-      if (--this.inFlight === 0) this.whenDrained?.();
-      if (this.issued % breathRequests === 0) await this.breathe();
+      this.inFlight.end();
+      if (this.issued % breathRequests === 0) await this.pacer.breathe();
     }
   }
 
@@ -246,23 +256,12 @@ class Bench {
   }
 
   private async flush(): Promise<void> {
-    if (this.settings.drain) {
-      await new Promise<void>((resolve) => {
-        this.whenDrained = resolve;
-      });
-      this.whenDrained = undefined;
-    }
+    if (this.settings.drain) await this.inFlight.whenIdle();
     try {
       await this.image.flush();
     } catch (error) {
       this.failure ??= { error };
     }
     this.barrier = undefined;
-  }
-
-  private async breathe(): Promise<void> {
-    if (this.clock.nowNs() - this.lastBreathNs < breathNs) return;
-    await this.clock.yield();
-    this.lastBreathNs = this.clock.nowNs();
   }
 }

@@ -8,12 +8,16 @@
  *
  * Where the target reads as zeros already, zeros are not written. A compressed target gets whole clusters.
  */
+import { createDeferred } from '../../base/deferred.ts';
 import { asBlockError, BlockError } from '../../base/errors.ts';
+import { roundDown, sectorBytes } from '../../base/sectors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { type BlockStatus, blockStatus, statusAbove } from '../../block/status.ts';
 import { RateLimiter } from '../../copy/rate-limiter.ts';
 import { ScanArena, type ScanBuffer } from '../../core/scan.ts';
 import type { Clock } from '../../platform/platform.ts';
+import { copyPiece } from '../../trace/events.ts';
+import { measure } from '../../trace/measure.ts';
 
 /** What is read at once: small enough to stay in the processor's caches between reading and writing. */
 const bufferBytes = 256 << 10;
@@ -53,8 +57,6 @@ interface Piece {
   offset: number;
   bytes: number;
 }
-
-const sectorBytes = 512;
 
 export class ConvertCopy {
   private readonly totalBytes: number;
@@ -173,7 +175,7 @@ export class ConvertCopy {
 
   /** A cluster that is not of one kind throughout is data. */
   private wholeClusters(offset: number, bytes: number): number {
-    const whole = bytes - (bytes % this.clusterBytes);
+    const whole = roundDown(bytes, this.clusterBytes);
     if (whole > 0 || offset + bytes === this.totalBytes) return whole > 0 ? whole : bytes;
     const rest = Math.min(this.clusterBytes, this.totalBytes - offset);
     this.status = { end: offset + rest, kind: 'data' };
@@ -258,17 +260,19 @@ export class ConvertCopy {
 
   private async write(piece: Piece, buffer: ScanBuffer): Promise<void> {
     await this.throttle(piece.bytes);
+    const { kind, offset, bytes } = piece;
+    const told = { node: this.settings.target.node.name, offset, bytes, content: kind };
     try {
-      if (piece.kind === 'zero') {
-        await this.settings.target.writeZeroes(piece.offset, piece.bytes, { mayUnmap: true });
-      } else if (this.settings.compressed) {
-        await this.writeCompressed(piece, buffer);
-      } else {
-        await this.writeSparse(piece, buffer);
-      }
+      await measure(copyPiece, told, () => this.writeKind(piece, buffer));
     } catch (error) {
-      throw asBlockError(error).within(`error while writing at byte ${piece.offset}`);
+      throw asBlockError(error).within(`error while writing at byte ${offset}`);
     }
+  }
+
+  private writeKind(piece: Piece, buffer: ScanBuffer): Promise<void> {
+    const { target, compressed } = this.settings;
+    if (piece.kind === 'zero') return target.writeZeroes(piece.offset, piece.bytes, { mayUnmap: true });
+    return compressed ? this.writeCompressed(piece, buffer) : this.writeSparse(piece, buffer);
   }
 
   /** Data as data, zeros as zeros or, where the target has them already, not at all. */
@@ -328,10 +332,8 @@ class Turns {
   take(): Turn {
     if (this.outOfOrder) return { mine: undefined, finish: () => {} };
     const mine = this.last;
-    let finish = (): void => {};
-    this.last = new Promise<void>((resolve) => {
-      finish = resolve;
-    });
-    return { mine, finish: () => void mine.then(finish) };
+    const finished = createDeferred();
+    this.last = finished.promise;
+    return { mine, finish: () => void mine.then(finished.resolve) };
   }
 }

@@ -1,4 +1,5 @@
 /** The command line of `img convert`, read and checked as far as that goes without opening anything. */
+import { sectorBytes } from '../../base/sectors.ts';
 import type { CacheMode } from '../shared/cache-mode.ts';
 import { parseInteger } from '../shared/numbers.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -63,95 +64,110 @@ const specs = [
   { long: 'skip-broken-bitmaps' },
 ];
 
-const sectorBytes = 512;
 const maxSparseBytes = 16 << 20;
 const defaultSparseBytes = 4096;
 const maxWorkers = 16;
 const defaultWorkers = 8;
 
+type ParsedOptions = Omit<ConvertOptions, 'operands' | 'cache' | 'sourceCache'> & {
+  cacheName: string;
+  sourceCacheName: string;
+  /** `-S` was given. */
+  explicitSparse: boolean;
+  offload: boolean;
+  bitmaps: boolean;
+  skipBrokenBitmaps: boolean;
+};
+
+const defaults: ParsedOptions = {
+  format: undefined,
+  outputFormat: undefined,
+  imageOpts: false,
+  targetImageOpts: false,
+  creation: undefined,
+  backingFile: undefined,
+  backingFormat: undefined,
+  snapshot: undefined,
+  skipCreate: false,
+  targetIsZero: false,
+  compressed: false,
+  sparseBytes: defaultSparseBytes,
+  workers: defaultWorkers,
+  outOfOrder: false,
+  rateLimit: 0,
+  salvage: false,
+  forceShare: false,
+  progress: false,
+  quiet: false,
+  cacheName: 'unsafe',
+  sourceCacheName: 'writeback',
+  explicitSparse: false,
+  offload: false,
+  bitmaps: false,
+  skipBrokenBitmaps: false,
+};
+
 export async function readConvertOptions(tool: Tool, argv: string[]): Promise<ConvertOptions> {
-  let cacheName = 'unsafe';
-  let sourceCacheName = 'writeback';
-  let explicitSparse = false;
-  let offload = false;
-  let bitmaps = false;
-  let skipBrokenBitmaps = false;
-  const options: Omit<ConvertOptions, 'operands' | 'cache' | 'sourceCache'> = {
-    format: undefined,
-    outputFormat: undefined,
-    imageOpts: false,
-    targetImageOpts: false,
-    creation: undefined,
-    backingFile: undefined,
-    backingFormat: undefined,
-    snapshot: undefined,
-    skipCreate: false,
-    targetIsZero: false,
-    compressed: false,
-    sparseBytes: defaultSparseBytes,
-    workers: defaultWorkers,
-    outOfOrder: false,
-    rateLimit: 0,
-    salvage: false,
-    forceShare: false,
-    progress: false,
-    quiet: false,
-  };
+  const parsed = { ...defaults };
   const take: Record<string, (value: string) => void> = {
-    format: (value) => (options.format = value),
-    O: (value) => (options.outputFormat = value),
-    B: (value) => (options.backingFile = value),
-    F: (value) => (options.backingFormat = value),
-    C: () => (offload = true),
-    c: () => (options.compressed = true),
-    o: (value) => (options.creation = addOptionList(tool, options.creation, value)),
-    l: (value) => (options.snapshot = parseSnapshotParam(tool, value)),
+    format: (value) => (parsed.format = value),
+    O: (value) => (parsed.outputFormat = value),
+    B: (value) => (parsed.backingFile = value),
+    F: (value) => (parsed.backingFormat = value),
+    C: () => (parsed.offload = true),
+    c: () => (parsed.compressed = true),
+    o: (value) => (parsed.creation = addOptionList(tool, parsed.creation, value)),
+    l: (value) => (parsed.snapshot = parseSnapshotParam(tool, value)),
     S: (value) => {
-      explicitSparse = true;
-      options.sparseBytes = parseSparse(tool, value);
+      parsed.explicitSparse = true;
+      parsed.sparseBytes = parseSparse(tool, value);
     },
-    p: () => (options.progress = true),
-    t: (value) => (cacheName = value),
-    T: (value) => (sourceCacheName = value),
-    n: () => (options.skipCreate = true),
-    m: (value) => (options.workers = parseWorkers(tool, value)),
-    W: () => (options.outOfOrder = true),
-    r: (value) => (options.rateLimit = parseSizeOption(tool, 'rate limit', value)),
-    'image-opts': () => (options.imageOpts = true),
-    'force-share': () => (options.forceShare = true),
-    quiet: () => (options.quiet = true),
-    'target-image-opts': () => (options.targetImageOpts = true),
-    'target-is-zero': () => (options.targetIsZero = true),
-    salvage: () => (options.salvage = true),
-    bitmaps: () => (bitmaps = true),
-    'skip-broken-bitmaps': () => (skipBrokenBitmaps = true),
+    p: () => (parsed.progress = true),
+    t: (value) => (parsed.cacheName = value),
+    T: (value) => (parsed.sourceCacheName = value),
+    n: () => (parsed.skipCreate = true),
+    m: (value) => (parsed.workers = parseWorkers(tool, value)),
+    W: () => (parsed.outOfOrder = true),
+    r: (value) => (parsed.rateLimit = parseSizeOption(tool, 'rate limit', value)),
+    'image-opts': () => (parsed.imageOpts = true),
+    'force-share': () => (parsed.forceShare = true),
+    quiet: () => (parsed.quiet = true),
+    'target-image-opts': () => (parsed.targetImageOpts = true),
+    'target-is-zero': () => (parsed.targetIsZero = true),
+    salvage: () => (parsed.salvage = true),
+    bitmaps: () => (parsed.bitmaps = true),
+    'skip-broken-bitmaps': () => (parsed.skipBrokenBitmaps = true),
   };
   const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => take[name]?.(value));
+  checkCombination(tool, parsed);
+  const { cacheName, sourceCacheName } = parsed;
+  return {
+    ...parsed,
+    operands,
+    cache: parseCacheOption(tool, cacheName, `Invalid cache option: ${cacheName}`),
+    sourceCache: parseCacheOption(tool, sourceCacheName, `Invalid source cache option: ${sourceCacheName}`),
+  };
+}
 
+/** What does not go together, in the order in which it is told. */
+function checkCombination(tool: Tool, options: ParsedOptions): void {
+  const { imageOpts, targetImageOpts, skipCreate, offload, bitmaps } = options;
   if (
-    (options.imageOpts && options.format !== undefined) ||
-    (options.targetImageOpts && options.outputFormat !== undefined)
+    (imageOpts && options.format !== undefined) ||
+    (targetImageOpts && options.outputFormat !== undefined)
   ) {
     tool.fail('--image-opts and --format are mutually exclusive');
   }
-  if (skipBrokenBitmaps && !bitmaps) tool.fail('Use of --skip-broken-bitmaps requires --bitmaps');
+  if (options.skipBrokenBitmaps && !bitmaps) tool.fail('Use of --skip-broken-bitmaps requires --bitmaps');
   if (options.compressed && offload) tool.fail('Cannot enable copy offloading when -c is used');
-  if (explicitSparse && offload) tool.fail('Cannot enable copy offloading when -S is used');
+  if (options.explicitSparse && offload) tool.fail('Cannot enable copy offloading when -S is used');
   if (options.salvage && offload) tool.fail('Cannot use copy offloading in salvaging mode');
-  if (options.targetImageOpts && !options.skipCreate)
-    tool.fail('--target-image-opts requires use of -n flag');
-  if (options.skipCreate && options.creation !== undefined)
+  if (targetImageOpts && !skipCreate) tool.fail('--target-image-opts requires use of -n flag');
+  if (skipCreate && options.creation !== undefined)
     tool.fail('-o has no effect when skipping image creation');
-  if (options.targetIsZero && !options.skipCreate) tool.fail('--target-is-zero requires use of -n flag');
+  if (options.targetIsZero && !skipCreate) tool.fail('--target-is-zero requires use of -n flag');
   if (offload) tool.fail('Copy offloading (-C) is not supported');
   if (bitmaps) tool.fail('Copying bitmaps (--bitmaps) is not supported');
-  const cache = parseCacheOption(tool, cacheName, `Invalid cache option: ${cacheName}`);
-  const sourceCache = parseCacheOption(
-    tool,
-    sourceCacheName,
-    `Invalid source cache option: ${sourceCacheName}`,
-  );
-  return { ...options, operands, cache, sourceCache };
 }
 
 function parseSparse(tool: Tool, text: string): number {

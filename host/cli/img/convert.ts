@@ -4,6 +4,7 @@
  *
  * Refused by name: copying of bitmaps (`--bitmaps`), and copy offloading (`-C`).
  */
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { createImage } from '../../block/create.ts';
 import type { CreateValues } from '../../block/driver.ts';
@@ -120,8 +121,7 @@ async function prepareCreation(
         values,
         quiet: true,
         unsafe: true,
-        ...(options.backingFile === undefined ? {} : { backingFile: options.backingFile }),
-        ...(options.backingFormat === undefined ? {} : { backingFormat: options.backingFormat }),
+        ...withoutUndefined({ backingFile: options.backingFile, backingFormat: options.backingFormat }),
       };
     });
     const definition = graph.drivers.get(format);

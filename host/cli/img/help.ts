@@ -21,6 +21,8 @@ export async function printHelp(tool: Tool): Promise<void> {
       '',
       "    '-h', '--help'       display this help and exit",
       "    '-V', '--version'    output version information and exit",
+      "    '-T', '--trace'      [[enable=]<pattern>][,events=<file>][,file=<file>]",
+      "                         show what happens, request by request; 'help' lists the events",
       '',
       'Command syntax:',
       ...commands.map(({ name, synopsis }) => `  ${name} ${synopsis}`),

@@ -1,4 +1,5 @@
 /** `blockyard img`, and `qemu-img` when started by that name: finds the subcommand and runs it. */
+import { ExitStatus } from '../shared/exit-status.ts';
 import { OptionReader, UsageError } from '../shared/getopt.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { commands } from './commands.ts';
@@ -10,9 +11,9 @@ export function main(argv: string[], programName: string, terminal?: Terminal): 
 }
 
 async function dispatch(tool: Tool, argv: string[]): Promise<number> {
-  const [name, ...rest] = argv;
-  if (name === undefined) tool.failUsage('Not enough arguments');
-  if (name.startsWith('-')) return standardOption(tool, argv);
+  if (argv.length === 0) tool.failUsage('Not enough arguments');
+  const [name, ...rest] = argv[0]!.startsWith('-') ? await takeStandardOptions(tool, argv) : argv;
+  if (name === undefined) return 0;
   const command = commands.find((candidate) => candidate.name === name);
   if (!command) tool.failUsage(`Command not found: ${name}`);
   const { run } = await command.load();
@@ -26,22 +27,31 @@ async function dispatch(tool: Tool, argv: string[]): Promise<number> {
   return 0;
 }
 
-/** Options before the subcommand. */
-async function standardOption(tool: Tool, argv: string[]): Promise<number> {
-  const specs = [
-    { short: 'h', long: 'help' },
-    { short: 'V', long: 'version' },
-  ];
+const standardOptions = [
+  { short: 'h', long: 'help' },
+  { short: 'V', long: 'version' },
+  { short: 'T', long: 'trace', argument: true },
+];
+
+/** Options before the subcommand; gives it and what follows. Without a subcommand they are all there is to do. */
+async function takeStandardOptions(tool: Tool, argv: string[]): Promise<readonly string[]> {
+  const reader = new OptionReader(argv, standardOptions, { stopsAtOperand: true });
   try {
-    for (const { name } of new OptionReader(argv, specs).options()) {
+    for (const { name, value } of reader.options()) {
+      if (name === 'trace') {
+        (await tool.trace()).take(value);
+        continue;
+      }
       const help = await import('./help.ts');
       if (name === 'help') await help.printHelp(tool);
       else help.printVersion(tool);
-      return 0;
+      throw new ExitStatus(0);
     }
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
+    if (error.problem === 'missing-argument') tool.failUsage(`missing argument for option '${error.word}'`);
     tool.failUsage(`unrecognized option '${error.word}'`);
   }
-  return tool.failUsage('Not enough arguments');
+  (await tool.trace()).begin();
+  return reader.operands;
 }

@@ -3,6 +3,7 @@ import { BlockError } from '../../base/errors.ts';
 import { filenameOf } from '../../block/filename.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { type BlockStatus, statusAbove } from '../../block/status.ts';
+import { statusRuns } from '../../copy/status-runs.ts';
 import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
 import {
@@ -24,11 +25,7 @@ const specs = [
   { short: 'l', long: 'max-length', argument: true },
 ];
 
-interface Entry extends Pick<BlockStatus, 'data' | 'zero' | 'depth' | 'offset' | 'file'> {
-  start: number;
-  length: number;
-  present: boolean;
-}
+type Entry = Pick<BlockStatus, 'bytes' | 'data' | 'zero' | 'allocated' | 'depth' | 'offset' | 'file'>;
 
 export async function run(tool: Tool, argv: string[]): Promise<number> {
   let format: string | undefined;
@@ -52,18 +49,14 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   try {
     const print = (output as OutputFormat) === 'human' ? humanPrinter(tool) : jsonPrinter(tool);
     const end = Math.min(image.length, start + maxLength);
-    let current: Entry = { start, length: 0, depth: 0, present: false, data: false, zero: false };
-    for (let at = start; at < end; ) {
-      const next = await entryAt(tool, image.node, at, end - at);
-      if (current.length > 0 && continues(current, next)) {
-        current.length += next.length;
-      } else {
-        if (current.length > 0) print(current, false);
-        current = next;
-      }
-      at += next.length;
+    const ask = (at: number, bytes: number): Promise<Entry> => entryAt(tool, image.node, at, bytes);
+    // Of nothing there is an entry too.
+    let last = { start, bytes: 0, depth: 0, allocated: false, data: false, zero: false };
+    for await (const run of statusRuns(start, end, ask, continues)) {
+      if (last.bytes > 0) print(last, false);
+      last = run;
     }
-    print(current, true);
+    print(last, true);
     return 0;
   } finally {
     await image.close();
@@ -72,8 +65,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
 
 async function entryAt(tool: Tool, node: BlockNode, at: number, bytes: number): Promise<Entry> {
   try {
-    const { bytes: length, allocated, ...rest } = await statusAbove(node.skipFilters(), undefined, at, bytes);
-    return { ...rest, start: at, length, present: allocated };
+    return await statusAbove(node.skipFilters(), undefined, at, bytes);
   } catch (error) {
     if (!(error instanceof BlockError)) throw error;
     return tool.fail(`Failed to read image metadata: ${error.message}`);
@@ -84,33 +76,33 @@ function continues(one: Entry, next: Entry): boolean {
   return (
     one.zero === next.zero &&
     one.data === next.data &&
-    one.present === next.present &&
+    one.allocated === next.allocated &&
     one.depth === next.depth &&
     one.file === next.file &&
-    (one.offset === undefined ? next.offset === undefined : one.offset + one.length === next.offset)
+    (one.offset === undefined ? next.offset === undefined : one.offset + one.bytes === next.offset)
   );
 }
 
-type Print = (entry: Entry, last: boolean) => void;
+type Print = (entry: Entry & { start: number }, last: boolean) => void;
 
 /** Only what is stored, and where: data that is nowhere by itself cannot be shown. */
 function humanPrinter(tool: Tool): Print {
   tool.out(`${'Offset'.padEnd(16)}${'Length'.padEnd(16)}${'Mapped to'.padEnd(16)}File\n`);
   const column = (value: number): string => (value === 0 ? '0' : `0x${value.toString(16)}`).padEnd(16);
-  return ({ start, length, data, zero, offset, file }) => {
+  return ({ start, bytes, data, zero, offset, file }) => {
     if (!data || zero) return;
     if (offset === undefined) tool.fail('File contains external, encrypted or compressed clusters.');
     const name = file ? filenameOf(file) : '';
-    tool.out(`${column(start)}${column(length)}${column(offset)}${name}\n`);
+    tool.out(`${column(start)}${column(bytes)}${column(offset)}${name}\n`);
   };
 }
 
 function jsonPrinter(tool: Tool): Print {
   let separator = '[';
-  return ({ start, length, depth, present, zero, data, offset }, last) => {
+  return ({ start, bytes, depth, allocated, zero, data, offset }, last) => {
     const where = offset === undefined ? '' : `, "offset": ${offset}`;
     tool.out(
-      `${separator}{ "start": ${start}, "length": ${length}, "depth": ${depth}, "present": ${present}, ` +
+      `${separator}{ "start": ${start}, "length": ${bytes}, "depth": ${depth}, "present": ${allocated}, ` +
         `"zero": ${zero}, "data": ${data}${where}}${last ? ']\n' : ',\n'}`,
     );
     separator = '';

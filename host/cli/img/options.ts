@@ -2,9 +2,10 @@
  * What the subcommands of `img` share in reading their command line: common options, and the words for mistakes.
  */
 import { type CacheMode, parseCacheMode } from '../shared/cache-mode.ts';
+import { ExitStatus } from '../shared/exit-status.ts';
 import { OptionReader, type OptionSpec, type ParsedOption, UsageError } from '../shared/getopt.ts';
 import { parseInteger, parseSize } from '../shared/numbers.ts';
-import { ExitStatus, type Tool } from '../shared/tool.ts';
+import type { Tool } from '../shared/tool.ts';
 
 const help: OptionSpec = { short: 'h', long: 'help' };
 

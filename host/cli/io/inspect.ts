@@ -1,22 +1,25 @@
 /** alloc, map, length, info, truncate: the image as a whole (specification: cli, section 4). */
 import { asBlockError, BlockError } from '../../base/errors.ts';
+import { sectorBytes } from '../../base/sectors.ts';
 import type { Preallocation } from '../../block/driver.ts';
 import { Perm } from '../../block/permissions.ts';
 import { blockStatus } from '../../block/status.ts';
+import { statusRuns } from '../../copy/status-runs.ts';
 import { infoOf } from '../../qmp/node-info.ts';
 import { formatSpecificText } from '../shared/human-info.ts';
 import { formatIoSize } from '../shared/human-size.ts';
 import { CommandFailed, complain, type IoCommand, parseNumber, readOptions, showUsage } from './command.ts';
 import type { Session } from './session.ts';
 
-const sectorBytes = 512;
+interface Allocation {
+  allocated: boolean;
+  bytes: number;
+}
+
+const isSame = (one: Allocation, next: Allocation): boolean => one.allocated === next.allocated;
 
 /** Whether the image itself, not what backs it, holds the data at `offset`; and for how many bytes that goes on. */
-async function isAllocated(
-  session: Session,
-  offset: number,
-  bytes: number,
-): Promise<{ allocated: boolean; bytes: number }> {
+async function isAllocated(session: Session, offset: number, bytes: number): Promise<Allocation> {
   let { node } = session.backend;
   for (let below = node.filtered(); below; below = node.filtered()) {
     await node.driver.checkStatus?.(offset, bytes);
@@ -43,13 +46,13 @@ export const alloc: IoCommand = {
     const offset = parseNumber(session, offsetText!);
     const asked = countText === undefined ? sectorBytes : parseNumber(session, countText);
     const bytes = Math.max(0, Math.min(asked, session.backend.length - offset));
-    let allocated = 0;
-    for (let done = 0; done < bytes; ) {
-      const status = await attempt(isAllocated(session, offset + done, bytes - done), (reason) =>
+    const look = (at: number, rest: number): Promise<Allocation> =>
+      attempt(isAllocated(session, at, rest), (reason) =>
         complain(session, `is_allocated failed: ${reason}`),
       );
-      if (status.allocated) allocated += status.bytes;
-      done += status.bytes;
+    let allocated = 0;
+    for await (const run of statusRuns(offset, offset + bytes, look, isSame)) {
+      if (run.allocated) allocated += run.bytes;
     }
     session.tool.out(`${allocated}/${bytes} bytes allocated at offset ${formatIoSize(offset)}\n`);
   },
@@ -62,24 +65,15 @@ export const map: IoCommand = {
   help: 'prints the allocated areas of a file',
   async run(session) {
     const { length } = session.backend;
-    const look = (at: number): ReturnType<typeof isAllocated> =>
-      attempt(isAllocated(session, at, length - at), (reason) => {
+    const look = (at: number, rest: number): Promise<Allocation> =>
+      attempt(isAllocated(session, at, rest), (reason) => {
         throw new BlockError('EIO', `Failed to get allocation status: ${reason}`);
       });
-    for (let at = 0; at < length; ) {
-      const { allocated } = await look(at);
-      let end = at;
-      while (end < length) {
-        const next = await look(end);
-        if (next.allocated !== allocated) break;
-        end += next.bytes;
-      }
-      const bytes = end - at;
+    for await (const { start, bytes, allocated } of statusRuns(0, length, look, isSame)) {
       session.tool.out(
         `${formatIoSize(bytes)} (0x${bytes.toString(16)}) bytes ${allocated ? '    allocated' : 'not allocated'} ` +
-          `at offset ${formatIoSize(at)} (0x${at.toString(16)})\n`,
+          `at offset ${formatIoSize(start)} (0x${start.toString(16)})\n`,
       );
-      at = end;
     }
   },
 };

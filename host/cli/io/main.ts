@@ -4,8 +4,9 @@
  */
 import { createInterface } from 'node:readline';
 import { version } from '../../../package.json';
+import { ExitStatus } from '../shared/exit-status.ts';
 import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.ts';
-import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
+import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { execute } from './execute.ts';
 import { checkOpenAio, parseDiscard } from './opening.ts';
 import { type OpenRequest, Session } from './session.ts';
@@ -26,6 +27,7 @@ const specs = [
   { short: 'i', long: 'aio', argument: true },
   { short: 't', long: 'cache', argument: true },
   { short: 'd', long: 'discard', argument: true },
+  { short: 'T', long: 'trace', argument: true },
   { short: 'U', long: 'force-share' },
 ];
 
@@ -65,6 +67,7 @@ async function readCommandLine(tool: Tool, argv: string[]): Promise<Invocation> 
   let readOnly = false;
   let forceShare = false;
   let misaligned = false;
+  let isTraced = false;
   const reader = new OptionReader(argv, specs);
   try {
     for (const { name, value } of reader.options()) {
@@ -83,13 +86,17 @@ async function readCommandLine(tool: Tool, argv: string[]): Promise<Invocation> 
       else if (name === 'aio') aio = value;
       else if (name === 'cache') cache = value;
       else if (name === 'discard') discard = value;
-      else forceShare = true;
+      else if (name === 'trace') {
+        isTraced = true;
+        (await tool.trace()).take(value);
+      } else forceShare = true;
     }
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     tool.report(describeUsageError(error));
     leave(tool, usage(tool), 1);
   }
+  if (isTraced) (await tool.trace()).begin();
   const [path, extra] = reader.operands;
   if (extra !== undefined) leave(tool, usage(tool), 1);
   if (format !== undefined && imageOpts) tool.fail('--image-opts and -f are mutually exclusive');
@@ -155,6 +162,8 @@ function usage(tool: Tool): string {
     '  -i, --aio=MODE       threads, native or io_uring',
     '  -t, --cache=MODE     writethrough (default), writeback, none, directsync, unsafe',
     '  -d, --discard=MODE   unmap (default) or ignore',
+    '  -T, --trace [[enable=]<pattern>][,events=<file>][,file=<file>]',
+    "                       show what happens, request by request; 'help' lists the events",
     '  -U, --force-share    open although another process has the image open for writing',
     '  -h, --help           display this help and exit',
     '  -V, --version        output version information and exit',

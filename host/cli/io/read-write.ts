@@ -1,6 +1,7 @@
 /** The synchronous requests: read, write, readv, writev, discard, flush (specification: cli, section 4). */
 import { readFileSync } from 'node:fs';
 import { asBlockError, BlockError } from '../../base/errors.ts';
+import { sectorBytes } from '../../base/sectors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { ZeroFlags } from '../../block/driver.ts';
 import { Perm } from '../../block/permissions.ts';
@@ -18,7 +19,6 @@ import { dump, report, verify } from './report.ts';
 import type { Session } from './session.ts';
 
 const defaultPattern = 0xcd;
-const sectorBytes = 512;
 
 function parseRange(session: Session, operands: readonly string[]): { offset: number; bytes: number } {
   return { offset: parseNumber(session, operands[0]!), bytes: parseNumber(session, operands[1]!) };

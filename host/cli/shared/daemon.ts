@@ -3,13 +3,14 @@
  * what they have open, also when that end is an error of their own.
  */
 import { BlockError } from '../../base/errors.ts';
+import { ExitStatus } from './exit-status.ts';
 import {
   beforeInternalErrorEnds,
   describeFailedClose,
   internalErrorStatus,
   withinBound,
 } from './internal-error.ts';
-import { ExitStatus, type Tool } from './tool.ts';
+import type { Tool } from './tool.ts';
 
 export interface Daemon {
   /** Settles when the whole command line has taken effect and clients are answered. */

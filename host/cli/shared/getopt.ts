@@ -19,6 +19,8 @@ export interface ParsedOption {
   name: string;
   /** Empty for an option without argument. */
   value: string;
+  /** How it was named: `-T`, `--trace`. */
+  spelling: string;
 }
 
 type UsageProblem = 'unrecognized' | 'missing-argument' | 'ambiguous' | 'unexpected-argument';
@@ -46,6 +48,8 @@ export class OptionReader {
   constructor(
     private readonly words: readonly string[],
     private readonly specs: readonly OptionSpec[],
+    /** Options end at the first operand: what follows is somebody else's. */
+    private readonly settings: { stopsAtOperand?: true } = {},
   ) {}
 
   /** Throws UsageError at the first word that fits no option. */
@@ -62,17 +66,18 @@ export class OptionReader {
         const inline = word.includes('=') ? word.slice(word.indexOf('=') + 1) : undefined;
         if (!spec.argument) {
           if (inline !== undefined) throw new UsageError('unexpected-argument', word, `--${spec.long}`);
-          yield named(spec, '');
+          yield named(spec, '', 'long');
         } else if (inline !== undefined) {
-          yield named(spec, inline);
+          yield named(spec, inline, 'long');
         } else {
           if (++at >= words.length) throw new UsageError('missing-argument', word, `--${spec.long}`);
-          yield named(spec, words[at]!);
+          yield named(spec, words[at]!, 'long');
         }
       } else if (word.startsWith('-') && word.length > 1) {
         if (yield* this.group(word, words[at + 1])) at++;
       } else {
-        this.operands.push(word);
+        this.operands.push(...(this.settings.stopsAtOperand ? words.slice(at) : [word]));
+        if (this.settings.stopsAtOperand) return;
       }
     }
   }
@@ -84,15 +89,15 @@ export class OptionReader {
       const spec = this.specs.find((candidate) => candidate.short === letter);
       if (!spec) throw new UsageError('unrecognized', word, letter);
       if (!spec.argument) {
-        yield named(spec, '');
+        yield named(spec, '', 'short');
         continue;
       }
       if (at + 1 < word.length) {
-        yield named(spec, word.slice(at + 1));
+        yield named(spec, word.slice(at + 1), 'short');
         return false;
       }
       if (next === undefined) throw new UsageError('missing-argument', word, letter);
-      yield named(spec, next);
+      yield named(spec, next, 'short');
       return true;
     }
     return false;
@@ -114,8 +119,9 @@ export class OptionReader {
   }
 }
 
-function named({ long, short }: OptionSpec, value: string): ParsedOption {
-  return { name: long ?? short!, value };
+function named({ long, short }: OptionSpec, value: string, form: 'long' | 'short'): ParsedOption {
+  const name = long ?? short!; // an option has one of them
+  return { name, value, spelling: form === 'long' ? `--${name}` : `-${short}` };
 }
 
 /** glibc's words for a usage error, as qemu-io prints them. */

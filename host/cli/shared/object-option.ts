@@ -8,12 +8,6 @@ import { UserObjects } from '../../objects/user-objects.ts';
 import { parseKeyval } from '../../qapi/keyval.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
 import type { Type } from '../../qapi/types.ts';
-import type { QmpServer } from '../../qmp/server.ts';
-
-/** Errors: BlockError, a type that is not served among them. */
-export async function addObject(server: QmpServer, text: string): Promise<void> {
-  await server.runLocally('object-add', (type) => parseOption(type, text, 'qom-type'));
-}
 
 /** What an object is to be, whatever it belongs to. Errors: BlockError. */
 export function readObject(text: string): ObjectOptions {

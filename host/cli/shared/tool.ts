@@ -8,23 +8,17 @@ import { BlockError } from '../../base/errors.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { ObjectOptions } from '../../objects/types.ts';
 import type { Console, Platform } from '../../platform/platform.ts';
+import { ExitStatus } from './exit-status.ts';
 import { describeInternalError, internalErrorStatus } from './internal-error.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
+import type { TraceLog } from './trace-log.ts';
 
 export type { Terminal };
-
-/** Ends a command with this exit status; whatever there was to say has been printed. */
-export class ExitStatus extends Error {
-  override readonly name = 'ExitStatus';
-
-  constructor(readonly status: number) {
-    super(`exit ${status}`);
-  }
-}
 
 export class Tool {
   /** Of `--object`: what every graph that is made from now on has. */
   private readonly objects: ObjectOptions[] = [];
+  private traceLog: Promise<TraceLog> | undefined;
 
   constructor(
     /** The name in messages: that of the link we were started through, or `blockyard img`. */
@@ -53,6 +47,14 @@ export class Tool {
   /** Says that there is a bug, and that it should be reported. */
   reportInternalError(error: unknown): void {
     this.error(describeInternalError(this.name, error));
+  }
+
+  /** What somebody has to say about the option `context`. */
+  commentsOn(context: string): { warn(message: string, hint?: string): void; info(message: string): void } {
+    return {
+      warn: (message, hint) => this.report(`${context}: warning: ${message}`, hint),
+      info: (message) => this.report(`${context}: info: ${message}`),
+    };
   }
 
   warn(message: string, hint?: string): void {
@@ -86,7 +88,8 @@ export class Tool {
     const { nodePlatform } = await import('../../platform/node/index.ts');
     const console: Console = {
       stdout: (line) => this.out(`${line}\n`),
-      stderr: (line) => this.error(line.startsWith('warning: ') ? `${this.name}: ${line}\n` : `${line}\n`),
+      stderr: (line) => this.error(`${line}\n`),
+      warn: (message) => this.warn(message),
       fatal: nodePlatform.console.fatal,
     };
     return { ...nodePlatform, console };
@@ -96,6 +99,25 @@ export class Tool {
   async addObject(text: string): Promise<void> {
     const { readObject } = await import('./object-option.ts');
     this.objects.push(await this.attempt(async () => readObject(text)));
+  }
+
+  /**
+   * The log of what is watched. Asked for by whoever has an option for it, or lets clients say what it is; the end of the
+   * tool ends it.
+   */
+  trace(): Promise<TraceLog> {
+    this.traceLog ??= this.openTraceLog();
+    return this.traceLog;
+  }
+
+  private async openTraceLog(): Promise<TraceLog> {
+    const [{ TraceLog }, { clock }] = await Promise.all([import('./trace-log.ts'), this.platform()]);
+    return new TraceLog(this, clock);
+  }
+
+  /** What is to be done last. */
+  async end(): Promise<void> {
+    (await this.traceLog)?.end();
   }
 
   async createGraph(options: { quiet?: boolean } = {}): Promise<BlockGraph> {
@@ -126,5 +148,7 @@ export async function runTool(tool: Tool, body: () => Promise<number>): Promise<
     }
     tool.reportInternalError(error);
     return internalErrorStatus;
+  } finally {
+    await tool.end();
   }
 }

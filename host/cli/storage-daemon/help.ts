@@ -42,6 +42,9 @@ Serves block nodes, block jobs and a QMP monitor
 
   --pidfile <path>       write process ID to a file after startup
 
+  -T, --trace [[enable=]<pattern>][,events=<file>][,file=<file>]
+                         show what happens, request by request; 'help' lists the events
+
 Options take effect in the order given. The argument of --blockdev,
 --monitor and --object may be JSON.
 `,

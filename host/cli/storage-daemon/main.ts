@@ -3,10 +3,10 @@
  * then serves monitors until a client or a signal ends it (specification: cli, section 5).
  *
  * Options take effect in the order given, so a node must come before those that use it, and a chardev before its
- * monitor. Clients are answered when the last one has. What fails is named with its option, and nobody is answered. Not here: exports and tracing; they are refused by
+ * monitor. Clients are answered when the last one has. What fails is named with its option, and nobody is answered. Not here: exports; they are refused by
  * name, and so are the types of objects that there are not.
  */
-import { BlockError, invalid } from '../../base/errors.ts';
+import { invalid } from '../../base/errors.ts';
 import { drivers } from '../../drivers.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
 import { bool, enumeration, optional, str, struct } from '../../qapi/types.ts';
@@ -15,8 +15,8 @@ import { QmpServer } from '../../qmp/server.ts';
 import { Chardevs } from '../chardev/chardevs.ts';
 import { detach, isBackgroundProcess, startInBackground } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
-import { addObject, objectHelp } from '../shared/object-option.ts';
-import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
+import { addNode, addObject } from '../shared/server-options.ts';
+import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { printHelp, printVersion } from './help.ts';
 import { type CommandLine, readCommandLine, type Step } from './options.ts';
 import { removePidfile, writePidfile } from './pidfile.ts';
@@ -63,6 +63,7 @@ class StorageDaemon implements Daemon {
 
   async start(): Promise<void> {
     const { tool, line } = this;
+    (await tool.trace()).begin();
     for (const step of line.steps) await this.take(step);
     if (line.operand !== undefined) tool.fail(`${line.operand}: Unexpected argument`);
     const { pidfile } = line;
@@ -85,44 +86,33 @@ class StorageDaemon implements Daemon {
   }
 
   /** Reports what goes wrong with the option in front: `--blockdev ARGUMENT: …` */
-  private async take(step: Step): Promise<void> {
-    const { tool } = this;
-    const context = `--${step.name} ${step.value}`;
-    try {
-      await this.perform(step, context);
-    } catch (error) {
-      if (!(error instanceof BlockError)) throw error;
-      tool.reportError(error.within(context));
-      throw new ExitStatus(1);
-    }
+  private take(step: Step): Promise<void> {
+    const context = `${step.spelling} ${step.value}`;
+    return this.tool.attempt(() => this.perform(step, context), { context });
   }
 
   private async perform({ name, value }: Step, context: string): Promise<void> {
     const { tool, server } = this;
     switch (name) {
       case 'blockdev':
-        await server.runLocally('blockdev-add', (type) => parseOption(type, value, 'driver'));
-        return;
+        return addNode(server, value);
       case 'chardev':
-        return this.chardevs.add(value, {
-          daemonize: this.line.daemonize,
-          warn: (message, hint) => tool.report(`${context}: warning: ${message}`, hint),
-          info: (message) => tool.report(`${context}: info: ${message}`),
-        });
+        return this.chardevs.add(value, { daemonize: this.line.daemonize, ...tool.commentsOn(context) });
       case 'monitor':
         return this.addMonitor(value);
       case 'object':
-        return this.addObject(value);
+        return addObject(tool, server, value);
+      case 'trace':
+        return this.takeTrace(value, context);
       default:
         throw invalid(`--${name} is not supported`);
     }
   }
 
-  private addObject(text: string): Promise<void> {
-    const help = objectHelp(text);
-    if (help === undefined) return addObject(this.server, text);
-    this.tool.out(help);
-    throw new ExitStatus(0);
+  private async takeTrace(text: string, context: string): Promise<void> {
+    const log = await this.tool.trace();
+    log.take(text, context);
+    log.begin();
   }
 
   private addMonitor(text: string): void {

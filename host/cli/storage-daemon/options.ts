@@ -25,6 +25,8 @@ const specs: readonly OptionSpec[] = [
 export interface Step {
   name: 'blockdev' | 'chardev' | 'export' | 'monitor' | 'nbd-server' | 'object' | 'trace';
   value: string;
+  /** How it was named. */
+  spelling: string;
 }
 
 export interface CommandLine {
@@ -43,13 +45,13 @@ export function readCommandLine(tool: Tool, argv: readonly string[]): CommandLin
   const steps: Step[] = [];
   const reader = new OptionReader(argv, specs);
   try {
-    for (const { name, value } of reader.options()) {
+    for (const { name, value, spelling } of reader.options()) {
       if (name === 'help' || name === 'version') {
         return { ...line, print: name, steps: [], operand: undefined };
       }
       if (name === 'daemonize') line.daemonize = true;
       else if (name === 'pidfile') line.pidfile = value;
-      else steps.push({ name: name as Step['name'], value });
+      else steps.push({ name: name as Step['name'], value, spelling });
     }
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;

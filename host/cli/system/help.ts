@@ -46,10 +46,10 @@ function defaultText(initial: string | number | boolean): string {
 }
 
 export function printHelp(tool: Tool): void {
-  tool.out(
-    `usage: ${tool.name} [options] [disk_image]
+  tool.out(`usage: ${tool.name} [options] [disk_image]\n\n${options}`);
+}
 
-'disk_image' is a raw hard disk image for IDE hard disk 0
+const options = `'disk_image' is a raw hard disk image for IDE hard disk 0
 
 The storage of a machine without a processor: block nodes, drives, devices, jobs
 and the monitor.
@@ -113,6 +113,8 @@ Other options:
 -S              freeze the machine at startup (use 'cont' to start it)
 -qtest dev      take commands of the qtest protocol
 -qtest-log file write the commands and answers of -qtest to a file
+-trace [[enable=]pattern][,events=file][,file=file]
+                show what happens, request by request; 'help' lists the events
 -pidfile file   write PID to 'file'
 -daemonize      go on in the background once startup is complete
 -nodefaults     don't create default devices
@@ -120,6 +122,4 @@ Other options:
 -m, -smp, -cpu, -nographic, -display none, -vga none, -serial none|null,
 -parallel none|null, -net none, -nic none, -monitor none, -no-shutdown
                 taken as they are: there is no such part
-`,
-  );
-}
+`;

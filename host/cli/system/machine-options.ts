@@ -69,11 +69,9 @@ export function readName(text: string | undefined, warn: Warn): string | undefin
   return values.string('guest');
 }
 
-const noUuid = '00000000-0000-0000-0000-000000000000';
-
 /** Errors: BlockError. */
-export function readUuid(text: string | undefined): string {
-  if (text === undefined) return noUuid;
+export function readUuid(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
   if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return text.toLowerCase();
   throw invalid('failed to parse UUID string: wrong format');
 }

@@ -28,12 +28,7 @@ export class Monitors {
   /** `-chardev`. Errors: BlockError. */
   async addChardev(text: string, context: string, id?: string): Promise<void> {
     const { tool, daemonize } = this;
-    const services = {
-      daemonize,
-      warn: (message: string, hint?: string) => tool.report(`${context}: warning: ${message}`, hint),
-      info: (message: string) => tool.report(`${context}: info: ${message}`),
-    };
-    await this.chardevs.add(text, services, id);
+    await this.chardevs.add(text, { daemonize, ...tool.commentsOn(context) }, id);
   }
 
   /** `-qmp`, `-qmp-pretty` and `-monitor`. Errors: BlockError. */

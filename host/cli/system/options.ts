@@ -5,6 +5,7 @@
  * Options start with one dash or two, and stand in any order. What is said twice is said by the last, but for options
  * that add something. A word that is no option is the disk image of the first IDE disk.
  */
+import { isBackgroundProcess } from '../shared/background.ts';
 import type { Tool } from '../shared/tool.ts';
 
 /** How an option is served. */
@@ -52,6 +53,7 @@ export const machineOptions: Readonly<Record<string, OptionKind>> = {
   nic: 'add',
   name: 'set',
   uuid: 'set',
+  trace: 'add',
   pidfile: 'set',
   qtest: 'set',
   'qtest-log': 'set',
@@ -91,7 +93,6 @@ const refusedWithArgument = new Set([
   'global',
   'set',
   'sandbox',
-  'trace',
   'D',
   'd',
   'rtc',
@@ -200,4 +201,13 @@ export function readCommandLine(
     else line.set(name === 'M' ? 'machine' : name, value);
   }
   return line;
+}
+
+/** `-trace`, which comes before anything else is done. Of a program that goes on in the background, that one has it. */
+export async function takeTrace(tool: Tool, line: CommandLine): Promise<void> {
+  if (line.has('daemonize') && !isBackgroundProcess()) return;
+  const log = await tool.trace();
+  for (const { name, value } of line.all('trace')) {
+    await tool.attempt(async () => log.take(value, `-${name} ${value}`), { context: `-${name} ${value}` });
+  }
 }

@@ -5,20 +5,20 @@
  * devices, those of the user, the guest, and at last the monitors. What fails is named with its option, and nothing is
  * served.
  */
-import { BlockError, invalid } from '../../base/errors.ts';
+import { type BlockError, invalid } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { drivers } from '../../drivers.ts';
 import { addBuiltInDevices, addDefaultDrives, checkOrphans } from '../../machine/default-devices.ts';
 import { deviceTypes } from '../../machine/device-types.ts';
 import type { Machine, MachineOptions } from '../../machine/machine.ts';
-import { parseOption } from '../../qapi/keyval-values.ts';
 import { systemCommands } from '../../qmp/commands/system.ts';
 import { QmpServer } from '../../qmp/server.ts';
 import type { HmpCommand } from '../hmp/command.ts';
 import { humanMonitor } from '../hmp/monitor.ts';
 import { detach } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
-import { addObject, objectHelp } from '../shared/object-option.ts';
-import { ExitStatus, type Tool } from '../shared/tool.ts';
+import { addNode, addObject } from '../shared/server-options.ts';
+import type { Tool } from '../shared/tool.ts';
 import {
   checkAbsent,
   checkMemory,
@@ -74,6 +74,8 @@ export class MachineProgram implements Daemon {
 
   /** Runs it to its end; gives the status to exit with. */
   static async run(tool: Tool, line: CommandLine, guest?: GuestRunner): Promise<number> {
+    const log = await tool.trace();
+    await tool.attempt(async () => log.begin());
     const { options, isQtest } = await tool.attempt(async () => machineOptions(tool, line));
     const platform = await tool.platform();
     const clock = isQtest || line.has('qtest') ? new QtestClock(platform.clock) : undefined;
@@ -82,7 +84,7 @@ export class MachineProgram implements Daemon {
       drivers,
       commands: [...systemCommands, humanMonitor(guest?.monitorCommands)],
       machine: options,
-      ...(clock ? { guestClock: clock } : {}),
+      ...withoutUndefined({ guestClock: clock }),
       reportBug: (error) => tool.reportInternalError(error),
     });
     return runDaemon(tool, new MachineProgram(tool, line, server.machine!, server, clock, guest)); // it was given one
@@ -102,14 +104,12 @@ export class MachineProgram implements Daemon {
     }
     for (const step of line.all('chardev'))
       await this.take(step, (context) => this.monitors.addChardev(step.value, context));
-    for (const step of line.all('object')) await this.take(step, () => this.addObject(step.value));
+    for (const step of line.all('object')) await this.take(step, () => addObject(tool, server, step.value));
     for (const step of line.all('qmp', 'qmp-pretty', 'monitor')) {
       await this.take(step, (context) => this.monitors.open(step, context));
     }
     for (const step of line.all('blockdev')) {
-      await this.take(step, async () => {
-        await server.runLocally('blockdev-add', (type) => parseOption(type, step.value, 'driver'));
-      });
+      await this.take(step, () => addNode(server, step.value));
     }
     const addVirtio = await this.setUpDrives();
     for (const step of line.all('device')) {
@@ -140,13 +140,6 @@ export class MachineProgram implements Daemon {
 
   private async powerOff(): Promise<void> {
     if (await this.machine.powerOff()) await this.server.stop('guest-shutdown');
-  }
-
-  private addObject(text: string): Promise<void> {
-    const help = objectHelp(text);
-    if (help === undefined) return addObject(this.server, text);
-    this.tool.out(help);
-    throw new ExitStatus(0);
   }
 
   /** Gives what makes the devices of virtio drives: they come after the user's. */
@@ -181,15 +174,9 @@ export class MachineProgram implements Daemon {
   }
 
   /** Reports what goes wrong with the option in front: `-blockdev ARGUMENT: …` */
-  private async take({ name, value }: Step, act: (context: string) => Promise<void>): Promise<void> {
+  private take({ name, value }: Step, act: (context: string) => Promise<void>): Promise<void> {
     const context = name === 'operand' ? value : `-${name} ${value}`;
-    try {
-      await act(context);
-    } catch (error) {
-      if (!(error instanceof BlockError)) throw error;
-      this.tool.reportError(error.within(context));
-      throw new ExitStatus(1);
-    }
+    return this.tool.attempt(() => act(context), { context });
   }
 }
 

@@ -5,6 +5,7 @@
  * machine that has nothing at any address.
  */
 import * as fs from 'node:fs';
+import { Lines } from '../../base/lines.ts';
 import type { Connection } from '../../platform/connection.ts';
 import { systemError } from '../chardev/file.ts';
 import type { QtestClock } from './qtest-clock.ts';
@@ -28,16 +29,12 @@ export class QtestServer {
   }
 
   connect(connection: Connection): void {
-    let text = '';
+    const input = new Lines();
     let work: Promise<void> = Promise.resolve();
-    const decoder = new TextDecoder();
     this.connections.add(connection);
     connection.start({
       data: (bytes) => {
-        text += decoder.decode(bytes, { stream: true });
-        const lines = text.split('\n');
-        text = lines.pop() ?? '';
-        for (const line of lines) work = work.then(() => this.take(line, connection));
+        for (const line of input.take(bytes)) work = work.then(() => this.take(line, connection));
       },
       drained: () => {},
       ended: () => {},

@@ -1,5 +1,6 @@
 /** `-drive` with its short forms, and `-device`, on the command line. */
 import { BlockError } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { DefaultDrives } from '../../machine/default-devices.ts';
 import { findDeviceType } from '../../machine/device-type.ts';
 import { deviceTypes } from '../../machine/device-types.ts';
@@ -9,9 +10,13 @@ import type { Machine } from '../../machine/machine.ts';
 import { parseJson } from '../../qapi/json.ts';
 import { isJsonObject, type JsonObject } from '../../qapi/json-value.ts';
 import { parseQemuOpts } from '../../qapi/qemu-opts.ts';
-import { ExitStatus, type Tool } from '../shared/tool.ts';
+import { ExitStatus } from '../shared/exit-status.ts';
+import type { Tool } from '../shared/tool.ts';
 import { printDeviceProperties, printDevices } from './help.ts';
 import type { Step } from './options.ts';
+
+/** As a device's model, or in place of its properties: what there is to choose from. */
+const helpNames: readonly string[] = ['help', '?'];
 
 /** What a short form says beside the file. */
 const shortForms: Readonly<Record<string, string>> = {
@@ -55,21 +60,18 @@ export async function addDevice(tool: Tool, machine: Machine, text: string, cont
   }
   const { id, pairs } = parseQemuOpts(text, {
     impliedKey: 'driver',
-    warn: (message, hint) => {
-      if (!/^short-form boolean option '(help|\?)'/.test(message)) {
-        tool.report(`${context}: warning: ${message}`, hint);
-      }
-    },
+    bareNames: helpNames,
+    warn: (message, hint) => tool.report(`${context}: warning: ${message}`, hint),
   });
   const options: JsonObject = Object.fromEntries(pairs.map(({ name, value }) => [name, value]));
   printHelp(tool, options);
-  await machine.addDevice({ ...options, ...(id === undefined ? {} : { id }) }, true);
+  await machine.addDevice({ ...options, ...withoutUndefined({ id }) }, true);
 }
 
 function printHelp(tool: Tool, options: JsonObject): void {
   const { driver } = options;
-  if (driver === 'help' || driver === '?') printDevices(tool);
-  else if ('help' in options || '?' in options) {
+  if (helpNames.includes(String(driver))) printDevices(tool);
+  else if (helpNames.some((name) => name in options)) {
     printDeviceProperties(tool, findDeviceType(deviceTypes, String(driver)));
   } else return;
   throw new ExitStatus(0);

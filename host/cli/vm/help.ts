@@ -37,6 +37,8 @@ Monitor options:
                 as 'blockyard system -help' shows them
 
 Other options:
+-trace [[enable=]pattern][,events=file][,file=file]
+                show what happens, request by request; 'help' lists the events
 -pidfile file   write PID to 'file'
 -daemonize      go on in the background once startup is complete
 -nodefaults     don't create default devices

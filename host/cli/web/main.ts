@@ -11,57 +11,64 @@ import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ExitStatus, runTool, type Terminal, Tool } from '../shared/tool.ts';
+import { createDeferred } from '../../base/deferred.ts';
+import { type Daemon, runDaemon } from '../shared/daemon.ts';
+import { ExitStatus } from '../shared/exit-status.ts';
+import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { AllowedHosts, hostNamed } from './allowed-hosts.ts';
 import { type Options, readOptions } from './options.ts';
 import { createSiteServer } from './server.ts';
 import { Site } from './site.ts';
 
-const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-
 export function main(argv: string[], programName: string, terminal?: Terminal): Promise<number> {
   const tool = new Tool(programName, terminal);
-  return runTool(tool, async () => serve(tool, readOptions(tool, argv)));
+  return runTool(tool, async () => runDaemon(tool, new SiteProgram(tool, await readOptions(tool, argv))));
 }
 
-async function serve(tool: Tool, options: Options): Promise<number> {
-  const { images, bios, vgaBios } = options;
-  const folders = new Map([
-    ['browser', builtFolder(tool, 'browser')],
-    ['v86', v86Folder(tool)],
-  ]);
-  const server = createSiteServer({
-    site: new Site({ page: builtFolder(tool, 'web'), folders, images, bios, vgaBios }),
-    allowedHosts: new AllowedHosts([...options.allowedHosts, ...listenedOn(options)]),
-    report: (message) => tool.report(message),
-  });
-  const { promise: ended, end } = ending();
-  for (const signal of endingSignals) process.once(signal, end);
-  try {
-    await listen(tool, server, options);
-    const { address, port, family } = server.address() as AddressInfo; // it listens
+class SiteProgram implements Daemon {
+  private readonly server: Server;
+  private readonly ended = createDeferred();
+
+  constructor(
+    private readonly tool: Tool,
+    private readonly options: Options,
+  ) {
+    const { images, bios, vgaBios } = options;
+    const folders = new Map([
+      ['browser', builtFolder(tool, 'browser')],
+      ['v86', v86Folder(tool)],
+    ]);
+    this.server = createSiteServer({
+      site: new Site({ page: builtFolder(tool, 'web'), folders, images, bios, vgaBios }),
+      allowedHosts: new AllowedHosts([...options.allowedHosts, ...listenedOn(options)]),
+      report: (message) => tool.report(message),
+    });
+  }
+
+  get whenEnded(): Promise<void> {
+    return this.ended.promise;
+  }
+
+  async start(): Promise<void> {
+    await listen(this.tool, this.server, this.options);
+    const { address, port, family } = this.server.address() as AddressInfo; // it listens
     const host = family === 'IPv6' ? `[${address}]` : address;
-    tool.out(`blockyard is at http://${host}:${port}/\n`);
-    await ended;
-    return 0;
-  } finally {
-    for (const signal of endingSignals) process.off(signal, end);
-    server.closeAllConnections();
-    server.close();
+    this.tool.out(`blockyard is at http://${host}:${port}/\n`);
+  }
+
+  async stop(): Promise<void> {
+    this.ended.resolve();
+  }
+
+  async close(): Promise<void> {
+    this.server.closeAllConnections();
+    this.server.close();
   }
 }
 
 function listenedOn({ host }: Options): string[] {
   const name = hostNamed(host);
   return name === undefined ? [] : [name];
-}
-
-function ending(): { promise: Promise<void>; end: () => void } {
-  let end: () => void = () => {};
-  const promise = new Promise<void>((resolve) => {
-    end = resolve;
-  });
-  return { promise, end };
 }
 
 function listen(tool: Tool, server: Server, { host, port }: Options): Promise<void> {

@@ -2,8 +2,9 @@
 import { existsSync, type Stats, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { fromSystemError } from '../../platform/node/errors.ts';
+import { ExitStatus } from '../shared/exit-status.ts';
 import { OptionReader, UsageError } from '../shared/getopt.ts';
-import { ExitStatus, type Tool } from '../shared/tool.ts';
+import type { Tool } from '../shared/tool.ts';
 import { hostNamed } from './allowed-hosts.ts';
 
 const defaultPort = 8086;
@@ -33,12 +34,15 @@ chosen in the page and are read, never written, over HTTP.
                       names but localhost and the addresses that are listened on are refused
   --bios FILE         firmware for machines that boot from a disk (${firmwareFolder}/bios.bin)
   --vga-bios FILE     firmware of the display (${firmwareFolder}/vgabios-stdvga.bin)
+  -T, --trace [[enable=]PATTERN][,events=FILE][,file=FILE]
+                      show who connects; 'help' lists the events
 `;
 
-export function readOptions(tool: Tool, argv: readonly string[]): Options {
+export async function readOptions(tool: Tool, argv: readonly string[]): Promise<Options> {
   const named = (long: string) => ({ long, argument: true }) as const;
   const reader = new OptionReader(argv, [
     { short: 'h', long: 'help' },
+    { short: 'T', long: 'trace', argument: true },
     ...['host', 'port', 'allow-host', 'bios', 'vga-bios'].map(named),
   ]);
   const given = new Map<string, string>();
@@ -46,6 +50,7 @@ export function readOptions(tool: Tool, argv: readonly string[]): Options {
   try {
     for (const { name, value } of reader.options()) {
       if (name === 'allow-host') allowedHosts.push(allowedHost(tool, value));
+      else if (name === 'trace') (await tool.trace()).take(value);
       else given.set(name, value);
     }
   } catch (error) {
@@ -57,6 +62,7 @@ export function readOptions(tool: Tool, argv: readonly string[]): Options {
     tool.out(usage);
     throw new ExitStatus(0);
   }
+  (await tool.trace()).begin();
   const port = given.get('port') ?? String(defaultPort);
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) tool.fail(`--port: '${port}' is not a port`);
   const host = given.get('host') ?? '127.0.0.1';

@@ -19,6 +19,7 @@ import {
 } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { traceSocket } from '../shared/trace-socket.ts';
 import { type AllowedHosts, authorityOf } from './allowed-hosts.ts';
 import { answerWithFile } from './file-answer.ts';
 import type { Site } from './site.ts';
@@ -94,6 +95,7 @@ export function createSiteServer(options: SiteServerOptions): Server {
   const connections = new Connections(options, limits);
   const take = (request: IncomingMessage, response: ServerResponse): void =>
     connections.take(request, response);
+  server.on('connection', (socket) => traceSocket('web', socket));
   server.on('request', take);
   // Of an expectation that nobody knows: it is ignored.
   server.on('checkExpectation', take);

@@ -5,7 +5,10 @@
  * loop of the processor. A request is answered before its call returns when the disk has the data at hand. A read sees
  * every write that was made before it, answered or not. Bytes past the end read as zeros and are not written.
  */
+
 import { invalid } from '../../base/errors.ts';
+import { InFlight } from '../../base/in-flight.ts';
+import { sectorBytes } from '../../base/sectors.ts';
 import type { DiskReference, GuestDisk } from '../guest-disk.ts';
 
 export type V86DiskKind = 'disk' | 'cdrom';
@@ -13,7 +16,7 @@ export type V86DiskKind = 'disk' | 'cdrom';
 /** Length in bytes, snapshot, generation: what a saved machine keeps of a disk in place of its content. */
 export type V86DiskState = [byteLength: number, snapshot: string, generation: number];
 
-const sectorBytes: Readonly<Record<V86DiskKind, number>> = { disk: 512, cdrom: 2048 };
+const kindSectorBytes: Readonly<Record<V86DiskKind, number>> = { disk: sectorBytes, cdrom: 2048 };
 /**
  * A guest that writes by programmed I/O is told before the write is made, and does not wait. With more than so many
  * unanswered it has to stand until they are: they take memory, and are lost with the process. By DMA there is one.
@@ -27,8 +30,7 @@ export class V86Disk {
   onload: ((event: object) => void) | undefined;
   /** Set by the processor: called when `isCongested` has changed. */
   onCongestion: (() => void) | undefined;
-  private readonly waiting = new Set<() => void>();
-  private inFlight = 0;
+  private readonly inFlight = new InFlight();
   private writes = 0;
   private congested = false;
   /** What `get_and_cache` has read, until something is written there. */
@@ -42,14 +44,14 @@ export class V86Disk {
     readonly kind: V86DiskKind = 'disk',
   ) {
     const bytes = disk.byteLength;
-    if (bytes % sectorBytes[kind] !== 0) {
+    if (bytes % kindSectorBytes[kind] !== 0) {
       throw invalid(
-        `v86 needs a ${kind} whose size is a multiple of ${sectorBytes[kind]} bytes, not ${bytes} bytes`,
+        `v86 needs a ${kind} whose size is a multiple of ${kindSectorBytes[kind]} bytes, not ${bytes} bytes`,
       );
     }
-    if (bytes / 512 > maxSectors) {
+    if (bytes / sectorBytes > maxSectors) {
       throw invalid(
-        `v86 counts sectors in 32 bits: a disk of ${bytes} bytes is too large, ${maxSectors * 512} bytes is the most`,
+        `v86 counts sectors in 32 bits: a disk of ${bytes} bytes is too large, ${maxSectors * sectorBytes} bytes is the most`,
       );
     }
   }
@@ -152,29 +154,16 @@ export class V86Disk {
   }
 
   /** Settles when every request made so far has been answered. */
-  async whenIdle(): Promise<void> {
-    while (this.inFlight > 0) await new Promise<void>((resolve) => this.waiting.add(resolve));
+  whenIdle(): Promise<void> {
+    return this.inFlight.whenIdle();
   }
 
   get isIdle(): boolean {
-    return this.inFlight === 0;
+    return this.inFlight.isIdle;
   }
 
   private track(request: Promise<void>, answer: () => void): void {
-    this.inFlight++;
-    void request.then(() => {
-      this.inFlight--;
-      try {
-        answer();
-      } finally {
-        if (this.inFlight === 0) this.wake();
-      }
-    });
-  }
-
-  private wake(): void {
-    const waiting = [...this.waiting];
-    this.waiting.clear();
-    for (const resolve of waiting) resolve();
+    this.inFlight.begin();
+    void request.then(answer).finally(() => this.inFlight.end());
   }
 }

@@ -4,6 +4,7 @@
  * v86 stops a while after it was told to, and must not be told to run before that. So one thing is done after the other;
  * only the last wish counts.
  */
+import { createDeferred, type Deferred } from '../../base/deferred.ts';
 import type { Processor } from '../../machine/processor.ts';
 import type { V86Disk } from './disk.ts';
 import type { V86Emulator } from './emulator.ts';
@@ -11,7 +12,8 @@ import type { V86Emulator } from './emulator.ts';
 export class V86Processor implements Processor {
   private wantsToRun = false;
   private work: Promise<void> = Promise.resolve();
-  private giveUp: () => void = () => {};
+  /** Whoever waits for answers of the disks goes on without. */
+  private givenUp: Deferred<void> | undefined;
 
   constructor(
     private readonly emulator: V86Emulator,
@@ -30,7 +32,7 @@ export class V86Processor implements Processor {
 
   async halt({ forDisks }: { forDisks: boolean }): Promise<void> {
     this.wantsToRun = false;
-    this.giveUp();
+    this.givenUp?.resolve();
     await this.settle();
     if (forDisks) await this.answered();
   }
@@ -58,9 +60,7 @@ export class V86Processor implements Processor {
   }
 
   private async answered(): Promise<void> {
-    const givenUp = new Promise<void>((resolve) => {
-      this.giveUp = resolve;
-    });
-    await Promise.race([Promise.all(this.disks.map((disk) => disk.whenIdle())), givenUp]);
+    this.givenUp = createDeferred();
+    await Promise.race([Promise.all(this.disks.map((disk) => disk.whenIdle())), this.givenUp.promise]);
   }
 }

@@ -22,6 +22,8 @@
  * that are under way, which may be reading the source, and holds up later ones until it is there.
  */
 import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
+import { isBelow } from '../../block/chain.ts';
+import { clusterBytesOf } from '../../block/cluster-bytes.ts';
 import type { Driver, DriverDefinition, SnapshotAccess, WriteFlags } from '../../block/driver.ts';
 import type { Edge } from '../../block/edge.ts';
 import type { BlockNode } from '../../block/node.ts';
@@ -138,7 +140,8 @@ export class CopyBeforeWrite implements Driver, CopySource {
 
   /** Saves one run of clusters that were to copy a moment ago, or as much of it as can be had. */
   private async saveRun(offset: number, bytes: number): Promise<void> {
-    const content = await contentOf(this.source.node, this.copyMap, offset, bytes, this.skipUnallocated);
+    const { source, skipUnallocated } = this;
+    const content = await contentOf(source.node, this.copyMap.clusters, offset, bytes, skipUnallocated);
     const buffer = content.kind === 'data' ? await this.saver.reserve(content.bytes) : undefined;
     if (this.disabled) {
       if (buffer) this.saver.release(buffer);
@@ -200,14 +203,7 @@ export class CopyBeforeWrite implements Driver, CopySource {
 
 /** The target's own cluster size, if that is more than the least. */
 function clusterBytesFor(target: BlockNode): number {
-  return Math.max(minClusterBytes, target.skipFilters().driver.info?.().clusterBytes ?? 0);
-}
-
-/** Whether what `target` does not hold itself is read from `source`. */
-function readsThrough(target: BlockNode, source: BlockNode): boolean {
-  for (let node = target.backing(); node; node = node.filtered() ?? node.backing())
-    if (node === source) return true;
-  return false;
+  return Math.max(minClusterBytes, clusterBytesOf(target) ?? 0);
 }
 
 /** The bits of the bitmap that the options name. Throws QEMU's words. */
@@ -241,7 +237,7 @@ export const copyBeforeWrite: DriverDefinition<Options> = {
     const bits = options.bitmap && findBits(source.node, options.bitmap);
     const driver = new CopyBeforeWrite(() => node, source, target, context.platform.clock, options);
     if (bits) driver.restrict(bits);
-    if (readsThrough(target.node, source.node)) await target.exclude('reads');
+    if (isBelow(target.node, source.node)) await target.exclude('reads');
     return driver;
   },
 };

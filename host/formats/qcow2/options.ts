@@ -7,6 +7,7 @@
  * refused by name.
  */
 import { BlockError, invalid } from '../../base/errors.ts';
+import { roundUp } from '../../base/sectors.ts';
 import { MetadataClass } from '../../core/qcow2-abi.ts';
 import {
   type AlternateType,
@@ -22,7 +23,6 @@ import {
 } from '../../qapi/types.ts';
 import { compatible } from './disk/feature-bits.ts';
 import { l2Entries, type Qcow2Header } from './disk/header.ts';
-import { roundUp } from './disk/image-file.ts';
 
 /** Classes of metadata that writes are checked against (section 10.6), as the core numbers them. */
 const overlapClasses = {

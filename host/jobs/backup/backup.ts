@@ -11,20 +11,20 @@
  * A failing target and guests' writes: data that is in memory when the target fails waits there for what on-target-error
  * says. The guest's write has been acknowledged and stays so. With `report` the job fails and the data is dropped.
  */
-import { asBlockError, invalid } from '../../base/errors.ts';
-import { BlockBackend } from '../../block/backend.ts';
+import type { BlockBackend } from '../../block/backend.ts';
+import { isBelow } from '../../block/chain.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
-import type { OpBlocker } from '../../block/op-blockers.ts';
 import { Perm } from '../../block/permissions.ts';
 import { CopyEngine, CopyFailure } from '../../copy/copy-engine.ts';
-import type { CopyBeforeWrite } from '../../filters/copy-before-write/driver.ts';
-import { insertFilter, removeFilter } from '../filter-insertion.ts';
+import { CopyBeforeWrite } from '../../filters/copy-before-write/driver.ts';
+import { InsertedFilter } from '../filter-insertion.ts';
 import type { Job, JobDriver } from '../job.ts';
 import type { JobRegistry } from '../job-registry.ts';
 import type { JobTransaction } from '../job-transaction.ts';
+import { NodeHolds } from '../node-holds.ts';
 import { chooseBitmap, SyncBitmap } from './bitmap.ts';
-import { type BackupCommon, checkNodes, checkSizes, perfOf } from './options.ts';
+import { type BackupCommon, checkChunk, checkNodes, checkSizes, perfOf } from './options.ts';
 
 interface BackupParams {
   source: BlockNode;
@@ -49,77 +49,48 @@ export async function createBackupJob(
   const bitmap = choice && new SyncBitmap(source, choice);
   try {
     checkSizes(source, target);
-    const filter = await openFilter(graph, source, target, options['filter-node-name']);
-    try {
-      return await createOn(graph, jobs, filter, params, bitmap);
-    } catch (error) {
-      (filter.driver as CopyBeforeWrite).disable();
-      await removeFilter(graph, filter);
-      throw error;
-    }
+    const filter = await insertFilter(params);
+    return await createOn(graph, jobs, filter, params, bitmap);
   } catch (error) {
     bitmap?.release();
     throw error;
   }
 }
 
+/** A filter without a name stays in sight: only its name is made up. */
+function insertFilter({ source, target, options }: BackupParams): Promise<InsertedFilter<CopyBeforeWrite>> {
+  return InsertedFilter.above(source, {
+    driver: 'copy-before-write',
+    driverClass: CopyBeforeWrite,
+    options: { file: source.name, target: target.name },
+    // Whether a discard goes on is for the source to say.
+    flags: { discard: true, readOnly: source.readOnly },
+    nodeName: options['filter-node-name'],
+    isImplicit: false,
+  });
+}
+
 async function createOn(
   graph: BlockGraph,
   jobs: JobRegistry,
-  filter: BlockNode,
+  filter: InsertedFilter<CopyBeforeWrite>,
   params: BackupParams,
   bitmap: SyncBitmap | undefined,
 ): Promise<Job> {
   const { options, transaction } = params;
-  const { copyMap } = filter.driver as CopyBeforeWrite;
-  const { maxChunkBytes } = perfOf(options);
-  if (maxChunkBytes > 0 && maxChunkBytes < copyMap.clusterBytes) {
-    throw invalid(
-      `Required max-chunk (${maxChunkBytes}) is less than backup cluster size (${copyMap.clusterBytes})`,
-    );
+  try {
+    checkChunk(options, filter.driver.copyMap.clusterBytes);
+  } catch (error) {
+    await filter.remove();
+    throw error;
   }
-  if (options.sync === 'bitmap' || options.sync === 'incremental') bitmap?.restrict(copyMap);
-  const driver = new BackupDriver(graph, filter, params, bitmap);
-  const job = jobs.create(driver, {
-    id: options['job-id'] ?? graph.deviceNameOf(filter),
+  return jobs.createAttached(new BackupDriver(filter, params, bitmap), {
+    id: options['job-id'] ?? graph.deviceNameOf(filter.node),
     transaction,
     speed: options.speed,
     autoFinalize: options['auto-finalize'],
     autoDismiss: options['auto-dismiss'],
   });
-  try {
-    await driver.attach(job);
-  } catch (error) {
-    jobs.discard(job);
-    await driver.detach();
-    throw error;
-  }
-  return job;
-}
-
-async function openFilter(
-  graph: BlockGraph,
-  source: BlockNode,
-  target: BlockNode,
-  name: string | undefined,
-): Promise<BlockNode> {
-  let filter: BlockNode;
-  try {
-    filter = await graph.open(
-      {
-        driver: 'copy-before-write',
-        file: source.name,
-        target: target.name,
-        ...(name === undefined ? {} : { 'node-name': name }),
-      },
-      // Whether a discard goes on is for the source to say.
-      { discard: true, readOnly: source.readOnly },
-    );
-  } catch (error) {
-    throw asBlockError(error).within('Could not create node');
-  }
-  await insertFilter(graph, filter, source);
-  return filter;
 }
 
 class BackupDriver implements JobDriver {
@@ -128,14 +99,12 @@ class BackupDriver implements JobDriver {
   private readonly source: BlockNode;
   private readonly target: BlockNode;
   private readonly options: BackupCommon;
-  private readonly blocker: OpBlocker = { reason: 'block device is in use by block job: backup' };
-  readonly edges: BlockBackend[] = [];
+  private holds: NodeHolds | undefined;
   private engine: CopyEngine | undefined;
   private topScanned = false;
 
   constructor(
-    private readonly graph: BlockGraph,
-    private readonly filter: BlockNode,
+    private readonly filter: InsertedFilter<CopyBeforeWrite>,
     params: BackupParams,
     private readonly bitmap: SyncBitmap | undefined,
   ) {
@@ -146,41 +115,32 @@ class BackupDriver implements JobDriver {
 
   /** Takes hold of the nodes; guests' writes are saved by the engine from now on. */
   async attach(job: Job): Promise<void> {
-    const cbw = this.filter.driver as CopyBeforeWrite;
+    const { node, driver } = this.filter;
+    const { sync } = this.options;
     const { clock } = job.registry.platform;
-    cbw.skipUnallocated = this.options.sync === 'top';
+    if (sync === 'bitmap' || sync === 'incremental') this.bitmap?.restrict(driver.copyMap);
+    driver.skipUnallocated = sync === 'top';
     const engine = new CopyEngine({
-      filter: cbw,
+      filter: driver,
       clock,
       pacer: job.registry.pacer,
       limiter: job.limiter,
       ...perfOf(this.options),
       compress: this.options.compress ?? false,
-      writeThrough: isInBackingChain(this.source, this.target),
+      // Readers of the target see the source where the target has nothing yet (fleecing).
+      writeThrough: isBelow(this.target, this.source),
       progress: job.progress,
       isWanted: () => job.isWanted,
       isStopped: () => job.isParked,
     });
     this.engine = engine;
-    const onDrain = {
-      begin(): void {
-        engine.hold();
-        job.drainBegin();
-      },
-      end(): void {
-        engine.unhold();
-        job.drainEnd();
-      },
-      async whenIdle(): Promise<void> {
-        await job.whenQuiescent();
-        await engine.whenIdle();
-      },
-    };
-    const user = { description: `backup job '${job.id}'`, perm: Perm.none, shared: Perm.all, onDrain, job };
-    this.edges.push(await BlockBackend.attach(this.filter, { ...user, name: 'main node' }));
-    this.filter.opBlockers.blockAll(this.blocker, ['dataplane']);
-    this.edges.push(await BlockBackend.attach(this.target, { ...user, name: 'target' }));
-    this.target.opBlockers.blockAll(this.blocker);
+    this.holds = new NodeHolds(job, { beside: engine });
+    await this.holds.holdFilter(node, 'main node', Perm.none, Perm.all);
+    await this.holds.hold(this.target, 'target', Perm.none, Perm.all);
+  }
+
+  get edges(): readonly BlockBackend[] {
+    return this.holds?.edges ?? [];
   }
 
   async run(job: Job): Promise<void> {
@@ -220,7 +180,7 @@ class BackupDriver implements JobDriver {
 
   /** A backup that is reported complete is on the disk. */
   private async flushTarget(): Promise<void> {
-    await (this.filter.driver as CopyBeforeWrite).target.flush();
+    await this.filter.driver.target.flush();
   }
 
   async commit(): Promise<void> {
@@ -230,25 +190,12 @@ class BackupDriver implements JobDriver {
   async abort(): Promise<void> {
     // Only then the map says what the target lacks.
     await this.engine?.close();
-    this.bitmap?.finish((this.filter.driver as CopyBeforeWrite).copyMap);
-  }
-
-  async detach(): Promise<void> {
-    await this.engine?.close();
-    // The filter stays blocked: it is about to go, and nobody may start anything on it in between.
-    this.target.opBlockers.unblockAll(this.blocker);
-    for (const backend of this.edges.splice(0)) await backend.close();
+    this.bitmap?.finish(this.filter.driver.copyMap);
   }
 
   async clean(): Promise<void> {
-    await this.detach();
-    await removeFilter(this.graph, this.filter);
+    await this.engine?.close();
+    await this.holds?.release();
+    await this.filter.remove();
   }
-}
-
-/** Readers of the target then see through to the source where the target has nothing yet (fleecing). */
-function isInBackingChain(source: BlockNode, target: BlockNode): boolean {
-  for (let node = target.backing(); node; node = node.filtered() ?? node.backing())
-    if (node === source) return true;
-  return false;
 }

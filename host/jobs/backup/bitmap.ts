@@ -6,7 +6,6 @@
  * for what was written since the point in time (the copy was made: it starts anew), or for that and all it stood for
  * before (nothing was gained by the job).
  */
-
 import { invalid } from '../../base/errors.ts';
 import type { DirtyBitmap } from '../../bitmaps/dirty-bitmap.ts';
 import { bitmapsOf } from '../../bitmaps/node-bitmaps.ts';

@@ -55,6 +55,14 @@ export function checkSizes(source: BlockNode, target: BlockNode): void {
   if (source.length !== target.length) throw invalid('Source and target image have different sizes');
 }
 
+/** `clusterBytes`: what the copy's clusters turned out to be. */
+export function checkChunk(options: BackupCommon, clusterBytes: number): void {
+  const { maxChunkBytes } = perfOf(options);
+  if (maxChunkBytes > 0 && maxChunkBytes < clusterBytes) {
+    throw invalid(`Required max-chunk (${maxChunkBytes}) is less than backup cluster size (${clusterBytes})`);
+  }
+}
+
 /**
  * `use-copy-range` is accepted and makes no difference: it asks for an attempt at copy offload, which falls back to
  * copying silently where it is not possible.

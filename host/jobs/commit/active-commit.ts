@@ -6,23 +6,17 @@ import { bitmapsOf } from '../../bitmaps/node-bitmaps.ts';
 import type { OnError } from '../../block/error-policy.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
+import type { BlockJobParams } from '../block-job.ts';
 import type { Job } from '../job.ts';
 import type { JobRegistry } from '../job-registry.ts';
 import { startMirror } from '../mirror/mirror.ts';
 import { defaultBufferBytes } from '../mirror/mirror-options.ts';
 
-export interface ActiveCommitParams {
-  id: string | undefined;
+export interface ActiveCommitParams extends BlockJobParams {
   top: BlockNode;
   /** In the backing chain of `top`. */
   base: BlockNode;
-  /** Bytes per second; 0: no limit. */
-  speed: number | undefined;
   onError: OnError;
-  /** Absent: the filter is implicit. */
-  filterNodeName: string | undefined;
-  autoFinalize: boolean | undefined;
-  autoDismiss: boolean | undefined;
 }
 
 /** Makes the base writable, creates the job and starts it. Errors: BlockError; nothing is left behind. */

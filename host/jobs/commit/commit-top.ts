@@ -8,7 +8,7 @@ import type { OpenContext } from '../../block/open-context.ts';
 import { Perm } from '../../block/permissions.ts';
 import { struct } from '../../qapi/types.ts';
 
-class CommitTop implements Driver {
+export class CommitTop implements Driver {
   readonly supportsFua = true;
 
   constructor(private readonly top: Edge) {}

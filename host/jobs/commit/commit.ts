@@ -8,6 +8,7 @@
  */
 import { asBlockError } from '../../base/errors.ts';
 import { BlockBackend } from '../../block/backend.ts';
+import { chainFrom } from '../../block/chain.ts';
 import type { Edge } from '../../block/edge.ts';
 import type { OnError } from '../../block/error-policy.ts';
 import { filenameOf } from '../../block/filename.ts';
@@ -15,16 +16,17 @@ import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
 import { isAllocatedAbove } from '../../block/status.ts';
+import { copyPiece } from '../../trace/events.ts';
+import { measure } from '../../trace/measure.ts';
+import type { BlockJobParams } from '../block-job.ts';
 import { type Chunk, ChunkLoop, loopChunkBytes } from '../chunk-loop.ts';
-import { insertFilter, removeFilter } from '../filter-insertion.ts';
+import { InsertedFilter } from '../filter-insertion.ts';
 import type { Job, JobDriver } from '../job.ts';
 import type { JobRegistry } from '../job-registry.ts';
 import { NodeHolds } from '../node-holds.ts';
-import { commitTop } from './commit-top.ts';
+import { CommitTop, commitTop } from './commit-top.ts';
 
-export interface CommitParams {
-  /** The name of the device when absent. */
-  id: string | undefined;
+export interface CommitParams extends BlockJobParams {
   /** The disk of whose chain the layers are. */
   device: BlockNode;
   top: BlockNode;
@@ -32,12 +34,6 @@ export interface CommitParams {
   /** What the overlays are to name as their backing file, instead of the base's own name. */
   backingFile: string | undefined;
   onError: OnError;
-  /** Bytes per second; 0: no limit. */
-  speed: number | undefined;
-  /** Absent: the filter is implicit. */
-  filterNodeName: string | undefined;
-  autoFinalize: boolean | undefined;
-  autoDismiss: boolean | undefined;
 }
 
 /** Creates the job and starts it. Errors: BlockError; nothing is left behind. */
@@ -45,25 +41,9 @@ export async function startCommit(graph: BlockGraph, jobs: JobRegistry, params: 
   const { device, speed, autoFinalize, autoDismiss } = params;
   const id = params.id ?? graph.deviceNameOf(device);
   const driver = new CommitDriver(graph, params);
-  let job: Job | undefined;
-  try {
-    job = jobs.create(driver, { id, speed, autoFinalize, autoDismiss });
-    await driver.attach(job);
-  } catch (error) {
-    await driver.release();
-    if (job) jobs.discard(job);
-    throw error;
-  }
+  const job = await jobs.createAttached(driver, { id, speed, autoFinalize, autoDismiss });
   job.start();
   return job;
-}
-
-async function openFilter(graph: BlockGraph, top: BlockNode, name: string | undefined): Promise<BlockNode> {
-  const options = { backing: top, ...(name === undefined ? {} : { 'node-name': name }) };
-  const filter = await graph.openInternal(commitTop, options, { readOnly: true, discard: true });
-  filter.implicit = name === undefined;
-  await insertFilter(graph, filter, top);
-  return filter;
 }
 
 class CommitDriver implements JobDriver {
@@ -75,7 +55,7 @@ class CommitDriver implements JobDriver {
   private holds: NodeHolds | undefined;
   private writer: BlockBackend | undefined;
   private reader: BlockBackend | undefined;
-  private filter: BlockNode | undefined;
+  private filter: InsertedFilter | undefined;
   private isFrozen = false;
   /** What is drained from now on is drained by the job itself, or does not concern it any more. */
   private isFinishing = false;
@@ -102,15 +82,22 @@ class CommitDriver implements JobDriver {
   async attach(job: Job): Promise<void> {
     const { top, base, graph, params } = this;
     if (this.wasReadOnly) await graph.setReadOnly(base, false);
-    const filter = await openFilter(graph, top, params.filterNodeName);
+    const filter = await InsertedFilter.above(top, {
+      driver: commitTop,
+      driverClass: CommitTop,
+      options: { backing: top },
+      flags: { readOnly: true, discard: true },
+      nodeName: params.filterNodeName,
+      isImplicit: params.filterNodeName === undefined,
+    });
     this.filter = filter;
     const writing = Perm.write | Perm.writeUnchanged;
-    this.holds = new NodeHolds(job, () => this.isFinishing);
+    this.holds = new NodeHolds(job, { drainsItself: () => this.isFinishing });
     await this.holds.hold(params.device, 'main node', Perm.none, Perm.all);
-    for (let node: BlockNode | undefined = top; node && node !== base; node = node.chainEdge()?.node) {
+    for (const node of chainFrom(top, base)) {
       await this.holds.hold(node, 'intermediate node', Perm.none, writing);
     }
-    graph.freezeChain(filter, base);
+    graph.freezeChain(filter.node, base);
     this.isFrozen = true;
     await this.holds.hold(base, 'base', Perm.none, Perm.all);
     const user = { name: 'root', description: '' };
@@ -136,7 +123,7 @@ class CommitDriver implements JobDriver {
   async run(job: Job): Promise<void> {
     const { top, base } = this;
     const length = top.length;
-    job.progress.total = length;
+    job.progress.expect(length);
     if (base.length < length) await this.writer!.truncate(length); // attached before the job was started
     await this.loop.run(job, length, (offset, bytes) => this.step(job, offset, bytes));
   }
@@ -147,9 +134,13 @@ class CommitDriver implements JobDriver {
       const found = await isAllocatedAbove(this.top, this.base, false, offset, bytes);
       if (!found.allocated) return { bytes: found.bytes || bytes, copied: false };
       const data = this.buffer.subarray(0, found.bytes);
-      await this.reader!.read(offset, data);
-      operation = 'write';
-      await this.writer!.write(offset, data);
+      const copy = async (): Promise<void> => {
+        await this.reader!.read(offset, data); // attached before the job was started, as is the writer
+        operation = 'write';
+        await this.writer!.write(offset, data);
+      };
+      const told = { node: this.base.name, offset, bytes: found.bytes, content: 'data' };
+      await measure(copyPiece, told, copy);
       return { bytes: found.bytes, copied: true };
     } catch (error) {
       const failure = asBlockError(error);
@@ -161,27 +152,27 @@ class CommitDriver implements JobDriver {
   /** The overlays of top leave out what lies between them and the base. */
   async prepare(): Promise<void> {
     const { graph, base, params } = this;
-    const filter = this.filter!; // clean comes later
+    const filter = this.filter!; // attached before the job was started
+    const { node } = filter;
     await this.writer?.flush();
     this.isFinishing = true;
-    const overlays = [...filter.parents].filter((edge) => edge.role === 'cow');
+    const overlays = [...node.parents].filter((edge) => edge.role === 'cow');
     const name = params.backingFile ?? filenameOf(base.skipFilters());
     await this.closeBackends();
-    await filter.drainBegin();
+    await node.drainBegin();
     await base.drainBegin();
     try {
       for (const edge of overlays) await renameBacking(graph, edge, name, base.skipFilters());
       this.unfreeze();
       await graph.change((change) => {
-        for (const edge of [...filter.parents]) change.moveEdge(edge, base);
+        for (const edge of [...node.parents]) change.moveEdge(edge, base);
       });
     } finally {
       base.drainEnd();
-      filter.drainEnd();
+      node.drainEnd();
     }
     await this.holds?.release();
-    this.filter = undefined;
-    await graph.unref(filter);
+    await filter.drop();
   }
 
   private async closeBackends(): Promise<void> {
@@ -190,24 +181,18 @@ class CommitDriver implements JobDriver {
   }
 
   private unfreeze(): void {
-    if (this.isFrozen && this.filter) this.graph.unfreezeChain(this.filter, this.base);
+    if (this.isFrozen && this.filter) this.graph.unfreezeChain(this.filter.node, this.base);
     this.isFrozen = false;
   }
 
   async clean(): Promise<void> {
-    await this.release();
-  }
-
-  /** Lets go of all nodes. */
-  async release(): Promise<void> {
     const { graph, top, base } = this;
     this.isFinishing = true;
     await this.closeBackends();
     this.unfreeze();
     // Nothing new may start on the chain, and freeze it, before the filter is out of it.
     await this.holds?.close();
-    if (this.filter) await removeFilter(graph, this.filter);
-    this.filter = undefined;
+    await this.filter?.remove();
     await this.holds?.release();
     // Another job may write to it by now.
     if (this.wasReadOnly && !base.readOnly) await graph.setReadOnly(base, true).catch(() => {});
@@ -219,11 +204,7 @@ class CommitDriver implements JobDriver {
 /** Rewrites the header of the overlay that holds `edge`. A read-only overlay is written to for as long as that takes. */
 async function renameBacking(graph: BlockGraph, edge: Edge, name: string, base: BlockNode): Promise<void> {
   const overlay = edge.parentNode!; // backing links lead from nodes
-  const { readOnly } = overlay;
-  if (readOnly) await graph.setReadOnly(overlay, false);
-  try {
+  await graph.whileWritable(overlay, async () => {
     await overlay.driver.changeBackingFile?.(name, base.definition.name);
-  } finally {
-    if (readOnly) await graph.setReadOnly(overlay, true);
-  }
+  });
 }

@@ -3,8 +3,7 @@
  * is QEMU's.
  */
 import { invalid } from '../../base/errors.ts';
-import { findBackingImage } from '../../block/backing-image.ts';
-import { isInChain } from '../../block/chain.ts';
+import { bottomImage, chainFrom, findBackingImage, isInChain } from '../../block/chain.ts';
 import { onErrorType } from '../../block/error-policy.ts';
 import { filenameOf } from '../../block/filename.ts';
 import type { BlockGraph } from '../../block/graph.ts';
@@ -85,9 +84,7 @@ function chooseBase(
     if (!found) throw invalid(`Can't find '${filename}' in the backing chain`);
     return found;
   }
-  let bottom = device.skipFilters();
-  for (let below = bottom.backing(); below; below = bottom.backing()) bottom = below.skipFilters();
-  return bottom;
+  return bottomImage(device);
 }
 
 function nodeInChain(graph: BlockGraph, top: BlockNode, name: string): BlockNode {
@@ -97,7 +94,7 @@ function nodeInChain(graph: BlockGraph, top: BlockNode, name: string): BlockNode
 }
 
 function checkChain(top: BlockNode, base: BlockNode): void {
-  for (let node: BlockNode | undefined = top; node; node = node.chainEdge()?.node) {
+  for (const node of chainFrom(top)) {
     node.opBlockers.check('commit-target');
     if (node === base) return;
   }

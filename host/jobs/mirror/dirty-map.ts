@@ -11,6 +11,7 @@ import type { DirtyBitmap } from '../../bitmaps/dirty-bitmap.ts';
 import { bitmapsOf } from '../../bitmaps/node-bitmaps.ts';
 import type { BlockNode, WriteObserver } from '../../block/node.ts';
 import { type Claim, Claims } from '../../copy/claims.ts';
+import { Units } from '../../copy/units.ts';
 import type { Area } from '../../core/bitmap.ts';
 
 interface ExpectedWrite {
@@ -21,20 +22,23 @@ interface ExpectedWrite {
 export class DirtyMap implements WriteObserver {
   readonly claims = new Claims();
   readonly length: number;
+  /** What requests to the target are aligned to. */
+  readonly units: Units;
   private readonly bitmap: DirtyBitmap;
   private readonly expected: ExpectedWrite[] = [];
 
   /**
-   * Clean. `granularity` is a power of two; `unitBytes`, a multiple of it, is what requests to the target are aligned
-   * to. `ownMarks`: writes may be announced. Errors: ENOMEM.
+   * Clean. `granularity` is a power of two, `unitBytes` a multiple of it. `ownMarks`: writes may be announced. Errors:
+   * ENOMEM.
    */
   constructor(
     private readonly source: BlockNode,
     granularity: number,
-    readonly unitBytes: number,
+    unitBytes: number,
     ownMarks: boolean,
   ) {
     this.length = source.length;
+    this.units = new Units(source.length, unitBytes);
     this.bitmap = bitmapsOf(source).addAnonymous(granularity, { disabled: ownMarks });
     if (ownMarks) source.writeObservers.add(this);
   }
@@ -90,18 +94,6 @@ export class DirtyMap implements WriteObserver {
   /** The first dirty stretch from `start` on, at most `maxBytes` long. */
   next(start: number, maxBytes: number): Area | undefined {
     return this.bitmap.bits.nextDirtyArea(start, this.length, maxBytes);
-  }
-
-  /** Widened to whole units, as far as the image goes. */
-  widen({ offset, bytes }: Area): Area {
-    const start = offset - (offset % this.unitBytes);
-    const end = Math.ceil((offset + bytes) / this.unitBytes) * this.unitBytes;
-    return { offset: start, bytes: Math.min(end, this.length) - start };
-  }
-
-  /** How much of `bytes` from the start of a unit on is whole units, the last one of the image counted as whole. */
-  wholeUnits(offset: number, bytes: number): number {
-    return offset + bytes >= this.length ? this.length - offset : bytes - (bytes % this.unitBytes);
   }
 
   /** The claim keeps its first `bytes`; the rest is dirty again. */

@@ -7,15 +7,20 @@
  */
 import { assert } from '../../base/assert.ts';
 import { asBlockError, type BlockError } from '../../base/errors.ts';
+import { roundDown } from '../../base/sectors.ts';
+import type { WorkProgress } from '../../base/work-progress.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { Edge } from '../../block/edge.ts';
 import type { ErrorAction } from '../../block/error-policy.ts';
-import { statusAbove } from '../../block/status.ts';
+import { type BlockStatus, statusAbove } from '../../block/status.ts';
 import { BufferPool } from '../../copy/buffer-pool.ts';
 import type { Claim } from '../../copy/claims.ts';
 import type { RateLimiter } from '../../copy/rate-limiter.ts';
+import type { AskStatus } from '../../copy/status-runs.ts';
 import type { Traffic } from '../../copy/traffic.ts';
 import type { Area } from '../../core/bitmap.ts';
+import { copyPiece } from '../../trace/events.ts';
+import { measure } from '../../trace/measure.ts';
 import type { DirtyMap } from './dirty-map.ts';
 import type { WriteCopier } from './mirror-top.ts';
 
@@ -36,7 +41,7 @@ interface MirrorCopierOptions {
   unmap: boolean;
   /** Zeros cost nothing of the speed limit. */
   zeroesAreCheap: boolean;
-  progress: { current: number; total: number };
+  progress: WorkProgress;
   /** Says what is done about an error, and tells the client. */
   onError(operation: 'read' | 'write', error: BlockError): ErrorAction;
 }
@@ -55,7 +60,8 @@ export class MirrorCopier implements WriteCopier {
   constructor(private readonly options: MirrorCopierOptions) {
     const { bufferBytes, map } = options;
     const limit = Math.max(Math.floor(bufferBytes / maxRequests), minRequestLimitBytes);
-    this.requestBytes = Math.max(map.unitBytes, limit - (limit % map.unitBytes));
+    const { unitBytes } = map.units;
+    this.requestBytes = Math.max(unitBytes, roundDown(limit, unitBytes));
   }
 
   /** In the middle of a stretch that is gone through without a stop: what was asked for at its start holds. */
@@ -79,9 +85,9 @@ export class MirrorCopier implements WriteCopier {
       this.admittedEnd = run.offset + run.bytes;
     }
     const free = map.claims.freeBytes(run.offset, run.bytes);
-    const bytes = map.wholeUnits(run.offset, Math.min(free, run.bytes));
+    const bytes = map.units.whole(run.offset, Math.min(free, run.bytes));
     if (bytes === 0) {
-      void map.claims.whenFree(run.offset, map.unitBytes).then(() => traffic.wake());
+      void map.claims.whenFree(run.offset, map.units.unitBytes).then(() => traffic.wake());
       return traffic.whenChanged();
     }
     const claim = map.claims.begin(run.offset, bytes);
@@ -100,32 +106,21 @@ export class MirrorCopier implements WriteCopier {
     const { map } = this.options;
     const found = map.next(this.cursor, maxBytes) ?? map.next(0, maxBytes);
     assert(found, 'a mirror without anything to copy');
-    return map.widen(found);
+    return map.units.widen(found);
   }
 
   /** What kind of content the start of the claim has; the claim is shortened to that. */
   private async look(claim: Claim): Promise<Content> {
     const { map, source } = this.options;
-    const { offset, bytes } = claim;
     let kind: Content = 'data';
-    let same = map.unitBytes;
+    let part = Math.min(map.units.unitBytes, claim.bytes);
     try {
-      const first = await statusAbove(source.node, undefined, offset, bytes);
-      kind = kindOf(first);
-      same = first.bytes;
-      while (same < bytes) {
-        const next = await statusAbove(source.node, undefined, offset + same, bytes - same);
-        if (kindOf(next) !== kind) break;
-        same += next.bytes;
-      }
+      const ask: AskStatus<BlockStatus> = (at, rest) => statusAbove(source.node, undefined, at, rest);
+      const found = await map.units.firstOfAKind(claim, ask, kindOf);
+      kind = found.kind ?? 'data';
+      part = found.bytes;
     } catch {
       // Reading says what is wrong.
-      kind = 'data';
-    }
-    let part = map.wholeUnits(offset, Math.min(same, bytes));
-    if (part === 0) {
-      kind = 'data';
-      part = Math.min(map.unitBytes, bytes);
     }
     if (kind === 'data') part = Math.min(part, this.requestBytes);
     map.shorten(claim, part);
@@ -133,22 +128,30 @@ export class MirrorCopier implements WriteCopier {
   }
 
   private async copy(claim: Claim, content: Content): Promise<void> {
-    const { map, traffic, progress, target, unmap } = this.options;
+    const { map, traffic, progress } = this.options;
     const { offset, bytes } = claim;
     const heldBytes = content === 'data' ? bytes : 0;
     traffic.begin(heldBytes);
     try {
-      if (content === 'data') await this.copyData(offset, bytes);
-      else if (content === 'zero')
-        await this.attempt('write', () => target.writeZeroes(offset, bytes, { mayUnmap: unmap }));
-      else await this.attempt('write', () => target.discard(offset, bytes));
-      progress.current += bytes;
+      const told = { node: this.options.target.node.name, offset, bytes, content };
+      await measure(copyPiece, told, () => this.move(claim, content));
+      progress.advance(bytes);
     } catch {
       map.set(offset, bytes);
     } finally {
       map.claims.end(claim);
       traffic.end(heldBytes);
     }
+  }
+
+  private move({ offset, bytes }: Claim, content: Content): Promise<void> {
+    const { target, unmap } = this.options;
+    if (content === 'data') return this.copyData(offset, bytes);
+    return this.attempt('write', () =>
+      content === 'zero'
+        ? target.writeZeroes(offset, bytes, { mayUnmap: unmap })
+        : target.discard(offset, bytes),
+    );
   }
 
   private async copyData(offset: number, bytes: number): Promise<void> {
@@ -194,9 +197,9 @@ export class MirrorCopier implements WriteCopier {
     toTarget: () => Promise<void>,
   ): Promise<void> {
     const { map, progress, traffic } = this.options;
-    const units = map.widen({ offset, bytes });
+    const units = map.units.widen({ offset, bytes });
     // The rest of a unit may be in the source only: the background brings it along.
-    if (map.unitBytes > map.granularity && units.bytes !== bytes) return toSource();
+    if (map.units.unitBytes > map.granularity && units.bytes !== bytes) return toSource();
     // Somebody else may have claimed it between being told and being here.
     while (map.claims.freeBytes(units.offset, units.bytes) < units.bytes) {
       await map.claims.whenFree(units.offset, units.bytes);
@@ -207,8 +210,8 @@ export class MirrorCopier implements WriteCopier {
     try {
       await toSource();
       await this.attempt('write', toTarget).catch(() => map.set(offset, bytes));
-      progress.current += bytes;
-      progress.total += bytes;
+      progress.advance(bytes);
+      progress.expectMore(bytes);
     } catch (error) {
       map.set(offset, bytes);
       throw error;
@@ -220,7 +223,7 @@ export class MirrorCopier implements WriteCopier {
   }
 }
 
-function kindOf({ data, zero }: { data: boolean; zero: boolean }): Content {
+function kindOf({ data, zero }: BlockStatus): Content {
   if (zero) return 'zero';
   return data ? 'data' : 'unspecified';
 }

@@ -1,12 +1,15 @@
 /** What a mirror job does from its start to its end: see mirror.ts. */
+import { createDeferred } from '../../base/deferred.ts';
 import { asBlockError, type BlockError, invalid } from '../../base/errors.ts';
 import { type BackendUser, BlockBackend } from '../../block/backend.ts';
-import { isInChain } from '../../block/chain.ts';
+import { chainFrom, isBelow, nextInChain } from '../../block/chain.ts';
+import { clusterBytesOf } from '../../block/cluster-bytes.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import type { OpBlocker } from '../../block/op-blockers.ts';
 import { Perm } from '../../block/permissions.ts';
 import { Traffic } from '../../copy/traffic.ts';
+import type { InsertedFilter } from '../filter-insertion.ts';
 import type { Job, JobDriver } from '../job.ts';
 import { NodeHolds } from '../node-holds.ts';
 import { DirtyMap } from './dirty-map.ts';
@@ -31,23 +34,24 @@ export class MirrorDriver implements JobDriver {
   private map: DirtyMap | undefined;
   private job: Job | undefined;
   private frozen = false;
-  private settledIn: () => void = () => {};
+  private readonly settledIn = createDeferred();
   /** Takes the place of this node when the job ends well. */
   private replaced: BlockNode | undefined;
   /** The job drains the source itself, and keeps it drained. */
   private holdsSource = false;
   private isDraining = false;
-  private filterRemoved = false;
 
   constructor(
     private readonly graph: BlockGraph,
-    private readonly filter: BlockNode,
+    private readonly filter: InsertedFilter<MirrorTop>,
     private readonly params: MirrorParams,
   ) {
     this.type = params.type;
     this.source = params.source;
     this.target = params.target;
     this.traffic = new Traffic(graph.platform.clock);
+    this.source.ref();
+    this.target.ref();
   }
 
   get edges(): readonly BlockBackend[] {
@@ -59,23 +63,20 @@ export class MirrorDriver implements JobDriver {
   /** Takes hold of the nodes; writes to the source are noted from now on. Errors: permission conflicts, ENOMEM. */
   async attach(job: Job): Promise<void> {
     this.job = job;
-    this.source.ref();
-    this.target.ref();
     const { graph, source, target, filter, params } = this;
-    const isBelow = isInChain(source, target);
+    const isCommit = isBelow(source, target);
     const readAndWrite = Perm.consistentRead | Perm.writeUnchanged | Perm.write;
-    const top = filter.driver as MirrorTop;
-    top.isCommit = isBelow;
-    await graph.refreshPermissions(filter);
-    const holds = new NodeHolds(job, () => this.isDraining);
+    filter.driver.isCommit = isCommit;
+    await graph.refreshPermissions(filter.node);
+    const holds = new NodeHolds(job, { drainsItself: () => this.isDraining });
     this.holds = holds;
-    await holds.holdFilter(filter, 'main node', Perm.consistentRead, readAndWrite);
-    const grows = isBelow && params.type === 'commit' && target.length < source.length;
+    await holds.holdFilter(filter.node, 'main node', Perm.consistentRead, readAndWrite);
+    const grows = isCommit && params.type === 'commit' && target.length < source.length;
     const user: BackendUser = {
       name: 'root',
       description: '',
       perm: grows ? Perm.write | Perm.resize : Perm.write,
-      shared: isBelow ? readAndWrite : Perm.writeUnchanged,
+      shared: isCommit ? readAndWrite : Perm.writeUnchanged,
     };
     this.writer = await BlockBackend.attach(target, user);
     // Draining waits for the job's last requests; who holds them back would wait for itself.
@@ -83,15 +84,12 @@ export class MirrorDriver implements JobDriver {
     this.map = new DirtyMap(source, params.granularity, this.unitBytes(), params.writeBlocking);
     await holds.hold(source, 'source', Perm.none, readAndWrite);
     await holds.hold(target, 'target', Perm.none, Perm.all);
-    if (isBelow) await this.holdBetween(holds);
+    if (isCommit) await this.holdBetween(holds);
   }
 
   private async holdBetween(holds: NodeHolds): Promise<void> {
     const { source, target, filter } = this;
-    const between: BlockNode[] = [];
-    for (let node = source.chainEdge()?.node; node && node !== target; node = node.chainEdge()?.node) {
-      between.push(node);
-    }
+    const between = [...chainFrom(nextInChain(source), target)];
     // Filters right above the target show what is written to it.
     let shows = between.length;
     while (shows > 0 && between[shows - 1]!.filtered()) shows--;
@@ -99,7 +97,7 @@ export class MirrorDriver implements JobDriver {
       const shared = Perm.write | Perm.writeUnchanged | (index >= shows ? Perm.consistentRead : Perm.none);
       await holds.hold(node, 'intermediate node', Perm.none, shared);
     }
-    this.graph.freezeChain(filter, target);
+    this.graph.freezeChain(filter.node, target);
     this.frozen = true;
   }
 
@@ -111,15 +109,15 @@ export class MirrorDriver implements JobDriver {
     const { granularity } = this.params;
     const image = this.target.skipFilters();
     if (image.driver.backing === undefined || image.backing()) return granularity;
-    return Math.max(granularity, image.driver.info?.().clusterBytes ?? 0);
+    return Math.max(granularity, clusterBytesOf(image) ?? 0);
   }
 
-  /** Lets go of everything but the filter. Harmless when called again. */
-  async detach(): Promise<void> {
-    (this.filter.driver as MirrorTop).copier = undefined;
+  /** Lets go of everything but the filter and the references. Harmless when called again. */
+  private async detach(): Promise<void> {
+    this.filter.driver.copier = undefined;
     this.map?.close();
     this.map = undefined;
-    if (this.frozen) this.graph.unfreezeChain(this.filter, this.target);
+    if (this.frozen) this.graph.unfreezeChain(this.filter.node, this.target);
     this.frozen = false;
     await this.writer?.close();
     this.writer = undefined;
@@ -128,38 +126,37 @@ export class MirrorDriver implements JobDriver {
   }
 
   async clean(): Promise<void> {
-    const { graph, source, filter } = this;
+    const { graph, source, target, filter } = this;
     await this.detach();
-    if (!this.filterRemoved) {
-      await removeMirrorTop(graph, filter);
-    }
+    await removeMirrorTop(filter);
     if (this.holdsSource) source.drainEnd();
     if (this.replaced) await graph.unref(this.replaced);
-    await this.release();
-  }
-
-  /** The last thing: source and target may be closed by it. */
-  async release(): Promise<void> {
-    await this.graph.unref(this.source);
-    await this.graph.unref(this.target);
+    // The last thing: both may be closed by it.
+    await graph.unref(source);
+    await graph.unref(target);
   }
 
   // Work.
 
   async run(job: Job): Promise<void> {
-    const top = this.filter.driver as MirrorTop;
+    const top = this.filter.driver;
     try {
       const writer = this.writer!; // set by attach, before the job could be started
       await this.adjustLength(writer);
       const map = this.map!;
       const copier = this.createCopier(job, writer, map);
       if (this.params.sync !== 'none') {
-        await initialPhase(job, { ...this.params, target: writer, map, onLong: () => this.settledIn() });
+        await initialPhase(job, {
+          ...this.params,
+          target: writer,
+          map,
+          onLong: () => this.settledIn.resolve(),
+        });
       }
       if (this.params.writeBlocking) top.copier = copier;
       await this.follow(job, map, copier);
     } finally {
-      this.settledIn();
+      this.settledIn.resolve();
       await this.traffic.whenIdle();
       // What is in step stays so: no write passes any more. Otherwise nobody cares for the target.
       top.copier = undefined;
@@ -179,7 +176,7 @@ export class MirrorDriver implements JobDriver {
     const { onSourceError, onTargetError, unmap, bufferBytes } = this.params;
     return new MirrorCopier({
       map,
-      source: (this.filter.driver as MirrorTop).source,
+      source: this.filter.driver.source,
       target,
       traffic: this.traffic,
       limiter: job.limiter,
@@ -219,7 +216,7 @@ export class MirrorDriver implements JobDriver {
           await breath;
           continue;
         }
-        this.settledIn();
+        this.settledIn.resolve();
         await copier.step();
       } else if (!job.isReady) {
         const delayNs = job.limiter.delay(0);
@@ -235,18 +232,16 @@ export class MirrorDriver implements JobDriver {
 
   private becomeReady(job: Job): void {
     job.becomeReady();
-    this.settledIn();
+    this.settledIn.resolve();
   }
 
   /** Settles when the job has begun to copy, is in step without, stands still, or has ended. */
   whenSettledIn(): Promise<void> {
-    return new Promise((resolve) => {
-      this.settledIn = resolve;
-    });
+    return this.settledIn.promise;
   }
 
   private updateTotal(job: Job, map: DirtyMap): void {
-    job.progress.total = job.progress.current + map.dirtyBytes + map.claims.bytes;
+    job.progress.expect(job.progress.current + map.dirtyBytes + map.claims.bytes);
   }
 
   private async flushTarget(job: Job, copier: MirrorCopier): Promise<boolean> {
@@ -314,8 +309,7 @@ export class MirrorDriver implements JobDriver {
     } finally {
       target.drainEnd();
     }
-    this.filterRemoved = true;
-    await graph.unref(filter);
+    await filter.drop();
   }
 }
 

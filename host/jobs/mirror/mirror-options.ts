@@ -3,12 +3,14 @@
  * and what follows from them (specification: jobs, section 8). The order of the checks is QEMU's.
  */
 import { invalid } from '../../base/errors.ts';
+import { roundUp } from '../../base/sectors.ts';
 import { bitmapsOf } from '../../bitmaps/node-bitmaps.ts';
 import { onErrorType } from '../../block/error-policy.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { bool, enumeration, int64, optional, str, struct, type TypeOf, uint32 } from '../../qapi/types.ts';
 import { mirrorSyncMode } from '../backup/options.ts';
+import { blockJobParams } from '../block-job.ts';
 import type { Job } from '../job.ts';
 import type { JobRegistry } from '../job-registry.ts';
 import { startMirror } from './mirror.ts';
@@ -63,8 +65,8 @@ export function mirror(graph: BlockGraph, jobs: JobRegistry, request: MirrorRequ
   const bufferBytes = bufferSize(options['buf-size'], granularity);
   if (source.skipFilters() === target.skipFilters()) throw invalid("Can't mirror node into itself");
   return startMirror(graph, jobs, {
+    ...blockJobParams(options),
     type: 'mirror',
-    id: options['job-id'],
     source,
     target,
     sync,
@@ -76,12 +78,9 @@ export function mirror(graph: BlockGraph, jobs: JobRegistry, request: MirrorRequ
     writeBlocking: options['copy-mode'] === 'write-blocking',
     onSourceError: options['on-source-error'] ?? 'report',
     onTargetError: options['on-target-error'] ?? 'report',
-    speed: options.speed,
     replaces,
     targetBacking,
     filterNodeName,
-    autoFinalize: options['auto-finalize'],
-    autoDismiss: options['auto-dismiss'],
   });
 }
 
@@ -120,5 +119,5 @@ function replacedName(graph: BlockGraph, source: BlockNode, given: string | unde
 /** Whole granules. */
 function bufferSize(given: number | undefined, granularity: number): number {
   if (given !== undefined && given < 0) throw invalid("Invalid parameter 'buf-size'");
-  return Math.ceil((given || defaultBufferBytes) / granularity) * granularity;
+  return roundUp(given || defaultBufferBytes, granularity);
 }

@@ -10,17 +10,16 @@
 import type { OnError } from '../../block/error-policy.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
-import { insertFilter } from '../filter-insertion.ts';
+import type { BlockJobParams } from '../block-job.ts';
+import { InsertedFilter } from '../filter-insertion.ts';
 import type { Job } from '../job.ts';
 import type { JobRegistry } from '../job-registry.ts';
 import { MirrorDriver } from './mirror-driver.ts';
-import { mirrorTop } from './mirror-top.ts';
-import { removeMirrorTop, type TargetBacking } from './pivot.ts';
+import { MirrorTop, mirrorTop } from './mirror-top.ts';
+import type { TargetBacking } from './pivot.ts';
 
-export interface MirrorParams {
+export interface MirrorParams extends BlockJobParams {
   type: 'mirror' | 'commit';
-  /** The name of the source's device when absent. */
-  id: string | undefined;
   source: BlockNode;
   target: BlockNode;
   /** `none` copies only what is written from now on. */
@@ -38,15 +37,9 @@ export interface MirrorParams {
   writeBlocking: boolean;
   onSourceError: OnError;
   onTargetError: OnError;
-  /** Bytes per second; 0: no limit. */
-  speed: number | undefined;
   /** The node whose place the target takes; the source when absent. */
   replaces: string | undefined;
   targetBacking: TargetBacking;
-  /** Absent: the filter is implicit. */
-  filterNodeName: string | undefined;
-  autoFinalize: boolean | undefined;
-  autoDismiss: boolean | undefined;
 }
 
 /**
@@ -54,50 +47,20 @@ export interface MirrorParams {
  * is left behind.
  */
 export async function startMirror(graph: BlockGraph, jobs: JobRegistry, params: MirrorParams): Promise<Job> {
-  const { source, filterNodeName } = params;
+  const { source, filterNodeName, speed, autoFinalize, autoDismiss } = params;
   const id = params.id ?? graph.deviceNameOf(source);
-  const filter = await openFilter(graph, source, filterNodeName);
-  try {
-    const driver = new MirrorDriver(graph, filter, params);
-    const job = await createOn(jobs, driver, id, params);
-    const settled = driver.whenSettledIn();
-    job.start();
-    await settled;
-    return job;
-  } catch (error) {
-    await removeMirrorTop(graph, filter);
-    throw error;
-  }
-}
-
-async function openFilter(
-  graph: BlockGraph,
-  source: BlockNode,
-  name: string | undefined,
-): Promise<BlockNode> {
-  const options = { backing: source, ...(name === undefined ? {} : { 'node-name': name }) };
-  const flags = { readOnly: source.readOnly, discard: true };
-  const filter = await graph.openInternal(mirrorTop, options, flags);
-  filter.implicit = name === undefined;
-  await insertFilter(graph, filter, source);
-  return filter;
-}
-
-async function createOn(
-  jobs: JobRegistry,
-  driver: MirrorDriver,
-  id: string,
-  params: MirrorParams,
-): Promise<Job> {
-  const { speed, autoFinalize, autoDismiss } = params;
-  const job = jobs.create(driver, { id, speed, autoFinalize, autoDismiss });
-  try {
-    await driver.attach(job);
-  } catch (error) {
-    await driver.detach();
-    await driver.release();
-    jobs.discard(job);
-    throw error;
-  }
+  const filter = await InsertedFilter.above(source, {
+    driver: mirrorTop,
+    driverClass: MirrorTop,
+    options: { backing: source },
+    flags: { readOnly: source.readOnly, discard: true },
+    nodeName: filterNodeName,
+    isImplicit: filterNodeName === undefined,
+  });
+  const driver = new MirrorDriver(graph, filter, params);
+  const job = await jobs.createAttached(driver, { id, speed, autoFinalize, autoDismiss });
+  const settled = driver.whenSettledIn();
+  job.start();
+  await settled;
   return job;
 }

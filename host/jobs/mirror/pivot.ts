@@ -3,12 +3,13 @@
  * section 8).
  */
 import { asBlockError } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { nodesFrom } from '../../block/chain.ts';
 import { resolveBackingName } from '../../block/filename.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
-import { removeFilter } from '../filter-insertion.ts';
+import type { InsertedFilter } from '../filter-insertion.ts';
 import type { MirrorTop } from './mirror-top.ts';
 
 /**
@@ -35,7 +36,7 @@ export async function setTargetBacking(
   try {
     const { direct, noFlush } = image.flags;
     opened = await graph.openFile(resolveBackingName(image, backing.filename), {
-      ...(backing.format === undefined ? {} : { format: backing.format }),
+      ...withoutUndefined({ format: backing.format }),
       flags: { direct, noFlush, discard: true, readOnly: true },
       namedByImage: true,
     });
@@ -51,7 +52,7 @@ export async function setTargetBacking(
 
 interface Pivot {
   /** The `mirror_top` node, above `source`. */
-  filter: BlockNode;
+  filter: InsertedFilter<MirrorTop>;
   source: BlockNode;
   /** The source, or a node below it that it only filters. */
   replaced: BlockNode;
@@ -63,20 +64,20 @@ interface Pivot {
  * and target are drained, and the job's own edges are gone. Errors: permission conflicts; nothing has changed then.
  */
 export async function pivot(graph: BlockGraph, { filter, source, replaced, target }: Pivot): Promise<void> {
-  (filter.driver as MirrorTop).stop();
-  await graph.refreshPermissions(filter);
+  filter.driver.stop();
+  await graph.refreshPermissions(filter.node);
   // A target whose backing file is the source keeps it.
   const below = nodesFrom(target);
   await replaced.drainBegin();
   try {
     await graph.change((change) => {
       for (const edge of [...replaced.parents]) {
-        if (edge.parent !== filter && !(edge.parentNode && below.has(edge.parentNode))) {
+        if (edge.parent !== filter.node && !(edge.parentNode && below.has(edge.parentNode))) {
           change.moveEdge(edge, target);
         }
       }
       const successor = replaced === source ? target : source;
-      for (const edge of [...filter.parents]) change.moveEdge(edge, successor);
+      for (const edge of [...filter.node.parents]) change.moveEdge(edge, successor);
     });
   } finally {
     replaced.drainEnd();
@@ -87,10 +88,11 @@ export async function pivot(graph: BlockGraph, { filter, source, replaced, targe
  * The filter goes without anything in its place. Only then does it need nothing of its child: a write that has waited in
  * it for its turn still goes there.
  */
-export function removeMirrorTop(graph: BlockGraph, filter: BlockNode): Promise<void> {
-  return removeFilter(graph, filter, async () => {
-    (filter.driver as MirrorTop).stop();
-    await graph.refreshPermissions(filter);
+export function removeMirrorTop(filter: InsertedFilter<MirrorTop>): Promise<void> {
+  const { node, driver } = filter;
+  return filter.remove(async () => {
+    driver.stop();
+    await node.graph.refreshPermissions(node);
   });
 }
 

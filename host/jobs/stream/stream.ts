@@ -8,23 +8,24 @@
  */
 import { asBlockError, type BlockError, invalid } from '../../base/errors.ts';
 import { BlockBackend } from '../../block/backend.ts';
-import { findOverlay } from '../../block/backing-image.ts';
+import { bottomImage, chainFrom, findOverlay, nextInChain } from '../../block/chain.ts';
 import type { OnError } from '../../block/error-policy.ts';
 import { filenameOf } from '../../block/filename.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
 import { blockStatus, isAllocatedAbove } from '../../block/status.ts';
-import type { CopyOnRead } from '../../filters/copy-on-read.ts';
+import { CopyOnRead } from '../../filters/copy-on-read.ts';
+import { copyPiece } from '../../trace/events.ts';
+import { measure } from '../../trace/measure.ts';
+import type { BlockJobParams } from '../block-job.ts';
 import { type Chunk, ChunkLoop } from '../chunk-loop.ts';
-import { insertFilter, removeFilter } from '../filter-insertion.ts';
+import { InsertedFilter } from '../filter-insertion.ts';
 import type { Job, JobDriver } from '../job.ts';
 import type { JobRegistry } from '../job-registry.ts';
 import { NodeHolds } from '../node-holds.ts';
 
-export interface StreamParams {
-  /** The name of the node's device when absent. */
-  id: string | undefined;
+export interface StreamParams extends BlockJobParams {
   node: BlockNode;
   /** Its data and what is below is not copied. With neither, the whole chain is. */
   base: BlockNode | undefined;
@@ -33,71 +34,36 @@ export interface StreamParams {
   /** What the image is to name as its backing file, instead of the base's own name. */
   backingFile: string | undefined;
   onError: OnError;
-  /** Bytes per second; 0: no limit. */
-  speed: number | undefined;
-  /** Absent: the filter is implicit. */
-  filterNodeName: string | undefined;
-  autoFinalize: boolean | undefined;
-  autoDismiss: boolean | undefined;
 }
 
 /** Creates the job and starts it. Errors: BlockError; nothing is left behind. */
 export async function startStream(graph: BlockGraph, jobs: JobRegistry, params: StreamParams): Promise<Job> {
-  const { node } = params;
-  const lowest = params.bottom ?? findOverlay(node, params.base);
-  if (!lowest) throw invalid(`Node '${params.base?.name}' is not a backing image of '${node.name}'`);
+  const { node, base } = params;
+  const lowest = params.bottom ?? (base ? findOverlay(node, base) : bottomImage(node));
+  if (!lowest) throw invalid(`Node '${base?.name}' is not a backing image of '${node.name}'`);
   const id = params.id ?? graph.deviceNameOf(node);
   const wasReadOnly = node.readOnly;
   if (wasReadOnly) await graph.setReadOnly(node, false);
   try {
-    const filter = await openFilter(graph, node, lowest, params.filterNodeName);
+    const filter = await InsertedFilter.above(node, {
+      driver: 'copy-on-read',
+      driverClass: CopyOnRead,
+      options: { file: node.name, bottom: lowest.name },
+      flags: { discard: true },
+      nodeName: params.filterNodeName,
+      isImplicit: params.filterNodeName === undefined,
+    });
     const driver = new StreamDriver(graph, filter, { ...params, lowest, wasReadOnly });
-    try {
-      const { speed, autoFinalize, autoDismiss } = params;
-      const job = jobs.create(driver, { id, speed, autoFinalize, autoDismiss });
-      try {
-        await driver.attach(job);
-      } catch (error) {
-        jobs.discard(job);
-        throw error;
-      }
-      job.start();
-      // A job without work is over before anybody is answered.
-      if (lowest === node.skipFilters()) await job.reaction();
-      return job;
-    } catch (error) {
-      await driver.release();
-      throw error;
-    }
+    const { speed, autoFinalize, autoDismiss } = params;
+    const job = await jobs.createAttached(driver, { id, speed, autoFinalize, autoDismiss });
+    job.start();
+    // A job without work is over before anybody is answered.
+    if (lowest === node.skipFilters()) await job.reaction();
+    return job;
   } catch (error) {
     if (wasReadOnly && !node.readOnly) await graph.setReadOnly(node, true);
     throw error;
   }
-}
-
-async function openFilter(
-  graph: BlockGraph,
-  node: BlockNode,
-  bottom: BlockNode,
-  name: string | undefined,
-): Promise<BlockNode> {
-  let filter: BlockNode;
-  try {
-    filter = await graph.open(
-      {
-        driver: 'copy-on-read',
-        file: node.name,
-        bottom: bottom.name,
-        ...(name === undefined ? {} : { 'node-name': name }),
-      },
-      { discard: true },
-    );
-  } catch (error) {
-    throw asBlockError(error).within('Could not create node');
-  }
-  filter.implicit = name === undefined;
-  await insertFilter(graph, filter, node);
-  return filter;
 }
 
 class StreamDriver implements JobDriver {
@@ -109,16 +75,14 @@ class StreamDriver implements JobDriver {
   private readonly loop: ChunkLoop;
   private holds: NodeHolds | undefined;
   private reader: BlockBackend | undefined;
-  private filter: BlockNode | undefined;
   /** Of an error that was ignored: in the end the job fails with it. */
   private firstError: BlockError | undefined;
 
   constructor(
     private readonly graph: BlockGraph,
-    filter: BlockNode,
+    private readonly filter: InsertedFilter<CopyOnRead>,
     private readonly params: StreamParams & { lowest: BlockNode; wasReadOnly: boolean },
   ) {
-    this.filter = filter;
     this.node = params.node;
     this.image = params.node.skipFilters();
     this.loop = new ChunkLoop(graph.platform.clock);
@@ -130,16 +94,15 @@ class StreamDriver implements JobDriver {
     const { filter, node, params } = this;
     const reading = Perm.consistentRead | Perm.writeUnchanged;
     this.holds = new NodeHolds(job);
-    await this.holds.holdFilter(filter!, 'main node', Perm.none, Perm.all); // there until the job is finalized
-    this.reader = await BlockBackend.attach(filter!, {
+    await this.holds.holdFilter(filter.node, 'main node', Perm.none, Perm.all);
+    this.reader = await BlockBackend.attach(filter.node, {
       name: 'root',
       description: '',
       perm: Perm.consistentRead,
       shared: reading | Perm.write,
     });
     await this.holds.hold(node, 'active node', Perm.none, reading | Perm.write);
-    const end = params.lowest.chainEdge()?.node;
-    for (let below = node.chainEdge()?.node; below && below !== end; below = below.chainEdge()?.node) {
+    for (const below of chainFrom(nextInChain(node), nextInChain(params.lowest))) {
       await this.holds.hold(below, 'intermediate node', Perm.none, reading);
     }
   }
@@ -162,7 +125,7 @@ class StreamDriver implements JobDriver {
     let found: Chunk = { bytes, copied: true };
     try {
       found = await this.look(offset, bytes);
-      if (found.copied) await (this.filter!.driver as CopyOnRead).prefetch(offset, found.bytes);
+      if (found.copied) await this.copy(offset, found.bytes);
       return found;
     } catch (error) {
       const failure = asBlockError(error);
@@ -173,6 +136,11 @@ class StreamDriver implements JobDriver {
       if (action === 'report') throw failure;
       return found;
     }
+  }
+
+  private copy(offset: number, bytes: number): Promise<void> {
+    const told = { node: this.image.name, offset, bytes, content: 'data' };
+    return measure(copyPiece, told, () => this.filter.driver.prefetch(offset, bytes));
   }
 
   /** Whether the start of the range has to be copied, and how much of it is like that. */
@@ -190,7 +158,7 @@ class StreamDriver implements JobDriver {
   /** The chain gets shorter: nothing needs what was copied out of it any more. */
   async prepare(): Promise<void> {
     const { graph, image, params } = this;
-    const backing = params.lowest.chainEdge()?.node;
+    const backing = nextInChain(params.lowest);
     await this.dropFilter();
     if (image === params.lowest && !image.backing()) return;
     const base = backing?.skipFilters();
@@ -210,21 +178,13 @@ class StreamDriver implements JobDriver {
 
   /** The links of the chain can be changed again, by this job alone. */
   private async dropFilter(): Promise<void> {
-    const { graph, filter } = this;
-    if (!filter) return;
-    this.filter = undefined;
-    (filter.driver as CopyOnRead).releaseChain();
+    this.filter.driver.releaseChain();
     await this.reader?.close();
     await this.holds?.close();
-    await removeFilter(graph, filter);
+    await this.filter.remove();
   }
 
   async clean(): Promise<void> {
-    await this.release();
-  }
-
-  /** Lets go of all nodes. */
-  async release(): Promise<void> {
     const { graph, node, params } = this;
     await this.dropFilter();
     await this.holds?.release();

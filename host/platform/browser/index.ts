@@ -2,6 +2,8 @@
  * The browser as a platform. In a dedicated worker all of it is there; a page has everything but files, which it cannot
  * open without waiting. Nothing here needs cross-origin isolation.
  */
+import { withoutUndefined } from '../../base/without-undefined.ts';
+import { Blobs } from '../blobs.ts';
 import { type Console, type Fetch, type Platform, ProgramEnded } from '../platform.ts';
 import { OpfsChunkStore } from './chunk-store.ts';
 import { clock } from './clock.ts';
@@ -12,6 +14,7 @@ import { random } from './random.ts';
 const log: Console = {
   stdout: (line) => console.log(line),
   stderr: (line) => console.warn(line),
+  warn: (message) => console.warn(`warning: ${message}`),
   fatal(line) {
     console.error(line);
     throw new ProgramEnded(line);
@@ -22,6 +25,7 @@ const browserFetch: Fetch = (url, { method, headers, cache, signal }) =>
   fetch(url, { method, headers: { ...headers }, cache, signal });
 
 interface BrowserPlatform extends Platform {
+  readonly blobs: Blobs;
   readonly chunkStore?: OpfsChunkStore;
 }
 
@@ -36,6 +40,7 @@ export function makeBrowserPlatform({ chunkStoreBytes = 0 } = {}): BrowserPlatfo
     codecs,
     console: log,
     fetch: browserFetch,
-    ...(chunkStore ? { chunkStore } : {}),
+    blobs: new Blobs(),
+    ...withoutUndefined({ chunkStore }),
   };
 }

@@ -189,6 +189,7 @@ export class Simulation implements FileWorld {
     return {
       stdout: (line) => void this.output.stdout.push(line),
       stderr: (line) => void this.output.stderr.push(line),
+      warn: (message) => void this.output.stderr.push(`warning: ${message}`),
       fatal: (line) => {
         this.output.stderr.push(line);
         throw new ProgramEnded(line);

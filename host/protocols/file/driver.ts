@@ -10,6 +10,7 @@ import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
 import type {
   Driver,
   DriverDefinition,
+  DriverInfo,
   Extent,
   ReopenChange,
   ReopenStep,
@@ -50,9 +51,6 @@ export const file: DriverDefinition<FileOptions> = {
   open: openFile,
   create: { options: fileCreateOptions, job: fileCreateJob, createFile },
 };
-
-/** Platforms whose user was told that images are not locked. */
-const warned = new WeakSet<Platform>();
 
 async function openFile(context: OpenContext, given: FileOptions): Promise<Driver> {
   checkOptions(context, given);
@@ -124,10 +122,7 @@ function lockingOf(context: OpenContext, given: FileOptions, opened: HostFile): 
   if (locks) return new ImageLocks(locks, given.filename);
   const why = 'this host has no open-file-description locks (Linux with the optional package koffi has)';
   if (given.locking === 'on') throw new BlockError('ENOTSUP', `Option 'locking' cannot be on: ${why}`);
-  if (!warned.has(context.platform)) {
-    warned.add(context.platform);
-    context.warn(`images are not locked against other processes: ${why}`);
-  }
+  context.warnOnce(`images are not locked against other processes: ${why}`);
   return undefined;
 }
 
@@ -192,6 +187,10 @@ class FileDriver implements Driver {
     }
     if (!done) throw new BlockError('ENOTSUP');
     this.discards.bytes += bytes;
+  }
+
+  info(): DriverInfo {
+    return {};
   }
 
   statistics(): object {

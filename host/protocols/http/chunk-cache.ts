@@ -38,6 +38,7 @@ export class ChunkCache {
   private readonly transfers = new Transfers();
   private readonly runLength = new RunLength();
   private readonly storing = new Set<Promise<void>>();
+  private closed = false;
 
   constructor(
     private readonly source: ChunkSource,
@@ -67,8 +68,14 @@ export class ChunkCache {
     }
   }
 
+  /** Nothing is fetched in advance any more. */
+  get isClosed(): boolean {
+    return this.closed;
+  }
+
   /** Begins to fetch what of the range is neither here nor on its way. Settles when it is here; never fails. */
   async prefetch(offset: number, bytes: number): Promise<void> {
+    if (this.closed) return;
     const first = Math.floor(offset / webChunkBytes);
     const end = Math.min(this.count, Math.ceil((offset + bytes) / webChunkBytes));
     await Promise.allSettled(this.load(first, end - first, false).map(({ chunks }) => chunks));
@@ -178,8 +185,10 @@ export class ChunkCache {
     }
   }
 
-  /** Waits for what is being put into the store. Nothing is read any more. */
+  /** Waits for what is on its way, which its source has come to an end with, and then put into the store. */
   async close(): Promise<void> {
+    this.closed = true;
+    await Promise.allSettled([...this.coming.values()].map(({ chunks }) => chunks));
     await Promise.all(this.storing);
   }
 

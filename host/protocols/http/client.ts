@@ -8,7 +8,7 @@
  * Lost connections and passing failures of the server are retried a few times; a request that takes longer than the
  * timeout is not.
  */
-import { asBlockError, BlockError, type Errno } from '../../base/errors.ts';
+import { asBlockError, BlockError, type Errno, type FaultReason } from '../../base/errors.ts';
 import type { Fetch, FetchRequest, FetchResponse, Platform } from '../../platform/platform.ts';
 
 /** How often a request is made before its failure is one. */
@@ -32,7 +32,11 @@ interface Validator {
 }
 
 /** A failure that may be gone the next time. */
-class PassingFailure extends BlockError {}
+class PassingFailure extends BlockError {
+  constructor(message: string, reason: FaultReason) {
+    super('EIO', message, { reason });
+  }
+}
 
 export class HttpClient {
   /** Bytes. Known after `open`. */
@@ -110,12 +114,13 @@ export class HttpClient {
     try {
       return await this.attempts('GET', { range: `bytes=${offset}-${last}` }, async (response) => {
         this.checkState(response);
-        if (response.status === 200) throw new BlockError('EIO', "Server does not support 'range' any more");
+        if (response.status === 200) throw anotherFile("Server does not support 'range' any more");
         if (response.status !== 206) throw statusError(response.status);
         const body = new Uint8Array(await bodyOf(response));
-        if (body.length < bytes) throw new PassingFailure('EIO', `Got ${body.length} of ${bytes} bytes`);
+        if (body.length < bytes)
+          throw new PassingFailure(`Got ${body.length} of ${bytes} bytes`, 'unreachable');
         const start = startOf(response.headers.get('content-range')) ?? offset;
-        if (body.length > bytes || start !== offset) throw new BlockError('EIO', 'Got another range');
+        if (body.length > bytes || start !== offset) throw anotherFile('Got another range');
         return body;
       });
     } catch (error) {
@@ -218,14 +223,19 @@ export class HttpClient {
         cache: 'no-store',
         signal: stop.signal,
       });
-      if (isPassing(response.status)) throw new PassingFailure('EIO', statusError(response.status).message);
+      if (isPassing(response.status)) throw new PassingFailure(statusText(response.status), 'server-error');
       return await take(response);
     } catch (error) {
       if (isLate)
-        throw new BlockError('ETIMEDOUT', `Operation timed out after ${timeoutSeconds * 1000} milliseconds`);
+        throw new BlockError('ETIMEDOUT', `Operation timed out after ${timeoutSeconds * 1000} milliseconds`, {
+          reason: 'unreachable',
+        });
       if (this.ending.signal.aborted) throw new BlockError('ECANCELED');
       if (error instanceof BlockError) throw error;
-      throw new PassingFailure('EIO', (error instanceof Error ? error.message : String(error)).trim());
+      throw new PassingFailure(
+        (error instanceof Error ? error.message : String(error)).trim(),
+        'unreachable',
+      );
     } finally {
       timer?.cancel();
       this.ending.signal.removeEventListener('abort', end);
@@ -255,15 +265,20 @@ function isPassing(status: number): boolean {
   return [408, 429, 500, 502, 503, 504].includes(status);
 }
 
-const statusErrno: Readonly<Record<number, Errno>> = {
-  401: 'EACCES',
-  403: 'EACCES',
-  404: 'ENOENT',
-  410: 'ENOENT',
+const knownStatus: Readonly<Record<number, { errno: Errno; reason: FaultReason }>> = {
+  401: { errno: 'EACCES', reason: 'access-denied' },
+  403: { errno: 'EACCES', reason: 'access-denied' },
+  404: { errno: 'ENOENT', reason: 'not-found' },
+  410: { errno: 'ENOENT', reason: 'not-found' },
 };
 
 function statusError(status: number): BlockError {
-  return new BlockError(statusErrno[status] ?? 'EIO', `The requested URL returned error: ${status}`);
+  const { errno, reason } = knownStatus[status] ?? { errno: 'EIO', reason: 'server-error' };
+  return new BlockError(errno, statusText(status), { reason });
+}
+
+function statusText(status: number): string {
+  return `The requested URL returned error: ${status}`;
 }
 
 function noRanges(): BlockError {
@@ -275,7 +290,12 @@ function noLength(): BlockError {
 }
 
 function changed(how: string): BlockError {
-  return new BlockError('EIO', `The file on the server has changed: ${how}`);
+  return anotherFile(`The file on the server has changed: ${how}`);
+}
+
+/** What comes is not the file that was opened. */
+function anotherFile(message: string): BlockError {
+  return new BlockError('EIO', message, { reason: 'content-changed' });
 }
 
 function validatorOf({ headers }: FetchResponse): Validator {

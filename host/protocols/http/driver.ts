@@ -110,7 +110,8 @@ class HttpDriver implements Driver {
   private readonly cache: ChunkCache;
   private readonly readAhead: ReadAhead;
   private readonly recorder = new PrefetchRecorder(webChunkBytes);
-  private isClosed = false;
+  /** What a list names is being fetched. */
+  private prefetching: Promise<void> = Promise.resolve();
 
   constructor(
     { platform }: OpenContext,
@@ -141,7 +142,7 @@ class HttpDriver implements Driver {
 
   /** Begins to fetch what a list names, one range after the other. */
   prefetch(ranges: readonly PrefetchRange[]): void {
-    void this.fetchInTurn(ranges);
+    this.prefetching = this.fetchInTurn(ranges);
   }
 
   private async fetchInTurn(ranges: readonly PrefetchRange[]): Promise<void> {
@@ -150,7 +151,7 @@ class HttpDriver implements Driver {
     for (const { offset, bytes } of ranges) {
       memory -= bytes;
       // More than memory can keep would only push out what came first, unless that is kept elsewhere.
-      if (this.isClosed || (memory < 0 && !(await this.cache.isStored(first!.offset)))) return;
+      if (this.cache.isClosed || (memory < 0 && !(await this.cache.isStored(first!.offset)))) return;
       await this.cache.prefetch(offset, bytes);
     }
   }
@@ -174,8 +175,7 @@ class HttpDriver implements Driver {
   }
 
   async close(): Promise<void> {
-    this.isClosed = true;
-    await this.client.close();
-    await this.cache.close();
+    await Promise.all([this.client.close(), this.cache.close()]);
+    await this.prefetching;
   }
 }

@@ -4,7 +4,7 @@ import { bitmapsOf } from '../../bitmaps/node-bitmaps.ts';
 import { bool, optional, str, struct, uint32 } from '../../qapi/types.ts';
 import { defineAction } from './action.ts';
 
-export const bitmapAddData = struct('BlockDirtyBitmapAdd', {
+const bitmapAddData = struct('BlockDirtyBitmapAdd', {
   node: str,
   name: str,
   granularity: optional(uint32),

@@ -12,7 +12,7 @@ const bitmapOrName: AlternateType<string | TypeOf<typeof bitmapData>> = {
   branches: () => [str, bitmapData],
 };
 
-export const bitmapMergeData = struct('BlockDirtyBitmapMerge', {
+const bitmapMergeData = struct('BlockDirtyBitmapMerge', {
   node: str,
   target: str,
   bitmaps: array(bitmapOrName),

@@ -4,7 +4,7 @@ import { extend, str, struct, type TypeOf } from '../../qapi/types.ts';
 import { defineAction } from './action.ts';
 import { BackupAction } from './backup-action.ts';
 
-export const blockdevBackupData = extend(
+const blockdevBackupData = extend(
   'BlockdevBackup',
   backupCommon,
   struct('BlockdevBackupOwn', { target: str }),

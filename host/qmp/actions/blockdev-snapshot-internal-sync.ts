@@ -6,7 +6,7 @@ import { str, struct, type TypeOf } from '../../qapi/types.ts';
 import { getRootNode } from '../root-node.ts';
 import { type Action, type ActionContext, defineAction } from './action.ts';
 
-export const internalSnapshotData = struct('BlockdevSnapshotInternal', { device: str, name: str });
+const internalSnapshotData = struct('BlockdevSnapshotInternal', { device: str, name: str });
 
 class InternalSnapshotAction implements Action {
   private created: { storage: SnapshotStorage; snapshot: InternalSnapshot } | undefined;

@@ -1,12 +1,13 @@
 /** blockdev-snapshot-sync: makes the overlay's file and opens it (specification: transactions, section 3). */
 import { invalid } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { optional, str, struct, type TypeOf } from '../../qapi/types.ts';
 import { createImageLike, newImageMode } from '../new-image.ts';
 import { type ActionContext, defineAction } from './action.ts';
 import { ExternalSnapshotAction } from './external-snapshot.ts';
 
-export const blockdevSnapshotSyncData = struct('BlockdevSnapshotSync', {
+const blockdevSnapshotSyncData = struct('BlockdevSnapshotSync', {
   device: optional(str),
   'node-name': optional(str),
   'snapshot-file': str,
@@ -37,7 +38,7 @@ class BlockdevSnapshotSyncAction extends ExternalSnapshotAction {
     return graph.openFile(filename, {
       format,
       flags: { direct, noFlush, discard, autoReadOnly, readOnly: false },
-      options: name === undefined ? {} : { 'node-name': name },
+      options: withoutUndefined({ 'node-name': name }),
       noBacking: true,
     });
   }

@@ -4,7 +4,7 @@ import { str, struct, type TypeOf } from '../../qapi/types.ts';
 import { type ActionContext, defineAction } from './action.ts';
 import { ExternalSnapshotAction } from './external-snapshot.ts';
 
-export const blockdevSnapshotData = struct('BlockdevSnapshot', { node: str, overlay: str });
+const blockdevSnapshotData = struct('BlockdevSnapshot', { node: str, overlay: str });
 
 class BlockdevSnapshotAction extends ExternalSnapshotAction {
   constructor(

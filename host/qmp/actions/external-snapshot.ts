@@ -3,6 +3,7 @@
  * file (specification: transactions, section 3).
  */
 import { BlockError, invalid } from '../../base/errors.ts';
+import { nodesFrom } from '../../block/chain.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { cumulativePermissions, Perm } from '../../block/permissions.ts';
 import type { Action, ActionContext } from './action.ts';
@@ -35,7 +36,7 @@ export abstract class ExternalSnapshotAction implements Action {
     const overlay = await this.openOverlay(old);
     this.overlay = overlay;
     checkOverlay(overlay);
-    const below = subtree(overlay);
+    const below = nodesFrom(overlay);
     await graph.change((change) => {
       change.addChild(overlay, old, 'backing', 'cow');
       for (const edge of [...old.parents]) {
@@ -49,8 +50,7 @@ export abstract class ExternalSnapshotAction implements Action {
     const { old, overlay } = this;
     if (!old || !overlay) return;
     try {
-      // A filter that copies on read goes on writing to it.
-      if (old.definition.name !== 'copy-on-read') await this.context.graph.setReadOnly(old, true);
+      if (!old.definition.writesOnRead) await this.context.graph.setReadOnly(old, true);
     } catch (error) {
       // Others still write to it, and may: only this disk does not any more.
       if (!(error instanceof BlockError)) throw error;
@@ -88,10 +88,4 @@ function checkOverlay(overlay: BlockNode): void {
   if (overlay.definition.kind === 'filter') throw invalid('Filters cannot be used as overlays');
   if (overlay.backing()) throw invalid('The overlay already has a backing image');
   if (!overlay.definition.supportsBacking) throw invalid('The overlay does not support backing images');
-}
-
-function subtree(node: BlockNode, found = new Set<BlockNode>()): Set<BlockNode> {
-  found.add(node);
-  for (const edge of node.children.values()) if (!found.has(edge.node)) subtree(edge.node, found);
-  return found;
 }

@@ -2,6 +2,7 @@
 import { BlockError } from '../../base/errors.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
+import { blockJobParams } from '../../jobs/block-job.ts';
 import { startActiveCommit } from '../../jobs/commit/active-commit.ts';
 import { startCommit } from '../../jobs/commit/commit.ts';
 import { chooseCommit, commitArguments } from '../../jobs/commit/options.ts';
@@ -15,14 +16,11 @@ export const blockCommit = defineCommand({
     const device = rootOf(graph, options.device);
     const { top, base, isActive } = chooseCommit(graph, device, options);
     const common = {
+      ...blockJobParams(options),
       id: options['job-id'] ?? graph.deviceNameOf(device),
       top,
       base,
-      speed: options.speed,
       onError: options['on-error'] ?? 'report',
-      filterNodeName: options['filter-node-name'],
-      autoFinalize: options['auto-finalize'],
-      autoDismiss: options['auto-dismiss'],
     } as const;
     if (isActive) await startActiveCommit(graph, jobs, common);
     else await startCommit(graph, jobs, { ...common, device, backingFile: options['backing-file'] });

@@ -1,13 +1,5 @@
 /** block-dirty-bitmap-add: a new bitmap that records which parts of a node are written to. */
-import { blockDirtyBitmapAdd as action, bitmapAddData } from '../actions/block-dirty-bitmap-add.ts';
-import { defineCommand } from '../command.ts';
-import { runDirectly } from '../transaction.ts';
+import { defineDirectCommand } from '../action-command.ts';
+import { blockDirtyBitmapAdd as action } from '../actions/block-dirty-bitmap-add.ts';
 
-export const blockDirtyBitmapAdd = defineCommand({
-  name: 'block-dirty-bitmap-add',
-  args: bitmapAddData,
-  async run(context, data) {
-    await runDirectly(context, action, data);
-    return {};
-  },
-});
+export const blockDirtyBitmapAdd = defineDirectCommand(action);

@@ -1,14 +1,5 @@
 /** block-dirty-bitmap-enable: the bitmap records from now on. */
-import { bitmapData } from '../actions/bitmap-data.ts';
+import { defineDirectCommand } from '../action-command.ts';
 import { blockDirtyBitmapEnable as action } from '../actions/block-dirty-bitmap-enable.ts';
-import { defineCommand } from '../command.ts';
-import { runDirectly } from '../transaction.ts';
 
-export const blockDirtyBitmapEnable = defineCommand({
-  name: 'block-dirty-bitmap-enable',
-  args: bitmapData,
-  async run(context, data) {
-    await runDirectly(context, action, data);
-    return {};
-  },
-});
+export const blockDirtyBitmapEnable = defineDirectCommand(action);

@@ -1,12 +1,6 @@
 /** block-job-complete: Tells a job that is ready to finish. */
-import { str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../command.ts';
+import { defineBlockJobCommand } from '../job-command.ts';
 
-export const blockJobComplete = defineCommand({
-  name: 'block-job-complete',
-  args: struct('BlockJobCompleteArguments', { device: str }),
-  async run({ jobs }, { device }) {
-    await jobs.getBlockJob(device).complete();
-    return {};
-  },
-});
+export const blockJobComplete = defineBlockJobCommand('block-job-complete', 'device', (job) =>
+  job.complete(),
+);

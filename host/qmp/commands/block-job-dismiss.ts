@@ -1,12 +1,4 @@
 /** block-job-dismiss: Forgets a concluded job; its id is free again. */
-import { str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../command.ts';
+import { defineBlockJobCommand } from '../job-command.ts';
 
-export const blockJobDismiss = defineCommand({
-  name: 'block-job-dismiss',
-  args: struct('BlockJobDismissArguments', { id: str }),
-  async run({ jobs }, { id }) {
-    jobs.getBlockJob(id).dismiss();
-    return {};
-  },
-});
+export const blockJobDismiss = defineBlockJobCommand('block-job-dismiss', 'id', (job) => job.dismiss());

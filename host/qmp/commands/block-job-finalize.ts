@@ -1,12 +1,4 @@
 /** block-job-finalize: Lets a pending job, and the transaction it is in, make its result final. */
-import { str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../command.ts';
+import { defineBlockJobCommand } from '../job-command.ts';
 
-export const blockJobFinalize = defineCommand({
-  name: 'block-job-finalize',
-  args: struct('BlockJobFinalizeArguments', { id: str }),
-  async run({ jobs }, { id }) {
-    await jobs.getBlockJob(id).finalize();
-    return {};
-  },
-});
+export const blockJobFinalize = defineBlockJobCommand('block-job-finalize', 'id', (job) => job.finalize());

@@ -1,14 +1,7 @@
 /** block-job-pause: Holds a job at its next pause point. */
-import { str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../command.ts';
+import { defineBlockJobCommand } from '../job-command.ts';
 
-export const blockJobPause = defineCommand({
-  name: 'block-job-pause',
-  args: struct('BlockJobPauseArguments', { device: str }),
-  async run({ jobs }, { device }) {
-    const job = jobs.getBlockJob(device);
-    job.pause();
-    await job.reaction();
-    return {};
-  },
+export const blockJobPause = defineBlockJobCommand('block-job-pause', 'device', async (job) => {
+  job.pause();
+  await job.reaction();
 });

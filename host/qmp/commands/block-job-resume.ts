@@ -1,12 +1,4 @@
 /** block-job-resume: Lets a paused job go on. */
-import { str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../command.ts';
+import { defineBlockJobCommand } from '../job-command.ts';
 
-export const blockJobResume = defineCommand({
-  name: 'block-job-resume',
-  args: struct('BlockJobResumeArguments', { device: str }),
-  async run({ jobs }, { device }) {
-    jobs.getBlockJob(device).resume();
-    return {};
-  },
-});
+export const blockJobResume = defineBlockJobCommand('block-job-resume', 'device', (job) => job.resume());

@@ -1,10 +1,10 @@
 /** block-stream: moves data of lower layers up into a node (specification: jobs, section 10). */
 import { invalid } from '../../base/errors.ts';
-import { findBackingImage } from '../../block/backing-image.ts';
-import { isInChain } from '../../block/chain.ts';
+import { chainFrom, findBackingImage, isBelow, isInChain, nextInChain } from '../../block/chain.ts';
 import { onErrorType } from '../../block/error-policy.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
+import { blockJobParams } from '../../jobs/block-job.ts';
 import { startStream } from '../../jobs/stream/stream.ts';
 import { bool, int64, optional, str, struct, type TypeOf } from '../../qapi/types.ts';
 import { defineCommand } from '../command.ts';
@@ -33,24 +33,18 @@ export const blockStream = defineCommand({
     const node = graph.lookup(given.device, given.device);
     const base = findBase(graph, node, given);
     const bottom = findBottom(graph, node, given);
-    const end = base ?? bottom?.chainEdge()?.node;
-    for (let at: BlockNode | undefined = node; at && at !== end; at = at.chainEdge()?.node) {
-      at.opBlockers.check('stream');
-    }
+    const end = base ?? (bottom && nextInChain(bottom));
+    for (const at of chainFrom(node, end)) at.opBlockers.check('stream');
     if (given['backing-file'] !== undefined && !end) {
       throw invalid('backing file specified, but streaming the entire chain');
     }
     await startStream(graph, jobs, {
-      id: given['job-id'],
+      ...blockJobParams(given),
       node,
       base,
       bottom,
       backingFile: given['backing-file'],
       onError: given['on-error'] ?? 'report',
-      speed: given.speed,
-      filterNodeName: given['filter-node-name'],
-      autoFinalize: given['auto-finalize'],
-      autoDismiss: given['auto-dismiss'],
     });
     return {};
   },
@@ -78,7 +72,7 @@ function findBase(graph: BlockGraph, node: BlockNode, given: Arguments): BlockNo
   const name = given['base-node'];
   if (name === undefined) return undefined;
   const base = graph.lookup(undefined, name);
-  if (base === node || !isInChain(node, base)) {
+  if (!isBelow(node, base)) {
     throw invalid(`Node '${name}' is not a backing image of '${given.device}'`);
   }
   return base;

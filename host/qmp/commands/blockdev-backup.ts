@@ -1,13 +1,5 @@
 /** blockdev-backup: a transaction of one. */
-import { blockdevBackup as action, blockdevBackupData } from '../actions/blockdev-backup.ts';
-import { defineCommand } from '../command.ts';
-import { runAction } from '../transaction.ts';
+import { defineActionCommand } from '../action-command.ts';
+import { blockdevBackup as action } from '../actions/blockdev-backup.ts';
 
-export const blockdevBackup = defineCommand({
-  name: 'blockdev-backup',
-  args: blockdevBackupData,
-  async run(context, data) {
-    await runAction(context, action, data);
-    return {};
-  },
-});
+export const blockdevBackup = defineActionCommand(action);

@@ -1,16 +1,5 @@
 /** blockdev-snapshot-sync: a transaction of one. */
-import {
-  blockdevSnapshotSync as action,
-  blockdevSnapshotSyncData,
-} from '../actions/blockdev-snapshot-sync.ts';
-import { defineCommand } from '../command.ts';
-import { runAction } from '../transaction.ts';
+import { defineActionCommand } from '../action-command.ts';
+import { blockdevSnapshotSync as action } from '../actions/blockdev-snapshot-sync.ts';
 
-export const blockdevSnapshotSync = defineCommand({
-  name: 'blockdev-snapshot-sync',
-  args: blockdevSnapshotSyncData,
-  async run(context, data) {
-    await runAction(context, action, data);
-    return {};
-  },
-});
+export const blockdevSnapshotSync = defineActionCommand(action);

@@ -1,13 +1,5 @@
 /** blockdev-snapshot: a transaction of one. */
-import { blockdevSnapshot as action, blockdevSnapshotData } from '../actions/blockdev-snapshot.ts';
-import { defineCommand } from '../command.ts';
-import { runAction } from '../transaction.ts';
+import { defineActionCommand } from '../action-command.ts';
+import { blockdevSnapshot as action } from '../actions/blockdev-snapshot.ts';
 
-export const blockdevSnapshot = defineCommand({
-  name: 'blockdev-snapshot',
-  args: blockdevSnapshotData,
-  async run(context, data) {
-    await runAction(context, action, data);
-    return {};
-  },
-});
+export const blockdevSnapshot = defineActionCommand(action);

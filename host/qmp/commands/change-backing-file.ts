@@ -1,6 +1,6 @@
 /** change-backing-file: rewrites the name in an image, and nothing else (specification: graph, section 6). */
 import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
-import type { BlockNode } from '../../block/node.ts';
+import { isInChain } from '../../block/chain.ts';
 import { str, struct } from '../../qapi/types.ts';
 import { defineCommand } from '../command.ts';
 import { getRootNode } from '../root-node.ts';
@@ -16,26 +16,16 @@ export const changeBackingFile = defineCommand({
     }
     root.opBlockers.check('change');
     if (!isInChain(root, image)) throw invalid(`'${device}' and image file are not in the same chain`);
-    const { readOnly } = image;
-    if (readOnly) await graph.setReadOnly(image, false);
-    try {
-      const { changeBackingFile } = image.driver;
-      if (!changeBackingFile) throw invalid('Operation not supported');
-      await changeBackingFile.call(image.driver, filename, image.definition.name);
-    } catch (error) {
-      throw new BlockError(asBlockError(error).errno).within(
-        `Could not change backing file to '${filename}'`,
-      );
-    } finally {
-      if (readOnly) await graph.setReadOnly(image, true);
-    }
+    await graph.whileWritable(image, async () => {
+      try {
+        const { changeBackingFile } = image.driver;
+        if (!changeBackingFile) throw invalid('Operation not supported');
+        await changeBackingFile.call(image.driver, filename, image.definition.name);
+      } catch (error) {
+        const { errno } = asBlockError(error);
+        throw new BlockError(errno).within(`Could not change backing file to '${filename}'`);
+      }
+    });
     return {};
   },
 });
-
-function isInChain(top: BlockNode, node: BlockNode): boolean {
-  for (let below: BlockNode | undefined = top; below; below = below.chainEdge()?.node) {
-    if (below === node) return true;
-  }
-  return false;
-}

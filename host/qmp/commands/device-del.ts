@@ -1,5 +1,4 @@
 /** device_del: asks for a device to be let go of; DEVICE_DELETED tells when it has gone. */
-
 import { Device } from '../../machine/device.ts';
 import { deviceNotFound } from '../../objects/qom.ts';
 import { str, struct } from '../../qapi/types.ts';

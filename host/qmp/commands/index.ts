@@ -55,6 +55,8 @@ import { queryNamedBlockNodes } from './query-named-block-nodes.ts';
 import { queryQmpSchema } from './query-qmp-schema.ts';
 import { queryVersion } from './query-version.ts';
 import { quit } from './quit.ts';
+import { traceEventGetState } from './trace-event-get-state.ts';
+import { traceEventSetState } from './trace-event-set-state.ts';
 import { transaction } from './transaction.ts';
 import { xBlockDirtyBitmapMap } from './x-block-dirty-bitmap-map.ts';
 import { blockdevAmend } from './x-blockdev-amend.ts';
@@ -114,6 +116,8 @@ export const commands: readonly AnyCommand[] = [
   jobFinalize,
   queryJobs,
   transaction,
+  traceEventGetState,
+  traceEventSetState,
   qmpCapabilities,
   queryVersion,
   queryCommands,

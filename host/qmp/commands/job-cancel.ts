@@ -1,12 +1,4 @@
 /** job-cancel: Ends a job as soon as it can: always by force, unlike block-job-cancel. */
-import { str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../command.ts';
+import { defineJobCommand } from '../job-command.ts';
 
-export const jobCancel = defineCommand({
-  name: 'job-cancel',
-  args: struct('JobCancelArguments', { id: str }),
-  async run({ jobs }, { id }) {
-    await jobs.get(id).cancel(true);
-    return {};
-  },
-});
+export const jobCancel = defineJobCommand('job-cancel', (job) => job.cancel(true));

@@ -1,12 +1,4 @@
 /** job-complete: Tells a job that is ready to finish. */
-import { str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../command.ts';
+import { defineJobCommand } from '../job-command.ts';
 
-export const jobComplete = defineCommand({
-  name: 'job-complete',
-  args: struct('JobCompleteArguments', { id: str }),
-  async run({ jobs }, { id }) {
-    await jobs.get(id).complete();
-    return {};
-  },
-});
+export const jobComplete = defineJobCommand('job-complete', (job) => job.complete());

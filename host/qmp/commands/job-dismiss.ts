@@ -1,12 +1,4 @@
 /** job-dismiss: Forgets a concluded job; its id is free again. */
-import { str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../command.ts';
+import { defineJobCommand } from '../job-command.ts';
 
-export const jobDismiss = defineCommand({
-  name: 'job-dismiss',
-  args: struct('JobDismissArguments', { id: str }),
-  async run({ jobs }, { id }) {
-    jobs.get(id).dismiss();
-    return {};
-  },
-});
+export const jobDismiss = defineJobCommand('job-dismiss', (job) => job.dismiss());

@@ -1,12 +1,4 @@
 /** job-finalize: Lets a pending job, and the transaction it is in, make its result final. */
-import { str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../command.ts';
+import { defineJobCommand } from '../job-command.ts';
 
-export const jobFinalize = defineCommand({
-  name: 'job-finalize',
-  args: struct('JobFinalizeArguments', { id: str }),
-  async run({ jobs }, { id }) {
-    await jobs.get(id).finalize();
-    return {};
-  },
-});
+export const jobFinalize = defineJobCommand('job-finalize', (job) => job.finalize());

@@ -1,14 +1,7 @@
 /** job-pause: Holds a job at its next pause point. */
-import { str, struct } from '../../qapi/types.ts';
-import { defineCommand } from '../command.ts';
+import { defineJobCommand } from '../job-command.ts';
 
-export const jobPause = defineCommand({
-  name: 'job-pause',
-  args: struct('JobPauseArguments', { id: str }),
-  async run({ jobs }, { id }) {
-    const job = jobs.get(id);
-    job.pause();
-    await job.reaction();
-    return {};
-  },
+export const jobPause = defineJobCommand('job-pause', async (job) => {
+  job.pause();
+  await job.reaction();
 });

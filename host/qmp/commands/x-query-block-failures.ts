@@ -2,6 +2,9 @@
  * x-query-block-failures: which devices had a request that failed since the machine was told to go on, and why. Ours:
  * QEMU's BLOCK_IO_ERROR has the name of the error number alone, which does not tell a full disk's owner what to do.
  */
+
+import { faultReasons } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { array, bool, empty, enumeration, optional, str, struct } from '../../qapi/types.ts';
 import { defineCommand } from '../command.ts';
 
@@ -17,6 +20,8 @@ export const xQueryBlockFailures = defineCommand({
       operation: enumeration('IoOperationType', ['read', 'write']),
       action: enumeration('BlockErrorAction', ['ignore', 'report', 'stop']),
       nospace: bool,
+      /** What is the matter, where that is known. */
+      reason: optional(enumeration('BlockFailureReason', faultReasons)),
       /** What each layer has to say, the outermost first. */
       message: str,
     }),
@@ -28,11 +33,12 @@ export const xQueryBlockFailures = defineCommand({
       const { operation, action, error } = failure;
       return {
         device: name,
-        ...(device ? { qdev: device.name } : {}),
+        ...withoutUndefined({ qdev: device?.name }),
         ...(backend.hasMedium ? { 'node-name': backend.node.name } : {}),
         operation,
         action,
         nospace: error.errno === 'ENOSPC',
+        ...(error.reason ? { reason: error.reason } : {}),
         message: error.message,
       };
     });

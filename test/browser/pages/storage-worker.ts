@@ -12,7 +12,6 @@ import { createGraph } from '../../../host/graph.ts';
 import { makeBrowserPlatform } from '../../../host/platform/browser/index.ts';
 import type { Codec } from '../../../host/platform/platform.ts';
 import { Prng } from '../../../host/platform/sim/prng.ts';
-import { registerBlob } from '../../../host/protocols/blob.ts';
 import {
   checkAgainstModel,
   checkBounds,
@@ -132,7 +131,7 @@ const tasks = {
   },
 
   async registerBlob({ name, blob }: { name: string; blob: Blob }) {
-    registerBlob(name, blob);
+    platform.blobs.register(name, blob);
   },
 
   async stat(path: string) {

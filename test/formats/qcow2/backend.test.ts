@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest';
-import { BlockBackend } from '../../../host/block/backend.ts';
 import { BlockGraph } from '../../../host/block/graph.ts';
 import { Perm } from '../../../host/block/permissions.ts';
 import { checkImage } from '../../../host/formats/qcow2/check/check.ts';
@@ -9,16 +8,12 @@ import { readHeader } from '../../../host/formats/qcow2/disk/header.ts';
 import { updateHeader } from '../../../host/formats/qcow2/disk/header-update.ts';
 import { createSimulation } from '../../../host/platform/sim/index.ts';
 import { memory } from '../../../host/protocols/memory.ts';
+import { attach } from '../../support/attach.ts';
 
 test('an image can be created, changed, damaged, checked and rebuilt through a block backend', async () => {
   const graph = new BlockGraph({ platform: createSimulation(1).platform, drivers: [memory], emit: () => {} });
   const node = await graph.open({ driver: 'memory', size: 0 });
-  const file = await BlockBackend.attach(node, {
-    name: 'root',
-    description: 'a test',
-    perm: Perm.all,
-    shared: Perm.all,
-  });
+  const file = await attach(node, Perm.all);
   file.allowWriteBeyondEnd = true;
   await createImage(file, { size: 1024 * 1024, preallocation: 'metadata', cluster_size: 4096 });
   await updateHeader(file, {

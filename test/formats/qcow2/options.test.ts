@@ -2,11 +2,10 @@ import { describe, expect, test } from 'vitest';
 import { createImage } from '../../../host/formats/qcow2/create/create.ts';
 import { type Qcow2Header, readHeader } from '../../../host/formats/qcow2/disk/header.ts';
 import { type Qcow2Options, resolveOptions } from '../../../host/formats/qcow2/options.ts';
+import { kib, mib } from '../../support/units.ts';
 import { MemoryFile } from './memory-file.ts';
 
-const KiB = 1024;
-const MiB = 1024 * KiB;
-const GiB = 1024 * MiB;
+const GiB = 1024 * mib;
 
 async function headerOf(values: Record<string, string | number | boolean>): Promise<Qcow2Header> {
   const file = new MemoryFile();
@@ -28,7 +27,7 @@ describe('cache sizes', () => {
   test('by default stop at 32 MiB, in small entries', async () => {
     expect(await caches({}, 1024 * GiB)).toEqual({
       l2EntryBytes: 4096,
-      l2EntryCount: (32 * MiB) / 4096,
+      l2EntryCount: (32 * mib) / 4096,
       refcountEntryCount: 4,
     });
   });
@@ -42,7 +41,7 @@ describe('cache sizes', () => {
   });
 
   test('of a total give the L2 cache what it needs and refcounts the rest', async () => {
-    expect(await caches({ 'cache-size': 4 * MiB })).toEqual({
+    expect(await caches({ 'cache-size': 4 * mib })).toEqual({
       l2EntryBytes: 65536,
       l2EntryCount: 2,
       refcountEntryCount: 62,
@@ -50,17 +49,17 @@ describe('cache sizes', () => {
   });
 
   test('of a small total give refcounts their minimum', async () => {
-    expect(await caches({ 'cache-size': 300 * KiB })).toMatchObject({
-      l2EntryCount: (300 * KiB - 256 * KiB) / 4096,
+    expect(await caches({ 'cache-size': 300 * kib })).toMatchObject({
+      l2EntryCount: (300 * kib - 256 * kib) / 4096,
       refcountEntryCount: 4,
     });
   });
 
   test('of a total with one part given, the other part is the rest', async () => {
-    expect(await caches({ 'cache-size': 2 * MiB, 'l2-cache-size': MiB })).toMatchObject({
+    expect(await caches({ 'cache-size': 2 * mib, 'l2-cache-size': mib })).toMatchObject({
       refcountEntryCount: 16,
     });
-    expect(await caches({ 'cache-size': 2 * MiB, 'refcount-cache-size': 2 * MiB - 64 * KiB })).toMatchObject({
+    expect(await caches({ 'cache-size': 2 * mib, 'refcount-cache-size': 2 * mib - 64 * kib })).toMatchObject({
       l2EntryBytes: 4096,
       l2EntryCount: 16,
     });
@@ -95,11 +94,11 @@ test('lazy refcounts follow the image unless the option says otherwise', async (
 
 test.each<[Qcow2Options, string]>([
   [
-    { 'cache-size': MiB, 'l2-cache-size': MiB, 'refcount-cache-size': MiB },
+    { 'cache-size': mib, 'l2-cache-size': mib, 'refcount-cache-size': mib },
     'cache-size, l2-cache-size and refcount-cache-size may not be set at the same time',
   ],
-  [{ 'cache-size': MiB, 'l2-cache-size': 2 * MiB }, 'l2-cache-size may not exceed cache-size'],
-  [{ 'cache-size': MiB, 'refcount-cache-size': 2 * MiB }, 'refcount-cache-size may not exceed cache-size'],
+  [{ 'cache-size': mib, 'l2-cache-size': 2 * mib }, 'l2-cache-size may not exceed cache-size'],
+  [{ 'cache-size': mib, 'refcount-cache-size': 2 * mib }, 'refcount-cache-size may not exceed cache-size'],
   [
     { 'l2-cache-entry-size': 300 },
     'L2 cache entry size must be a power of two between 512 and the cluster size (65536)',

@@ -1,5 +1,6 @@
 /** Stacks of block nodes over the images of a case, as option trees. */
 import type { Seeded } from '../../support/seeded.ts';
+import { mib } from '../../support/units.ts';
 import type { Image } from './images.ts';
 import { number, onOff, size, type Tree, text } from './options.ts';
 
@@ -84,8 +85,6 @@ function addQcow2Options(random: Seeded, tree: Tree, { clusterBytes }: Image): v
 function isQcow2({ driver }: Tree): boolean {
   return JSON.stringify(driver) === JSON.stringify(text('qcow2'));
 }
-
-const mib = 1 << 20;
 
 function filter(random: Seeded, below: Stack, others: readonly Image[]): Stack {
   const { tree } = below;

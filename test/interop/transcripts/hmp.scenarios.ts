@@ -60,6 +60,28 @@ const described: readonly Omit<Scenario, 'program' | 'prepare'>[] = [
     ),
   },
   {
+    name: 'what is watched',
+    options: bare,
+    steps: lines(
+      'info trace-events job_state_transition',
+      'trace-event job_state_transition on',
+      'info trace-events job_state_transition',
+      'trace-event job_state_trans* off',
+      'info trace-events job_state_transition',
+      'info trace-events nosuch',
+      'info trace-events nosuch*',
+      'info trace-events nosuch 0',
+      'info trace-events a b',
+      'trace-event nosuch on',
+      'trace-event nosuch* on',
+      'trace-event nosuch on 0',
+      'trace-event',
+      'trace-event a',
+      'trace-event a foo',
+      'trace-event a off x',
+    ),
+  },
+  {
     name: 'the state of the machine',
     options: [...bare, '-name', 'foo', '-uuid', '00000000-0000-0000-0000-0000000000ab'],
     steps: [

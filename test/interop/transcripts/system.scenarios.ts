@@ -37,7 +37,36 @@ const devices = [
   ...['-device', 'floppy,id=f', '-drive', 'if=virtio,file=b.raw,format=raw'],
 ];
 
+const getTrace = (args: object): Message => run('trace-event-get-state', args);
+const setTrace = (args: object): Message => run('trace-event-set-state', args);
+
 const described: readonly Omit<Scenario, 'program' | 'prepare'>[] = [
+  {
+    name: 'what is watched',
+    options: ['-machine', 'none'],
+    steps: [
+      // The one event that both have.
+      getTrace({ name: 'job_state_transition' }),
+      setTrace({ name: 'job_state_transition', enable: true }),
+      getTrace({ name: 'job_state_trans*' }),
+      setTrace({ name: 'job?state_transition', enable: false, 'ignore-unavailable': true }),
+      getTrace({ name: 'job_state_transition' }),
+      getTrace({ name: 'nosuch' }),
+      getTrace({ name: 'nosuch*' }),
+      getTrace({ name: '' }),
+      getTrace({ name: 'JOB_STATE_TRANSITION' }),
+      getTrace({ name: '-job_state_transition' }),
+      getTrace({}),
+      getTrace({ name: 'nosuch', more: 1 }),
+      getTrace({ name: 'job_state_transition', vcpu: 0 }),
+      getTrace({ name: 'nosuch', vcpu: -1 }),
+      setTrace({ name: 'nosuch', enable: true }),
+      setTrace({ name: 'nosuch', enable: true, 'ignore-unavailable': true }),
+      setTrace({ name: 'nosuch*', enable: true }),
+      setTrace({ name: 'job_state_transition' }),
+      setTrace({ name: 'nosuch', enable: true, vcpu: 1 }),
+    ],
+  },
   {
     name: 'run states',
     options: ['-machine', 'none', '-name', 'foo', '-uuid', '00000000-0000-0000-0000-0000000000AB'],
@@ -56,6 +85,7 @@ const described: readonly Omit<Scenario, 'program' | 'prepare'>[] = [
       run('query-iothreads'),
       run('query-command-line-options', { option: 'zz' }),
       run('query-command-line-options', { option: 'device' }),
+      run('query-command-line-options', { option: 'trace' }),
       run('system_reset'),
       run('system_powerdown'),
     ],

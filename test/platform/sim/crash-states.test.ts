@@ -28,6 +28,13 @@ function distinctStates(simulation: Simulation, options = {}): Set<string> {
   );
 }
 
+async function writeFlushWrite({ platform }: Simulation): Promise<void> {
+  const file = await platform.files.open('disk', { write: true, create: 'exclusive' });
+  await file.write(0, sector(1));
+  await file.flush();
+  await file.write(0, sector(2));
+}
+
 describe('the states a crash can leave', () => {
   test('have unflushed writes in any subset', async () => {
     const simulation = await recorded(async ({ platform }) => {
@@ -39,12 +46,7 @@ describe('the states a crash can leave', () => {
   });
 
   test('always have what was flushed', async () => {
-    const simulation = await recorded(async ({ platform }) => {
-      const file = await platform.files.open('disk', { write: true, create: 'exclusive' });
-      await file.write(0, sector(1));
-      await file.flush();
-      await file.write(0, sector(2));
-    });
+    const simulation = await recorded(writeFlushWrite);
     const flushed = simulation.journal!.entries.findIndex(({ type }) => type === 'flush-complete');
     const after = [...crashStates(simulation.journal!)].filter(({ cut }) => cut > flushed);
     expect(new Set(after.map(({ storage }) => sectors(storage)[0]))).toEqual(new Set([1, 2]));
@@ -124,12 +126,7 @@ describe('the states a crash can leave', () => {
   });
 
   test('can be opened in simulations of their own without touching each other', async () => {
-    const simulation = await recorded(async ({ platform }) => {
-      const file = await platform.files.open('disk', { write: true, create: 'exclusive' });
-      await file.write(0, sector(1));
-      await file.flush();
-      await file.write(0, sector(2));
-    });
+    const simulation = await recorded(writeFlushWrite);
     const contents: number[] = [];
     for (const { storage } of crashStates(simulation.journal!)) {
       const { files } = createSimulation(1, { storage, latency: 'instant', record: false }).platform;

@@ -12,7 +12,7 @@ import { drivers } from '../../../host/drivers.ts';
 import type { Platform } from '../../../host/platform/platform.ts';
 import { createSimulation } from '../../../host/platform/sim/index.ts';
 import type { QmpServer } from '../../../host/qmp/server.ts';
-import { QmpClient } from '../../support/qmp-client.ts';
+import { RecordingConnection } from '../../support/recording-connection.ts';
 import { Seeded } from '../../support/seeded.ts';
 import { CommandGenerator } from './generator.ts';
 import { lastingViolations } from './invariants.ts';
@@ -40,7 +40,7 @@ export interface Fuzzed {
   makeArguments?(command: string, server: QmpServer, random: Seeded): object | undefined;
 }
 
-class Client extends QmpClient {
+class Client extends RecordingConnection {
   private count = 0;
   private wanted = '';
   private onAnswer = (): void => {};

@@ -4,57 +4,55 @@
  *
  * A flag that is set although a cluster is shared destroys data on the next write; one that is clear only costs a copy.
  */
-
 import { copiedFlag, entryOffset, readRefcount, refcountOffset } from '../disk/entry.ts';
 import { l2Entries, refcountBlockEntries } from '../disk/header.ts';
 import { viewOf } from '../disk/image-file.ts';
-import type { Checker } from './check.ts';
 import { bufferBytes } from './check-core.ts';
-import { describeFinding } from './findings.ts';
+import type { CheckedImage } from './checked-image.ts';
 
 /** Checks all active L2 tables (`l2Clusters`, distinct and ascending), then the L1 table; repairs as the options allow. */
-export async function checkCopied(checker: Checker, l2Clusters: Uint32Array): Promise<void> {
-  const { header, core, result, options } = checker;
+export async function checkCopied(image: CheckedImage, l2Clusters: Uint32Array): Promise<void> {
+  const { header, core, report, options } = image;
+  const { result } = report;
   const clean = result.corruptions + result.leaks + result.checkErrors === 0;
   const fix = options.fix.errors || (options.fix.leaks && clean);
-  checker.fixing = fix;
-  await checker.forEachTable(l2Clusters, 'L2 table', async (at) => {
+  report.fixing = fix;
+  await image.forEachTable(l2Clusters, 'L2 table', async (at) => {
     core.checkCopiedL2(at, l2Entries(header), fix);
     const tableChanged = core.tableChanged;
-    return (await resolveUnknown(checker, at, fix)) || tableChanged;
+    return (await resolveUnknown(image, at, fix)) || tableChanged;
   });
-  if (fix) await checker.file.flush();
+  if (fix) await image.file.flush();
   let changed = false;
   for (let first = 0; first < header.l1Size; first += bufferBytes / 8) {
     const entries = Math.min(bufferBytes / 8, header.l1Size - first);
     const offset = header.l1TableOffset + first * 8;
-    if (offset >= checker.file.length || !(await checker.load(offset, entries * 8, 'L1 table'))) break;
+    if (offset >= image.file.length || !(await image.load(offset, entries * 8, 'L1 table'))) break;
     core.checkCopiedL1(entries, first, fix);
     const tableChanged = core.tableChanged;
-    if (!(await resolveUnknown(checker, -first * 8, fix)) && !tableChanged) continue;
-    await checker.store(offset, entries * 8);
+    if (!(await resolveUnknown(image, -first * 8, fix)) && !tableChanged) continue;
+    await image.store(offset, entries * 8);
     changed = true;
   }
-  if (changed) await checker.file.flush();
-  checker.fixing = false;
+  if (changed) await image.file.flush();
+  report.fixing = false;
 }
 
 /**
  * Entries that point behind the file, whose refcount the counts do not tell. `at` is where entry 0 of their table would
  * be in the buffer. True when it changed the table.
  */
-async function resolveUnknown(checker: Checker, at: number, fix: boolean): Promise<boolean> {
+async function resolveUnknown(image: CheckedImage, at: number, fix: boolean): Promise<boolean> {
   let changed = false;
-  const view = viewOf(checker.core.buffer);
-  for (const { code, times, a, b } of checker.unknownCopied.splice(0)) {
-    const refcount = await loadRefcount(checker, entryOffset(a) / checker.header.clusterSize);
+  const view = viewOf(image.core.buffer);
+  for (const { code, times, a, b } of image.report.unknownCopied.splice(0)) {
+    const refcount = await loadRefcount(image, entryOffset(a) / image.header.clusterSize);
     const copied = (a & copiedFlag) !== 0n;
     if ((refcount === 1n) === copied) continue;
-    if (fix) checker.result.corruptionsFixed++;
-    else checker.result.corruptions++;
-    const index = code === 'copied-l2-unknown' ? b >> 32n : b;
-    const described = code === 'copied-l2-unknown' ? b | (refcount & 0xffffffffn) : refcount;
-    checker.report(describeFinding({ code, times, a, b: described }, 0, fix));
+    const isL2 = code === 'copied-l2-unknown';
+    const index = isL2 ? b >> 32n : b;
+    const known = isL2 ? b | (refcount & 0xffffffffn) : refcount;
+    image.report.take({ code: isL2 ? 'copied-l2' : 'copied-data', times, a, b: known }, 0);
     if (!fix) continue;
     view.setBigUint64(at + Number(index) * 8, a ^ copiedFlag);
     changed = true;
@@ -63,7 +61,7 @@ async function resolveUnknown(checker: Checker, at: number, fix: boolean): Promi
 }
 
 /** The refcount of any cluster, straight from the file. */
-async function loadRefcount({ header, blocks, file }: Checker, cluster: number): Promise<bigint> {
+async function loadRefcount({ header, blocks, file }: CheckedImage, cluster: number): Promise<bigint> {
   const entries = refcountBlockEntries(header);
   const block = blocks[Math.floor(cluster / entries)];
   if (block === undefined || block.unreadable) return 0n;

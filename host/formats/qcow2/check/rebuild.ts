@@ -9,7 +9,7 @@
 import { BlockError } from '../../../base/errors.ts';
 import { maxRefcountTableBytes, type Qcow2Header, refcountBlockEntries } from '../disk/header.ts';
 import { updateHeader } from '../disk/header-update.ts';
-import type { Checker } from './check.ts';
+import type { CheckedImage } from './checked-image.ts';
 
 /** How many clusters a rebuild may add to a file of so many. */
 export function rebuildRoom(header: Qcow2Header, fileClusters: number): number {
@@ -18,15 +18,18 @@ export function rebuildRoom(header: Qcow2Header, fileClusters: number): number {
   return 2 * blocks + Math.ceil((2 * blocks * 8) / header.clusterSize) + 8;
 }
 
-/** Replaces the refcount structures; the checker's counts are the refcounts afterwards. EFBIG when the table is too long. */
-export async function rebuildRefcounts(checker: Checker): Promise<void> {
-  const { core, file, header } = checker;
+/**
+ * Replaces the refcount structures, of which the blocks at `oldBlocks` are counted; the image's counts are the refcounts
+ * afterwards. EFBIG when the table is too long.
+ */
+export async function rebuildRefcounts(image: CheckedImage, oldBlocks: readonly number[]): Promise<void> {
+  const { core, file, header } = image;
   const { clusterSize } = header;
   const perBlock = refcountBlockEntries(header);
-  if (checker.incomplete) await raiseToOldRefcounts(checker);
-  dropOldStructures(checker);
+  if (image.incomplete) await raiseToOldRefcounts(image);
+  dropOldStructures(image, oldBlocks);
 
-  const used = usedBlocks(checker, perBlock);
+  const used = usedBlocks(image, perBlock);
   const start = Math.ceil(file.length / clusterSize) + 1;
   let blocks = used;
   let tableClusters = 0;
@@ -53,21 +56,21 @@ export async function rebuildRefcounts(checker: Checker): Promise<void> {
   await file.flush();
   const refcountTable = { offset: tableStart * clusterSize, clusters: tableClusters };
   await updateHeader(file, { refcountTable });
-  checker.blocks = [];
+  image.blocks = [];
   for (const [position, index] of blocks.entries()) {
-    checker.blocks[index] = { offset: (start + position) * clusterSize, unreadable: false };
+    image.blocks[index] = { offset: (start + position) * clusterSize, unreadable: false };
   }
 }
 
 /** What could not be walked keeps the refcounts it had, as far as they can be read. */
-async function raiseToOldRefcounts(checker: Checker): Promise<void> {
-  await checker.forEachBlock(async (block, first, entries) => {
-    if (block === undefined || block.unreadable || !(await checker.loadBlock(block))) return;
-    checker.core.raise(first, entries);
+async function raiseToOldRefcounts(image: CheckedImage): Promise<void> {
+  await image.forEachBlock(async (block, first, entries) => {
+    if (block === undefined || block.unreadable || !(await image.loadBlock(block))) return;
+    image.core.raise(first, entries);
   });
 }
 
-function dropOldStructures({ core, header, file, countedBlocks }: Checker): void {
+function dropOldStructures({ core, header, file }: CheckedImage, oldBlocks: readonly number[]): void {
   const { clusterSize } = header;
   const table = header.refcountTableOffset;
   if (table + header.refcountTableClusters * clusterSize < file.length + clusterSize) {
@@ -75,11 +78,11 @@ function dropOldStructures({ core, header, file, countedBlocks }: Checker): void
       core.dropReference(table / clusterSize + cluster);
     }
   }
-  for (const offset of countedBlocks) core.dropReference(offset / clusterSize);
+  for (const offset of oldBlocks) core.dropReference(offset / clusterSize);
 }
 
 /** Indexes of the refcount blocks that have anything to say, ascending. */
-function usedBlocks({ core }: Checker, perBlock: number): number[] {
+function usedBlocks({ core }: CheckedImage, perBlock: number): number[] {
   const indexes: number[] = [];
   for (let cluster = core.nextCounted(0); cluster >= 0; ) {
     const index = Math.floor(cluster / perBlock);

@@ -6,12 +6,14 @@
  * file, where nothing refers to it, counted along with the old one, and published by a header update when its
  * refcounts are on disk. Then the old table is freed.
  */
-import { BlockError } from '../../../base/errors.ts';
+import { asBlockError, BlockError } from '../../../base/errors.ts';
+import { roundUp } from '../../../base/sectors.ts';
 import type { CheckOptions } from '../../../block/driver.ts';
 import { maxL1Entries, type Qcow2Header } from '../disk/header.ts';
 import { updateHeader } from '../disk/header-update.ts';
-import { type ImageFile, roundUp } from '../disk/image-file.ts';
+import { type ImageFile, padded } from '../disk/image-file.ts';
 import {
+  countEntries,
   maxSnapshotExtraBytes,
   minExtraBytesV3,
   readSnapshotTable,
@@ -20,7 +22,8 @@ import {
   type SnapshotTableRepair,
   serializeSnapshotTable,
 } from '../disk/snapshot-table.ts';
-import type { Checker } from './check.ts';
+import type { CheckedImage } from './checked-image.ts';
+import { freeStructure } from './refcounts.ts';
 
 interface TableRange {
   offset: number;
@@ -38,7 +41,7 @@ export interface CheckedSnapshots {
   /** Whether a cluster belongs to the new table, which no finding is about. */
   isNewTable(cluster: number): boolean;
   /** Switches to the new table, if there is one; its refcounts are on disk. */
-  publish(checker: Checker): Promise<void>;
+  publish(image: CheckedImage): Promise<void>;
 }
 
 export async function loadSnapshotsForCheck(
@@ -83,11 +86,11 @@ export async function loadSnapshotsForCheck(
       const at = cluster * header.clusterSize;
       return renewed !== undefined && at >= renewed.offset && at < renewed.offset + renewed.bytes;
     },
-    publish: async (checker) => {
+    publish: async (image) => {
       if (renewed === undefined) return;
       const offset = renewed.bytes === 0 ? 0 : renewed.offset;
       await updateHeader(file, { snapshotTable: { offset, count: table.snapshots.length } });
-      if (old.offset + old.bytes <= file.length) await checker.freeStructure(old.offset, old.bytes);
+      if (old.offset + old.bytes <= file.length) await freeStructure(image, old.offset, old.bytes);
     },
   };
 }
@@ -97,18 +100,21 @@ async function readTable(
   header: Qcow2Header,
   how: { repair: SnapshotTableRepair | undefined; report(line: string): void },
 ): Promise<SnapshotTable> {
+  const reported = (error: unknown, describe: (message: string) => string): BlockError => {
+    const { errno, message, hint } = asBlockError(error);
+    how.report(`ERROR ${describe(message)}`);
+    if (hint !== undefined) how.report(hint);
+    return new BlockError(errno);
+  };
+  try {
+    countEntries(header, how.repair);
+  } catch (error) {
+    throw reported(error, (message) => message.toLowerCase());
+  }
   try {
     return await readSnapshotTable(file, header, how.repair);
   } catch (error) {
-    if (!(error instanceof BlockError)) throw error;
-    // The pointer's own messages start like this; all others are about the content.
-    const pointer = /^Snapshot table (too large|offset invalid)$/.test(error.message);
-    const what = pointer
-      ? error.message.toLowerCase()
-      : `failed to read the snapshot table: ${error.message}`;
-    how.report(`ERROR ${what}`);
-    if (error.hint !== undefined) how.report(error.hint);
-    throw new BlockError(error.errno);
+    throw reported(error, (message) => `failed to read the snapshot table: ${message}`);
   }
 }
 
@@ -126,9 +132,7 @@ async function writeNewTable(
   const content = serializeSnapshotTable(snapshots);
   const offset = roundUp(file.length, header.clusterSize);
   if (content.length === 0) return { offset, bytes: 0 };
-  const padded = new Uint8Array(roundUp(content.length, header.clusterSize));
-  padded.set(content);
-  await file.write(offset, padded);
+  await file.write(offset, padded(content, header.clusterSize));
   await file.flush();
   return { offset, bytes: content.length };
 }

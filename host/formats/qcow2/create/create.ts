@@ -1,51 +1,20 @@
 /**
- * Making a new qcow2 image (specification: qcow2, section 1.8): creation options, their checks and the header.
+ * Making a new qcow2 image (specification: qcow2, section 1.8).
  *
  * An image without preallocation is the one that `qemu-img create` makes, byte for byte. The file is new and nobody
- * uses it: the header that makes it an image is written last, with a flush on either side. preallocation.ts writes the
- * tables. Encryption, external data files and extended L2 entries are refused by name.
+ * uses it: the header that makes it an image is written last, with a flush on either side.
  */
-import { BlockError, invalid } from '../../../base/errors.ts';
+import { BlockError } from '../../../base/errors.ts';
 import type { BlockBackend } from '../../../block/backend.ts';
-import type {
-  CreateDefinition,
-  CreateJobDefinition,
-  CreateValues,
-  Preallocation,
-} from '../../../block/driver.ts';
-import { extensionType, type HeaderExtension } from '../disk/extensions.ts';
-import { compatible, featureNameTable, incompatible } from '../disk/feature-bits.ts';
-import {
-  type CompressionType,
-  headerBytesV2,
-  headerBytesV3,
-  maxClusterBits,
-  maxL1Entries,
-  minClusterBits,
-  serializeHeader,
-} from '../disk/header.ts';
+import type { CreateDefinition, CreateJobDefinition, CreateValues } from '../../../block/driver.ts';
+import { maxL1Entries } from '../disk/header.ts';
 import { encodeBackingName } from '../disk/header-update.ts';
-import { type NewImageFile, roundUp } from '../disk/image-file.ts';
+import type { NewImageFile } from '../disk/image-file.ts';
 import { type CreateJobOptions, createJobChildren, createJobOptions, createJobValues } from './create-job.ts';
-import { type ImagePlan, planPreallocation, writePreallocated } from './preallocation.ts';
-
-const minExtendedL2ClusterBytes = 16 * 1024;
-/** QEMU leaves the feature name table out where it would crowd cluster 0. */
-const maxClusterBytesWithoutFeatureTable = 4096;
-
-/** A creation request, checked. */
-interface CreateParameters {
-  readonly version: 2 | 3;
-  /** Bytes, a multiple of 512. */
-  readonly size: number;
-  readonly clusterBits: number;
-  readonly refcountOrder: number;
-  readonly lazyRefcounts: boolean;
-  readonly compressionType: CompressionType;
-  readonly preallocation: Preallocation;
-  readonly backingFile: string | undefined;
-  readonly backingFormat: string | undefined;
-}
+import { type CreateParameters, createOptions, parseCreateValues } from './create-options.ts';
+import { type ImageLayout, layOutImage, wholeDisk } from './layout.ts';
+import { serializeNewHeader } from './new-header.ts';
+import { writeTables } from './tables.ts';
 
 const qcow2CreateJob: CreateJobDefinition<CreateJobOptions> = {
   options: createJobOptions,
@@ -58,51 +27,7 @@ const qcow2CreateJob: CreateJobDefinition<CreateJobOptions> = {
 };
 
 export const qcow2Create: CreateDefinition = {
-  options: [
-    {
-      name: 'encryption',
-      type: 'bool',
-      help: "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)",
-    },
-    { name: 'encrypt.format', type: 'string', help: "Encrypt the image, format choices: 'aes', 'luks'" },
-    {
-      name: 'encrypt.key-secret',
-      type: 'string',
-      help: 'ID of secret providing qcow AES key or LUKS passphrase',
-    },
-    { name: 'encrypt.cipher-alg', type: 'string', help: 'Name of encryption cipher algorithm' },
-    { name: 'encrypt.cipher-mode', type: 'string', help: 'Name of encryption cipher mode' },
-    { name: 'encrypt.ivgen-alg', type: 'string', help: 'Name of IV generator algorithm' },
-    { name: 'encrypt.ivgen-hash-alg', type: 'string', help: 'Name of IV generator hash algorithm' },
-    { name: 'encrypt.hash-alg', type: 'string', help: 'Name of encryption hash algorithm' },
-    { name: 'encrypt.iter-time', type: 'number', help: 'Time to spend in PBKDF in milliseconds' },
-    { name: 'cluster_size', type: 'size', help: 'qcow2 cluster size', default: '65536' },
-    { name: 'extended_l2', type: 'bool', help: 'Extended L2 tables', default: 'off' },
-    {
-      name: 'preallocation',
-      type: 'string',
-      help: 'Preallocation mode (allowed values: off, metadata, falloc, full)',
-    },
-    {
-      name: 'compression_type',
-      type: 'string',
-      help: 'Compression method used for image cluster compression',
-      default: 'zlib',
-    },
-    { name: 'size', type: 'size', help: 'Virtual disk size' },
-    { name: 'compat', type: 'string', help: 'Compatibility level (v2 [0.10] or v3 [1.1])' },
-    { name: 'backing_file', type: 'string', help: 'File name of a base image' },
-    { name: 'backing_fmt', type: 'string', help: 'Image format of the base image' },
-    { name: 'data_file', type: 'string', help: 'File name of an external data file' },
-    { name: 'data_file_raw', type: 'bool', help: 'The external data file must stay valid as a raw image' },
-    { name: 'lazy_refcounts', type: 'bool', help: 'Postpone refcount updates', default: 'off' },
-    {
-      name: 'refcount_bits',
-      type: 'number',
-      help: 'Width of a reference count entry in bits',
-      default: '16',
-    },
-  ],
+  options: createOptions,
   job: qcow2CreateJob,
   checkValues: (values) => void planImage(parseCreateValues(values)),
   async createImage(file: BlockBackend, values) {
@@ -120,188 +45,42 @@ export async function createImage(file: NewImageFile, values: CreateValues): Pro
 
 interface PlannedImage {
   parameters: CreateParameters;
-  plan: ImagePlan;
+  layout: ImageLayout;
   header: Uint8Array;
 }
 
 /** Errors: what cannot be. */
 function planImage(parameters: CreateParameters): PlannedImage {
-  const clusterSize = 2 ** parameters.clusterBits;
-  const l1Size = Math.ceil(parameters.size / (clusterSize * (clusterSize / 8)));
-  if (l1Size > maxL1Entries || !Number.isSafeInteger(parameters.size)) {
+  const { size, clusterSize, refcountOrder, preallocation } = parameters;
+  const whole = wholeDisk(size, { clusterSize, l2EntryBytes: 8 });
+  if (whole.l2Tables > maxL1Entries || !Number.isSafeInteger(size)) {
     throw new BlockError('EFBIG', 'Could not resize image: Failed to grow the L1 table: File too large');
   }
-  const plan = planPreallocation({
-    clusterSize,
-    size: parameters.preallocation === 'off' ? 0 : parameters.size,
-    l1Entries: l1Size,
-    refcountOrder: parameters.refcountOrder,
-  });
-  const backingFileName = backingName(parameters);
-  return { parameters, plan, header: serializeHeaderFor(parameters, plan, backingFileName) };
+  const mapped = preallocation === 'off' ? { l2Tables: 0, dataClusters: 0 } : whole;
+  const layout = layOutImage({ clusterSize, refcountOrder, l1Entries: whole.l2Tables, ...mapped });
+  return { parameters, layout, header: headerFor(parameters, layout) };
 }
 
-async function writeImage(file: NewImageFile, { parameters, plan, header }: PlannedImage): Promise<void> {
-  await writePreallocated(file, plan, parameters.preallocation);
+async function writeImage(file: NewImageFile, { parameters, layout, header }: PlannedImage): Promise<void> {
+  await writeTables(file, layout, parameters.preallocation);
   await file.flush();
   await file.write(0, header);
   await file.flush();
 }
 
-function backingName({ backingFile, backingFormat }: CreateParameters): Uint8Array | undefined {
+function headerFor(parameters: CreateParameters, layout: ImageLayout): Uint8Array {
+  const { backingFile, backingFormat } = parameters;
+  const context = `Could not assign backing file '${backingFile}' with format '${backingFormat ?? '(null)'}'`;
+  let backingFileName: Uint8Array | undefined;
   try {
-    return encodeBackingName(backingFile);
+    backingFileName = encodeBackingName(backingFile);
   } catch (error) {
-    const format = backingFormat ?? '(null)';
-    throw new BlockError(
-      'EINVAL',
-      `Could not assign backing file '${backingFile}' with format '${format}': Invalid argument`,
-      { cause: error },
-    );
-  }
-}
-
-function serializeHeaderFor(
-  parameters: CreateParameters,
-  plan: {
-    l1TableOffset: number;
-    l1Entries: number;
-    refcountTableOffset: number;
-    refcountTableClusters: number;
-  },
-  backingFileName: Uint8Array | undefined,
-): Uint8Array {
-  const { version, clusterBits } = parameters;
-  const clusterSize = 2 ** clusterBits;
-  const extensions: HeaderExtension[] = [];
-  if (parameters.backingFormat !== undefined) {
-    extensions.push({
-      type: extensionType.backingFormat,
-      data: new TextEncoder().encode(parameters.backingFormat),
-    });
-  }
-  if (version === 3 && clusterSize > maxClusterBytesWithoutFeatureTable) {
-    extensions.push({ type: extensionType.featureNames, data: featureNameTable() });
+    throw new BlockError('EINVAL', `${context}: Invalid argument`, { cause: error });
   }
   try {
-    return serializeHeader({
-      version,
-      clusterBits,
-      clusterSize,
-      size: parameters.size,
-      cryptMethod: 0,
-      l1Size: plan.l1Entries,
-      l1TableOffset: plan.l1TableOffset,
-      refcountTableOffset: plan.refcountTableOffset,
-      refcountTableClusters: plan.refcountTableClusters,
-      snapshotCount: 0,
-      snapshotsOffset: 0,
-      incompatibleFeatures: parameters.compressionType === 'zlib' ? 0n : incompatible.compressionType,
-      compatibleFeatures: parameters.lazyRefcounts ? compatible.lazyRefcounts : 0n,
-      autoclearFeatures: 0n,
-      refcountOrder: parameters.refcountOrder,
-      compressionType: parameters.compressionType,
-      headerLength: version === 2 ? headerBytesV2 : headerBytesV3,
-      unknownFields: new Uint8Array(),
-      extensions,
-      backingFileName,
-      backingFileOffset: 0,
-    });
+    return serializeNewHeader({ ...parameters, backingFileName }, layout);
   } catch (error) {
     if (!(error instanceof BlockError) || backingFileName === undefined) throw error;
-    const format = parameters.backingFormat ?? '(null)';
-    throw error.within(`Could not assign backing file '${parameters.backingFile}' with format '${format}'`);
+    throw error.within(context);
   }
-}
-
-/** Errors: EINVAL with QEMU's words for bad options; ENOTSUP for what is not done here. */
-function parseCreateValues(values: CreateValues): CreateParameters {
-  refuseUnsupported(values);
-  const version = parseVersion(values.compat);
-  const preallocation = parsePreallocation(values.preallocation);
-  const compressionType = parseCompression(values.compression_type);
-  const clusterSize = Number(values.cluster_size ?? 65536);
-  const clusterBits = Math.log2(clusterSize);
-  if (!Number.isInteger(clusterBits) || clusterBits < minClusterBits || clusterBits > maxClusterBits) {
-    throw invalid('Cluster size must be a power of two between 512 and 2048k');
-  }
-  const backingFile = nonEmpty(values.backing_file);
-  const backingFormat = nonEmpty(values.backing_fmt);
-  if (backingFile !== undefined && preallocation !== 'off') {
-    throw invalid('Backing file and preallocation can only be used at the same time if extended_l2 is on');
-  }
-  if (backingFile === undefined && backingFormat !== undefined) {
-    throw invalid('Backing format cannot be used without backing file');
-  }
-  const needsV3 = (what: string) =>
-    invalid(`${what} with compatibility level 1.1 and above (use version=v3 or greater)`);
-  const lazyRefcounts = values.lazy_refcounts === true;
-  if (version === 2 && lazyRefcounts) throw needsV3('Lazy refcounts only supported');
-  const refcountBits = Number(values.refcount_bits ?? 16);
-  const refcountOrder = Math.log2(refcountBits);
-  if (!Number.isInteger(refcountOrder) || refcountBits < 1 || refcountBits > 64) {
-    throw invalid('Refcount width must be a power of two and may not exceed 64 bits');
-  }
-  if (version === 2 && refcountBits !== 16) {
-    throw invalid(
-      'Different refcount widths than 16 bits require compatibility level 1.1 or above (use version=v3 or greater)',
-    );
-  }
-  if (version === 2 && compressionType !== 'zlib') {
-    throw needsV3('Non-zlib compression type is only supported');
-  }
-  const size = roundUp(Number(values.size ?? 0), 512);
-  return {
-    version,
-    size,
-    clusterBits,
-    refcountOrder,
-    lazyRefcounts,
-    compressionType,
-    preallocation,
-    backingFile,
-    backingFormat,
-  };
-}
-
-function refuseUnsupported(values: CreateValues): void {
-  const encryption = Object.keys(values).find(
-    (name) => name.startsWith('encrypt.') && values[name] !== undefined,
-  );
-  const extendedL2 = values.extended_l2 === true;
-  if (extendedL2 && Number(values.cluster_size ?? 65536) < minExtendedL2ClusterBytes) {
-    throw invalid(
-      `Extended L2 entries are only supported with cluster sizes of at least ${minExtendedL2ClusterBytes} bytes`,
-    );
-  }
-  const refused = [
-    values.encryption === true ? 'encryption' : undefined,
-    encryption,
-    extendedL2 ? 'extended_l2' : undefined,
-    values.data_file === undefined ? undefined : 'data_file',
-  ].find((name) => name !== undefined);
-  if (refused !== undefined) throw new BlockError('ENOTSUP', `Parameter '${refused}' is not supported`);
-  if (values.data_file_raw === true) throw invalid('data-file-raw requires data-file');
-}
-
-function parseVersion(compat: CreateValues[string]): 2 | 3 {
-  if (compat === undefined || compat === '1.1' || compat === 'v3') return 3;
-  if (compat === '0.10' || compat === 'v2') return 2;
-  throw invalid(`Parameter 'version' does not accept value '${compat}'`);
-}
-
-function parsePreallocation(value: CreateValues[string]): Preallocation {
-  const mode = value ?? 'off';
-  if (mode === 'off' || mode === 'metadata' || mode === 'falloc' || mode === 'full') return mode;
-  throw invalid(`Parameter 'preallocation' does not accept value '${mode}'`);
-}
-
-function parseCompression(value: CreateValues[string]): CompressionType {
-  const type = value ?? 'zlib';
-  if (type === 'zlib' || type === 'zstd') return type;
-  throw invalid(`Parameter 'compression-type' does not accept value '${type}'`);
-}
-
-function nonEmpty(value: CreateValues[string]): string | undefined {
-  return value === undefined || value === '' ? undefined : String(value);
 }

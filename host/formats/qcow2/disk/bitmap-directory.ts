@@ -6,6 +6,7 @@
  * so are the bytes of a name that is not UTF-8. What is stored when is in live/stored-bitmaps.ts.
  */
 import { invalid } from '../../../base/errors.ts';
+import { roundUp } from '../../../base/sectors.ts';
 import type { BitmapsExtension } from './extensions.ts';
 import { type ReadableImageFile, viewOf } from './image-file.ts';
 
@@ -49,7 +50,7 @@ export async function readBitmapDirectory(
     const view = new DataView(bytes.buffer, at, fixedBytes);
     const nameLength = view.getUint16(18);
     const extraLength = view.getUint32(20);
-    const entryLength = Math.ceil((fixedBytes + extraLength + nameLength) / 8) * 8;
+    const entryLength = roundUp(fixedBytes + extraLength + nameLength, 8);
     if (at + entryLength > bytes.length) throw brokenDirectory();
     if (entries.length === extension.bitmapCount) {
       throw invalid('More bitmaps found than specified in header extension');
@@ -103,16 +104,20 @@ function parseEntry(
 
 /** Bytes of an entry for a name of `nameBytes` bytes. */
 export function entryBytes(nameBytes: number, extraBytes = 0): number {
-  return Math.ceil((fixedBytes + extraBytes + nameBytes) / 8) * 8;
+  return roundUp(fixedBytes + extraBytes + nameBytes, 8);
+}
+
+/** Bytes that an entry takes in the directory. */
+export function lengthOf({ nameBytes, extraData }: BitmapEntry): number {
+  return entryBytes(nameBytes.length, extraData.length);
 }
 
 /** The whole directory. */
 export function serializeBitmapDirectory(entries: readonly BitmapEntry[]): Uint8Array {
-  const lengths = entries.map(({ nameBytes, extraData }) => entryBytes(nameBytes.length, extraData.length));
-  const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + length, 0));
+  const bytes = new Uint8Array(entries.reduce((sum, entry) => sum + lengthOf(entry), 0));
   const view = viewOf(bytes);
   let at = 0;
-  for (const [index, entry] of entries.entries()) {
+  for (const entry of entries) {
     view.setBigUint64(at, BigInt(entry.tableOffset));
     view.setUint32(at + 8, entry.tableEntries);
     view.setUint32(at + 12, entry.flags);
@@ -122,7 +127,7 @@ export function serializeBitmapDirectory(entries: readonly BitmapEntry[]): Uint8
     view.setUint32(at + 20, entry.extraData.length);
     bytes.set(entry.extraData, at + fixedBytes);
     bytes.set(entry.nameBytes, at + fixedBytes + entry.extraData.length);
-    at += lengths[index]!;
+    at += lengthOf(entry);
   }
   return bytes;
 }

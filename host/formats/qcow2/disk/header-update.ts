@@ -16,6 +16,7 @@
  * order of calls: each call is durable when it returns.
  */
 import { invalid } from '../../../base/errors.ts';
+import { roundUp, sectorBytes } from '../../../base/sectors.ts';
 import {
   type BitmapsExtension,
   extensionType,
@@ -23,10 +24,8 @@ import {
   serializeBitmapsExtension,
 } from './extensions.ts';
 import { autoclear } from './feature-bits.ts';
-import { parseHeader, type Qcow2Header, serializeHeader } from './header.ts';
+import { maxBackingNameBytes, parseHeader, type Qcow2Header, serializeHeader } from './header.ts';
 import { type ImageFile, viewOf } from './image-file.ts';
-
-const sectorBytes = 512;
 
 export interface HeaderChanges {
   setIncompatible?: bigint;
@@ -140,11 +139,11 @@ function applyChanges(old: Qcow2Header, changes: HeaderChanges): Qcow2Header {
   };
 }
 
-/** UTF-8, without NUL and at most 1023 bytes: EINVAL otherwise. */
+/** UTF-8, without NUL and at most `maxBackingNameBytes`: EINVAL otherwise. */
 export function encodeBackingName(filename: string | undefined): Uint8Array | undefined {
   if (filename === undefined || filename === '') return undefined;
   const bytes = new TextEncoder().encode(filename);
-  if (bytes.length > 1023 || bytes.includes(0)) throw invalid('Backing file name too long');
+  if (bytes.length > maxBackingNameBytes || bytes.includes(0)) throw invalid('Backing file name too long');
   return bytes;
 }
 
@@ -180,7 +179,7 @@ function withLast(
 }
 
 function extensionBytes(header: Qcow2Header): number {
-  return header.extensions.reduce((sum, { data }) => sum + 8 + Math.ceil(data.length / 8) * 8, 8);
+  return header.extensions.reduce((sum, { data }) => sum + 8 + roundUp(data.length, 8), 8);
 }
 
 /**

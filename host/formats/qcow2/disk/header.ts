@@ -43,7 +43,7 @@ const minSubclusterBytes = 512;
 export const maxL1Entries = 4 * 1024 * 1024;
 export const maxRefcountTableBytes = 8 * 1024 * 1024;
 export const maxSnapshots = 65536;
-const maxBackingNameBytes = 1023;
+export const maxBackingNameBytes = 1023;
 const maxImageBytes = (1n << 63n) - (1n << 30n);
 const maxSigned64 = (1n << 63n) - 1n;
 const maxIndex = 2n ** 31n - 1n;
@@ -109,8 +109,11 @@ export function hasExtendedL2(header: Qcow2Header): boolean {
 }
 
 /** Entries of one refcount block. */
-export function refcountBlockEntries(header: Qcow2Header): number {
-  return (header.clusterSize * 8) / 2 ** header.refcountOrder;
+export function refcountBlockEntries({
+  clusterSize,
+  refcountOrder,
+}: Pick<Qcow2Header, 'clusterSize' | 'refcountOrder'>): number {
+  return (clusterSize * 8) / 2 ** refcountOrder;
 }
 
 /** Reads and validates the header of an image. Errors as in section 1.2; I/O errors of the file pass through. */
@@ -128,9 +131,61 @@ export async function readHeader(file: ReadableImageFile, flags: ParseFlags): Pr
   return parseHeader(bytes, flags);
 }
 
-/** Parses the first bytes of an image; throws ShortRead when they do not reach to the end of the header. */
+/**
+ * Parses the first bytes of an image; throws ShortRead when they do not reach to the end of the header. Of several things
+ * that are wrong the first is told, in the order of section 1.2.
+ */
 export function parseHeader(bytes: Uint8Array, flags: ParseFlags): Qcow2Header {
   const view = viewOf(bytes);
+  const fields = parseFixedFields(view);
+  const { clusterSize, headerLength, autoclearFeatures, backingFileOffset } = fields;
+  const extensionsEnd = backingFileOffset === 0 ? clusterSize : backingFileOffset;
+  const compressionType = parseCompressionType(view, headerLength, fields.incompatibleFeatures);
+  checkFeatures(fields, flags, () =>
+    findExtension(parseExtensions(bytes, headerLength, extensionsEnd), extensionType.featureNames),
+  );
+  const refcountOrder = fields.version === 2 ? 4 : view.getUint32(96);
+  if (refcountOrder > maxRefcountOrder) {
+    throw invalid('Reference count entry width too large; may not exceed 64 bits');
+  }
+  const cryptMethod = view.getUint32(32);
+  if (cryptMethod > maxCryptMethod) throw invalid(`Unsupported encryption method ${cryptMethod}`);
+  const tables = parseTables(view, fields, flags);
+  const extensions = parseExtensions(bytes, headerLength, extensionsEnd);
+  const described = readExtensions(extensions, { ...fields, cryptMethod });
+  if (!flags.noIo) checkExtensions(described, { ...fields, cryptMethod });
+  const backingFileName = parseBackingName(bytes, backingFileOffset, view.getUint32(16), fields);
+  if (backingFileName !== undefined && (autoclearFeatures & autoclear.dataFileRaw) !== 0n) {
+    throw invalid('Backing file and data-file-raw cannot be used at the same time');
+  }
+  return {
+    ...fields,
+    ...tables,
+    cryptMethod,
+    refcountOrder,
+    compressionType,
+    unknownFields: bytes.slice(headerBytesV3, Math.max(headerBytesV3, headerLength)),
+    extensions,
+    ...described,
+    backingFileName,
+    backingFile: backingFileName && decodeName(backingFileName, 'Backing file name'),
+  };
+}
+
+type FixedFields = Pick<
+  Qcow2Header,
+  | 'version'
+  | 'clusterBits'
+  | 'clusterSize'
+  | 'headerLength'
+  | 'incompatibleFeatures'
+  | 'compatibleFeatures'
+  | 'autoclearFeatures'
+  | 'backingFileOffset'
+>;
+
+/** What everything else depends on. */
+function parseFixedFields(view: DataView): FixedFields {
   if (view.getUint32(0) !== magic) throw invalid('Image is not in qcow2 format');
   const version = view.getUint32(4);
   if (version !== 2 && version !== 3) throw unsupported(`Unsupported qcow2 version ${version}`);
@@ -140,24 +195,31 @@ export function parseHeader(bytes: Uint8Array, flags: ParseFlags): Qcow2Header {
   }
   const clusterSize = 2 ** clusterBits;
   const headerLength = version === 2 ? headerBytesV2 : parseHeaderLength(view, clusterSize);
-  const field64 = (offset: number) => (version === 2 ? 0n : view.getBigUint64(offset));
-  const incompatibleFeatures = field64(72);
-  const compatibleFeatures = field64(80);
-  const autoclearFeatures = field64(88);
-
+  const features = (offset: number): bigint => (version === 2 ? 0n : view.getBigUint64(offset));
   const backingOffset = view.getBigUint64(8);
   if (backingOffset > BigInt(clusterSize)) throw invalid('Invalid backing file offset');
-  const backingFileOffset = Number(backingOffset);
-  const extensionsEnd = backingFileOffset === 0 ? clusterSize : backingFileOffset;
-  const compressionType = parseCompressionType(view, headerLength, incompatibleFeatures);
+  return {
+    version,
+    clusterBits,
+    clusterSize,
+    headerLength,
+    incompatibleFeatures: features(72),
+    compatibleFeatures: features(80),
+    autoclearFeatures: features(88),
+    backingFileOffset: Number(backingOffset),
+  };
+}
 
+/** `featureNames`: the extension that names features that we may not know. */
+function checkFeatures(
+  { incompatibleFeatures, clusterSize }: FixedFields,
+  flags: ParseFlags,
+  featureNames: () => Uint8Array | undefined,
+): void {
   const unknown = incompatibleFeatures & ~knownIncompatible;
   if (unknown !== 0n) {
-    const table = findExtension(
-      parseExtensions(bytes, headerLength, extensionsEnd),
-      extensionType.featureNames,
-    );
-    throw unsupported(`Unsupported qcow2 feature(s): ${describeUnknownIncompatible(unknown, table)}`);
+    const names = describeUnknownIncompatible(unknown, featureNames());
+    throw unsupported(`Unsupported qcow2 feature(s): ${names}`);
   }
   if ((incompatibleFeatures & incompatible.corrupt) !== 0n && !flags.readOnly && !flags.check) {
     throw new BlockError('EACCES', 'qcow2: Image is corrupt; cannot be opened read/write');
@@ -166,95 +228,92 @@ export function parseHeader(bytes: Uint8Array, flags: ParseFlags): Qcow2Header {
   if (extendedL2 && clusterSize / 32 < minSubclusterBytes) {
     throw invalid(`Unsupported subcluster size: ${clusterSize / 32}`);
   }
-  const refcountOrder = version === 2 ? 4 : view.getUint32(96);
-  if (refcountOrder > maxRefcountOrder) {
-    throw invalid('Reference count entry width too large; may not exceed 64 bits');
-  }
-  const cryptMethod = view.getUint32(32);
-  if (cryptMethod > maxCryptMethod) throw invalid(`Unsupported encryption method ${cryptMethod}`);
+}
 
+type TableFields = Pick<
+  Qcow2Header,
+  | 'size'
+  | 'l1Size'
+  | 'l1TableOffset'
+  | 'refcountTableOffset'
+  | 'refcountTableClusters'
+  | 'snapshotCount'
+  | 'snapshotsOffset'
+>;
+
+/** Where the tables are, and that they fit into their limits. */
+function parseTables(
+  view: DataView,
+  { clusterSize, incompatibleFeatures }: FixedFields,
+  flags: ParseFlags,
+): TableFields {
   const refcountTableClusters = view.getUint32(56);
-  const refcountTableOffset = view.getBigUint64(48);
   if (refcountTableClusters === 0 && !flags.check) {
     throw invalid('Image does not contain a reference count table');
   }
   if (refcountTableClusters > maxRefcountTableBytes / clusterSize) {
     throw new BlockError('EFBIG', 'Reference count table too large');
   }
-  const place = { clusterSize, message: 'Reference count table offset invalid' };
-  const refcountTable = tableOffset(refcountTableOffset, refcountTableClusters * clusterSize, place);
-
+  const refcountTableOffset = tableOffset(view.getBigUint64(48), refcountTableClusters * clusterSize, {
+    clusterSize,
+    message: 'Reference count table offset invalid',
+  });
   const snapshotCount = view.getUint32(60);
   const snapshots = view.getBigUint64(64);
   // In check mode a bad snapshot table is a finding, not a reason to refuse the image.
   if (!flags.check) validateSnapshotPointer(snapshotCount, snapshots, clusterSize);
-
   const l1Size = view.getUint32(36);
   if (l1Size > maxL1Entries) throw new BlockError('EFBIG', 'Active L1 table too large');
-  const l1Offset = view.getBigUint64(40);
-  const l1TableOffset = tableOffset(l1Offset, l1Size * 8, {
+  const l1TableOffset = tableOffset(view.getBigUint64(40), l1Size * 8, {
     clusterSize,
     message: 'Active L1 table offset invalid',
   });
-  const rawSize = view.getBigUint64(24);
-  const size = parseSize(rawSize, l1Size, clusterSize / (extendedL2 ? 16 : 8), clusterSize);
-
-  const extensions = parseExtensions(bytes, headerLength, extensionsEnd);
-  const extension = (type: number) => findExtension(extensions, type);
-  const backingFormatData = extension(extensionType.backingFormat);
-  const bitmapsData = extension(extensionType.bitmaps);
-  const encryptionData = extension(extensionType.encryption);
-  const dataFileData = extension(extensionType.dataFile);
-  const backingFormat = backingFormatData && parseBackingFormat(backingFormatData);
-  const bitmaps = bitmapsData && parseBitmapsExtension(bitmapsData, clusterSize);
-  const encryption = encryptionData && parseEncryptionExtension(encryptionData, cryptMethod, clusterSize);
-
-  const usesDataFile = (incompatibleFeatures & incompatible.dataFile) !== 0n;
-  const dataFile = usesDataFile && dataFileData ? decodeName(dataFileData, 'Data file name') : undefined;
-  if (!flags.noIo) {
-    if (usesDataFile && !dataFile) throw invalid("'data-file' is required for this image");
-    if (!usesDataFile && (autoclearFeatures & autoclear.dataFileRaw) !== 0n) {
-      throw invalid('data-file-raw requires a data file');
-    }
-    if (cryptMethod === 2 && encryption === undefined)
-      throw invalid('Missing CRYPTO header for crypt method 2');
-  }
-  const backingFileName = parseBackingName(bytes, backingFileOffset, view.getUint32(16), {
-    clusterSize,
-    headerLength,
-  });
-  if (backingFileName !== undefined && (autoclearFeatures & autoclear.dataFileRaw) !== 0n) {
-    throw invalid('Backing file and data-file-raw cannot be used at the same time');
-  }
+  const entryBytes = (incompatibleFeatures & incompatible.extendedL2) !== 0n ? 16 : 8;
   return {
-    version,
-    clusterBits,
-    clusterSize,
-    size,
-    cryptMethod,
+    size: parseSize(view.getBigUint64(24), l1Size, clusterSize / entryBytes, clusterSize),
     l1Size,
     l1TableOffset,
-    refcountTableOffset: refcountTable,
+    refcountTableOffset,
     refcountTableClusters,
     snapshotCount,
     snapshotsOffset: Number(snapshots),
-    incompatibleFeatures,
-    compatibleFeatures,
-    autoclearFeatures,
-    refcountOrder,
-    compressionType,
-    headerLength,
-    unknownFields: bytes.slice(headerBytesV3, Math.max(headerBytesV3, headerLength)),
-    extensions,
-    backingFileName,
-    backingFileOffset,
-    backingFile: backingFileName && decodeName(backingFileName, 'Backing file name'),
-    // A zero-length name says nothing, as no extension does.
-    backingFormat: backingFormat === '' ? undefined : backingFormat,
-    bitmaps,
-    encryption,
-    dataFile,
   };
+}
+
+type DescribedParts = Pick<Qcow2Header, 'backingFormat' | 'bitmaps' | 'encryption' | 'dataFile'>;
+
+/** What the extensions that we know say. */
+function readExtensions(
+  extensions: Qcow2Header['extensions'],
+  fields: Pick<Qcow2Header, 'clusterSize' | 'cryptMethod' | 'incompatibleFeatures'>,
+): DescribedParts {
+  const { clusterSize, cryptMethod, incompatibleFeatures } = fields;
+  const formatData = findExtension(extensions, extensionType.backingFormat);
+  const bitmapsData = findExtension(extensions, extensionType.bitmaps);
+  const encryptionData = findExtension(extensions, extensionType.encryption);
+  const dataFileData = findExtension(extensions, extensionType.dataFile);
+  const usesDataFile = (incompatibleFeatures & incompatible.dataFile) !== 0n;
+  return {
+    // A zero-length name says nothing, as no extension does.
+    backingFormat: (formatData && parseBackingFormat(formatData)) || undefined,
+    bitmaps: bitmapsData && parseBitmapsExtension(bitmapsData, clusterSize),
+    encryption: encryptionData && parseEncryptionExtension(encryptionData, cryptMethod, clusterSize),
+    dataFile: usesDataFile && dataFileData ? decodeName(dataFileData, 'Data file name') : undefined,
+  };
+}
+
+/** What is needed to read data must be there. */
+function checkExtensions(
+  { encryption, dataFile }: DescribedParts,
+  fields: Pick<Qcow2Header, 'cryptMethod' | 'incompatibleFeatures' | 'autoclearFeatures'>,
+): void {
+  const usesDataFile = (fields.incompatibleFeatures & incompatible.dataFile) !== 0n;
+  if (usesDataFile && !dataFile) throw invalid("'data-file' is required for this image");
+  if (!usesDataFile && (fields.autoclearFeatures & autoclear.dataFileRaw) !== 0n) {
+    throw invalid('data-file-raw requires a data file');
+  }
+  if (fields.cryptMethod === 2 && encryption === undefined)
+    throw invalid('Missing CRYPTO header for crypt method 2');
 }
 
 /** Checks the pointer to the snapshot table, for those who put off doing so (check mode). EFBIG or EINVAL. */

@@ -3,6 +3,7 @@
  *
  * What lies past the end reads as zeros, without an error (specification: qcow2, section 0.6).
  */
+import { roundUp } from '../../../base/sectors.ts';
 import type { Preallocation } from '../../../block/driver.ts';
 
 export interface ReadableImageFile {
@@ -27,6 +28,10 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-export function roundUp(value: number, unit: number): number {
-  return Math.ceil(value / unit) * unit;
+/** `bytes` with zeros behind them, up to a multiple of `unit`. */
+export function padded(bytes: Uint8Array, unit: number): Uint8Array {
+  if (bytes.length % unit === 0) return bytes;
+  const whole = new Uint8Array(roundUp(bytes.length, unit));
+  whole.set(bytes);
+  return whole;
 }

@@ -6,6 +6,7 @@
  */
 import { BlockError } from '../../../base/errors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
+import { fillAllocation } from '../../../block/transfer.ts';
 import type { Codec } from '../../../platform/platform.ts';
 import { compressedRange } from '../disk/entry.ts';
 import type { Qcow2Engine } from './engine.ts';
@@ -53,13 +54,13 @@ export async function writeCompressedCluster(
     return;
   }
   const place = await engine.run(() => engine.core.prepareCompressed(offset, stream.length));
-  try {
+  const allocation = {
+    commit: () => engine.commit(place.token),
+    abort: () => engine.abort(place.token),
+  };
+  await fillAllocation(allocation, async () => {
     await engine.file.debugEvent('cluster_alloc_bytes');
     await engine.file.debugEvent('write_compressed');
     await engine.file.write(place.offset, stream);
-  } catch (error) {
-    engine.abort(place.token);
-    throw error;
-  }
-  await engine.commit(place.token);
+  });
 }

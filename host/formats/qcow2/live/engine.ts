@@ -36,6 +36,7 @@ import { Writeback } from './writeback.ts';
 export class Qcow2Engine implements StepRunner {
   readonly gate = new TransferGate();
   readonly corruption: ImageCorruption;
+  readonly nodeName: string;
   private readonly headerUpdates = new Mutex();
   private readonly loads: TableLoads;
   private readonly tokens: Tokens;
@@ -50,6 +51,7 @@ export class Qcow2Engine implements StepRunner {
     readonly options: ResolvedOptions,
     context: OpenContext,
   ) {
+    this.nodeName = context.nodeName;
     this.corruption = new ImageCorruption(context, () => this.markCorrupt());
     this.frees = new Frees(this, this.gate);
     this.writebacks = new Writeback(this, () => this.frees.startInBackground());

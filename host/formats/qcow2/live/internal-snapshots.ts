@@ -8,14 +8,15 @@
  *
  * No guest request may be in flight: the flags of the whole active tree change.
  */
+
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { Mutex } from '../../../base/mutex.ts';
+import { sectorBytes } from '../../../base/sectors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
 import type { NewSnapshot, SnapshotStorage } from '../../../block/snapshot-storage.ts';
 import { FreeReason, MetadataClass } from '../../../core/qcow2-abi.ts';
 import { l2Entries, maxL1Entries, maxSnapshots, type Qcow2Header, readHeader } from '../disk/header.ts';
 import type { HeaderChanges } from '../disk/header-update.ts';
-import { roundUp } from '../disk/image-file.ts';
 import {
   maxSnapshotTableBytes,
   type Snapshot,
@@ -35,12 +36,11 @@ import {
 } from './cluster-tree.ts';
 import type { Qcow2Engine } from './engine.ts';
 import type { Qcow2Driver } from './image.ts';
-import { allocateRun, type ClusterRun, releaseRun } from './metadata-space.ts';
+import { type ClusterRun, releaseRun, writeRun } from './metadata-space.ts';
 import { findSnapshotRanges, protectSnapshots, type SnapshotRanges } from './overlap-check.ts';
 import { dropVmState, readVmState, writeVmState } from './vm-state.ts';
 
 const maxNameBytes = 65_535;
-const sectorBytes = 512;
 
 export class Qcow2Snapshots implements SnapshotStorage {
   private readonly changes = new Mutex();
@@ -175,14 +175,8 @@ export class Qcow2Snapshots implements SnapshotStorage {
   }
 
   /** Writes `bytes` to fresh clusters, of which the rest stays as it is: where they are, 0 for none. */
-  private async writeRun(bytes: Uint8Array, used: ClusterRun[]): Promise<number> {
-    if (bytes.length === 0) return 0;
-    const run = await allocateRun(this.engine, this.clustersOf(bytes.length));
-    used.push(run);
-    const padded = new Uint8Array(roundUp(bytes.length, sectorBytes));
-    padded.set(bytes);
-    await this.engine.file.write(run.offset, padded);
-    return run.offset;
+  private writeRun(bytes: Uint8Array, used: ClusterRun[]): Promise<number> {
+    return writeRun(this.engine, bytes, { used, unit: sectorBytes });
   }
 
   // The snapshot table.

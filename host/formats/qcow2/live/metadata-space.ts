@@ -5,6 +5,7 @@
  * refer to the clusters before. A crash in between leaks nothing but what had been written back.
  */
 import { FreeReason } from '../../../core/qcow2-abi.ts';
+import { padded } from '../disk/image-file.ts';
 import type { Qcow2Engine } from './engine.ts';
 
 /** Clusters in a row. */
@@ -22,7 +23,7 @@ function allocateSome(engine: Qcow2Engine, clusters: number): Promise<ClusterRun
 }
 
 /** Exactly `clusters` clusters in a row. Errors: EFBIG, EIO. */
-export async function allocateRun(engine: Qcow2Engine, clusters: number): Promise<ClusterRun> {
+async function allocateRun(engine: Qcow2Engine, clusters: number): Promise<ClusterRun> {
   const tooShort: ClusterRun[] = [];
   try {
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
@@ -34,6 +35,22 @@ export async function allocateRun(engine: Qcow2Engine, clusters: number): Promis
   } finally {
     for (const run of tooShort) await releaseRun(engine, run);
   }
+}
+
+/**
+ * Writes `bytes` to fresh clusters in a row, which are added to `used`, and zeros behind them up to a multiple of `unit`.
+ * Returns the offset, 0 when there is nothing to write. Errors: EFBIG, EIO.
+ */
+export async function writeRun(
+  engine: Qcow2Engine,
+  bytes: Uint8Array,
+  { used, unit }: { used: ClusterRun[]; unit: number },
+): Promise<number> {
+  if (bytes.length === 0) return 0;
+  const run = await allocateRun(engine, Math.ceil(bytes.length / engine.header.clusterSize));
+  used.push(run);
+  await engine.file.write(run.offset, padded(bytes, unit));
+  return run.offset;
 }
 
 /** Clusters in a row with refcount blocks of their own, behind everything that is described by others. */

@@ -6,13 +6,13 @@
  * later reads as zeros.
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
+import { roundDown, roundUp, sectorBytes } from '../../../base/sectors.ts';
 import type { Preallocation, TruncateOptions } from '../../../block/driver.ts';
-import { UnmapMode, WriteResult } from '../../../core/qcow2-abi.ts';
+import { writePlanned } from '../../../block/transfer.ts';
+import { UnmapMode } from '../../../core/qcow2-abi.ts';
 import { l2Entries, maxL1Entries } from '../disk/header.ts';
 import type { Qcow2Driver } from './image.ts';
 import { releaseRun, reserveRun } from './metadata-space.ts';
-
-const sectorBytes = 512;
 
 export async function resize(driver: Qcow2Driver, length: number, options: TruncateOptions): Promise<void> {
   const { engine } = driver;
@@ -50,7 +50,7 @@ async function grow(driver: Qcow2Driver, length: number, preallocation: Prealloc
 async function clearStaleTail(driver: Qcow2Driver, oldSize: number, length: number): Promise<void> {
   const { clusterSize } = driver.engine.header;
   if (oldSize % clusterSize === 0 || !(await isStored(driver, oldSize))) return;
-  await writeZeroBytes(driver, oldSize, Math.min(length, Math.ceil(oldSize / clusterSize) * clusterSize));
+  await writeZeroBytes(driver, oldSize, Math.min(length, roundUp(oldSize, clusterSize)));
 }
 
 /** What a backing file longer than the old size has there must not show through. */
@@ -71,7 +71,7 @@ async function hideBacking(driver: Qcow2Driver, oldSize: number, length: number)
 /** Zeros as data from `start` to `end`, also past the present end of the disk, within one cluster. */
 async function writeZeroBytes(driver: Qcow2Driver, start: number, end: number): Promise<void> {
   const { engine } = driver;
-  const clusterStart = start - (start % engine.header.clusterSize);
+  const clusterStart = roundDown(start, engine.header.clusterSize);
   const keep = new Uint8Array(start - clusterStart);
   await driver.context.self.read(clusterStart, keep);
   const cluster = new Uint8Array(end - clusterStart);
@@ -84,18 +84,7 @@ async function writeCluster(driver: Qcow2Driver, offset: number, data: Uint8Arra
   const { clusterSize } = driver.engine.header;
   const whole = new Uint8Array(clusterSize);
   whole.set(data);
-  const plan = await driver.prepareWrite(offset, clusterSize);
-  try {
-    try {
-      await plan.child.write(plan.offset, whole);
-    } catch (error) {
-      plan.allocation?.abort();
-      throw error;
-    }
-    await plan.allocation?.commit();
-  } finally {
-    driver.endTransfer(plan.transfer);
-  }
+  await writePlanned(driver, offset, clusterSize, (plan) => plan.child.write(plan.offset, whole));
 }
 
 /** Moves the L1 table to where it has room for `entries`. */
@@ -128,31 +117,18 @@ async function preallocate(
   end: number,
   preallocation: Preallocation,
 ): Promise<void> {
-  const { engine } = driver;
-  const { core, file } = engine;
-  const { clusterSize } = engine.header;
-  const first = Math.ceil(start / clusterSize) * clusterSize;
-  const last = Math.ceil(end / clusterSize) * clusterSize;
+  const { file, header } = driver.engine;
+  const { clusterSize } = header;
+  const first = roundUp(start, clusterSize);
+  const last = roundUp(end, clusterSize);
   // The cluster that the old end is in keeps what it reads as, which may come from the backing file.
   if (start < first && !(await isStored(driver, start - 1)))
     await writeZeroBytes(driver, start, Math.min(end, first));
   for (let offset = first; offset < last; ) {
-    const part = await engine.run(() => {
-      const code = core.prepareWrite(offset, last - offset);
-      if (code < 0) return code;
-      const { offset: host, bytes, token } = core.prepared;
-      return { allocated: code === WriteResult.allocated, host, bytes, token };
+    // What is mapped already keeps its data.
+    offset += await writePlanned(driver, offset, last - offset, async (plan) => {
+      if (plan.allocation) await fill(plan.offset, plan.bytes);
     });
-    if (part.allocated) {
-      try {
-        await fill(part.host, part.bytes);
-      } catch (error) {
-        engine.abort(part.token);
-        throw error;
-      }
-      await engine.commit(part.token);
-    }
-    offset += part.bytes;
   }
 
   async function fill(host: number, bytes: number): Promise<void> {

@@ -15,6 +15,8 @@ export interface StepRunner {
   readonly options: ResolvedOptions;
   readonly header: Qcow2Header;
   readonly corruption: ImageCorruption;
+  /** For those who watch. */
+  readonly nodeName: string;
   /** Runs `attempt` until it gives something else than a code, doing meanwhile what its wait codes ask for. */
   run<T extends object>(attempt: () => T | number): Promise<T>;
   /** The same for steps whose code says everything. */

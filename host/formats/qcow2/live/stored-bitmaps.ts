@@ -8,8 +8,10 @@
  *
  * Tables are read when bitmaps are loaded and when they are replaced; only the directory is kept in memory.
  */
+import { assert } from '../../../base/assert.ts';
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { Mutex } from '../../../base/mutex.ts';
+import { roundUp, sectorBytes } from '../../../base/sectors.ts';
 import type {
   BitmapShape,
   BitmapStorage,
@@ -23,6 +25,7 @@ import {
   bitmapFlag,
   dataClusters,
   entryBytes,
+  lengthOf,
   maxBitmapBytes,
   maxGranularityBits,
   maxNameBytes,
@@ -32,12 +35,11 @@ import {
   tableEntry,
 } from '../disk/bitmap-directory.ts';
 import { maxBitmapDirectoryBytes, maxBitmaps } from '../disk/extensions.ts';
-import { roundUp } from '../disk/image-file.ts';
+import { padded } from '../disk/image-file.ts';
 import type { Qcow2Engine } from './engine.ts';
 import { Qcow2JournalTie } from './journal-tie.ts';
-import { allocateRun, type ClusterRun, releaseRun } from './metadata-space.ts';
+import { type ClusterRun, releaseRun, writeRun } from './metadata-space.ts';
 
-const sectorBytes = 512;
 const maxGranularity = 2 ** maxGranularityBits;
 
 /** Length of the stored form in bytes: whole words of 64 bits. */
@@ -98,10 +100,11 @@ export class Qcow2BitmapStorage implements BitmapStorage {
       const unmarked = this.entries.filter(({ flags }) => (flags & bitmapFlag.inUse) === 0);
       if (unmarked.length === 0) return;
       const { file, header } = this.engine;
+      assert(header.bitmaps, 'bitmaps are stored and the header names no directory');
       const marked = this.entries.map((entry) => ({ ...entry, flags: entry.flags | bitmapFlag.inUse }));
       // A directory never shares its last sector.
       const bytes = padded(serializeBitmapDirectory(marked), sectorBytes);
-      const { directoryOffset } = header.bitmaps!; // has entries
+      const { directoryOffset } = header.bitmaps;
       try {
         await this.engine.checkOverlap(directoryOffset, bytes.length, MetadataClass.bitmapDirectory);
         await file.write(directoryOffset, bytes);
@@ -145,8 +148,9 @@ export class Qcow2BitmapStorage implements BitmapStorage {
         for (const bitmap of bitmaps) {
           const entry = await this.writeBitmap(bitmap, used);
           const place = entries.findIndex(({ name }) => name === bitmap.name);
-          if (place < 0) entries.push(entry);
-          else entries[place] = inPlaceOf(entries[place]!, entry);
+          const old = entries[place];
+          if (old === undefined) entries.push(entry);
+          else entries[place] = inPlaceOf(old, entry);
         }
         return entries;
       }),
@@ -250,30 +254,14 @@ export class Qcow2BitmapStorage implements BitmapStorage {
   }
 
   /** Writes `bytes` to fresh clusters in a row, zeros behind them. Where they are. */
-  private async writeRun(bytes: Uint8Array, used: ClusterRun[]): Promise<number> {
-    const { engine } = this;
-    const { clusterSize } = engine.header;
-    const run = await allocateRun(engine, Math.ceil(bytes.length / clusterSize));
-    used.push(run);
-    await engine.file.write(run.offset, padded(bytes, clusterSize));
-    return run.offset;
+  private writeRun(bytes: Uint8Array, used: ClusterRun[]): Promise<number> {
+    return writeRun(this.engine, bytes, { used, unit: this.engine.header.clusterSize });
   }
 }
 
 interface ReplacedRun extends ClusterRun {
   /** A `FreeReason`. */
   readonly reason: number;
-}
-
-function padded(bytes: Uint8Array, unit: number): Uint8Array {
-  if (bytes.length % unit === 0) return bytes;
-  const whole = new Uint8Array(roundUp(bytes.length, unit));
-  whole.set(bytes);
-  return whole;
-}
-
-function lengthOf({ nameBytes, extraData }: BitmapEntry): number {
-  return entryBytes(nameBytes.length, extraData.length);
 }
 
 /** A bitmap that is stored again keeps its name byte for byte, and extra data that says nothing about its bits. */

@@ -5,19 +5,20 @@
  * content before such a transfer is over. Transfers belong to one of two generations; a barrier starts the next one
  * and waits for the older to run empty.
  */
+import { InFlight } from '../../../base/in-flight.ts';
+
 export class TransferGate {
   private current: 0 | 1 = 0;
-  private readonly active: [number, number] = [0, 0];
-  private wake: (() => void) | undefined;
+  private readonly active: readonly [InFlight, InFlight] = [new InFlight(), new InFlight()];
   private barriers: Promise<void> = Promise.resolve();
 
   begin(): number {
-    this.active[this.current]++;
+    this.active[this.current].begin();
     return this.current;
   }
 
   end(transfer: number): void {
-    if (--this.active[transfer as 0 | 1] === 0) this.wake?.();
+    this.active[transfer as 0 | 1].end();
   }
 
   /** Settles when every transfer that had begun before the call has ended. */
@@ -26,19 +27,10 @@ export class TransferGate {
       const older = this.current;
       const newer = older === 0 ? 1 : 0;
       // Left over only if the barrier before was not waited for to its end, which the chain excludes.
-      await this.empty(newer);
+      await this.active[newer].whenIdle();
       this.current = newer;
-      await this.empty(older);
+      await this.active[older].whenIdle();
     });
     return this.barriers;
-  }
-
-  private async empty(generation: 0 | 1): Promise<void> {
-    while (this.active[generation] > 0) {
-      await new Promise<void>((resolve) => {
-        this.wake = resolve;
-      });
-      this.wake = undefined;
-    }
   }
 }

@@ -5,6 +5,7 @@
  * A failed read fails everybody who waits for that table, and the next one who wants it reads again.
  */
 import type { NeededTable } from '../../../core/qcow2-results.ts';
+import { coreBusy, coreNeed } from '../../../trace/events.ts';
 import type { StepRunner } from './steps.ts';
 
 interface Waiter {
@@ -21,7 +22,10 @@ export class TableLoads {
 
   /** Reads the table that a step has just asked for. */
   load(): Promise<void> {
-    const needed = this.engine.core.neededTable;
+    const { core, nodeName } = this.engine;
+    const needed = core.neededTable;
+    if (coreNeed.enabled)
+      coreNeed.emit({ node: nodeName, offset: needed.offset, bytes: needed.table.length });
     const loading = this.read(needed);
     this.loads.set(needed.slot, loading);
     return loading;
@@ -58,6 +62,7 @@ export class Tokens {
 
   /** Settles when the token has ended. */
   ended(token: number): Promise<void> {
+    if (coreBusy.enabled) coreBusy.emit({ node: this.engine.nodeName, token });
     let waiter = this.waiters.get(token);
     if (!waiter) {
       let resolve = (): void => {};

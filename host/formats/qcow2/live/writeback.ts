@@ -6,6 +6,8 @@
  * With lazy refcounts, the header says that counts cannot be trusted before the first of them stays behind.
  */
 import type { WritebackItem } from '../../../core/qcow2-results.ts';
+import { qcow2Barrier, qcow2WriteBack } from '../../../trace/events.ts';
+import { measure } from '../../../trace/measure.ts';
 import { incompatible } from '../disk/feature-bits.ts';
 import type { StepRunner } from './steps.ts';
 
@@ -98,7 +100,7 @@ export class Writeback {
   }
 
   private async writeAll(lazy: boolean, durable: boolean): Promise<void> {
-    const { core, file } = this.engine;
+    const { core } = this.engine;
     if (lazy && !this.markedDirty) {
       await this.engine.updateHeader({ setIncompatible: incompatible.dirty });
       this.markedDirty = true;
@@ -106,9 +108,9 @@ export class Writeback {
     this.engine.guarded(() => core.beginWriteback(lazy));
     let ok = false;
     try {
-      if (lazy) await file.flush();
+      if (lazy) await this.barrier();
       await this.writePhases(durable);
-      if (durable) await file.flush();
+      if (durable) await this.barrier();
       ok = true;
     } finally {
       if (!core.isPoisoned) core.endWriteback(ok && durable);
@@ -116,7 +118,7 @@ export class Writeback {
   }
 
   private async writePhases(durable: boolean): Promise<void> {
-    const { core, file } = this.engine;
+    const { core } = this.engine;
     const writes: Promise<void>[] = [];
     for (;;) {
       const next = this.engine.guarded(() => core.nextWriteback());
@@ -131,8 +133,14 @@ export class Writeback {
       const failed = results.find((result) => result.status === 'rejected');
       if (failed) throw failed.reason;
       if (next === 'done') return;
-      if (durable) await file.flush();
+      if (durable) await this.barrier();
     }
+  }
+
+  /** What was written so far is durable before anything else is written. */
+  private barrier(): Promise<void> {
+    const { file, nodeName } = this.engine;
+    return measure(qcow2Barrier, { node: nodeName }, () => file.flush());
   }
 
   private async refused(code: number): Promise<void> {
@@ -140,11 +148,14 @@ export class Writeback {
   }
 
   private async write(what: WritebackItem): Promise<void> {
-    const { core, file } = this.engine;
+    const { core, file, nodeName } = this.engine;
+    const { offset, table } = what;
     let ok = false;
     try {
-      if (file.debugged) await file.debugEvent(updateEvents[core.kindOfItem(what.item)]);
-      await file.write(what.offset, what.table);
+      const kind = core.kindOfItem(what.item);
+      if (file.debugged) await file.debugEvent(updateEvents[kind]);
+      const told = { node: nodeName, table: kind, offset, bytes: table.length };
+      await measure(qcow2WriteBack, told, () => file.write(offset, table));
       ok = true;
     } finally {
       core.writebackDone(what.item, ok);

@@ -6,6 +6,7 @@
  * anything has changed.
  */
 import { BlockError } from '../../../base/errors.ts';
+import { roundDown } from '../../../base/sectors.ts';
 import type { ZeroFlags } from '../../../block/driver.ts';
 import { Mapping, UnmapMode } from '../../../core/qcow2-abi.ts';
 import { isZero } from '../../../core/scan.ts';
@@ -65,7 +66,7 @@ function split(
   const { clusterSize } = header;
   const { first, last } = wholeClusters(header, offset, end);
   const part = (start: number, partEnd: number): Part => ({
-    clusterStart: start - (start % clusterSize),
+    clusterStart: roundDown(start, clusterSize),
     start,
     end: partEnd,
   });

@@ -4,27 +4,26 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { bitmapsOf, type NodeBitmaps } from '../../../host/bitmaps/node-bitmaps.ts';
-import { BlockBackend } from '../../../host/block/backend.ts';
-import { BlockGraph } from '../../../host/block/graph.ts';
-import { Perm } from '../../../host/block/permissions.ts';
-import { checkImage } from '../../../host/formats/qcow2/check/check.ts';
-import { readBitmapDirectory } from '../../../host/formats/qcow2/disk/bitmap-directory.ts';
-import { readHeader } from '../../../host/formats/qcow2/disk/header.ts';
-import { qcow2 } from '../../../host/formats/qcow2/driver.ts';
-import { createGraph } from '../../../host/graph.ts';
+import { bitmapsOf, type NodeBitmaps } from '../../../../host/bitmaps/node-bitmaps.ts';
+import type { BlockBackend } from '../../../../host/block/backend.ts';
+import { BlockGraph } from '../../../../host/block/graph.ts';
+import { Perm } from '../../../../host/block/permissions.ts';
+import { checkImage } from '../../../../host/formats/qcow2/check/check.ts';
+import { readBitmapDirectory } from '../../../../host/formats/qcow2/disk/bitmap-directory.ts';
+import { readHeader } from '../../../../host/formats/qcow2/disk/header.ts';
+import { qcow2 } from '../../../../host/formats/qcow2/driver.ts';
+import { createGraph } from '../../../../host/graph.ts';
 import {
   createSimulation,
   type FaultRule,
   type SimStorage,
   type Simulation,
-} from '../../../host/platform/sim/index.ts';
-import { file } from '../../../host/protocols/file/driver.ts';
-import { imagePath, makeImage } from '../../sim/crash-harness.ts';
-import { MemoryFile } from './memory-file.ts';
-
-const kib = 1024;
-const mib = 1024 * kib;
+} from '../../../../host/platform/sim/index.ts';
+import { file } from '../../../../host/protocols/file/driver.ts';
+import { imagePath, makeImage } from '../../../sim/crash-harness.ts';
+import { attach } from '../../../support/attach.ts';
+import { kib, mib } from '../../../support/units.ts';
+import { MemoryFile } from '../memory-file.ts';
 
 interface Opened {
   bitmaps: NodeBitmaps;
@@ -54,12 +53,7 @@ async function withImage<T>(
   const graph = unobserved ? new BlockGraph(options) : createGraph(options);
   const fileOptions = { driver: 'file', filename: imagePath };
   const node = await graph.open({ driver: 'qcow2', 'read-only': readOnly, file: fileOptions });
-  const backend = await BlockBackend.attach(node, {
-    name: 'root',
-    description: 'a test',
-    perm: readOnly ? Perm.consistentRead : Perm.all,
-    shared: Perm.all,
-  });
+  const backend = await attach(node, readOnly ? Perm.consistentRead : Perm.all);
   const { output } = simulation;
   try {
     return await use({

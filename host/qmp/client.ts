@@ -1,9 +1,15 @@
 /**
- * A QMP client over a MessagePort: commands and their answers, events and who listens to them.
+ * A QMP client (specification: qmp-protocol, sections 1 to 4): bytes of a monitor in; answers, events and bytes for the
+ * monitor out. What carries them is the connection's affair: a socket, a child's standard streams, a port, or a server in
+ * this process.
  *
- * Commands may overlap; the monitor runs them one after another. Events that a command causes are delivered before its
- * answer, those of jobs whenever they happen.
+ * Commands may overlap; each carries an id, by which its answer is known. Events that a command causes are delivered
+ * before its answer, those of jobs whenever they happen. A message is one line (not `pretty=on`). On standard streams a
+ * monitor prints other lines as well (`Formatting 'x'…`), so what does not begin with a brace is passed over; what
+ * does and is no message ends the session, like everything else that ends it: commands that wait fail, and all later ones.
  */
+import { Lines } from '../base/lines.ts';
+import type { Connection } from '../platform/connection.ts';
 import type { JsonObject, JsonValue } from '../qapi/json-value.ts';
 
 /** What a command was refused with. */
@@ -34,7 +40,7 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-/** What the monitor sends, but for the greeting. */
+/** What the monitor sends. Members that are not of the kind of message are absent; the greeting has none of these. */
 interface Message {
   id?: number;
   return?: JsonValue;
@@ -44,30 +50,41 @@ interface Message {
   timestamp?: QmpEvent['timestamp'];
 }
 
+/** UTF-16 units. A monitor that sends more in one message is given up. */
+const maxMessageLength = 64 << 20;
+const encoder = new TextEncoder();
+
 export class QmpClient {
-  private last = 0;
+  private lastId = 0;
+  private readonly lines = new Lines();
   private readonly waiting = new Map<number, Waiting>();
   private readonly listeners = new Map<string, Set<EventListener>>();
   private isClosed = false;
 
-  private constructor(private readonly port: MessagePort) {
-    port.onmessage = ({ data }: MessageEvent<string | null>) => this.take(data);
+  private constructor(private readonly connection: Connection) {
+    connection.start({
+      data: (bytes) => this.receive(bytes),
+      drained: () => {},
+      ended: () => this.close(),
+      closed: () => this.close(),
+    });
   }
 
-  /** Negotiates. `port`: one whose other end a monitor serves. */
-  static async connect(port: MessagePort): Promise<QmpClient> {
-    const client = new QmpClient(port);
+  /** Negotiates. `connection`: not started; a monitor serves its other end. Errors: QmpError. */
+  static async connect(connection: Connection): Promise<QmpClient> {
+    const client = new QmpClient(connection);
     await client.run('qmp_capabilities');
     return client;
   }
 
-  /** Errors: QmpError. */
+  /** What the command returns. Errors: QmpError. */
   run(command: string, args?: object): Promise<JsonValue> {
-    if (this.isClosed) return Promise.reject(closedError(command));
-    const id = ++this.last;
     return new Promise((resolve, reject) => {
+      if (this.isClosed) throw closedError(command);
+      const id = ++this.lastId;
+      const text = JSON.stringify({ execute: command, arguments: args, id });
       this.waiting.set(id, { command, resolve, reject });
-      this.port.postMessage(JSON.stringify({ execute: command, ...(args ? { arguments: args } : {}), id }));
+      this.connection.write(encoder.encode(`${text}\n`));
     });
   }
 
@@ -83,18 +100,23 @@ export class QmpClient {
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
-    this.port.postMessage(null);
-    this.port.close();
+    this.connection.close();
     for (const { command, reject } of this.waiting.values()) reject(closedError(command));
     this.waiting.clear();
   }
 
-  private take(text: string | null): void {
-    if (text === null) {
-      this.close();
-      return;
+  private receive(bytes: Uint8Array): void {
+    for (const line of this.lines.take(bytes)) {
+      if (this.isClosed) return;
+      if (!line.startsWith('{')) continue;
+      const message = parseMessage(line);
+      if (message) this.take(message);
+      else this.close();
     }
-    const message = JSON.parse(text) as Message;
+    if (this.lines.unfinishedLength > maxMessageLength) this.close();
+  }
+
+  private take(message: Message): void {
     if (message.event !== undefined) this.deliver(message as QmpEvent);
     else if (message.id !== undefined) this.settle(message.id, message);
   }
@@ -112,6 +134,15 @@ export class QmpClient {
     this.waiting.delete(id);
     if (error) waiting.reject(new QmpError(waiting.command, error.class, error.desc));
     else waiting.resolve(result ?? {});
+  }
+}
+
+/** `line`: one that begins with a brace, so what it is the text of is an object. Undefined: of nothing. */
+function parseMessage(line: string): Message | undefined {
+  try {
+    return JSON.parse(line) as Message;
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,12 +1,12 @@
 import { fc, test as property } from '@fast-check/vitest';
 import { describe, expect, test } from 'vitest';
-import { createImage } from '../../../host/formats/qcow2/create/create.ts';
-import { extensionType } from '../../../host/formats/qcow2/disk/extensions.ts';
-import { autoclear, incompatible } from '../../../host/formats/qcow2/disk/feature-bits.ts';
-import { readHeader, serializeHeader } from '../../../host/formats/qcow2/disk/header.ts';
-import { prepareForWriting, updateHeader } from '../../../host/formats/qcow2/disk/header-update.ts';
-import { haveQemu } from '../../support/tools.ts';
-import { MemoryFile, runQemu } from './memory-file.ts';
+import { createImage } from '../../../../host/formats/qcow2/create/create.ts';
+import { extensionType } from '../../../../host/formats/qcow2/disk/extensions.ts';
+import { autoclear, incompatible } from '../../../../host/formats/qcow2/disk/feature-bits.ts';
+import { readHeader, serializeHeader } from '../../../../host/formats/qcow2/disk/header.ts';
+import { prepareForWriting, updateHeader } from '../../../../host/formats/qcow2/disk/header-update.ts';
+import { haveQemu } from '../../../support/tools.ts';
+import { MemoryFile, runQemu } from '../memory-file.ts';
 
 const flags = { readOnly: false, check: false, noIo: false };
 

@@ -4,22 +4,23 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { bitmapsOf } from '../../../host/bitmaps/node-bitmaps.ts';
-import { BlockBackend } from '../../../host/block/backend.ts';
-import type { BlockNode } from '../../../host/block/node.ts';
-import { Perm } from '../../../host/block/permissions.ts';
-import type { InternalSnapshot, SnapshotStorage } from '../../../host/block/snapshot-storage.ts';
-import { applySnapshot, findSnapshot, viewSnapshot } from '../../../host/block/snapshots.ts';
-import { checkImage } from '../../../host/formats/qcow2/check/check.ts';
-import { createImage } from '../../../host/formats/qcow2/create/create.ts';
-import { qcow2 } from '../../../host/formats/qcow2/driver.ts';
-import { createGraph } from '../../../host/graph.ts';
-import type { Platform } from '../../../host/platform/platform.ts';
-import { createSimulation, type FaultRule, type SimStorage } from '../../../host/platform/sim/index.ts';
-import { file } from '../../../host/protocols/file/driver.ts';
+import { bitmapsOf } from '../../../../host/bitmaps/node-bitmaps.ts';
+import type { BlockBackend } from '../../../../host/block/backend.ts';
+import type { BlockNode } from '../../../../host/block/node.ts';
+import { Perm } from '../../../../host/block/permissions.ts';
+import type { InternalSnapshot, SnapshotStorage } from '../../../../host/block/snapshot-storage.ts';
+import { applySnapshot, findSnapshot, viewSnapshot } from '../../../../host/block/snapshots.ts';
+import { checkImage } from '../../../../host/formats/qcow2/check/check.ts';
+import { createImage } from '../../../../host/formats/qcow2/create/create.ts';
+import { qcow2 } from '../../../../host/formats/qcow2/driver.ts';
+import { createGraph } from '../../../../host/graph.ts';
+import type { Platform } from '../../../../host/platform/platform.ts';
+import { createSimulation, type FaultRule, type SimStorage } from '../../../../host/platform/sim/index.ts';
+import { file } from '../../../../host/protocols/file/driver.ts';
+import { attach } from '../../../support/attach.ts';
+import { kib } from '../../../support/units.ts';
 
 const path = '/disk.qcow2';
-const kib = 1024;
 
 interface Opened {
   node: BlockNode;
@@ -50,12 +51,7 @@ class World {
       { driver: 'qcow2', discard: 'unmap', file: { driver: 'file', filename: path }, ...this.options },
       { readOnly },
     );
-    const backend = await BlockBackend.attach(node, {
-      name: 'root',
-      description: 'the test',
-      perm: readOnly ? Perm.consistentRead : Perm.all,
-      shared: Perm.all,
-    });
+    const backend = await attach(node, readOnly ? Perm.consistentRead : Perm.all);
     return {
       node,
       backend,

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { BlockError } from '../../../host/base/errors.ts';
-import type { CreateValues } from '../../../host/block/driver.ts';
-import { createImage, qcow2Create } from '../../../host/formats/qcow2/create/create.ts';
-import { readHeader } from '../../../host/formats/qcow2/disk/header.ts';
-import { haveQemu } from '../../support/tools.ts';
-import { MemoryFile, makeWithQemu, runQemu } from './memory-file.ts';
+import { BlockError } from '../../../../host/base/errors.ts';
+import type { CreateValues } from '../../../../host/block/driver.ts';
+import { createImage, qcow2Create } from '../../../../host/formats/qcow2/create/create.ts';
+import { readHeader } from '../../../../host/formats/qcow2/disk/header.ts';
+import { haveQemu } from '../../../support/tools.ts';
+import { MemoryFile, makeWithQemu, runQemu } from '../memory-file.ts';
 
 const flags = { readOnly: false, check: false, noIo: false };
 
@@ -58,47 +58,42 @@ describe('createImage', () => {
   });
 
   test.each([
-    ['cluster_size=300', 'EINVAL', 'Cluster size must be a power of two between 512 and 2048k'],
-    ['cluster_size=4194304', 'EINVAL', 'Cluster size must be a power of two between 512 and 2048k'],
-    ['compat=foo', 'EINVAL', "Parameter 'version' does not accept value 'foo'"],
+    ['cluster_size=300', 'Cluster size must be a power of two between 512 and 2048k'],
+    ['cluster_size=4194304', 'Cluster size must be a power of two between 512 and 2048k'],
+    ['compat=foo', "Parameter 'version' does not accept value 'foo'"],
     [
       'compat=0.10,refcount_bits=8',
-      'EINVAL',
       'Different refcount widths than 16 bits require compatibility level 1.1 or above (use version=v3 or greater)',
     ],
     [
       'compat=0.10,lazy_refcounts=on',
-      'EINVAL',
       'Lazy refcounts only supported with compatibility level 1.1 and above (use version=v3 or greater)',
     ],
     [
       'compat=v2,compression_type=zstd',
-      'EINVAL',
       'Non-zlib compression type is only supported with compatibility level 1.1 and above (use version=v3 or greater)',
     ],
-    ['refcount_bits=3', 'EINVAL', 'Refcount width must be a power of two and may not exceed 64 bits'],
-    ['refcount_bits=128', 'EINVAL', 'Refcount width must be a power of two and may not exceed 64 bits'],
-    ['preallocation=zz', 'EINVAL', "Parameter 'preallocation' does not accept value 'zz'"],
-    ['compression_type=lz4', 'EINVAL', "Parameter 'compression-type' does not accept value 'lz4'"],
-    ['backing_fmt=raw', 'EINVAL', 'Backing format cannot be used without backing file'],
-    ['data_file_raw=on', 'EINVAL', 'data-file-raw requires data-file'],
+    ['refcount_bits=3', 'Refcount width must be a power of two and may not exceed 64 bits'],
+    ['refcount_bits=128', 'Refcount width must be a power of two and may not exceed 64 bits'],
+    ['preallocation=zz', "Parameter 'preallocation' does not accept value 'zz'"],
+    ['compression_type=lz4', "Parameter 'compression-type' does not accept value 'lz4'"],
+    ['backing_fmt=raw', 'Backing format cannot be used without backing file'],
+    ['data_file_raw=on', 'data-file-raw requires data-file'],
     [
       'extended_l2=on,cluster_size=8192',
-      'EINVAL',
       'Extended L2 entries are only supported with cluster sizes of at least 16384 bytes',
     ],
     [
       'preallocation=full,backing_file=b,backing_fmt=raw',
-      'EINVAL',
       'Backing file and preallocation can only be used at the same time if extended_l2 is on',
     ],
-  ])('refuses %s as qemu-img does', async (options, errno, message) => {
+  ])('refuses %s as qemu-img does', async (options, message) => {
     const file = new MemoryFile();
     const error = await createImage(file, { size: 1048576, ...parseOptions(options) }).catch(
       (e: unknown) => e,
     );
     expect(error).toBeInstanceOf(BlockError);
-    expect(error).toMatchObject({ errno, message });
+    expect(error).toMatchObject({ errno: 'EINVAL', message });
     expect(file.bytes.length).toBe(0);
     if (!haveQemu) return;
     const result = await runQemu(file, 'qemu-img', [

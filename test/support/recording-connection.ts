@@ -1,10 +1,10 @@
-/** A QMP client in the same process: a connection that keeps what it gets. */
+/** A client in the same process that says what it is told to, byte by byte, and keeps what it gets. */
 import type { Connection, ConnectionHandlers } from '../../host/platform/connection.ts';
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-export class QmpClient implements Connection {
+export class RecordingConnection implements Connection {
   received = '';
   unsentBytes = 0;
   isPaused = false;

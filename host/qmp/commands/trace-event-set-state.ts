@@ -1,0 +1,20 @@
+/** trace-event-set-state: from now on the events that fit are watched, or no longer (specification: cli, section 7). */
+import { bool, int, optional, str, struct } from '../../qapi/types.ts';
+import { tracer } from '../../trace/events.ts';
+import { defineCommand } from '../command.ts';
+import { findEvents } from './trace-event-get-state.ts';
+
+export const traceEventSetState = defineCommand({
+  name: 'trace-event-set-state',
+  args: struct('TraceEventSetStateArguments', {
+    name: str,
+    enable: bool,
+    'ignore-unavailable': optional(bool),
+    vcpu: optional(int),
+  }),
+  run(_, { name, enable, vcpu }) {
+    findEvents(name, vcpu);
+    tracer.select(name, enable);
+    return {};
+  },
+});

@@ -1,0 +1,168 @@
+/** One stack of nodes for every driver of the registry, and opening it. */
+import { expect } from 'vitest';
+import type { BlockBackend } from '../../host/block/backend.ts';
+import { createImage } from '../../host/block/create.ts';
+import type { BlockGraph } from '../../host/block/graph.ts';
+import { Perm } from '../../host/block/permissions.ts';
+import { drivers } from '../../host/drivers.ts';
+import { createGraph } from '../../host/graph.ts';
+import { createSimulation, type Simulation, type SimulationOptions } from '../../host/platform/sim/index.ts';
+import { unlimited } from '../../host/throttle/config.ts';
+import { throttleGroupsOf } from '../../host/throttle/groups.ts';
+import { mergeLimits } from '../../host/throttle/limit-names.ts';
+import { attachAlone, readWriteResize } from '../support/attach.ts';
+import { WebFile } from '../support/web-file.ts';
+import { type DiskTraits, diskBytes } from './checks.ts';
+
+export interface Stack extends DiskTraits {
+  /** Makes what the options refer to. */
+  prepare?(graph: BlockGraph): Promise<void>;
+  options: Record<string, unknown>;
+  /** Always open so, but read by the same tests. */
+  readOnly?: true;
+  /** A failure of one child only ends the program. */
+  endsOnFailure?: true;
+}
+
+const file = (filename: string): Record<string, unknown> => ({ driver: 'file', filename });
+const image = (format: string, filename: string) => (graph: BlockGraph) =>
+  createImage(graph, { filename, format, size: diskBytes, quiet: true });
+
+const both =
+  (one: ReturnType<typeof image>, other: ReturnType<typeof image>) => async (graph: BlockGraph) => {
+    await one(graph);
+    await other(graph);
+  };
+
+const onServer = { stores: true, writable: 'never', readOnly: true } as const;
+/** What the server has: nothing in its first half. */
+const served = new Uint8Array(diskBytes).fill(7, diskBytes / 2);
+
+/** One for every driver. */
+export const stacks: Readonly<Record<string, Stack>> = {
+  file: { prepare: image('raw', 'disk'), options: file('disk'), stores: true },
+  http: { options: { driver: 'http', url: 'http://server/disk' }, ...onServer },
+  https: { options: { driver: 'https', url: 'https://server/disk' }, ...onServer },
+  memory: { options: { driver: 'memory', size: diskBytes }, stores: true },
+  'null-co': { options: { driver: 'null-co', size: diskBytes, 'read-zeroes': true }, stores: false },
+  'null-aio': { options: { driver: 'null-aio', size: diskBytes, 'read-zeroes': true }, stores: false },
+  raw: { prepare: image('raw', 'disk'), options: { driver: 'raw', file: file('disk') }, stores: true },
+  qcow2: { prepare: image('qcow2', 'disk'), options: { driver: 'qcow2', file: file('disk') }, stores: true },
+  'copy-before-write': {
+    prepare: both(image('qcow2', 'disk'), image('raw', 'target')),
+    options: {
+      driver: 'copy-before-write',
+      file: { driver: 'qcow2', file: file('disk') },
+      target: { driver: 'raw', file: file('target') },
+    },
+    stores: true,
+  },
+  blkdebug: {
+    prepare: image('raw', 'disk'),
+    options: {
+      driver: 'blkdebug',
+      align: 512,
+      'max-transfer': 65_536,
+      'opt-write-zero': 4096,
+      'max-write-zero': 131_072,
+      image: file('disk'),
+    },
+    stores: true,
+  },
+  blkverify: {
+    prepare: both(image('raw', 'disk'), image('qcow2', 'copy')),
+    options: {
+      driver: 'blkverify',
+      test: { driver: 'qcow2', file: file('copy') },
+      raw: file('disk'),
+    },
+    stores: true,
+    endsOnFailure: true,
+  },
+  quorum: {
+    prepare: async (graph) => {
+      for (const name of ['a', 'b']) await image('raw', name)(graph);
+      await image('qcow2', 'c')(graph);
+    },
+    options: {
+      driver: 'quorum',
+      'vote-threshold': 2,
+      'rewrite-corrupted': true,
+      children: [file('a'), { driver: 'raw', file: file('b') }, { driver: 'qcow2', file: file('c') }],
+    },
+    stores: true,
+  },
+  compress: {
+    prepare: image('qcow2', 'disk'),
+    options: { driver: 'compress', file: { driver: 'qcow2', file: file('disk') } },
+    stores: true,
+    writable: 'once',
+  },
+  'copy-on-read': {
+    prepare: async (graph) => {
+      await image('raw', 'base')(graph);
+      await createImage(graph, {
+        filename: 'disk',
+        format: 'qcow2',
+        size: diskBytes,
+        quiet: true,
+        backingFile: 'base',
+        backingFormat: 'raw',
+      });
+    },
+    options: { driver: 'copy-on-read', file: { driver: 'qcow2', file: file('disk') } },
+    stores: true,
+  },
+  preallocate: {
+    prepare: image('raw', 'disk'),
+    options: { driver: 'preallocate', 'prealloc-size': 1 << 20, file: file('disk') },
+    stores: true,
+  },
+  'snapshot-access': {
+    prepare: both(image('raw', 'disk'), image('raw', 'target')),
+    options: {
+      driver: 'snapshot-access',
+      file: { driver: 'copy-before-write', file: file('disk'), target: file('target') },
+    },
+    stores: true,
+    writable: 'never',
+  },
+  throttle: {
+    prepare: async (graph) => {
+      await image('raw', 'disk')(graph);
+      throttleGroupsOf(graph).add('tg', mergeLimits(unlimited, { 'iops-total': 1000 }));
+    },
+    options: { driver: 'throttle', 'throttle-group': 'tg', file: file('disk') },
+    stores: true,
+  },
+};
+
+export function simulate(seed: number, options: SimulationOptions): Simulation {
+  return createSimulation(seed, { ...options, fetch: new WebFile(served).fetch });
+}
+
+export async function open(graph: BlockGraph, stack: Stack): Promise<BlockBackend> {
+  const node = await graph.open({
+    ...stack.options,
+    discard: 'unmap',
+    ...(stack.readOnly && { 'read-only': true }),
+  });
+  const backend = await attachAlone(node, stack.readOnly ? Perm.consistentRead : readWriteResize);
+  return backend;
+}
+
+/** Runs `body` on a fresh stack, and checks that closing leaves nothing open. */
+export async function withStack(
+  simulation: Simulation,
+  stack: Stack,
+  body: (disk: BlockBackend, graph: BlockGraph) => Promise<void>,
+): Promise<void> {
+  await simulation.run(async () => {
+    const graph = createGraph({ platform: simulation.platform, drivers });
+    await stack.prepare?.(graph);
+    const disk = await open(graph, stack);
+    await body(disk, graph);
+    await disk.close();
+    expect(graph.nodes()).toEqual([]);
+  });
+}
