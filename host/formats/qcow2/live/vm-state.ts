@@ -7,7 +7,7 @@ import { BlockError } from '../../../base/errors.ts';
 import { roundDown, roundUp } from '../../../base/sectors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
 import { writePlanned } from '../../../block/transfer.ts';
-import { UnmapMode } from '../../../core/qcow2.ts';
+import { UnmapMode } from '../../../core/qcow2-abi.ts';
 import { compressedFlag, entryOffset, zeroFlag } from '../disk/entry.ts';
 import { l2Entries, maxL1Entries, type Qcow2Header } from '../disk/header.ts';
 import { viewOf } from '../disk/image-file.ts';
