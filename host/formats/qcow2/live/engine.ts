@@ -21,12 +21,12 @@ import { Mutex } from '../../../base/mutex.ts';
 import type { Edge } from '../../../block/edge.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
 import { FreeReason, type Qcow2Core, StepError, Wait, Writeback } from '../../../core/qcow2.ts';
-import { coreBusy, coreNeed, qcow2Barrier, qcow2WriteBack } from '../../../trace/events.ts';
-import { measure } from '../../../trace/measure.ts';
+import { coreBusy } from '../../../trace/events.ts';
 import { incompatible } from '../disk/feature-bits.ts';
 import type { Qcow2Header } from '../disk/header.ts';
 import { type HeaderChanges, updateHeader } from '../disk/header-update.ts';
 import type { ResolvedOptions } from '../options.ts';
+import { TableFile } from './table-file.ts';
 import { TransferGate } from './transfer-gate.ts';
 
 /** Words for the kinds of corruption that the core reports in record 4 (assembly/qcow2/refcount.ts). */
@@ -39,14 +39,6 @@ const corruptionTexts: Record<number, (at: string) => string> = {
   6: (at) => `Zero cluster entry found in pre-v3 image (guest offset ${at})`,
   7: (at) => `Preallocated zero cluster offset ${at} unaligned`,
 };
-
-/** What is told before a changed table is written, by its kind. */
-const updateEvents = {
-  block: 'refblock_update_part',
-  refcountTable: 'reftable_update',
-  l2: 'l2_update',
-  l1: 'l1_update',
-} as const;
 
 interface Waiter {
   promise: Promise<void>;
@@ -63,6 +55,7 @@ export class Qcow2Engine {
   private writebackIsDurable = true;
   private runningFrees: Promise<void> | undefined;
   private runningGrowth: Promise<void> | undefined;
+  private readonly tables: TableFile;
   private failed = false;
   private markedDirty: boolean;
 
@@ -73,6 +66,7 @@ export class Qcow2Engine {
     readonly options: ResolvedOptions,
     private readonly context: OpenContext,
   ) {
+    this.tables = new TableFile(file, context.nodeName);
     this.markedDirty = (header.incompatibleFeatures & incompatible.dirty) !== 0n;
   }
 
@@ -199,7 +193,6 @@ export class Qcow2Engine {
 
   private load(): Promise<void> {
     const [offset, bytes, address, slot] = this.results();
-    if (coreNeed.enabled) coreNeed.emit({ node: this.context.nodeName, offset, bytes });
     const loading = this.loadTable(offset, this.core.memory.subarray(address, address + bytes), slot);
     this.loads.set(slot, loading);
     return loading;
@@ -207,9 +200,7 @@ export class Qcow2Engine {
 
   private async loadTable(offset: number, table: Uint8Array, slot: number): Promise<void> {
     try {
-      if (this.file.debugged)
-        await this.file.debugEvent(this.core.isL2Slot(slot) ? 'l2_load' : 'refblock_load');
-      await this.file.read(offset, table);
+      await this.tables.load(this.core.isL2Slot(slot) ? 'l2' : 'block', offset, table);
       this.steps.qcow2_table_loaded(slot);
     } catch (error) {
       this.steps.qcow2_table_failed(slot);
@@ -321,9 +312,9 @@ export class Qcow2Engine {
     this.guarded(() => steps.qcow2_writeback_begin(lazy));
     let ok = false;
     try {
-      if (lazy) await this.barrier();
+      if (lazy) await this.tables.barrier();
       await this.writePhases(durable);
-      if (durable) await this.barrier();
+      if (durable) await this.tables.barrier();
       ok = true;
     } finally {
       if (!this.core.isPoisoned) steps.qcow2_writeback_end(ok && durable);
@@ -343,25 +334,16 @@ export class Qcow2Engine {
       const failed = results.find((result) => result.status === 'rejected');
       if (failed) throw failed.reason;
       if (code === Writeback.done) return;
-      if (durable) await this.barrier();
+      if (durable) await this.tables.barrier();
     }
-  }
-
-  /** What was written so far is durable before anything else is written. */
-  private barrier(): Promise<void> {
-    return measure(qcow2Barrier, { node: this.context.nodeName }, () => this.file.flush());
   }
 
   private async writeItem(): Promise<void> {
     const [offset, bytes, address, item] = this.results();
     let ok = false;
     try {
-      const table = this.core.kindOfItem(item);
-      if (this.file.debugged) await this.file.debugEvent(updateEvents[table]);
-      const told = { node: this.context.nodeName, table, offset, bytes };
-      await measure(qcow2WriteBack, told, () =>
-        this.file.write(offset, this.core.memory.subarray(address, address + bytes)),
-      );
+      const changed = this.core.memory.subarray(address, address + bytes);
+      await this.tables.writeBack(this.core.kindOfItem(item), offset, changed);
       ok = true;
     } finally {
       this.steps.qcow2_writeback_done(item, ok);
