@@ -1,9 +1,10 @@
 /**
  * What crosses the boundary between a step and the host: the code it returns and the record it leaves.
  *
- * A step returns a code ≥ 0 when it finished, `NEED` … `FREES_FULL` when the host must do something first (the step has
- * then changed nothing and is called again), or an error below those. Details are in the result record, 16 numbers of
- * 8 bytes each at a fixed address: byte offsets and lengths as f64, exact below 2^53.
+ * A step returns a code ≥ 0 when it finished, one of `NEED` to `FREES_FULL` when the host must do something first and call
+ * it again, or one of the errors. Waiting, it has changed no table; what it keeps is a slot that the table is loaded into
+ * (NEED) or a token (INIT). Details are in the result record, 16 numbers of 8 bytes each at a fixed address: byte
+ * offsets and lengths as f64, exact below 2^53.
  */
 
 export const OK: i32 = 0;
@@ -23,6 +24,7 @@ export const GROW_TABLE: i32 = -6;
 /** Too many references wait to be counted down: write back, then count down. */
 export const FREES_FULL: i32 = -7;
 
+/** The image is damaged: record 0 file offset, 4 kind (qcow2/corruption.ts). */
 export const ERROR_CORRUPT: i32 = -16;
 export const ERROR_NO_SPACE: i32 = -17;
 export const ERROR_TOO_BIG: i32 = -18;

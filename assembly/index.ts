@@ -59,14 +59,20 @@ export { qcow2_free_apply, qcow2_free_next } from './qcow2/free';
 export {
   qcow2_init,
   qcow2_l1_address,
-  qcow2_protect,
   qcow2_refcount_table_address,
   qcow2_set_tables,
   qcow2_switch_l1,
-  qcow2_unprotect,
 } from './qcow2/image';
 export { qcow2_map } from './qcow2/map';
 export { qcow2_init_filter } from './qcow2/metadata-filter';
+export {
+  qcow2_check_overlap,
+  qcow2_init_overlap,
+  qcow2_overlap_ranges,
+  qcow2_set_bitmap_directory,
+  qcow2_set_overlap_ranges,
+  qcow2_set_snapshot_table,
+} from './qcow2/overlap-check';
 export { qcow2_init_frees } from './qcow2/pending-free';
 export { qcow2_allocate, qcow2_refcount } from './qcow2/refcount';
 export {

@@ -6,6 +6,7 @@
  * to the active tree alone; where it does not, the step reserves a cluster for it and the host fills that first (INIT).
  */
 import { ERROR_INVALID, FREES_FULL, INIT, OK, setResult, WRITEBACK } from '../abi';
+import { corrupt, CORRUPT_L2 } from './corruption';
 import { compressedEnd, compressedOffset, COPIED, OFFSET_MASK } from './entry';
 import { clusterBits, clusterBytes, clusterLimit, l1Entries, l1Entry, l2Bits, setL1Entry } from './image';
 import {
@@ -18,16 +19,10 @@ import {
   sliceOffset,
   ZERO_ALLOC,
 } from './map';
-import { hitsMetadata, noteMetadata } from './metadata-filter';
-import { freeLater, roomForFrees } from './pending-free';
-import {
-  allocate,
-  allocatedCluster,
-  allocatedClusters,
-  corrupt,
-  CORRUPT_L2,
-  CORRUPT_OVERLAP,
-} from './refcount';
+import { noteTable } from './metadata-filter';
+import { checkOverlap, NOTHING } from './overlap-check';
+import { BY_OTHER, BY_WRITE, freeLater, roomForFrees } from './pending-free';
+import { allocate, allocatedCluster, allocatedClusters, FOR_DATA, FOR_L2_TABLE } from './refcount';
 import { dropPackingCursorAt } from './compressed-cursor';
 import { ensure, entryBytes, L2, markDirty, slotData } from './table-cache';
 import {
@@ -73,7 +68,7 @@ export function writableSlice(cluster: u64): i32 {
   const available = tokenAvailable(false);
   if (available != OK) return available;
   if (!roomForFrees(1)) return FREES_FULL;
-  const code = allocate(1, u64.MAX_VALUE);
+  const code = allocate(1, u64.MAX_VALUE, FOR_L2_TABLE);
   if (code != OK) return code;
   const fresh = allocatedCluster();
   const token = takeToken(TABLE, first, fresh, span, table, -1);
@@ -87,7 +82,7 @@ export function writableSlice(cluster: u64): i32 {
 /** The fresh table of an INIT is on its way to disk with its content, or failed. WRITEBACK: wait, then again. */
 export function qcow2_init_done(token: u32, ok: bool): i32 {
   if (!ok) {
-    freeLater(tokenHost(token), 1);
+    freeLater(tokenHost(token), 1, BY_OTHER);
     giveToken(token);
     return OK;
   }
@@ -95,9 +90,9 @@ export function qcow2_init_done(token: u32, ok: bool): i32 {
   const l1Index = <u32>(tokenGuest(token) >> l2Bits);
   const offset = tokenHost(token) << clusterBits;
   setL1Entry(l1Index, offset | COPIED);
-  noteMetadata(offset);
+  noteTable(offset);
   const old = tokenExtra(token);
-  if (old) freeLater(old >> clusterBits, 1);
+  if (old) freeLater(old >> clusterBits, 1, BY_OTHER);
   giveToken(token);
   return OK;
 }
@@ -131,7 +126,7 @@ export function qcow2_write_prepare(guest: f64, bytes: f64): i32 {
     clusters++;
   if (!roomForFrees(roomNeeded(DATA, clusters))) return FREES_FULL;
   // Allocating may need the slot's place for another table: no L2 slot is taken by it, so the slice stays.
-  const code = allocate(clusters, u64.MAX_VALUE);
+  const code = allocate(clusters, u64.MAX_VALUE, FOR_DATA);
   if (code != OK) return code;
   clusters = allocatedClusters();
   const host = allocatedCluster();
@@ -148,30 +143,34 @@ function needsClusters(entry: u64, cluster: u64): bool {
 
 function inPlace(slot: u32, index: u32, limit: u32, entry: u64, inCluster: u64, bytes: u64): i32 {
   const host = entry & OFFSET_MASK;
-  if (hitsMetadata(host)) return corrupt(CORRUPT_OVERLAP, host);
   let clusters: u32 = 1;
   while (clusters < limit) {
     const expected = (host + ((<u64>clusters) << clusterBits)) | COPIED;
-    if (sliceEntry(slot, index + clusters) != expected || hitsMetadata(expected & OFFSET_MASK)) break;
+    if (sliceEntry(slot, index + clusters) != expected) break;
     clusters++;
   }
+  const covered = min(bytes, ((<u64>clusters) << clusterBits) - inCluster);
+  const code = checkOverlap(host + inCluster, covered, NOTHING);
+  if (code != OK) return code;
   setResult(0, <f64>(host + inCluster));
-  setResult(1, <f64>min(bytes, ((<u64>clusters) << clusterBits) - inCluster));
+  setResult(1, <f64>covered);
   return IN_PLACE;
 }
 
 /** Clusters that are reserved for this place but read as zeros: written in place, then made visible. */
 function reuse(slot: u32, cluster: u64, limit: u32, entry: u64, inCluster: u64, bytes: u64): i32 {
   const host = entry & OFFSET_MASK;
-  if (hitsMetadata(host)) return corrupt(CORRUPT_OVERLAP, host);
   let clusters: u32 = 1;
   while (clusters < limit) {
     const next = sliceEntry(slot, indexInSlice(cluster) + clusters);
     const expected = host + ((<u64>clusters) << clusterBits);
     if (checked(next, 0) != ZERO_ALLOC || !isCopied(next) || (next & OFFSET_MASK) != expected) break;
-    if (overlapping(cluster + clusters, 1) >= 0 || hitsMetadata(expected)) break;
+    if (overlapping(cluster + clusters, 1) >= 0) break;
     clusters++;
   }
+  // What surrounds the data in its clusters is written along.
+  const code = checkOverlap(host, (<u64>clusters) << clusterBits, NOTHING);
+  if (code != OK) return code;
   const token = takeToken(REUSE, cluster, host >> clusterBits, clusters, 0, slot);
   return describe(host >> clusterBits, clusters, inCluster, bytes, token);
 }
@@ -194,7 +193,7 @@ export function qcow2_write_commit(token: u32): i32 {
   const index = indexInSlice(tokenGuest(token));
   const compressed = tokenKind(token) == COMPRESSED_DATA;
   for (let i: u32 = 0; i < <u32>tokenClusters(token); i++) {
-    if (tokenKind(token) != REUSE) releaseEntry(sliceEntry(slot, index + i));
+    if (tokenKind(token) != REUSE) releaseEntry(sliceEntry(slot, index + i), BY_WRITE);
     const entry = compressed ? tokenExtra(token) : ((tokenHost(token) + i) << clusterBits) | COPIED;
     setSliceEntry(slot, index + i, entry);
   }
@@ -205,8 +204,8 @@ export function qcow2_write_commit(token: u32): i32 {
 /** Drops what a token reserved; the host clusters become free when the next write-back is done. */
 export function qcow2_write_abort(token: u32): void {
   const kind = tokenKind(token);
-  if (kind == DATA) freeLater(tokenHost(token), <u32>tokenClusters(token));
-  else if (kind == COMPRESSED_DATA) releaseEntry(tokenExtra(token));
+  if (kind == DATA) freeLater(tokenHost(token), <u32>tokenClusters(token), BY_WRITE);
+  else if (kind == COMPRESSED_DATA) releaseEntry(tokenExtra(token), BY_WRITE);
   giveToken(token);
 }
 
@@ -216,7 +215,7 @@ export function setSliceEntry(slot: u32, index: u32, entry: u64): void {
 }
 
 /** Gives up the references that an entry holds. The caller made sure of room in the list. */
-export function releaseEntry(entry: u64, reason: u32 = 0): void {
+export function releaseEntry(entry: u64, reason: u32): void {
   const type = checked(entry, 0);
   if (type == NORMAL || type == ZERO_ALLOC) {
     freeLater((entry & OFFSET_MASK) >> clusterBits, 1, reason);

@@ -8,7 +8,8 @@ import { compressedEntry, compressedOffsetBits } from './entry';
 import { clusterBits, clusterBytes } from './image';
 import { checked, indexInSlice, sliceEntry, UNALLOCATED, ZERO_PLAIN } from './map';
 import { roomForFrees } from './pending-free';
-import { allocate, allocatedCluster, increment } from './refcount';
+import { checkOverlap, NOTHING } from './overlap-check';
+import { allocate, allocatedCluster, FOR_COMPRESSED_DATA, increment } from './refcount';
 import { qcow2_table_failed } from './table-cache';
 import { busyWith, COMPRESSED_DATA, overlapping, takeToken, tokenAvailable } from './tokens';
 
@@ -44,12 +45,14 @@ function place(bytes: u32, limit: u64): i32 {
   const cursor = packingCursor();
   const used = cursor & (clusterBytes - 1);
   if (cursor && used && used + bytes <= clusterBytes) {
+    const overlap = checkOverlap(cursor, bytes, NOTHING);
+    if (overlap != OK) return overlap;
     const code = increment(cursor >> clusterBits);
     if (code == OK) setPackingCursor(cursor + bytes);
     // With a count that is full the stream goes to a cluster of its own.
     if (code != ERROR_INVALID) return code;
   }
-  const code = allocate(1, limit);
+  const code = allocate(1, limit, FOR_COMPRESSED_DATA);
   if (code != OK) return code;
   const fresh = allocatedCluster() << clusterBits;
   if (cursor && used && fresh == cursor - used + clusterBytes) {

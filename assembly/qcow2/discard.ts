@@ -6,7 +6,7 @@ import { releaseEntry, setSliceEntry, writableSlice } from './allocate';
 import { COPIED, OFFSET_MASK, ZERO } from './entry';
 import { clusterBits, l1Entries, l1Entry, l2Bits, setL1Entry, version } from './image';
 import { checked, indexInSlice, IS_COMPRESSED, NORMAL, sliceEntry, UNALLOCATED, ZERO_PLAIN } from './map';
-import { BY_REQUEST, BY_SHRINKING, freeLater, roomForFrees } from './pending-free';
+import { BY_REQUEST, ALWAYS, BY_WRITE, freeLater, roomForFrees } from './pending-free';
 import { entryBytes, L2 } from './table-cache';
 import { busyWith, overlapping } from './tokens';
 import { isWritingBack } from './writeback-state';
@@ -69,7 +69,7 @@ function change(slot: u32, index: u32, entry: u64, type: i32, mode: u32, hasBack
   if (mode == FULL || (mode == DISCARD && version < 3)) replaced = 0;
   if (mode == DISCARD && type == UNALLOCATED && !hasBacking) return;
   if (entry == replaced) return;
-  releaseEntry(entry, mode == FULL ? BY_SHRINKING : mode == KEEP ? 0 : BY_REQUEST);
+  releaseEntry(entry, mode == FULL ? ALWAYS : mode == KEEP ? BY_WRITE : BY_REQUEST);
   setSliceEntry(slot, index, replaced);
 }
 
@@ -83,6 +83,6 @@ export function qcow2_drop_table(index: u32): i32 {
   if (!table) return OK;
   if (!roomForFrees(1)) return FREES_FULL;
   setL1Entry(index, 0);
-  freeLater(table >> clusterBits, 1, BY_SHRINKING);
+  freeLater(table >> clusterBits, 1, ALWAYS);
   return OK;
 }

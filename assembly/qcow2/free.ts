@@ -5,9 +5,10 @@
  * space back first, while nobody else can get it; `qcow2_free_apply` counts it down.
  */
 import { getResult, OK, setResult } from '../abi';
+import { corrupt, CORRUPT_REFCOUNT } from './corruption';
 import { clusterBits } from './image';
 import { freeDone, nextFree, nextFreeReason } from './pending-free';
-import { corrupt, CORRUPT_REFCOUNT, decrement, qcow2_refcount } from './refcount';
+import { decrement, qcow2_refcount } from './refcount';
 
 /** The cluster becomes free: record 1 its offset, 2 the reason. */
 const LAST_REFERENCE: i32 = 1;

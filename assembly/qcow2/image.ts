@@ -7,6 +7,9 @@
 import { allocate } from '../memory';
 import { OFFSET_MASK, refcountBlockOffset, SECTOR_BITS } from './entry';
 
+/** log2 of the entries of a table in a sector. */
+const ENTRIES_PER_SECTOR_BITS = SECTOR_BITS - 3;
+
 export let clusterBits: u32 = 16;
 export let clusterBytes: u64 = 65536;
 /** log2 of the entries in an L2 table. */
@@ -30,11 +33,6 @@ export let refcountTableEntries: u32 = 0;
 export let refcountTableOffset: u64 = 0;
 let refcountTableCapacity: u32 = 0;
 let refcountTableDirty: usize = 0;
-
-/** Offset and bytes of what must never be overwritten by data besides tables: the snapshot table and snapshot L1s. */
-let fixedRanges: usize = 0;
-let fixedRangeCount: u32 = 0;
-const MAX_FIXED_RANGES: u32 = 4096;
 
 /**
  * Lays out the image. Capacities are the entries that L1 and refcount table may grow to without another instance;
@@ -64,7 +62,6 @@ export function qcow2_init(
   l1Dirty = allocate(sectorsOf(l1Capacity), 8);
   refcountTable = allocate(refcountTableCapacity << 3, 512);
   refcountTableDirty = allocate(sectorsOf(refcountTableCapacity), 8);
-  fixedRanges = allocate(MAX_FIXED_RANGES << 4, 8);
 }
 
 export function qcow2_set_tables(l1: f64, table: f64): void {
@@ -78,20 +75,6 @@ export function qcow2_l1_address(): usize {
 
 export function qcow2_refcount_table_address(): usize {
   return refcountTable;
-}
-
-/** A range of the file that data must never overwrite. False when there are too many to remember. */
-export function qcow2_protect(offset: f64, bytes: f64): bool {
-  if (fixedRangeCount == MAX_FIXED_RANGES) return false;
-  const at = fixedRanges + (fixedRangeCount++ << 4);
-  store<u64>(at, <u64>offset);
-  store<u64>(at, <u64>offset + <u64>bytes, 8);
-  return true;
-}
-
-/** Forgets all protected ranges: the snapshot table changes. */
-export function qcow2_unprotect(): void {
-  fixedRangeCount = 0;
 }
 
 // @ts-ignore: decorator
@@ -108,7 +91,7 @@ export function l1Entry(index: u32): u64 {
 
 export function setL1Entry(index: u32, entry: u64): void {
   store<u64>(l1Table + (index << 3), bswap<u64>(entry));
-  store<u8>(l1Dirty + (index >> 6), 1);
+  store<u8>(l1Dirty + (index >> ENTRIES_PER_SECTOR_BITS), 1);
 }
 
 // @ts-ignore: decorator
@@ -119,7 +102,7 @@ export function refcountTableEntry(index: u32): u64 {
 
 export function setRefcountTableEntry(index: u32, entry: u64): void {
   store<u64>(refcountTable + (index << 3), bswap<u64>(entry));
-  store<u8>(refcountTableDirty + (index >> 6), 1);
+  store<u8>(refcountTableDirty + (index >> ENTRIES_PER_SECTOR_BITS), 1);
 }
 
 /** The table was moved and grew: all of it is written by whoever moved it. */
@@ -171,34 +154,22 @@ export function hasDirtyTables(): bool {
   );
 }
 
-/**
- * Whether a cluster holds metadata: header, L1, refcount table, a protected range, an L2 table or a refcount block.
- * Exact and linear in the tables: `metadata-filter.ts` asks only when it may be so.
- */
-export function isMetadata(offset: u64): bool {
-  if (offset < clusterBytes) return true;
-  const end = offset + clusterBytes;
-  if (overlaps(offset, end, l1Offset, l1Entries)) return true;
-  if (overlaps(offset, end, refcountTableOffset, refcountTableEntries)) return true;
-  if (isProtected(offset)) return true;
-  for (let i: u32 = 0; i < l1Entries; i++) if ((l1Entry(i) & OFFSET_MASK) == offset) return true;
-  for (let i: u32 = 0; i < refcountTableEntries; i++) {
-    if (refcountBlockOffset(refcountTableEntry(i)) == offset) return true;
-  }
+/** Whether the L1 table names an L2 table in the cluster at `offset`. Linear in the L1 table. */
+export function namesTable(offset: u64): bool {
+  for (let i: u32 = 0; i < l1Entries; i++)
+    if (startOfCluster(l1Entry(i) & OFFSET_MASK) == offset) return true;
   return false;
 }
 
-export function isProtected(offset: u64): bool {
-  const end = offset + clusterBytes;
-  for (let i: u32 = 0; i < fixedRangeCount; i++) {
-    const at = fixedRanges + (i << 4);
-    if (offset < load<u64>(at, 8) && load<u64>(at) < end) return true;
-  }
+/** Whether the refcount table names a refcount block in the cluster at `offset`. Linear in the refcount table. */
+export function namesBlock(offset: u64): bool {
+  for (let i: u32 = 0; i < refcountTableEntries; i++)
+    if (startOfCluster(refcountBlockOffset(refcountTableEntry(i))) == offset) return true;
   return false;
 }
 
 // @ts-ignore: decorator
 @inline
-function overlaps(start: u64, end: u64, table: u64, entries: u32): bool {
-  return entries > 0 && start < table + ((<u64>entries) << 3) && table < end;
+function startOfCluster(offset: u64): u64 {
+  return offset & ~(clusterBytes - 1);
 }

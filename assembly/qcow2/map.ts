@@ -2,9 +2,9 @@
  * Where guest bytes are (specification: qcow2, sections 3.1 to 3.6).
  */
 import { ERROR_CORRUPT, setResult } from '../abi';
+import { CORRUPT_DATA, CORRUPT_L2, CORRUPT_ZERO_ALLOC, CORRUPT_ZERO_V2, corrupt } from './corruption';
 import { COMPRESSED, COPIED, OFFSET_MASK, ZERO } from './entry';
 import { clusterBits, clusterBytes, l1Entries, l1Entry, l2Bits, version } from './image';
-import { CORRUPT_DATA, CORRUPT_L2, CORRUPT_ZERO_ALLOC, CORRUPT_ZERO_V2, corrupt } from './refcount';
 import { ensure, entryBytes, L2, lookup, slotData } from './table-cache';
 
 /** What `qcow2_map` returns, and how entries are classified. */

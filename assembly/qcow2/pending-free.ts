@@ -10,7 +10,7 @@
  * |----|---------------------------------------------------------|
  * | 0  | u64 first cluster                                       |
  * | 8  | u32 clusters                                            |
- * | 12 | u32 what becomes of the space: `keep`, or a reason to discard it |
+ * | 12 | u32 why: the host decides by it what becomes of the space |
  */
 import { allocate } from '../memory';
 
@@ -21,8 +21,13 @@ const ENTRY_BYTES: u32 = 16;
 
 /** Why a cluster loses its reference, as far as the host wants to know. */
 export const BY_REQUEST: u32 = 1;
-export const BY_SHRINKING: u32 = 2;
+/** Whatever is asked of it otherwise, the space is given back: of a disk that became smaller, of a bitmap that is gone. */
+export const ALWAYS: u32 = 2;
 export const BY_SNAPSHOT: u32 = 3;
+/** Metadata that was replaced: L1, L2 and refcount tables, what the host laid out. */
+export const BY_OTHER: u32 = 4;
+/** Replaced by an allocating write, or allocated for one that failed: its space is kept for the next. */
+export const BY_WRITE: u32 = 0;
 
 /** Kept for the few rare steps that free one run and cannot be refused: a table that moved. */
 const SPARE: u32 = 64;
@@ -64,7 +69,7 @@ export function unreserveFrees(room: u32): void {
 }
 
 /** Adds a run; the caller made sure of room for one entry. */
-export function freeLater(cluster: u64, clusters: u32, reason: u32 = 0): void {
+export function freeLater(cluster: u64, clusters: u32, reason: u32): void {
   // A run that is already on its way to being freed is not extended: its new part is not durable yet.
   if (count > durable && count > 0) {
     const last = entryAt(count - 1);

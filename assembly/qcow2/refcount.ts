@@ -5,7 +5,8 @@
  * round. A new block is on disk before the table entry that shows it. Growing the table is a sequence of its own
  * (`table-growth.ts`).
  */
-import { ERROR_CORRUPT, ERROR_INVALID, ERROR_TOO_BIG, GROW_TABLE, OK, setResult, WRITEBACK } from '../abi';
+import { ERROR_INVALID, ERROR_TOO_BIG, GROW_TABLE, OK, setResult, WRITEBACK } from '../abi';
+import { CORRUPT_ALLOCATION, CORRUPT_REFBLOCK, CORRUPT_REFCOUNT, corrupt } from './corruption';
 import { refcountBlockOffset } from './entry';
 import {
   blockBits,
@@ -17,19 +18,18 @@ import {
   refcountTableEntry,
   setRefcountTableEntry,
 } from './image';
-import { hitsMetadata, noteMetadata } from './metadata-filter';
+import { noteBlock } from './metadata-filter';
+import { checkOverlap, NOTHING } from './overlap-check';
 import { maxRefcount, readRefcount, writeRefcount } from './refcount-block';
 import { BLOCK, create, dropTables, ensure, markDirty, slotData } from './table-cache';
 import { isWritingBack } from './writeback-state';
 
-/** Kinds of corruption in record 4, with the offset in record 0. */
-const CORRUPT_REFBLOCK: f64 = 1;
-export const CORRUPT_L2: f64 = 2;
-export const CORRUPT_DATA: f64 = 3;
-export const CORRUPT_OVERLAP: f64 = 4;
-export const CORRUPT_REFCOUNT: f64 = 5;
-export const CORRUPT_ZERO_V2: f64 = 6;
-export const CORRUPT_ZERO_ALLOC: f64 = 7;
+/** What a cluster is allocated for: record 5 of CORRUPT_ALLOCATION. */
+export const FOR_DATA: u32 = 0;
+export const FOR_L2_TABLE: u32 = 1;
+export const FOR_COMPRESSED_DATA: u32 = 2;
+const FOR_REFCOUNT_BLOCK: u32 = 3;
+const FOR_HOST: u32 = 4;
 
 /** No cluster below this one is free. */
 let freeHint: u64 = 0;
@@ -37,12 +37,6 @@ let freeHint: u64 = 0;
 /** What `findFree` found. */
 let foundCluster: u64 = 0;
 let foundClusters: u32 = 0;
-
-export function corrupt(kind: f64, offset: u64): i32 {
-  setResult(0, <f64>offset);
-  setResult(4, kind);
-  return ERROR_CORRUPT;
-}
 
 // @ts-ignore: decorator
 @inline
@@ -154,9 +148,10 @@ function firstFreeIn(block: usize, first: u32, end: u32): u32 {
 
 /**
  * Allocates up to `wanted` clusters in a row: OK with `allocatedCluster` and `allocatedClusters`, or a wait code or an
- * error with nothing allocated. An absent refcount block is added on the way, which is complete in itself.
+ * error with nothing allocated. An absent refcount block is added on the way, which is complete in itself. Clusters
+ * without a count that are in use all the same are ERROR_CORRUPT: to write there would destroy the image.
  */
-export function allocate(wanted: u32, limit: u64): i32 {
+export function allocate(wanted: u32, limit: u64, purpose: u32): i32 {
   let code = findFree(wanted, min(limit, clusterLimit));
   // Adding a block takes a cluster, so the search starts over.
   while (code == OK && !blockOffset(foundCluster)) {
@@ -166,14 +161,9 @@ export function allocate(wanted: u32, limit: u64): i32 {
   if (code != OK) return code;
   const slot = ensureBlock(foundCluster);
   if (slot < 0) return slot;
+  code = checkNew(foundCluster, foundClusters, purpose);
+  if (code != OK) return code;
   const block = slotData(slot);
-  for (let i: u32 = 0; i < foundClusters; i++) {
-    // A cluster without a count that is in use all the same: overwriting it would destroy the image.
-    if (hitsMetadata((foundCluster + i) << clusterBits)) {
-      if (i == 0) return corrupt(CORRUPT_OVERLAP, foundCluster << clusterBits);
-      foundClusters = i;
-    }
-  }
   for (let i: u32 = 0; i < foundClusters; i++)
     writeRefcount(block, indexInBlock(foundCluster + i), refcountOrder, 1);
   markDirty(slot);
@@ -181,9 +171,22 @@ export function allocate(wanted: u32, limit: u64): i32 {
   return OK;
 }
 
+/** Whether clusters that have no counts may be taken. */
+function checkNew(cluster: u64, clusters: u32, purpose: u32): i32 {
+  // Cluster 0 is never free, and as a pointer it would mean "none": only the words depend on whether it is protected.
+  if (!cluster && purpose != FOR_DATA && purpose != FOR_HOST) return corruptAllocation(purpose);
+  const code = checkOverlap(cluster << clusterBits, (<u64>clusters) << clusterBits, NOTHING);
+  return code == OK && !cluster ? corruptAllocation(purpose) : code;
+}
+
+function corruptAllocation(purpose: u32): i32 {
+  setResult(5, purpose);
+  return corrupt(CORRUPT_ALLOCATION, 0);
+}
+
 /** `allocate` for structures that the host lays out itself: record 0 the offset, 1 how many clusters. */
 export function qcow2_allocate(clusters: u32): i32 {
-  const code = allocate(clusters, u64.MAX_VALUE);
+  const code = allocate(clusters, u64.MAX_VALUE, FOR_HOST);
   if (code != OK) return code;
   setResult(0, <f64>(foundCluster << clusterBits));
   setResult(1, foundClusters);
@@ -206,7 +209,7 @@ function addBlock(index: u32): i32 {
     setResult(0, index);
     return GROW_TABLE;
   }
-  const code = findFree(1, clusterLimit);
+  let code = findFree(1, clusterLimit);
   if (code != OK) return code;
   const cluster = foundCluster;
   const home = <u32>(cluster >> blockBits);
@@ -215,7 +218,8 @@ function addBlock(index: u32): i32 {
     return GROW_TABLE;
   }
   if (home != index && !blockOffset(cluster)) return addBlock(home);
-  if (hitsMetadata(cluster << clusterBits)) return corrupt(CORRUPT_OVERLAP, cluster << clusterBits);
+  code = checkNew(cluster, 1, FOR_REFCOUNT_BLOCK);
+  if (code != OK) return code;
   let homeSlot: i32 = -1;
   if (home != index) {
     homeSlot = ensureBlock(cluster);
@@ -231,7 +235,7 @@ function addBlock(index: u32): i32 {
   }
   if (home == index) writeRefcount(slotData(slot), indexInBlock(cluster), refcountOrder, 1);
   setRefcountTableEntry(index, cluster << clusterBits);
-  noteMetadata(cluster << clusterBits);
+  noteBlock(cluster << clusterBits);
   if (freeHint == cluster) freeHint = cluster + 1;
   return OK;
 }

@@ -11,7 +11,7 @@ import { releaseEntry, setSliceEntry } from './allocate';
 import { compressedEnd, compressedOffset, COPIED, OFFSET_MASK } from './entry';
 import { clusterBits, l1Entries, l1Entry, setL1Entry } from './image';
 import { checked, isCopied, IS_COMPRESSED, NORMAL, sliceEntry, ZERO_ALLOC } from './map';
-import { noteMetadata } from './metadata-filter';
+import { noteTables } from './metadata-filter';
 import { BY_SNAPSHOT, freeLater, roomForFrees } from './pending-free';
 import { decrement, increment, qcow2_refcount } from './refcount';
 import { ensure, entryBytes, L2 } from './table-cache';
@@ -151,5 +151,5 @@ export function qcow2_refresh_table(l1Index: u32): i32 {
 
 /** The L1 table in memory was replaced: its L2 tables are metadata from now on. */
 export function qcow2_note_tables(): void {
-  for (let i: u32 = 0; i < l1Entries; i++) noteMetadata(l1Entry(i) & OFFSET_MASK);
+  noteTables();
 }

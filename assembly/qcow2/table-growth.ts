@@ -19,8 +19,9 @@ import {
   setRefcountTableEntry,
   switchRefcountTable,
 } from './image';
-import { noteMetadata } from './metadata-filter';
-import { freeLater, roomForFrees } from './pending-free';
+import { noteBlock } from './metadata-filter';
+import { BY_OTHER, freeLater, roomForFrees } from './pending-free';
+import { checkOverlap, NOTHING } from './overlap-check';
 import { writeRefcount } from './refcount-block';
 
 let start: u64 = 0;
@@ -41,6 +42,14 @@ export function qcow2_grow_plan(needed: u32): i32 {
     blocks++;
   }
   if (tableClusters * perCluster > refcountTableRoom()) return ERROR_TOO_BIG;
+  return describePlan();
+}
+
+/** What a damaged image has there may be metadata all the same. */
+function describePlan(): i32 {
+  const bytes = (<u64>(blocks + tableClusters)) << clusterBits;
+  const code = checkOverlap(start << clusterBits, bytes, NOTHING);
+  if (code != OK) return code;
   setResult(0, <f64>(start << clusterBits));
   setResult(1, blocks);
   setResult(2, tableClusters);
@@ -62,10 +71,7 @@ export function qcow2_run_plan(clusters: u32): i32 {
     setResult(0, index + blocks - 1);
     return GROW_TABLE;
   }
-  setResult(0, <f64>(start << clusterBits));
-  setResult(1, blocks);
-  setResult(2, clusters);
-  return OK;
+  return describePlan();
 }
 
 /** The blocks of a run are on disk: enters them into the table. The run itself starts behind them. */
@@ -73,17 +79,17 @@ export function qcow2_run_done(): void {
   const index = <u32>(start >> blockBits);
   for (let i: u32 = 0; i < blocks; i++) {
     setRefcountTableEntry(index + i, (start + i) << clusterBits);
-    noteMetadata((start + i) << clusterBits);
+    noteBlock((start + i) << clusterBits);
   }
 }
 
 /**
- * Gives clusters back that were allocated for something that is no longer wanted, or replaced durably before. FREES_FULL:
- * nothing is done yet.
+ * Gives clusters back that were allocated for something that is no longer wanted, or replaced durably before. `reason`
+ * is one of `pending-free.ts`. FREES_FULL: nothing is done yet.
  */
-export function qcow2_release(offset: f64, clusters: u32): i32 {
+export function qcow2_release(offset: f64, clusters: u32, reason: u32): i32 {
   if (!roomForFrees(1)) return FREES_FULL;
-  freeLater((<u64>offset) >> clusterBits, clusters);
+  freeLater((<u64>offset) >> clusterBits, clusters, reason);
   return OK;
 }
 
@@ -102,7 +108,7 @@ export function qcow2_grow_block(index: u32, address: usize): i32 {
 export function qcow2_grow_table(): i32 {
   for (let i: u32 = 0; i < blocks; i++) {
     setRefcountTableEntry(refcountTableEntries + i, (start + i) << clusterBits);
-    noteMetadata((start + i) << clusterBits);
+    noteBlock((start + i) << clusterBits);
   }
   setResult(0, <f64>refcountTable);
   setResult(1, <f64>((<u64>tableClusters) << clusterBits));
@@ -118,6 +124,6 @@ export function qcow2_grow_done(ok: bool): void {
     return;
   }
   const oldClusters = <u32>((((<u64>refcountTableEntries) << 3) + clusterBytes - 1) >> clusterBits);
-  freeLater(refcountTableOffset >> clusterBits, oldClusters);
+  freeLater(refcountTableOffset >> clusterBits, oldClusters, BY_OTHER);
   switchRefcountTable((start + blocks) << clusterBits, <u32>((<u64>tableClusters * clusterBytes) >> 3));
 }

@@ -18,7 +18,7 @@
  * The host may also go through the phases without any flush, so that whoever reads the file finds it complete at any
  * moment. Nothing is durable then, and what was given up goes on waiting for a write-back that is.
  */
-import { setResult } from '../abi';
+import { getResult, OK, setResult } from '../abi';
 import {
   giveBackDirtyRun,
   hasDirtyTables,
@@ -29,6 +29,7 @@ import {
   takeDirtyRun,
 } from './image';
 import { freesDurable, hasDurableFrees, pendingFrees } from './pending-free';
+import { ACTIVE_L1, ACTIVE_L2, checkOverlap, REFCOUNT_BLOCK, REFCOUNT_TABLE } from './overlap-check';
 import {
   BLOCK,
   entryBytes,
@@ -48,8 +49,21 @@ const WRITE: i32 = 1;
 const FLUSH: i32 = 2;
 const DONE: i32 = 0;
 
-/** Items of table sectors: the flag, which table, first sector and count. */
+/**
+ * Items. The host tells by the flags what they are a part of (host/core/qcow2.ts).
+ *
+ * | bits     | table in a slot | sectors of L1 or refcount table |
+ * |----------|-----------------|---------------------------------|
+ * | 52       | 0               | 1: SECTORS                      |
+ * | 51       | 0               | 1 for L1: OF_L1                 |
+ * | 25 to 50 | 0               | first sector                    |
+ * | 0 to 24  | slot            | how many                        |
+ */
 const SECTORS: u64 = (1 as u64) << 52;
+const OF_L1: u64 = (1 as u64) << 51;
+const FIRST_SHIFT: u64 = 25;
+const FIRST_MASK: u64 = 0x3ffffff;
+const COUNT_MASK: u64 = 0x1ffffff;
 
 let phase: u32 = 0;
 let freeMark: u32 = 0;
@@ -68,10 +82,11 @@ export function qcow2_writeback_begin(lazy: bool): bool {
   return true;
 }
 
+/** The next thing to do. ERROR_CORRUPT: what comes next lies on other metadata; it stays dirty. */
 export function qcow2_writeback_next(): i32 {
   for (;;) {
     const item = nextItem();
-    if (item) return WRITE;
+    if (item) return checkItem();
     const flush = wroteInPhase || phase == 2;
     wroteInPhase = false;
     position = 0;
@@ -98,6 +113,28 @@ function nextItem(): bool {
   }
 }
 
+function checkItem(): i32 {
+  const item = getResult(3);
+  const code = checkOverlap(<u64>getResult(0), <u64>getResult(1), ownClass());
+  if (code == OK) return WRITE;
+  qcow2_writeback_done(item, false);
+  return code;
+}
+
+/** The class of metadata that this phase writes. */
+function ownClass(): u32 {
+  switch (phase) {
+    case 1:
+      return REFCOUNT_BLOCK;
+    case 2:
+      return REFCOUNT_TABLE;
+    case 3:
+      return ACTIVE_L2;
+    default:
+      return ACTIVE_L1;
+  }
+}
+
 function slotItem(slot: i32, kind: u32): bool {
   if (slot < 0) return false;
   position = <u32>slot + 1;
@@ -117,7 +154,7 @@ function sectorItem(ofL1: bool): bool {
   setResult(0, <f64>((ofL1 ? l1Offset : refcountTableOffset) + (first << 9)));
   setResult(1, <f64>(count << 9));
   setResult(2, <f64>((ofL1 ? l1Table : refcountTable) + ((<usize>first) << 9)));
-  setResult(3, <f64>(SECTORS | (ofL1 ? (1 as u64) << 51 : 0) | (first << 25) | count));
+  setResult(3, <f64>(SECTORS | (ofL1 ? OF_L1 : 0) | (first << FIRST_SHIFT) | count));
   wroteInPhase = true;
   return true;
 }
@@ -128,8 +165,8 @@ export function qcow2_writeback_done(item: f64, ok: bool): void {
   if (value < SECTORS) {
     written(<u32>value, ok);
   } else if (!ok) {
-    const first = <u32>((value >> 25) & 0x3ffffff);
-    giveBackDirtyRun((value & ((1 as u64) << 51)) != 0, first, <u32>(value & 0x1ffffff));
+    const first = <u32>((value >> FIRST_SHIFT) & FIRST_MASK);
+    giveBackDirtyRun((value & OF_L1) != 0, first, <u32>(value & COUNT_MASK));
   }
 }
 

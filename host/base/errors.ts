@@ -5,6 +5,7 @@
  * message in the words a QEMU user knows. Each layer may put its context in front (`error.within('Could not open …')`).
  * Bugs are not operating errors: those fail an assertion (assert.ts).
  */
+import { withoutUndefined } from './without-undefined.ts';
 
 /** Linux errno values of every error the block layer raises. */
 export const errnoNumbers = {
@@ -126,14 +127,14 @@ export class BlockError extends Error {
       class: this.class,
       cause: this,
       reason: this.reason,
-      ...(this.hint === undefined ? {} : { hint: this.hint }),
+      ...withoutUndefined({ hint: this.hint }),
     });
   }
 }
 
 /** An error with only a text, the most common kind in QMP answers. */
 export function invalid(message: string, hint?: string): BlockError {
-  return new BlockError('EINVAL', message, hint === undefined ? {} : { hint });
+  return new BlockError('EINVAL', message, withoutUndefined({ hint }));
 }
 
 /** Narrows what a `catch` got to an operating error; anything else is a bug and goes on. */

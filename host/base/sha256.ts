@@ -1,4 +1,5 @@
 /** SHA-256 (FIPS 180-4) of bytes in memory. */
+import { roundUp } from './sectors.ts';
 
 const blockBytes = 64;
 
@@ -19,7 +20,7 @@ const initialState = fractions(Math.sqrt).subarray(0, 8);
 const rotate = (word: number, bits: number): number => (word >>> bits) | (word << (32 - bits));
 
 export function sha256(message: Uint8Array): Uint8Array {
-  const total = Math.ceil((message.length + 9) / blockBytes) * blockBytes;
+  const total = roundUp(message.length + 9, blockBytes);
   const padded = new Uint8Array(total);
   padded.set(message);
   padded[message.length] = 0x80;

@@ -15,6 +15,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { invalid } from '../base/errors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import { HierarchicalBitmap } from '../core/bitmap.ts';
 
 const forbidden = {
@@ -171,7 +172,7 @@ export class DirtyBitmap {
 
   query(): BlockDirtyInfo {
     return {
-      ...(this.name === undefined ? {} : { name: this.name }),
+      ...withoutUndefined({ name: this.name }),
       recording: this.recording,
       persistent: this.persistent,
       busy: this.busy,

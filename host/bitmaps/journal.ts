@@ -20,6 +20,7 @@
 import { createDeferred } from '../base/deferred.ts';
 import { asBlockError, type BlockError } from '../base/errors.ts';
 import { Mutex } from '../base/mutex.ts';
+import { roundUp } from '../base/sectors.ts';
 import type { JournalTie } from '../block/bitmap-storage.ts';
 import type { Platform } from '../platform/platform.ts';
 import { readSideFile, SideFile } from './side-file.ts';
@@ -207,7 +208,7 @@ export class BitmapJournal {
     const { subject, regionBytes, identity } = this;
     const { bitmaps, diskBytes } = subject.snapshot();
     const stamp = subject.stamp();
-    const covered = Math.ceil(Math.max(diskBytes, toCover, this.covered) / regionBytes) * regionBytes;
+    const covered = roundUp(Math.max(diskBytes, toCover, this.covered), regionBytes);
     const noted = new Uint8Array(covered / regionBytes);
     const inFlight = new Uint32Array(noted.length);
     inFlight.set(this.inFlight);

@@ -7,6 +7,7 @@
  */
 import { crc32 } from '../base/crc32.ts';
 import { BlockError } from '../base/errors.ts';
+import { roundUp } from '../base/sectors.ts';
 import type { Files, HostFile } from '../platform/platform.ts';
 import {
   decodeBitmaps,
@@ -199,7 +200,7 @@ export class SideFile {
   /** Before the area in use when there is room, else behind it. */
   private freeSpace(bytes: number): number {
     if (!this.area || this.area.start >= firstAreaOffset + bytes) return firstAreaOffset;
-    return Math.ceil(this.area.end / 4096) * 4096;
+    return roundUp(this.area.end, 4096);
   }
 }
 

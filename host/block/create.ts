@@ -7,6 +7,8 @@
  * in front only where QEMU does.
  */
 import { asBlockError, BlockError, invalid } from '../base/errors.ts';
+import { wholeSectors } from '../base/sectors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import { BlockBackend } from './backend.ts';
 import type { CreateOption, CreateValues, DriverDefinition } from './driver.ts';
 import { resolveAgainst } from './filename.ts';
@@ -29,8 +31,6 @@ export interface CreateImageParams {
   quiet?: boolean;
 }
 
-const sectorBytes = 512;
-
 /** Makes the image. Errors: BlockError; a file that was already made stays. */
 export async function createImage(graph: BlockGraph, params: CreateImageParams): Promise<void> {
   const { filename, format } = params;
@@ -44,7 +44,7 @@ export async function createImage(graph: BlockGraph, params: CreateImageParams):
   const options = creationOptions(driver, protocol);
   const values = await completeValues(graph, driver, options, params);
   if (params.quiet !== true) graph.platform.console.stdout(formattingLine(filename, format, options, values));
-  const size = Math.ceil((values['size'] as number) / sectorBytes) * sectorBytes;
+  const size = wholeSectors(values['size'] as number);
   await formatFile(graph, driver, protocol, filename, { ...values, size });
 }
 
@@ -123,7 +123,7 @@ async function inspectBacking(
   let found: { length: number; format: string };
   try {
     const node = await graph.openFile(path, {
-      ...(format === undefined ? {} : { format }),
+      ...withoutUndefined({ format }),
       noBacking: true,
       // It may be in use, by ourselves even: its content is not looked at.
       flags: { readOnly: true, forceShare: true },

@@ -10,6 +10,7 @@ import { Attachments } from '../base/attachments.ts';
 import { BlockError, invalid } from '../base/errors.ts';
 import { Mutex } from '../base/mutex.ts';
 import type { Platform } from '../platform/platform.ts';
+import { isIdentifier } from '../qapi/identifier.ts';
 import { BackendTable } from './backend-table.ts';
 import { chainLinks } from './chain.ts';
 import type { DriverDefinition } from './driver.ts';
@@ -129,7 +130,7 @@ export class BlockGraph {
 
   /** Throws when a device cannot have this name. */
   checkBackendName(name: string): void {
-    if (!/^[A-Za-z][A-Za-z0-9\-._]*$/.test(name)) throw invalid('Invalid device name');
+    if (!isIdentifier(name)) throw invalid('Invalid device name');
     if (this.backends.find(name)) throw invalid(`Device with id '${name}' already exists`);
     if (this.byName.has(name)) throw invalid(`Device name '${name}' conflicts with an existing node name`);
   }
@@ -142,7 +143,7 @@ export class BlockGraph {
 
   /** Throws when `name` is malformed or taken. */
   checkName(name: string): void {
-    if (!/^[A-Za-z][A-Za-z0-9\-._]*$/.test(name)) throw invalid(`Invalid node-name: '${name}'`);
+    if (!isIdentifier(name)) throw invalid(`Invalid node-name: '${name}'`);
     if (this.backends.find(name)) throw invalid(`node-name=${name} is conflicting with a device id`);
     if (this.byName.has(name)) throw invalid(`Duplicate nodes with node-name='${name}'`);
     if (name.length > nameLimitBytes) throw invalid('Node name too long');

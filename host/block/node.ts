@@ -9,6 +9,7 @@ import { assert } from '../base/assert.ts';
 import { Attachments } from '../base/attachments.ts';
 import { invalid } from '../base/errors.ts';
 import { InFlight } from '../base/in-flight.ts';
+import { wholeSectors } from '../base/sectors.ts';
 import type { Checked } from '../qapi/types.ts';
 import { drainBegin, drainEnd } from '../trace/events.ts';
 import type { Driver, DriverDefinition } from './driver.ts';
@@ -33,8 +34,6 @@ export interface WriteObserver {
   beforeResize?(): void;
   onResize?(length: number): void;
 }
-
-const sectorBytes = 512;
 
 export class BlockNode implements EdgeParent {
   readonly isNode = true;
@@ -142,7 +141,7 @@ export class BlockNode implements EdgeParent {
   private setLength(length: number): void {
     this.byteLength = length;
     const before = this.roundedLength;
-    this.roundedLength = Math.ceil(length / sectorBytes) * sectorBytes;
+    this.roundedLength = wholeSectors(length);
     if (this.roundedLength === before) return;
     for (const observer of this.writeObservers) observer.onResize?.(this.roundedLength);
   }

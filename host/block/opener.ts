@@ -6,7 +6,9 @@
  * A chain of backing files that is too deep or leads back to itself is refused.
  */
 import { asBlockError, invalid } from '../base/errors.ts';
-import { nestDottedKeys, parseJsonFilename } from '../qapi/json-filename.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
+import { nestDottedKeys } from '../qapi/dotted-keys.ts';
+import { parseJsonFilename } from '../qapi/json-filename.ts';
 import { asList } from '../qapi/node-options.ts';
 import { BlockBackend } from './backend.ts';
 import type { DriverDefinition } from './driver.ts';
@@ -19,7 +21,6 @@ import type { CorruptionReport, OpenContext, OpenFlags } from './open-context.ts
 import {
   childDefaults,
   commonOptions,
-  given,
   type NodeOptions,
   ownOptions,
   resolveFlags,
@@ -64,11 +65,10 @@ export async function openFile(
   const params = {
     defaults: flags,
     chain,
-    ...given('noBacking', noBacking),
-    ...given('namedByImage', namedByImage),
+    ...withoutUndefined({ noBacking, namedByImage }),
   };
   if (filename.startsWith('json:')) {
-    const described = { ...parseJsonFilename(filename), ...options, ...given('driver', format) };
+    const described = { ...parseJsonFilename(filename), ...options, ...withoutUndefined({ driver: format }) };
     return openNode(graph, described, params);
   }
   const protocol = graph.drivers.protocolOf(filename);
@@ -157,7 +157,7 @@ async function openProbing(
     if (typeof options['filename'] === 'string') {
       const { filename, ...rest } = options;
       const { defaults: flags, namedByImage } = params;
-      const how = { flags, options: rest, ...given('namedByImage', namedByImage) };
+      const how = { flags, options: rest, ...withoutUndefined({ namedByImage }) };
       return openFile(graph, filename as string, how, params.chain);
     }
     throw invalid('Must specify either driver or file');
@@ -224,8 +224,7 @@ async function openChildNode(
   const options = nestDottedKeys(option);
   const inner: OpenParams = {
     defaults,
-    ...given('chain', params.chain),
-    ...given('namedByImage', params.namedByImage),
+    ...withoutUndefined({ chain: params.chain, namedByImage: params.namedByImage }),
   };
   if (options['driver'] === undefined && role !== 'cow' && role !== 'image') {
     // The file under a format is a protocol: it is never probed.
@@ -263,7 +262,7 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
       child = await openFile(
         graph,
         filename,
-        { flags: defaults, namedByImage: true, ...given('format', backing!.format) },
+        { flags: defaults, namedByImage: true, ...withoutUndefined({ format: backing!.format }) },
         chain,
       );
     }
@@ -372,8 +371,7 @@ class NodeOpenContext implements OpenContext {
         device: '',
         'node-name': this.node.name,
         msg: message,
-        ...given('offset', offset),
-        ...given('size', bytes),
+        ...withoutUndefined({ offset, size: bytes }),
         fatal,
       },
     });

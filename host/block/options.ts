@@ -5,6 +5,7 @@
  * as they were given. Whatever acts on them takes what qapi/node-options.ts made of them.
  */
 import { type BlockError, invalid } from '../base/errors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import { refusedValue } from '../qapi/block-types.ts';
 import { checkNodeOptions } from '../qapi/node-options.ts';
 import {
@@ -103,23 +104,20 @@ export function resolveFlags(options: Checked<CommonOptions>, defaults: Partial<
   const flags: OpenFlags = {
     ...defaultFlags,
     ...defaults,
-    ...given('readOnly', options['read-only']),
-    ...given('autoReadOnly', options['auto-read-only']),
-    ...given('direct', cache.direct),
-    ...given('noFlush', cache['no-flush']),
-    ...given('forceShare', options['force-share']),
-    ...given('detectZeroes', options['detect-zeroes']),
-    ...given('discard', discard && (discard === 'unmap' || discard === 'on')),
+    ...withoutUndefined({
+      readOnly: options['read-only'],
+      autoReadOnly: options['auto-read-only'],
+      direct: cache.direct,
+      noFlush: cache['no-flush'],
+      forceShare: options['force-share'],
+      detectZeroes: options['detect-zeroes'],
+      discard: discard && (discard === 'unmap' || discard === 'on'),
+    }),
   };
   if (flags.detectZeroes === 'unmap' && !flags.discard) {
     throw invalid('setting detect-zeroes to unmap is not allowed without setting discard operation to unmap');
   }
   return flags;
-}
-
-/** A member that is there when it has a value. */
-export function given<K extends string, V>(key: K, value: V | undefined): Partial<Record<K, V>> {
-  return value === undefined ? {} : ({ [key]: value } as Record<K, V>);
 }
 
 /** What a child takes over from its parent when its own options say nothing. */

@@ -10,6 +10,7 @@
  * Edges come here by way of request-trace.ts, which tells whoever watches.
  */
 import { BlockError } from '../base/errors.ts';
+import { roundDown, roundUp, sectorBytes } from '../base/sectors.ts';
 import { isZero } from '../core/scan.ts';
 import type { DebugEvent } from './debug-events.ts';
 import type { TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
@@ -104,8 +105,8 @@ async function readUnaligned(
   buffer: Uint8Array,
   alignment: number,
 ): Promise<void> {
-  const start = alignDown(offset, alignment);
-  const whole = new Uint8Array(alignUp(offset + buffer.length, alignment) - start);
+  const start = roundDown(offset, alignment);
+  const whole = new Uint8Array(roundUp(offset + buffer.length, alignment) - start);
   await readPieces(node, start, whole, node.driver.limits?.maxTransfer || whole.length);
   buffer.set(whole.subarray(offset - start, offset - start + buffer.length));
 }
@@ -126,7 +127,7 @@ async function write(edge: Edge, offset: number, buffer: Uint8Array, flags: Writ
   checkData(buffer);
   if (detectsZeroes(node, buffer)) return writeDetectedZeroes(edge, offset, buffer, flags);
   await changing(edge, offset, buffer.length, flags, async () => {
-    if (node.probedRaw && offset < 512) await checkProbedRaw(node, offset, buffer);
+    if (node.probedRaw && offset < sectorBytes) await checkProbedRaw(node, offset, buffer);
     await writeNode(node, offset, buffer, driverFlags(node, flags));
     node.growTo(offset + buffer.length);
   });
@@ -212,8 +213,8 @@ async function writeNode(
 ): Promise<void> {
   const alignment = node.driver.limits?.requestAlignment ?? 1;
   if (alignment === 1) return writeAligned(node, offset, buffer, flags);
-  const start = alignDown(offset, alignment);
-  const end = alignUp(offset + buffer.length, alignment);
+  const start = roundDown(offset, alignment);
+  const end = roundUp(offset + buffer.length, alignment);
   const release = await node.rangeLocks.acquire(start, end - start);
   try {
     if (start === offset && end === offset + buffer.length)
@@ -283,9 +284,9 @@ function ownFlags(flags: WriteFlags): WriteFlags {
 
 /** The header of another format in a disk that was guessed to be raw would be believed the next time it is opened. */
 async function checkProbedRaw(node: BlockNode, offset: number, buffer: Uint8Array): Promise<void> {
-  const head = new Uint8Array(512);
+  const head = new Uint8Array(sectorBytes);
   await readNode(node, 0, head);
-  head.set(buffer.subarray(0, Math.min(buffer.length, 512 - offset)), offset);
+  head.set(buffer.subarray(0, Math.min(buffer.length, sectorBytes - offset)), offset);
   if (!node.looksRaw(head)) throw new BlockError('EPERM');
 }
 
@@ -319,9 +320,9 @@ async function writeZeroesNode(
   if (!driver.writeZeroes && node.filtered()) return filteredEdge(node).writeZeroes(offset, bytes, flags);
   const alignment = driver.limits?.requestAlignment ?? 1;
   const end = offset + bytes;
-  const first = alignUp(offset, alignment);
+  const first = roundUp(offset, alignment);
   // A node may end within a unit.
-  const last = end >= node.length ? end : alignDown(end, alignment);
+  const last = end >= node.length ? end : roundDown(end, alignment);
   if (flags.noFallback && (first !== offset || last !== end)) throw new BlockError('ENOTSUP');
   if (first >= last) return writeZeroBuffers(node, offset, bytes, flags);
   if (offset < first) await writeZeroBuffers(node, offset, first - offset, flags);
@@ -465,14 +466,6 @@ async function truncate(edge: Edge, length: number, options: TruncateOptions): P
 function filteredEdge(node: BlockNode): Edge {
   for (const edge of node.children.values()) if (edge.role === 'filtered') return edge;
   throw new BlockError('ENOTSUP');
-}
-
-function alignDown(offset: number, alignment: number): number {
-  return offset - (offset % alignment);
-}
-
-function alignUp(offset: number, alignment: number): number {
-  return Math.ceil(offset / alignment) * alignment;
 }
 
 export const dispatcher = { read, write, writeCompressed, writeZeroes, discard, flush, writeOut, truncate };

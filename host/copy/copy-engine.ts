@@ -8,6 +8,7 @@
  * loop in at least every 2 ms, sleeps as the speed limit says, and stops when it is wanted elsewhere.
  */
 import { asBlockError, type BlockError } from '../base/errors.ts';
+import { roundDown } from '../base/sectors.ts';
 import type { WorkProgress } from '../base/work-progress.ts';
 import type { Pacer } from '../platform/pacer.ts';
 import type { Clock } from '../platform/platform.ts';
@@ -73,7 +74,7 @@ export class CopyEngine {
     this.traffic = new Traffic(options.clock);
     const { clusterBytes } = filter.copyMap;
     const limit = Math.min(maxChunkBytes || maxCopyBytes, maxCopyBytes);
-    this.chunkBytes = compress ? clusterBytes : Math.max(clusterBytes, limit - (limit % clusterBytes));
+    this.chunkBytes = compress ? clusterBytes : Math.max(clusterBytes, roundDown(limit, clusterBytes));
     progress.expect(filter.copyMap.dirtyBytes);
     const onWritten = (piece: Piece): void => {
       this.saved.written(piece);

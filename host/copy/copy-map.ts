@@ -6,6 +6,7 @@
  * it to the next one.
  */
 import { createDeferred, type Deferred } from '../base/deferred.ts';
+import { roundUp } from '../base/sectors.ts';
 import type { HierarchicalBitmap } from '../core/bitmap.ts';
 import { CopyBeforeWriteState } from '../core/cbw.ts';
 import { Units } from './units.ts';
@@ -149,7 +150,7 @@ export class CopyMap {
 
   /** Progress counts in clusters: the short last one as a full one. */
   progressOf(bytes: number): number {
-    return Math.ceil(bytes / this.clusterBytes) * this.clusterBytes;
+    return roundUp(bytes, this.clusterBytes);
   }
 
   private whenEnded(token: number): Promise<void> {

@@ -2,6 +2,7 @@
  * A disk in units of one size: the clusters of a copy, or what requests to a target are aligned to. The last unit of a
  * disk may be short, and counts as whole.
  */
+import { roundDown, roundUp } from '../base/sectors.ts';
 import type { Area } from '../core/bitmap.ts';
 import { type AskStatus, firstRun } from './status-runs.ts';
 
@@ -14,13 +15,13 @@ export class Units {
 
   /** How much of `bytes` from the start of a unit on is whole units. */
   whole(offset: number, bytes: number): number {
-    return offset + bytes >= this.length ? this.length - offset : bytes - (bytes % this.unitBytes);
+    return offset + bytes >= this.length ? this.length - offset : roundDown(bytes, this.unitBytes);
   }
 
   /** Widened to whole units. */
   widen({ offset, bytes }: Area): Area {
-    const start = offset - (offset % this.unitBytes);
-    const end = Math.ceil((offset + bytes) / this.unitBytes) * this.unitBytes;
+    const start = roundDown(offset, this.unitBytes);
+    const end = roundUp(offset + bytes, this.unitBytes);
     return { offset: start, bytes: Math.min(end, this.length) - start };
   }
 

@@ -92,7 +92,7 @@ export class CopyBeforeWriteState {
   next(offset: number, bytes: number, maxBytes: number = this.size): Run | Wait | Done {
     const { core } = this;
     const code = core.guard(() => core.exports.cbw_next(this.handle, offset, bytes, maxBytes));
-    if (code === some) return { kind: 'run', offset: core.record[1]!, bytes: core.record[2]! };
+    if (code === some) return { kind: 'run', offset: core.record[1], bytes: core.record[2] };
     return this.waitOrDone(code);
   }
 
@@ -102,7 +102,7 @@ export class CopyBeforeWriteState {
     const code = core.guard(() => core.exports.cbw_begin_copy(this.handle, offset, bytes, maxBytes));
     if (code !== some) return this.waitOrDone(code);
     const { record } = core;
-    return { kind: 'copy', token: record[0]!, offset: record[1]!, bytes: record[2]! };
+    return { kind: 'copy', token: record[0], offset: record[1], bytes: record[2] };
   }
 
   /** `copied`: the old data is safe. Otherwise the clusters are to be copied again. */
@@ -120,7 +120,7 @@ export class CopyBeforeWriteState {
       if (code === ok) return 'pass';
       if (code === some) return 'copy';
       assert(code === busy, `copy-before-write answered ${code}`);
-      return { kind: 'wait', token: core.record[0]! };
+      return { kind: 'wait', token: core.record[0] };
     } catch (error) {
       throw core.poison(error);
     }
@@ -131,10 +131,10 @@ export class CopyBeforeWriteState {
     const { core } = this;
     const code = core.guard(() => core.exports.cbw_begin_read(this.handle, offset, bytes));
     const { record } = core;
-    if (code === ok) return { kind: 'copied', bytes: record[1]! };
-    if (code === some) return { kind: 'source', token: record[0]!, bytes: record[1]! };
+    if (code === ok) return { kind: 'copied', bytes: record[1] };
+    if (code === some) return { kind: 'source', token: record[0], bytes: record[1] };
     assert(code === busy, `copy-before-write answered ${code}`);
-    return { kind: 'wait', token: record[0]! };
+    return { kind: 'wait', token: record[0] };
   }
 
   endRead(token: number): void {
@@ -145,6 +145,6 @@ export class CopyBeforeWriteState {
   private waitOrDone(code: number): Wait | Done {
     if (code === ok) return done;
     assert(code === busy, `copy-before-write answered ${code}`);
-    return { kind: 'wait', token: this.core.record[0]! };
+    return { kind: 'wait', token: this.core.record[0] };
   }
 }

@@ -14,13 +14,18 @@ const maxPages = 65_535;
 /** What static data takes; buffers of the parts come on top. */
 const staticBytes = pageBytes;
 
+/** The result record (assembly/abi.ts). What its fields mean, each step says. */
+export type ResultRecord = Float64Array &
+  Record<0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 | 11 | 12 | 13 | 14 | 15, number>;
+const recordFields = 16;
+
 export class CoreInstance<Exports extends object> {
   /** Steps, called directly: a call costs a few nanoseconds. */
   readonly exports: Exports;
   readonly memory: Uint8Array;
   readonly view: DataView;
   /** What the last step left (assembly/abi.ts). */
-  readonly record: Float64Array;
+  readonly record: ResultRecord;
   private poisoned = false;
 
   /** `bytes`: what all parts initialised in this instance will need. Errors: ENOMEM. */
@@ -32,7 +37,7 @@ export class CoreInstance<Exports extends object> {
     this.memory = new Uint8Array(memory.buffer);
     this.view = new DataView(memory.buffer);
     const address = (exports as unknown as { result_record(): number }).result_record();
-    this.record = new Float64Array(memory.buffer, address, 16);
+    this.record = new Float64Array(memory.buffer, address, recordFields) as ResultRecord;
   }
 
   /** For hot steps that are called without `guard`: the first thing to do. */

@@ -1,91 +1,25 @@
 /**
  * The qcow2 engine's steps, typed (assembly/qcow2/).
+ *
+ * A step that has to wait, or cannot be done, gives its code, a negative number: `Wait` or `StepError`. What the code is
+ * about (`neededTable`, `freshTable`, `corruption`, …), and what the two hot steps found (`mapped`, `prepared`), is in the
+ * result record and so good until the next step of anybody: it is read in the same synchronous stretch.
+ *
+ * A trap is not caught here; `Qcow2Engine.guarded` does.
  */
 import { CoreInstance } from './instance.ts';
-
-/** What a step returns when the host must do something first; it has then changed nothing and is called again. */
-export const Wait = {
-  need: -1,
-  loading: -2,
-  busy: -3,
-  writeback: -4,
-  init: -5,
-  growTable: -6,
-  freesFull: -7,
-} as const;
-
-export const StepError = { corrupt: -16, tooBig: -18, invalid: -19, io: -20 } as const;
-
-/** What `qcow2_map` returns. */
-export const Mapping = { unallocated: 0, normal: 1, zeroPlain: 2, zeroAllocated: 3, compressed: 4 } as const;
-
-export const UnmapMode = { discard: 0, keep: 1, unmap: 2, full: 3 } as const;
-
-export const WriteResult = { inPlace: 0, allocated: 1 } as const;
-export const Writeback = { done: 0, write: 1, flush: 2 } as const;
-
-/** Why a cluster is freed: what `qcow2_free_next` leaves in record 2. */
-export const FreeReason = { replaced: 0, request: 1, shrinking: 2, snapshot: 3 } as const;
-
-interface Qcow2Exports {
-  qcow2_init(
-    clusterBits: number,
-    refcountOrder: number,
-    version: number,
-    l1: number,
-    l1Room: number,
-    table: number,
-    tableRoom: number,
-  ): void;
-  qcow2_set_tables(l1Offset: number, refcountTableOffset: number): void;
-  qcow2_l1_address(): number;
-  qcow2_refcount_table_address(): number;
-  qcow2_init_cache(l2Count: number, l2Bits: number, blockCount: number, blockBits: number): void;
-  qcow2_init_filter(bits: number): void;
-  qcow2_init_frees(room: number): void;
-  qcow2_init_tokens(): void;
-  qcow2_init_cursor(clusterBits: number): void;
-  qcow2_protect(offset: number, bytes: number): number;
-  qcow2_unprotect(): void;
-  qcow2_switch_l1(offset: number, entries: number): number;
-  qcow2_note_tables(): void;
-  qcow2_walk_begin(undo: boolean): void;
-  qcow2_share_slice(table: number, slice: number, undo: boolean): number;
-  qcow2_share_table(table: number, undo: boolean): number;
-  qcow2_share_l1(): number;
-  qcow2_release_slice(table: number, slice: number): number;
-  qcow2_release_tables(table: number, clusters: number): number;
-  qcow2_refresh_slice(l1Index: number, slice: number): number;
-  qcow2_refresh_table(l1Index: number): number;
-  qcow2_table_loaded(slot: number): void;
-  qcow2_table_failed(slot: number): void;
-  qcow2_map(guest: number, bytes: number): number;
-  qcow2_write_prepare(guest: number, bytes: number): number;
-  qcow2_write_commit(token: number): number;
-  qcow2_write_abort(token: number): void;
-  qcow2_init_done(token: number, ok: boolean): number;
-  qcow2_compressed_prepare(guest: number, bytes: number): number;
-  qcow2_unmap(firstCluster: number, clusters: number, mode: number, hasBacking: boolean): number;
-  qcow2_drop_table(l1Index: number): number;
-  qcow2_refcount(cluster: number): number;
-  qcow2_free_next(): number;
-  qcow2_free_apply(): number;
-  qcow2_has_frees(): number;
-  qcow2_has_unwritten(): number;
-  qcow2_is_dirty(): number;
-  qcow2_allocate(clusters: number): number;
-  qcow2_release(offset: number, clusters: number): number;
-  qcow2_writeback_begin(lazy: boolean): number;
-  qcow2_writeback_next(): number;
-  qcow2_writeback_done(item: number, ok: boolean): void;
-  qcow2_writeback_end(ok: boolean): void;
-  qcow2_grow_plan(index: number): number;
-  qcow2_grow_block(index: number, address: number): number;
-  qcow2_grow_table(): number;
-  qcow2_grow_done(ok: boolean): void;
-  qcow2_run_plan(clusters: number): number;
-  qcow2_run_done(): void;
-}
+import { MetadataClass, type Qcow2Exports, Writeback, writebackItem } from './qcow2-abi.ts';
+import {
+  type FoundCorruption,
+  type FreedCluster,
+  type FreshTable,
+  MappedRecord,
+  type NeededTable,
+  type Plan,
+  PreparedRecord,
+  type PreparedWrite,
+  type WritebackItem,
+} from './qcow2-results.ts';
 
 interface Qcow2CoreOptions {
   clusterBits: number;
@@ -98,22 +32,34 @@ interface Qcow2CoreOptions {
   l2EntryBits: number;
   l2EntryCount: number;
   refcountEntryCount: number;
+  /** Classes of metadata that writes are checked against. */
+  overlapMask: number;
 }
 
 /** Entries that the tables may grow to; untouched memory costs nothing. */
 const maxL1Entries = 4_194_304;
 const maxRefcountTableEntries = 1_048_576;
-/** Items of a write-back that are sectors of a table, and those of the L1 table (assembly/qcow2/writeback.ts). */
-const sectorsFlag = 2 ** 52;
-const l1Flag = 2 ** 51;
 /** Runs of clusters that may wait to be counted down. */
 const pendingFreeRoom = 32_768;
+/** One for each internal snapshot that an image can have. */
+const inactiveL1Ranges = 65_536;
+/** Runs of L2 tables of snapshots that are protected, where that is asked for. */
+const maxInactiveL2Ranges = 1_048_576;
+const rangeBytes = 16;
+/** Small tables of all parts, and rounding. */
+const spareBytes = 8 << 20;
 
 export class Qcow2Core extends CoreInstance<Qcow2Exports> {
   readonly l1: Uint8Array;
   readonly refcountTable: Uint8Array;
+  /** Of the last `map`, while it gave 0 or more. */
+  readonly mapped: MappedRecord;
+  /** Of the last `prepareWrite`, while it gave 0 or more. */
+  readonly prepared: PreparedWrite;
+  /** Runs of L2 tables of snapshots that can be protected. */
+  readonly inactiveL2Ranges: number;
   /** One cluster, for tables that are made before they are written. */
-  readonly scratch: { address: number; bytes: Uint8Array };
+  private readonly scratch: { address: number; bytes: Uint8Array };
   private readonly l2Slots: number;
 
   constructor(options: Qcow2CoreOptions) {
@@ -121,10 +67,20 @@ export class Qcow2Core extends CoreInstance<Qcow2Exports> {
     const cacheBytes =
       options.l2EntryCount * 2 ** options.l2EntryBits + options.refcountEntryCount * clusterBytes;
     const slots = options.l2EntryCount + options.refcountEntryCount;
+    const inactiveL2Ranges = options.overlapMask & MetadataClass.inactiveL2 ? maxInactiveL2Ranges : 0;
     super(
-      maxL1Entries * 8 + maxRefcountTableEntries * 8 + cacheBytes + slots * 64 + clusterBytes + (8 << 20),
+      maxL1Entries * 8 +
+        maxRefcountTableEntries * 8 +
+        cacheBytes +
+        slots * 64 +
+        clusterBytes +
+        (inactiveL1Ranges + inactiveL2Ranges) * rangeBytes +
+        spareBytes,
     );
     this.l2Slots = options.l2EntryCount;
+    this.inactiveL2Ranges = inactiveL2Ranges;
+    this.mapped = new MappedRecord(this.record);
+    this.prepared = new PreparedRecord(this.record);
     const e = this.exports;
     e.qcow2_init(
       options.clusterBits,
@@ -145,26 +101,311 @@ export class Qcow2Core extends CoreInstance<Qcow2Exports> {
     e.qcow2_init_frees(pendingFreeRoom);
     e.qcow2_init_tokens();
     e.qcow2_init_cursor(options.clusterBits);
+    e.qcow2_init_overlap(options.overlapMask, inactiveL1Ranges, inactiveL2Ranges);
     this.scratch = this.allocate(clusterBytes);
-    this.l1 = this.memory.subarray(e.qcow2_l1_address(), e.qcow2_l1_address() + options.l1Entries * 8);
-    const table = e.qcow2_refcount_table_address();
-    this.refcountTable = this.memory.subarray(table, table + options.refcountTableEntries * 8);
+    this.l1 = this.bytesAt(e.qcow2_l1_address(), options.l1Entries * 8);
+    this.refcountTable = this.bytesAt(e.qcow2_refcount_table_address(), options.refcountTableEntries * 8);
   }
 
-  /** Whether a slot of the table cache is for L2 slices; the others are for refcount blocks. */
-  isL2Slot(slot: number): boolean {
-    return slot < this.l2Slots;
-  }
-
-  /** What an item of a write-back is a part of. */
-  kindOfItem(item: number): 'l2' | 'block' | 'l1' | 'refcountTable' {
-    if (item < sectorsFlag) return this.isL2Slot(item) ? 'l2' : 'block';
-    return item % sectorsFlag >= l1Flag ? 'l1' : 'refcountTable';
+  private bytesAt(address: number, bytes: number): Uint8Array {
+    return this.memory.subarray(address, address + bytes);
   }
 
   /** Call when L1 and refcount table are loaded. */
   tablesLoaded(): void {
     const entries = (this.l1.length + this.refcountTable.length) / 8;
     this.exports.qcow2_init_filter(Math.min(23, Math.max(13, Math.ceil(Math.log2(entries * 16 + 1)))));
+  }
+
+  // What a code is about.
+
+  /** With `Wait.need`. */
+  get neededTable(): NeededTable {
+    const { record } = this;
+    return { offset: record[0], table: this.bytesAt(record[2], record[1]), slot: record[3] };
+  }
+
+  /** With `Wait.loading`: the slot that another request loads a table into. */
+  get loadingSlot(): number {
+    return this.record[3];
+  }
+
+  /** With `Wait.busy`: the token to wait for. */
+  get busyToken(): number {
+    return this.record[0];
+  }
+
+  /** With `Wait.init`. */
+  get freshTable(): FreshTable {
+    const { record } = this;
+    return { offset: record[0], bytes: record[1], source: record[2], token: record[3] };
+  }
+
+  /** With `Wait.growTable`: the index that the refcount table must reach. */
+  get neededIndex(): number {
+    return this.record[0];
+  }
+
+  /** With `StepError.corrupt`. */
+  get corruption(): FoundCorruption {
+    const { record } = this;
+    return { kind: record[4], offset: record[0], bytes: record[1], detail: record[5] };
+  }
+
+  // Loading tables.
+
+  /** Whether a slot of the table cache is for L2 slices; the others are for refcount blocks. */
+  isL2Slot(slot: number): boolean {
+    return slot < this.l2Slots;
+  }
+
+  tableLoaded(slot: number): void {
+    this.exports.qcow2_table_loaded(slot);
+  }
+
+  tableFailed(slot: number): void {
+    this.exports.qcow2_table_failed(slot);
+  }
+
+  /** The content of a `freshTable` is written, or failed to be. 0, or `Wait.writeback`: ask again when that is over. */
+  freshTableDone(token: number, ok: boolean): number {
+    return this.exports.qcow2_init_done(token, ok);
+  }
+
+  // Mapping and writing guest data.
+
+  /** A `Mapping`, with `mapped`. */
+  map(offset: number, bytes: number): number {
+    return this.exports.qcow2_map(offset, bytes);
+  }
+
+  /** A `WriteResult`, with `prepared`. */
+  prepareWrite(offset: number, bytes: number): number {
+    return this.exports.qcow2_write_prepare(offset, bytes);
+  }
+
+  /** Room in the file for a stream that holds the whole guest cluster at `offset`. */
+  prepareCompressed(offset: number, bytes: number): number | { offset: number; token: number } {
+    const code = this.exports.qcow2_compressed_prepare(offset, bytes);
+    return code < 0 ? code : { offset: this.prepared.offset, token: this.prepared.token };
+  }
+
+  /** 0, or `Wait.writeback`: ask again when that is over. */
+  commitWrite(token: number): number {
+    return this.exports.qcow2_write_commit(token);
+  }
+
+  abortWrite(token: number): void {
+    this.exports.qcow2_write_abort(token);
+  }
+
+  /** Changes the mapping of guest clusters: of how many, one at least. */
+  unmap(
+    first: number,
+    clusters: number,
+    how: { mode: number; hasBacking: boolean },
+  ): number | { clusters: number } {
+    const code = this.exports.qcow2_unmap(first, clusters, how.mode, how.hasBacking);
+    return code < 0 ? code : { clusters: this.record[0] };
+  }
+
+  /** Takes the table at an index of the L1 table, which maps nothing, out of the tree. */
+  dropTable(l1Index: number): number {
+    return this.exports.qcow2_drop_table(l1Index);
+  }
+
+  // The active L1 table.
+
+  /** The first `entries` of the active L1 table, as they are on disk. Writing to it changes the table. */
+  activeL1(entries: number): Uint8Array {
+    return this.bytesAt(this.exports.qcow2_l1_address(), entries * 8);
+  }
+
+  /** The L1 table on disk is at `offset` from now on. */
+  switchL1(offset: number, entries: number): void {
+    this.exports.qcow2_switch_l1(offset, entries);
+  }
+
+  /** The content of the active L1 table was replaced. */
+  noteTables(): void {
+    this.exports.qcow2_note_tables();
+  }
+
+  // Trees that are shared with snapshots (assembly/qcow2/snapshot.ts). 0 when done.
+
+  beginWalk(undo: boolean): void {
+    this.exports.qcow2_walk_begin(undo);
+  }
+
+  shareSlice(table: number, slice: number, undo: boolean): number {
+    return this.exports.qcow2_share_slice(table, slice, undo);
+  }
+
+  shareTable(table: number, undo: boolean): number {
+    return this.exports.qcow2_share_table(table, undo);
+  }
+
+  shareL1(): number {
+    return this.exports.qcow2_share_l1();
+  }
+
+  releaseSlice(table: number, slice: number): number {
+    return this.exports.qcow2_release_slice(table, slice);
+  }
+
+  releaseTables(table: number, clusters: number): number {
+    return this.exports.qcow2_release_tables(table, clusters);
+  }
+
+  refreshSlice(l1Index: number, slice: number): number {
+    return this.exports.qcow2_refresh_slice(l1Index, slice);
+  }
+
+  refreshTable(l1Index: number): number {
+    return this.exports.qcow2_refresh_table(l1Index);
+  }
+
+  // Counts and free clusters.
+
+  refcount(cluster: number): number | { count: number } {
+    const code = this.exports.qcow2_refcount(cluster);
+    return code < 0 ? code : { count: this.record[0] };
+  }
+
+  /** Between 1 and `clusters` clusters in a row. */
+  allocateClusters(clusters: number): number | { offset: number; clusters: number } {
+    const code = this.exports.qcow2_allocate(clusters);
+    return code < 0 ? code : { offset: this.record[0], clusters: this.record[1] };
+  }
+
+  /** Gives clusters back to which nothing on disk refers. `reason` is a `FreeReason`. */
+  releaseClusters(offset: number, clusters: number, reason: number): number {
+    return this.exports.qcow2_release(offset, clusters, reason);
+  }
+
+  /** References that were given up can be counted down now. */
+  get hasFrees(): boolean {
+    return this.exports.qcow2_has_frees() !== 0;
+  }
+
+  /** The next cluster to count down; only with `hasFrees`. */
+  nextFree(): number | FreedCluster {
+    const code = this.exports.qcow2_free_next();
+    return code < 0 ? code : { last: code > 0, offset: this.record[1], reason: this.record[2] };
+  }
+
+  /** Counts the cluster of `nextFree` down. */
+  applyFree(): number {
+    return this.exports.qcow2_free_apply();
+  }
+
+  // Writing back.
+
+  /** Something waits to be written, or to be counted down. */
+  get isDirty(): boolean {
+    return this.exports.qcow2_is_dirty() !== 0;
+  }
+
+  get hasUnwritten(): boolean {
+    return this.exports.qcow2_has_unwritten() !== 0;
+  }
+
+  beginWriteback(lazy: boolean): void {
+    this.exports.qcow2_writeback_begin(lazy);
+  }
+
+  /** What to do next; a `StepError` when what comes next cannot be written. */
+  nextWriteback(): WritebackItem | 'flush' | 'done' | number {
+    const code = this.exports.qcow2_writeback_next();
+    if (code < 0) return code;
+    if (code !== Writeback.write) return code === Writeback.flush ? 'flush' : 'done';
+    const { record } = this;
+    return { offset: record[0], table: this.bytesAt(record[2], record[1]), item: record[3] };
+  }
+
+  writebackDone(item: number, ok: boolean): void {
+    this.exports.qcow2_writeback_done(item, ok);
+  }
+
+  endWriteback(ok: boolean): void {
+    this.exports.qcow2_writeback_end(ok);
+  }
+
+  /** What an item of a write-back is a part of. */
+  kindOfItem(item: number): 'l2' | 'block' | 'l1' | 'refcountTable' {
+    if (item < writebackItem.sectors) return this.isL2Slot(item) ? 'l2' : 'block';
+    return item % writebackItem.sectors >= writebackItem.l1 ? 'l1' : 'refcountTable';
+  }
+
+  // Growing the refcount table, and runs with blocks of their own (assembly/qcow2/table-growth.ts).
+
+  /** A refcount table that reaches `index`, behind its blocks. */
+  planGrowth(index: number): number | Plan {
+    return this.plan(this.exports.qcow2_grow_plan(index));
+  }
+
+  /** A run of `clusters`, behind its blocks. */
+  planRun(clusters: number): number | Plan {
+    return this.plan(this.exports.qcow2_run_plan(clusters));
+  }
+
+  private plan(code: number): number | Plan {
+    const { record } = this;
+    return code < 0 ? code : { offset: record[0], blocks: record[1], clusters: record[2] };
+  }
+
+  /** Block `index` of the plan: its content is good until the next one is made. */
+  makeBlock(index: number): { offset: number; table: Uint8Array } {
+    this.exports.qcow2_grow_block(index, this.scratch.address);
+    return { offset: this.record[0], table: this.scratch.bytes };
+  }
+
+  /** Enters the blocks of the plan into the table: what to write, and where. */
+  growTable(): { offset: number; table: Uint8Array } {
+    this.exports.qcow2_grow_table();
+    return { offset: this.record[2], table: this.bytesAt(this.record[0], this.record[1]) };
+  }
+
+  /** The header shows the new table, or failed to. */
+  growthDone(ok: boolean): void {
+    this.exports.qcow2_grow_done(ok);
+  }
+
+  /** The blocks of a run are on disk. */
+  runDone(): void {
+    this.exports.qcow2_run_done();
+  }
+
+  // Metadata that must not be overwritten (assembly/qcow2/overlap-check.ts).
+
+  /** Whether the owner of the classes `own` may write there: 0, or `StepError.corrupt`. */
+  checkOverlap(offset: number, bytes: number, own: number): number {
+    return this.exports.qcow2_check_overlap(offset, bytes, own);
+  }
+
+  /** `bytes` 0: there is none. */
+  setSnapshotTable(offset: number, bytes: number): void {
+    this.exports.qcow2_set_snapshot_table(offset, bytes);
+  }
+
+  /** `bytes` 0: there is none. */
+  setBitmapDirectory(offset: number, bytes: number): void {
+    this.exports.qcow2_set_bitmap_directory(offset, bytes);
+  }
+
+  /** Starts and ends in turn, ascending and disjoint, of L1 tables of snapshots; at most 65536 ranges. */
+  setInactiveL1(ranges: Float64Array): void {
+    this.setRanges(true, ranges);
+  }
+
+  /** The same of their L2 tables; at most `inactiveL2Ranges`. */
+  setInactiveL2(ranges: Float64Array): void {
+    this.setRanges(false, ranges);
+  }
+
+  private setRanges(ofL1: boolean, ranges: Float64Array): void {
+    const address = this.exports.qcow2_overlap_ranges(ofL1) >>> 0;
+    new Float64Array(this.memory.buffer, address, ranges.length).set(ranges);
+    this.exports.qcow2_set_overlap_ranges(ofL1, ranges.length / 2);
   }
 }

@@ -10,6 +10,7 @@
  * A `copy-on-read` flag of a device is this filter, inserted below it.
  */
 import { invalid } from '../base/errors.ts';
+import { roundDown, roundUp } from '../base/sectors.ts';
 import { isInChain } from '../block/chain.ts';
 import { clusterBytesOf } from '../block/cluster-bytes.ts';
 import type { Driver, DriverDefinition } from '../block/driver.ts';
@@ -127,8 +128,8 @@ export class CopyOnRead implements Driver {
   private wholeClusters(offset: number, bytes: number): { start: number; end: number } {
     const { node, length } = this.file;
     const clusterBytes = clusterBytesOf(node) || node.skipFilters().driver.limits?.requestAlignment || 1;
-    const end = Math.ceil((offset + bytes) / clusterBytes) * clusterBytes;
-    return { start: offset - (offset % clusterBytes), end: Math.min(length, end) };
+    const end = roundUp(offset + bytes, clusterBytes);
+    return { start: roundDown(offset, clusterBytes), end: Math.min(length, end) };
   }
 
   childPermissions(

@@ -15,6 +15,7 @@
  */
 import { invalid } from '../base/errors.ts';
 import { Mutex } from '../base/mutex.ts';
+import { roundUp, sectorBytes } from '../base/sectors.ts';
 import type {
   Driver,
   DriverDefinition,
@@ -29,7 +30,6 @@ import type { OpenContext } from '../block/open-context.ts';
 import { Perm } from '../block/permissions.ts';
 import { byteCount, optional, struct, type TypeOf } from '../qapi/types.ts';
 
-const sectorBytes = 512;
 const defaultAlign = 1 << 20;
 const defaultSize = 128 << 20;
 const writeAndResize = Perm.write | Perm.resize;
@@ -118,7 +118,7 @@ class Preallocate implements Driver {
     return this.growing.run(async () => {
       if (end <= bounds.fileEnd) return true;
       const { align, size } = this.settings;
-      const target = Math.ceil((end + size) / align) * align;
+      const target = roundUp(end + size, align);
       try {
         await this.file.writeZeroes(bounds.fileEnd, target - bounds.fileEnd, { noFallback: true });
         bounds.fileEnd = target;

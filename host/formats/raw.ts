@@ -4,6 +4,7 @@
  * Without `offset` and `size` everything passes through, holes and resizing included. With `size` the window is fixed.
  */
 import { BlockError, invalid } from '../base/errors.ts';
+import { sectorBytes, wholeSectors } from '../base/sectors.ts';
 import type {
   Driver,
   DriverDefinition,
@@ -18,8 +19,6 @@ import type { Edge } from '../block/edge.ts';
 import type { BlockNode } from '../block/node.ts';
 import { defaultChildPermissions, type Permissions } from '../block/permissions.ts';
 import { byteCount, optional, struct, type TypeOf } from '../qapi/types.ts';
-
-const sectorBytes = 512;
 
 const rawOptions = struct('BlockdevOptionsRaw', {
   offset: optional(byteCount),
@@ -49,7 +48,7 @@ class RawDriver implements Driver {
     const length = await this.file.getByteLength();
     // A part of a file starts in whole sectors of it.
     if (this.offset === 0) return length;
-    return Math.max(0, Math.ceil(length / sectorBytes) * sectorBytes - this.offset);
+    return Math.max(0, wholeSectors(length) - this.offset);
   }
 
   map(offset: number, bytes: number): Extent {

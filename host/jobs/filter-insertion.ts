@@ -4,6 +4,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { asBlockError } from '../base/errors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import { nodesFrom } from '../block/chain.ts';
 import type { Driver, DriverDefinition } from '../block/driver.ts';
 import type { EdgeParent } from '../block/edge.ts';
@@ -93,7 +94,7 @@ export class InsertedFilter<D extends Driver = Driver> {
 
 async function open<D extends Driver>(graph: BlockGraph, wanted: FilterOptions<D>): Promise<BlockNode> {
   const { driver, nodeName, flags } = wanted;
-  const options = { ...wanted.options, ...(nodeName === undefined ? {} : { 'node-name': nodeName }) };
+  const options = { ...wanted.options, ...withoutUndefined({ 'node-name': nodeName }) };
   if (typeof driver !== 'string') return graph.openInternal(driver, options, flags);
   try {
     return await graph.open({ driver, ...options }, flags);

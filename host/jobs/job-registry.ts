@@ -5,6 +5,7 @@ import { BlockError, invalid } from '../base/errors.ts';
 import type { GraphEvent } from '../block/graph.ts';
 import { Pacer } from '../platform/pacer.ts';
 import type { Platform } from '../platform/platform.ts';
+import { isIdentifier } from '../qapi/identifier.ts';
 import { Job, type JobDriver } from './job.ts';
 import { JobTransaction } from './job-transaction.ts';
 
@@ -65,7 +66,7 @@ export class JobRegistry {
 
   /** Throws the error of a malformed id or one in use. */
   checkId(id: string): void {
-    if (!/^[A-Za-z][A-Za-z0-9\-._]*$/.test(id)) throw invalid(`Invalid job ID '${id}'`);
+    if (!isIdentifier(id)) throw invalid(`Invalid job ID '${id}'`);
     if (this.find(id)) throw invalid(`Job ID '${id}' already in use`);
   }
 

@@ -7,6 +7,7 @@
  * is opened again.
  */
 import { BlockError } from '../base/errors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import type { BlockNode } from '../block/node.ts';
 import type { Platform } from '../platform/platform.ts';
 
@@ -29,7 +30,7 @@ export async function identifyBase(base: BlockNode): Promise<BaseIdentity> {
   let storage = base;
   for (let below = nextBelow(base); below; below = nextBelow(storage)) storage = below;
   const version = await storage.driver.contentVersion?.();
-  return { bytes: base.length, ...(version === undefined ? {} : { version }) };
+  return { bytes: base.length, ...withoutUndefined({ version }) };
 }
 
 function nextBelow(node: BlockNode): BlockNode | undefined {
@@ -84,7 +85,7 @@ function parse(path: string, text: string): BaseIdentity {
   try {
     const { bytes, version } = JSON.parse(text) as Record<string, unknown>;
     if (typeof bytes === 'number' && (version === undefined || typeof version === 'string')) {
-      return { bytes, ...(version === undefined ? {} : { version }) };
+      return { bytes, ...withoutUndefined({ version }) };
     }
   } catch {
     // As any other text that is none of ours.

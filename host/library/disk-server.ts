@@ -1,5 +1,6 @@
 /** The worker's end of a disk port: a GuestDisk that answers what the page asks. */
 import { InFlight } from '../base/in-flight.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import type { GuestDisk } from '../emulator/guest-disk.ts';
 import type { DiskAnswer, DiskRequest } from './disk-protocol.ts';
 
@@ -95,7 +96,10 @@ class DiskServer {
     const { byteLength } = this.disk;
     const hasNewLength = byteLength !== this.toldLength;
     this.toldLength = byteLength;
-    this.post({ type: 'done', id, ...(data ? { data } : {}), ...(hasNewLength ? { byteLength } : {}) }, data);
+    this.post(
+      { type: 'done', id, ...withoutUndefined({ data, byteLength: hasNewLength ? byteLength : undefined }) },
+      data,
+    );
   }
 
   private post(answer: DiskAnswer, moved?: Uint8Array): void {

@@ -5,6 +5,7 @@
  * to the worker. It is coherent as long as nobody but this disk writes: a device without `share-rw` sees to that.
  * Whoever loads a snapshot into a stopped machine calls `forgetContent` before that goes on.
  */
+import { roundDown, roundUp } from '../base/sectors.ts';
 import type { DiskReference, GuestDisk } from '../emulator/guest-disk.ts';
 import type { DiskAnswer, DiskRequest } from './disk-protocol.ts';
 import { blockBytes, type Fetch, ReadCache } from './read-cache.ts';
@@ -64,7 +65,7 @@ export class RemoteGuestDisk implements GuestDisk {
   read(offset: number, into: Uint8Array, signal?: AbortSignal): Promise<void> | undefined {
     if (into.length === 0 || signal?.aborted || this.isClosed) return undefined;
     if (this.cache.read(offset, into)) return undefined;
-    const start = this.cache.isOff ? offset : offset - (offset % blockBytes);
+    const start = this.cache.isOff ? offset : roundDown(offset, blockBytes);
     const wanted = offset + into.length;
     const end = this.cache.isOff ? wanted : Math.min(this.length, roundUp(wanted, blockBytes));
     const fetch = this.cache.beginFetch(start, end - start);
@@ -153,8 +154,4 @@ export class RemoteGuestDisk implements GuestDisk {
     }
     pending.settle();
   }
-}
-
-function roundUp(value: number, unit: number): number {
-  return Math.ceil(value / unit) * unit;
 }

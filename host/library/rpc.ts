@@ -5,6 +5,7 @@
  * arrives as one too. A port that closes fails the calls that wait.
  */
 import { BlockError, type Errno, type ErrorClass, type FaultReason } from '../base/errors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 
 /** Functions that can be called from the other side: one argument and one result, both structured-cloneable. */
 // biome-ignore lint/suspicious/noConfusingVoidType: a function without a result gives nothing back
@@ -72,7 +73,7 @@ function revived({ message, errno, errorClass, hint, reason }: PlainError): Erro
   return new BlockError(errno, message, {
     reason,
     ...(errorClass ? { class: errorClass } : {}),
-    ...(hint === undefined ? {} : { hint }),
+    ...withoutUndefined({ hint }),
   });
 }
 

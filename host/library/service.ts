@@ -48,7 +48,6 @@ export async function startService(port: MessagePort, options: ServiceOptions): 
     machine: {
       type: machineTypes.find(({ aliases }) => aliases.includes('pc'))!, // it is in the table
       name: undefined,
-      uuid: '00000000-0000-0000-0000-000000000000',
       deviceTypes: [ideCdType, ideHdType],
       temporaryDirectory: '/tmp',
       hasDefaults: false,

@@ -1,4 +1,5 @@
 /** The block layer over the storage of the browser. */
+import { withoutUndefined } from '../base/without-undefined.ts';
 import { browserDrivers } from '../drivers-browser.ts';
 import { makeBrowserPlatform } from '../platform/browser/index.ts';
 import { startService } from './service.ts';
@@ -16,6 +17,6 @@ export function start({ port, httpCacheBytes }: WorkerStart): Promise<void> {
   return startService(port, {
     platform,
     drivers: browserDrivers,
-    ...(chunkStore ? { httpCache: chunkStore } : {}),
+    ...withoutUndefined({ httpCache: chunkStore }),
   });
 }

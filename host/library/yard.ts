@@ -1,7 +1,9 @@
 /**
  * The block layer as a page has it: everything is done in a worker, and asked for here.
  */
+
 import { BlockError } from '../base/errors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import type { FlushPolicy } from '../emulator/local-disk.ts';
 import { V86Disk, type V86DiskKind } from '../emulator/v86/disk.ts';
 import { createV86, type V86Constructor, type V86Emulator } from '../emulator/v86/emulator.ts';
@@ -185,7 +187,7 @@ export class Blockyard {
       werror,
     });
     const { port1, port2 } = new MessageChannel();
-    const connecting = RemoteGuestDisk.connect(port1, cacheBytes === undefined ? {} : { cacheBytes });
+    const connecting = RemoteGuestDisk.connect(port1, withoutUndefined({ cacheBytes }));
     await this.calls.call('openDisk', { device: id, flushPolicy, port: port2 }, [port2]);
     const remote = await connecting;
     try {

@@ -2,9 +2,10 @@
  * How devices come and go: `-device`, device_add, device_del and what the machine brings along.
  */
 import { invalid } from '../base/errors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import { inDictionaryOrder } from '../qapi/dictionary-order.ts';
+import { identifierHint, isIdentifier } from '../qapi/identifier.ts';
 import type { JsonObject, JsonValue } from '../qapi/json-value.ts';
-import { identifierHint, isIdentifier } from '../qapi/qemu-opts.ts';
 import type { Device } from './device.ts';
 import { findDeviceType } from './device-type.ts';
 import type { Machine } from './machine.ts';
@@ -89,7 +90,7 @@ export async function unplugDevice(machine: Machine, device: Device): Promise<vo
     for (const { id, path } of deleted) {
       machine.emit({
         name: 'DEVICE_DELETED',
-        data: { ...(id === undefined ? {} : { device: id }), path },
+        data: { ...withoutUndefined({ device: id }), path },
       });
     }
   });

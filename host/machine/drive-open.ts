@@ -3,13 +3,14 @@
  * section 10).
  */
 import { invalid } from '../base/errors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import { BlockBackend } from '../block/backend.ts';
 import { createImage } from '../block/create.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';
 import type { OpenFlags } from '../block/open-context.ts';
 import { Perm } from '../block/permissions.ts';
-import { nestDottedKeys } from '../qapi/json-filename.ts';
+import { nestDottedKeys } from '../qapi/dotted-keys.ts';
 import { setBackendLimits } from '../throttle/backend-limits.ts';
 import { type DriveDefaults, type DriveOptions, unitsPerBus } from './drive-options.ts';
 import type { Drive, Drives } from './drives.ts';
@@ -161,7 +162,7 @@ async function openImage(options: DriveOptions, graph: BlockGraph): Promise<Bloc
   if (format !== undefined) graph.drivers.get(format);
   const node =
     file === undefined || file === ''
-      ? await graph.open({ ...nodeOptions, ...(format === undefined ? {} : { driver: format }) }, flags)
+      ? await graph.open({ ...nodeOptions, ...withoutUndefined({ driver: format }) }, flags)
       : await openNamed(graph, file, format, withAio(nodeOptions, aio), flags);
   // Unlike elsewhere, unmap does not depend on discard.
   if (detectZeroes !== undefined) node.flags.detectZeroes = detectZeroes as OpenFlags['detectZeroes'];
@@ -185,11 +186,11 @@ function openNamed(
   const isJson = filename.startsWith('json:');
   const protocol = isJson ? undefined : graph.drivers.protocolOf(filename);
   if (typeof below !== 'object' || !protocol?.servesPlainNames) {
-    return graph.openFile(filename, { flags, options: own, ...(format === undefined ? {} : { format }) });
+    return graph.openFile(filename, { flags, options: own, ...withoutUndefined({ format }) });
   }
   const file = { driver: protocol.name, ...(protocol.parseFilename?.(filename) ?? { filename }), ...below };
   if (format === protocol.name) return graph.open({ ...own, ...file, driver: format }, flags);
-  return graph.open({ ...own, ...(format === undefined ? {} : { driver: format }), file }, flags);
+  return graph.open({ ...own, ...withoutUndefined({ driver: format }), file }, flags);
 }
 
 /** A temporary overlay takes what is written. Its file has no name any more, and goes with the last user. */

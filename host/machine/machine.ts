@@ -33,8 +33,8 @@ export interface MachineOptions {
   /** The models of devices that it knows. */
   deviceTypes: readonly DeviceType[];
   name?: string | undefined;
-  /** In its usual form, all zeros by default. */
-  uuid?: string;
+  /** In its usual form. */
+  uuid?: string | undefined;
   temporaryDirectory: string;
   /** What `-nodefaults` leaves out is there. */
   hasDefaults?: boolean;

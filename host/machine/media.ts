@@ -5,6 +5,7 @@
  * next one that says nothing about it.
  */
 import { invalid } from '../base/errors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import type { BlockNode } from '../block/node.ts';
 import type { MediumFlags } from '../block/open-context.ts';
@@ -98,7 +99,7 @@ export async function changeMedium(
 ): Promise<void> {
   const flags = mediumFlags(backend);
   const node = await graph.openFile(filename, {
-    ...(format === undefined ? {} : { format }),
+    ...withoutUndefined({ format }),
     flags: { ...flags, readOnly: readOnly ?? flags.readOnly, autoReadOnly: false },
   });
   try {

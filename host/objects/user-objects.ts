@@ -1,11 +1,10 @@
 /** The objects that users have made: object-add, object-del and `--object` (specification: throttling, section 4). */
 import { invalid } from '../base/errors.ts';
+import { identifierHint, isIdentifier } from '../qapi/identifier.ts';
 import type { ObjectContext, UserObject } from './object-type.ts';
 import { type QomObject, type QomProperty, QomTree } from './qom.ts';
 import { refusalOf } from './refused-types.ts';
 import { type ObjectOptions, objectTypes } from './types.ts';
-
-const identifierHint = "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter.\n";
 
 export class UserObjects {
   /** All objects there are, those of users below `/objects`. */
@@ -20,7 +19,7 @@ export class UserObjects {
 
   /** `options` have been checked against ObjectOptions. Errors: QEMU's words. */
   add({ 'qom-type': typeName, id, ...options }: ObjectOptions): void {
-    if (!/^[A-Za-z][A-Za-z0-9\-._]*$/.test(id)) {
+    if (!isIdentifier(id)) {
       throw invalid("Parameter 'id' expects an identifier", identifierHint);
     }
     const type = objectTypes.find(({ name }) => name === typeName);

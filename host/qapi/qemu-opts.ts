@@ -6,6 +6,7 @@
  * so. Sizes take suffixes. The last of several equal names wins. `id` is every list's own.
  */
 import { type BlockError, invalid } from '../base/errors.ts';
+import { identifierHint, isIdentifier } from './identifier.ts';
 import { parseBoolean } from './keyval-values.ts';
 import { parseSize, sizeHint } from './sizes.ts';
 
@@ -23,13 +24,6 @@ interface QemuOptions {
   id: string | undefined;
   /** In the order given. */
   pairs: readonly OptionPair[];
-}
-
-export const identifierHint =
-  "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter.";
-
-export function isIdentifier(text: string): boolean {
-  return /^[A-Za-z][A-Za-z0-9\-._]*$/.test(text);
 }
 
 interface ParseOptions {

@@ -1,4 +1,5 @@
 /** What query-blockstats answers: a device or node and what is below it (specification: graph, section 12). */
+import { withoutUndefined } from '../base/without-undefined.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { nextInChain } from '../block/chain.ts';
 import type { BlockNode } from '../block/node.ts';
@@ -74,7 +75,7 @@ export function backendStatistics(backend: BlockBackend): Described {
   const node = backend.hasMedium ? backend.node.skipImplicit() : undefined;
   return {
     device: backend.name,
-    ...(backend.device ? { qdev: backend.device.name } : {}),
+    ...withoutUndefined({ qdev: backend.device?.name }),
     ...(node ? nodeStatistics(node, true) : {}),
     stats: backend.statistics.query(node?.highestWriteOffset ?? 0),
   };

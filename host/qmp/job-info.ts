@@ -1,6 +1,7 @@
 /**
  * What queries tell about a job (specification: jobs, section 3).
  */
+import { withoutUndefined } from '../base/without-undefined.ts';
 import type { Job } from '../jobs/job.ts';
 import { bool, enumeration, int64, optional, str, struct, type TypeOf } from '../qapi/types.ts';
 import { jobStatus, jobType } from './job-types.ts';
@@ -38,7 +39,7 @@ export function jobInfo(job: Job): TypeOf<typeof jobInfoType> {
     status: job.status,
     'current-progress': job.progress.current,
     'total-progress': job.progress.total,
-    ...(job.error ? { error: job.error.message } : {}),
+    ...withoutUndefined({ error: job.error?.message }),
   };
 }
 
@@ -57,6 +58,6 @@ export function blockJobInfo(job: Job): TypeOf<typeof blockJobInfoType> {
     status: job.status,
     'auto-finalize': job.autoFinalize,
     'auto-dismiss': job.autoDismiss,
-    ...(job.error ? { error: job.error.message } : {}),
+    ...withoutUndefined({ error: job.error?.message }),
   };
 }

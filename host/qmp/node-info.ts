@@ -2,6 +2,7 @@
  * What queries tell about a node: QAPI BlockDeviceInfo and ImageInfo (specification: graph, section 12).
  */
 import { BlockError } from '../base/errors.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import { bitmapsOf } from '../bitmaps/node-bitmaps.ts';
 import { allocatedBytes } from '../block/allocated-bytes.ts';
 import type { BlockBackend } from '../block/backend.ts';
@@ -100,7 +101,7 @@ export async function blockDeviceInfo(
     'node-name': node.name,
     ro: node.readOnly,
     drv: node.definition.name,
-    ...present('backing_file', backingFileOf(node)),
+    ...withoutUndefined({ backing_file: backingFileOf(node) }),
     backing_file_depth: depth,
     encrypted: infoOf(node)?.encrypted ?? false,
     detect_zeroes: detectZeroes,
@@ -108,7 +109,7 @@ export async function blockDeviceInfo(
     image,
     cache: { writeback: !backend?.writethrough, direct, 'no-flush': noFlush },
     write_threshold: writeThresholdOf(node),
-    ...present('dirty-bitmaps', bitmapsOf(node).query()),
+    ...withoutUndefined({ 'dirty-bitmaps': bitmapsOf(node).query() }),
   };
 }
 
@@ -126,19 +127,22 @@ async function imageInfo(node: BlockNode): Promise<Described> {
     'virtual-size': node.length,
     filename: filenameOf(node),
     format: node.definition.name,
-    ...present('actual-size', await allocatedBytes(node)),
+    ...withoutUndefined({ 'actual-size': await allocatedBytes(node) }),
     ...(info ? { 'dirty-flag': info.isDirty ?? false } : {}),
-    ...present('cluster-size', info?.clusterBytes),
-    ...present('encrypted', info?.encrypted || undefined),
+    ...withoutUndefined({ 'cluster-size': info?.clusterBytes, encrypted: info?.encrypted || undefined }),
     ...(backing
       ? {
           'backing-filename': backing.filename,
-          ...present('full-backing-filename', fullBackingName(node, backing.filename)),
-          ...present('backing-filename-format', backing.format),
+          ...withoutUndefined({
+            'full-backing-filename': fullBackingName(node, backing.filename),
+            'backing-filename-format': backing.format,
+          }),
         }
       : {}),
-    ...present('snapshots', info?.snapshots?.length ? info.snapshots : undefined),
-    ...present('format-specific', node.driver.info?.().formatSpecific),
+    ...withoutUndefined({
+      snapshots: info?.snapshots?.length ? info.snapshots : undefined,
+      'format-specific': node.driver.info?.().formatSpecific,
+    }),
   };
 }
 
@@ -160,8 +164,4 @@ function fullBackingName(node: BlockNode, name: string): string | undefined {
     if (error instanceof BlockError) return undefined;
     throw error;
   }
-}
-
-function present(key: string, value: unknown): Described {
-  return value === undefined ? {} : { [key]: value };
 }

@@ -1,5 +1,6 @@
 /** Copy-on-read: what is copied, when, and that writes and copies never get in each other's way. */
 import { describe, expect, test } from 'vitest';
+import { withoutUndefined } from '../../host/base/without-undefined.ts';
 import { bitmapsOf } from '../../host/bitmaps/node-bitmaps.ts';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
@@ -56,7 +57,7 @@ async function withChain(
         driver: 'qcow2',
         'node-name': name,
         file: { driver: 'file', filename: name },
-        ...(below === undefined ? {} : { backing: below }),
+        ...withoutUndefined({ backing: below }),
       });
       if (first !== undefined) {
         const writer = await attach(node, readWrite);

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { withoutUndefined } from '../../host/base/without-undefined.ts';
 import {
   type Message,
   runScript,
@@ -67,7 +68,7 @@ const backup = (device: string, id: string | undefined, more: object = {}): obje
   device,
   target: `${device}-copy.qcow2`,
   sync: 'full',
-  ...(id === undefined ? {} : { 'job-id': id }),
+  ...withoutUndefined({ 'job-id': id }),
   ...more,
 });
 const driveBackup = (...args: Parameters<typeof backup>): Step => ({

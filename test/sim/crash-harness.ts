@@ -40,6 +40,8 @@ export async function openImage(
     {
       driver: 'qcow2',
       discard: 'unmap',
+      // No write of an image in order may hit metadata, whatever is looked for.
+      'overlap-check': 'all',
       file: { driver: 'file', filename: imagePath, discard: 'unmap' },
       ...options,
     },

@@ -1,5 +1,6 @@
 /** A machine in this process: a QMP server with all commands, a client that has negotiated, and its devices. */
 import { tmpdir } from 'node:os';
+import { withoutUndefined } from '../../host/base/without-undefined.ts';
 import type { DriverDefinition } from '../../host/block/driver.ts';
 import { drivers } from '../../host/drivers.ts';
 import type { BlockDevice } from '../../host/machine/block-device.ts';
@@ -129,5 +130,5 @@ export class TestMachine {
 export async function plug(machine: Machine, text: string): Promise<void> {
   const { id, pairs } = parseQemuOpts(text, { impliedKey: 'driver' });
   const options = Object.fromEntries(pairs.map(({ name, value }) => [name, value]));
-  await machine.addDevice({ ...options, ...(id === undefined ? {} : { id }) }, true);
+  await machine.addDevice({ ...options, ...withoutUndefined({ id }) }, true);
 }

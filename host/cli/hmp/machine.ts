@@ -1,4 +1,5 @@
 /** Commands about the machine, its devices and its objects. */
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { parseJson } from '../../qapi/json.ts';
 import { formatPrettyJson } from '../../qapi/json-output.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
@@ -10,7 +11,7 @@ function options(text: string, impliedKey: string): Record<string, unknown> {
   const { id, pairs } = parseQemuOpts(text, { impliedKey });
   return {
     ...Object.fromEntries(pairs.map(({ name, value }) => [name, value])),
-    ...(id === undefined ? {} : { id }),
+    ...withoutUndefined({ id }),
   };
 }
 

@@ -3,6 +3,7 @@
  * says is zero on both sides is not read.
  */
 import { BlockError } from '../../base/errors.ts';
+import { roundDown, sectorBytes } from '../../base/sectors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { type BlockStatus, statusAbove } from '../../block/status.ts';
 import { ScanArena, type ScanBuffer } from '../../core/scan.ts';
@@ -25,7 +26,6 @@ const specs = [
 
 const exit = { identical: 0, different: 1, failed: 2, statusFailed: 3, readFailed: 4 } as const;
 const bufferBytes = 2 << 20;
-const sectorBytes = 512;
 const progressStep = 2;
 
 export async function run(tool: Tool, argv: string[]): Promise<number> {
@@ -158,7 +158,7 @@ class Comparison {
       const part = Math.min(bufferBytes, bytes - done);
       await Promise.all([this.read(first, a, start + done, part), this.read(second, b, start + done, part)]);
       const same = this.arena.firstDifference(a, b, part);
-      if (same < part) return start + done + same - (same % sectorBytes);
+      if (same < part) return start + done + roundDown(same, sectorBytes);
     }
     return undefined;
   }

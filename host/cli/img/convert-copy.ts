@@ -10,6 +10,7 @@
  */
 import { createDeferred } from '../../base/deferred.ts';
 import { asBlockError, BlockError } from '../../base/errors.ts';
+import { roundDown, sectorBytes } from '../../base/sectors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { type BlockStatus, blockStatus, statusAbove } from '../../block/status.ts';
 import { RateLimiter } from '../../copy/rate-limiter.ts';
@@ -56,8 +57,6 @@ interface Piece {
   offset: number;
   bytes: number;
 }
-
-const sectorBytes = 512;
 
 export class ConvertCopy {
   private readonly totalBytes: number;
@@ -176,7 +175,7 @@ export class ConvertCopy {
 
   /** A cluster that is not of one kind throughout is data. */
   private wholeClusters(offset: number, bytes: number): number {
-    const whole = bytes - (bytes % this.clusterBytes);
+    const whole = roundDown(bytes, this.clusterBytes);
     if (whole > 0 || offset + bytes === this.totalBytes) return whole > 0 ? whole : bytes;
     const rest = Math.min(this.clusterBytes, this.totalBytes - offset);
     this.status = { end: offset + rest, kind: 'data' };

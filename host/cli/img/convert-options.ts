@@ -1,4 +1,5 @@
 /** The command line of `img convert`, read and checked as far as that goes without opening anything. */
+import { sectorBytes } from '../../base/sectors.ts';
 import type { CacheMode } from '../shared/cache-mode.ts';
 import { parseInteger } from '../shared/numbers.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -63,7 +64,6 @@ const specs = [
   { long: 'skip-broken-bitmaps' },
 ];
 
-const sectorBytes = 512;
 const maxSparseBytes = 16 << 20;
 const defaultSparseBytes = 4096;
 const maxWorkers = 16;

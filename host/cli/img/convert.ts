@@ -4,6 +4,7 @@
  *
  * Refused by name: copying of bitmaps (`--bitmaps`), and copy offloading (`-C`).
  */
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { createImage } from '../../block/create.ts';
 import type { CreateValues } from '../../block/driver.ts';
@@ -41,7 +42,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     const { snapshot } = options;
     if (snapshot) {
       if (sources.length > 1) tool.fail('No support for concatenating multiple snapshot');
-      await tool.attempt(() => loadSnapshot(sources[0]!.node, snapshot));
+      await tool.attempt(() => loadSnapshot(sources[0]!.node, snapshot)); // there is one at the least
     }
     const totalBytes = sources.reduce((sum, { length }) => sum + length, 0);
     const creation = await prepareCreation(tool, graph, options, target, totalBytes, sources.length);
@@ -120,8 +121,7 @@ async function prepareCreation(
         values,
         quiet: true,
         unsafe: true,
-        ...(options.backingFile === undefined ? {} : { backingFile: options.backingFile }),
-        ...(options.backingFormat === undefined ? {} : { backingFormat: options.backingFormat }),
+        ...withoutUndefined({ backingFile: options.backingFile, backingFormat: options.backingFormat }),
       };
     });
     const definition = graph.drivers.get(format);

@@ -1,5 +1,6 @@
 /** `img create` (specification: cli, section 2). */
 import { invalid } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { createImage } from '../../block/create.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -75,8 +76,6 @@ async function create(graph: BlockGraph, wanted: Wanted): Promise<void> {
     values,
     unsafe,
     quiet,
-    ...(total === undefined ? {} : { size: total }),
-    ...(backingFile === undefined ? {} : { backingFile }),
-    ...(backingFormat === undefined ? {} : { backingFormat }),
+    ...withoutUndefined({ size: total, backingFile, backingFormat }),
   });
 }

@@ -1,5 +1,6 @@
 /** alloc, map, length, info, truncate: the image as a whole (specification: cli, section 4). */
 import { asBlockError, BlockError } from '../../base/errors.ts';
+import { sectorBytes } from '../../base/sectors.ts';
 import type { Preallocation } from '../../block/driver.ts';
 import { Perm } from '../../block/permissions.ts';
 import { blockStatus } from '../../block/status.ts';
@@ -9,8 +10,6 @@ import { formatSpecificText } from '../shared/human-info.ts';
 import { formatIoSize } from '../shared/human-size.ts';
 import { CommandFailed, complain, type IoCommand, parseNumber, readOptions, showUsage } from './command.ts';
 import type { Session } from './session.ts';
-
-const sectorBytes = 512;
 
 interface Allocation {
   allocated: boolean;
@@ -44,7 +43,7 @@ export const alloc: IoCommand = {
   synopsis: 'offset [count]',
   help: 'checks if offset is allocated in the file',
   async run(session, [offsetText, countText]) {
-    const offset = parseNumber(session, offsetText!);
+    const offset = parseNumber(session, offsetText!); // `args` says so
     const asked = countText === undefined ? sectorBytes : parseNumber(session, countText);
     const bytes = Math.max(0, Math.min(asked, session.backend.length - offset));
     const look = (at: number, rest: number): Promise<Allocation> =>
@@ -121,7 +120,7 @@ export const truncate: IoCommand = {
     });
     if (!isPreallocation(mode)) throw new BlockError('EINVAL', `Invalid preallocation mode '${mode}'`);
     if (operands.length !== 1) showUsage(session, truncate);
-    const bytes = parseNumber(session, operands[0]!);
+    const bytes = parseNumber(session, operands[0]!); // checked above
     await session.backend.truncate(bytes, { preallocation: mode });
     session.announceCompleted();
   },

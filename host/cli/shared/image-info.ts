@@ -2,6 +2,7 @@
  * ImageInfo: what there is to tell about an image without looking at its data (specification: cli, section 3; graph,
  * section 12).
  */
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { allocatedBytes } from '../../block/allocated-bytes.ts';
 import { filenameOf, resolveBackingName } from '../../block/filename.ts';
 import type { BlockNode } from '../../block/node.ts';
@@ -33,12 +34,12 @@ export async function describeImage(node: BlockNode): Promise<ImageInfo> {
     format: node.definition.name,
     'virtual-size': node.length,
     ...(info ? { 'dirty-flag': info.isDirty === true } : {}),
-    ...(allocated === undefined ? {} : { 'actual-size': allocated }),
+    ...withoutUndefined({ 'actual-size': allocated }),
     ...(info?.clusterBytes ? { 'cluster-size': info.clusterBytes } : {}),
     ...(info?.encrypted ? { encrypted: true as const } : {}),
     ...(info?.compressed ? { compressed: true as const } : {}),
     ...(info?.snapshots?.length ? { snapshots: info.snapshots } : {}),
-    ...(own ? { 'format-specific': own } : {}),
+    ...withoutUndefined({ 'format-specific': own }),
     ...backingInfo(node),
   };
 }
@@ -49,6 +50,6 @@ function backingInfo(node: BlockNode): Partial<ImageInfo> {
   return {
     'backing-filename': backing.filename,
     'full-backing-filename': resolveBackingName(node, backing.filename),
-    ...(backing.format === undefined ? {} : { 'backing-filename-format': backing.format }),
+    ...withoutUndefined({ 'backing-filename-format': backing.format }),
   };
 }

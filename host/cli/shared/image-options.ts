@@ -3,6 +3,7 @@
  *
  * Names keep their dots and values are text: what they mean is for whoever opens the node.
  */
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { NodeOptions } from '../../block/options.ts';
 import { parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import type { Tool } from './tool.ts';
@@ -11,7 +12,7 @@ import type { Tool } from './tool.ts';
 export function parseImageOptions(text: string, tool: Tool, firstName: string | undefined): NodeOptions {
   const { pairs } = parseQemuOpts(text, {
     warn: (message, hint) => tool.warn(message, hint),
-    ...(firstName === undefined ? {} : { impliedKey: firstName }),
+    ...withoutUndefined({ impliedKey: firstName }),
   });
   return Object.fromEntries(pairs.map(({ name, value }) => [name, value]));
 }

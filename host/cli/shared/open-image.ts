@@ -1,6 +1,7 @@
 /**
  * Opening images as the tools do: by file name or, with `--image-opts`, by an option string.
  */
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { BlockBackend } from '../../block/backend.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { OpenFlags } from '../../block/open-context.ts';
@@ -57,7 +58,7 @@ export async function openBackend(
         flags,
         options: options.override ?? {},
         noBacking,
-        ...(source.format === undefined ? {} : { format: source.format }),
+        ...withoutUndefined({ format: source.format }),
       });
   try {
     const backend = await BlockBackend.attach(node, {
@@ -82,6 +83,6 @@ export function openImage(
 ): Promise<BlockBackend> {
   return tool.attempt(() => openBackend(graph, { implicitName: 'file', ...source }, options, tool), {
     context: `Could not open '${source.name}'`,
-    ...(options.status === undefined ? {} : { status: options.status }),
+    ...withoutUndefined({ status: options.status }),
   });
 }

@@ -44,7 +44,8 @@ export function readMachine(text: string | undefined, accels: readonly string[],
 }
 
 function acceleratorName(text: string): string {
-  return text.replace(/^accel=/, '').split(',', 1)[0]!;
+  const [name = ''] = text.replace(/^accel=/, '').split(',', 1);
+  return name;
 }
 
 function acceleratorError(name: string, fromOption: boolean): BlockError {
@@ -69,11 +70,9 @@ export function readName(text: string | undefined, warn: Warn): string | undefin
   return values.string('guest');
 }
 
-const noUuid = '00000000-0000-0000-0000-000000000000';
-
 /** Errors: BlockError. */
-export function readUuid(text: string | undefined): string {
-  if (text === undefined) return noUuid;
+export function readUuid(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
   if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return text.toLowerCase();
   throw invalid('failed to parse UUID string: wrong format');
 }
@@ -108,7 +107,7 @@ export function checkMemory(text: string | undefined): void {
 
 /** `-display`, `-vga`, `-serial`, `-parallel`, `-net` and `-nic` may say that there is none. Errors: BlockError. */
 export function checkAbsent(option: string, value: string): void {
-  const kind = value.split(',', 1)[0]!.replace(/^type=/, '');
+  const kind = value.replace(/,.*/s, '').replace(/^type=/, '');
   const absent = option === 'serial' || option === 'parallel' ? ['none', 'null'] : ['none'];
   if (!absent.includes(kind)) throw invalid(`only '${absent.join("' and '")}' is supported`);
 }

@@ -6,6 +6,7 @@
  * served.
  */
 import { type BlockError, invalid } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { drivers } from '../../drivers.ts';
 import { addBuiltInDevices, addDefaultDrives, checkOrphans } from '../../machine/default-devices.ts';
 import { deviceTypes } from '../../machine/device-types.ts';
@@ -83,7 +84,7 @@ export class MachineProgram implements Daemon {
       drivers,
       commands: [...systemCommands, humanMonitor(guest?.monitorCommands)],
       machine: options,
-      ...(clock ? { guestClock: clock } : {}),
+      ...withoutUndefined({ guestClock: clock }),
       reportBug: (error) => tool.reportInternalError(error),
     });
     return runDaemon(tool, new MachineProgram(tool, line, server.machine!, server, clock, guest)); // it was given one

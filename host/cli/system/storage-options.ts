@@ -1,5 +1,6 @@
 /** `-drive` with its short forms, and `-device`, on the command line. */
 import { BlockError } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { DefaultDrives } from '../../machine/default-devices.ts';
 import { findDeviceType } from '../../machine/device-type.ts';
 import { deviceTypes } from '../../machine/device-types.ts';
@@ -64,7 +65,7 @@ export async function addDevice(tool: Tool, machine: Machine, text: string, cont
   });
   const options: JsonObject = Object.fromEntries(pairs.map(({ name, value }) => [name, value]));
   printHelp(tool, options);
-  await machine.addDevice({ ...options, ...(id === undefined ? {} : { id }) }, true);
+  await machine.addDevice({ ...options, ...withoutUndefined({ id }) }, true);
 }
 
 function printHelp(tool: Tool, options: JsonObject): void {

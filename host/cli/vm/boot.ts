@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { invalid } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { guestKernel } from '../../emulator/guest/index.ts';
 import type { V86Drives } from '../../emulator/v86/drives.ts';
 import type { CommandLine } from '../system/options.ts';
@@ -31,7 +32,7 @@ export async function bootOptions(line: CommandLine, drives: V86Drives): Promise
   const image = read('kernel', kernel);
   if (isMultiboot(image)) {
     if (initrd !== undefined) throw invalid('-initrd: a multiboot kernel is given none');
-    const cmdline = append === undefined ? {} : { cmdline: append };
+    const cmdline = withoutUndefined({ cmdline: append });
     return { multiboot: { buffer: image }, ...cmdline, ...(line.has('bios') ? biosOptions(line) : {}) };
   }
   return {

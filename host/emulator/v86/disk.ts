@@ -8,6 +8,7 @@
 
 import { invalid } from '../../base/errors.ts';
 import { InFlight } from '../../base/in-flight.ts';
+import { sectorBytes } from '../../base/sectors.ts';
 import type { DiskReference, GuestDisk } from '../guest-disk.ts';
 
 export type V86DiskKind = 'disk' | 'cdrom';
@@ -15,7 +16,7 @@ export type V86DiskKind = 'disk' | 'cdrom';
 /** Length in bytes, snapshot, generation: what a saved machine keeps of a disk in place of its content. */
 export type V86DiskState = [byteLength: number, snapshot: string, generation: number];
 
-const sectorBytes: Readonly<Record<V86DiskKind, number>> = { disk: 512, cdrom: 2048 };
+const kindSectorBytes: Readonly<Record<V86DiskKind, number>> = { disk: sectorBytes, cdrom: 2048 };
 /**
  * A guest that writes by programmed I/O is told before the write is made, and does not wait. With more than so many
  * unanswered it has to stand until they are: they take memory, and are lost with the process. By DMA there is one.
@@ -43,14 +44,14 @@ export class V86Disk {
     readonly kind: V86DiskKind = 'disk',
   ) {
     const bytes = disk.byteLength;
-    if (bytes % sectorBytes[kind] !== 0) {
+    if (bytes % kindSectorBytes[kind] !== 0) {
       throw invalid(
-        `v86 needs a ${kind} whose size is a multiple of ${sectorBytes[kind]} bytes, not ${bytes} bytes`,
+        `v86 needs a ${kind} whose size is a multiple of ${kindSectorBytes[kind]} bytes, not ${bytes} bytes`,
       );
     }
-    if (bytes / 512 > maxSectors) {
+    if (bytes / sectorBytes > maxSectors) {
       throw invalid(
-        `v86 counts sectors in 32 bits: a disk of ${bytes} bytes is too large, ${maxSectors * 512} bytes is the most`,
+        `v86 counts sectors in 32 bits: a disk of ${bytes} bytes is too large, ${maxSectors * sectorBytes} bytes is the most`,
       );
     }
   }

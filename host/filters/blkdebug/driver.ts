@@ -10,6 +10,7 @@
  * apart by the dispatcher; write-zeroes and discard are taken apart here, where they would cross a preferred unit.
  */
 import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
+import { roundDown, roundUp, sectorBytes } from '../../base/sectors.ts';
 import type { DebugEvent } from '../../block/debug-events.ts';
 import type { Driver, DriverDefinition, Limits, WriteFlags, ZeroFlags } from '../../block/driver.ts';
 import type { Edge } from '../../block/edge.ts';
@@ -27,8 +28,6 @@ import {
 } from './options.ts';
 import { type IoType, RuleMachine } from './rules.ts';
 
-/** Zeros are written in pieces of this size where write-zeroes does not reach a whole unit. */
-const sectorBytes = 512;
 /** Longest configuration file: an image can name any file as one. */
 const maxConfigBytes = 1 << 20;
 const zeroBufferBytes = 64 << 10;
@@ -96,8 +95,8 @@ class Blkdebug implements Driver {
   async discard(offset: number, bytes: number): Promise<void> {
     const { optDiscard, maxDiscard } = this.debugLimits;
     const alignment = this.limits.requestAlignment!;
-    const start = Math.ceil(offset / alignment) * alignment;
-    const end = Math.floor((offset + bytes) / alignment) * alignment;
+    const start = roundUp(offset, alignment);
+    const end = roundDown(offset + bytes, alignment);
     const unit = Math.max(sectorBytes, alignment, optDiscard);
     for (const piece of pieces(start, Math.max(0, end - start), unit, maxDiscard)) {
       await this.check('discard', piece.offset, piece.bytes);
@@ -153,8 +152,8 @@ interface Piece {
 /** Head and tail outside of whole units, and what is between in pieces of at most `max` bytes (0: any). */
 function* pieces(offset: number, bytes: number, unit: number, max: number): Generator<Piece> {
   const end = offset + bytes;
-  const first = Math.min(end, Math.ceil(offset / unit) * unit);
-  const last = Math.max(first, Math.floor(end / unit) * unit);
+  const first = Math.min(end, roundUp(offset, unit));
+  const last = Math.max(first, roundDown(end, unit));
   if (offset < first) yield { offset, bytes: first - offset, isWhole: false };
   for (let at = first; at < last; ) {
     const part = Math.min(last - at, max || last - at);

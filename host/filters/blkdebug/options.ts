@@ -5,6 +5,7 @@
  * `#` starts a comment. A value without quotes counts as empty, as in QEMU.
  */
 import { type BlockError, type Errno, errnoNumbers, invalid } from '../../base/errors.ts';
+import { sectorBytes } from '../../base/sectors.ts';
 import { debugEvents } from '../../block/debug-events.ts';
 import { refusedValue } from '../../qapi/block-types.ts';
 import { checkNodeOptions } from '../../qapi/node-options.ts';
@@ -59,8 +60,6 @@ export const blkdebugOptions = struct('BlockdevOptionsBlkdebug', {
 export type BlkdebugOptions = TypeOf<typeof blkdebugOptions>;
 type InjectOptions = TypeOf<typeof injectOptions>;
 type SetStateOptions = TypeOf<typeof setStateOptions>;
-
-const sectorBytes = 512;
 
 /** Rules of the configuration file come first. Errors: a rule that cannot be. */
 export function makeRules(options: BlkdebugOptions, config: string | undefined): RuleSet {

@@ -6,6 +6,7 @@
  * and the guest was let go on, nothing can.
  */
 import { BlockError } from '../../base/errors.ts';
+import { roundUp } from '../../base/sectors.ts';
 import type { SnapshotAccess } from '../../block/driver.ts';
 import type { Edge } from '../../block/edge.ts';
 import { statusAbove } from '../../block/status.ts';
@@ -60,7 +61,7 @@ export class PointInTime implements SnapshotAccess {
 
   async discard(offset: number, bytes: number): Promise<void> {
     const { clusterBytes, length } = this.map;
-    const start = Math.ceil(offset / clusterBytes) * clusterBytes;
+    const start = roundUp(offset, clusterBytes);
     const end = offset + bytes >= length ? length : offset + bytes - ((offset + bytes) % clusterBytes);
     if (start >= end) return;
     if (!this.readable) {

@@ -4,12 +4,12 @@
  *
  * Everything comes from values read when the image was opened: asking does no I/O.
  */
+import { roundUp } from '../../base/sectors.ts';
 import type { DriverInfo } from '../../block/driver.ts';
 import { describeSnapshot } from '../../block/snapshots.ts';
 import { type BitmapEntry, bitmapFlag } from './disk/bitmap-directory.ts';
 import { autoclear, compatible, incompatible } from './disk/feature-bits.ts';
 import { hasExtendedL2, l2Entries, type Qcow2Header } from './disk/header.ts';
-import { roundUp } from './disk/image-file.ts';
 import type { Snapshot } from './disk/snapshot-table.ts';
 
 interface ImageFacts {

@@ -7,6 +7,8 @@
  * refused by name.
  */
 import { BlockError, invalid } from '../../base/errors.ts';
+import { roundUp } from '../../base/sectors.ts';
+import { MetadataClass } from '../../core/qcow2-abi.ts';
 import {
   type AlternateType,
   any,
@@ -21,29 +23,36 @@ import {
 } from '../../qapi/types.ts';
 import { compatible } from './disk/feature-bits.ts';
 import { l2Entries, type Qcow2Header } from './disk/header.ts';
-import { roundUp } from './disk/image-file.ts';
 
-/** Classes of metadata that writes are checked against (section 10.6), in bit order. */
-const overlapClasses = [
-  'main-header',
-  'active-l1',
-  'active-l2',
-  'refcount-table',
-  'refcount-block',
-  'snapshot-table',
-  'inactive-l1',
-  'inactive-l2',
-  'bitmap-directory',
-] as const;
+/** Classes of metadata that writes are checked against (section 10.6), as the core numbers them. */
+const overlapClasses = {
+  'main-header': MetadataClass.mainHeader,
+  'active-l1': MetadataClass.activeL1,
+  'active-l2': MetadataClass.activeL2,
+  'refcount-table': MetadataClass.refcountTable,
+  'refcount-block': MetadataClass.refcountBlock,
+  'snapshot-table': MetadataClass.snapshotTable,
+  'inactive-l1': MetadataClass.inactiveL1,
+  'inactive-l2': MetadataClass.inactiveL2,
+  'bitmap-directory': MetadataClass.bitmapDirectory,
+} as const;
 
 const templates = ['none', 'constant', 'cached', 'all'] as const;
 type OverlapTemplate = (typeof templates)[number];
-/** Bit n is class n of `overlapClasses`. */
-const templateMasks: Record<OverlapTemplate, number> = {
-  none: 0,
-  constant: 0b100101011,
-  cached: 0b101111111,
-  all: 0b111111111,
+const constantClasses =
+  MetadataClass.mainHeader |
+  MetadataClass.activeL1 |
+  MetadataClass.refcountTable |
+  MetadataClass.snapshotTable |
+  MetadataClass.bitmapDirectory;
+/** What is known without reading anything. */
+const cachedClasses =
+  constantClasses | MetadataClass.activeL2 | MetadataClass.refcountBlock | MetadataClass.inactiveL1;
+const templateClasses: Record<OverlapTemplate, number> = {
+  none: MetadataClass.none,
+  constant: constantClasses,
+  cached: cachedClasses,
+  all: cachedClasses | MetadataClass.inactiveL2,
 };
 
 const overlapMode = worded(enumeration('Qcow2OverlapCheckMode', templates), {
@@ -105,7 +114,7 @@ export interface ResolvedOptions {
   lazyRefcounts: boolean;
   /** Whether freed clusters are discarded in the file, by what freed them (section 4.4). */
   passDiscard: { request: boolean; snapshot: boolean; other: boolean };
-  /** Bit n: writes are checked against class n of `overlapClasses`. */
+  /** The `MetadataClass`es that writes are checked against. */
   overlapMask: number;
   caches: CacheSizes;
 }
@@ -157,11 +166,12 @@ export function resolveOptions(
 function resolveOverlapMask(option: Qcow2Options['overlap-check']): number {
   const flags = typeof option === 'object' ? option : {};
   const template = (typeof option === 'string' ? option : flags.template) ?? 'cached';
-  return overlapClasses.reduce((result, name, bit) => {
-    const wanted = flags[name];
-    if (wanted === undefined) return result;
-    return wanted ? result | (1 << bit) : result & ~(1 << bit);
-  }, templateMasks[template]);
+  let mask = templateClasses[template];
+  for (const [name, bit] of Object.entries(overlapClasses)) {
+    const wanted = flags[name as keyof typeof overlapClasses];
+    if (wanted !== undefined) mask = wanted ? mask | bit : mask & ~bit;
+  }
+  return mask;
 }
 
 /** Cache sizes for an image (section 12). */

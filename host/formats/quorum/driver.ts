@@ -11,6 +11,8 @@
  */
 import { firstDifference } from '../../base/difference.ts';
 import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
+import { sectorBytes, wholeSectors } from '../../base/sectors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { allocatedBytes } from '../../block/allocated-bytes.ts';
 import type {
   Driver,
@@ -43,8 +45,6 @@ const optionsType = struct('BlockdevOptionsQuorum', {
 });
 
 type Options = TypeOf<typeof optionsType>;
-
-const sectorBytes = 512;
 
 interface Range {
   offset: number;
@@ -88,9 +88,7 @@ class Quorum implements Driver, VariableChildren {
   async getLength(): Promise<number> {
     // In whole sectors, as the children read: the files may end within one.
     const lengths = await Promise.all(
-      this.children.map(
-        async (child) => Math.ceil((await child.getByteLength()) / sectorBytes) * sectorBytes,
-      ),
+      this.children.map(async (child) => wholeSectors(await child.getByteLength())),
     );
     if (lengths.every((length) => length === lengths[0])) this.length = lengths[0]!;
     else if (this.length === undefined)
@@ -227,7 +225,7 @@ class Quorum implements Driver, VariableChildren {
       name: 'QUORUM_REPORT_BAD',
       data: {
         type,
-        ...(failure ? { error: failure.message } : {}),
+        ...withoutUndefined({ error: failure?.message }),
         'node-name': child.node.name,
         ...sectorsOf(range),
       },

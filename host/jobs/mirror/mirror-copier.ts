@@ -7,6 +7,7 @@
  */
 import { assert } from '../../base/assert.ts';
 import { asBlockError, type BlockError } from '../../base/errors.ts';
+import { roundDown } from '../../base/sectors.ts';
 import type { WorkProgress } from '../../base/work-progress.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { Edge } from '../../block/edge.ts';
@@ -60,7 +61,7 @@ export class MirrorCopier implements WriteCopier {
     const { bufferBytes, map } = options;
     const limit = Math.max(Math.floor(bufferBytes / maxRequests), minRequestLimitBytes);
     const { unitBytes } = map.units;
-    this.requestBytes = Math.max(unitBytes, limit - (limit % unitBytes));
+    this.requestBytes = Math.max(unitBytes, roundDown(limit, unitBytes));
   }
 
   /** In the middle of a stretch that is gone through without a stop: what was asked for at its start holds. */

@@ -3,6 +3,7 @@
  * and what follows from them (specification: jobs, section 8). The order of the checks is QEMU's.
  */
 import { invalid } from '../../base/errors.ts';
+import { roundUp } from '../../base/sectors.ts';
 import { bitmapsOf } from '../../bitmaps/node-bitmaps.ts';
 import { onErrorType } from '../../block/error-policy.ts';
 import type { BlockGraph } from '../../block/graph.ts';
@@ -118,5 +119,5 @@ function replacedName(graph: BlockGraph, source: BlockNode, given: string | unde
 /** Whole granules. */
 function bufferSize(given: number | undefined, granularity: number): number {
   if (given !== undefined && given < 0) throw invalid("Invalid parameter 'buf-size'");
-  return Math.ceil((given || defaultBufferBytes) / granularity) * granularity;
+  return roundUp(given || defaultBufferBytes, granularity);
 }

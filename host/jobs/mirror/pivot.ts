@@ -3,6 +3,7 @@
  * section 8).
  */
 import { asBlockError } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { nodesFrom } from '../../block/chain.ts';
 import { resolveBackingName } from '../../block/filename.ts';
 import type { BlockGraph } from '../../block/graph.ts';
@@ -35,7 +36,7 @@ export async function setTargetBacking(
   try {
     const { direct, noFlush } = image.flags;
     opened = await graph.openFile(resolveBackingName(image, backing.filename), {
-      ...(backing.format === undefined ? {} : { format: backing.format }),
+      ...withoutUndefined({ format: backing.format }),
       flags: { direct, noFlush, discard: true, readOnly: true },
       namedByImage: true,
     });

@@ -2,6 +2,7 @@
  * The browser as a platform. In a dedicated worker all of it is there; a page has everything but files, which it cannot
  * open without waiting. Nothing here needs cross-origin isolation.
  */
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { Blobs } from '../blobs.ts';
 import { type Console, type Fetch, type Platform, ProgramEnded } from '../platform.ts';
 import { OpfsChunkStore } from './chunk-store.ts';
@@ -40,6 +41,6 @@ export function makeBrowserPlatform({ chunkStoreBytes = 0 } = {}): BrowserPlatfo
     console: log,
     fetch: browserFetch,
     blobs: new Blobs(),
-    ...(chunkStore ? { chunkStore } : {}),
+    ...withoutUndefined({ chunkStore }),
   };
 }

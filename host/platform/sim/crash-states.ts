@@ -6,12 +6,10 @@
  * have reached the disk, writes by sectors: taken are none, all, the newest alone, all but the newest, and random
  * subsets with torn writes.
  */
+import { sectorBytes } from '../../base/sectors.ts';
 import { applyTo, type Journal, JournalReplay, type VolatileChange } from './journal.ts';
 import { Prng } from './prng.ts';
 import type { Change, SimStorage } from './storage.ts';
-
-/** What a disk writes as a whole or not at all. */
-const sectorBytes = 512;
 
 interface CrashState {
   /** Entries of the journal that had happened. */

@@ -5,6 +5,7 @@
  * options that ask for those are refused. `x-prefetch` is our own.
  */
 import { BlockError, invalid } from '../../base/errors.ts';
+import { sectorBytes } from '../../base/sectors.ts';
 import type { Platform } from '../../platform/platform.ts';
 import {
   bool,
@@ -69,7 +70,6 @@ export const strongOptions = [
 const defaultReadahead = 262_144;
 const defaultTimeoutSeconds = 5;
 const maxTimeoutSeconds = 10_000;
-const sectorBytes = 512;
 
 export function checkScheme(scheme: Scheme, url: string): void {
   if (!url.startsWith(`${scheme}://`)) {

@@ -1,5 +1,6 @@
 /** blockdev-snapshot-sync: makes the overlay's file and opens it (specification: transactions, section 3). */
 import { invalid } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { optional, str, struct, type TypeOf } from '../../qapi/types.ts';
 import { createImageLike, newImageMode } from '../new-image.ts';
@@ -37,7 +38,7 @@ class BlockdevSnapshotSyncAction extends ExternalSnapshotAction {
     return graph.openFile(filename, {
       format,
       flags: { direct, noFlush, discard, autoReadOnly, readOnly: false },
-      options: name === undefined ? {} : { 'node-name': name },
+      options: withoutUndefined({ 'node-name': name }),
       noBacking: true,
     });
   }

@@ -1,6 +1,7 @@
 /**
  * drive-backup: a backup to a file, which is made first unless it exists (specification: transactions, section 4).
  */
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { backupCommon } from '../../jobs/backup/options.ts';
@@ -61,7 +62,7 @@ function openTarget(
 ): Promise<BlockNode> {
   const { direct, noFlush, autoReadOnly } = source.flags;
   return graph.openFile(filename, {
-    ...(format === undefined ? {} : { format }),
+    ...withoutUndefined({ format }),
     flags: { direct, noFlush, autoReadOnly, readOnly: false, discard: true, detectZeroes: 'unmap' },
     noBacking,
   });

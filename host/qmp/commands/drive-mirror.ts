@@ -3,6 +3,7 @@
  * section 8).
  */
 import { invalid } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { startsAsZeros } from '../../block/status.ts';
@@ -77,7 +78,7 @@ function openTarget(
   const { direct, noFlush, autoReadOnly, discard } = source.flags;
   const name = options['node-name'];
   return graph.openFile(options.target, {
-    ...(format === undefined ? {} : { format }),
+    ...withoutUndefined({ format }),
     ...(name === undefined ? {} : { options: { 'node-name': name } }),
     flags: { direct, noFlush, autoReadOnly, discard, readOnly: false },
     noBacking: true,

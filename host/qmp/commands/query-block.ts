@@ -1,4 +1,5 @@
 /** query-block: the disks of devices, and those that have a name (specification: graph, section 12). */
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { array, bool, empty, enumeration, optional, str, struct } from '../../qapi/types.ts';
 import { defineCommand } from '../command.ts';
@@ -30,14 +31,14 @@ async function describe(backend: BlockBackend): Promise<object> {
   const { name, device, ioStatus } = backend;
   return {
     device: name,
-    ...(device ? { qdev: device.name } : {}),
+    ...withoutUndefined({ qdev: device?.name }),
     type: 'unknown',
     removable: device?.isRemovable ?? true,
     locked: device?.isLocked ?? false,
     ...(backend.hasMedium
       ? { inserted: await blockDeviceInfo(backend.node.skipImplicit(), false, backend) }
       : {}),
-    ...(device?.isTrayOpen === undefined ? {} : { tray_open: device.isTrayOpen }),
+    ...withoutUndefined({ tray_open: device?.isTrayOpen }),
     ...(device?.hasIoStatus ? { 'io-status': ioStatus } : {}),
   };
 }

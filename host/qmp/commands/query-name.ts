@@ -1,4 +1,5 @@
 /** query-name: what `-name` says. */
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { empty, optional, str, struct } from '../../qapi/types.ts';
 import { defineMachineCommand } from '../machine-command.ts';
 
@@ -6,5 +7,5 @@ export const queryName = defineMachineCommand({
   name: 'query-name',
   args: empty,
   returns: struct('NameInfo', { name: optional(str) }),
-  run: ({ options: { name } }) => (name === undefined ? {} : { name }),
+  run: ({ options: { name } }) => withoutUndefined({ name }),
 });

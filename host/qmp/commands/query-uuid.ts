@@ -1,4 +1,4 @@
-/** query-uuid: what `-uuid` says. */
+/** query-uuid: what `-uuid` says, all zeros by default. */
 import { empty, str, struct } from '../../qapi/types.ts';
 import { defineMachineCommand } from '../machine-command.ts';
 

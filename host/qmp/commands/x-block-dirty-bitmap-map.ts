@@ -3,6 +3,7 @@
  * only how much is dirty.
  */
 import { invalid } from '../../base/errors.ts';
+import { roundUp } from '../../base/sectors.ts';
 import { findBitmap } from '../../bitmaps/node-bitmaps.ts';
 import { array, int, size, str, struct } from '../../qapi/types.ts';
 import { defineCommand } from '../command.ts';
@@ -25,7 +26,7 @@ export const xBlockDirtyBitmapMap = defineCommand({
     }
     const { bitmap } = findBitmap(graph, node, name);
     const { size: length, granularity } = bitmap;
-    const piece = Math.max(granularity, Math.ceil(length / pieces / granularity) * granularity);
+    const piece = Math.max(granularity, roundUp(length / pieces, granularity));
     const dirty = new Array<number>(Math.ceil(length / piece)).fill(0);
     for (const walk = bitmap.allBits().walk(); walk.next(); ) {
       const end = Math.min(length, walk.offset + walk.bytes);

@@ -2,7 +2,9 @@
  * x-query-block-failures: which devices had a request that failed since the machine was told to go on, and why. Ours:
  * QEMU's BLOCK_IO_ERROR has the name of the error number alone, which does not tell a full disk's owner what to do.
  */
+
 import { faultReasons } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { array, bool, empty, enumeration, optional, str, struct } from '../../qapi/types.ts';
 import { defineCommand } from '../command.ts';
 
@@ -31,7 +33,7 @@ export const xQueryBlockFailures = defineCommand({
       const { operation, action, error } = failure;
       return {
         device: name,
-        ...(device ? { qdev: device.name } : {}),
+        ...withoutUndefined({ qdev: device?.name }),
         ...(backend.hasMedium ? { 'node-name': backend.node.name } : {}),
         operation,
         action,

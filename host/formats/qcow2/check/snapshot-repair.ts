@@ -7,10 +7,11 @@
  * refcounts are on disk. Then the old table is freed.
  */
 import { asBlockError, BlockError } from '../../../base/errors.ts';
+import { roundUp } from '../../../base/sectors.ts';
 import type { CheckOptions } from '../../../block/driver.ts';
 import { maxL1Entries, type Qcow2Header } from '../disk/header.ts';
 import { updateHeader } from '../disk/header-update.ts';
-import { type ImageFile, padded, roundUp } from '../disk/image-file.ts';
+import { type ImageFile, padded } from '../disk/image-file.ts';
 import {
   countEntries,
   maxSnapshotExtraBytes,

@@ -5,6 +5,7 @@
  * types. Encryption and external data files are refused by name.
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
+import { sectorBytes } from '../../../base/sectors.ts';
 import type { AmendDefinition, ChildSpec, CreateValues } from '../../../block/driver.ts';
 import { blockdevDriver, preallocationMode } from '../../../qapi/block-types.ts';
 import {
@@ -77,8 +78,6 @@ export const createJobOptions = struct('BlockdevCreateOptionsQcow2', {
 });
 
 export type CreateJobOptions = TypeOf<typeof createJobOptions>;
-
-const sectorBytes = 512;
 
 /** The nodes that an image is made of. */
 export const createJobChildren: readonly ChildSpec[] = [

@@ -4,9 +4,9 @@
  * Encryption, external data files and extended L2 entries are refused by name.
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
+import { wholeSectors } from '../../../base/sectors.ts';
 import type { CreateDefinition, CreateValues, Preallocation } from '../../../block/driver.ts';
 import { type CompressionType, maxClusterBits, minClusterBits } from '../disk/header.ts';
-import { roundUp } from '../disk/image-file.ts';
 
 const minExtendedL2ClusterBytes = 16 * 1024;
 
@@ -107,7 +107,7 @@ export function parseCreateValues(values: CreateValues): CreateParameters {
   if (version === 2 && compressionType !== 'zlib') {
     throw needsV3('Non-zlib compression type is only supported');
   }
-  const size = roundUp(Number(values.size ?? 0), 512);
+  const size = wholeSectors(Number(values.size ?? 0));
   return {
     version,
     size,

@@ -6,6 +6,7 @@
  * so are the bytes of a name that is not UTF-8. What is stored when is in live/stored-bitmaps.ts.
  */
 import { invalid } from '../../../base/errors.ts';
+import { roundUp } from '../../../base/sectors.ts';
 import type { BitmapsExtension } from './extensions.ts';
 import { type ReadableImageFile, viewOf } from './image-file.ts';
 
@@ -49,7 +50,7 @@ export async function readBitmapDirectory(
     const view = new DataView(bytes.buffer, at, fixedBytes);
     const nameLength = view.getUint16(18);
     const extraLength = view.getUint32(20);
-    const entryLength = Math.ceil((fixedBytes + extraLength + nameLength) / 8) * 8;
+    const entryLength = roundUp(fixedBytes + extraLength + nameLength, 8);
     if (at + entryLength > bytes.length) throw brokenDirectory();
     if (entries.length === extension.bitmapCount) {
       throw invalid('More bitmaps found than specified in header extension');
@@ -103,7 +104,7 @@ function parseEntry(
 
 /** Bytes of an entry for a name of `nameBytes` bytes. */
 export function entryBytes(nameBytes: number, extraBytes = 0): number {
-  return Math.ceil((fixedBytes + extraBytes + nameBytes) / 8) * 8;
+  return roundUp(fixedBytes + extraBytes + nameBytes, 8);
 }
 
 /** Bytes that an entry takes in the directory. */

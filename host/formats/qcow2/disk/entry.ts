@@ -15,6 +15,7 @@
  * x = 70 − cluster bits. Where that is more than 56 the descriptor's offset has bits that no valid image sets: they are
  * part of the offset all the same, which is then far behind the end of any file.
  */
+import { sectorBytes } from '../../../base/sectors.ts';
 
 /** The cluster or table has exactly one reference, so it may be overwritten in place. */
 export const copiedFlag = 1n << 63n;
@@ -22,7 +23,6 @@ export const compressedFlag = 1n << 62n;
 /** Reads as zeros, whatever the cluster holds. */
 export const zeroFlag = 1n;
 const offsetMask = 0x00fffffffffffe00n;
-const sectorBytes = 512;
 
 /** Offset of the table or cluster that an L1 entry, or an L2 entry that is not compressed, names; 0 for none. */
 export function entryOffset(entry: bigint): number {

@@ -5,6 +5,7 @@
  * What the known types contain is checked here; what the bitmap directory and the LUKS header contain is not.
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
+import { roundUp } from '../../../base/sectors.ts';
 import { viewOf } from './image-file.ts';
 
 export const extensionType = {
@@ -72,7 +73,7 @@ export function parseExtensions(bytes: Uint8Array, start: number, end: number): 
       seen.add(type);
     }
     extensions.push({ type, data: bytes.slice(offset, offset + length) });
-    offset += Math.ceil(length / 8) * 8;
+    offset += roundUp(length, 8);
   }
   return extensions;
 }
@@ -84,7 +85,7 @@ export function findExtension(extensions: readonly HeaderExtension[], type: numb
 /** All records and the end marker. */
 export function serializeExtensions(extensions: readonly HeaderExtension[]): Uint8Array {
   let length = recordHeaderBytes;
-  for (const { data } of extensions) length += recordHeaderBytes + Math.ceil(data.length / 8) * 8;
+  for (const { data } of extensions) length += recordHeaderBytes + roundUp(data.length, 8);
   const bytes = new Uint8Array(length);
   const view = viewOf(bytes);
   let offset = 0;
@@ -92,7 +93,7 @@ export function serializeExtensions(extensions: readonly HeaderExtension[]): Uin
     view.setUint32(offset, type);
     view.setUint32(offset + 4, data.length);
     bytes.set(data, offset + recordHeaderBytes);
-    offset += recordHeaderBytes + Math.ceil(data.length / 8) * 8;
+    offset += recordHeaderBytes + roundUp(data.length, 8);
   }
   return bytes;
 }

@@ -16,6 +16,7 @@
  * order of calls: each call is durable when it returns.
  */
 import { invalid } from '../../../base/errors.ts';
+import { roundUp, sectorBytes } from '../../../base/sectors.ts';
 import {
   type BitmapsExtension,
   extensionType,
@@ -25,8 +26,6 @@ import {
 import { autoclear } from './feature-bits.ts';
 import { maxBackingNameBytes, parseHeader, type Qcow2Header, serializeHeader } from './header.ts';
 import { type ImageFile, viewOf } from './image-file.ts';
-
-const sectorBytes = 512;
 
 export interface HeaderChanges {
   setIncompatible?: bigint;
@@ -180,7 +179,7 @@ function withLast(
 }
 
 function extensionBytes(header: Qcow2Header): number {
-  return header.extensions.reduce((sum, { data }) => sum + 8 + Math.ceil(data.length / 8) * 8, 8);
+  return header.extensions.reduce((sum, { data }) => sum + 8 + roundUp(data.length, 8), 8);
 }
 
 /**

@@ -3,6 +3,7 @@
  *
  * What lies past the end reads as zeros, without an error (specification: qcow2, section 0.6).
  */
+import { roundUp } from '../../../base/sectors.ts';
 import type { Preallocation } from '../../../block/driver.ts';
 
 export interface ReadableImageFile {
@@ -25,10 +26,6 @@ export interface NewImageFile {
 
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-export function roundUp(value: number, unit: number): number {
-  return Math.ceil(value / unit) * unit;
 }
 
 /** `bytes` with zeros behind them, up to a multiple of `unit`. */

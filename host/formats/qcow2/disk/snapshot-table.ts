@@ -9,6 +9,7 @@
  * listing works when they are damaged. Making, applying and deleting snapshots is in live/internal-snapshots.ts.
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
+import { roundUp } from '../../../base/sectors.ts';
 import type { InternalSnapshot } from '../../../block/snapshot-storage.ts';
 import { maxSnapshots, type Qcow2Header, validateSnapshotPointer } from './header.ts';
 import { type ReadableImageFile, viewOf } from './image-file.ts';
@@ -100,7 +101,7 @@ export async function readSnapshotTable(
   let position = 0;
   let keptBytes = 0;
   for (let index = 0; index < count; index++) {
-    position = Math.ceil(position / 8) * 8;
+    position = roundUp(position, 8);
     const fixed = viewOf(await reader.take(position, fixedBytes));
     const idLength = fixed.getUint16(12);
     const nameLength = fixed.getUint16(14);
@@ -113,7 +114,7 @@ export async function readSnapshotTable(
     const kept = Math.min(extraLength, maxSnapshotExtraBytes);
     if (repair && kept < extraLength) repair.truncatedEntries.push(index);
     const end = position + fixedBytes + extraLength + idLength + nameLength;
-    keptBytes = Math.ceil(keptBytes / 8) * 8 + fixedBytes + kept + idLength + nameLength;
+    keptBytes = roundUp(keptBytes, 8) + fixedBytes + kept + idLength + nameLength;
     if (keptBytes > maxSnapshotTableBytes || (repair === undefined && end > maxSnapshotTableBytes)) {
       if (repair === undefined) {
         throw new BlockError('EFBIG', 'Snapshot table is too big', {
@@ -162,12 +163,12 @@ export function serializeSnapshotTable(snapshots: readonly Snapshot[]): Uint8Arr
     snapshot.idBytes.length +
     snapshot.nameBytes.length;
   let length = 0;
-  for (const snapshot of snapshots) length = Math.ceil(length / 8) * 8 + entryBytes(snapshot);
+  for (const snapshot of snapshots) length = roundUp(length, 8) + entryBytes(snapshot);
   const bytes = new Uint8Array(length);
   const view = viewOf(bytes);
   let at = 0;
   for (const snapshot of snapshots) {
-    at = Math.ceil(at / 8) * 8;
+    at = roundUp(at, 8);
     const extraLength = Math.max(knownExtraBytes, snapshot.extra.length);
     view.setBigUint64(at, snapshot.l1TableOffset);
     view.setUint32(at + 8, snapshot.l1Size);

@@ -32,9 +32,8 @@ export class L1Copy {
 
 /** The L1 table that is in use, `entries` of it. */
 export function copyActiveL1(engine: Qcow2Engine, entries = engine.header.l1Size): L1Copy {
-  const address = engine.steps.qcow2_l1_address();
   const bytes = new Uint8Array(entries * 8);
-  bytes.set(engine.core.memory.subarray(address, address + Math.min(entries, engine.header.l1Size) * 8));
+  bytes.set(engine.core.activeL1(Math.min(entries, engine.header.l1Size)));
   return new L1Copy(bytes);
 }
 
@@ -53,7 +52,7 @@ function slicesPerTable(engine: Qcow2Engine): number {
  * the counts are as before, in memory. EINVAL when a count is at its maximum.
  */
 export async function shareTree(engine: Qcow2Engine, tables: Float64Array): Promise<void> {
-  const { steps } = engine;
+  const { core } = engine;
   const slices = slicesPerTable(engine);
   let index = 0;
   let slice = 0;
@@ -61,10 +60,10 @@ export async function shareTree(engine: Qcow2Engine, tables: Float64Array): Prom
     for (; index < tables.length; index++) {
       const table = tables[index]!; // within
       for (slice = 0; slice < slices; slice++) {
-        steps.qcow2_walk_begin(false);
-        await engine.runCode(() => steps.qcow2_share_slice(table, slice, false));
+        core.beginWalk(false);
+        await engine.runCode(() => core.shareSlice(table, slice, false));
       }
-      await engine.runCode(() => steps.qcow2_share_table(table, false));
+      await engine.runCode(() => core.shareTable(table, false));
     }
   } catch (error) {
     // Counts that stay too high are a leak at worst.
@@ -75,8 +74,8 @@ export async function shareTree(engine: Qcow2Engine, tables: Float64Array): Prom
   async function undo(failedTable: number, failedSlice: number): Promise<void> {
     const table = tables[failedTable]!; // the loop stopped there
     if (failedSlice < slices) {
-      steps.qcow2_walk_begin(true);
-      await engine.runCode(() => steps.qcow2_share_slice(table, failedSlice, true));
+      core.beginWalk(true);
+      await engine.runCode(() => core.shareSlice(table, failedSlice, true));
     }
     await unshareSlices(engine, table, failedSlice);
     await unshareTree(engine, tables.subarray(0, failedTable));
@@ -85,44 +84,45 @@ export async function shareTree(engine: Qcow2Engine, tables: Float64Array): Prom
 
 /** Takes back what `shareTree` did, before anything on disk relied on it. Flags stay cleared. */
 export async function unshareTree(engine: Qcow2Engine, tables: Float64Array): Promise<void> {
+  const { core } = engine;
   for (const table of tables) {
-    await engine.runCode(() => engine.steps.qcow2_share_table(table, true));
+    await engine.runCode(() => core.shareTable(table, true));
     await unshareSlices(engine, table, slicesPerTable(engine));
   }
 }
 
 async function unshareSlices(engine: Qcow2Engine, table: number, slices: number): Promise<void> {
-  const { steps } = engine;
+  const { core } = engine;
   for (let slice = 0; slice < slices; slice++) {
-    steps.qcow2_walk_begin(false);
-    await engine.runCode(() => steps.qcow2_share_slice(table, slice, true));
+    core.beginWalk(false);
+    await engine.runCode(() => core.shareSlice(table, slice, true));
   }
 }
 
 /** Gives up the references of a tree to which nothing on disk leads any more. */
 export async function releaseTree(engine: Qcow2Engine, tables: Float64Array): Promise<void> {
-  const { steps } = engine;
+  const { core } = engine;
   for (const table of tables) {
     for (let slice = 0; slice < slicesPerTable(engine); slice++) {
-      steps.qcow2_walk_begin(false);
-      await engine.runCode(() => steps.qcow2_release_slice(table, slice));
+      core.beginWalk(false);
+      await engine.runCode(() => core.releaseSlice(table, slice));
     }
-    await engine.runCode(() => steps.qcow2_release_tables(table, 1));
+    await engine.runCode(() => core.releaseTables(table, 1));
   }
 }
 
 /** Makes the COPIED flags of the active tree true again, durably. Everything given up before is free afterwards. */
 export async function refreshCopied(engine: Qcow2Engine): Promise<void> {
-  const { steps } = engine;
+  const { core } = engine;
   await engine.settle();
   const view = viewOf(copyActiveL1(engine).bytes);
   for (let index = 0; index < engine.header.l1Size; index++) {
     if (entryOffset(view.getBigUint64(index * 8)) === 0) continue;
     for (let slice = 0; slice < slicesPerTable(engine); slice++) {
-      steps.qcow2_walk_begin(false);
-      await engine.runCode(() => steps.qcow2_refresh_slice(index, slice));
+      core.beginWalk(false);
+      await engine.runCode(() => core.refreshSlice(index, slice));
     }
-    await engine.runCode(() => steps.qcow2_refresh_table(index));
+    await engine.runCode(() => core.refreshTable(index));
   }
   await engine.settle();
 }
@@ -133,11 +133,12 @@ export function switchActiveL1(
   l1: L1Copy,
   change: { offset: number; oldEntries: number },
 ): void {
-  const { steps, core } = engine;
+  const { core } = engine;
   const { bytes } = l1;
-  const address = steps.qcow2_l1_address();
-  core.memory.fill(0, address, address + Math.max(bytes.length, change.oldEntries * 8));
-  core.memory.set(bytes, address);
-  steps.qcow2_switch_l1(change.offset, bytes.length / 8);
-  steps.qcow2_note_tables();
+  const entries = bytes.length / 8;
+  const table = core.activeL1(Math.max(entries, change.oldEntries));
+  table.set(bytes);
+  table.fill(0, bytes.length);
+  core.switchL1(change.offset, entries);
+  core.noteTables();
 }

@@ -53,10 +53,7 @@ export async function writeCompressedCluster(
     await context.self.write(offset, buffer);
     return;
   }
-  const place = await engine.run(() => {
-    const code = engine.steps.qcow2_compressed_prepare(offset, stream.length);
-    return code < 0 ? code : { host: engine.record[0]!, token: engine.record[4]! };
-  });
+  const place = await engine.run(() => engine.core.prepareCompressed(offset, stream.length));
   const allocation = {
     commit: () => engine.commit(place.token),
     abort: () => engine.abort(place.token),
@@ -64,6 +61,6 @@ export async function writeCompressedCluster(
   await fillAllocation(allocation, async () => {
     await engine.file.debugEvent('cluster_alloc_bytes');
     await engine.file.debugEvent('write_compressed');
-    await engine.file.write(place.host, stream);
+    await engine.file.write(place.offset, stream);
   });
 }

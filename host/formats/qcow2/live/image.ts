@@ -20,7 +20,9 @@ import type {
 } from '../../../block/driver.ts';
 import type { Edge } from '../../../block/edge.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
-import { Mapping, Qcow2Core, UnmapMode, WriteResult } from '../../../core/qcow2.ts';
+import { Qcow2Core } from '../../../core/qcow2.ts';
+import { Mapping, UnmapMode, WriteResult } from '../../../core/qcow2-abi.ts';
+import type { PreparedWrite } from '../../../core/qcow2-results.ts';
 import { type BitmapEntry, readBitmapDirectory } from '../disk/bitmap-directory.ts';
 import { autoclear, incompatible } from '../disk/feature-bits.ts';
 import { type Qcow2Header, readHeader, requireStandardImage, validateLayout } from '../disk/header.ts';
@@ -30,7 +32,8 @@ import { describeImage } from '../info.ts';
 import { type Qcow2Options, resolveOptions } from '../options.ts';
 import { readCompressed, writeCompressedCluster } from './compressed.ts';
 import { Qcow2Engine } from './engine.ts';
-import { protectSnapshots, Qcow2Snapshots } from './internal-snapshots.ts';
+import { Qcow2Snapshots } from './internal-snapshots.ts';
+import { findSnapshotRanges, protectSnapshots } from './overlap-check.ts';
 import { resize } from './resize.ts';
 import { Qcow2BitmapStorage } from './stored-bitmaps.ts';
 import { wholeClusters, writeZeroes } from './zeroes.ts';
@@ -40,6 +43,11 @@ interface CompressedExtent {
   type: 'special';
   bytes: number;
   entry: bigint;
+}
+
+/** A plan of this driver is always a transfer that its user ends (transfer-gate.ts). */
+interface Transfer extends WritePlan {
+  transfer: number;
 }
 
 /** What was read of the image beside its mapping. */
@@ -102,26 +110,25 @@ export class Qcow2Driver implements Driver {
     const { engine } = this;
     engine.checkUsable();
     try {
-      return engine.steps.qcow2_map(offset, bytes);
+      return engine.core.map(offset, bytes);
     } catch (error) {
       throw engine.trapped(error);
     }
   }
 
   private extent(code: number): Extent {
-    const { record, file } = this.engine;
+    const { core, file } = this.engine;
     if (code !== Mapping.normal) return this.otherExtent(code);
-    return { type: 'data', bytes: record[1]!, child: file, offset: record[0]! };
+    return { type: 'data', bytes: core.mapped.bytes, child: file, offset: core.mapped.offset };
   }
 
   private otherExtent(code: number): Extent {
-    const { record, file } = this.engine;
-    const bytes = record[1]!;
+    const { core, file } = this.engine;
+    const { bytes, offset } = core.mapped;
     if (code === Mapping.unallocated) return { type: 'unallocated', bytes };
     if (code === Mapping.zeroPlain) return { type: 'zero', bytes };
-    if (code === Mapping.zeroAllocated) return { type: 'zero', bytes, child: file, offset: record[0]! };
-    const entry = (BigInt(record[5]!) << 32n) | BigInt(record[2]!);
-    const extent: CompressedExtent = { type: 'special', bytes, entry };
+    if (code === Mapping.zeroAllocated) return { type: 'zero', bytes, child: file, offset };
+    const extent: CompressedExtent = { type: 'special', bytes, entry: core.mapped.compressedEntry };
     return extent;
   }
 
@@ -132,33 +139,33 @@ export class Qcow2Driver implements Driver {
     buffer.set(cluster.subarray(start, start + buffer.length));
   }
 
-  async prepareWrite(offset: number, bytes: number): Promise<WritePlan> {
+  async prepareWrite(offset: number, bytes: number): Promise<Transfer> {
     const { engine } = this;
-    const { steps, record, file } = engine;
+    const { core, file } = engine;
     for (;;) {
       engine.checkUsable();
       let code: number;
       try {
-        code = steps.qcow2_write_prepare(offset, bytes);
+        code = core.prepareWrite(offset, bytes);
       } catch (error) {
         throw engine.trapped(error);
       }
       if (code >= 0) {
-        const plan: WritePlan = {
-          bytes: record[1]!,
+        const { prepared } = core;
+        const plan: Transfer = {
+          bytes: prepared.bytes,
           child: file,
-          offset: record[0]!,
+          offset: prepared.offset,
           transfer: engine.gate.begin(),
         };
-        if (code === WriteResult.allocated)
-          plan.allocation = this.allocation(record[4]!, record[2]!, record[3]!);
+        if (code === WriteResult.allocated) plan.allocation = this.allocation(prepared);
         return plan;
       }
       await engine.wait(code);
     }
   }
 
-  private allocation(token: number, headBytes: number, tailBytes: number): Allocation {
+  private allocation({ token, headBytes, tailBytes }: PreparedWrite): Allocation {
     const { engine } = this;
     return {
       headBytes,
@@ -187,11 +194,10 @@ export class Qcow2Driver implements Driver {
   async unmap(first: number, last: number, mode: number): Promise<void> {
     const { engine } = this;
     for (let cluster = first; cluster < last; ) {
-      const step = await engine.run(() => {
-        const code = engine.steps.qcow2_unmap(cluster, last - cluster, mode, this.context.hasBacking());
-        return code < 0 ? code : { done: engine.record[0]! };
-      });
-      cluster += step.done;
+      const done = await engine.run(() =>
+        engine.core.unmap(cluster, last - cluster, { mode, hasBacking: this.context.hasBacking() }),
+      );
+      cluster += done.clusters;
     }
   }
 
@@ -296,6 +302,7 @@ async function load(context: OpenContext, file: Edge, options: Qcow2Options): Pr
     l2EntryBits: Math.log2(resolved.caches.l2EntryBytes),
     l2EntryCount: resolved.caches.l2EntryCount,
     refcountEntryCount: resolved.caches.refcountEntryCount,
+    overlapMask: resolved.overlapMask,
   });
   await file.debugEvent('reftable_load');
   await Promise.all([
@@ -303,8 +310,10 @@ async function load(context: OpenContext, file: Edge, options: Qcow2Options): Pr
     file.read(header.refcountTableOffset, core.refcountTable),
   ]);
   core.tablesLoaded();
-  protectSnapshots(core.exports, header, table);
-  return { header, facts, engine: new Qcow2Engine(core, file, header, resolved, context) };
+  const engine = new Qcow2Engine(core, file, header, resolved, context);
+  if (!flags.readOnly)
+    protectSnapshots(core, await findSnapshotRanges(engine, table, header.snapshotsOffset));
+  return { header, facts, engine };
 }
 
 /** The bitmap directory; nothing when a program that does not know about bitmaps has written to the image since. */

@@ -8,10 +8,13 @@
  *
  * No guest request may be in flight: the flags of the whole active tree change.
  */
+
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { Mutex } from '../../../base/mutex.ts';
+import { sectorBytes } from '../../../base/sectors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
 import type { NewSnapshot, SnapshotStorage } from '../../../block/snapshot-storage.ts';
+import { FreeReason, MetadataClass } from '../../../core/qcow2-abi.ts';
 import { l2Entries, maxL1Entries, maxSnapshots, type Qcow2Header, readHeader } from '../disk/header.ts';
 import type { HeaderChanges } from '../disk/header-update.ts';
 import {
@@ -34,10 +37,10 @@ import {
 import type { Qcow2Engine } from './engine.ts';
 import type { Qcow2Driver } from './image.ts';
 import { type ClusterRun, releaseRun, writeRun } from './metadata-space.ts';
+import { findSnapshotRanges, protectSnapshots, type SnapshotRanges } from './overlap-check.ts';
 import { dropVmState, readVmState, writeVmState } from './vm-state.ts';
 
 const maxNameBytes = 65_535;
-const sectorBytes = 512;
 
 export class Qcow2Snapshots implements SnapshotStorage {
   private readonly changes = new Mutex();
@@ -66,7 +69,7 @@ export class Qcow2Snapshots implements SnapshotStorage {
   }
 
   apply(snapshot: Snapshot): Promise<void> {
-    return this.changes.run(() => this.runApply(snapshot));
+    return this.changes.run(() => this.owningInactiveL2(() => this.runApply(snapshot)));
   }
 
   view(snapshot: Snapshot): Promise<void> {
@@ -121,7 +124,7 @@ export class Qcow2Snapshots implements SnapshotStorage {
     let snapshot: Snapshot;
     let table: NewTable;
     try {
-      await engine.runCode(() => engine.steps.qcow2_share_l1());
+      await engine.runCode(() => engine.core.shareL1());
       const id = nextId(this.list());
       snapshot = {
         id,
@@ -181,7 +184,9 @@ export class Qcow2Snapshots implements SnapshotStorage {
   private async writeTable(snapshots: readonly Snapshot[], used: ClusterRun[]): Promise<NewTable> {
     const bytes = serializeSnapshotTable(snapshots);
     if (bytes.length > maxSnapshotTableBytes) throw new BlockError('EFBIG', 'Snapshot table is too big');
-    return { snapshots, bytes: bytes.length, offset: await this.writeRun(bytes, used) };
+    const offset = await this.writeRun(bytes, used);
+    const table = { snapshots, bytes: bytes.length, offset };
+    return { ...table, ranges: await findSnapshotRanges(this.engine, table, offset) };
   }
 
   /** Makes everything durable, then `table` the image's, then gives the old one back. */
@@ -198,10 +203,10 @@ export class Qcow2Snapshots implements SnapshotStorage {
           snapshotsOffset === table.offset && snapshotCount === snapshotTable.count,
       );
       this.table = table;
-      protectSnapshots(engine.steps, engine.header, table);
+      protectSnapshots(engine.core, table.ranges);
     });
     if (failure) throw failure;
-    if (old.clusters > 0) await releaseRun(engine, old);
+    if (old.clusters > 0) await releaseRun(engine, old, FreeReason.snapshot);
   }
 
   // Delete (section 5.4).
@@ -226,11 +231,25 @@ export class Qcow2Snapshots implements SnapshotStorage {
     }
     await this.switchTable(table);
     await releaseTree(engine, tables);
-    if (l1Size > 0) await releaseRun(engine, { offset, clusters: this.clustersOf(l1Size * 8) });
+    if (l1Size > 0)
+      await releaseRun(engine, { offset, clusters: this.clustersOf(l1Size * 8) }, FreeReason.snapshot);
     await refreshCopied(engine);
   }
 
   // Apply (section 5.5).
+
+  /** Runs `act`, which may change flags in L2 tables of snapshots, without the check that nobody writes there. */
+  private async owningInactiveL2(act: () => Promise<void>): Promise<void> {
+    const { core, header, options } = this.engine;
+    if ((options.overlapMask & MetadataClass.inactiveL2) === 0) return act();
+    const { l2 } = await findSnapshotRanges(this.engine, this.table, header.snapshotsOffset);
+    core.setInactiveL2(new Float64Array());
+    try {
+      await act();
+    } finally {
+      core.setInactiveL2(l2);
+    }
+  }
 
   private async runApply(snapshot: Snapshot): Promise<void> {
     const { engine } = this;
@@ -264,7 +283,7 @@ export class Qcow2Snapshots implements SnapshotStorage {
     if (failure) throw failure;
     await releaseTree(engine, oldTables);
     const clusters = this.clustersOf(old.l1Size * 8);
-    if (clusters > 0) await releaseRun(engine, { offset: old.l1TableOffset, clusters });
+    if (clusters > 0) await releaseRun(engine, { offset: old.l1TableOffset, clusters }, FreeReason.snapshot);
     await refreshCopied(engine);
   }
 
@@ -300,6 +319,7 @@ export class Qcow2Snapshots implements SnapshotStorage {
 
 interface NewTable extends SnapshotTable {
   offset: number;
+  ranges: SnapshotRanges;
 }
 
 /**
@@ -328,18 +348,4 @@ function nextId(snapshots: readonly Snapshot[]): string {
   let largest = 0;
   for (const { id } of snapshots) largest = Math.max(largest, Number(/^\d+/.exec(id)?.[0] ?? 0));
   return String(largest + 1);
-}
-
-/** Tells the core what guest data must never overwrite. */
-export function protectSnapshots(
-  steps: Qcow2Engine['steps'],
-  header: Pick<Qcow2Header, 'snapshotsOffset'>,
-  table: SnapshotTable,
-): void {
-  steps.qcow2_unprotect();
-  if (table.snapshots.length === 0) return;
-  steps.qcow2_protect(header.snapshotsOffset, table.bytes);
-  for (const { l1TableOffset, l1Size } of table.snapshots) {
-    if (steps.qcow2_protect(Number(l1TableOffset), l1Size * 8) === 0) break;
-  }
 }

@@ -4,6 +4,7 @@
  * What is allocated here is counted once, in memory; the counts are durable with the next write-back, and nothing may
  * refer to the clusters before. A crash in between leaks nothing but what had been written back.
  */
+import { FreeReason } from '../../../core/qcow2-abi.ts';
 import { padded } from '../disk/image-file.ts';
 import type { Qcow2Engine } from './engine.ts';
 
@@ -18,11 +19,7 @@ const maxAttempts = 16;
 
 /** Between 1 and `clusters` clusters in a row. Errors: EFBIG, EIO. */
 function allocateSome(engine: Qcow2Engine, clusters: number): Promise<ClusterRun> {
-  return engine.run(() => {
-    const code = engine.steps.qcow2_allocate(clusters);
-    if (code < 0) return code;
-    return { offset: engine.record[0]!, clusters: engine.record[1]! };
-  });
+  return engine.run(() => engine.core.allocateClusters(clusters));
 }
 
 /** Exactly `clusters` clusters in a row. Errors: EFBIG, EIO. */
@@ -58,24 +55,28 @@ export async function writeRun(
 
 /** Clusters in a row with refcount blocks of their own, behind everything that is described by others. */
 export async function reserveRun(engine: Qcow2Engine, clusters: number): Promise<ClusterRun> {
-  const { steps, record } = engine;
+  const { core } = engine;
   let start: number | undefined;
   while (start === undefined) {
     // Grows the refcount table until there is room for the plan.
-    await engine.runCode(() => steps.qcow2_run_plan(clusters));
+    await engine.run(() => core.planRun(clusters));
     await engine.exclusively(async () => {
       // Others may have taken room since; now nobody can.
-      if (steps.qcow2_run_plan(clusters) < 0) return;
-      const [first, blocks] = [record[0]!, record[1]!];
-      await engine.writeBlocks(blocks);
-      steps.qcow2_run_done();
-      start = first + blocks * engine.header.clusterSize;
+      const plan = core.planRun(clusters);
+      if (typeof plan === 'number') return;
+      await engine.writeBlocks(plan.blocks);
+      core.runDone();
+      start = plan.offset + plan.blocks * engine.header.clusterSize;
     });
   }
   return { offset: start, clusters };
 }
 
-/** Gives clusters back to which nothing on disk refers any more. */
-export async function releaseRun(engine: Qcow2Engine, { offset, clusters }: ClusterRun): Promise<void> {
-  await engine.runCode(() => engine.steps.qcow2_release(offset, clusters));
+/** Gives clusters back to which nothing on disk refers any more. `reason` is a `FreeReason`. */
+export async function releaseRun(
+  engine: Qcow2Engine,
+  { offset, clusters }: ClusterRun,
+  reason: number = FreeReason.other,
+): Promise<void> {
+  await engine.runCode(() => engine.core.releaseClusters(offset, clusters, reason));
 }

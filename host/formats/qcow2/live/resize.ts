@@ -6,14 +6,13 @@
  * later reads as zeros.
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
+import { roundDown, roundUp, sectorBytes } from '../../../base/sectors.ts';
 import type { Preallocation, TruncateOptions } from '../../../block/driver.ts';
 import { writePlanned } from '../../../block/transfer.ts';
-import { UnmapMode } from '../../../core/qcow2.ts';
+import { UnmapMode } from '../../../core/qcow2-abi.ts';
 import { l2Entries, maxL1Entries } from '../disk/header.ts';
 import type { Qcow2Driver } from './image.ts';
 import { releaseRun, reserveRun } from './metadata-space.ts';
-
-const sectorBytes = 512;
 
 export async function resize(driver: Qcow2Driver, length: number, options: TruncateOptions): Promise<void> {
   const { engine } = driver;
@@ -51,7 +50,7 @@ async function grow(driver: Qcow2Driver, length: number, preallocation: Prealloc
 async function clearStaleTail(driver: Qcow2Driver, oldSize: number, length: number): Promise<void> {
   const { clusterSize } = driver.engine.header;
   if (oldSize % clusterSize === 0 || !(await isStored(driver, oldSize))) return;
-  await writeZeroBytes(driver, oldSize, Math.min(length, Math.ceil(oldSize / clusterSize) * clusterSize));
+  await writeZeroBytes(driver, oldSize, Math.min(length, roundUp(oldSize, clusterSize)));
 }
 
 /** What a backing file longer than the old size has there must not show through. */
@@ -72,7 +71,7 @@ async function hideBacking(driver: Qcow2Driver, oldSize: number, length: number)
 /** Zeros as data from `start` to `end`, also past the present end of the disk, within one cluster. */
 async function writeZeroBytes(driver: Qcow2Driver, start: number, end: number): Promise<void> {
   const { engine } = driver;
-  const clusterStart = start - (start % engine.header.clusterSize);
+  const clusterStart = roundDown(start, engine.header.clusterSize);
   const keep = new Uint8Array(start - clusterStart);
   await driver.context.self.read(clusterStart, keep);
   const cluster = new Uint8Array(end - clusterStart);
@@ -91,7 +90,7 @@ async function writeCluster(driver: Qcow2Driver, offset: number, data: Uint8Arra
 /** Moves the L1 table to where it has room for `entries`. */
 export async function growL1(driver: Qcow2Driver, entries: number): Promise<void> {
   const { engine } = driver;
-  const { header, steps, file } = engine;
+  const { header, core, file } = engine;
   const bytes = entries * 8;
   const clusters = Math.ceil(bytes / header.clusterSize);
   const { offset } = await reserveRun(engine, clusters);
@@ -99,14 +98,13 @@ export async function growL1(driver: Qcow2Driver, entries: number): Promise<void
   await engine.exclusively(async () => {
     old = { offset: engine.header.l1TableOffset, entries: engine.header.l1Size };
     const table = new Uint8Array(clusters * header.clusterSize);
-    const address = steps.qcow2_l1_address();
-    table.set(engine.core.memory.subarray(address, address + old.entries * 8));
+    table.set(core.activeL1(old.entries));
     await file.debugEvent('l1_grow_write_table');
     await file.write(offset, table);
     await file.flush();
     await file.debugEvent('l1_grow_activate_table');
     await engine.updateHeader({ l1Table: { offset, entries } });
-    steps.qcow2_switch_l1(offset, entries);
+    core.switchL1(offset, entries);
   });
   const oldClusters = Math.ceil((old.entries * 8) / header.clusterSize);
   if (oldClusters > 0) await releaseRun(engine, { offset: old.offset, clusters: oldClusters });
@@ -121,8 +119,8 @@ async function preallocate(
 ): Promise<void> {
   const { file, header } = driver.engine;
   const { clusterSize } = header;
-  const first = Math.ceil(start / clusterSize) * clusterSize;
-  const last = Math.ceil(end / clusterSize) * clusterSize;
+  const first = roundUp(start, clusterSize);
+  const last = roundUp(end, clusterSize);
   // The cluster that the old end is in keeps what it reads as, which may come from the backing file.
   if (start < first && !(await isStored(driver, start - 1)))
     await writeZeroBytes(driver, start, Math.min(end, first));
@@ -161,7 +159,7 @@ async function shrink(driver: Qcow2Driver, length: number): Promise<void> {
   await engine.file.debugEvent('l1_shrink_write_table');
   const firstTable = Math.ceil(length / clusterSize / l2Entries(engine.header));
   for (let index = firstTable; index < l1Size; index++) {
-    await engine.runCode(() => engine.steps.qcow2_drop_table(index));
+    await engine.runCode(() => engine.core.dropTable(index));
   }
   await engine.writeback(false);
   await engine.countDown();
@@ -181,10 +179,7 @@ async function truncateFile(driver: Qcow2Driver): Promise<void> {
   const { clusterSize } = engine.header;
   let cluster = Math.ceil(engine.file.length / clusterSize);
   while (cluster > 0) {
-    const { count } = await engine.run(() => {
-      const code = engine.steps.qcow2_refcount(cluster - 1);
-      return code < 0 ? code : { count: engine.record[0]! };
-    });
+    const { count } = await engine.run(() => engine.core.refcount(cluster - 1));
     if (count > 0) break;
     cluster--;
   }

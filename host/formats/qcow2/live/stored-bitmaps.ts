@@ -11,6 +11,7 @@
 import { assert } from '../../../base/assert.ts';
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { Mutex } from '../../../base/mutex.ts';
+import { roundUp, sectorBytes } from '../../../base/sectors.ts';
 import type {
   BitmapShape,
   BitmapStorage,
@@ -18,6 +19,7 @@ import type {
   StoredBitmap,
 } from '../../../block/bitmap-storage.ts';
 import type { HierarchicalBitmap } from '../../../core/bitmap.ts';
+import { FreeReason, MetadataClass } from '../../../core/qcow2-abi.ts';
 import {
   type BitmapEntry,
   bitmapFlag,
@@ -33,12 +35,11 @@ import {
   tableEntry,
 } from '../disk/bitmap-directory.ts';
 import { maxBitmapDirectoryBytes, maxBitmaps } from '../disk/extensions.ts';
-import { padded, roundUp } from '../disk/image-file.ts';
+import { padded } from '../disk/image-file.ts';
 import type { Qcow2Engine } from './engine.ts';
 import { Qcow2JournalTie } from './journal-tie.ts';
 import { type ClusterRun, releaseRun, writeRun } from './metadata-space.ts';
 
-const sectorBytes = 512;
 const maxGranularity = 2 ** maxGranularityBits;
 
 /** Length of the stored form in bytes: whole words of 64 bits. */
@@ -102,8 +103,16 @@ export class Qcow2BitmapStorage implements BitmapStorage {
       assert(header.bitmaps, 'bitmaps are stored and the header names no directory');
       const marked = this.entries.map((entry) => ({ ...entry, flags: entry.flags | bitmapFlag.inUse }));
       // A directory never shares its last sector.
-      await file.write(header.bitmaps.directoryOffset, padded(serializeBitmapDirectory(marked), sectorBytes));
-      await file.flush();
+      const bytes = padded(serializeBitmapDirectory(marked), sectorBytes);
+      const { directoryOffset } = header.bitmaps;
+      try {
+        await this.engine.checkOverlap(directoryOffset, bytes.length, MetadataClass.bitmapDirectory);
+        await file.write(directoryOffset, bytes);
+        await file.flush();
+      } catch (error) {
+        if (!(error instanceof BlockError)) throw error;
+        throw error.within("Can't update bitmap directory");
+      }
       this.entries = marked;
       for (const { name } of unmarked) this.markedHere.add(name);
     });
@@ -190,16 +199,16 @@ export class Qcow2BitmapStorage implements BitmapStorage {
     );
     this.entries = entries;
     for (const { name, flags } of entries) if ((flags & bitmapFlag.inUse) === 0) this.markedHere.delete(name);
-    for (const run of replaced) await releaseRun(engine, run);
+    for (const run of replaced) await releaseRun(engine, run, run.reason);
   }
 
   /** What of the present directory and its tables is not part of `entries`. */
-  private async replacedBy(entries: readonly BitmapEntry[]): Promise<ClusterRun[]> {
+  private async replacedBy(entries: readonly BitmapEntry[]): Promise<ReplacedRun[]> {
     const { file, header } = this.engine;
     const { bitmaps, clusterSize } = header;
-    const runs: ClusterRun[] = [];
-    const add = (offset: number, bytes: number) =>
-      void runs.push({ offset, clusters: Math.ceil(bytes / clusterSize) });
+    const runs: ReplacedRun[] = [];
+    const add = (offset: number, bytes: number, reason: number = FreeReason.other) =>
+      void runs.push({ offset, clusters: Math.ceil(bytes / clusterSize), reason });
     if (bitmaps) add(bitmaps.directoryOffset, bitmaps.directoryBytes);
     const kept = new Set(entries.map(({ tableOffset }) => tableOffset));
     for (const entry of this.entries) {
@@ -212,7 +221,7 @@ export class Qcow2BitmapStorage implements BitmapStorage {
         // What a damaged table refers to is left to the consistency check, as leaks.
         continue;
       }
-      for (const offset of dataClusters(table)) add(offset, clusterSize);
+      for (const offset of dataClusters(table)) add(offset, clusterSize, FreeReason.always);
       add(entry.tableOffset, entry.tableEntries * 8);
     }
     return runs;
@@ -248,6 +257,11 @@ export class Qcow2BitmapStorage implements BitmapStorage {
   private writeRun(bytes: Uint8Array, used: ClusterRun[]): Promise<number> {
     return writeRun(this.engine, bytes, { used, unit: this.engine.header.clusterSize });
   }
+}
+
+interface ReplacedRun extends ClusterRun {
+  /** A `FreeReason`. */
+  readonly reason: number;
 }
 
 /** A bitmap that is stored again keeps its name byte for byte, and extra data that says nothing about its bits. */

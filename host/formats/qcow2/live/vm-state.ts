@@ -4,12 +4,13 @@
  * It is written into the active tree, handed over to a snapshot, and read from that snapshot's tree only.
  */
 import { BlockError } from '../../../base/errors.ts';
+import { roundDown, roundUp } from '../../../base/sectors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
 import { writePlanned } from '../../../block/transfer.ts';
-import { UnmapMode } from '../../../core/qcow2.ts';
+import { UnmapMode } from '../../../core/qcow2-abi.ts';
 import { compressedFlag, entryOffset, zeroFlag } from '../disk/entry.ts';
 import { l2Entries, maxL1Entries, type Qcow2Header } from '../disk/header.ts';
-import { roundUp, viewOf } from '../disk/image-file.ts';
+import { viewOf } from '../disk/image-file.ts';
 import type { Snapshot } from '../disk/snapshot-table.ts';
 import type { L1Copy } from './cluster-tree.ts';
 import { readCompressed } from './compressed.ts';
@@ -39,7 +40,7 @@ export async function writeVmState(driver: Qcow2Driver, offset: number, data: Ui
   for (let at = start; at < end; ) {
     const inCluster = at % clusterSize;
     const rest = data.subarray(at - start);
-    const whole = Math.floor(rest.length / clusterSize) * clusterSize;
+    const whole = roundDown(rest.length, clusterSize);
     if (inCluster === 0 && whole > 0) {
       at += await writeClusters(driver, at, rest.subarray(0, whole));
       continue;

@@ -6,8 +6,9 @@
  * anything has changed.
  */
 import { BlockError } from '../../../base/errors.ts';
+import { roundDown } from '../../../base/sectors.ts';
 import type { ZeroFlags } from '../../../block/driver.ts';
-import { Mapping, UnmapMode } from '../../../core/qcow2.ts';
+import { Mapping, UnmapMode } from '../../../core/qcow2-abi.ts';
 import { isZero } from '../../../core/scan.ts';
 import type { Qcow2Header } from '../disk/header.ts';
 import type { Qcow2Driver } from './image.ts';
@@ -65,7 +66,7 @@ function split(
   const { clusterSize } = header;
   const { first, last } = wholeClusters(header, offset, end);
   const part = (start: number, partEnd: number): Part => ({
-    clusterStart: start - (start % clusterSize),
+    clusterStart: roundDown(start, clusterSize),
     start,
     end: partEnd,
   });
@@ -99,15 +100,18 @@ async function unmapUnlessData(
   { clusterStart }: Part,
   mode: number,
 ): Promise<boolean> {
-  const { steps, header } = engine;
+  const { core, header } = engine;
   const withoutData: readonly number[] = [Mapping.unallocated, Mapping.zeroPlain, Mapping.zeroAllocated];
   // Both steps at once: nobody comes in between.
   const { done } = await engine.run(() => {
-    const mapping = steps.qcow2_map(clusterStart, Math.min(header.clusterSize, header.size - clusterStart));
+    const mapping = core.map(clusterStart, Math.min(header.clusterSize, header.size - clusterStart));
     if (mapping < 0) return mapping;
     if (!withoutData.includes(mapping)) return { done: false };
-    const code = steps.qcow2_unmap(clusterStart / header.clusterSize, 1, mode, context.hasBacking());
-    return code < 0 ? code : { done: true };
+    const changed = core.unmap(clusterStart / header.clusterSize, 1, {
+      mode,
+      hasBacking: context.hasBacking(),
+    });
+    return typeof changed === 'number' ? changed : { done: true };
   });
   return done;
 }
