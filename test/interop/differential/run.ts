@@ -7,6 +7,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { firstDifference } from '../../support/bytes.ts';
 import { masked, type Outcome } from '../../support/cli.ts';
 import { runOwn } from '../../support/own-tools.ts';
 import { ioCommands } from '../../support/qemu.ts';
@@ -126,8 +127,8 @@ function compareBytes(name: string, theirs: string, ours: string): string | unde
   const [expected, actual] = [fs.readFileSync(theirs), fs.readFileSync(ours)];
   if (expected.length !== actual.length)
     return `${name}: has ${expected.length} bytes, ours ${actual.length}`;
-  const at = expected.findIndex((byte, index) => byte !== actual[index]);
-  return expected.equals(actual) ? undefined : `${name}: byte ${at} is ${expected[at]}, ours ${actual[at]}`;
+  const at = firstDifference(expected, actual);
+  return at < 0 ? undefined : `${name}: byte ${at} is ${expected[at]}, ours ${actual[at]}`;
 }
 
 function head(path: string): Buffer {
