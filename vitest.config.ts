@@ -17,5 +17,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: 'forks',
+    // Costs a look at everything that is open, after every test.
+    setupFiles: process.env['LEAKS'] === '1' ? ['test/support/leaks.setup.ts'] : [],
   },
 });

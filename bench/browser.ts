@@ -82,8 +82,8 @@ async function benchStorage(tab: Page): Promise<void> {
   printTable(
     ['bare', 'raw', 'qcow2'],
     Object.entries(bare).map(
-      ([name, value]) => [name, [value, raw[name]!, qcow2[name]!].map(rounded)] as const,
-    ), // the same measurements
+      ([name, value]) => [name, [value, raw[name]!, qcow2[name]!].map(rounded)] as const, // the same measurements
+    ),
   );
 }
 
@@ -93,7 +93,7 @@ async function benchV86(tab: Page): Promise<void> {
   process.stdout.write('\na guest in v86, one request after the other\n');
   printTable(
     Object.keys(columns),
-    first!.map(({ name, bytes }, i) => {
+    (first ?? []).map(({ name, bytes }, i) => {
       const shown = ({ requestsPerSecond }: LoadResult): string =>
         bytes > 4096
           ? `${rounded((requestsPerSecond * bytes) / 1e6)} MB/s`

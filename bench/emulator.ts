@@ -63,15 +63,17 @@ export async function benchEmulator(report: Report, parent: string): Promise<voi
         await run(ours('img', 'create', '-q', '-f', 'qcow2', path(image), `${loadedBytes}`));
       }
       const second = { driver: 'file', filename: path('b.img') };
-      mine.get(name)!.push(await measureOurs(installed, [disk(path, web.address), second], policy));
+      mine.get(name)!.push(await measureOurs(installed, [disk(path, web.address), second], policy)); // one for each subject
     }
     web.close();
     rmSync(folder, { recursive: true });
   }
   for (const [kind, results] of mine) {
-    for (const [at, { name, bytes }] of own[0]!.entries()) {
-      const [a, b] = [results, own].map((all) => median(all.map((one) => one[at]!.requestsPerSecond)));
-      addRow(report, `${kind}: ${name}`, bytes, a!, b!);
+    const [loads = []] = own;
+    for (const [at, { name, bytes }] of loads.entries()) {
+      // there was a round
+      const speed = (all: typeof own): number => median(all.map((one) => one[at]!.requestsPerSecond)); // the same loads
+      addRow(report, `${kind}: ${name}`, bytes, speed(results), speed(own));
     }
   }
 }

@@ -88,7 +88,8 @@ class World {
     const emit = server.graph.emit;
     const watch = ({ name, data }: { name: string; data?: object }): void => {
       const { id, status } = (data ?? {}) as { id?: string; status?: string };
-      if (name === 'JOB_STATUS_CHANGE' && (status === 'null' || status === 'ready')) this.ended.get(id!)?.();
+      if (name === 'JOB_STATUS_CHANGE' && (status === 'null' || status === 'ready'))
+        this.ended.get(id ?? '')?.();
     };
     Object.assign(server.jobs, {
       emit: (event: { name: string; data?: object }) => {
@@ -229,7 +230,7 @@ async function benchMonitor(report: Report, parent: string): Promise<void> {
   for (const target of ['t0', 't1', 't2']) await world.addTarget(target);
   const chardev = await listen({ type: 'unix', path: world.path('qmp') }, undefined);
   chardev.serve((connection) => world.server.connect(connection));
-  const guest = new Guest(disks[0]!);
+  const guest = new Guest(disks[0]!); // three were added
   const started = ['j0', 'j1', 'j2'].map((id) => world.reached(id));
   const client = fork(resolve(import.meta.dirname, 'bench.js'), ['--ask', world.path('qmp')], {
     stdio: ['pipe', 'pipe', 'inherit', 'ipc'],

@@ -42,10 +42,11 @@ async function compare(
   const b: number[] = [];
   const ratios: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    a.push(await sides.ours());
+    const mine = await sides.ours();
+    a.push(mine);
     if (!sides.theirs) continue;
-    b.push(await sides.theirs());
-    const [mine, other] = [a.at(-1)!, b.at(-1)!];
+    const other = await sides.theirs();
+    b.push(other);
     ratios.push(better === 'higher' ? mine / other : other / mine);
   }
   const ratio = sides.theirs ? median(ratios) : undefined;
@@ -56,7 +57,7 @@ async function compare(
   report.add({ name, unit, ours: median(a), theirs: sides.theirs ? median(b) : undefined, ratio, aim });
 }
 
-const benchSeconds = (stdout: string): number => Number(/Run completed in ([\d.]+) seconds/.exec(stdout)![1]);
+const benchSeconds = (stdout: string): number => Number(/Run completed in ([\d.]+) seconds/.exec(stdout)![1]); // `bench` prints it
 
 async function benchIo(images: { qcow2: string; raw: string }): Promise<void> {
   report.heading('4 KiB requests across the whole 1 GiB image, in no order the page cache could guess');

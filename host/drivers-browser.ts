@@ -28,10 +28,10 @@ export const browserDrivers: readonly DriverDefinition[] = [
   // formats
   raw,
   qcow2,
+  snapshotAccess,
   // filters
   compress,
   copyBeforeWrite,
   copyOnRead,
-  snapshotAccess,
   throttle,
 ];

@@ -30,6 +30,8 @@ export const drivers: readonly DriverDefinition[] = [
   // formats
   raw,
   qcow2,
+  quorum,
+  snapshotAccess,
   // filters
   blkdebug,
   blkverify,
@@ -37,7 +39,5 @@ export const drivers: readonly DriverDefinition[] = [
   copyBeforeWrite,
   copyOnRead,
   preallocate,
-  quorum,
-  snapshotAccess,
   throttle,
 ];

@@ -1,4 +1,4 @@
-// Builds everything that is run: the core (assembly/ → build/core.wasm), the embedded guest, then the bundles in dist/ with the core
+// Builds everything that is run: the core (assembly/ → build/core.wasm; for pages, where bytes count, core-small.wasm), the embedded guest, then the bundles in dist/ with the core
 // embedded, so that the package needs no file lookup at run time. `--types` also emits the declarations that the
 // published package carries; the code itself is checked by `npm run check`.
 import { execFileSync } from 'node:child_process';
@@ -14,10 +14,12 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const bin = (name) => resolve(root, 'node_modules/.bin', name);
 
 mkdirSync(resolve(root, 'build'), { recursive: true });
-execFileSync(bin('asc'), ['--config', 'asconfig.json', '--target', 'release'], {
-  cwd: root,
-  stdio: 'inherit',
-});
+for (const target of ['release', 'small']) {
+  execFileSync(bin('asc'), ['--config', 'asconfig.json', '--target', target], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+}
 
 buildGuest(root);
 

@@ -25,7 +25,7 @@ export async function formatFile(
 ): Promise<void> {
   const name = `new-image-${monitor.nextNumber('image')}`;
   const isRaw = format['driver'] === 'raw';
-  const size = isRaw ? format['size']! : 0;
+  const size = isRaw ? format['size']! : 0; // a raw file is made with a size
   await createImage(monitor, name, { driver: fileDriver, filename: file, size });
   if (isRaw) return;
   await monitor.qmp('blockdev-add', { driver: fileDriver, 'node-name': name, filename: file });

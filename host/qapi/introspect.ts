@@ -87,7 +87,7 @@ class TypeTable {
     const described: SchemaInfo[] = [];
     // Describing a type may add others at the end.
     for (let at = 0; at < this.pending.length; at++) {
-      const { name, type } = this.pending[at]!;
+      const { name, type } = this.pending[at]!; // at < length
       described.push({ name, ...this.describe(type) });
     }
     return described;

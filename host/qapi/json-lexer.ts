@@ -72,7 +72,7 @@ export class JsonLexer {
     if (this.state !== 'string') return at;
     const { collected, quote } = this;
     for (; at < bytes.length; at++) {
-      const byte = bytes[at]!;
+      const byte = bytes[at]!; // at < length
       if (byte < 0x20 || byte >= 0xfe || byte === 0x5c || byte === quote) break;
       collected.push(byte);
     }

@@ -88,7 +88,7 @@ function quote(text: string): string {
   if (/^[ !#-[\]-~]*$/.test(text)) return `"${text}"`;
   let result = '"';
   for (let i = 0; i < text.length; i++) {
-    const char = text[i]!;
+    const char = text[i]!; // i < length
     const code = text.charCodeAt(i);
     if (shortEscapes[char] !== undefined) result += shortEscapes[char];
     else if (code < 0x20 || code >= 0x7f) result += `\\u${code.toString(16).toUpperCase().padStart(4, '0')}`;

@@ -41,7 +41,7 @@ export class JsonStream {
     let taken = 0;
     while (taken < bytes.length && this.results === before) {
       taken = this.lexer.skipPlain(bytes, taken);
-      if (taken < bytes.length) this.lexer.feed(bytes[taken++]!);
+      if (taken < bytes.length) this.lexer.feed(bytes[taken++]!); // taken < length
       if (this.tokenBytes + this.lexer.pendingBytes > maxTokenBytes) {
         this.lexer.reset();
         this.refuse(invalid('JSON token size limit exceeded'));
@@ -240,7 +240,7 @@ function decodeString(token: string): string {
   if (/^[\x20-\x5b\x5d-\x7f]*$/.test(token)) return token.slice(1, end);
   let result = '';
   for (let at = 1; at < end; ) {
-    const char = token[at]!;
+    const char = token[at]!; // at < end
     if (char === '\\') {
       const escaped = decodeEscape(token, at);
       result += escaped.text;
@@ -259,7 +259,7 @@ function decodeString(token: string): string {
 }
 
 function decodeEscape(token: string, at: number): { text: string; length: number } {
-  const char = token[at + 1]!;
+  const char = token[at + 1]!; // the quote at the end, if nothing else
   const simple = simpleEscapes[char];
   if (simple !== undefined) return { text: simple, length: 2 };
   if (char !== 'u') throw parseError('invalid escape sequence in string');
@@ -302,7 +302,7 @@ function decodeUtf8(token: string, at: number): { codepoint: number | undefined;
     if ((next & 0xc0) !== 0x80) return wrong;
     codepoint = (codepoint << 6) | (next & 0x3f);
   }
-  const least = [0, 0, 0x80, 0x800, 0x10000][length]!;
+  const least = [0, 0, 0x80, 0x800, 0x10000][length]!; // 2 to 4
   if (codepoint < least && !(codepoint === 0 && length === 2)) return wrong;
   return isCharacter(codepoint) ? { codepoint, length } : wrong;
 }

@@ -20,7 +20,7 @@ export function isBeyondSizes(text: string): boolean {
 
 function readSize(text: string): number | undefined {
   const hex = /^\s*\+?0x([0-9a-f]+)$/i.exec(text);
-  if (hex) return Number.parseInt(hex[1]!, 16);
+  if (hex) return Number.parseInt(hex[1]!, 16); // the pattern has it
   const match = /^\s*\+?(\d+)(\.\d*)?([bkmgtpe]?)$/i.exec(text);
   if (!match) return undefined;
   const [, whole, point = '', suffix = ''] = match;

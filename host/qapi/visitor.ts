@@ -141,7 +141,8 @@ export class Visitor {
   private members(type: StructType, value: JsonObject, path: Path, result: Record<string, unknown>): void {
     for (const { name, type: memberType, optional } of type.members) {
       const inner = path.member(name);
-      if (Object.hasOwn(value, name)) result[name] = this.visit(memberType, value[name]!, inner);
+      if (Object.hasOwn(value, name))
+        result[name] = this.visit(memberType, value[name]!, inner); // it has that member
       else if (!optional)
         throw this.dialect.missing?.(memberType, inner) ?? invalid(`Parameter '${inner.full}' is missing`);
     }

@@ -30,6 +30,7 @@ export const commandLineOptions: readonly CommandLineOption[] = [
     parameters: [string('accel', 'accelerator list'), string('type', 'emulated machine')],
   },
   { option: 'name', parameters: [string('guest')] },
+  { option: 'msg', parameters: [boolean('timestamp')] },
   { option: 'object', parameters: [] },
   { option: 'trace', parameters: ['file', 'events', 'enable'].map((name) => string(name)) },
   {

@@ -142,7 +142,7 @@ export class ThrottleGroup {
     const { members } = this;
     const start = members.indexOf(this.tokens[direction] ?? member);
     for (let step = 1; step <= members.length; step++) {
-      const candidate = members[(start + step) % members.length]!;
+      const candidate = members[(start + step) % members.length]!; // a member asks
       if (candidate.hasWaiting(direction)) return candidate;
     }
     return member;

@@ -37,9 +37,9 @@ export class Completer {
   complete(line: string): Completion[] {
     if (line.trimStart().startsWith('{')) return [];
     const words = line.trimStart().split(/\s+/);
-    const word = words.at(-1)!;
-    const found =
-      words.length === 1 ? this.commandsLike(word) : this.argumentsLike(words[0]!, words.slice(1), word);
+    const [command = '', ...others] = words;
+    const word = words.at(-1) ?? '';
+    const found = others.length === 0 ? this.commandsLike(word) : this.argumentsLike(command, others, word);
     return found.slice(0, mostShown);
   }
 

@@ -104,7 +104,7 @@ class MachineSession implements Session {
 
   private async openDisk(disk: Disk): Promise<void> {
     const { yard, state } = this;
-    const [node, file] = [nodeOf(disk), state.files[disk]!];
+    const [node, file] = [nodeOf(disk), state.files[disk]!]; // an open disk has one
     const base = await this.baseOf(disk);
     if (base) {
       await yard.openOverlay({ node, file, base });
@@ -129,7 +129,7 @@ class MachineSession implements Session {
 
   private fileOf(number: number, disk: Disk): string {
     const backup = this.backups.find((one) => one.number === number)!; // a base is not deleted
-    return backup.files.find((file) => file.disk === disk)!.path;
+    return backup.files.find((file) => file.disk === disk)!.path; // of every disk
   }
 
   private async imageOptions(image: ImageSource) {

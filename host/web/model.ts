@@ -198,7 +198,7 @@ export class Model {
     );
     return Promise.all(
       found.map(async ({ node, bitmap }) => {
-        const name = bitmap.name!;
+        const name = bitmap.name!; // only those with a name
         const place = { node: node['node-name'], name };
         let map: BitmapMap | undefined;
         try {

@@ -5,9 +5,9 @@ import { existsSync, mkdirSync, readFileSync, readlinkSync, watch, writeFileSync
 import * as net from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { bundle } from '../support/cli.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
-const bundle = process.env['BLOCKYARD_BUNDLE'] ?? resolve(import.meta.dirname, '../../dist/blockyard.js');
 const scratch = scratchDirectory();
 const quit = '{"execute":"qmp_capabilities"}{"execute":"quit"}';
 

@@ -236,19 +236,24 @@ async function nodesSeen(client: MonitorClient): Promise<number> {
   return [...answer.matchAll(/"node-name"/g)].length;
 }
 
+/** A client that connects as soon as there is a socket sees all nodes. */
+async function expectAllNodes(program: Program): Promise<void> {
+  const way = unixSocket(fresh(), ',wait=off');
+  const args = [...program.chardev(way.chardev), ...program.monitor('c'), ...manyNodes(program.blockdev)];
+  const started = start(program.command, args);
+  const client = await way.client(started);
+  client.say(ask);
+  expect(await nodesSeen(client)).toBe(nodeCount);
+  client.say(quit);
+  expect(await started.ended).toBe(0);
+}
+
 describe.each(Object.entries(programs))('%s', (_name, program) => {
   describe.skipIf(!program.isThere)('while it takes its command line', () => {
     const nodes = manyNodes(program.blockdev);
 
     test('shows all nodes to a client that connects as soon as there is a socket', async () => {
-      const way = unixSocket(fresh(), ',wait=off');
-      const args = [...program.chardev(way.chardev), ...program.monitor('c'), ...nodes];
-      const started = start(program.command, args);
-      const client = await way.client(started);
-      client.say(ask);
-      expect(await nodesSeen(client)).toBe(nodeCount);
-      client.say(quit);
-      expect(await started.ended).toBe(0);
+      await expectAllNodes(program);
     });
 
     test.each(Object.entries(ways))('greets nobody over %s, and then shows all nodes', async (_way, make) => {
@@ -420,13 +425,6 @@ describe('the real programs', () => {
 
   test.each(real)('show all nodes to such a client, too', async (isThere, program) => {
     if (!isThere) return;
-    const way = unixSocket(fresh(), ',wait=off');
-    const args = [...program.chardev(way.chardev), ...program.monitor('c'), ...manyNodes(program.blockdev)];
-    const started = start(program.command, args);
-    const client = await way.client(started);
-    client.say(ask);
-    expect(await nodesSeen(client)).toBe(nodeCount);
-    client.say(quit);
-    expect(await started.ended).toBe(0);
+    await expectAllNodes(program);
   });
 });

@@ -5,6 +5,7 @@
 import * as fs from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { runOwn } from '../support/own-tools.ts';
+import { ioCommands } from '../support/qemu.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
 const scratch = scratchDirectory();
@@ -18,7 +19,7 @@ function raw(bytes: number, fill = 0): string {
 }
 
 async function io(args: string[], ...commands: string[]): Promise<{ status: number | null; text: string }> {
-  const all = commands.flatMap((command) => ['-c', command]);
+  const all = ioCommands(...commands);
   const { status, stdout, stderr } = await runOwn('qemu-io', [...args, ...all]);
   return { status, text: stdout + stderr };
 }

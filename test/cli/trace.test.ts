@@ -84,6 +84,16 @@ describe('every program', () => {
     expect(help.status).toBe(0);
   });
 
+  test('that is a machine can say when', async () => {
+    const image = ['-blockdev', 'qcow2,node-name=n,file.driver=null-co,file.read-zeroes=on'];
+    const { errors } = await run('system', '-msg', 'timestamp=on', '-trace', 'block_read', ...image);
+    const [first, last] = [errors.split('\n')[0]!, errors.split('\n').at(-2)!];
+    expect(first).toMatch(/^\d+@\d{10}\.\d{6}:block_read node #block\d+ /);
+    expect(last).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z blockyard system: -blockdev qcow2/);
+    const seconds = [Number(/@(\d+)/.exec(first)![1]), Date.parse(last.split(' ')[0]!) / 1000];
+    for (const when of seconds) expect(Math.abs(when - Date.now() / 1000)).toBeLessThan(60);
+  });
+
   test('that has a monitor has the log for what clients choose', async () => {
     const node = 'null-co,node-name=n,size=1048576';
     const child = spawn(process.execPath, [

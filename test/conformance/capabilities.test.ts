@@ -8,7 +8,7 @@ import type { Driver, DriverDefinition } from '../../host/block/driver.ts';
 import { drivers } from '../../host/drivers.ts';
 import { browserDrivers } from '../../host/drivers-browser.ts';
 import { diskBytes } from './checks.ts';
-import { type Stack, simulate, stacks, withStack } from './stacks.ts';
+import { allDrivers, type Stack, simulate, stacks, withStack } from './stacks.ts';
 
 const columns = [
   'driver',
@@ -24,7 +24,7 @@ const columns = [
   'bitmaps',
   'create',
   'check',
-  'in pages',
+  'where',
 ] as const;
 
 const yes = (has: unknown): string => (has === undefined || has === false ? '' : 'yes');
@@ -45,6 +45,11 @@ async function canResize(disk: BlockBackend): Promise<boolean> {
   }
 }
 
+function where(definition: DriverDefinition): string {
+  if (!drivers.includes(definition)) return 'pages';
+  return browserDrivers.includes(definition) ? 'both' : 'Node';
+}
+
 async function rowOf(definition: DriverDefinition, stack: Stack, disk: BlockBackend): Promise<string[]> {
   const { driver }: { driver: Driver } = disk.node;
   const isWritten = stack.writable !== 'never';
@@ -63,13 +68,13 @@ async function rowOf(definition: DriverDefinition, stack: Stack, disk: BlockBack
     yes(driver.bitmapStorage),
     yes(definition.create),
     yes(definition.check),
-    yes(browserDrivers.includes(definition)),
+    where(definition),
   ];
 }
 
 test('host/README.md has the table of what each driver can', async () => {
   const rows: string[][] = [];
-  for (const definition of drivers) {
+  for (const definition of allDrivers) {
     const stack = stacks[definition.name]!; // nodes.test.ts sees to it
     await withStack(simulate(1, {}), stack, async (disk) => {
       rows.push(await rowOf(definition, stack, disk));

@@ -24,8 +24,10 @@ export function must(holds: boolean, what: string): void {
 
 function mustEqual(seen: Uint8Array, expected: Uint8Array, what: string): void {
   must(seen.length === expected.length, `${what}: ${seen.length} bytes, not ${expected.length}`);
-  const at = seen.findIndex((byte, i) => byte !== expected[i]);
-  must(at < 0, `${what}: byte ${at} is ${seen[at]}, not ${expected[at]}`);
+  // Ten times as fast as a call for each byte, of which there are a million.
+  let at = 0;
+  while (at < seen.length && seen[at] === expected[at]) at++;
+  must(at === seen.length, `${what}: byte ${at} is ${seen[at]}, not ${expected[at]}`);
 }
 
 async function mustFail(request: Promise<unknown>, errno: Errno): Promise<void> {

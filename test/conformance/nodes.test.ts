@@ -5,8 +5,6 @@
 import { describe, expect, test } from 'vitest';
 import { BlockError } from '../../host/base/errors.ts';
 import type { BlockBackend } from '../../host/block/backend.ts';
-import { drivers } from '../../host/drivers.ts';
-import { createGraph } from '../../host/graph.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
 import {
@@ -17,7 +15,7 @@ import {
   checkZeroes,
   diskBytes,
 } from './checks.ts';
-import { open, simulate, stacks, withStack } from './stacks.ts';
+import { allDrivers, makeGraph, open, simulate, stacks, withStack } from './stacks.ts';
 
 const storages = {
   'immediate storage': { latency: 'instant' },
@@ -25,7 +23,7 @@ const storages = {
 } as const;
 
 test('every driver of the registry is here', () => {
-  expect(Object.keys(stacks).sort()).toEqual(drivers.map(({ name }) => name).sort());
+  expect(Object.keys(stacks).sort()).toEqual(allDrivers.map(({ name }) => name).sort());
 });
 
 for (const [name, stack] of Object.entries(stacks)) {
@@ -57,7 +55,7 @@ for (const [name, stack] of Object.entries(stacks)) {
         test('holds what was flushed when it is opened again', async () => {
           const simulation = simulate(4, options);
           await simulation.run(async () => {
-            const graph = createGraph({ platform: simulation.platform, drivers });
+            const graph = makeGraph(simulation);
             await stack.prepare?.(graph);
             await checkReopening(() => open(graph, stack));
           });

@@ -5,7 +5,9 @@ import { createImage } from '../../host/block/create.ts';
 import type { BlockGraph } from '../../host/block/graph.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
+import { browserDrivers } from '../../host/drivers-browser.ts';
 import { createGraph } from '../../host/graph.ts';
+import { Blobs } from '../../host/platform/blobs.ts';
 import { createSimulation, type Simulation, type SimulationOptions } from '../../host/platform/sim/index.ts';
 import { unlimited } from '../../host/throttle/config.ts';
 import { throttleGroupsOf } from '../../host/throttle/groups.ts';
@@ -27,22 +29,31 @@ export interface Stack extends DiskTraits {
 const file = (filename: string): Record<string, unknown> => ({ driver: 'file', filename });
 const image = (format: string, filename: string) => (graph: BlockGraph) =>
   createImage(graph, { filename, format, size: diskBytes, quiet: true });
-
 const both =
   (one: ReturnType<typeof image>, other: ReturnType<typeof image>) => async (graph: BlockGraph) => {
     await one(graph);
     await other(graph);
   };
 
+/** Cannot be written to, and holds `served`. */
 const onServer = { stores: true, writable: 'never', readOnly: true } as const;
-/** What the server has: nothing in its first half. */
+/** Of web servers and pages: nothing in its first half. */
 const served = new Uint8Array(diskBytes).fill(7, diskBytes / 2);
+
+/** Of Node and of pages. */
+export const allDrivers = [...new Set([...drivers, ...browserDrivers])];
 
 /** One for every driver. */
 export const stacks: Readonly<Record<string, Stack>> = {
   file: { prepare: image('raw', 'disk'), options: file('disk'), stores: true },
   http: { options: { driver: 'http', url: 'http://server/disk' }, ...onServer },
   https: { options: { driver: 'https', url: 'https://server/disk' }, ...onServer },
+  opfs: {
+    prepare: image('raw', 'disk'),
+    options: { driver: 'opfs', filename: 'disk' },
+    stores: true,
+  },
+  blob: { options: { driver: 'blob', filename: 'disk' }, ...onServer },
   memory: { options: { driver: 'memory', size: diskBytes }, stores: true },
   'null-co': { options: { driver: 'null-co', size: diskBytes, 'read-zeroes': true }, stores: false },
   'null-aio': { options: { driver: 'null-aio', size: diskBytes, 'read-zeroes': true }, stores: false },
@@ -137,6 +148,19 @@ export const stacks: Readonly<Record<string, Stack>> = {
   },
 };
 
+/** As a Blob, which would answer beside the simulation. */
+const servedBlob = {
+  size: diskBytes,
+  slice: (from: number, to: number) => ({ arrayBuffer: async () => served.slice(from, to).buffer }),
+} as unknown as Blob;
+
+/** All drivers, and what pages hand to them. */
+export function makeGraph({ platform }: Simulation): BlockGraph {
+  const blobs = new Blobs();
+  blobs.register('disk', servedBlob);
+  return createGraph({ platform: { ...platform, blobs }, drivers: allDrivers });
+}
+
 export function simulate(seed: number, options: SimulationOptions): Simulation {
   return createSimulation(seed, { ...options, fetch: new WebFile(served).fetch });
 }
@@ -158,7 +182,7 @@ export async function withStack(
   body: (disk: BlockBackend, graph: BlockGraph) => Promise<void>,
 ): Promise<void> {
   await simulation.run(async () => {
-    const graph = createGraph({ platform: simulation.platform, drivers });
+    const graph = makeGraph(simulation);
     await stack.prepare?.(graph);
     const disk = await open(graph, stack);
     await body(disk, graph);

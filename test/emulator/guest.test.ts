@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { proveOneInstant, type RecordDisk } from '../../host/cli/demo/linked-records.ts';
 import { guestKernel } from '../../host/emulator/guest/index.ts';
+import { recordDisk } from '../support/record-disk.ts';
 import { installedV86 } from '../support/v86.ts';
 
 const diskBytes = 4 << 20;
@@ -123,18 +124,7 @@ class Guest {
   }
 }
 
-function copyOf(disk: MemoryDisk): RecordDisk {
-  const data = disk.data.slice();
-  return {
-    length: data.length,
-    async read(offset, buffer) {
-      buffer.set(data.subarray(offset, offset + buffer.length));
-    },
-    async write() {
-      throw new Error('a copy is not written');
-    },
-  };
-}
+const copyOf = (disk: MemoryDisk): RecordDisk => recordDisk(disk.data.slice());
 
 describe.skipIf(!installedV86)('the embedded guest', () => {
   let disks: [MemoryDisk, MemoryDisk];

@@ -6,7 +6,7 @@ import { type FlushPolicy, LocalGuestDisk } from '../../host/emulator/local-disk
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { type ArrayDisk, arrayProtocol } from '../support/array-driver.ts';
 import { plug, TestMachine, type TestMachineOptions } from '../support/machine.ts';
-import { run } from '../support/qemu.ts';
+import { createByQemu, run } from '../support/qemu.ts';
 import { readImage } from '../support/read-image.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { haveQemu } from '../support/tools.ts';
@@ -181,7 +181,7 @@ describe('the disk of a device', () => {
       const path = scratch('disk.qcow2');
       const copy = scratch('copy.qcow2');
       const bytes = 4 << 20;
-      run('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', 'cluster_size=4k', path, String(bytes));
+      createByQemu(path, bytes, { options: 'cluster_size=4k' });
       running = await TestMachine.start({
         drives: [`if=none,format=qcow2,id=q,file=${path},discard=unmap`],
         devices: ['ide-hd,drive=q,id=d,bus=ide.0'],
@@ -230,9 +230,9 @@ let overlays = 0;
 /** An overlay, and what it shows. */
 function makeOverlay(bytes: number): { path: string; content: Uint8Array } {
   const [base, path] = [scratch(`base${++overlays}.qcow2`), scratch(`top${overlays}.qcow2`)];
-  run('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', 'cluster_size=2k', base, String(bytes));
+  createByQemu(base, bytes, { options: 'cluster_size=2k' });
   run('qemu-io', '-f', 'qcow2', '-c', 'write -q -P 17 20k 60k', '-c', 'write -q -z 64k 8k', base);
-  run('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', 'cluster_size=4k', '-b', base, '-F', 'qcow2', path);
+  createByQemu(path, undefined, { options: 'cluster_size=4k', backing: { file: base, format: 'qcow2' } });
   const content = new Uint8Array(bytes).fill(17, 20 << 10, 80 << 10).fill(0, 64 << 10, 72 << 10);
   return { path, content };
 }
@@ -334,17 +334,7 @@ test.skipIf(!haveQemu)(
   async () => {
     const path = scratch('dies.qcow2');
     const bytes = 2 << 20;
-    run(
-      'qemu-img',
-      'create',
-      '-q',
-      '-f',
-      'qcow2',
-      '-o',
-      'cluster_size=1k,refcount_bits=64',
-      path,
-      String(bytes),
-    );
+    createByQemu(path, bytes, { options: 'cluster_size=1k,refcount_bits=64' });
     const images: ArrayDisk[] = [];
     const vm = await TestMachine.start({
       moreDrivers: [arrayProtocol(images)],

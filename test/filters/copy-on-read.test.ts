@@ -13,6 +13,7 @@ import { createGraph } from '../../host/graph.ts';
 import { createSimulation, type Simulation } from '../../host/platform/sim/index.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
 import { attach, readWrite } from '../support/attach.ts';
+import { firstDifference } from '../support/bytes.ts';
 import { kib } from '../support/units.ts';
 
 const cluster = 64 * kib;
@@ -203,7 +204,7 @@ describe('copy-on-read', () => {
         await beside.close();
         const read = new Uint8Array(diskBytes);
         await disk.read(0, read);
-        expect(read.findIndex((byte, at) => byte !== expected[at])).toBe(-1);
+        expect(firstDifference(read, expected)).toBe(-1);
       };
       await withChain(seed, {}, body, latency);
     }

@@ -17,6 +17,7 @@ import { JobRegistry } from '../../host/jobs/job-registry.ts';
 import { createSimulation, type Simulation } from '../../host/platform/sim/index.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
 import { attach, readWrite } from '../support/attach.ts';
+import { firstDifference } from '../support/bytes.ts';
 import { kib } from '../support/units.ts';
 
 const cluster = 64 * kib;
@@ -108,7 +109,7 @@ async function checkReads(reader: BlockBackend, content: Uint8Array, random: Prn
     const bytes = Math.min(diskBytes - offset, 1 + random.below(3 * cluster));
     const read = new Uint8Array(bytes).fill(0xee);
     await reader.read(offset, read);
-    const wrong = read.findIndex((byte, at) => byte !== content[offset + at]);
+    const wrong = firstDifference(read, content.subarray(offset, offset + read.length));
     expect(wrong === -1 ? undefined : offset + wrong).toBeUndefined();
   }
 }

@@ -1,4 +1,4 @@
-/** The examples of host/README.md, as they stand there: each is put where it says it belongs, checked, and used. */
+/** The examples of the pages that say how something is added: each is put where it says it belongs, checked, and used. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -21,10 +21,11 @@ import { haveQemu } from '../support/tools.ts';
 import { bochsImage } from './bochs-image.ts';
 
 const root = resolve(import.meta.dirname, '../..');
-const readme = readFileSync(join(root, 'host/README.md'), 'utf8');
+const pages = ['host/filters/README.md', 'host/formats/README.md', 'host/qmp/README.md'];
+const guides = pages.map((page) => readFileSync(join(root, page), 'utf8')).join('\n');
 /** Beside what is built: the repository has no such files. */
 const place = join(root, 'build/guides');
-const examples = [...readme.matchAll(/^```ts\n\/\/ (\S+)\n([\s\S]*?)^```/gm)].map(([, path, text]) => ({
+const examples = [...guides.matchAll(/^```ts\n\/\/ (\S+)\n([\s\S]*?)^```/gm)].map(([, path, text]) => ({
   path: path!,
   text: text!,
 }));
@@ -44,7 +45,7 @@ afterAll(() => rmSync(place, { recursive: true, force: true }));
 
 const load = <T>(path: string): Promise<T> => import(/* @vite-ignore */ join(place, path)) as Promise<T>;
 
-describe('the examples of host/README.md', () => {
+describe('the examples', () => {
   test('are these', () => {
     expect(examples.map(({ path }) => path)).toEqual([
       'filters/noisy.ts',

@@ -5,7 +5,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { withoutUndefined } from '../../host/base/without-undefined.ts';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
@@ -15,7 +14,7 @@ import { commands } from '../../host/qmp/commands/index.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
 import { attach } from '../support/attach.ts';
 import { connectClient } from '../support/local-client.ts';
-import { run } from '../support/qemu.ts';
+import { createByQemu, ioCommands, run } from '../support/qemu.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { Seeded } from '../support/seeded.ts';
 import { haveQemu } from '../support/tools.ts';
@@ -65,23 +64,9 @@ async function makeWorld(source: Source): Promise<World> {
     create.push('-b', base, '-F', 'qcow2');
   }
   run('qemu-img', ...create, file, String(diskBytes));
-  run(
-    'qemu-io',
-    '-f',
-    format,
-    '-c',
-    'write -q -P 1 512k 700k',
-    '-c',
-    'write -q -z 600k 100k',
-    '-c',
-    'write -q -P 2 2000k 513',
-    '-c',
-    'write -q -P 3 6M 1536',
-    ...(format === 'raw' ? [] : ['-c', 'write -q -z -u 2560k 256k', '-c', 'write -q -c -P 4 3M 64k']),
-    file,
-  );
-  const flat = join(folder, 'flat');
-  run('qemu-img', 'convert', '-f', format, '-O', 'raw', file, flat);
+  const writes = ['-P 1 512k 700k', '-z 600k 100k', '-P 2 2000k 513', '-P 3 6M 1536'];
+  if (format === 'qcow2') writes.push('-z -u 2560k 256k', '-c -P 4 3M 64k');
+  run('qemu-io', '-f', format, ...ioCommands(...writes.map((one) => `write -q ${one}`)), file);
   const server = new QmpServer({ platform: nodePlatform, drivers, commands });
   const qmp = await connectClient(server);
   await qmp.run('blockdev-add', {
@@ -135,31 +120,32 @@ function prepareTarget({ folder }: World, format: Target, mode: string): string 
   return file;
 }
 
+/** A drive-backup of the disk from its beginning to its end, and the end of the server. */
+async function backUp(made: World, args: object): Promise<void> {
+  const { done } = await startBackup(made.qmp, 'drive-backup', { device: 'disk', 'job-id': 'j', ...args });
+  await done;
+  await finish(made);
+}
+
 async function finish({ server, qmp }: World): Promise<void> {
   await qmp.run('blockdev-del', { 'node-name': 'disk' });
   await server.stop();
 }
 
+const speeds = [
+  { how: '', limit: {} },
+  { how: ', with speed set', limit: { speed: 64 * mib } },
+];
+
 describe.skipIf(!haveQemu)('a backup is identical to its source for qemu-img compare', () => {
   for (const source of ['raw', 'qcow2', 'qcow2 with backing'] as const) {
     for (const format of ['raw', 'qcow2'] as const) {
       for (const mode of ['absolute-paths', 'existing'] as const) {
-        for (const speed of [undefined, 64 * mib]) {
-          const how = `${mode}${speed === undefined ? '' : ', with speed set'}`;
-          it(`sync=full, from ${source} to ${format}, ${how}`, async () => {
+        for (const { how, limit } of speeds) {
+          it(`sync=full, from ${source} to ${format}, ${mode}${how}`, async () => {
             const made = await makeWorld(source);
             const target = prepareTarget(made, format, mode);
-            const { done } = await startBackup(made.qmp, 'drive-backup', {
-              device: 'disk',
-              'job-id': 'j',
-              target,
-              format,
-              mode,
-              sync: 'full',
-              ...withoutUndefined({ speed }),
-            });
-            await done;
-            await finish(made);
+            await backUp(made, { target, format, mode, sync: 'full', ...limit });
             expect(
               run('qemu-img', 'compare', '-f', made.sourceFormat, '-F', format, made.sourceFile, target),
             ).toBe(identical);
@@ -171,37 +157,15 @@ describe.skipIf(!haveQemu)('a backup is identical to its source for qemu-img com
   }
 
   for (const mode of ['absolute-paths', 'existing'] as const) {
-    for (const speed of [undefined, 64 * mib]) {
-      it(`sync=top, over the same backing file, ${mode}${speed === undefined ? '' : ', with speed set'}`, async () => {
+    for (const { how, limit } of speeds) {
+      it(`sync=top, over the same backing file, ${mode}${how}`, async () => {
         const made = await makeWorld('qcow2 with backing');
         const target = join(made.folder, 'copy.qcow2');
         if (mode === 'existing') {
-          const base = join(made.folder, 'base.qcow2');
-          run(
-            'qemu-img',
-            'create',
-            '-q',
-            '-f',
-            'qcow2',
-            '-b',
-            base,
-            '-F',
-            'qcow2',
-            target,
-            String(diskBytes),
-          );
+          const backing = { file: join(made.folder, 'base.qcow2'), format: 'qcow2' };
+          createByQemu(target, diskBytes, { backing });
         }
-        const { done } = await startBackup(made.qmp, 'drive-backup', {
-          device: 'disk',
-          'job-id': 'j',
-          target,
-          format: 'qcow2',
-          mode,
-          sync: 'top',
-          ...withoutUndefined({ speed }),
-        });
-        await done;
-        await finish(made);
+        await backUp(made, { target, format: 'qcow2', mode, sync: 'top', ...limit });
         expect(run('qemu-img', 'compare', made.sourceFile, target)).toBe(identical);
         run('qemu-img', 'check', target);
         const map = JSON.parse(run('qemu-img', 'map', '--output=json', target)) as {

@@ -3,15 +3,14 @@
  * opens the image in between and sees what its own rules allow; what it has written to is not believed any more.
  */
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
+import { bundle } from '../support/cli.ts';
 import { run } from '../support/qemu.ts';
 import { type QmpSession, startProgram, startQemu } from '../support/qmp-sessions.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { haveQemu, haveQemuSystem } from '../support/tools.ts';
 import { mib } from '../support/units.ts';
 
-const bundle = process.env['BLOCKYARD_BUNDLE'] ?? resolve(import.meta.dirname, '../../dist/blockyard.js');
 const scratch = scratchDirectory();
 const sessions: QmpSession[] = [];
 afterEach(async () => {

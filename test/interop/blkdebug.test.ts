@@ -4,6 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TwoFolders } from '../support/cli.ts';
+import { bothHere } from '../support/own-tools.ts';
+import { ioCommands } from '../support/qemu.ts';
 import { haveQemu } from '../support/tools.ts';
 
 const inject = (members: Record<string, string | number>): string => section('inject-error', members);
@@ -14,9 +16,7 @@ function section(name: string, members: Record<string, string | number>): string
   return `[${name}]\n${lines.join('')}`;
 }
 
-const commands = (...lines: string[]): string[] => lines.flatMap((line) => ['-c', line]);
-
-const everyKind = commands(
+const everyKind = ioCommands(
   'read 0 512',
   'read 512 512',
   'write 0 512',
@@ -101,7 +101,7 @@ describe.skipIf(!haveQemu)('blkdebug fails what real blkdebug fails', () => {
   });
 
   async function compare(args: string[]): Promise<void> {
-    const { ours, theirs } = await folders!.both('qemu-io', args);
+    const { ours, theirs } = await bothHere(folders!, 'qemu-io', args);
     expect(ours).toEqual(theirs);
   }
 
@@ -146,7 +146,7 @@ describe.skipIf(!haveQemu)('blkdebug fails what real blkdebug fails', () => {
   test('a flush to the disk', async () => {
     freshImage('raw');
     folders!.write('rules', inject({ event: 'flush_to_disk', once: 'on' }));
-    const requests = commands(
+    const requests = ioCommands(
       'write 0 512',
       'flush',
       'read 0 512',
@@ -158,41 +158,42 @@ describe.skipIf(!haveQemu)('blkdebug fails what real blkdebug fails', () => {
     await compare(['-t', 'writeback', '-f', 'raw', ...requests, 'blkdebug:rules:image']);
   });
 
+  /** One qemu-io after a fault at the event was asked for; `backing` are options of the image. */
+  async function compareWithFault(event: string, requests: string[], ...backing: string[]): Promise<void> {
+    freshImage('qcow2', ...backing);
+    folders!.write('rules', inject({ event, errno: 28, once: 'on' }));
+    await compare([...requests, 'blkdebug:rules:image']);
+  }
+
   test.each(events.allocating.filter((event) => !atOtherTimes.includes(event)))(
     'a first write of a qcow2 image at %s',
     async (event) => {
-      freshImage('qcow2');
-      folders!.write('rules', inject({ event, errno: 28, once: 'on' }));
-      const requests = commands('write -P 1 0 64k', 'read -P 1 0 64k', 'write -P 2 0 4k', 'read -P 2 0 4k');
-      await compare([...requests, 'blkdebug:rules:image']);
+      const requests = ioCommands('write -P 1 0 64k', 'read -P 1 0 64k', 'write -P 2 0 4k', 'read -P 2 0 4k');
+      await compareWithFault(event, requests);
     },
   );
 
   test.each(events.copying)('a copying write of a qcow2 image at %s', async (event) => {
     folders!.prepare('qemu-io', '-f', 'raw', '-c', 'write -P 7 0 1M', 'base');
-    freshImage('qcow2', '-b', 'base', '-F', 'raw');
-    folders!.write('rules', inject({ event, errno: 28, once: 'on' }));
-    const requests = commands(
+    const requests = ioCommands(
       'read -P 7 128k 64k',
       'write -P 1 4k 4k',
       'write -P 1 4k 4k',
       'read -P 1 4k 4k',
       'read -P 7 8k 4k',
     );
-    await compare([...requests, 'blkdebug:rules:image']);
+    await compareWithFault(event, requests, '-b', 'base', '-F', 'raw');
   });
 
   test.each(events.compressed)('a compressed write of a qcow2 image at %s', async (event) => {
-    freshImage('qcow2');
-    folders!.write('rules', inject({ event, errno: 28, once: 'on' }));
     // Of a cluster whose write failed QEMU keeps a mapping to nothing.
-    const requests = commands(
+    const requests = ioCommands(
       'write -c -P 1 0 64k',
       'write -c -P 2 64k 64k',
       'read -P 2 64k 64k',
       'read -P 2 64k 64k',
     );
-    await compare([...requests, 'blkdebug:rules:image']);
+    await compareWithFault(event, requests);
   });
 
   test.each([
@@ -215,7 +216,7 @@ describe.skipIf(!haveQemu)('blkdebug fails what real blkdebug fails', () => {
   ])('with the options %s', async (options) => {
     freshImage('raw');
     const base = 'driver=blkdebug,image.driver=file,image.filename=image';
-    const requests = commands(
+    const requests = ioCommands(
       'write -P 3 0 1M',
       'write -P 1 100 5000',
       'write -z 1000 50000',
@@ -223,7 +224,7 @@ describe.skipIf(!haveQemu)('blkdebug fails what real blkdebug fails', () => {
     );
     await compare([
       ...requests,
-      ...commands('read -P 0 1000 50000', 'map'),
+      ...ioCommands('read -P 0 1000 50000', 'map'),
       '--image-opts',
       `${base},${options}`,
     ]);
@@ -266,7 +267,7 @@ describe.skipIf(!haveQemu)('blkdebug fails what real blkdebug fails', () => {
     ['break cluster_alloc A', 'aio_write 0 4k', 'wait_break A', 'sleep 10', 'resume A', 'aio_flush'],
   ])('and holds what real blkdebug holds: %s, %s, %s', async (...lines) => {
     freshImage('qcow2');
-    await compare([...commands(...lines), 'blkdebug::image']);
+    await compare([...ioCommands(...lines), 'blkdebug::image']);
   });
 
   test.each([

@@ -1,6 +1,8 @@
 /** `img convert` against the real qemu-img: messages, and targets that both tools find equal. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TwoFolders } from '../support/cli.ts';
+import { bothHere } from '../support/own-tools.ts';
+import { ioCommands } from '../support/qemu.ts';
 import { haveQemu } from '../support/tools.ts';
 
 describe.skipIf(!haveQemu)('img convert', () => {
@@ -10,7 +12,7 @@ describe.skipIf(!haveQemu)('img convert', () => {
     folders = new TwoFolders();
     const img = (line: string): void => folders.prepare('qemu-img', ...line.split(' '));
     const io = (file: string, ...commands: string[]): void =>
-      folders.prepare('qemu-io', ...commands.flatMap((command) => ['-c', command]), file);
+      folders.prepare('qemu-io', ...ioCommands(...commands), file);
     img('create -q -f qcow2 a.qcow2 1M');
     io('a.qcow2', 'write 0 200k', 'write -P 7 500k 3k', 'write -P 0 640k 64k');
     img('create -q -f qcow2 -b a.qcow2 -F qcow2 b.qcow2');
@@ -65,7 +67,7 @@ describe.skipIf(!haveQemu)('img convert', () => {
     'convert -q -p a.qcow2 o.raw',
     'convert -o help -O raw',
   ])('%s', async (line) => {
-    const { ours, theirs } = await folders.both('qemu-img', line.split(' '));
+    const { ours, theirs } = await bothHere(folders, 'qemu-img', line.split(' '));
     expect(ours).toEqual(theirs);
   });
 

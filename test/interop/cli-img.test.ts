@@ -3,13 +3,10 @@
  * Output, errors and exit status have to be the same.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { TwoFolders } from '../support/cli.ts';
+import { TwoFolders, words } from '../support/cli.ts';
+import { bothHere } from '../support/own-tools.ts';
+import { ioCommands } from '../support/qemu.ts';
 import { haveQemu } from '../support/tools.ts';
-
-/** A command line of words without spaces; `''` is an empty word. */
-function words(line: string): string[] {
-  return line.split(' ').map((word) => (word === "''" ? '' : word));
-}
 
 describe.skipIf(!haveQemu)('img', () => {
   let folders: TwoFolders;
@@ -18,7 +15,7 @@ describe.skipIf(!haveQemu)('img', () => {
     folders = new TwoFolders();
     const img = (line: string): void => folders.prepare('qemu-img', ...words(line));
     const io = (file: string, ...commands: string[]): void =>
-      folders.prepare('qemu-io', ...commands.flatMap((command) => ['-c', command]), file);
+      folders.prepare('qemu-io', ...ioCommands(...commands), file);
     img('create -q -f qcow2 a.qcow2 1M');
     io('a.qcow2', 'write 0 200k');
     img('create -q -f qcow2 -b a.qcow2 -F qcow2 b.qcow2');
@@ -41,8 +38,14 @@ describe.skipIf(!haveQemu)('img', () => {
   });
   afterAll(() => folders?.remove());
 
-  async function compareOutcome(args: string[]): Promise<void> {
+  /** Ours as users start it, in a process of its own. */
+  async function compareProgram(args: string[]): Promise<void> {
     const { ours, theirs } = await folders.both('qemu-img', args);
+    expect(ours).toEqual(theirs);
+  }
+
+  async function compareOutcome(args: string[]): Promise<void> {
+    const { ours, theirs } = await bothHere(folders, 'qemu-img', args);
     expect(ours).toEqual(theirs);
   }
 
@@ -189,7 +192,7 @@ describe.skipIf(!haveQemu)('img', () => {
       'create -f raw null-co:// 1M',
       'create -f zz -o help',
       'create -f raw -o help',
-    ])('%s', (line) => compareOutcome(words(line)));
+    ])('%s', (line) => compareProgram(words(line)));
   });
 
   describe('info', () => {
@@ -361,7 +364,7 @@ describe.skipIf(!haveQemu)('img', () => {
         'resize --image-opts driver=qcow2,file.filename=x.qcow2 3M',
         'info --output=json x.raw',
       ]) {
-        const { ours, theirs } = await folders.both('qemu-img', words(line));
+        const { ours, theirs } = await bothHere(folders, 'qemu-img', words(line));
         expect({ line, ...ours }).toEqual({ line, ...theirs });
       }
     });

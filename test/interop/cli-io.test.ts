@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { TwoFolders } from '../support/cli.ts';
+import { ioCommands } from '../support/qemu.ts';
 import { haveQemu } from '../support/tools.ts';
 
 const sessions: Record<string, string[]> = {
@@ -279,7 +280,7 @@ describe.skipIf(!haveQemu)('io', () => {
 
   for (const [name, commands] of Object.entries(sessions)) {
     test(`prints the same for ${name} commands and leaves the same disk`, async () => {
-      const { ours, theirs } = await both(['a.qcow2', ...commands.flatMap((command) => ['-c', command])]);
+      const { ours, theirs } = await both(['a.qcow2', ...ioCommands(...commands)]);
       expect(ours.stdout.split('\n')).toEqual(theirs.stdout.split('\n'));
       expect(ours.stderr.split('\n')).toEqual(theirs.stderr.split('\n'));
       expect(ours.status).toBe(theirs.status);
@@ -327,7 +328,7 @@ describe.skipIf(!haveQemu)('io', () => {
       'aio_write 0 1',
       'writev 0 1',
     ];
-    const { ours, theirs } = await both(['-r', 'a.qcow2', ...commands.flatMap((command) => ['-c', command])]);
+    const { ours, theirs } = await both(['-r', 'a.qcow2', ...ioCommands(...commands)]);
     expect(ours).toEqual(theirs);
     expect(ours.status).toBe(1);
   });

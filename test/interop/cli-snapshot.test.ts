@@ -1,12 +1,8 @@
 /** `img snapshot`, and what else `img` does with snapshots, against the real qemu-img. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Outcome, TwoFolders } from '../support/cli.ts';
+import { type Outcome, TwoFolders, words } from '../support/cli.ts';
+import { bothHere } from '../support/own-tools.ts';
 import { haveQemu } from '../support/tools.ts';
-
-/** A command line of words without spaces; `''` is an empty word. */
-function words(line: string): string[] {
-  return line.split(' ').map((word) => (word === "''" ? '' : word));
-}
 
 /** The two tools work one after the other. */
 function withoutDates(outcome: Outcome): Outcome {
@@ -37,7 +33,7 @@ describe.skipIf(!haveQemu)('img snapshot', () => {
   afterAll(() => folders?.remove());
 
   async function compare(line: string): Promise<void> {
-    const { ours, theirs } = await folders.both('qemu-img', words(line));
+    const { ours, theirs } = await bothHere(folders, 'qemu-img', words(line));
     expect(withoutDates(ours)).toEqual(withoutDates(theirs));
   }
 

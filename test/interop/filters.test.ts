@@ -11,6 +11,7 @@ import { drivers } from '../../host/drivers.ts';
 import { createGraph } from '../../host/graph.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { attachAlone, readWrite } from '../support/attach.ts';
+import { ioCommands } from '../support/qemu.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { Seeded } from '../support/seeded.ts';
 import { haveQemu } from '../support/tools.ts';
@@ -49,12 +50,12 @@ function prepare(folder: string, random: Seeded): void {
   mkdirSync(folder);
   const tool = (name: string, ...args: string[]) => execFileSync(name, args, { cwd: folder, stdio: 'pipe' });
   const fill = (name: string): string[] =>
-    Array.from({ length: 6 }, () => {
-      const offset = random.below(diskBytes / (4 * kib) - 64) * 4 * kib;
-      return `write -P ${1 + random.below(99)} ${offset} ${4 * kib * (1 + random.below(64))}`;
-    })
-      .flatMap((command) => ['-c', command])
-      .concat(name);
+    ioCommands(
+      ...Array.from({ length: 6 }, () => {
+        const offset = random.below(diskBytes / (4 * kib) - 64) * 4 * kib;
+        return `write -P ${1 + random.below(99)} ${offset} ${4 * kib * (1 + random.below(64))}`;
+      }),
+    ).concat(name);
   tool('qemu-img', 'create', '-q', '-f', 'qcow2', 'base.qcow2', `${diskBytes}`);
   tool('qemu-io', ...fill('base.qcow2'));
   tool('qemu-img', 'create', '-q', '-f', 'qcow2', '-b', 'base.qcow2', '-F', 'qcow2', 'mid.qcow2');
@@ -87,7 +88,7 @@ function runReal(options: object, requests: readonly Request[]): string[] {
     if (kind === 'read') return `read ${offset} ${bytes}`;
     return kind === 'zero' ? `write -z ${offset} ${bytes}` : `write -P ${pattern} ${offset} ${bytes}`;
   });
-  const args = [`json:${JSON.stringify(options)}`, ...commands.flatMap((command) => ['-c', command])];
+  const args = [`json:${JSON.stringify(options)}`, ...ioCommands(...commands)];
   const { stdout, stderr } = spawnSync('qemu-io', args, { encoding: 'utf8', timeout: 20_000 });
   const outcomes = `${stdout}${stderr}`
     .split('\n')

@@ -14,6 +14,7 @@ import { drivers } from '../../host/drivers.ts';
 import { createGraph } from '../../host/graph.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { attachAlone } from '../support/attach.ts';
+import { firstDifference } from '../support/bytes.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { Seeded } from '../support/seeded.ts';
 import { haveQemu, haveQemuSystem } from '../support/tools.ts';
@@ -161,9 +162,9 @@ class Turns {
 
 expect.extend({
   toEqualBytes(received: Uint8Array, expected: Uint8Array) {
-    const at = received.findIndex((byte, index) => byte !== expected[index]);
+    const at = firstDifference(received, expected);
     return {
-      pass: received.length === expected.length && at < 0,
+      pass: at < 0,
       message: () =>
         `${received.length} bytes instead of ${expected.length}, or different from byte ${at} on`,
     };

@@ -22,7 +22,7 @@ import {
   type Operation,
 } from '../support/disk-model.ts';
 import { makeImage, type PropertyImage } from '../support/qcow2-images.ts';
-import { applyByQemu, run } from '../support/qemu.ts';
+import { applyByQemu, createByQemu, run } from '../support/qemu.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { Seeded } from '../support/seeded.ts';
 import { haveQemu } from '../support/tools.ts';
@@ -160,21 +160,7 @@ describe.skipIf(!haveQemu)('growing a version 2 disk over a longer backing file'
     const file = path('v2.qcow2');
     const content = new Uint8Array(4 << 20).fill(7);
     writeFileSync(`${file}.raw`, content);
-    run(
-      'qemu-img',
-      'create',
-      '-q',
-      '-f',
-      'qcow2',
-      '-o',
-      'compat=0.10',
-      '-b',
-      `${file}.raw`,
-      '-F',
-      'raw',
-      file,
-      '1M',
-    );
+    createByQemu(file, '1M', { options: 'compat=0.10', backing: { file: `${file}.raw`, format: 'raw' } });
     const model = new DiskModel(shape, content.slice(0, 1 << 20));
     expect(() => run('qemu-io', '-c', 'truncate 2M', file)).toThrow('Operation not supported');
     const image = { file, model, maxBytes: 4 << 20, lazy: false, options: {}, what: 'version 2' };

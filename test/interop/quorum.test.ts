@@ -7,8 +7,8 @@ import { cpSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { TwoFolders } from '../support/cli.ts';
+import { ioCommands } from '../support/qemu.ts';
 import {
-  type Message,
   type QmpSession,
   runScript,
   startOurs,
@@ -17,6 +17,7 @@ import {
 } from '../support/qmp-sessions.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { haveQemu } from '../support/tools.ts';
+import { run } from './transcripts/scenario.ts';
 
 const scratch = scratchDirectory();
 
@@ -122,10 +123,6 @@ async function copyOutcome(
   return { told: [...new Set(told)].sort(), answers };
 }
 
-function run(execute: string, args?: object): Message {
-  return args === undefined ? { execute } : { execute, arguments: args };
-}
-
 describe.skipIf(!haveQemu)('quorum copies as the real one does when', () => {
   test.each(Object.entries(cases))('%s', async (name, one) => {
     const [real, ours] = [scratch(`${name}.real`), scratch(`${name}.ours`)];
@@ -166,8 +163,7 @@ describe.skipIf(!haveQemu)('quorum and blkverify answer qemu-io as the real ones
     );
   const quorum = (count: number, threshold: number, more = ''): string =>
     `driver=quorum,vote-threshold=${threshold},${children(count)}${more}`;
-  const commands = (...lines: string[]): string[] => lines.flatMap((line) => ['-c', line]);
-  const all = commands(
+  const all = ioCommands(
     'length',
     'read -P 0 0 64k',
     'read -v 64k 16',
@@ -225,7 +221,7 @@ describe.skipIf(!haveQemu)('quorum and blkverify answer qemu-io as the real ones
     ['discard 0 64k', 'read 0 64k'],
   ])('blkverify of two raw files: %s', async (...lines) => {
     const raw = 'driver=blkverify,raw.driver=file,raw.filename=0.raw,test.driver=file,test.filename=1.raw';
-    await compare([...commands(...lines), '--image-opts', raw]);
+    await compare([...ioCommands(...lines), '--image-opts', raw]);
   });
 
   test.each([
@@ -238,7 +234,7 @@ describe.skipIf(!haveQemu)('quorum and blkverify answer qemu-io as the real ones
     'blkverify::',
   ])('%s', async (name) => {
     await compare([
-      ...commands('length', 'write -P 1 0 64k', 'read -P 1 0 64k', 'read 60k 8k'),
+      ...ioCommands('length', 'write -P 1 0 64k', 'read -P 1 0 64k', 'read 60k 8k'),
       '-f',
       'raw',
       name,
@@ -258,7 +254,7 @@ describe.skipIf(!haveQemu)('quorum and blkverify answer qemu-io as the real ones
     `raw.driver=file,raw.filename=1.raw`,
   ])('blkverify with failing children: %s', async (options) => {
     await compare([
-      ...commands('read 0 512', 'write 0 512', 'flush'),
+      ...ioCommands('read 0 512', 'write 0 512', 'flush'),
       '--image-opts',
       `driver=blkverify,${options}`,
     ]);

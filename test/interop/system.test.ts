@@ -45,7 +45,7 @@ function complaintsOf(
     child.stdout.resume();
     child.stdin.on('error', () => {});
     child.stdin.write('{"execute":"qmp_capabilities"}{"execute":"quit"}');
-    child.on('close', () => resolve(errors));
+    child.on('close', () => resolve(errors.replace(/^[\d-]{10}T[\d:.]{15}Z /gm, 'TIME ')));
   });
 }
 
@@ -61,6 +61,13 @@ const commandLines = [
   `${none}-trace file=/nonexistent/t`,
   `${none}-trace nosuch -blockdev foo`,
   `${none}-trace`,
+  `${none}-msg timestamp=on -trace nosuch -blockdev foo`,
+  `${none}-trace nosuch -msg timestamp=on -blockdev foo`,
+  `${none}-msg timestamp -blockdev foo`,
+  `${none}-msg timestamp=on -msg timestamp=off -blockdev foo`,
+  `${none}-msg timestamp=zz`,
+  `${none}-msg foo=1`,
+  `${none}-msg x`,
   `${none}-drive if=foo`,
   `${none}-drive if=none,id=a,cache=zz`,
   `${none}-drive if=none,id=a -drive if=none,id=a`,

@@ -13,6 +13,7 @@ import { startCommit } from '../../host/jobs/commit/commit.ts';
 import type { Job } from '../../host/jobs/job.ts';
 import { startStream } from '../../host/jobs/stream/stream.ts';
 import type { ArrayDisk } from '../support/array-driver.ts';
+import { firstDifference } from '../support/bytes.ts';
 import { Seeded } from '../support/seeded.ts';
 import { kib } from '../support/units.ts';
 import { World } from './world.ts';
@@ -112,8 +113,8 @@ class Guest {
 }
 
 function expectEqual(found: Uint8Array, expected: Uint8Array, what: string): void {
-  if (Buffer.compare(found, expected) === 0) return;
-  const at = found.findIndex((byte, i) => byte !== expected[i]);
+  const at = firstDifference(found, expected);
+  if (at < 0) return;
   throw new Error(`${what} differs at ${at}: ${found[at]} for ${expected[at]}`);
 }
 

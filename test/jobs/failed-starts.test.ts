@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Perm } from '../../host/block/permissions.ts';
 import { startActiveCommit } from '../../host/jobs/commit/active-commit.ts';
 import type { Job } from '../../host/jobs/job.ts';
-import { attach, readWriteResize } from '../support/attach.ts';
+import { attach } from '../support/attach.ts';
 import { mib } from '../support/units.ts';
 import { type Chain, chain, commit, stream } from './image-chain.ts';
 import { statuses } from './world.ts';
@@ -52,7 +52,7 @@ function stateOf({ world }: Chain): object[] {
       perm: edge.perm,
       shared: edge.shared,
     })),
-    parents: [...node.parents].map((edge) => edge.name),
+    parents: [...node.parents].map((edge) => edge.name).sort(),
   }));
 }
 
@@ -102,7 +102,7 @@ describe.each(jobs.filter(({ kind }) => kind !== 'a backup'))('$kind', ({ kind, 
     const inTheWay =
       kind === 'an intermediate commit'
         ? await attach(nodes[1]!, Perm.consistentRead)
-        : await attach(nodes[3]!, readWriteResize);
+        : await attach(nodes[3]!);
     const before = stateOf(disks);
     await expect(start(disks, 'j')).rejects.toThrow(/^Permission conflict on node /);
     expect(stateOf(disks)).toEqual(before);
@@ -110,4 +110,14 @@ describe.each(jobs.filter(({ kind }) => kind !== 'a backup'))('$kind', ({ kind, 
     await inTheWay.close();
     await expectEnd(disks, await start(disks, 'j'));
   });
+});
+
+test('an intermediate commit whose filter its users could not write through leaves everything as it was', async () => {
+  const disks = await disksOf();
+  const inTheWay = await attach(disks.nodes[2]!);
+  const before = stateOf(disks);
+  await expect(commit(disks, { filterNodeName: 'f' })).rejects.toThrow('Block node is read-only');
+  expect(stateOf(disks)).toEqual(before);
+  await inTheWay.close();
+  await expectEnd(disks, await commit(disks, { filterNodeName: 'f' }));
 });

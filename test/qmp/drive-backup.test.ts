@@ -6,7 +6,6 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { withoutUndefined } from '../../host/base/without-undefined.ts';
 import {
   type Message,
-  nullOf,
   runScript,
   type Step,
   startOurs,
@@ -91,7 +90,7 @@ const blockJob = (verb: string, more: object = {}): Step => ({
 });
 const query = { execute: 'query-block-jobs' };
 const jobs = { execute: 'query-jobs' };
-const done = (id = 'j0'): Step => ({ wait: nullOf(id) });
+const done = (id = 'j0'): Step => ({ wait: statusOf(id, 'null') });
 /** The first megabyte is copied at once, the second after 16 seconds. */
 const slow = { speed: 65536 };
 

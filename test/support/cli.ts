@@ -70,6 +70,11 @@ export class TwoFolders {
     return run(process.execPath, [join(this.bin, tool), ...args], this.ours, '');
   }
 
+  /** The real tool in its own folder, as one half of a comparison. */
+  async theirTool(tool: ToolName, ...args: string[]): Promise<Outcome> {
+    return masked(await run(tool, args, this.theirs, ''));
+  }
+
   realTool(tool: ToolName, ...args: string[]): Promise<Outcome> {
     return run(tool, args, this.ours, '');
   }
@@ -77,6 +82,11 @@ export class TwoFolders {
   remove(): void {
     rmSync(this.root, { recursive: true, force: true });
   }
+}
+
+/** A command line of words without spaces; `''` is an empty word. */
+export function words(line: string): string[] {
+  return line.split(' ').map((word) => (word === "''" ? '' : word));
 }
 
 function run(command: string, args: string[], cwd: string, input: string): Promise<Outcome> {

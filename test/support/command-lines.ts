@@ -254,15 +254,20 @@ async function ioLines(): Promise<Command[]> {
   return lines;
 }
 
-/** One option whose argument is a list of keys. `around` makes the command line of that argument. */
-function listLine(
-  name: string,
-  main: Main,
-  keys: readonly string[],
-  argument: (pairs: readonly string[]) => string,
-  around: (argument: string) => string[],
-): Command {
-  return { name, main, options: keyed(keys), operands: [], argv: (pairs) => around(argument(pairs)) };
+/** Option lines of one program: each is one option whose argument is a list of keys, of which `first` are always there. */
+function keyedLines(program: string, main: Main, start: readonly string[], end: readonly string[]) {
+  return (
+    option: string,
+    keys: readonly string[],
+    first: readonly string[],
+    before: readonly string[] = [],
+  ): Command => ({
+    name: `${program} ${option} ${first[0] ?? ''}`.trim(),
+    main,
+    options: keyed(keys),
+    operands: [],
+    argv: (pairs) => [...start, ...before, option, list(first, pairs), ...end],
+  });
 }
 
 /** Backends that a process which runs tests can have. */
@@ -272,19 +277,7 @@ async function storageDaemonLines(): Promise<Command[]> {
   const [specs] = await specsOf(storageDaemon, ['-h']);
   // It ends by itself when everything before has been taken.
   const end = ['--monitor', 'nobody'];
-  const line = (
-    option: string,
-    keys: readonly string[],
-    first: readonly string[],
-    before: string[] = [],
-  ): Command =>
-    listLine(
-      `storage-daemon ${option} ${first[0]}`,
-      storageDaemon,
-      keys,
-      (pairs) => list(first, pairs),
-      (argument) => [...[...before, option, argument, ...end]],
-    );
+  const line = keyedLines('storage-daemon', storageDaemon, [], end);
   return [
     {
       name: 'storage-daemon',
@@ -323,19 +316,7 @@ function machineOptionsOf(kinds: Readonly<Record<string, OptionKind>>): CommandO
 function systemLines(): Command[] {
   // Such a qtest fails when everything else has been taken.
   const [start, end] = [['-nodefaults'], ['-qtest', 'nobody']];
-  const line = (
-    option: string,
-    keys: readonly string[],
-    first: readonly string[],
-    before: string[] = [],
-  ): Command =>
-    listLine(
-      `system ${option} ${first[0] ?? ''}`.trim(),
-      system,
-      keys,
-      (pairs) => list(first, pairs),
-      (argument) => [...[...start, ...before, option, argument, ...end]],
-    );
+  const line = keyedLines('system', system, start, end);
   const disk = ['-blockdev', 'null-co,node-name=disk,size=1M,read-zeroes=on'];
   const ways = ['unix:', 'tcp:127.0.0.1:', 'file:', 'pipe:', 'chardev:'];
   return [
@@ -431,6 +412,8 @@ function goodOptions({ name, children = [] }: DriverDefinition): [string, string
 
 /** Options of every driver, in option strings and in `json:` names, where a value may be of any type. */
 function driverLines(): Command[] {
+  const command = ['-r', '-c', 'read 0 512', '-c', 'length'];
+  const line = keyedLines('io', io, command, []);
   return drivers.flatMap((definition) => {
     const good = goodOptions(definition);
     const keys = [...memberNames(definition.options), ...memberNames(commonOptionsType)].filter(
@@ -442,18 +425,11 @@ function driverLines(): Command[] {
       takesValue: true,
       words: (value: string) => [`${JSON.stringify(name)}:${isJson(value) ? value : JSON.stringify(value)}`],
     }));
-    const command = ['-r', '-c', 'read 0 512', '-c', 'length'];
     return [
-      listLine(
-        `io --image-opts driver=${definition.name}`,
-        io,
+      line(
+        '--image-opts',
         keys,
-        (pairs) =>
-          list(
-            good.map(([key, value]) => `${key}=${value}`),
-            pairs,
-          ),
-        (argument) => [...command, '--image-opts', argument],
+        good.map(([key, value]) => `${key}=${value}`),
       ),
       {
         name: `io json: ${definition.name}`,

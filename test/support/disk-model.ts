@@ -2,6 +2,8 @@
  * What a qcow2 disk must read as: an array of bytes, and the operations on it as the format defines them
  * (specification: qcow2, sections 4.3 and 4.4). Operations are made up here too, so that ours and real QEMU get the same.
  */
+
+import { firstDifference } from './bytes.ts';
 import type { Seeded } from './seeded.ts';
 
 export interface DiskShape {
@@ -157,7 +159,7 @@ export function inventTurn(
 export function expectSameBytes(actual: Uint8Array, expected: Uint8Array, where: string): void {
   if (actual.length !== expected.length)
     throw new Error(`${where}: ${actual.length} bytes rather than ${expected.length}`);
-  if (Buffer.compare(actual, expected) === 0) return;
-  const at = actual.findIndex((byte, i) => byte !== expected[i]);
+  const at = firstDifference(actual, expected);
+  if (at < 0) return;
   throw new Error(`${where}: byte ${at} of ${actual.length} is ${actual[at]} rather than ${expected[at]}`);
 }

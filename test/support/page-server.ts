@@ -1,7 +1,7 @@
 /** A web server for pages under test: whole files with their types, and ranges of them. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname } from 'node:path';
+import { LoopbackServer } from './loopback-server.ts';
 
 const types: Readonly<Record<string, string>> = {
   '.html': 'text/html',
@@ -11,7 +11,7 @@ const types: Readonly<Record<string, string>> = {
   '.wasm': 'application/wasm',
 };
 
-export class PageServer {
+export class PageServer extends LoopbackServer {
   /** What is served under a path; undefined: nothing. */
   find: (path: string) => Uint8Array | string | undefined = () => undefined;
   etag = '"1"';
@@ -21,25 +21,8 @@ export class PageServer {
   loses = false;
   /** The ranges that have been asked for, as `PATH FIRST-LAST`. */
   readonly ranges: string[] = [];
-  private server: Server | undefined;
 
-  /** On a port of its own choice unless one is named. */
-  async start(port = 0): Promise<string> {
-    const server = createServer((request, response) => this.answer(request, response));
-    this.server = server;
-    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  }
-
-  async stop(): Promise<void> {
-    const { server } = this;
-    if (!server) return;
-    const closed = new Promise((resolve) => server.close(resolve));
-    server.closeAllConnections();
-    await closed;
-  }
-
-  private answer({ url = '', method, headers }: IncomingMessage, response: ServerResponse): void {
+  protected answer({ url = '', method, headers }: IncomingMessage, response: ServerResponse): void {
     const path = new URL(url, 'http://localhost').pathname;
     const found = this.find(path);
     if (found === undefined) {

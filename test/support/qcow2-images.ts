@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { createImage } from '../../host/block/create.ts';
 import type { BlockGraph } from '../../host/block/graph.ts';
 import { DiskModel, type DiskShape, inventTurn } from './disk-model.ts';
-import { applyByQemu, run } from './qemu.ts';
+import { applyByQemu, createByQemu, run } from './qemu.ts';
 import type { Seeded } from './seeded.ts';
 
 export interface PropertyImage {
@@ -60,22 +60,10 @@ function makeBackingChain(
   };
   const length = randomLength(random, bytes);
   const middle = `${name}.middle`;
-  const format = kind === 'raw' ? 'raw' : 'qcow2';
-  run(
-    'qemu-img',
-    'create',
-    '-q',
-    '-f',
-    'qcow2',
-    '-b',
-    base,
-    '-F',
-    format,
-    '-o',
-    `cluster_size=${shape.clusterBytes}`,
-    middle,
-    String(length),
-  );
+  createByQemu(middle, length, {
+    options: `cluster_size=${shape.clusterBytes}`,
+    backing: { file: base, format: kind === 'raw' ? 'raw' : 'qcow2' },
+  });
   const model = new DiskModel(shape, showThrough(content, length));
   applyByQemu(middle, {}, model, inventTurn(random, model, undefined, 8, true));
   return { file: middle, content: model.content, what: `${kind} ${content.length} < qcow2 ${length}` };
@@ -131,8 +119,8 @@ export async function makeImage(
       ...backing,
     });
   } else {
-    const backing = chain ? ['-b', chain.file, '-F', 'qcow2'] : [];
-    run('qemu-img', 'create', '-q', '-f', 'qcow2', ...backing, '-o', text, file, String(bytes));
+    const backing = chain ? { backing: { file: chain.file, format: 'qcow2' } } : {};
+    createByQemu(file, bytes, { options: text, ...backing });
   }
   const model = new DiskModel({ clusterBytes, version, backingBytes: chain?.content.length }, content);
   model.touched = touched;

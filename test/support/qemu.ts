@@ -11,6 +11,35 @@ export function run(tool: string, ...args: string[]): string {
   return output;
 }
 
+/** How an image is made, beside its name and size. */
+export interface ImageOptions {
+  /** As `-o` has them. */
+  options?: string;
+  backing?: { file: string; format: string };
+}
+
+/** A qcow2 image by the real qemu-img. `size` as it is written there; an image without one is as long as its backing file. */
+export function createByQemu(file: string, size: string | number | undefined, how: ImageOptions = {}): void {
+  const { options, backing } = how;
+  const above = backing === undefined ? [] : ['-b', backing.file, '-F', backing.format];
+  const more = [...(options === undefined ? [] : ['-o', options]), ...above];
+  run(
+    'qemu-img',
+    'create',
+    '-q',
+    '-f',
+    'qcow2',
+    ...more,
+    file,
+    ...(size === undefined ? [] : [String(size)]),
+  );
+}
+
+/** Arguments of qemu-io by which it executes these, one after the other. */
+export function ioCommands(...commands: readonly string[]): string[] {
+  return commands.flatMap((command) => ['-c', command]);
+}
+
 function qemuCommand(operation: Operation): string {
   switch (operation.kind) {
     case 'write':
@@ -52,7 +81,7 @@ export function applyByQemu(
   const text = Object.entries(opts)
     .map(([key, value]) => `${key}=${value}`)
     .join(',');
-  const commands = operations.flatMap((operation) => ['-c', qemuCommand(operation)]);
+  const commands = ioCommands(...operations.map(qemuCommand));
   if (abort) {
     const result = spawnSync('qemu-io', ['--image-opts', text, ...commands, '-c', 'flush', '-c', 'abort']);
     expect([result.signal, `${result.stdout}${result.stderr}`]).toEqual(['SIGABRT', '']);

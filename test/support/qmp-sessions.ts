@@ -139,11 +139,7 @@ export type Step =
   | { wait: (message: Message) => boolean }
   | { untilJobs: (jobs: readonly Record<string, unknown>[]) => boolean };
 
-export const nullOf =
-  (id: string) =>
-  (message: Message): boolean =>
-    JSON.stringify(message.data) === JSON.stringify({ status: 'null', id });
-
+/** Whether the message tells that the job has come to that status. */
 export const statusOf =
   (id: string, status: string) =>
   (message: Message): boolean =>

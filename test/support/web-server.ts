@@ -1,6 +1,6 @@
 /** A web server on the loopback interface: files in ranges, with faults when a request path asks for them. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { LoopbackServer } from './loopback-server.ts';
 
 /** What may go wrong with every request to `/FAULT/name`; with `-once`, with the first range only. */
 export type WebFault =
@@ -15,30 +15,14 @@ export type WebFault =
   | 'status-500-once'
   | 'silent';
 
-export class WebServer {
+export class WebServer extends LoopbackServer {
   readonly files = new Map<string, { content: Uint8Array; etag: string }>();
   /** Requests of ranges that were answered well, by file. */
   readonly served = new Map<string, number>();
   private readonly spent = new Set<string>();
-  private server: Server | undefined;
-
-  async start(): Promise<void> {
-    const server = createServer((request, response) => this.answer(request, response));
-    this.server = server;
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  }
-
-  async stop(): Promise<void> {
-    const { server } = this;
-    if (!server) return;
-    const closed = new Promise((resolve) => server.close(resolve));
-    server.closeAllConnections();
-    await closed;
-  }
 
   url(name: string, fault?: WebFault): string {
-    const { port } = this.server!.address() as AddressInfo;
-    return `http://127.0.0.1:${port}/${fault === undefined ? '' : `${fault}/`}${name}`;
+    return `${this.origin}/${fault === undefined ? '' : `${fault}/`}${name}`;
   }
 
   put(name: string, content: Uint8Array, etag = '"1"'): void {
@@ -54,7 +38,7 @@ export class WebServer {
     return fault.replace(/-once$/, '');
   }
 
-  private answer(request: IncomingMessage, response: ServerResponse): void {
+  protected answer(request: IncomingMessage, response: ServerResponse): void {
     const path = request.url ?? '';
     const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
     const fault = this.faultOf(path, range !== null);

@@ -5,12 +5,13 @@
  * How often is up to KILLS (default: 2). When is a matter of how many records were written, drawn from a seed.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import type { Page } from 'playwright';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { proveOneInstant, type RecordDisk } from '../../host/cli/demo/linked-records.ts';
 import { haveChromium } from '../support/chromium.ts';
 import { startKillable } from '../support/killable-chromium.ts';
+import { recordDiskOf } from '../support/record-disk.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { Seeded } from '../support/seeded.ts';
 import { haveQemu } from '../support/tools.ts';
@@ -54,17 +55,7 @@ async function takeOverlay(page: Page, disk: string): Promise<RecordDisk> {
   // QEMU would look for the base on the server; it is empty.
   execFileSync('qemu-img', ['rebase', '-u', '-f', 'qcow2', '-b', '', path]);
   checkImage(path);
-  execFileSync('qemu-img', ['convert', '-O', 'raw', path, `${path}.raw`]);
-  const data = readFileSync(`${path}.raw`);
-  return {
-    length: data.length,
-    async read(offset, buffer) {
-      data.copy(buffer, 0, offset, offset + buffer.length);
-    },
-    async write() {
-      throw new Error('a copy is not written');
-    },
-  };
+  return recordDiskOf(path);
 }
 
 /** Space that is lost until the next repair is all that may be wrong. */

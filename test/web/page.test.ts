@@ -3,11 +3,11 @@
  * writes, the backups downloaded and judged by `qemu-img` and by their linked records, and all of it there after a reload.
  */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import type { BrowserContext, Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { proveOneInstant, type RecordDisk } from '../../host/cli/demo/linked-records.ts';
 import { haveChromium, launchChromium } from '../support/chromium.ts';
+import { recordDiskOf } from '../support/record-disk.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { haveQemu } from '../support/tools.ts';
 import { WebServer } from '../support/web-program.ts';
@@ -65,17 +65,7 @@ describe.skipIf(!haveChromium || !haveQemu)('the page', () => {
   async function contentOf(number: number, disk: string): Promise<RecordDisk> {
     const path = await download(number, disk);
     execFileSync('qemu-img', ['check', '-q', path]);
-    execFileSync('qemu-img', ['convert', '-O', 'raw', path, `${path}.raw`]);
-    const data = readFileSync(`${path}.raw`);
-    return {
-      length: data.length,
-      async read(offset, buffer) {
-        data.copy(buffer, 0, offset, offset + buffer.length);
-      },
-      async write() {
-        throw new Error('a backup is not written');
-      },
-    };
+    return recordDiskOf(path);
   }
 
   async function backUp(action: 'backup' | 'incremental', number: number): Promise<void> {

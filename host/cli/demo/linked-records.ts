@@ -91,7 +91,7 @@ export class RecordWriter {
     let last = this.clock.nowNs();
     for (let number = this.written[1] + 1; number <= slots && !this.stopped; number++) {
       for (const disk of [0, 1] as const) {
-        const names = this.written[1 - disk]!;
+        const names = this.written[disk === 0 ? 1 : 0];
         await this.disks[disk].write((number - 1) * recordBytes, encodeRecord({ disk, number, names }));
         this.written[disk] = number;
         const now = this.clock.nowNs();
@@ -118,7 +118,7 @@ export async function proveOneInstant(copies: readonly [RecordDisk, RecordDisk])
     await readRecords(copies[1], 1, violations),
   ] as const;
   for (const disk of [0, 1] as const) {
-    const other = found[1 - disk]!.length;
+    const other = found[disk === 0 ? 1 : 0].length;
     for (const record of found[disk]) {
       if (record.names <= other) continue;
       violations.push(

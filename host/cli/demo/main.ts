@@ -268,7 +268,7 @@ async function prove(targets: readonly string[]): Promise<LinkedRecordProof> {
     );
     await server.graph.unref(node);
   }
-  const proof = await proveOneInstant([recordArea(copies[0]!), recordArea(copies[1]!)]);
+  const proof = await proveOneInstant([recordArea(copies[0]!), recordArea(copies[1]!)]); // of two targets
   for (const copy of copies) await copy.close();
   return proof;
 }

@@ -179,9 +179,8 @@ async function infoSnapshots({ graph }: CommandContext): Promise<string> {
   const common = first
     .list()
     .filter(({ name }) => others.every((storage) => findSnapshot(storage, { name })));
-  const infos =
-    snapshotNode(graph.backends.list().find((backend) => backend.hasMedium)!.node)?.driver.info?.()
-      .snapshots ?? [];
+  const shownNode = graph.backends.list().find((backend) => backend.hasMedium)?.node;
+  const infos = (shownNode && snapshotNode(shownNode)?.driver.info?.().snapshots) ?? [];
   const shown = infos.filter((info) => common.some(({ name }) => name === (info as { name: string }).name));
   if (shown.length === 0) return 'There is no snapshot available.\n';
   // Ids differ from disk to disk.

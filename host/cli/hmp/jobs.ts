@@ -4,7 +4,7 @@ import type { BlockBackend } from '../../block/backend.ts';
 import { startActiveCommit } from '../../jobs/commit/active-commit.ts';
 import { JobRegistry } from '../../jobs/job-registry.ts';
 import type { CommandContext } from '../../qmp/command.ts';
-import { device, flag, type HmpCommand, optionalWord, silently, word } from './command.ts';
+import { type Arguments, device, flag, type HmpCommand, optionalWord, silently, word } from './command.ts';
 
 /** `block_job_cancel` and the like: one QMP command with the job's id. */
 function steering(name: string, command: string, help: string): HmpCommand {
@@ -13,6 +13,17 @@ function steering(name: string, command: string, help: string): HmpCommand {
     parameters: [device],
     help,
     run: (context, args) => silently(context, command, { device: args['device'] }),
+  };
+}
+
+/** What drive_backup and drive_mirror have in common. */
+function copyArguments({ device, target, format, existing, full }: Arguments): object {
+  return {
+    device,
+    target,
+    format,
+    sync: full ? 'full' : 'top',
+    mode: existing ? 'existing' : 'absolute-paths',
   };
 }
 
@@ -55,29 +66,14 @@ export const jobCommands: readonly HmpCommand[] = [
       optionalWord('format'),
     ],
     help: 'initiates a point-in-time copy of a device (-n: the image exists; -f: the whole disk; -c: compress)',
-    run: (context, { device, target, format, existing, full, compress }) =>
-      silently(context, 'drive-backup', {
-        device,
-        target,
-        format,
-        sync: full ? 'full' : 'top',
-        mode: existing ? 'existing' : 'absolute-paths',
-        compress: compress === true,
-      }),
+    run: (context, { compress, ...given }) =>
+      silently(context, 'drive-backup', { ...copyArguments(given), compress: compress === true }),
   },
   {
     name: 'drive_mirror',
     parameters: [flag('n', 'existing'), flag('f', 'full'), device, word('target'), optionalWord('format')],
     help: 'initiates live storage migration for a device (-n: the image exists; -f: the whole disk)',
-    run: (context, { device, target, format, existing, full }) =>
-      silently(context, 'drive-mirror', {
-        device,
-        target,
-        format,
-        sync: full ? 'full' : 'top',
-        mode: existing ? 'existing' : 'absolute-paths',
-        unmap: true,
-      }),
+    run: (context, given) => silently(context, 'drive-mirror', { ...copyArguments(given), unmap: true }),
   },
   {
     name: 'commit',

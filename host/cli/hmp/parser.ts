@@ -47,14 +47,14 @@ export class Words {
 
   private plain(): string {
     const start = this.at;
-    while (this.at < this.line.length && !/\s/.test(this.line[this.at]!)) this.at++;
+    while (/\S/.test(this.line[this.at] ?? '')) this.at++;
     return this.line.slice(start, this.at);
   }
 
   private quoted(): string {
     let text = '';
     for (this.at++; this.at < this.line.length; this.at++) {
-      const char = this.line[this.at]!;
+      const char = this.line[this.at]!; // before the end
       if (char === '"') {
         this.at++;
         return text;

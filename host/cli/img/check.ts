@@ -47,7 +47,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   if (operands.length !== 1) tool.failUsage('Expecting one image file name');
   checkImageOpts(tool, imageOpts, format);
   const cache = parseCacheOption(tool, cacheName, `Invalid source cache option: ${cacheName}`);
-  const name = operands[0]!;
+  const name = operands[0]!; // checked above
   const graph = await tool.createGraph();
   const repairing = repair.leaks || repair.errors;
   const image = await openImage(

@@ -42,7 +42,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     const { snapshot } = options;
     if (snapshot) {
       if (sources.length > 1) tool.fail('No support for concatenating multiple snapshot');
-      await tool.attempt(() => loadSnapshot(sources[0]!.node, snapshot));
+      await tool.attempt(() => loadSnapshot(sources[0]!.node, snapshot)); // there is one at the least
     }
     const totalBytes = sources.reduce((sum, { length }) => sum + length, 0);
     const creation = await prepareCreation(tool, graph, options, target, totalBytes, sources.length);

@@ -8,7 +8,7 @@ import type { Tool } from '../shared/tool.ts';
 
 /** Several `-o` count as one list. */
 export function addOptionList(tool: Tool, list: string | undefined, more: string): string {
-  const trailingCommas = /,*$/.exec(more)![0].length;
+  const trailingCommas = /,*$/.exec(more)![0].length; // matches everything
   if (more === '' || more.startsWith(',') || trailingCommas % 2 === 1)
     tool.fail(`Invalid option list: ${more}`);
   return list === undefined ? more : `${list},${more}`;

@@ -33,7 +33,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   if (operands.length !== 1) tool.failUsage('Expecting one image file name');
   checkImageOpts(tool, imageOpts, format);
   const graph = await tool.createGraph();
-  const source: ImageSource = { name: operands[0]!, imageOpts, format };
+  const source: ImageSource = { name: operands[0]!, imageOpts, format }; // checked above
   const images = await collect(tool, graph, source, { chain, forceShare });
   if ((output as OutputFormat) === 'json') {
     tool.out(`${formatPrettyJson(chain ? images : images[0])}\n`);

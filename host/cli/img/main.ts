@@ -11,8 +11,9 @@ export function main(argv: string[], programName: string, terminal?: Terminal): 
 }
 
 async function dispatch(tool: Tool, argv: string[]): Promise<number> {
-  if (argv.length === 0) tool.failUsage('Not enough arguments');
-  const [name, ...rest] = argv[0]!.startsWith('-') ? await takeStandardOptions(tool, argv) : argv;
+  const [first] = argv;
+  if (first === undefined) tool.failUsage('Not enough arguments');
+  const [name, ...rest] = first.startsWith('-') ? await takeStandardOptions(tool, argv) : argv;
   if (name === undefined) return 0;
   const command = commands.find((candidate) => candidate.name === name);
   if (!command) tool.failUsage(`Command not found: ${name}`);

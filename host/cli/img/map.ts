@@ -45,7 +45,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   if (operands.length !== 1) tool.failUsage('Expecting one image file name');
   checkImageOpts(tool, imageOpts, format);
   const graph = await tool.createGraph();
-  const image = await openImage(tool, graph, { name: operands[0]!, imageOpts, format }, { forceShare });
+  const image = await openImage(tool, graph, { name: operands[0]!, imageOpts, format }, { forceShare }); // checked above
   try {
     const print = (output as OutputFormat) === 'human' ? humanPrinter(tool) : jsonPrinter(tool);
     const end = Math.min(image.length, start + maxLength);

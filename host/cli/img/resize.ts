@@ -24,7 +24,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   const helpWanted = argv.includes('-h') || argv.includes('--help');
   if (argv.length < 2 && !helpWanted) tool.failUsage('Not enough arguments');
   // The size comes last and may start with a minus: it is no option.
-  const sizeText = helpWanted ? '' : argv[argv.length - 1]!;
+  const sizeText = helpWanted ? '' : argv[argv.length - 1]!; // checked above
   const words = helpWanted ? argv : argv.slice(0, -1);
   let format: string | undefined;
   let imageOpts = false;
@@ -42,7 +42,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   checkImageOpts(tool, imageOpts, format);
   const change = parseSizeChange(tool, sizeText);
   const graph = await tool.createGraph();
-  const source = { name: operands[0]!, imageOpts, format };
+  const source = { name: operands[0]!, imageOpts, format }; // checked above
   const image = await openImage(tool, graph, source, { write: true, resize: true });
   try {
     const length = newLength(tool, image.length, change);

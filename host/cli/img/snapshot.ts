@@ -47,7 +47,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   });
   if (operands.length !== 1) tool.failUsage('Expecting one image file name');
   const { action, snapshot } = (wanted as Wanted | undefined) ?? { action: '', snapshot: '' };
-  const source = { name: operands[0]!, imageOpts };
+  const source = { name: operands[0]!, imageOpts }; // checked above
   const isChange = action !== 'l' && action !== '';
   const graph = await tool.createGraph();
   const image = await openImage(tool, graph, source, {

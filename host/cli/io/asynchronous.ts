@@ -5,7 +5,7 @@
 import { Perm } from '../../block/permissions.ts';
 import { complain, type IoCommand, parseNumber, parsePattern, readOptions, showUsage } from './command.ts';
 import { parseLengths } from './read-write.ts';
-import { dump, report, verify } from './report.ts';
+import { report, reportRead, verify } from './report.ts';
 
 const defaultPattern = 0xcd;
 
@@ -27,18 +27,15 @@ export const aioRead: IoCommand = {
     // The invalid request is only counted, whatever its arguments.
     if (flags.i) return void session.tool.out('injecting invalid read request\n');
     if (operands.length < 2) showUsage(session, aioRead);
-    const offset = parseNumber(session, operands[0]!);
-    const bytes = parseLengths(session, operands.slice(1));
-    const buffer = session.allocate(bytes);
+    const offset = parseNumber(session, operands[0]!); // checked above
+    const buffer = session.allocate(parseLengths(session, operands.slice(1)));
     const { backend } = session;
     session.start(
       () => backend.read(offset, buffer),
       (error, elapsedNs) => {
         if (error) return session.tool.out(`readv failed: ${error.message}\n`);
         if (pattern !== undefined) verify(session, buffer, offset, pattern);
-        if (flags.q) return;
-        if (flags.v) dump(session, buffer, offset);
-        report(session, { verb: 'read', offset, bytes, elapsedNs, machine: flags.C });
+        if (!flags.q) reportRead(session, { offset, buffer, elapsedNs, machine: flags.C, verbose: flags.v });
       },
     );
   },
@@ -62,8 +59,8 @@ export const aioWrite: IoCommand = {
     if (operands.length < 2) showUsage(session, aioWrite);
     if (flags.z && operands.length !== 2) complain(session, '-z supports only a single length parameter');
     if (flags.u && !flags.z) complain(session, '-u requires -z to be specified');
-    const offset = parseNumber(session, operands[0]!);
-    const bytes = flags.z ? parseNumber(session, operands[1]!) : parseLengths(session, operands.slice(1));
+    const offset = parseNumber(session, operands[0]!); // checked above
+    const bytes = flags.z ? parseNumber(session, operands[1]!) : parseLengths(session, operands.slice(1)); // checked above
     const { backend } = session;
     const buffer = flags.z ? undefined : session.allocate(bytes).fill(pattern);
     session.start(

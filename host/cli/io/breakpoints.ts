@@ -36,7 +36,7 @@ export const breakAt: IoCommand = {
   synopsis: 'event tag',
   help: 'sets a breakpoint on event and tags the stopped request as tag',
   run: (session, [event, tag]) =>
-    attempt(session, 'Could not set breakpoint', (breakpoints) => breakpoints.set(event!, tag!)),
+    attempt(session, 'Could not set breakpoint', (breakpoints) => breakpoints.set(event!, tag!)), // `args` says so
 };
 
 export const removeBreak: IoCommand = {
@@ -45,7 +45,7 @@ export const removeBreak: IoCommand = {
   synopsis: 'tag',
   help: 'remove a breakpoint by tag',
   run: (session, [tag]) =>
-    attempt(session, `Could not remove breakpoint ${tag}`, (breakpoints) => breakpoints.remove(tag!)),
+    attempt(session, `Could not remove breakpoint ${tag}`, (breakpoints) => breakpoints.remove(tag!)), // `args` says so
 };
 
 export const resume: IoCommand = {
@@ -54,7 +54,7 @@ export const resume: IoCommand = {
   synopsis: 'tag',
   help: 'resumes the request tagged as tag',
   run: (session, [tag]) =>
-    attempt(session, 'Could not resume request', (breakpoints) => breakpoints.resume(tag!)),
+    attempt(session, 'Could not resume request', (breakpoints) => breakpoints.resume(tag!)), // `args` says so
 };
 
 export const waitBreak: IoCommand = {
@@ -63,7 +63,9 @@ export const waitBreak: IoCommand = {
   synopsis: 'tag',
   help: 'waits for the suspension of a request',
   run: (session, [tag]) =>
-    attempt(session, `Could not wait for breakpoint ${tag}`, (breakpoints) =>
-      breakpoints.whenSuspended(tag!),
+    attempt(
+      session,
+      `Could not wait for breakpoint ${tag}`,
+      (breakpoints) => breakpoints.whenSuspended(tag!), // `args` says so
     ),
 };

@@ -72,7 +72,7 @@ function describeCommandUsage(error: UsageError): string {
 
 function optionSpecs(letters: string): OptionSpec[] {
   return [...letters.matchAll(/([^:])(:?)/g)].map(([, short, colon]) => ({
-    short: short!,
+    short: short!, // the pattern has it
     argument: colon === ':',
   }));
 }

@@ -47,7 +47,7 @@ export const sleep: IoCommand = {
   help: 'waits for the given value in milliseconds',
   noFile: true,
   async run(session, [text]) {
-    const ms = parseInteger(text!, maxSleepMs) ?? complain(session, `${text} is not a valid number`);
+    const ms = parseInteger(text!, maxSleepMs) ?? complain(session, `${text} is not a valid number`); // `args` says so
     await new Promise<void>((resolve) => session.graph.platform.clock.setTimer(ms * 1e6, resolve));
     session.announceCompleted();
   },
@@ -64,7 +64,7 @@ export const sigraise: IoCommand = {
   longHelp: ["Example: 'sigraise 15' raises SIGTERM"],
   noFile: true,
   async run(session, [text]) {
-    const signal = parseNumber(session, text!);
+    const signal = parseNumber(session, text!); // `args` says so
     if (signal > maxSignal) complain(session, `signal argument '${text}' is too large to be a valid signal`);
     try {
       process.kill(process.pid, signal);

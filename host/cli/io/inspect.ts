@@ -43,7 +43,7 @@ export const alloc: IoCommand = {
   synopsis: 'offset [count]',
   help: 'checks if offset is allocated in the file',
   async run(session, [offsetText, countText]) {
-    const offset = parseNumber(session, offsetText!);
+    const offset = parseNumber(session, offsetText!); // `args` says so
     const asked = countText === undefined ? sectorBytes : parseNumber(session, countText);
     const bytes = Math.max(0, Math.min(asked, session.backend.length - offset));
     const look = (at: number, rest: number): Promise<Allocation> =>
@@ -120,7 +120,7 @@ export const truncate: IoCommand = {
     });
     if (!isPreallocation(mode)) throw new BlockError('EINVAL', `Invalid preallocation mode '${mode}'`);
     if (operands.length !== 1) showUsage(session, truncate);
-    const bytes = parseNumber(session, operands[0]!);
+    const bytes = parseNumber(session, operands[0]!); // checked above
     await session.backend.truncate(bytes, { preallocation: mode });
     session.announceCompleted();
   },

@@ -110,7 +110,7 @@ export const reopen: IoCommand = {
       }
     });
     if (operands.length > 0) showUsage(session, reopen);
-    const before = session.openedAs!;
+    const before = session.openedAs!; // reopen needs an open image
     const merged = [before.options, options].filter((part) => part !== undefined);
     await session.reopen({
       ...before,

@@ -15,13 +15,15 @@ import {
   readOptions,
   showUsage,
 } from './command.ts';
-import { dump, report, verify } from './report.ts';
+import { report, reportRead, verify } from './report.ts';
 import type { Session } from './session.ts';
 
 const defaultPattern = 0xcd;
 
+/** `operands`: two. */
 function parseRange(session: Session, operands: readonly string[]): { offset: number; bytes: number } {
-  return { offset: parseNumber(session, operands[0]!), bytes: parseNumber(session, operands[1]!) };
+  const [offset = '', bytes = ''] = operands;
+  return { offset: parseNumber(session, offset), bytes: parseNumber(session, bytes) };
 }
 
 function checkSectorAligned(session: Session, range: { offset: number; bytes: number }): void {
@@ -103,12 +105,9 @@ export const read: IoCommand = {
     const buffer = session.allocate(bytes);
     const elapsedNs = await session.timed('read', () => session.backend.read(offset, buffer));
     const checked = buffer.subarray(from, checkBytes === undefined ? bytes : from + checkBytes);
-    const good = pattern === undefined || verify(session, checked, offset + from, pattern);
-    if (!quiet) {
-      if (verbose) dump(session, buffer, offset);
-      report(session, { verb: 'read', offset, bytes, elapsedNs, machine });
-    }
-    if (!good) throw new CommandFailed('pattern');
+    const isGood = pattern === undefined || verify(session, checked, offset + from, pattern);
+    if (!quiet) reportRead(session, { offset, buffer, elapsedNs, machine, verbose });
+    if (!isGood) throw new CommandFailed('pattern');
   },
 };
 
@@ -238,16 +237,13 @@ export const readv: IoCommand = {
       else verbose = true;
     });
     if (operands.length < 2) showUsage(session, readv);
-    const offset = parseNumber(session, operands[0]!);
+    const offset = parseNumber(session, operands[0]!); // checked above
     const bytes = parseLengths(session, operands.slice(1));
     const buffer = session.allocate(bytes);
     const elapsedNs = await session.timed('readv', () => session.backend.read(offset, buffer));
-    const good = pattern === undefined || verify(session, buffer, offset, pattern);
-    if (!quiet) {
-      if (verbose) dump(session, buffer, offset);
-      report(session, { verb: 'read', offset, bytes, elapsedNs, machine });
-    }
-    if (!good) throw new CommandFailed('pattern');
+    const isGood = pattern === undefined || verify(session, buffer, offset, pattern);
+    if (!quiet) reportRead(session, { offset, buffer, elapsedNs, machine, verbose });
+    if (!isGood) throw new CommandFailed('pattern');
   },
 };
 
@@ -270,7 +266,7 @@ export const writev: IoCommand = {
       else pattern = parsePattern(session, value);
     });
     if (operands.length < 2) showUsage(session, writev);
-    const offset = parseNumber(session, operands[0]!);
+    const offset = parseNumber(session, operands[0]!); // checked above
     const bytes = parseLengths(session, operands.slice(1));
     const buffer = session.allocate(bytes).fill(pattern);
     const elapsedNs = await session.timed('writev', () => session.backend.write(offset, buffer, { fua }));

@@ -26,10 +26,24 @@ export function report(session: Session, { verb, offset, bytes, elapsedNs, machi
   );
 }
 
+interface ReadResult {
+  offset: number;
+  buffer: Uint8Array;
+  elapsedNs: number;
+  machine: boolean;
+  /** The data itself, too. */
+  verbose: boolean;
+}
+
+export function reportRead(session: Session, { buffer, verbose, ...rest }: ReadResult): void {
+  if (verbose) dump(session, buffer, rest.offset);
+  report(session, { verb: 'read', bytes: buffer.length, ...rest });
+}
+
 const bytesPerLine = 16;
 
 /** `offset` is that of the first byte. */
-export function dump(session: Session, buffer: Uint8Array, offset: number): void {
+function dump(session: Session, buffer: Uint8Array, offset: number): void {
   for (let at = 0; at < buffer.length; at += bytesPerLine) {
     const line = [...buffer.subarray(at, at + bytesPerLine)];
     const hex = line.map((byte) => `${byte.toString(16).padStart(2, '0')} `).join('');

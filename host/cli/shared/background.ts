@@ -34,7 +34,7 @@ export function startInBackground(): Promise<number> {
 
 /** In the child: lets the parent go, and everything that holds on to where we were started. */
 export async function detach(): Promise<void> {
-  await new Promise<void>((resolve) => process.send!('ready', () => resolve()));
+  await new Promise<void>((resolve) => process.send!('ready', () => resolve())); // it was started with a channel
   if (process.connected) process.disconnect();
   process.chdir('/');
   for (const fd of [1, 2]) {

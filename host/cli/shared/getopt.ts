@@ -56,7 +56,7 @@ export class OptionReader {
   *options(): Generator<ParsedOption, void> {
     const { words } = this;
     for (let at = 0; at < words.length; at++) {
-      const word = words[at]!;
+      const word = words[at]!; // at < words.length
       if (word === '--') {
         this.operands.push(...words.slice(at + 1));
         return;
@@ -70,8 +70,9 @@ export class OptionReader {
         } else if (inline !== undefined) {
           yield named(spec, inline, 'long');
         } else {
-          if (++at >= words.length) throw new UsageError('missing-argument', word, `--${spec.long}`);
-          yield named(spec, words[at]!, 'long');
+          const next = words[++at];
+          if (next === undefined) throw new UsageError('missing-argument', word, `--${spec.long}`);
+          yield named(spec, next, 'long');
         }
       } else if (word.startsWith('-') && word.length > 1) {
         if (yield* this.group(word, words[at + 1])) at++;
@@ -85,7 +86,7 @@ export class OptionReader {
   /** The options of one word; true when the last one took the next word as its argument. */
   private *group(word: string, next: string | undefined): Generator<ParsedOption, boolean> {
     for (let at = 1; at < word.length; at++) {
-      const letter = word[at]!;
+      const letter = word[at]!; // at < word.length
       const spec = this.specs.find((candidate) => candidate.short === letter);
       if (!spec) throw new UsageError('unrecognized', word, letter);
       if (!spec.argument) {
@@ -104,12 +105,13 @@ export class OptionReader {
   }
 
   private findLong(word: string): OptionSpec {
-    const typed = word.slice(2).split('=', 1)[0]!;
+    const [typed = ''] = word.slice(2).split('=', 1);
     const exact = this.specs.find(({ long }) => long === typed);
     if (exact) return exact;
     const matches = this.specs.filter(({ long }) => long?.startsWith(typed));
-    if (matches.length === 1) return matches[0]!;
-    if (matches.length === 0) throw new UsageError('unrecognized', word, word);
+    const [match] = matches;
+    if (match && matches.length === 1) return match;
+    if (!match) throw new UsageError('unrecognized', word, word);
     throw new UsageError(
       'ambiguous',
       word,

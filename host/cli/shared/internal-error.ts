@@ -49,7 +49,8 @@ export function describeFailedClose(programName: string, error: unknown): string
 
 function messageOf(error: unknown): string {
   const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return text.split('\n', 1)[0]!;
+  const [line = ''] = text.split('\n', 1);
+  return line;
 }
 
 /** Names what is to be done before an error that nobody caught ends the process. Gives what takes that back. */

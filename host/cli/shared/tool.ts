@@ -7,6 +7,7 @@
 import { BlockError } from '../../base/errors.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { ObjectOptions } from '../../objects/types.ts';
+import { clock } from '../../platform/node/clock.ts';
 import type { Console, Platform } from '../../platform/platform.ts';
 import { ExitStatus } from './exit-status.ts';
 import { describeInternalError, internalErrorStatus } from './internal-error.ts';
@@ -19,6 +20,8 @@ export class Tool {
   /** Of `--object`: what every graph that is made from now on has. */
   private readonly objects: ObjectOptions[] = [];
   private traceLog: Promise<TraceLog> | undefined;
+  /** The time stands in front of what is reported, and of lines of the log. */
+  hasTimestamps = false;
 
   constructor(
     /** The name in messages: that of the link we were started through, or `blockyard img`. */
@@ -36,7 +39,7 @@ export class Tool {
 
   /** `NAME: MESSAGE`, and hint lines as they are. */
   report(message: string, hint?: string): void {
-    this.error(`${this.name}: ${message}\n`);
+    this.error(`${this.hasTimestamps ? `${timestamp()} ` : ''}${this.name}: ${message}\n`);
     if (hint !== undefined) this.error(`${hint.replace(/\n$/, '')}\n`);
   }
 
@@ -111,7 +114,7 @@ export class Tool {
   }
 
   private async openTraceLog(): Promise<TraceLog> {
-    const [{ TraceLog }, { clock }] = await Promise.all([import('./trace-log.ts'), this.platform()]);
+    const { TraceLog } = await import('./trace-log.ts');
     return new TraceLog(this, clock);
   }
 
@@ -134,6 +137,12 @@ export class Tool {
     }
     return graph;
   }
+}
+
+/** `2026-11-29T17:44:31.433989Z` */
+function timestamp(): string {
+  const { seconds, microseconds } = clock.wallClock();
+  return new Date(seconds * 1000).toISOString().replace('000Z', `${String(microseconds).padStart(6, '0')}Z`);
 }
 
 /** Runs a tool's body to its exit status. Operating errors that nobody expected (closing an image) are reported, and bugs. */

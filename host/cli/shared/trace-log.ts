@@ -67,8 +67,9 @@ export class TraceLog {
   }
 
   private write(record: TraceRecord): void {
-    if (this.descriptor === undefined) this.tool.error(`${record.line}\n`);
-    else writeLine(this.descriptor, record.line);
+    const line = this.tool.hasTimestamps ? `${stampOf(record)}${record.line}` : record.line;
+    if (this.descriptor === undefined) this.tool.error(`${line}\n`);
+    else writeLine(this.descriptor, line);
     publishTrace(record);
   }
 
@@ -98,6 +99,11 @@ function select(text: string, warn: (message: string) => void): void {
   const isOff = text.startsWith('-');
   const pattern = isOff ? text.slice(1) : text;
   if (!tracer.select(pattern, !isOff)) warn(`trace event '${pattern}' does not exist`);
+}
+
+/** `12132@1795970985.506199:` */
+function stampOf({ time: { seconds, microseconds } }: TraceRecord): string {
+  return `${process.pid}@${seconds}.${String(microseconds).padStart(6, '0')}:`;
 }
 
 function writeLine(descriptor: number, line: string): void {

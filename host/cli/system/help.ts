@@ -113,6 +113,8 @@ Other options:
 -S              freeze the machine at startup (use 'cont' to start it)
 -qtest dev      take commands of the qtest protocol
 -qtest-log file write the commands and answers of -qtest to a file
+-msg timestamp[=on|off]
+                put the time in front of messages and of what -trace shows
 -trace [[enable=]pattern][,events=file][,file=file]
                 show what happens, request by request; 'help' lists the events
 -pidfile file   write PID to 'file'

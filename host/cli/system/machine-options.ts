@@ -44,7 +44,8 @@ export function readMachine(text: string | undefined, accels: readonly string[],
 }
 
 function acceleratorName(text: string): string {
-  return text.replace(/^accel=/, '').split(',', 1)[0]!;
+  const [name = ''] = text.replace(/^accel=/, '').split(',', 1);
+  return name;
 }
 
 function acceleratorError(name: string, fromOption: boolean): BlockError {
@@ -106,7 +107,7 @@ export function checkMemory(text: string | undefined): void {
 
 /** `-display`, `-vga`, `-serial`, `-parallel`, `-net` and `-nic` may say that there is none. Errors: BlockError. */
 export function checkAbsent(option: string, value: string): void {
-  const kind = value.split(',', 1)[0]!.replace(/^type=/, '');
+  const kind = value.replace(/,.*/s, '').replace(/^type=/, '');
   const absent = option === 'serial' || option === 'parallel' ? ['none', 'null'] : ['none'];
   if (!absent.includes(kind)) throw invalid(`only '${absent.join("' and '")}' is supported`);
 }

@@ -5,7 +5,6 @@
  * Options start with one dash or two, and stand in any order. What is said twice is said by the last, but for options
  * that add something. A word that is no option is the disk image of the first IDE disk.
  */
-import { isBackgroundProcess } from '../shared/background.ts';
 import type { Tool } from '../shared/tool.ts';
 
 /** How an option is served. */
@@ -53,6 +52,7 @@ export const machineOptions: Readonly<Record<string, OptionKind>> = {
   nic: 'add',
   name: 'set',
   uuid: 'set',
+  msg: 'add',
   trace: 'add',
   pidfile: 'set',
   qtest: 'set',
@@ -108,7 +108,6 @@ const refusedWithArgument = new Set([
   'gdb',
   'k',
   'L',
-  'msg',
   'mem-path',
   'numa',
   'option-rom',
@@ -180,13 +179,13 @@ export function readCommandLine(
   const known = { ...machineOptions, ...more };
   const line = new CommandLine();
   for (let at = 0; at < argv.length; at++) {
-    const word = argv[at]!;
+    const word = argv[at]!; // at < argv.length
     if (!word.startsWith('-') || word === '-') {
       line.steps.push({ name: 'operand', value: word });
       continue;
     }
     const name = word.replace(/^--?/, '');
-    const kind = Object.hasOwn(known, name) ? known[name]! : undefined;
+    const kind = Object.hasOwn(known, name) ? known[name] : undefined;
     const isRefused = kind === 'refused' || refusedWithArgument.has(name) || refusedSwitches.has(name);
     if (kind === undefined || kind === 'refused') {
       tool.fail(isRefused ? `${word}: option is not supported` : `${word}: invalid option`);
@@ -195,19 +194,10 @@ export function readCommandLine(
       line.set(name === 'h' ? 'help' : name, '');
       continue;
     }
-    if (++at >= argv.length) tool.fail(`${word}: requires an argument`);
-    const value = argv[at]!;
+    const value = argv[++at];
+    if (value === undefined) tool.fail(`${word}: requires an argument`);
     if (kind === 'add') line.steps.push({ name, value });
     else line.set(name === 'M' ? 'machine' : name, value);
   }
   return line;
-}
-
-/** `-trace`, which comes before anything else is done. Of a program that goes on in the background, that one has it. */
-export async function takeTrace(tool: Tool, line: CommandLine): Promise<void> {
-  if (line.has('daemonize') && !isBackgroundProcess()) return;
-  const log = await tool.trace();
-  for (const { name, value } of line.all('trace')) {
-    await tool.attempt(async () => log.take(value, `-${name} ${value}`), { context: `-${name} ${value}` });
-  }
 }

@@ -37,6 +37,8 @@ Monitor options:
                 as 'blockyard system -help' shows them
 
 Other options:
+-msg timestamp[=on|off]
+                put the time in front of messages and of what -trace shows
 -trace [[enable=]pattern][,events=file][,file=file]
                 show what happens, request by request; 'help' lists the events
 -pidfile file   write PID to 'file'

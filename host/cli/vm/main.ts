@@ -5,8 +5,9 @@
 import { isBackgroundProcess, startInBackground } from '../shared/background.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { printVersion } from '../system/help.ts';
-import { type OptionKind, readCommandLine, takeTrace } from '../system/options.ts';
+import { type OptionKind, readCommandLine } from '../system/options.ts';
 import { MachineProgram } from '../system/program.ts';
+import { takeReporting } from '../system/reporting.ts';
 import { V86Guest } from './guest.ts';
 import { printHelp } from './help.ts';
 
@@ -34,7 +35,7 @@ export function main(argv: string[], programName: string, terminal?: Terminal): 
   const tool = new Tool(programName, terminal);
   return runTool(tool, async () => {
     const line = readCommandLine(tool, argv, vmOptions);
-    await takeTrace(tool, line);
+    await takeReporting(tool, line);
     if (line.has('help')) printHelp(tool);
     else if (line.has('version')) printVersion(tool);
     else if (line.has('daemonize') && !isBackgroundProcess()) return startInBackground();

@@ -50,7 +50,7 @@ function span(
   length: number,
 ): ByteRange | 'invalid' | undefined {
   // Beyond 2^53 numbers are no longer told apart, and positions may have any number of digits.
-  const start = BigInt(first!);
+  const start = BigInt(first!); // the pattern has it
   const end = last ? BigInt(last) : undefined;
   if (end !== undefined && end < start) return 'invalid';
   if (start >= length) return undefined;

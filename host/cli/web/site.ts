@@ -52,7 +52,7 @@ export class Site {
     const { page, folders, images, bios, vgaBios } = this.options;
     if (name === undefined && first === 'offer.json') return 'offer';
     if (name === undefined && first === '') return inFolder(page, ['index.html']);
-    if (first === 'images') return rest.length === 1 ? asBytes(images.get(name!)) : undefined;
+    if (first === 'images') return rest.length === 1 ? asBytes(images.get(name!)) : undefined; // the one of `rest`
     if (first === 'firmware' && name === 'bios.bin') return asBytes(bios);
     if (first === 'firmware' && name === 'vgabios.bin') return asBytes(vgaBios);
     const folder = folders.get(first);

@@ -2,10 +2,25 @@
  * Time of the browser. Its fine clock moves in steps of 5 to 100 µs. Timers never fire early; delays below a millisecond
  * turn through the event loop until they are due, since a timer set by a timer waits at least 4 ms.
  */
-import type { Clock, Timer } from '../platform.ts';
+import { DueTimer, type WaitingMeans } from '../due-timer.ts';
+import type { Clock } from '../platform.ts';
 
-/** What setTimeout can express. */
-const longestTimeoutMs = 2 ** 31 - 1;
+const means: WaitingMeans = {
+  nowMs: () => performance.now(),
+  soon(callback) {
+    let isCancelled = false;
+    afterEverythingReady(() => {
+      if (!isCancelled) callback();
+    });
+    return () => {
+      isCancelled = true;
+    };
+  },
+  later(delayMs, callback) {
+    const timeout = setTimeout(callback, delayMs);
+    return () => clearTimeout(timeout);
+  },
+};
 
 export const clock: Clock = {
   nowNs: () => Math.floor(performance.now() * 1e6),
@@ -18,7 +33,7 @@ export const clock: Clock = {
     return { seconds: Math.floor(now / 1e6), microseconds: now % 1e6 };
   },
 
-  setTimer: (delayNs, callback) => new BrowserTimer(performance.now() + delayNs / 1e6, callback),
+  setTimer: (delayNs, callback) => new DueTimer(means, delayNs, callback),
 
   yield: () => new Promise((resolve) => afterEverythingReady(resolve)),
 };
@@ -31,33 +46,4 @@ channel.port1.onmessage = () => waiting.shift()?.();
 function afterEverythingReady(callback: () => void): void {
   waiting.push(callback);
   channel.port2.postMessage(undefined);
-}
-
-class BrowserTimer implements Timer {
-  private timeout: ReturnType<typeof setTimeout> | undefined;
-  private cancelled = false;
-
-  constructor(
-    private readonly dueMs: number,
-    private readonly callback: () => void,
-  ) {
-    this.arm();
-  }
-
-  private arm(): void {
-    const restMs = this.dueMs - performance.now();
-    if (restMs < 1) afterEverythingReady(() => this.elapsed());
-    else this.timeout = setTimeout(() => this.elapsed(), Math.min(restMs, longestTimeoutMs));
-  }
-
-  private elapsed(): void {
-    if (this.cancelled) return;
-    if (performance.now() < this.dueMs) this.arm();
-    else this.callback();
-  }
-
-  cancel(): void {
-    this.cancelled = true;
-    clearTimeout(this.timeout);
-  }
 }

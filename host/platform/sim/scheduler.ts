@@ -154,7 +154,7 @@ export class Scheduler {
     let at = heap.push(event) - 1;
     while (at > 0) {
       const parent = (at - 1) >> 1;
-      if (isBefore(heap[parent]!, event)) break;
+      if (isBefore(heap[parent]!, event)) break; // parent < at
       heap[at] = heap[parent]!; // parent < at
       at = parent;
     }
@@ -170,8 +170,8 @@ export class Scheduler {
     for (;;) {
       let child = 2 * at + 1;
       if (child >= heap.length) break;
-      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++;
-      if (isBefore(last, heap[child]!)) break;
+      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++; // both are in it
+      if (isBefore(last, heap[child]!)) break; // child < length
       heap[at] = heap[child]!; // child < length
       at = child;
     }

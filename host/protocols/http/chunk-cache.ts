@@ -94,9 +94,9 @@ export class ChunkCache {
       this.kept.set(index, here);
       return here;
     }
-    const run = this.coming.get(index)!;
+    const run = this.coming.get(index)!; // asked for before
     run.isUrgent = true;
-    return run.chunks.then((chunks) => chunks[index - run.first]!);
+    return run.chunks.then((chunks) => chunks[index - run.first]!); // the run has it
   }
 
   /** Starts the runs for what is missing of `count` chunks. */

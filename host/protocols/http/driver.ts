@@ -146,12 +146,12 @@ class HttpDriver implements Driver {
   }
 
   private async fetchInTurn(ranges: readonly PrefetchRange[]): Promise<void> {
-    const [first] = ranges;
+    const first = ranges[0]?.offset ?? 0;
     let memory = maxKeptChunks * webChunkBytes;
     for (const { offset, bytes } of ranges) {
       memory -= bytes;
       // More than memory can keep would only push out what came first, unless that is kept elsewhere.
-      if (this.cache.isClosed || (memory < 0 && !(await this.cache.isStored(first!.offset)))) return;
+      if (this.cache.isClosed || (memory < 0 && !(await this.cache.isStored(first)))) return;
       await this.cache.prefetch(offset, bytes);
     }
   }

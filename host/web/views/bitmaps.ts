@@ -47,7 +47,7 @@ export function paintBitmaps(host: HTMLElement, model: Model): void {
       const share = Math.min(1, (map.dirty[i] ?? 0) / map.piece);
       // Little is to be seen too.
       const heat = share === 0 ? 0 : 0.3 + 0.7 * share;
-      for (let c = 0; c < 3; c++) image.data[4 * i + c] = cold[c]! + heat * (hot[c]! - cold[c]!);
+      for (let c = 0; c < 3; c++) image.data[4 * i + c] = cold[c]! + heat * (hot[c]! - cold[c]!); // three components each
       image.data[4 * i + 3] = i < map.dirty.length ? 255 : 0;
     }
     context.putImageData(image, 0, 0);

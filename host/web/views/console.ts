@@ -64,7 +64,7 @@ export class ConsoleView {
   }
 
   private onInput(): void {
-    void this.loadSchema().then(() => this.offer(this.completer!.complete(this.input.value)));
+    void this.loadSchema().then(() => this.offer(this.completer!.complete(this.input.value))); // loadSchema made it
   }
 
   private offer(completions: readonly Completion[]): void {
@@ -78,7 +78,7 @@ export class ConsoleView {
     switch (event.key) {
       case 'Tab':
         if (count === 0 || this.input.value === '') return;
-        this.take(this.completions[this.chosen]!);
+        this.take(this.completions[this.chosen]!); // there are some
         break;
       case 'ArrowDown':
       case 'ArrowUp': {

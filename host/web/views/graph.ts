@@ -57,7 +57,8 @@ export function layOut(graph: GraphInfo, infos: readonly NodeInfo[]): Box[] {
     const info = infos.find((one) => one['node-name'] === name);
     const kind = kindOf(type, info?.drv);
     const what = kind === 'device' ? 'device' : kind === 'job' ? 'job' : (info?.drv ?? 'filter');
-    return { id, kind, name, what: info?.ro ? `${what}, read-only` : what, column: columns.get(id)!, row: 0 };
+    const column = columns.get(id)!; // each node of the graph has one
+    return { id, kind, name, what: info?.ro ? `${what}, read-only` : what, column, row: 0 };
   });
   const rows = new Map<number, number>();
   for (let column = 0; column <= Math.max(0, ...boxes.map((box) => box.column)); column++) {

@@ -50,7 +50,7 @@ export function limitsView(model: Model, perform: Perform): TemplateResult {
 
 function deviceView(model: Model, device: DeviceInfo, perform: Perform): TemplateResult {
   const limits = limitsOf(device);
-  const name = device.device || device.qdev!;
+  const name = device.device || device.qdev!; // what has no name has a path
   const slider = (
     label: string,
     stops: readonly number[],
@@ -61,7 +61,7 @@ function deviceView(model: Model, device: DeviceInfo, perform: Perform): Templat
     <label for="limit-${name}-${label}">${label}</label>
     <input id="limit-${name}-${label}" type="range" min="0" max=${stops.length - 1} .value=${String(stopOf(stops, value))}
       @change=${(event: Event) => {
-        const stop = stops[Number((event.target as HTMLInputElement).value)]!;
+        const stop = stops[Number((event.target as HTMLInputElement).value)]!; // the slider goes over them
         perform(`Limit of ${name}`, () => setLimits(model.monitor, device, change(stop)));
       }} />
     <output>${value === 0 ? 'unlimited' : show(value)}</output>

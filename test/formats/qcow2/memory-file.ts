@@ -9,9 +9,6 @@ export class MemoryFile implements ImageFile, NewImageFile {
   /** Every write since the last flush, newest last; a flush closes the list and opens a new one. */
   readonly epochs: { offset: number; bytes: Uint8Array }[][] = [[]];
 
-  /** By all reads together. */
-  bytesRead = 0;
-
   constructor(public bytes: Uint8Array = new Uint8Array()) {}
 
   get length(): number {
@@ -19,7 +16,6 @@ export class MemoryFile implements ImageFile, NewImageFile {
   }
 
   async read(offset: number, buffer: Uint8Array): Promise<void> {
-    this.bytesRead += buffer.length;
     buffer.fill(0);
     if (offset < this.bytes.length) buffer.set(this.bytes.subarray(offset, offset + buffer.length));
   }

@@ -3,6 +3,7 @@
  * answer alike and leave the same data. CASES sets how many, CASE_SEED the first of their seeds.
  */
 import { expect, describe as suite, test } from 'vitest';
+import { testSeeds } from '../../support/seeds.ts';
 import { haveQemu } from '../../support/tools.ts';
 import { type Case, randomCase } from './case.ts';
 import { kept } from './kept.ts';
@@ -11,7 +12,6 @@ import { shrink } from './shrink.ts';
 
 const count = Number(process.env['CASES'] ?? 300);
 const firstSeed = Number(process.env['CASE_SEED'] ?? 1);
-const batchSize = 50;
 
 async function check(testCase: Case, name: string): Promise<void> {
   const difference = await findDifference(testCase);
@@ -30,10 +30,5 @@ async function check(testCase: Case, name: string): Promise<void> {
 suite.skipIf(!haveQemu)('the real tools and ours do the same', () => {
   test.each(kept)('$name', (testCase) => check(testCase, testCase.name));
 
-  for (let first = firstSeed; first < firstSeed + count; first += batchSize) {
-    const last = Math.min(first + batchSize, firstSeed + count) - 1;
-    test(`seeds from ${first} to ${last}`, async () => {
-      for (let seed = first; seed <= last; seed++) await check(randomCase(seed), `seed ${seed}`);
-    }, 600_000);
-  }
+  testSeeds({ first: firstSeed, count, batch: 50 }, (seed) => check(randomCase(seed), `seed ${seed}`));
 });

@@ -7,8 +7,10 @@ import { spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { firstDifference } from '../../support/bytes.ts';
 import { masked, type Outcome } from '../../support/cli.ts';
 import { runOwn } from '../../support/own-tools.ts';
+import { ioCommands } from '../../support/qemu.ts';
 import type { Case, Step } from './case.ts';
 import { adapted } from './differences.ts';
 import type { Recipe } from './images.ts';
@@ -30,7 +32,7 @@ export async function findDifference(testCase: Case): Promise<string | undefined
       if (![theirs, ours].every((folder) => prepare(recipe, folder))) return undefined;
     process.chdir(ours);
     for (const step of testCase.steps) {
-      const args = [...step.args.slice(), ...(step.commands ?? []).flatMap((command) => ['-c', command])];
+      const args = [...step.args.slice(), ...ioCommands(...(step.commands ?? []))];
       const [expected, actual] = await Promise.all([runReal(step, args, theirs), runOurs(step, args)]);
       const allowed = adapted(step, expected, actual);
       if (allowed === 'give up') return undefined;
@@ -45,7 +47,7 @@ export async function findDifference(testCase: Case): Promise<string | undefined
 }
 
 export function describe({ tool, args, commands = [] }: Step): string {
-  const words = [tool, ...args, ...commands.flatMap((command) => ['-c', command])];
+  const words = [tool, ...args, ...ioCommands(...commands)];
   return words.map((word) => (/^[\w./=:,+-]+$/.test(word) ? word : `'${word}'`)).join(' ');
 }
 
@@ -58,7 +60,7 @@ function prepare({ image, create, fill }: Recipe, cwd: string): boolean {
     fs.truncateSync(join(cwd, image.name), image.bytes);
   } else if (!run('qemu-img', ['create', ...create])) return false;
   if (fill.length === 0) return true;
-  const commands = fill.flatMap((command) => ['-c', command]);
+  const commands = ioCommands(...fill);
   return run('qemu-io', ['-f', image.format, ...commands, image.name]);
 }
 
@@ -125,8 +127,8 @@ function compareBytes(name: string, theirs: string, ours: string): string | unde
   const [expected, actual] = [fs.readFileSync(theirs), fs.readFileSync(ours)];
   if (expected.length !== actual.length)
     return `${name}: has ${expected.length} bytes, ours ${actual.length}`;
-  const at = expected.findIndex((byte, index) => byte !== actual[index]);
-  return expected.equals(actual) ? undefined : `${name}: byte ${at} is ${expected[at]}, ours ${actual[at]}`;
+  const at = firstDifference(expected, actual);
+  return at < 0 ? undefined : `${name}: byte ${at} is ${expected[at]}, ours ${actual[at]}`;
 }
 
 function head(path: string): Buffer {

@@ -2,7 +2,7 @@
  * A transcript scenario: images, and a QMP script that runs against real QEMU and against ours. The transcripts (replies,
  * errors, events, in their order) and the images afterwards must be equal, but for what differences.ts lists.
  */
-import type { Message, Step } from '../../support/qmp-sessions.ts';
+import { type Message, type Step, statusOf } from '../../support/qmp-sessions.ts';
 
 export interface Scenario {
   readonly name: string;
@@ -70,8 +70,7 @@ export function gone(id: string): Step {
 
 /** Waits until the job has come to this status. */
 export function status(id: string, status: string): Step {
-  const wanted = JSON.stringify({ status, id });
-  return { wait: (message) => JSON.stringify(message.data) === wanted };
+  return { wait: statusOf(id, status) };
 }
 
 /** Waits for the event; `data` members must be among those of the event. */

@@ -1,6 +1,6 @@
 /** Runs every scenario against real QEMU and against ours, side by side. */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { bundle } from '../../support/cli.ts';
@@ -47,11 +47,9 @@ async function compare(scenario: Scenario): Promise<void> {
   const name = scenario.name.replace(/[^a-z0-9]+/gi, '-');
   const real = scratch(`${name}.real`);
   const ours = scratch(`${name}.ours`);
-  mkdirSync(real);
-  for (const command of scenario.prepare ?? []) {
-    execFileSync('sh', ['-c', command], { cwd: real, stdio: 'pipe', timeout: 20_000 });
-  }
-  cpSync(real, ours, { recursive: true });
+  const images = prepared(scenario.prepare ?? []);
+  // With their holes.
+  for (const folder of [real, ours]) execFileSync('cp', ['-R', images, folder]);
   const [expected, actual] = await Promise.all([
     transcript(startReal(scenario, real), scenario),
     transcript(startOwn(scenario, ours), scenario),
@@ -60,6 +58,21 @@ async function compare(scenario: Scenario): Promise<void> {
   const wanted = difference ? difference.adapt(expected, scenario.steps) : expected;
   expect(ordered(actual, scenario)).toEqual(ordered(wanted, scenario));
   for (const image of scenario.compare ?? []) sameContent(join(real, image), join(ours, image));
+}
+
+const folders = new Map<string, string>();
+
+/** A folder with the images that the commands make, which are made once for all scenarios that have the same. */
+function prepared(commands: readonly string[]): string {
+  const all = ['set -e', ...commands].join('\n');
+  let folder = folders.get(all);
+  if (folder === undefined) {
+    folder = scratch(`prepared${folders.size}`);
+    mkdirSync(folder);
+    execFileSync('sh', ['-c', all], { cwd: folder, stdio: 'pipe', timeout: 20_000 });
+    folders.set(all, folder);
+  }
+  return folder;
 }
 
 function ordered(messages: readonly Message[], { comesAnyTime }: Scenario): Message[] {

@@ -2,7 +2,8 @@
  * Random valid and nearly valid commands in the simulator (fuzzer.ts). FUZZ_RUNS sets how many sequences, FUZZ_SEED the
  * first of their seeds; FUZZ_KIND takes one kind of server alone, with all of them.
  */
-import { describe, test } from 'vitest';
+import { describe } from 'vitest';
+import { testSeeds } from '../../support/seeds.ts';
 import { fuzzedDaemon } from './daemon.ts';
 import { type Fuzzed, fuzz } from './fuzzer.ts';
 import { fuzzedMachine } from './machine.ts';
@@ -16,11 +17,8 @@ const all: Readonly<Record<string, () => Fuzzed>> = { daemon: fuzzedDaemon, mach
 const kinds = Object.entries(all).filter(([name]) => onlyKind === undefined || name === onlyKind);
 
 describe.each(kinds)('a %s answers, stays sound and leaves nothing', (_name, makeFuzzed) => {
-  const each = Math.ceil(runs / kinds.length / batches);
-  for (let batch = 0; batch < batches; batch++) {
-    const first = firstSeed + batch * each;
-    test(`seeds from ${first} to ${first + each - 1}`, async () => {
-      for (let seed = first; seed < first + each; seed++) await fuzz(makeFuzzed(), seed);
-    }, 600_000);
-  }
+  const count = Math.ceil(runs / kinds.length);
+  testSeeds({ first: firstSeed, count, batch: Math.ceil(count / batches) }, (seed) =>
+    fuzz(makeFuzzed(), seed),
+  );
 });

@@ -4,14 +4,10 @@
  *
  * A failed read fails everybody who waits for that table, and the next one who wants it reads again.
  */
+import { createDeferred, type Deferred } from '../../../base/deferred.ts';
 import type { NeededTable } from '../../../core/qcow2-results.ts';
 import { coreBusy, coreNeed } from '../../../trace/events.ts';
 import type { StepRunner } from './steps.ts';
-
-interface Waiter {
-  readonly promise: Promise<void>;
-  resolve(): void;
-}
 
 /** Tables on their way into memory. */
 export class TableLoads {
@@ -53,7 +49,7 @@ export class TableLoads {
 
 /** Allocations under way, and who waits for their end. `writebackOver` settles when no write-back runs any more. */
 export class Tokens {
-  private readonly waiters = new Map<number, Waiter>();
+  private readonly ends = new Map<number, Deferred<void>>();
 
   constructor(
     private readonly engine: StepRunner,
@@ -63,16 +59,9 @@ export class Tokens {
   /** Settles when the token has ended. */
   ended(token: number): Promise<void> {
     if (coreBusy.enabled) coreBusy.emit({ node: this.engine.nodeName, token });
-    let waiter = this.waiters.get(token);
-    if (!waiter) {
-      let resolve = (): void => {};
-      const promise = new Promise<void>((settle) => {
-        resolve = settle;
-      });
-      waiter = { promise, resolve };
-      this.waiters.set(token, waiter);
-    }
-    return waiter.promise;
+    const end = this.ends.get(token) ?? createDeferred();
+    this.ends.set(token, end);
+    return end.promise;
   }
 
   /** Publishes an allocation, after a write-back that may be running. */
@@ -114,9 +103,7 @@ export class Tokens {
   }
 
   private release(token: number): void {
-    const waiter = this.waiters.get(token);
-    if (!waiter) return;
-    this.waiters.delete(token);
-    waiter.resolve();
+    this.ends.get(token)?.resolve();
+    this.ends.delete(token);
   }
 }
