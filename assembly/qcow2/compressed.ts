@@ -44,9 +44,12 @@ export function qcow2_compressed_prepare(guest: f64, bytes: u32): i32 {
 function place(bytes: u32, limit: u64): i32 {
   const cursor = packingCursor();
   const used = cursor & (clusterBytes - 1);
+  if (cursor && used) {
+    // The rest of the cluster that the cursor is in; a new one is checked when it is allocated.
+    const code = checkOverlap(cursor, clusterBytes - used, NOTHING);
+    if (code != OK) return code;
+  }
   if (cursor && used && used + bytes <= clusterBytes) {
-    const overlap = checkOverlap(cursor, bytes, NOTHING);
-    if (overlap != OK) return overlap;
     const code = increment(cursor >> clusterBits);
     if (code == OK) setPackingCursor(cursor + bytes);
     // With a count that is full the stream goes to a cluster of its own.

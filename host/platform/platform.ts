@@ -23,6 +23,13 @@ export interface Platform {
   readonly chunkStore?: ChunkStore;
   /** Absent where nobody hands over Blobs. */
   readonly blobs?: Blobs;
+  /** Waits for a part of the program that is being loaded. Absent where it may take its time like anything else. */
+  readonly loadPart?: <T>(load: () => Promise<T>) => Promise<T>;
+}
+
+/** A part of the program that few need, loaded when it is used first: `load` imports it. */
+export function loadPart<T>({ loadPart: wait }: Platform, load: () => Promise<T>): Promise<T> {
+  return wait ? wait(load) : load();
 }
 
 /** HTTP requests, as the global `fetch` makes them. Redirects are followed. */

@@ -30,7 +30,7 @@ export const qcow2: DriverDefinition<Qcow2Options> = {
     if (!(driver instanceof CheckOnlyDriver))
       throw new BlockError('ENOTSUP', 'The image is not open for checking');
     // Loaded when it is used: few pages ever check an image.
-    const { checkImage } = await import('./check/check.ts');
+    const { checkImage } = await import('./live/on-demand.ts');
     return checkImage(driver.file, options);
   },
 };

@@ -94,6 +94,7 @@ export class Simulation implements FileWorld {
       random: new Prng(seed, 2),
       files: this.files,
       codecs: this.makeCodecs(),
+      loadPart: (load) => this.scheduler.outside(load),
       console: this.makeConsole(),
       ...(options.fetch && { fetch: this.makeFetch(options.fetch) }),
     };

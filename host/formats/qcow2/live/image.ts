@@ -23,6 +23,7 @@ import type { OpenContext } from '../../../block/open-context.ts';
 import { Qcow2Core } from '../../../core/qcow2.ts';
 import { Mapping, UnmapMode, WriteResult } from '../../../core/qcow2-abi.ts';
 import type { PreparedWrite } from '../../../core/qcow2-results.ts';
+import { loadPart } from '../../../platform/platform.ts';
 import { type BitmapEntry, readBitmapDirectory } from '../disk/bitmap-directory.ts';
 import { autoclear, incompatible } from '../disk/feature-bits.ts';
 import { type Qcow2Header, readHeader, requireStandardImage, validateLayout } from '../disk/header.ts';
@@ -32,9 +33,8 @@ import { describeImage } from '../info.ts';
 import { type Qcow2Options, resolveOptions } from '../options.ts';
 import { readCompressed, writeCompressedCluster } from './compressed.ts';
 import { Qcow2Engine } from './engine.ts';
-import { Qcow2Snapshots } from './internal-snapshots.ts';
 import { findSnapshotRanges, protectSnapshots } from './overlap-check.ts';
-import { resize } from './resize.ts';
+import { Qcow2Snapshots } from './snapshot-storage.ts';
 import { Qcow2BitmapStorage } from './stored-bitmaps.ts';
 import { wholeClusters, writeZeroes } from './zeroes.ts';
 
@@ -211,6 +211,7 @@ export class Qcow2Driver implements Driver {
   }
 
   async truncate(length: number, options: TruncateOptions): Promise<void> {
+    const { resize } = await loadPart(this.context.platform, () => import('./on-demand.ts'));
     await resize(this, length, options);
   }
 
@@ -329,7 +330,7 @@ function hasStaleBitmaps(header: Qcow2Header): boolean {
 /** Brings an image that is opened for writing into a state in which it can be (section 1.2, steps 14 and 16). */
 async function prepareWritable(context: OpenContext, file: Edge, header: Qcow2Header): Promise<Qcow2Header> {
   if ((header.incompatibleFeatures & incompatible.dirty) !== 0n) {
-    const { checkImage } = await import('../check/check.ts');
+    const { checkImage } = await loadPart(context.platform, () => import('./on-demand.ts'));
     const result = await checkImage(file, { fix: { leaks: true, errors: true }, report: () => {} });
     if (result.checkErrors > 0)
       throw new BlockError('EIO', 'Could not repair dirty image: Input/output error');

@@ -10,10 +10,9 @@
  */
 
 import { BlockError, invalid } from '../../../base/errors.ts';
-import { Mutex } from '../../../base/mutex.ts';
 import { sectorBytes } from '../../../base/sectors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
-import type { NewSnapshot, SnapshotStorage } from '../../../block/snapshot-storage.ts';
+import type { NewSnapshot } from '../../../block/snapshot-storage.ts';
 import { FreeReason, MetadataClass } from '../../../core/qcow2-abi.ts';
 import { l2Entries, maxL1Entries, maxSnapshots, type Qcow2Header, readHeader } from '../disk/header.ts';
 import type { HeaderChanges } from '../disk/header-update.ts';
@@ -42,51 +41,32 @@ import { dropVmState, readVmState, writeVmState } from './vm-state.ts';
 
 const maxNameBytes = 65_535;
 
-export class Qcow2Snapshots implements SnapshotStorage {
-  private readonly changes = new Mutex();
+export class SnapshotOperations {
   private readonly engine: Qcow2Engine;
   private readonly context: OpenContext;
 
-  /** `table`: as it is on disk. */
+  /** `holder` has the table as it is on disk. One operation at a time. */
   constructor(
     private readonly driver: Qcow2Driver,
-    private table: SnapshotTable,
+    private readonly holder: { table: SnapshotTable },
   ) {
     this.engine = driver.engine;
     this.context = driver.context;
   }
 
-  list(): readonly Snapshot[] {
-    return this.table.snapshots;
-  }
-
-  create(what: NewSnapshot): Promise<Snapshot> {
-    return this.changes.run(() => this.runCreate(what));
-  }
-
-  delete(snapshot: Snapshot): Promise<void> {
-    return this.changes.run(() => this.runDelete(snapshot));
-  }
-
-  apply(snapshot: Snapshot): Promise<void> {
-    return this.changes.run(() => this.owningInactiveL2(() => this.runApply(snapshot)));
-  }
-
-  view(snapshot: Snapshot): Promise<void> {
-    return this.changes.run(() => this.runView(snapshot));
+  private list(): readonly Snapshot[] {
+    return this.holder.table.snapshots;
   }
 
   saveVmState(offset: number, data: Uint8Array): Promise<void> {
-    return this.changes.run(() => writeVmState(this.driver, offset, data));
+    return writeVmState(this.driver, offset, data);
   }
 
-  loadVmState(snapshot: Snapshot, offset: number, buffer: Uint8Array): Promise<void> {
-    return this.changes.run(async () => {
-      this.requireKnown(snapshot);
-      const { l1Size } = snapshot;
-      const l1 = await readL1(this.engine, this.l1Offset(snapshot), l1Size);
-      await readVmState({ engine: this.engine, context: this.context, l1, snapshot }, offset, buffer);
-    });
+  async loadVmState(snapshot: Snapshot, offset: number, buffer: Uint8Array): Promise<void> {
+    this.requireKnown(snapshot);
+    const { l1Size } = snapshot;
+    const l1 = await readL1(this.engine, this.l1Offset(snapshot), l1Size);
+    await readVmState({ engine: this.engine, context: this.context, l1, snapshot }, offset, buffer);
   }
 
   private requireKnown(snapshot: Snapshot): void {
@@ -108,7 +88,7 @@ export class Qcow2Snapshots implements SnapshotStorage {
 
   // Create (section 5.3).
 
-  private async runCreate(what: NewSnapshot): Promise<Snapshot> {
+  async create(what: NewSnapshot): Promise<Snapshot> {
     const { engine } = this;
     this.requireWritable();
     engine.checkUsable();
@@ -192,7 +172,7 @@ export class Qcow2Snapshots implements SnapshotStorage {
   /** Makes everything durable, then `table` the image's, then gives the old one back. */
   private async switchTable(table: NewTable): Promise<void> {
     const { engine } = this;
-    const old = { offset: engine.header.snapshotsOffset, clusters: this.clustersOf(this.table.bytes) };
+    const old = { offset: engine.header.snapshotsOffset, clusters: this.clustersOf(this.holder.table.bytes) };
     const snapshotTable = { offset: table.offset, count: table.snapshots.length };
     let failure: BlockError | undefined;
     await engine.exclusively(async () => {
@@ -202,7 +182,7 @@ export class Qcow2Snapshots implements SnapshotStorage {
         ({ snapshotsOffset, snapshotCount }) =>
           snapshotsOffset === table.offset && snapshotCount === snapshotTable.count,
       );
-      this.table = table;
+      this.holder.table = table;
       protectSnapshots(engine.core, table.ranges);
     });
     if (failure) throw failure;
@@ -211,7 +191,7 @@ export class Qcow2Snapshots implements SnapshotStorage {
 
   // Delete (section 5.4).
 
-  private async runDelete(snapshot: Snapshot): Promise<void> {
+  async delete(snapshot: Snapshot): Promise<void> {
     const { engine } = this;
     this.requireWritable();
     this.requireKnown(snapshot);
@@ -238,20 +218,20 @@ export class Qcow2Snapshots implements SnapshotStorage {
 
   // Apply (section 5.5).
 
-  /** Runs `act`, which may change flags in L2 tables of snapshots, without the check that nobody writes there. */
-  private async owningInactiveL2(act: () => Promise<void>): Promise<void> {
+  /** May change flags in L2 tables of snapshots, which nobody else may meanwhile. */
+  async apply(snapshot: Snapshot): Promise<void> {
     const { core, header, options } = this.engine;
-    if ((options.overlapMask & MetadataClass.inactiveL2) === 0) return act();
-    const { l2 } = await findSnapshotRanges(this.engine, this.table, header.snapshotsOffset);
+    if ((options.overlapMask & MetadataClass.inactiveL2) === 0) return this.switchTo(snapshot);
+    const { l2 } = await findSnapshotRanges(this.engine, this.holder.table, header.snapshotsOffset);
     core.setInactiveL2(new Float64Array());
     try {
-      await act();
+      await this.switchTo(snapshot);
     } finally {
       core.setInactiveL2(l2);
     }
   }
 
-  private async runApply(snapshot: Snapshot): Promise<void> {
+  private async switchTo(snapshot: Snapshot): Promise<void> {
     const { engine } = this;
     this.requireWritable();
     this.requireKnown(snapshot);
@@ -303,7 +283,7 @@ export class Qcow2Snapshots implements SnapshotStorage {
 
   // Looking at one (section 5.7).
 
-  private async runView(snapshot: Snapshot): Promise<void> {
+  async view(snapshot: Snapshot): Promise<void> {
     const { engine } = this;
     if (!this.context.flags.readOnly) throw invalid('Device is not readonly');
     this.requireKnown(snapshot);

@@ -77,9 +77,9 @@ async function findInactiveL2(image: Image, snapshots: readonly Snapshot[]): Pro
     if (bytes.length > 0) await file.read(offset, bytes);
     const view = viewOf(bytes);
     for (let at = 0; at < bytes.length; at += 8) starts.add(entryOffset(view.getBigUint64(at)));
+    starts.delete(0);
     if (starts.size > core.inactiveL2Ranges) throw tooMany();
   }
-  starts.delete(0);
   return merged(Array.from(starts, (start) => [start, start + clusterSize]));
 }
 

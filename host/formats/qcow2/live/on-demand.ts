@@ -1,0 +1,7 @@
+/**
+ * What few images need, loaded when one does: the check, changes of the size, and internal snapshots. In one piece: each
+ * more would make what everybody loads larger.
+ */
+export { checkImage } from '../check/check.ts';
+export { SnapshotOperations } from './internal-snapshots.ts';
+export { resize } from './resize.ts';
