@@ -7,7 +7,6 @@
 
 import { assert } from '../base/assert.ts';
 import { BlockError } from '../base/errors.ts';
-import { InFlight } from '../base/in-flight.ts';
 import { Waiters } from '../base/waiters.ts';
 import type { TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
 import type { Edge, EdgeParent } from './edge.ts';
@@ -100,7 +99,8 @@ export class BlockBackend implements EdgeParent {
   /** Let requests through while the node is drained: for a job that works inside its own drained section. */
   ignoreDrain = false;
   private attached: Edge | undefined;
-  private readonly inFlight = new InFlight();
+  private inFlight = 0;
+  private readonly idleWaiters = new Waiters();
   private quiesceCount = 0;
   private readonly heldBack = new Waiters();
 
@@ -200,12 +200,12 @@ export class BlockBackend implements EdgeParent {
   async read(offset: number, buffer: Uint8Array): Promise<void> {
     if (this.quiesceCount > 0) await this.whenResumed();
     this.checkRange(offset, buffer.length);
-    this.inFlight.begin();
+    this.inFlight++;
     try {
       if (this.throttle) await this.throttle.admit('read', buffer.length);
       await this.edge.read(offset, buffer);
     } finally {
-      this.inFlight.end();
+      if (--this.inFlight === 0) this.idleWaiters.wake();
     }
   }
 
@@ -255,12 +255,12 @@ export class BlockBackend implements EdgeParent {
   async request(offset: number, bytes: number, act: () => Promise<void>): Promise<void> {
     if (this.quiesceCount > 0) await this.whenResumed();
     this.checkRange(offset, bytes);
-    this.inFlight.begin();
+    this.inFlight++;
     try {
       if (this.throttle && bytes > 0) await this.throttle.admit('write', bytes);
       await act();
     } finally {
-      this.inFlight.end();
+      if (--this.inFlight === 0) this.idleWaiters.wake();
     }
   }
 
@@ -292,7 +292,7 @@ export class BlockBackend implements EdgeParent {
   }
 
   async whenIdle(): Promise<void> {
-    await this.inFlight.whenIdle();
+    while (this.inFlight > 0) await this.idleWaiters.wait();
     await this.user.onDrain?.whenIdle?.();
   }
 

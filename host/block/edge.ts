@@ -4,11 +4,22 @@
  *
  * A parent is another node, or a root user: a tool, a job, an export, a device (backend.ts).
  */
+import {
+  blockDiscard,
+  blockFlush,
+  blockRead,
+  blockTruncate,
+  blockWrite,
+  blockWriteCompressed,
+  blockWriteOut,
+  blockWriteZeroes,
+} from '../trace/events.ts';
 import type { DebugEvent } from './debug-events.ts';
 import type { Driver, TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
 import type { BlockNode } from './node.ts';
 import type { OpBlocker } from './op-blockers.ts';
-import { request } from './request-trace.ts';
+import { dispatcher } from './request.ts';
+import { watched } from './request-trace.ts';
 
 /**
  * What the child is to its parent, which settles the default permissions: `file` stores data and metadata of a
@@ -99,39 +110,49 @@ export class Edge {
 
   /** What lies past the end of the node reads as zero. */
   read(offset: number, buffer: Uint8Array): Promise<void> {
-    return request.read(this, offset, buffer);
+    return blockRead.enabled ? watched.read(this, offset, buffer) : dispatcher.read(this, offset, buffer);
   }
 
   write(offset: number, buffer: Uint8Array, flags: WriteFlags = {}): Promise<void> {
-    return request.write(this, offset, buffer, flags);
+    return blockWrite.enabled
+      ? watched.write(this, offset, buffer, flags)
+      : dispatcher.write(this, offset, buffer, flags);
   }
 
   /** Exactly one cluster of a format that compresses; the last cluster of the node may be short. */
   writeCompressed(offset: number, buffer: Uint8Array): Promise<void> {
-    return request.writeCompressed(this, offset, buffer);
+    return blockWriteCompressed.enabled
+      ? watched.writeCompressed(this, offset, buffer)
+      : dispatcher.writeCompressed(this, offset, buffer);
   }
 
   writeZeroes(offset: number, bytes: number, flags: ZeroFlags = {}): Promise<void> {
-    return request.writeZeroes(this, offset, bytes, flags);
+    return blockWriteZeroes.enabled
+      ? watched.writeZeroes(this, offset, bytes, flags)
+      : dispatcher.writeZeroes(this, offset, bytes, flags);
   }
 
   /** A hint: does nothing unless the node was opened with discard=unmap. */
   discard(offset: number, bytes: number): Promise<void> {
-    return request.discard(this, offset, bytes);
+    return blockDiscard.enabled
+      ? watched.discard(this, offset, bytes)
+      : dispatcher.discard(this, offset, bytes);
   }
 
   /** Everything written before is durable afterwards, unless the node was opened with cache.no-flush. */
   flush(): Promise<void> {
-    return request.flush(this.node);
+    return blockFlush.enabled ? watched.flush(this.node) : dispatcher.flush(this.node);
   }
 
   /** Everything written before is in the file afterwards, metadata included: it outlives this process, if not more. */
   writeOut(): Promise<void> {
-    return request.writeOut(this.node);
+    return blockWriteOut.enabled ? watched.writeOut(this.node) : dispatcher.writeOut(this.node);
   }
 
   /** Changes the length; needs the resize permission. */
   truncate(length: number, options: TruncateOptions = { preallocation: 'off' }): Promise<void> {
-    return request.truncate(this, length, options);
+    return blockTruncate.enabled
+      ? watched.truncate(this, length, options)
+      : dispatcher.truncate(this, length, options);
   }
 }

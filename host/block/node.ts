@@ -8,10 +8,10 @@
 import { assert } from '../base/assert.ts';
 import { Attachments } from '../base/attachments.ts';
 import { invalid } from '../base/errors.ts';
-import { InFlight } from '../base/in-flight.ts';
 import { wholeSectors } from '../base/sectors.ts';
+import { Waiters } from '../base/waiters.ts';
 import type { Checked } from '../qapi/types.ts';
-import { drainBegin, drainEnd } from '../trace/events.ts';
+import { blockFlush, drainBegin, drainEnd } from '../trace/events.ts';
 import type { Driver, DriverDefinition } from './driver.ts';
 import type { Edge, EdgeParent } from './edge.ts';
 import type { BlockGraph } from './graph.ts';
@@ -19,7 +19,8 @@ import { OpBlockers } from './op-blockers.ts';
 import type { OpenFlags } from './open-context.ts';
 import type { NodeOptions } from './options.ts';
 import { RangeLocks } from './range-locks.ts';
-import { request } from './request-trace.ts';
+import { dispatcher } from './request.ts';
+import { watched } from './request-trace.ts';
 
 /** Whoever wants to know which data changed: dirty bitmaps. */
 export interface WriteObserver {
@@ -94,7 +95,9 @@ export class BlockNode implements EdgeParent {
 
   private byteLength = 0;
   private roundedLength = 0;
-  private readonly inFlight = new InFlight();
+  /** A plain number, as in the backend: every request counts itself twice. */
+  private inFlight = 0;
+  private readonly idleWaiters = new Waiters();
   private quiesceCount = 0;
 
   constructor(
@@ -186,11 +189,11 @@ export class BlockNode implements EdgeParent {
   // Requests in flight, and draining.
 
   requestBegin(): void {
-    this.inFlight.begin();
+    this.inFlight++;
   }
 
   requestEnd(): void {
-    this.inFlight.end();
+    if (--this.inFlight === 0) this.idleWaiters.wake();
   }
 
   get isDrained(): boolean {
@@ -222,14 +225,14 @@ export class BlockNode implements EdgeParent {
     // Parents first: what they have in flight comes down here. New parents may appear while waiting.
     for (;;) {
       for (const edge of [...this.parents]) await edge.parent.whenIdle();
-      if (this.inFlight.isIdle) return;
-      await this.inFlight.whenIdle();
+      if (this.inFlight === 0) return;
+      await this.idleWaiters.wait();
     }
   }
 
   /** Everything written to it before is durable afterwards, unless it was opened with cache.no-flush. */
   flush(): Promise<void> {
-    return request.flush(this);
+    return blockFlush.enabled ? watched.flush(this) : dispatcher.flush(this);
   }
 
   /** Settles when nothing above is in flight any more and nothing new will come until `drainEnd`. Nests. */

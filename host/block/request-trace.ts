@@ -1,8 +1,8 @@
 /**
- * The door to the dispatcher (request.ts): the same requests, told to whoever watches.
+ * Requests to the dispatcher (request.ts) that are told to whoever watches. Edges come here when somebody does; otherwise
+ * they go straight on, for the price of one test.
  *
- * A request that nobody watches goes straight on, for the price of one test. What is told of one comes when it is over, and
- * so behind what it led to at the nodes below.
+ * What is told of a request comes when it is over, and so behind what it led to at the nodes below.
  */
 import {
   blockDiscard,
@@ -26,8 +26,7 @@ function words(flags: object): string {
   return set.length === 0 ? 'none' : set.map(([name]) => name).join();
 }
 
-// Apart from the requests below: a function that makes a closure pays for it whether it gets there or not.
-const watched = {
+export const watched = {
   read: (edge: Edge, offset: number, buffer: Uint8Array) =>
     measure(blockRead, about(edge, offset, buffer.length), () => dispatcher.read(edge, offset, buffer)),
 
@@ -63,29 +62,3 @@ const about = ({ node }: Edge, offset: number, bytes: number, flags: object = {}
   bytes,
   flags: words(flags),
 });
-
-/** As the dispatcher's, whose promises they hand through. */
-export const request: typeof dispatcher = {
-  read: (edge, offset, buffer) =>
-    blockRead.enabled ? watched.read(edge, offset, buffer) : dispatcher.read(edge, offset, buffer),
-  write: (edge, offset, buffer, flags) =>
-    blockWrite.enabled
-      ? watched.write(edge, offset, buffer, flags)
-      : dispatcher.write(edge, offset, buffer, flags),
-  writeCompressed: (edge, offset, buffer) =>
-    blockWriteCompressed.enabled
-      ? watched.writeCompressed(edge, offset, buffer)
-      : dispatcher.writeCompressed(edge, offset, buffer),
-  writeZeroes: (edge, offset, bytes, flags) =>
-    blockWriteZeroes.enabled
-      ? watched.writeZeroes(edge, offset, bytes, flags)
-      : dispatcher.writeZeroes(edge, offset, bytes, flags),
-  discard: (edge, offset, bytes) =>
-    blockDiscard.enabled ? watched.discard(edge, offset, bytes) : dispatcher.discard(edge, offset, bytes),
-  truncate: (edge, length, options) =>
-    blockTruncate.enabled
-      ? watched.truncate(edge, length, options)
-      : dispatcher.truncate(edge, length, options),
-  flush: (node) => (blockFlush.enabled ? watched.flush(node) : dispatcher.flush(node)),
-  writeOut: (node) => (blockWriteOut.enabled ? watched.writeOut(node) : dispatcher.writeOut(node)),
-};
