@@ -4,7 +4,6 @@
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import * as net from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -54,6 +53,20 @@ class Inbox {
   }
 }
 
+/** Tries until somebody listens: a socket is there a moment before. `check` throws when nobody ever will. */
+async function connectTo(path: string, check: () => void): Promise<net.Socket> {
+  for (const bound = Date.now() + 60_000; ; await delay(20)) {
+    const socket = net.connect(path);
+    try {
+      await once(socket, 'connect');
+      return socket;
+    } catch (error) {
+      check();
+      if (Date.now() > bound) throw error;
+    }
+  }
+}
+
 export class VmProgram {
   private readonly answers = new Inbox('QMP');
   private readonly output = new Inbox('serial port');
@@ -83,14 +96,9 @@ export class VmProgram {
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       errors += text;
     });
-    const bound = Date.now() + 60_000;
-    while (!existsSync(serialPath)) {
-      if (child.exitCode !== null || Date.now() > bound)
-        throw new Error(`blockyard vm did not start: ${errors}`);
-      await delay(20);
-    }
-    const serial = net.connect(serialPath);
-    await once(serial, 'connect');
+    const serial = await connectTo(serialPath, () => {
+      if (child.exitCode !== null) throw new Error(`blockyard vm did not start: ${errors}`);
+    });
     const vm = new VmProgram(child, serial);
     child.stderr.on('data', (text: string) => {
       vm.errors += text;
