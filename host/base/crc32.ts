@@ -9,6 +9,7 @@ const table = Uint32Array.from({ length: 256 }, (_, byte) => {
 /** Of `bytes`; unsigned. */
 export function crc32(bytes: Uint8Array): number {
   let value = 0xffffffff;
+  // Within the bytes, and within the 256 entries of the table.
   for (let i = 0; i < bytes.length; i++) value = (value >>> 8) ^ table[(value ^ bytes[i]!) & 0xff]!;
   return ~value >>> 0;
 }

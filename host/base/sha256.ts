@@ -43,7 +43,7 @@ function compress(state: Uint32Array, w: Uint32Array, block: DataView, offset: n
     const [a, b] = [w[t - 15]!, w[t - 2]!]; // t ≥ 16
     const s0 = rotate(a, 7) ^ rotate(a, 18) ^ (a >>> 3);
     const s1 = rotate(b, 17) ^ rotate(b, 19) ^ (b >>> 10);
-    w[t] = w[t - 16]! + s0 + w[t - 7]! + s1;
+    w[t] = w[t - 16]! + s0 + w[t - 7]! + s1; // as above
   }
   let [a, b, c, d, e, f, g, h] = state as unknown as [
     number,
@@ -57,7 +57,7 @@ function compress(state: Uint32Array, w: Uint32Array, block: DataView, offset: n
   ];
   for (let t = 0; t < 64; t++) {
     const s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
-    const t1 = (h + s1 + ((e & f) ^ (~e & g)) + roundConstants[t]! + w[t]!) | 0;
+    const t1 = (h + s1 + ((e & f) ^ (~e & g)) + roundConstants[t]! + w[t]!) | 0; // 64 of each
     const s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
     const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
     [h, g, f, e, d, c, b, a] = [g, f, e, (d + t1) | 0, c, b, a, (t1 + t2) | 0];

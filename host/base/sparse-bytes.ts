@@ -132,7 +132,8 @@ export class SparseBytes {
     let high = this.order.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.order[middle]! <= index) low = middle + 1;
+      if (this.order[middle]! <= index)
+        low = middle + 1; // low ≤ middle < high
       else high = middle;
     }
     return this.order[low];

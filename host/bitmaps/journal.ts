@@ -165,7 +165,7 @@ export class BitmapJournal {
   finished(offset: number, bytes: number): void {
     const last = Math.min(this.inFlight.length - 1, Math.floor((offset + bytes - 1) / this.regionBytes));
     for (let region = Math.floor(offset / this.regionBytes); region <= last; region++) {
-      if (this.inFlight[region]! > 0) this.inFlight[region]!--;
+      if (this.inFlight[region]! > 0) this.inFlight[region]!--; // region ≤ last
     }
   }
 

@@ -150,7 +150,7 @@ export class NodeBitmaps implements WriteObserver, Iterable<DirtyBitmap> {
     if (!persistent || !storage?.list().some((stored) => stored.name === name)) return;
     if (node.readOnly) throw new BlockError('EACCES', 'No write access');
     try {
-      await storage.remove(name!);
+      await storage.remove(name!); // a stored one has a name
     } catch (error) {
       throw asBlockError(error).within('Failed to update bitmap extension');
     }

@@ -93,25 +93,25 @@ function isAbout(found: Checkpoint, identity: string | undefined): boolean {
 
 /** What is stored; and from the journal, if it can be believed, what is stored as lost or not yet stored. */
 async function load(bitmaps: NodeBitmaps, journal: Checkpoint | undefined): Promise<void> {
-  const storage = bitmaps.storage!;
+  const storage = bitmaps.storage!; // the caller has looked
   const saved = new Map(journal?.bitmaps.map((bitmap) => [bitmap.name, bitmap]));
   for (const stored of storage.list()) {
     const lost = stored.inconsistent ? saved.get(stored.name) : undefined;
     saved.delete(stored.name);
     if (lost) {
-      fillFrom(bitmaps.addStored(lost).bits, lost, journal!);
+      fillFrom(bitmaps.addStored(lost).bits, lost, journal!); // where `lost` comes from
       continue;
     }
     const bitmap = bitmaps.addStored(stored);
     if (!stored.inconsistent) await storage.load(stored.name, bitmap.bits);
   }
-  for (const added of saved.values()) fillFrom(bitmaps.addStored(added).bits, added, journal!);
+  for (const added of saved.values()) fillFrom(bitmaps.addStored(added).bits, added, journal!); // as above
 }
 
 /** Before the first write. */
 async function makeWritable(node: BlockNode): Promise<void> {
   const bitmaps = bitmapsOf(node);
-  const storage = bitmaps.storage!;
+  const storage = bitmaps.storage!; // the caller has looked
   if (!(await journalOf(node))) {
     const isNeeded = journalled(node).length > 0;
     if (isNeeded && bitmaps.sidePaths) await startJournal(node);
@@ -192,7 +192,7 @@ async function store(node: BlockNode): Promise<readonly DirtyBitmap[]> {
     if (isLeft) await journal?.leave();
     await storage.store(
       stored.map((bitmap) => ({
-        name: bitmap.name!,
+        name: bitmap.name!, // persistent ones have names
         granularity: bitmap.granularity,
         enabled: bitmap.recording,
         bits: bitmap.allBits(),

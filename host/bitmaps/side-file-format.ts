@@ -141,6 +141,7 @@ export function decodePage(sequence: number, index: number, copies: Uint8Array):
       view.getUint32(4, true) === crc32(bytes.subarray(8));
     if (!isThis) continue;
     bits ??= new Uint8Array(regionsPerPage / 8);
+    // A page has a head of 24 bytes, and as many as `bits`.
     for (let i = 0; i < bits.length; i++) bits[i]! |= bytes[24 + i]!;
   }
   return bits;

@@ -57,7 +57,7 @@ export class SideFileStorage implements BitmapStorage {
   async load(name: string, bits: HierarchicalBitmap): Promise<void> {
     const saved = this.bitmaps.find((bitmap) => bitmap.name === name);
     if (!saved) throw invalid(`Bitmap '${name}' is not stored`);
-    fillFrom(bits, saved, this.found!);
+    fillFrom(bits, saved, this.found!); // where `saved` comes from
   }
 
   /** What was stored stays until a journal takes its place, before the first write. */

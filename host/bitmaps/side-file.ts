@@ -81,7 +81,7 @@ async function readCheckpoint(file: HostFile): Promise<Checkpoint | undefined> {
     const bits = decodePage(head.sequence, index, pages.subarray(index * pageBytes, (index + 1) * pageBytes));
     if (!bits) return undefined;
     for (let i = 0; i < regionsPerPage; i++) {
-      if ((bits[i >> 3]! >> (i & 7)) & 1) regions.push(index * regionsPerPage + i);
+      if ((bits[i >> 3]! >> (i & 7)) & 1) regions.push(index * regionsPerPage + i); // a bit for each region
     }
   }
   const payload = new Uint8Array(head.payloadBytes);
@@ -166,7 +166,7 @@ export class SideFile {
     await this.file.write(areaOffset, bytes);
     await this.file.flush();
     const place = 1 - this.place;
-    await this.file.write(headPlaces[place]!, encodeHead(head));
+    await this.file.write(headPlaces[place]!, encodeHead(head)); // 0 or 1, as below
     await this.file.flush();
     // Two heads would do, if storage never failed: the older must not be believed when the newer is damaged.
     await this.file.write(headPlaces[this.place]!, new Uint8Array(sectorBytes));
@@ -182,7 +182,7 @@ export class SideFile {
     const { sequence, areaOffset } = this.head!; // a checkpoint came first
     const changed = new Set(regions.map((region) => setRegion(this.pages, region)));
     for (const index of changed) {
-      const page = this.pages[index]!;
+      const page = this.pages[index]!; // setRegion gave its number
       page.place = 1 - page.place;
       const copy = encodePage(sequence, index, page.bits);
       const both = new Uint8Array(2 * sectorBytes);
@@ -212,6 +212,6 @@ function areaOf({ areaOffset, pages, payloadBytes }: Head): { start: number; end
 function setRegion(pages: readonly Page[], region: number): number {
   const index = Math.floor(region / regionsPerPage);
   const bit = region % regionsPerPage;
-  pages[index]!.bits[bit >> 3]! |= 1 << (bit & 7);
+  pages[index]!.bits[bit >> 3]! |= 1 << (bit & 7); // there is a page for every region of the disk
   return index;
 }

@@ -101,7 +101,7 @@ async function completeValues(
 }
 
 function defaultValue(option: CreateOption): string | number | boolean {
-  const text = option.default!;
+  const text = option.default!; // asked only for those that have one
   switch (option.type) {
     case 'bool':
       return text === 'on';
@@ -169,7 +169,7 @@ async function formatFile(
   filename: string,
   values: CreateValues,
 ): Promise<void> {
-  const createFile = protocol.create!.createFile!;
+  const createFile = protocol.create!.createFile!; // checked by the caller, as what follows of `driver`
   const path =
     (protocol.parseFilename?.(filename) as { filename?: string } | undefined)?.filename ?? filename;
   if (!driver.create!.createImage) {

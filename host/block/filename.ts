@@ -21,6 +21,7 @@ export function exactFilename(node: BlockNode): string | undefined {
   }
   if (definition.exactFilename) {
     return definition.exactFilename(node.own!, (name) => {
+      // Nodes that are named have been opened, with options of their own.
       const child = node.children.get(name)?.node;
       return child && exactFilename(child);
     });

@@ -88,7 +88,7 @@ export class GraphChange {
 
   /** `edge` is gone; its parent must be a node. */
   removeChild(edge: Edge): void {
-    const parent = edge.parentNode!;
+    const parent = edge.parentNode!; // the caller's duty
     checkNotFrozen(edge);
     this.holdQuiet(edge);
     const children = [...parent.children];

@@ -257,7 +257,7 @@ export class BlockGraph {
     await this.change((change) => {
       edge = change.addChild(parent, child, name, role);
     });
-    return edge!;
+    return edge!; // the change has made it
   }
 
   /** Drops an edge and its reference on the child. The parent has already forgotten it. */

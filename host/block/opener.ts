@@ -258,7 +258,7 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
     if (option !== undefined) {
       child = await openChildNode(graph, option, defaults, { ...params, chain }, 'cow');
     } else {
-      const filename = resolveBackingName(node, backing!.filename);
+      const filename = resolveBackingName(node, backing!.filename); // without an option, the image has named it
       child = await openFile(
         graph,
         filename,

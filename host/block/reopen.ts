@@ -167,8 +167,8 @@ function checkOptions(node: BlockNode, options: NodeOptions, flags: OpenFlags): 
   checkReopenable(node);
   const childNames = new Set((definition.children ?? []).map(({ name }) => name));
   for (const [key, value] of Object.entries(options)) {
-    const [base] = key.split('.', 1);
-    if (isCommonOption(key) || childNames.has(base!)) continue;
+    const base = key.replace(/\..*/s, '');
+    if (isCommonOption(key) || childNames.has(base)) continue;
     if (definition.reopenableOptions?.includes(key)) continue;
     if (value !== undefined && !isSame(value, node.options[key])) {
       throw invalid(`Cannot change the option '${key}'`);

@@ -16,7 +16,7 @@ export function snapshotNode(node: BlockNode): BlockNode | undefined {
 /** A snapshot of all of a node is one of its only child but the backing file. */
 function onlyDataChild(node: BlockNode): BlockNode | undefined {
   const children = [...node.children.values()].filter(({ role }) => role !== 'cow');
-  return children.length === 1 ? children[0]!.node : undefined;
+  return children.length === 1 ? children[0]?.node : undefined;
 }
 
 /** What is given must match: the first with both, or with the one given. */
@@ -44,7 +44,7 @@ export function snapshotNameOf(text: string): string {
   const bytes = new TextEncoder().encode(text);
   if (bytes.length <= maxNameBytes) return text;
   let end = maxNameBytes;
-  // Not within a character.
+  // Not within a character, of which there is a first byte.
   while ((bytes[end]! & 0xc0) === 0x80) end--;
   return new TextDecoder().decode(bytes.subarray(0, end));
 }
@@ -93,7 +93,7 @@ async function withSnapshots(
   node: BlockNode,
   act: (storage: SnapshotStorage) => Promise<void>,
 ): Promise<void> {
-  const holder = snapshotNode(node)!;
+  const holder = snapshotNode(node)!; // whoever has found a snapshot has found it
   try {
     await act(holder.driver.snapshots!);
   } finally {

@@ -88,7 +88,7 @@ class IntervalStatistics {
   query(): object {
     this.expire();
     const oldest = this.expiresNs[0] < this.expiresNs[1] ? 0 : 1;
-    const remainingNs = this.expiresNs[oldest]! - this.clock.nowNs();
+    const remainingNs = this.expiresNs[oldest]! - this.clock.nowNs(); // there are two of each
     const elapsedNs = Math.max(this.periodNs - remainingNs, 1);
     const of = (kind: AccountedKind): Window => this.windows[kind][oldest]!;
     const latencies = (prefix: string, window: Window): object => ({

@@ -171,7 +171,7 @@ export class HierarchicalBitmap {
     core.check();
     try {
       const offset = core.exports.bitmap_next_dirty_area(this.handle, start, end, maxBytes);
-      return offset < 0 ? undefined : { offset, bytes: core.record[0]! };
+      return offset < 0 ? undefined : { offset, bytes: core.record[0] };
     } catch (error) {
       throw core.poison(error);
     }
@@ -306,15 +306,16 @@ class DirtyAreaWalk {
 
   /** Where the stretch that `next` went to starts. */
   get offset(): number {
-    return this.areas[this.at]!;
+    return this.areas[this.at]!; // pairs of offset and bytes, of which `next` has found one
   }
 
   get bytes(): number {
-    return this.areas[this.at + 1]!;
+    return this.areas[this.at + 1]!; // its other half
   }
 
   private refill(): boolean {
     this.found = this.bitmap.readAreas(this.start, this.end, this.areas);
+    // The last pair that was found.
     if (this.found > 0) this.start = this.areas[2 * this.found - 2]! + this.areas[2 * this.found - 1]!;
     this.at = 0;
     return this.found > 0;

@@ -100,7 +100,7 @@ export class QmpProtocol {
   private read(): void {
     const limit = this.outOfBand ? maxQueued : 1;
     while (this.inBand.length < limit && this.input.length > 0) {
-      const chunk = this.input[0]!;
+      const chunk = this.input[0]!; // there is one
       const taken = this.json.push(chunk);
       if (taken === chunk.length) this.input.shift();
       else this.input[0] = chunk.subarray(taken);

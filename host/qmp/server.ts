@@ -152,8 +152,8 @@ export class QmpServer {
   private takeTurn(): Monitor | undefined {
     const index = this.monitors.findIndex((monitor) => monitor.hasRequest);
     if (index < 0) return undefined;
-    const [monitor] = this.monitors.splice(index, 1);
-    this.monitors.push(monitor!);
+    const monitor = this.monitors.splice(index, 1)[0]!; // it was found there
+    this.monitors.push(monitor);
     return monitor;
   }
 

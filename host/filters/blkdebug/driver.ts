@@ -70,7 +70,7 @@ class Blkdebug implements Driver {
 
   async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
     const { optWriteZero, maxWriteZero } = this.debugLimits;
-    const unit = Math.max(this.limits.requestAlignment!, optWriteZero);
+    const unit = Math.max(this.limits.requestAlignment!, optWriteZero); // the constructor has set it
     for (const piece of pieces(offset, bytes, unit, maxWriteZero)) {
       if (piece.isWhole) {
         await this.check('write-zeroes', piece.offset, piece.bytes);
@@ -94,7 +94,7 @@ class Blkdebug implements Driver {
   /** What is not aligned to requests keeps its data: discard is a hint. */
   async discard(offset: number, bytes: number): Promise<void> {
     const { optDiscard, maxDiscard } = this.debugLimits;
-    const alignment = this.limits.requestAlignment!;
+    const alignment = this.limits.requestAlignment!; // the constructor has set it
     const start = roundUp(offset, alignment);
     const end = roundDown(offset + bytes, alignment);
     const unit = Math.max(sectorBytes, alignment, optDiscard);

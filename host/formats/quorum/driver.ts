@@ -90,10 +90,11 @@ class Quorum implements Driver, VariableChildren {
     const lengths = await Promise.all(
       this.children.map(async (child) => wholeSectors(await child.getByteLength())),
     );
-    if (lengths.every((length) => length === lengths[0])) this.length = lengths[0]!;
+    const [first] = lengths;
+    if (lengths.every((length) => length === first)) this.length = first;
     else if (this.length === undefined)
       throw new BlockError('EIO', 'Could not refresh total sector count: Input/output error');
-    return this.length!;
+    return this.length!; // there is a child at least, and so a first length
   }
 
   // Reading.

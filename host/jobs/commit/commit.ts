@@ -137,7 +137,7 @@ class CommitDriver implements JobDriver {
       const copy = async (): Promise<void> => {
         await this.reader!.read(offset, data); // attached before the job was started, as is the writer
         operation = 'write';
-        await this.writer!.write(offset, data);
+        await this.writer!.write(offset, data); // as the reader
       };
       const told = { node: this.base.name, offset, bytes: found.bytes, content: 'data' };
       await measure(copyPiece, told, copy);

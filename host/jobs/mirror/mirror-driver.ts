@@ -90,7 +90,7 @@ export class MirrorDriver implements JobDriver {
   private async holdBetween(holds: NodeHolds): Promise<void> {
     const { source, target, filter } = this;
     const between = [...chainFrom(nextInChain(source), target)];
-    // Filters right above the target show what is written to it.
+    // Filters right above the target show what is written to it. (`shows` counts them: it is within the list.)
     let shows = between.length;
     while (shows > 0 && between[shows - 1]!.filtered()) shows--;
     for (const [index, node] of between.entries()) {
@@ -143,7 +143,7 @@ export class MirrorDriver implements JobDriver {
     try {
       const writer = this.writer!; // set by attach, before the job could be started
       await this.adjustLength(writer);
-      const map = this.map!;
+      const map = this.map!; // as the writer
       const copier = this.createCopier(job, writer, map);
       if (this.params.sync !== 'none') {
         await initialPhase(job, {

@@ -65,7 +65,7 @@ export abstract class ExternalSnapshotAction implements Action {
     if (this.isAppended) {
       await graph.change((change) => {
         for (const edge of [...overlay.parents]) change.moveEdge(edge, old);
-        change.removeChild(overlay.children.get('backing')!);
+        change.removeChild(overlay.children.get('backing')!); // which was appended
       });
     }
     await graph.unref(overlay);

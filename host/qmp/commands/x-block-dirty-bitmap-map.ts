@@ -33,7 +33,7 @@ export const xBlockDirtyBitmapMap = defineCommand({
       for (let at = walk.offset; at < end; ) {
         const index = Math.floor(at / piece);
         const next = Math.min(end, (index + 1) * piece);
-        dirty[index]! += next - at;
+        dirty[index]! += next - at; // at < end, which the pieces cover
         at = next;
       }
     }
