@@ -4,7 +4,7 @@
  */
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
-import { exists, isFolder, prose } from './sources.ts';
+import { examples, exists, isFolder, pages, prose, read } from './sources.ts';
 
 /** Names that stand for files which readers and tests make. */
 const made = ['backup.mjs', 'blockyard.mjs'];
@@ -47,6 +47,38 @@ test('every link to a file leads to one', () => {
       .map(([, target]) => target!)
       .filter((target) => !/^(?:[a-z]+:|#)/.test(target))
       .filter((target) => !exists(join(dirname(path), target.replace(/#.*/, ''))))
+      .map((target) => `${path}: ${target}`),
+  );
+  expect(wrong).toEqual([]);
+});
+
+/** As web sites name them: small letters, spaces as dashes, without signs. */
+const anchorOf = (heading: string): string =>
+  heading
+    .toLowerCase()
+    .replace(/[^\w\s-]/g, '')
+    .replace(/\s/g, '-');
+
+test('every link to a heading leads to one, and no example swallows a page', () => {
+  const headings = new Map(
+    pages.map(({ path }) => {
+      const text = read(path);
+      // What opens a block of an example is closed again, or the rest of the page would be one.
+      expect((text.match(/^```/gm) ?? []).length % 2, path).toBe(0);
+      const found = [...text.replace(examples, '').matchAll(/^#+ (.+)$/gm)];
+      expect(found.filter(([line]) => /^# /.test(line)).length, path).toBe(1);
+      return [path, found.map(([, heading]) => anchorOf(heading!))] as const;
+    }),
+  );
+  const wrong = pages.flatMap(({ path, text }) =>
+    [...text.matchAll(links)]
+      .map(([, target]) => target!)
+      .filter((target) => target.includes('#') && !/^[a-z]+:/.test(target))
+      .filter((target) => {
+        const [file, anchor] = target.split('#');
+        const page = file === '' ? path : join(dirname(path), file!);
+        return headings.has(page) && !headings.get(page)!.includes(anchor!);
+      })
       .map((target) => `${path}: ${target}`),
   );
   expect(wrong).toEqual([]);
