@@ -2,7 +2,6 @@
  * A platform without a world: time stands still until a test moves it, chance is a counter, there are no files. What
  * is printed is kept.
  */
-
 import { BlockError } from '../../host/base/errors.ts';
 import type { ChunkStore, Fetch, Platform, Timer } from '../../host/platform/platform.ts';
 import { ProgramEnded } from '../../host/platform/platform.ts';
@@ -63,6 +62,17 @@ export class VirtualPlatform implements Platform {
     },
   };
 
+  private readonly loading = new Set<Promise<unknown>>();
+
+  /** Whoever lets things happen waits for it. */
+  readonly loadPart = <T>(load: () => Promise<T>): Promise<T> => {
+    const part = load();
+    this.loading.add(part);
+    const over = (): void => void this.loading.delete(part);
+    part.then(over, over);
+    return part;
+  };
+
   /** Timers that would still ring. */
   get pendingTimers(): number {
     return this.alarms.length;
@@ -86,7 +96,10 @@ export class VirtualPlatform implements Platform {
 
   /** Lets everything happen that can happen without time passing. */
   async settle(): Promise<void> {
-    for (let turn = 0; turn < 20; turn++) await this.clock.yield();
+    for (let turn = 0; turn < 20; turn++) {
+      await Promise.allSettled(this.loading);
+      await this.clock.yield();
+    }
   }
 }
 
