@@ -6,7 +6,6 @@
  */
 import {
   blockDiscard,
-  blockFlush,
   blockRead,
   blockTruncate,
   blockWrite,
@@ -141,7 +140,7 @@ export class Edge {
 
   /** Everything written before is durable afterwards, unless the node was opened with cache.no-flush. */
   flush(): Promise<void> {
-    return blockFlush.enabled ? watched.flush(this.node) : dispatcher.flush(this.node);
+    return this.node.flush();
   }
 
   /** Everything written before is in the file afterwards, metadata included: it outlives this process, if not more. */

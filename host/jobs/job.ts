@@ -5,9 +5,9 @@
  * see is here: status, pause accounting, cancelling, speed, error policy, progress. What follows after `run` is a matter
  * of the whole transaction (job-transaction.ts).
  *
- * Always: nobody else writes to a job; the status changes only in `setStatus`, along the table of states.ts; `pauseCount` is the number of
- * reasons to stand still (not yet started, a user's pause, one for each drained section on a node of the job); a job
- * parks only at a pause point; a force-cancelled job never parks.
+ * Always: nobody else writes to a job; the status changes only in `setStatus`, along the table of states.ts;
+ * `pauseCount` is the number of reasons to stand still (not yet started, a user's pause, one for each drained section on
+ * a node of the job); a job parks only at a pause point; a force-cancelled job never parks.
  */
 import { assert } from '../base/assert.ts';
 import { BlockError, invalid } from '../base/errors.ts';

@@ -3,8 +3,8 @@
  * then serves monitors until a client or a signal ends it (specification: cli, section 5).
  *
  * Options take effect in the order given, so a node must come before those that use it, and a chardev before its
- * monitor. Clients are answered when the last one has. What fails is named with its option, and nobody is answered. Not here: exports; they are refused by
- * name, and so are the types of objects that there are not.
+ * monitor. Clients are answered when the last one has. What fails is named with its option, and nobody is answered. Not
+ * here: exports; they are refused by name, and so are the types of objects that there are not.
  */
 import { invalid } from '../../base/errors.ts';
 import { drivers } from '../../drivers.ts';

@@ -4,12 +4,11 @@
  *
  * Everything comes from values read when the image was opened: asking does no I/O.
  */
-import { roundUp } from '../../base/sectors.ts';
 import type { DriverInfo } from '../../block/driver.ts';
 import { describeSnapshot } from '../../block/snapshots.ts';
 import { type BitmapEntry, bitmapFlag } from './disk/bitmap-directory.ts';
 import { autoclear, compatible, incompatible } from './disk/feature-bits.ts';
-import { hasExtendedL2, l2Entries, type Qcow2Header } from './disk/header.ts';
+import { hasExtendedL2, type Qcow2Header, vmStateStart } from './disk/header.ts';
 import type { Snapshot } from './disk/snapshot-table.ts';
 
 interface ImageFacts {
@@ -21,10 +20,9 @@ interface ImageFacts {
 
 export function describeImage({ header, snapshots, bitmaps }: ImageFacts): DriverInfo {
   const has = (bit: bigint) => (header.incompatibleFeatures & bit) !== 0n;
-  const bytesPerL1Entry = header.clusterSize * l2Entries(header);
   return {
     clusterBytes: header.clusterSize,
-    vmStateOffset: roundUp(header.size, bytesPerL1Entry),
+    vmStateOffset: vmStateStart(header, header.size),
     isDirty: has(incompatible.dirty),
     encrypted: header.cryptMethod !== 0,
     formatSpecific: {

@@ -12,6 +12,7 @@
  * image except cluster 0, at most 2 MiB. Header values are immutable; header-update.ts changes what is on disk.
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
+import { roundUp } from '../../../base/sectors.ts';
 import {
   type BitmapsExtension,
   decodeName,
@@ -102,6 +103,21 @@ export interface ParseFlags {
 /** 64 for L2 entries of 8 bytes in clusters of 512, and so on (section 2.3). */
 export function l2Entries(header: Qcow2Header): number {
   return header.clusterSize / (hasExtendedL2(header) ? 16 : 8);
+}
+
+/** Bytes of the disk that one L1 entry is for. */
+function l1EntryCoverage(header: Qcow2Header): number {
+  return header.clusterSize * l2Entries(header);
+}
+
+/** How many L1 entries `bytes` from the start of a disk take. */
+export function l1EntriesFor(header: Qcow2Header, bytes: number): number {
+  return Math.ceil(bytes / l1EntryCoverage(header));
+}
+
+/** Where VM state starts: at the first L1 entry that a disk of `size` bytes does not use. */
+export function vmStateStart(header: Qcow2Header, size: number): number {
+  return roundUp(size, l1EntryCoverage(header));
 }
 
 export function hasExtendedL2(header: Qcow2Header): boolean {

@@ -14,7 +14,7 @@ import { sectorBytes } from '../../../base/sectors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
 import type { NewSnapshot } from '../../../block/snapshot-storage.ts';
 import { FreeReason, MetadataClass } from '../../../core/qcow2-abi.ts';
-import { l2Entries, maxL1Entries, maxSnapshots, type Qcow2Header, readHeader } from '../disk/header.ts';
+import { l1EntriesFor, maxL1Entries, maxSnapshots, type Qcow2Header, readHeader } from '../disk/header.ts';
 import type { HeaderChanges } from '../disk/header-update.ts';
 import {
   maxSnapshotTableBytes,
@@ -273,7 +273,7 @@ export class SnapshotOperations {
    */
   private async diskL1(snapshot: Snapshot): Promise<L1Copy> {
     const { header } = this.engine;
-    const needed = Math.ceil(Number(snapshot.diskSize) / header.clusterSize / l2Entries(header));
+    const needed = l1EntriesFor(header, Number(snapshot.diskSize));
     if (needed > maxL1Entries) throw new BlockError('EFBIG', 'The snapshot is of too big a disk');
     const stored = await readL1(this.engine, this.l1Offset(snapshot), Math.min(needed, snapshot.l1Size));
     const bytes = new Uint8Array(needed * 8);

@@ -10,7 +10,7 @@ import { roundDown, roundUp, sectorBytes } from '../../../base/sectors.ts';
 import type { Preallocation, TruncateOptions } from '../../../block/driver.ts';
 import { writePlanned } from '../../../block/transfer.ts';
 import { UnmapMode } from '../../../core/qcow2-abi.ts';
-import { l2Entries, maxL1Entries } from '../disk/header.ts';
+import { l1EntriesFor, maxL1Entries } from '../disk/header.ts';
 import type { Qcow2Driver } from './image.ts';
 import { releaseRun, reserveRun } from './metadata-space.ts';
 
@@ -33,7 +33,7 @@ async function grow(driver: Qcow2Driver, length: number, preallocation: Prealloc
   const { engine } = driver;
   const oldSize = engine.header.size;
   const { clusterSize } = engine.header;
-  const needed = Math.ceil(length / clusterSize / l2Entries(engine.header));
+  const needed = l1EntriesFor(engine.header, length);
   if (needed > maxL1Entries) throw new BlockError('EFBIG', 'Too big image size');
   if (needed > engine.header.l1Size) await growL1(driver, needed);
   await clearStaleTail(driver, oldSize, length);
@@ -157,7 +157,7 @@ async function shrink(driver: Qcow2Driver, length: number): Promise<void> {
   await driver.unmap(firstGone, Math.ceil(size / clusterSize), UnmapMode.full);
   await engine.writeback(false);
   await engine.file.debugEvent('l1_shrink_write_table');
-  const firstTable = Math.ceil(length / clusterSize / l2Entries(engine.header));
+  const firstTable = l1EntriesFor(engine.header, length);
   for (let index = firstTable; index < l1Size; index++) {
     await engine.runCode(() => engine.core.dropTable(index));
   }

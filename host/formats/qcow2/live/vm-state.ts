@@ -4,12 +4,12 @@
  * It is written into the active tree, handed over to a snapshot, and read from that snapshot's tree only.
  */
 import { BlockError } from '../../../base/errors.ts';
-import { roundDown, roundUp } from '../../../base/sectors.ts';
+import { roundDown } from '../../../base/sectors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
 import { writePlanned } from '../../../block/transfer.ts';
 import { UnmapMode } from '../../../core/qcow2-abi.ts';
 import { compressedFlag, entryOffset, zeroFlag } from '../disk/entry.ts';
-import { l2Entries, maxL1Entries, type Qcow2Header } from '../disk/header.ts';
+import { l1EntriesFor, l2Entries, maxL1Entries, vmStateStart } from '../disk/header.ts';
 import { viewOf } from '../disk/image-file.ts';
 import type { Snapshot } from '../disk/snapshot-table.ts';
 import type { L1Copy } from './cluster-tree.ts';
@@ -17,11 +17,6 @@ import { readCompressed } from './compressed.ts';
 import type { Qcow2Engine } from './engine.ts';
 import type { Qcow2Driver } from './image.ts';
 import { growL1 } from './resize.ts';
-
-/** Where VM state starts: at the first L1 entry that a disk of `size` bytes does not use. */
-function vmStateStart(header: Qcow2Header, size: number): number {
-  return roundUp(size, header.clusterSize * l2Entries(header));
-}
 
 /** Writes VM state at `offset` from its start. EFBIG beyond what an L1 table can map. */
 export async function writeVmState(driver: Qcow2Driver, offset: number, data: Uint8Array): Promise<void> {
@@ -31,7 +26,7 @@ export async function writeVmState(driver: Qcow2Driver, offset: number, data: Ui
   const { clusterSize } = header;
   const start = vmStateStart(header, header.size) + offset;
   const end = start + data.length;
-  const needed = Math.ceil(end / clusterSize / l2Entries(header));
+  const needed = l1EntriesFor(header, end);
   if (needed > maxL1Entries) throw new BlockError('EFBIG');
   if (needed > header.l1Size) {
     // Some more than needed: state comes in pieces.
