@@ -42,15 +42,21 @@ export function wholeDisk(
   return { dataClusters, l2Tables: Math.ceil(dataClusters / (clusterSize / l2EntryBytes)) };
 }
 
-/** EFBIG when the refcount table would be larger than any reader accepts. */
+/** For an image that is to be made. EFBIG when the refcount table would be larger than any reader accepts. */
 export function layOutImage(contents: ImageContents): ImageLayout {
+  const layout = layoutOf(contents);
+  if (layout.refcountTableClusters * layout.clusterSize > maxRefcountTableBytes) {
+    throw new BlockError('EFBIG', 'Reference count table too large');
+  }
+  return layout;
+}
+
+/** The sizes, whether such an image can be made or not: `qemu-img measure` tells them, too. */
+export function layoutOf(contents: ImageContents): ImageLayout {
   const { clusterSize, l1Entries, l2Tables, dataClusters } = contents;
   const l1Clusters = Math.ceil((l1Entries * 8) / clusterSize);
   const counted = 1 + l1Clusters + l2Tables + dataClusters;
   const { refcountBlocks, refcountTableClusters } = refcountClusters(counted, contents);
-  if (refcountTableClusters * clusterSize > maxRefcountTableBytes) {
-    throw new BlockError('EFBIG', 'Reference count table too large');
-  }
   const refcountTableOffset = clusterSize;
   const refcountBlockOffset = refcountTableOffset + refcountTableClusters * clusterSize;
   const behindBlocks = refcountBlockOffset + refcountBlocks * clusterSize;

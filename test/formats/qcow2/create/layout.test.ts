@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { checkImage } from '../../../../host/formats/qcow2/check/check.ts';
 import { createImage } from '../../../../host/formats/qcow2/create/create.ts';
-import { layOutImage, wholeDisk } from '../../../../host/formats/qcow2/create/layout.ts';
+import { layOutImage, layoutOf, wholeDisk } from '../../../../host/formats/qcow2/create/layout.ts';
 import { haveQemu } from '../../../support/tools.ts';
 import { MemoryFile } from '../memory-file.ts';
 
@@ -19,7 +19,7 @@ interface Shape {
 function measure({ size, clusterSize, refcountBits, extendedL2 }: Shape) {
   const disk = wholeDisk(size, { clusterSize, l2EntryBytes: extendedL2 ? 16 : 8 });
   const refcountOrder = Math.log2(refcountBits);
-  const layout = layOutImage({ clusterSize, refcountOrder, l1Entries: disk.l2Tables, ...disk });
+  const layout = layoutOf({ clusterSize, refcountOrder, l1Entries: disk.l2Tables, ...disk });
   const fullyAllocated = layout.totalClusters * clusterSize;
   return { required: fullyAllocated - disk.dataClusters * clusterSize, 'fully-allocated': fullyAllocated };
 }
