@@ -84,9 +84,11 @@ describe.skipIf(!guest || !installedV86 || !haveQemu || !haveE2fsprogs)('Linux i
     }
     vm = await start('first');
     await vm.untilReady();
-    for (const [id, disk] of Object.entries({ a: 'sda', b: 'sdb' })) {
+    // By its place on the bus: Linux looks at the disks side by side, and which of them becomes sda is chance.
+    for (const [unit, id] of ['a', 'b'].entries()) {
       await vm.shell(
-        `mkfs.ext4 -q /dev/${disk} && mkdir /mnt/${id} && mount -t ext4 /dev/${disk} /mnt/${id}`,
+        `disk=/dev/$(ls /sys/bus/scsi/devices/0:0:${unit}:0/block)
+        mkfs.ext4 -q $disk && mkdir /mnt/${id} && mount -t ext4 $disk /mnt/${id}`,
       );
     }
     await vm.shell(writer);

@@ -10,7 +10,9 @@ import { haveQemu } from '../support/tools.ts';
 const readme = readFileSync(resolve(import.meta.dirname, '../../host/qmp/README.md'), 'utf8');
 /** What is in code blocks, with the language each begins with. */
 const blocks = readme.split('\n```').filter((_, i) => i % 2 === 1);
-const [program, output] = [blocks[0]!.replace(/^js\n/, ''), blocks[1]!.trim()];
+/** The program, and behind it what it prints. */
+const at = blocks.findIndex((block) => block.startsWith('js\n'));
+const [program, output] = [blocks[at]!.replace(/^js\n/, ''), blocks[at + 1]!.trim()];
 const scratch = scratchDirectory();
 
 function runWith(system: string, img: string): string {
@@ -19,7 +21,7 @@ function runWith(system: string, img: string): string {
   return execFileSync(process.execPath, [file], {
     env: { ...process.env, SYSTEM: system, IMG: img },
     encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'ignore'],
+    stdio: 'pipe',
     timeout: 50_000,
   });
 }
