@@ -32,8 +32,15 @@ function checkOpen(node: BlockNode): void {
   if (node.closed) throw new BlockError('ENOMEDIUM');
 }
 
-function checkRange(offset: number, bytes: number): void {
-  if (!(offset >= 0) || !(bytes >= 0) || offset + bytes > Number.MAX_SAFE_INTEGER)
+/** Of a request for `bytes`, of which there may be `most`. */
+function checkRequest(
+  node: BlockNode,
+  offset: number,
+  bytes: number,
+  most: number = Number.MAX_SAFE_INTEGER,
+): void {
+  if (node.closed) throw new BlockError('ENOMEDIUM');
+  if (!(offset >= 0) || !(bytes >= 0) || bytes > most || offset + bytes > Number.MAX_SAFE_INTEGER)
     throw new BlockError('EIO');
 }
 
@@ -49,9 +56,7 @@ function checkWritable(edge: Edge): void {
 
 async function read(edge: Edge, offset: number, buffer: Uint8Array): Promise<void> {
   const { node } = edge;
-  checkOpen(node);
-  checkRange(offset, buffer.length);
-  checkData(buffer);
+  checkRequest(node, offset, buffer.length, maxRequestBytes);
   if (buffer.length === 0) return;
   node.requestBegin();
   try {
@@ -156,8 +161,7 @@ async function changing(
   act: () => Promise<void>,
 ): Promise<void> {
   const { node } = edge;
-  checkOpen(node);
-  checkRange(offset, bytes);
+  checkRequest(node, offset, bytes);
   checkWritable(edge);
   if (bytes === 0) return;
   node.requestBegin();
@@ -371,8 +375,7 @@ async function writeZeroBuffers(
 async function discard(edge: Edge, offset: number, bytes: number): Promise<void> {
   const { node } = edge;
   if (!node.flags.discard) {
-    checkOpen(node);
-    checkRange(offset, bytes);
+    checkRequest(node, offset, bytes);
     checkWritable(edge);
     return;
   }

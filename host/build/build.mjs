@@ -2,12 +2,12 @@
 // embedded, so that the package needs no file lookup at run time. `--types` also emits the declarations that the
 // published package carries; the code itself is checked by `npm run check`.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 import { buildBrowser } from './browser.mjs';
 import { buildGuest } from './guest.mjs';
+import { buildNode } from './node.mjs';
 import { buildWeb } from './web.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -22,28 +22,7 @@ execFileSync(bin('asc'), ['--config', 'asconfig.json', '--target', 'release'], {
 buildGuest(root);
 
 rmSync(resolve(root, 'dist'), { recursive: true, force: true });
-await build({
-  absWorkingDir: root,
-  entryPoints: { blockyard: 'host/cli/main.ts', index: 'host/index.ts', bench: 'bench/main.ts' },
-  outdir: 'dist',
-  bundle: true,
-  splitting: true,
-  chunkNames: 'chunks/[name]-[hash]',
-  format: 'esm',
-  platform: 'node',
-  target: 'node20',
-  loader: { '.wasm': 'binary', '.bin': 'binary' },
-  external: ['koffi', '@cloudpss/zstd', 'v86'],
-  minifySyntax: true,
-  minifyWhitespace: true,
-  keepNames: false,
-  // For the stacks of internal errors. Node reads the maps only when it is asked to (BLOCKYARD_DEBUG).
-  sourcemap: 'linked',
-  sourcesContent: false,
-  logLevel: 'warning',
-});
-chmodSync(resolve(root, 'dist/blockyard.js'), 0o755);
-
+await buildNode(root);
 await buildBrowser(root);
 await buildWeb(root);
 

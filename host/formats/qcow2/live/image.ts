@@ -119,7 +119,8 @@ export class Qcow2Driver implements Driver {
   private extent(code: number): Extent {
     const { core, file } = this.engine;
     if (code !== Mapping.normal) return this.otherExtent(code);
-    return { type: 'data', bytes: core.mapped.bytes, child: file, offset: core.mapped.offset };
+    const { mapped } = core;
+    return { type: 'data', bytes: mapped.bytes, child: file, offset: mapped.offset };
   }
 
   private otherExtent(code: number): Extent {
