@@ -18,7 +18,7 @@ import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { AllowedHosts, hostNamed } from './allowed-hosts.ts';
 import { type Options, readOptions } from './options.ts';
 import { createSiteServer } from './server.ts';
-import { Site } from './site.ts';
+import { Site, type SiteFolder } from './site.ts';
 
 export function main(argv: string[], programName: string, terminal?: Terminal): Promise<number> {
   const tool = new Tool(programName, terminal);
@@ -34,9 +34,9 @@ class SiteProgram implements Daemon {
     private readonly options: Options,
   ) {
     const { images, bios, vgaBios } = options;
-    const folders = new Map([
+    const folders = new Map<string, SiteFolder>([
       ['browser', builtFolder(tool, 'browser')],
-      ['v86', v86Folder(tool)],
+      ['v86', { path: v86Folder(tool) }],
     ]);
     this.server = createSiteServer({
       site: new Site({ page: builtFolder(tool, 'web'), folders, images, bios, vgaBios }),
@@ -88,12 +88,13 @@ function listen(tool: Tool, server: Server, { host, port }: Options): Promise<vo
 }
 
 /** A folder of the build: beside the bundle that runs, or below it when that is a chunk. */
-function builtFolder(tool: Tool, name: string): string {
+function builtFolder(tool: Tool, name: string): SiteFolder {
   const here = dirname(fileURLToPath(import.meta.url));
   const found = [here, dirname(here)]
     .map((folder) => join(folder, name))
     .find((folder) => existsSync(folder));
-  return found ?? tool.fail(`the page is not there: '${join(here, name)}' does not exist`);
+  if (found === undefined) tool.fail(`the page is not there: '${join(here, name)}' does not exist`);
+  return { path: found, compressed: join(dirname(found), 'compressed', name) };
 }
 
 function v86Folder(tool: Tool): string {
