@@ -12,13 +12,18 @@ import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createDeferred } from '../../base/deferred.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
+import { openAddresses } from './addresses.ts';
 import { AllowedHosts, hostNamed } from './allowed-hosts.ts';
+import type { Identity } from './certificate.ts';
+import { openBrowser } from './open-browser.ts';
 import { type Options, readOptions } from './options.ts';
 import { createSiteServer } from './server.ts';
 import { Site, type SiteFolder } from './site.ts';
+import { fingerprintOf, identityFor } from './tls.ts';
 
 export function main(argv: string[], programName: string, terminal?: Terminal): Promise<number> {
   const tool = new Tool(programName, terminal);
@@ -27,13 +32,15 @@ export function main(argv: string[], programName: string, terminal?: Terminal): 
 
 class SiteProgram implements Daemon {
   private readonly server: Server;
+  private readonly identity: Identity | undefined;
   private readonly ended = createDeferred();
 
   constructor(
     private readonly tool: Tool,
     private readonly options: Options,
   ) {
-    const { images, bios, vgaBios } = options;
+    const { images, bios, vgaBios, tls } = options;
+    this.identity = tls && identityFor(tool, tls);
     const folders = new Map<string, SiteFolder>([
       ['browser', builtFolder(tool, 'browser')],
       ['v86', { path: v86Folder(tool) }],
@@ -42,6 +49,7 @@ class SiteProgram implements Daemon {
       site: new Site({ page: builtFolder(tool, 'web'), folders, images, bios, vgaBios }),
       allowedHosts: new AllowedHosts([...options.allowedHosts, ...listenedOn(options)]),
       report: (message) => tool.report(message),
+      ...withoutUndefined({ identity: this.identity }),
     });
   }
 
@@ -51,9 +59,22 @@ class SiteProgram implements Daemon {
 
   async start(): Promise<void> {
     await listen(this.tool, this.server, this.options);
-    const { address, port, family } = this.server.address() as AddressInfo; // it listens
-    const host = family === 'IPv6' ? `[${address}]` : address;
-    this.tool.out(`blockyard is at http://${host}:${port}/\n`);
+    const { tool, options, identity } = this;
+    const bound = this.server.address() as AddressInfo; // it listens
+    const { here, elsewhere } = openAddresses(identity ? 'https' : 'http', bound);
+    tool.out(`blockyard is at ${here}/\n`);
+    for (const url of elsewhere) tool.out(`          and at ${url}/\n`);
+    if (!identity && elsewhere.length > 0) {
+      tool.out(
+        'There it cannot keep disks: browsers let pages do that by https, or of localhost. See --tls\n',
+      );
+    }
+    if (identity && options.tls?.type === 'made') {
+      tool.out(
+        `Its certificate was made now, and browsers ask about it: SHA-256 ${fingerprintOf(identity)}\n`,
+      );
+    }
+    if (options.opens) openBrowser(`${here}/`, (message) => tool.warn(message));
   }
 
   async stop(): Promise<void> {
