@@ -3,6 +3,7 @@
  * what they have open, also when that end is an error of their own.
  */
 import { BlockError } from '../../base/errors.ts';
+import { fromDenial } from '../../platform/node/errors.ts';
 import { ExitStatus } from './exit-status.ts';
 import {
   beforeInternalErrorEnds,
@@ -48,7 +49,7 @@ export async function runDaemon(tool: Tool, daemon: Daemon): Promise<number> {
     await close();
     return 0;
   } catch (error) {
-    if (error instanceof BlockError || error instanceof ExitStatus) {
+    if (error instanceof BlockError || error instanceof ExitStatus || fromDenial(error)) {
       await close();
       throw error;
     }

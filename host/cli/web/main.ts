@@ -5,7 +5,7 @@
  * reach the port can read them, so it is opened on the loopback address unless told otherwise. Who may ask is for
  * `allowed-hosts.ts` to say, what there is for `site.ts`, and how long anybody is waited for for `server.ts`.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
@@ -15,6 +15,7 @@ import { createDeferred } from '../../base/deferred.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
+import { fileExists } from '../shared/file-exists.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { openAddresses } from './addresses.ts';
 import { AllowedHosts, hostNamed } from './allowed-hosts.ts';
@@ -111,9 +112,7 @@ function listen(tool: Tool, server: Server, { host, port }: Options): Promise<vo
 /** A folder of the build: beside the bundle that runs, or below it when that is a chunk. */
 function builtFolder(tool: Tool, name: string): SiteFolder {
   const here = dirname(fileURLToPath(import.meta.url));
-  const found = [here, dirname(here)]
-    .map((folder) => join(folder, name))
-    .find((folder) => existsSync(folder));
+  const found = [here, dirname(here)].map((folder) => join(folder, name)).find(fileExists);
   if (found === undefined) tool.fail(`the page is not there: '${join(here, name)}' does not exist`);
   return { path: found, compressed: join(dirname(found), 'compressed', name) };
 }

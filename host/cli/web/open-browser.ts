@@ -1,5 +1,6 @@
 /** Opens a page in the user's browser, by what each system has for that. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fromSystemError } from '../../platform/node/errors.ts';
 
 const openers: Readonly<Partial<Record<NodeJS.Platform, readonly [string, ...string[]]>>> = {
   darwin: ['open'],
@@ -10,8 +11,14 @@ const openers: Readonly<Partial<Record<NodeJS.Platform, readonly [string, ...str
 /** `report` hears why it did not work, if so. */
 export function openBrowser(url: string, report: (message: string) => void): void {
   const [command, ...words] = openers[process.platform] ?? ['xdg-open'];
-  const child = spawn(command, [...words, url], { detached: true, stdio: 'ignore' });
   const failed = (why: string): void => report(`cannot open a browser: ${command}: ${why}`);
+  let child: ChildProcess;
+  try {
+    child = spawn(command, [...words, url], { detached: true, stdio: 'ignore' });
+  } catch (error) {
+    failed(fromSystemError(error).message);
+    return;
+  }
   child.on('error', ({ message }) => failed(message));
   child.on('exit', (status) => {
     if (status !== 0 && status !== null) failed(`exit status ${status}`);

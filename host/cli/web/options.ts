@@ -1,8 +1,9 @@
 /** The command line of `blockyard web`. */
-import { existsSync, type Stats, statSync } from 'node:fs';
+import { type Stats, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { fromSystemError } from '../../platform/node/errors.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
+import { fileExists } from '../shared/file-exists.ts';
 import { OptionReader, UsageError } from '../shared/getopt.ts';
 import type { Tool } from '../shared/tool.ts';
 import { hostNamed } from './allowed-hosts.ts';
@@ -121,7 +122,7 @@ function readImages(tool: Tool, paths: readonly string[]): Map<string, string> {
 function firmware(tool: Tool, path: string | undefined, usual: string): string | undefined {
   if (path !== undefined) return fileAt(tool, path);
   const found = join(firmwareFolder, usual);
-  return existsSync(found) ? found : undefined;
+  return fileExists(found) ? found : undefined;
 }
 
 /** Its whole path. */
