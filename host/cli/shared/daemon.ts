@@ -23,7 +23,8 @@ export interface Daemon {
   close(): Promise<void>;
 }
 
-const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** What users and systems end programs with. */
+export const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** Something must keep the process alive while nobody is connected. */
 const keepAliveMs = 1 << 30;
 
