@@ -23,7 +23,8 @@ function layersOf(root, moduleInfo) {
     for (let id = todo.pop(); id !== undefined; id = todo.pop()) {
       const info = moduleInfo(id);
       if (found.has(id) || !info || info.isExternal) continue;
-      found.set(id, layer);
+      // An entry runs when it is loaded, and so is in a file that nobody else imports.
+      if (!info.isEntry) found.set(id, layer);
       todo.push(...info.importedIds);
     }
   }
