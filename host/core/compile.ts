@@ -1,8 +1,7 @@
 /**
  * Compiling WebAssembly, and why a host does not: browsers say in words of their own, or not at all, that a page has forbidden it.
  *
- * What is compiled is known to be right. So whatever is refused is refused for the host's sake, and a module with nothing in it
- * tells which: a host that does not take that one either takes none.
+ * A module with nothing in it tells which: a host that does not take that one either takes none.
  */
 import { BlockError } from '../base/errors.ts';
 
@@ -17,6 +16,14 @@ export function compileNow(bytes: BufferSource): WebAssembly.Module {
   }
 }
 
+/** What makes instances of a program, given its imports, and gives their exports. Errors: ENOTSUP, with the reason. */
+export async function compile(bytes: BufferSource): Promise<(imports: unknown) => Promise<unknown>> {
+  const module = await WebAssembly.compile(bytes).catch((error: unknown) => {
+    throw refusal(error);
+  });
+  return async (imports) => (await WebAssembly.instantiate(module, imports as WebAssembly.Imports)).exports;
+}
+
 function refusal(cause: unknown): BlockError {
   return new BlockError('ENOTSUP', `${reason()} (${(cause as Error).message})`, { cause });
 }
@@ -28,5 +35,5 @@ function reason(): string {
   } catch {
     return "The Content-Security-Policy of this page, or of its worker, forbids WebAssembly: script-src needs 'wasm-unsafe-eval'";
   }
-  return 'This browser is too old: it does not take the WebAssembly that is needed';
+  return 'This is no WebAssembly that this browser knows';
 }

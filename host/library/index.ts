@@ -11,6 +11,8 @@
  * await backup.done;
  * ```
  */
+
+import { loadFile } from '../platform/browser/load-file.ts';
 import { type PlainError, revived } from './rpc.ts';
 import type { WorkerStart } from './worker-service.ts';
 import { watchStart } from './worker-start.ts';
@@ -66,7 +68,7 @@ export async function openBlockyard({
     worker.onmessage = ({ data }: MessageEvent<PlainError>) => reject(revived(data));
   });
   try {
-    const connecting = Blockyard.connect(port1, { fileDriver: 'opfs' });
+    const connecting = Blockyard.connect(port1, { fileDriver: 'opfs', emulatorFiles: { loadFile } });
     const yard = await Promise.race([connecting, start.failed, refused]);
     if (trace) await yard.trace(trace);
     const flushHidden = (): void => {

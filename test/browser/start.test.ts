@@ -26,7 +26,9 @@ beforeAll(async () => {
     if (path === '/page.html') return '<title>test</title><script type="module" src="/load.js"></script>';
     if (path === '/load.js')
       return 'import * as library from "/blockyard/index.js"; globalThis.library = library';
-    const file = join(root, 'dist/browser', path.replace(/^\/blockyard\//, ''));
+    const file = path.startsWith('/v86/')
+      ? join(root, 'node_modules/v86/build', path.slice('/v86/'.length))
+      : join(root, 'dist/browser', path.replace(/^\/blockyard\//, ''));
     return files.get(path) ?? (existsSync(file) ? readFileSync(file) : undefined);
   };
   origin = await server.start();
@@ -157,5 +159,91 @@ describe.skipIf(!haveChromium)('openBlockyard, where the block layer', () => {
     });
     await page.close();
     expect(answer).toBe(7);
+  });
+});
+
+/** What becomes of `yard.start` with these options of v86: `started`, or what it says. `%` in them is the page's origin. */
+async function startV86(options: Readonly<Record<string, unknown>>): Promise<string> {
+  const page = await browser.newPage();
+  try {
+    await page.goto(`${origin}/page.html`);
+    const given = JSON.parse(JSON.stringify(options).replaceAll('%', origin)) as object;
+    return await page.evaluate(async (own) => {
+      const load = new Function('url', 'return import(url)') as (
+        url: string,
+      ) => Promise<{ V86: import('../../host/library/index.ts').V86Constructor }>;
+      const { V86 } = await load('/v86/libv86.mjs');
+      const yard = await library.openBlockyard();
+      try {
+        const quiet = { disable_keyboard: true, disable_mouse: true, disable_speaker: true };
+        const emulator = await yard.start(V86, { ...quiet, memory_size: 16 << 20, ...own });
+        await yard.detach();
+        await emulator.destroy();
+        return 'started';
+      } catch (error) {
+        return (error as Error).message;
+      } finally {
+        await yard.close();
+      }
+    }, given);
+  } finally {
+    await page.close();
+  }
+}
+
+const bios = 'A BIOS'.padEnd(65536, '.');
+const wasm_path = '/v86/v86.wasm';
+
+describe.skipIf(!haveChromium)('yard.start', () => {
+  test('takes firmware by its address and as bytes', async () => {
+    files.set('/firmware/bios.bin', bios);
+    expect(await startV86({ wasm_path, bios: '/firmware/bios.bin' })).toBe('started');
+    expect(await startV86({ wasm_path, bios: { url: '%/firmware/bios.bin' } })).toBe('started');
+  });
+
+  test('says in words that there is no firmware', async () => {
+    expect(await startV86({ wasm_path })).toMatch(
+      /^v86 needs firmware, and its package has none: name SeaBIOS/,
+    );
+  });
+
+  test('rejects when a file is missing, and names it', async () => {
+    expect(await startV86({ wasm_path, bios: { url: '/firmware/bios.bin' } })).toBe(
+      `v86 cannot start without its 'bios': the server answers 404 to ${origin}/firmware/bios.bin`,
+    );
+    files.set('/firmware/bios.html', '<title>not found</title>');
+    expect(await startV86({ wasm_path, bios: '/firmware/bios.html' })).toBe(
+      `v86 cannot start without its 'bios': the server has a web page at ${origin}/firmware/bios.html`,
+    );
+    files.set('/firmware/bios.bin', bios);
+    expect(await startV86({ bios: '/firmware/bios.bin' })).toBe(
+      `v86 cannot start without its 'wasm_path': the server answers 404 to ${origin}/build/v86.wasm`,
+    );
+  });
+
+  test('rejects when a server does not let the page read a file, and says what that may be', async () => {
+    const other = new PageServer();
+    other.find = () => bios;
+    const elsewhere = await other.start();
+    const url = `${elsewhere}/bios.bin`;
+    expect(await startV86({ wasm_path, bios: url })).toBe(
+      `v86 cannot start without its 'bios': ${url}: Failed to fetch: the server cannot be reached, or does not let pages of ${origin} read it (CORS)`,
+    );
+    other.headersOf = () => ({ 'access-control-allow-origin': '*' });
+    expect(await startV86({ wasm_path, bios: url })).toBe('started');
+    await other.stop();
+  });
+
+  test('rejects when what is there for v86.wasm is not what this v86 needs', async () => {
+    files.set('/firmware/bios.bin', bios);
+    files.set('/v86/other.wasm', '\0asm\x01\0\0\0');
+    const other = { wasm_path: '/v86/other.wasm', bios: '/firmware/bios.bin' };
+    expect(await startV86(other)).toBe(
+      "v86 cannot start without its 'wasm_path': /v86/other.wasm is another program",
+    );
+    files.set('/v86/other.wasm', 'broken');
+    expect(await startV86(other)).toMatch(
+      /'wasm_path': This is no WebAssembly that this browser knows \(.*magic word/,
+    );
   });
 });

@@ -1,16 +1,14 @@
 /** The command line of `blockyard web`. */
-import { existsSync, type Stats, statSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { type Stats, statSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
 import { fromSystemError } from '../../platform/node/errors.ts';
+import { biosName, findFirmwareFile, vgaBiosName } from '../../platform/node/firmware.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
 import { OptionReader, UsageError } from '../shared/getopt.ts';
 import type { Tool } from '../shared/tool.ts';
 import { hostNamed } from './allowed-hosts.ts';
 
 const defaultPort = 8086;
-
-/** Where firmware is looked for when none is named: as Debian's `seabios` installs it. */
-const firmwareFolder = '/usr/share/seabios';
 
 export interface Options {
   readonly host: string;
@@ -32,8 +30,8 @@ chosen in the page and are read, never written, over HTTP.
   --port PORT         listen on this port (${defaultPort}); 0: any that is free
   --allow-host NAME   answer requests for this name too, with any port; may be repeated. All
                       names but localhost and the addresses that are listened on are refused
-  --bios FILE         firmware for machines that boot from a disk (${firmwareFolder}/bios.bin)
-  --vga-bios FILE     firmware of the display (${firmwareFolder}/vgabios-stdvga.bin)
+  --bios FILE         firmware for machines that boot from a disk (SeaBIOS, if it is installed)
+  --vga-bios FILE     firmware of the display (that of SeaBIOS)
   -T, --trace [[enable=]PATTERN][,events=FILE][,file=FILE]
                       show who connects; 'help' lists the events
 `;
@@ -73,8 +71,8 @@ export async function readOptions(tool: Tool, argv: readonly string[]): Promise<
     port: Number(port),
     allowedHosts,
     images: readImages(tool, reader.operands),
-    bios: firmware(tool, given.get('bios'), 'bios.bin'),
-    vgaBios: firmware(tool, given.get('vga-bios'), 'vgabios-stdvga.bin'),
+    bios: firmware(tool, given.get('bios'), biosName),
+    vgaBios: firmware(tool, given.get('vga-bios'), vgaBiosName),
   };
 }
 
@@ -94,8 +92,7 @@ function readImages(tool: Tool, paths: readonly string[]): Map<string, string> {
 
 function firmware(tool: Tool, path: string | undefined, usual: string): string | undefined {
   if (path !== undefined) return fileAt(tool, path);
-  const found = join(firmwareFolder, usual);
-  return existsSync(found) ? found : undefined;
+  return findFirmwareFile(usual);
 }
 
 /** Its whole path. */
