@@ -1,5 +1,5 @@
 /** Why the block layer of a page does not start: `openBlockyard` of `blockyard/browser` as it is built, in Chromium. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { BrowserContext } from 'playwright';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -32,7 +32,7 @@ beforeAll(async () => {
     return files.get(path) ?? (existsSync(file) ? readFileSync(file) : undefined);
   };
   origin = await server.start();
-  browser = await launchChromium(scratch('profile'));
+  browser = await launchChromium(scratch('profile'), '--host-resolver-rules=MAP blockyard.test 127.0.0.1');
 });
 
 afterAll(async () => {
@@ -49,10 +49,10 @@ afterEach(() => {
 declare const library: typeof import('../../host/library/index.ts');
 
 /** What becomes of `openBlockyard` in a page, called with these options: `opened`, or what it says. */
-async function attempt(options: object = {}): Promise<string> {
-  const page = await browser.newPage();
+async function attempt(options: object = {}, where = { browser, origin }): Promise<string> {
+  const page = await where.browser.newPage();
   try {
-    await page.goto(`${origin}/page.html`);
+    await page.goto(`${where.origin}/page.html`);
     return await page.evaluate(async (given) => {
       try {
         const yard = await library.openBlockyard(given);
@@ -159,6 +159,43 @@ describe.skipIf(!haveChromium)('openBlockyard, where the block layer', () => {
     });
     await page.close();
     expect(answer).toBe(7);
+  });
+});
+
+describe.skipIf(!haveChromium)('files of a page', () => {
+  test('are not there without https, which is said', async () => {
+    const insecure = { browser, origin: origin.replace('127.0.0.1', 'blockyard.test') };
+    expect(await attempt({}, insecure)).toBe(
+      'This page has no file system of its own: it must come over https or from localhost',
+    );
+  });
+
+  test('are not there where the site may not store data, which is said, and nothing else fails', async () => {
+    const profile = scratch('refusing');
+    mkdirSync(join(profile, 'Default'), { recursive: true });
+    writeFileSync(
+      join(profile, 'Default/Preferences'),
+      JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } }),
+    );
+    const refusing = await launchChromium(profile);
+    expect(await attempt({}, { browser: refusing, origin })).toBe(
+      'The browser keeps no files for this page: it is in a private window, or its site may not store data',
+    );
+    files.set('/disk.img', 'x'.repeat(2048));
+    const page = await refusing.newPage();
+    await page.goto(`${origin}/page.html`);
+    const results = await page.evaluate(async () => {
+      const yard = await library.openBlockyard();
+      const url = new URL('/disk.img', location.href).href;
+      await yard.add({ driver: 'http', 'node-name': 'disk', 'read-only': true, url });
+      const { disk } = await yard.disk({ node: 'disk', kind: 'cdrom' });
+      const into = new Uint8Array(512);
+      await disk.read(0, into);
+      await yard.close();
+      return [into[511], await library.keepFiles()];
+    });
+    expect(results).toEqual(['x'.charCodeAt(0), false]);
+    await refusing.close();
   });
 });
 
