@@ -8,6 +8,7 @@ import { invalid } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import { guestKernel } from '../../emulator/guest/index.ts';
 import type { V86Drives } from '../../emulator/v86/drives.ts';
+import { fromDenial } from '../../platform/node/errors.ts';
 import { biosName, findFirmwareFile, vgaBiosName } from '../../platform/node/firmware.ts';
 import type { CommandLine } from '../system/options.ts';
 
@@ -66,7 +67,7 @@ function read(option: string, path: string): ArrayBuffer {
     const bytes = readFileSync(path);
     return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer;
   } catch (error) {
-    throw invalid(`-${option}: could not load '${path}': ${(error as Error).message}`);
+    throw invalid(`-${option}: could not load '${path}': ${(fromDenial(error) ?? (error as Error)).message}`);
   }
 }
 

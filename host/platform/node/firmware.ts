@@ -2,8 +2,8 @@
  * Where SeaBIOS is: emulators' packages do not bring it along, but whoever has QEMU has it. The folders are those of Debian, Fedora,
  * Arch, Alpine, openSUSE and the others, of Homebrew, MacPorts, the BSDs, NixOS, and of QEMU's installer for Windows.
  */
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileExists } from './file-exists.ts';
 import { loadFile } from './load-file.ts';
 
 export const biosName = 'bios.bin';
@@ -27,7 +27,7 @@ const folders: readonly string[] = [
 
 /** The first folder's file of this name; `first` is looked into before all others. */
 export function findFirmwareFile(name: string, first: readonly string[] = []): string | undefined {
-  return [...first, ...folders].map((folder) => join(folder, name)).find((path) => existsSync(path));
+  return [...first, ...folders].map((folder) => join(folder, name)).find((path) => fileExists(path));
 }
 
 /** Undefined: there is none. Errors: it cannot be read. */
