@@ -42,6 +42,7 @@ class App {
       this.main,
     );
   }
+    const isPointed = !document.activeElement?.matches(':focus-visible');
 
   private async startMachine(choose: () => MachinePlan): Promise<void> {
     this.change({ isStarting: true, problem: undefined });
@@ -51,7 +52,7 @@ class App {
       screen.innerHTML = '<div></div><canvas></canvas>';
       const session = await startMachine(plan, screen);
       this.change({ isStarting: false });
-      new Yard(this.main, session).show(screen);
+      new Yard(this.main, session).show(screen, isPointed);
     } catch (error) {
       this.change({ isStarting: false, problem: (error as Error).message });
     }
@@ -70,7 +71,8 @@ class Yard {
     this.model = new Model(session.monitor);
   }
 
-  show(screen: HTMLElement): void {
+  /** `isPointed`: whoever started it did so with a pointer, and may go on typing into it. */
+  show(screen: HTMLElement, isPointed: boolean): void {
     const { main, session, model } = this;
     main.dataset['view'] = 'yard';
     render(html``, main);
@@ -82,6 +84,8 @@ class Yard {
     ]) {
       const column = document.createElement('div');
       column.className = 'column';
+    if (isPointed) machine.enter();
+    else machine.focusButton();
       for (const name of names) {
         const part = document.createElement('div');
         this.parts.set(name, part);
