@@ -8,7 +8,7 @@ import { type ChooserState, chooserView, noOffer, type Offer } from './views/cho
 import { ConsoleView } from './views/console.ts';
 import { copiesView } from './views/copies.ts';
 import { faultsView } from './views/faults.ts';
-import { graphView } from './views/graph.ts';
+import { GraphView } from './views/graph.ts';
 import { jobsView } from './views/jobs.ts';
 import { limitsView } from './views/limits.ts';
 import { MachineView } from './views/machine.ts';
@@ -97,6 +97,7 @@ class Yard {
     const first = session.plan.boot === 'embedded' ? 'serial' : 'screen';
     const machine = new MachineView(this.part('machine'), session, screen, first);
     this.parts.set('faults', machine.faults);
+    const graph = new GraphView(this.part('graph'), model);
     new ConsoleView(this.part('console'), session.monitor);
     const plots = new PlotsView(this.part('plots'), model);
     theme.onChange(() => {
@@ -105,6 +106,7 @@ class Yard {
     });
     model.subscribe(() => {
       this.draw();
+      graph.draw();
       plots.update();
     });
     session.monitor.onEvent(({ event, data }) => {
@@ -133,7 +135,6 @@ class Yard {
     render(faultsView(model, perform), this.part('faults'));
     render(copiesView(session, perform), this.part('copies'));
     render(jobsView(model, perform), this.part('jobs'));
-    render(graphView(model), this.part('graph'));
     render(bitmapsView(model), this.part('bitmaps'));
     paintBitmaps(this.part('bitmaps'), model);
     render(limitsView(model, perform), this.part('limits'));
