@@ -182,5 +182,15 @@ const theme = {
   },
 };
 
+/** For when there is no network. Not every browser, window and address can have that. */
+function keepForOffline(): void {
+  addEventListener('load', () => {
+    navigator.serviceWorker
+      ?.register('service-worker.js')
+      .catch((error: Error) => console.info(`The page is not kept for offline: ${error.message}`));
+  });
+}
+
 theme.start();
+keepForOffline();
 void new App().start();
