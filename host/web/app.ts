@@ -9,6 +9,7 @@ import { ConsoleView } from './views/console.ts';
 import { copiesView } from './views/copies.ts';
 import { faultsView } from './views/faults.ts';
 import { GraphView } from './views/graph.ts';
+import { howView } from './views/how.ts';
 import { jobsView } from './views/jobs.ts';
 import { limitsView } from './views/limits.ts';
 import { MachineView } from './views/machine.ts';
@@ -37,14 +38,11 @@ class App {
   private drawChooser(): void {
     if (this.main.dataset['view'] !== 'chooser') this.main.replaceChildren();
     this.main.dataset['view'] = 'chooser';
-    render(
-      chooserView(this.chooser, (plan) => void this.startMachine(plan)),
-      this.main,
-    );
+    render(html`${chooserView(this.chooser, (plan) => void this.startMachine(plan))}${howView()}`, this.main);
   }
-    const isPointed = !document.activeElement?.matches(':focus-visible');
 
   private async startMachine(choose: () => MachinePlan): Promise<void> {
+    const isPointed = !document.activeElement?.matches(':focus-visible');
     this.change({ isStarting: true, problem: undefined });
     try {
       const plan = choose();
@@ -78,25 +76,16 @@ class Yard {
     render(html``, main);
     const yard = document.createElement('div');
     yard.className = 'yard';
-    for (const names of [
-      ['machine', 'copies', 'jobs', 'plots'],
-      ['graph', 'bitmaps', 'limits', 'console'],
-    ]) {
-      const column = document.createElement('div');
-      column.className = 'column';
-    if (isPointed) machine.enter();
-    else machine.focusButton();
-      for (const name of names) {
-        const part = document.createElement('div');
-        this.parts.set(name, part);
-        column.append(part);
-      }
-      yard.append(column);
-    }
+    const beside = document.createElement('div');
+    beside.className = 'beside';
+    beside.append(this.column('graph', 'bitmaps'), this.column('limits', 'console'));
+    yard.append(this.column('machine', 'copies', 'jobs', 'plots'), beside);
     main.replaceChildren(yard);
     const first = session.plan.boot === 'embedded' ? 'serial' : 'screen';
     const machine = new MachineView(this.part('machine'), session, screen, first);
     this.parts.set('faults', machine.faults);
+    if (isPointed) machine.enter();
+    else machine.focusButton();
     const graph = new GraphView(this.part('graph'), model);
     new ConsoleView(this.part('console'), session.monitor);
     const plots = new PlotsView(this.part('plots'), model);
@@ -117,6 +106,17 @@ class Yard {
     });
     this.draw();
     model.start();
+  }
+
+  private column(...names: string[]): HTMLElement {
+    const column = document.createElement('div');
+    column.className = 'column';
+    for (const name of names) {
+      const part = document.createElement('div');
+      this.parts.set(name, part);
+      column.append(part);
+    }
+    return column;
   }
 
   private part(name: string): HTMLElement {

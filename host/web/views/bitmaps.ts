@@ -57,6 +57,7 @@ export function paintBitmaps(host: HTMLElement, model: Model): void {
 function channels(host: HTMLElement, name: string): number[] {
   const probe = document.createElement('span');
   probe.style.color = `var(${name})`;
+  probe.style.setProperty('forced-color-adjust', 'none');
   host.append(probe);
   const found = getComputedStyle(probe).color.match(/\d+(\.\d+)?/g) ?? [];
   probe.remove();
