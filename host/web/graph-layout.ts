@@ -4,7 +4,7 @@
  */
 import type { GraphInfo, NodeInfo } from './answers.ts';
 
-export type Kind = 'device' | 'job' | 'filter' | 'format' | 'protocol';
+type Kind = 'device' | 'job' | 'filter' | 'format' | 'protocol';
 
 export interface Box {
   /** Of the node, in the graph that was asked for. */

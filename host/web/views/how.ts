@@ -11,23 +11,23 @@ export function howView(): TemplateResult {
             <path d="M 1 1 L 7 4 L 1 7"></path>
           </marker>
         </defs>
-        <path d="M 100 40 H 128" marker-end="url(#arrow)"></path>
-        <path d="M 238 40 H 266" marker-end="url(#arrow)"></path>
-        <path d="M 372 40 H 396" marker-end="url(#arrow)"></path>
-        <path class="old" d="M 185 66 V 126" marker-end="url(#arrow)"></path>
-        <path class="old" d="M 320 66 V 148 H 246" marker-end="url(#arrow)"></path>
-        ${boxView('guest', 8, 14, 92, 'Guest', 'writes on')}
-        ${boxView('filter', 132, 14, 106, 'Filter', 'copy before write')}
-        ${boxView('', 270, 14, 102, 'Overlay', 'in this browser')}
-        ${boxView('', 400, 14, 74, 'Image', 'only read')}
-        ${boxView('saved', 132, 130, 106, 'Backup', 'of one instant')}
-        <text class="small" x="178" y="101" text-anchor="end">first, what is</text>
-        <text class="small" x="178" y="115" text-anchor="end">overwritten</text>
-        <text class="small" x="328" y="101">in the background,</text>
-        <text class="small" x="328" y="115">all the rest</text>
+        <path d="M 92 40 H 118" marker-end="url(#arrow)"></path>
+        <path d="M 244 40 H 270" marker-end="url(#arrow)"></path>
+        <path d="M 376 40 H 400" marker-end="url(#arrow)"></path>
+        <path class="old" d="M 183 66 V 126" marker-end="url(#arrow)"></path>
+        <path class="old" d="M 325 66 V 156 H 248" marker-end="url(#arrow)"></path>
+        ${boxView('guest', 6, 14, 86, 'Guest', 'writes on')}
+        ${boxView('filter', 122, 14, 122, 'Filter', 'copy before write')}
+        ${boxView('', 274, 14, 102, 'Overlay', 'in this browser')}
+        ${boxView('', 404, 14, 72, 'Image', 'only read')}
+        ${boxView('saved', 122, 130, 122, 'Backup', 'of one instant')}
+        <text class="small" x="175" y="101" text-anchor="end">first, what is</text>
+        <text class="small" x="175" y="115" text-anchor="end">overwritten</text>
+        <text class="small" x="333" y="101">in the background,</text>
+        <text class="small" x="333" y="115">all the rest</text>
       </svg>
       <ol>
-        <li>The machine runs in this page: v86 translates its x86 code to WebAssembly.</li>
+        <li>The machine runs in this page, on a processor made of software: v86.</li>
         <li>Each of its disks is a qcow2 overlay in this browser’s storage, over an image that is only read, piece by piece and when it
           is needed.</li>
         <li>“Back up both disks” puts a filter over every disk at the same instant, by one transaction, while the guest goes on.</li>

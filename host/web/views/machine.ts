@@ -200,9 +200,7 @@ export class MachineView {
     render(
       html`
         <span class="hint ${this.hasKeys ? 'on' : ''}" aria-live="polite">${
-          this.hasKeys
-            ? html`Keys go to the machine. <kbd>Esc</kbd> <kbd>Esc</kbd> leads out.`
-            : 'Keys go to the page.'
+          this.hasKeys ? html`<kbd>Esc</kbd> <kbd>Esc</kbd> leads out` : 'Keys go to the page'
         }</span>
         <span class="row fill" @mousedown=${keep}>
           <button type="button" data-action="keys" @click=${() => (this.hasKeys ? this.leave() : this.enter())}>
