@@ -25,9 +25,9 @@ class App {
   private chooser: ChooserState = { offer: noOffer, isStarting: false, problem: undefined };
 
   async start(): Promise<void> {
-    this.drawChooser();
-    const answer = await fetch('offer.json');
-    if (answer.ok) this.change({ offer: (await answer.json()) as Offer });
+    // Drawn once there is everything to choose from: what came later would push the rest away.
+    const answer = await fetch('offer.json').catch(() => undefined);
+    this.change(answer?.ok ? { offer: (await answer.json()) as Offer } : {});
   }
 
   private change(part: Partial<ChooserState>): void {
