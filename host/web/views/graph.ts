@@ -56,7 +56,7 @@ export class GraphView {
 
   private zoomView(): TemplateResult {
     const button = (label: string, title: string, zoom: () => number | undefined): TemplateResult =>
-      html`<button type="button" aria-label=${title} title=${title} @click=${() => {
+      html`<button type="button" class="quiet" aria-label=${title} title=${title} @click=${() => {
         this.zoom = zoom();
         this.draw();
       }}>${label}</button>`;
