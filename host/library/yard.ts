@@ -7,6 +7,7 @@ import { withoutUndefined } from '../base/without-undefined.ts';
 import type { FlushPolicy } from '../emulator/local-disk.ts';
 import { V86Disk, type V86DiskKind } from '../emulator/v86/disk.ts';
 import { createV86, type V86Constructor, type V86Emulator } from '../emulator/v86/emulator.ts';
+import type { FileSources } from '../emulator/v86/files.ts';
 import { V86Processor } from '../emulator/v86/processor.ts';
 import { V86State } from '../emulator/v86/state.ts';
 import type { PrefetchList } from '../protocols/http/driver.ts';
@@ -55,9 +56,11 @@ export interface TraceOptions {
   readonly sink: (record: TraceRecord) => void;
 }
 
-/** How files are named in blockdev options: by which driver. */
 interface YardOptions {
+  /** By which driver files are named in blockdev options. */
   readonly fileDriver: string;
+  /** Where an emulator's own files come from. */
+  readonly emulatorFiles: FileSources;
 }
 
 const defaultFlushPolicy: FlushPolicy = { safe: 'process', flushMs: 1000 };
@@ -210,12 +213,15 @@ export class Blockyard {
   /**
    * Makes a v86 with `options`, its own and disks of this yard among them, and has it run with the machine: `stop`, `cont`,
    * `system_reset` and `query-status` are about it, and it stands while a disk fails. Settles when it runs, or could.
+   * Its files (`bios`, `vga_bios`, `multiboot`, `bzimage`, `initrd`, `initial_state`, `fda`, `fdb`) may be Files, addresses or
+   * bytes, too. On Node, SeaBIOS is found where it is usually installed. Errors: one of them, or `wasm_path`, cannot be had; there is
+   * no firmware.
    */
   async start<Emulator extends V86Emulator>(
     V86: V86Constructor<Emulator>,
     options: Readonly<Record<string, unknown>>,
   ): Promise<Emulator> {
-    const emulator = await createV86(V86, options);
+    const emulator = await createV86(V86, options, this.options.emulatorFiles);
     await this.attach(emulator);
     return emulator;
   }

@@ -8,6 +8,7 @@ import { guestKernel } from '../emulator/guest/index.ts';
 import {
   BlockError,
   type Blockyard,
+  keepFiles,
   openBlockyard,
   type V86Constructor,
   type V86Disk,
@@ -85,7 +86,7 @@ class MachineSession implements Session {
   // The machine.
 
   async start(): Promise<void> {
-    await navigator.storage.persist();
+    await keepFiles();
     await this.openDisks();
     await saveState(this.plan.name, this.state);
     await this.boot();

@@ -204,7 +204,10 @@ describe.skipIf(!haveChromium)('blockyard/browser', () => {
       await yard.close();
       return [into[0], refusal];
     });
-    expect(results).toEqual([5, `Could not open 'over-file.qcow2': Failed to get "write" lock`]);
+    expect(results).toEqual([
+      5,
+      `Could not open 'over-file.qcow2': Failed to get "write" lock: it is open in another tab or worker of this browser`,
+    ]);
     await page.close();
   });
 

@@ -14,6 +14,8 @@ const types: Readonly<Record<string, string>> = {
 export class PageServer extends LoopbackServer {
   /** What is served under a path; undefined: nothing. */
   find: (path: string) => Uint8Array | string | undefined = () => undefined;
+  /** What is sent along with a path, in place of what usually is. */
+  headersOf: (path: string) => Readonly<Record<string, string>> = () => ({});
   etag = '"1"';
   /** Whether whoever asks for a range is told that the server has failed. */
   isBroken = false;
@@ -51,6 +53,7 @@ export class PageServer extends LoopbackServer {
       'accept-ranges': 'bytes',
       etag: this.etag,
       ...(range ? { 'content-range': `bytes ${first}-${last}/${content.length}` } : {}),
+      ...this.headersOf(path),
     });
     response.end(method === 'HEAD' ? undefined : content.subarray(first, last + 1));
   }
