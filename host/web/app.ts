@@ -1,17 +1,18 @@
 /** The page: first the choice of a machine, then the yard around it. */
-import { render } from 'lit';
+import { html, render } from 'lit';
 import type { MachinePlan } from './session.ts';
 import { element, theme } from './shell.ts';
 import { type ChooserState, chooserView, noOffer, type Offer } from './views/chooser.ts';
+import { howView } from './views/how.ts';
 
 class App {
   private readonly main = element('main');
   private chooser: ChooserState = { offer: noOffer, isStarting: false, problem: undefined };
 
   async start(): Promise<void> {
-    this.drawChooser();
-    const answer = await fetch('offer.json');
-    if (answer.ok) this.change({ offer: (await answer.json()) as Offer });
+    // Drawn once there is everything to choose from: what came later would push the rest away.
+    const answer = await fetch('offer.json').catch(() => undefined);
+    this.change(answer?.ok ? { offer: (await answer.json()) as Offer } : {});
   }
 
   private change(part: Partial<ChooserState>): void {
@@ -22,13 +23,11 @@ class App {
   private drawChooser(): void {
     if (this.main.dataset['view'] !== 'chooser') this.main.replaceChildren();
     this.main.dataset['view'] = 'chooser';
-    render(
-      chooserView(this.chooser, (plan) => void this.startMachine(plan)),
-      this.main,
-    );
+    render(html`${chooserView(this.chooser, (plan) => void this.startMachine(plan))}${howView()}`, this.main);
   }
 
   private async startMachine(choose: () => MachinePlan): Promise<void> {
+    const isPointed = !document.activeElement?.matches(':focus-visible');
     this.change({ isStarting: true, problem: undefined });
     try {
       const plan = choose();
@@ -37,12 +36,22 @@ class App {
       const { startMachine, Yard } = await import('./yard.ts');
       const session = await startMachine(plan, screen);
       this.change({ isStarting: false });
-      new Yard(this.main, session).show(screen);
+      new Yard(this.main, session).show(screen, isPointed);
     } catch (error) {
       this.change({ isStarting: false, problem: (error as Error).message });
     }
   }
 }
 
+/** For when there is no network. Not every browser, window and address can have that. */
+function keepForOffline(): void {
+  addEventListener('load', () => {
+    navigator.serviceWorker
+      ?.register('service-worker.js')
+      .catch((error: Error) => console.info(`The page is not kept for offline: ${error.message}`));
+  });
+}
+
 theme.start();
+keepForOffline();
 void new App().start();
