@@ -5,6 +5,7 @@ import type { MachinePlan } from './session.ts';
 import { element, theme } from './shell.ts';
 import { type ChooserState, chooserView, noOffer, type Offer } from './views/chooser.ts';
 import { type FirmwareState, firmwareView } from './views/firmware.ts';
+import { howView } from './views/how.ts';
 
 class App {
   private readonly main = element('main');
@@ -13,9 +14,10 @@ class App {
   private firmware: FirmwareState = { isThere: true, problem: undefined };
 
   async start(): Promise<void> {
-    this.drawChooser();
-    const answer = await fetch('offer.json');
-    if (answer.ok) await this.take((await answer.json()) as Offer);
+    // Drawn once there is everything to choose from: what came later would push the rest away.
+    const answer = await fetch('offer.json').catch(() => undefined);
+    if (answer?.ok) await this.take((await answer.json()) as Offer);
+    else this.drawChooser();
   }
 
   private async take(offer: Offer): Promise<void> {
@@ -44,12 +46,13 @@ class App {
     this.main.dataset['view'] = 'chooser';
     render(
       html`${chooserView(this.chooser, (plan) => void this.startMachine(plan))}
-      ${firmwareView(this.firmware, (chosen) => void this.keepFirmware(chosen))}`,
+      ${firmwareView(this.firmware, (chosen) => void this.keepFirmware(chosen))}${howView()}`,
       this.main,
     );
   }
 
   private async startMachine(choose: () => MachinePlan): Promise<void> {
+    const isPointed = !document.activeElement?.matches(':focus-visible');
     this.change({ isStarting: true, problem: undefined });
     try {
       const plan = choose();
@@ -58,12 +61,22 @@ class App {
       const { startMachine, Yard } = await import('./yard.ts');
       const session = await startMachine(plan, screen);
       this.change({ isStarting: false });
-      new Yard(this.main, session).show(screen);
+      new Yard(this.main, session).show(screen, isPointed);
     } catch (error) {
       this.change({ isStarting: false, problem: (error as Error).message });
     }
   }
 }
 
+/** For when there is no network. Not every browser, window and address can have that. */
+function keepForOffline(): void {
+  addEventListener('load', () => {
+    navigator.serviceWorker
+      ?.register('service-worker.js')
+      .catch((error: Error) => console.info(`The page is not kept for offline: ${error.message}`));
+  });
+}
+
 theme.start();
+keepForOffline();
 void new App().start();

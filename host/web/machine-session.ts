@@ -35,6 +35,8 @@ const nodeOf = (disk: Disk): string => `disk-${disk}`;
 /** v86 as far as the page talks to it. */
 interface Emulator extends V86Emulator {
   serial_send_bytes(serial: number, bytes: Uint8Array): void;
+  keyboard_set_enabled(isEnabled: boolean): void;
+  keyboard_send_scancodes(codes: readonly number[]): Promise<void>;
 }
 
 /** Boots. `screen`: where v86 draws, with a `div` for text and a `canvas`. Errors: of disks and images. */
@@ -56,6 +58,7 @@ class MachineSession implements Session {
   private emulator: Emulator | undefined;
   private drives: readonly V86Disk[] = [];
   private isBackingUp = false;
+  private hasKeyboard = false;
 
   constructor(
     private readonly yard: Blockyard,
@@ -167,6 +170,7 @@ class MachineSession implements Session {
       hda,
       hdb,
     });
+    this.emulator.keyboard_set_enabled(this.hasKeyboard);
     this.emulator.add_listener('serial0-output-byte', (byte?: number) => {
       for (const listener of this.serialListeners) listener(Uint8Array.of(byte!)); // it comes with the event
     });
@@ -192,6 +196,15 @@ class MachineSession implements Session {
 
   sendSerial(text: string): void {
     this.emulator?.serial_send_bytes(0, new TextEncoder().encode(text));
+  }
+
+  setKeyboard(isOn: boolean): void {
+    this.hasKeyboard = isOn;
+    this.emulator?.keyboard_set_enabled(isOn);
+  }
+
+  sendScancodes(codes: readonly number[]): void {
+    void this.emulator?.keyboard_send_scancodes(codes);
   }
 
   // Copies.

@@ -48,7 +48,7 @@ export class PageServer extends LoopbackServer {
       return;
     }
     response.writeHead(range ? 206 : 200, {
-      'content-type': types[extname(path)] ?? 'application/octet-stream',
+      'content-type': types[path.endsWith('/') ? '.html' : extname(path)] ?? 'application/octet-stream',
       'content-length': last + 1 - first,
       'accept-ranges': 'bytes',
       etag: this.etag,
