@@ -16,7 +16,7 @@ import { type EventListener, QmpClient } from '../qmp/client.ts';
 import type { TraceRecord } from '../trace/event.ts';
 import { type Backup, type BackupPlan, startBackup } from './backup.ts';
 import type { ExportSource } from './export.ts';
-import { formatFile } from './images.ts';
+import { addNode, formatFile } from './images.ts';
 import { type OverlayOptions, openOverlay } from './overlay.ts';
 import { PortConnection } from './port-connection.ts';
 import { serveProcessor } from './processor-port.ts';
@@ -150,9 +150,9 @@ export class Blockyard {
     await this.calls.call('unregisterBlob', { name });
   }
 
-  /** Opens a node: the options of `blockdev-add`. Errors: QmpError. */
+  /** Opens a node: the options of `blockdev-add`. Errors: QmpError, with the address of what is not to be had from a server. */
   async add(options: JsonObject): Promise<void> {
-    await this.qmp('blockdev-add', options);
+    await addNode(this, options);
   }
 
   /**
@@ -168,7 +168,7 @@ export class Blockyard {
 
   /**
    * Opens a qcow2 overlay, made first if there is none, over a base that stays as it is.
-   * Errors: the base is not the one the overlay was made on; QmpError.
+   * Errors: the base is not the one the overlay was made on, or is empty; QmpError.
    */
   async openOverlay(options: OverlayOptions): Promise<void> {
     const base = await openOverlay(this, this.calls, this.options, options);

@@ -264,7 +264,7 @@ describe.skipIf(!haveChromium)('yard.start', () => {
     const elsewhere = await other.start();
     const url = `${elsewhere}/bios.bin`;
     expect(await startV86({ wasm_path, bios: url })).toBe(
-      `v86 cannot start without its 'bios': ${url}: Failed to fetch: the server cannot be reached, or does not let pages of ${origin} read it (CORS)`,
+      `v86 cannot start without its 'bios': ${url}: Failed to fetch: the server cannot be reached, does not let pages of ${origin} read it (CORS), or this page's Content-Security-Policy does not (connect-src)`,
     );
     other.headersOf = () => ({ 'access-control-allow-origin': '*' });
     expect(await startV86({ wasm_path, bios: url })).toBe('started');

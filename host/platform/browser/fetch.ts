@@ -21,5 +21,5 @@ function causeFor(url: string): string {
   const isHere = /^(localhost|127\..*|\[::1\])$/.test(hostname);
   if (location.protocol === 'https:' && protocol === 'http:' && !isHere)
     return 'a page that came over https may not read from http';
-  return `the server cannot be reached, or does not let pages of ${location.origin} read it (CORS)`;
+  return `the server cannot be reached, does not let pages of ${location.origin} read it (CORS), or this page's Content-Security-Policy does not (connect-src)`;
 }
