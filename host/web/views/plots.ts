@@ -120,7 +120,11 @@ export class PlotsView {
           })),
         ],
         hooks: { drawClear: [(plot) => this.shade(plot)] },
-        legend: { live: true },
+        legend: {
+          live: true,
+          // Of CSS, unlike the canvas: they follow the theme by themselves. The first series is the time.
+          markers: { stroke: (_plot, series) => `var(${spec.curves[series - 1]?.colour ?? '--dim'})` },
+        },
       },
       this.dataOf(spec),
       box,
