@@ -28,7 +28,10 @@ export class BaseChangedError extends Error {
 /** What a name of a backing file may have in qcow2. */
 const maxBackingNameBytes = 1023;
 
-/** The name of the base if it was opened for the overlay. Errors: BaseChangedError, QmpError; nothing stays open then. */
+/**
+ * The name of the base if it was opened for the overlay. Errors: BaseChangedError, QmpError, an empty base; nothing stays open
+ * then.
+ */
 export async function openOverlay(
   monitor: Monitor,
   calls: Calls<ServiceFunctions>,
@@ -40,6 +43,9 @@ export async function openOverlay(
     await monitor.qmp('blockdev-add', { ...base, 'node-name': baseNode, 'read-only': true });
   }
   try {
+    const baseInfo = await nodeInfo(monitor, baseNode);
+    // A guest would have a disk of no bytes; and who says that an image is empty is mistaken more often than not.
+    if (baseInfo.image['virtual-size'] === 0) throw new Error(`The base of overlay '${file}' is empty`);
     const { recorded, present } = await calls.call('compareBase', { overlay: file, node: baseNode });
     if (await calls.call('fileExists', { path: file })) {
       const change = recorded ? describeChange(recorded, present) : 'nothing says which base it was made on';
@@ -50,7 +56,7 @@ export async function openOverlay(
     } else {
       // First what it belongs to: an overlay of which nothing is known would be refused for ever.
       await calls.call('recordBase', { overlay: file, base: present });
-      await createOverlay(monitor, fileDriver, file, await nodeInfo(monitor, baseNode));
+      await createOverlay(monitor, fileDriver, file, baseInfo);
     }
     await monitor.qmp('blockdev-add', {
       driver: 'qcow2',
