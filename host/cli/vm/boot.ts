@@ -2,19 +2,17 @@
  * What the machine starts with, as options of v86: a Linux kernel, a multiboot kernel, or the BIOS and whatever is on the
  * disks. When nothing is named and there is nothing on them to boot, it is the embedded guest.
  */
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { invalid } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import { guestKernel } from '../../emulator/guest/index.ts';
 import type { V86Drives } from '../../emulator/v86/drives.ts';
+import { fromDenial } from '../../platform/node/errors.ts';
+import { biosName, findFirmwareFile, vgaBiosName } from '../../platform/node/firmware.ts';
 import type { CommandLine } from '../system/options.ts';
 
 type V86Options = Readonly<Record<string, unknown>>;
-
-/** Where Debian's package `seabios` has it. */
-const installedBios = '/usr/share/seabios/bios.bin';
-const vgaBiosName = 'vgabios-stdvga.bin';
 
 /** The header of a multiboot kernel is in its first bytes, at a multiple of four. */
 const multibootMagic = 0x1badb002;
@@ -51,16 +49,16 @@ async function isBootable({ hda }: V86Drives): Promise<boolean> {
 }
 
 function biosOptions(line: CommandLine): V86Options {
-  const path = line.get('bios') ?? installedBios;
-  if (!line.has('bios') && !existsSync(path)) {
+  const path = line.get('bios') ?? findFirmwareFile(biosName);
+  if (path === undefined) {
     throw invalid(
-      `There is no BIOS at ${path}: name one with -bios, or start a multiboot kernel with -kernel`,
+      'There is no SeaBIOS where it is usually installed: name one with -bios, or start a multiboot kernel with -kernel',
     );
   }
-  const vgaBios = join(dirname(path), vgaBiosName);
+  const vgaBios = findFirmwareFile(vgaBiosName, [dirname(path)]);
   return {
     bios: { buffer: read('bios', path) },
-    ...(existsSync(vgaBios) ? { vga_bios: { buffer: read('bios', vgaBios) } } : {}),
+    ...(vgaBios === undefined ? {} : { vga_bios: { buffer: read('bios', vgaBios) } }),
   };
 }
 
@@ -69,7 +67,7 @@ function read(option: string, path: string): ArrayBuffer {
     const bytes = readFileSync(path);
     return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer;
   } catch (error) {
-    throw invalid(`-${option}: could not load '${path}': ${(error as Error).message}`);
+    throw invalid(`-${option}: could not load '${path}': ${(fromDenial(error) ?? (error as Error)).message}`);
   }
 }
 
