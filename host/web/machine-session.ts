@@ -15,6 +15,7 @@ import {
   type V86Emulator,
 } from '../library/index.ts';
 import type { Monitor } from './answers.ts';
+import { firmwareOptions } from './firmware.ts';
 import { loadState, type MachineState, saveState } from './machine-state.ts';
 import type { Backup, ImageSource, MachinePlan, Session } from './session.ts';
 
@@ -158,10 +159,7 @@ class MachineSession implements Session {
     const hda = await yard.disk({ node: nodeOf('a') });
     const hdb = await yard.disk({ node: nodeOf('b') });
     this.drives = [hda, hdb];
-    const firmware =
-      plan.boot === 'embedded'
-        ? { multiboot: guestKernel() }
-        : { bios: { url: 'firmware/bios.bin' }, vga_bios: { url: 'firmware/vgabios.bin' } };
+    const firmware = plan.boot === 'embedded' ? { multiboot: guestKernel() } : await firmwareOptions();
     this.emulator = await yard.start(V86, {
       wasm_path: 'v86/v86.wasm',
       memory_size: plan.memoryMiB << 20,
