@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { proveOneInstant } from '../../host/cli/demo/linked-records.ts';
 import { bundle } from '../support/cli.ts';
 import { recordDiskOf } from '../support/record-disk.ts';
@@ -48,6 +48,9 @@ beforeAll(() => {
   symlinkSync(bundle, join(binaries, 'blockyard'));
 });
 
+// Those that a test which failed has left in the background.
+afterAll(() => shell('for file in *.pid; do kill $(cat $file) || true; done'));
+
 describe.skipIf(!installedV86 || !haveQemu)('the recipe', () => {
   test('of nightly backups copies running disks at one instant, and restores them', async () => {
     const [machine, program, nights, printed, restore, restored] = blocksOf(
@@ -55,6 +58,7 @@ describe.skipIf(!installedV86 || !haveQemu)('the recipe', () => {
     ).map(({ text }) => text);
     writeFileSync(join(folder, 'nightly.mjs'), program!); // the six blocks are there, or nothing of this holds
     expect(shell(machine!)).toEqual({ status: 0, text: '' });
+    shell('until grep -qs found guest.log; do sleep 0.2; done\nsleep 1');
     expect(shell(nights!)).toEqual({ status: 0, text: printed });
     expect(shell(restore!)).toEqual({ status: 0, text: restored });
     const disks = ['a', 'b'].map((name) => recordDiskOf(join(folder, `${name}.restored.qcow2`)));
