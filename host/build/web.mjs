@@ -3,6 +3,17 @@ import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
+/** They are served beside the page, with the library. */
+const partsOfLibrary = {
+  name: 'parts-of-library',
+  setup({ onResolve }) {
+    onResolve({ filter: /^blockyard:/ }, ({ path }) => ({
+      path: `${path.replace('blockyard:', '/browser/parts/')}.js`,
+      external: true,
+    }));
+  },
+};
+
 export async function buildWeb(root) {
   const folder = join(root, 'dist/web');
   mkdirSync(folder, { recursive: true });
@@ -17,6 +28,7 @@ export async function buildWeb(root) {
     conditions: ['production'],
     loader: { '.wasm': 'binary', '.bin': 'binary' },
     minify: true,
+    plugins: [partsOfLibrary],
     logLevel: 'warning',
   });
   copyFileSync(join(root, 'host/web/index.html'), join(folder, 'index.html'));

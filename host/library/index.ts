@@ -12,6 +12,7 @@
  * ```
  */
 import type { WorkerStart } from './worker-service.ts';
+import { makeWorkerUrl, servePartsOver } from './worker-source.ts';
 import { Blockyard, type TraceOptions } from './yard.ts';
 
 export { BlockError } from '../base/errors.ts';
@@ -31,7 +32,10 @@ export { type RemoteDiskOptions, RemoteGuestDisk } from './remote-disk.ts';
 export type { Blockyard, DiskOptions, TraceOptions } from './yard.ts';
 
 export interface OpenOptions {
-  /** Of the package's `worker.js`, when it is not beside this file. It must be of the page's own origin. */
+  /**
+   * Of the package's `blockyard/browser/worker.js`, for pages whose Content-Security-Policy does not let workers and scripts be
+   * made of texts (`blob:`). It must be of the page's own origin. Default: the worker is made of the text that is in the package.
+   */
   readonly workerUrl?: string | URL;
   /**
    * What may be kept of web servers' files in the browser's own storage, in bytes, so that another page load need not fetch
@@ -53,19 +57,23 @@ export async function openBlockyard({
   httpCacheBytes = defaultHttpCacheBytes,
   trace,
 }: OpenOptions = {}): Promise<Blockyard> {
-  // Bundlers find the worker by these very words.
-  const worker = workerUrl
-    ? new Worker(workerUrl, { type: 'module' })
-    : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+  const madeUrl = workerUrl === undefined ? await makeWorkerUrl() : undefined;
+  const worker = new Worker(madeUrl ?? workerUrl!, { type: 'module' }); // one of them there is
+  const end = (): void => {
+    worker.terminate();
+    if (madeUrl !== undefined) URL.revokeObjectURL(madeUrl);
+  };
   const failed = new Promise<never>((_, reject) => {
-    worker.onerror = ({ message }) => {
-      reject(new Error(`The worker of the block layer does not start: ${message ?? 'it cannot be loaded'}`));
+    worker.onerror = ({ message = notLoaded(workerUrl) }) => {
+      reject(new Error(`The worker of the block layer does not start: ${message}`));
     };
   });
-  const { port1, port2 } = new MessageChannel();
-  worker.postMessage({ port: port2, httpCacheBytes } satisfies WorkerStart, [port2]);
+  const [control, parts] = [new MessageChannel(), new MessageChannel()];
+  servePartsOver(parts.port1);
+  const start: WorkerStart = { port: control.port2, parts: parts.port2, httpCacheBytes };
+  worker.postMessage(start, [control.port2, parts.port2]);
   try {
-    const yard = await Promise.race([Blockyard.connect(port1, { fileDriver: 'opfs' }), failed]);
+    const yard = await Promise.race([Blockyard.connect(control.port1, { fileDriver: 'opfs' }), failed]);
     if (trace) await yard.trace(trace);
     const flushHidden = (): void => {
       if (document.visibilityState === 'hidden') void yard.flush();
@@ -75,11 +83,18 @@ export async function openBlockyard({
     worker.onerror = () => yard.abandon();
     yard.whenClosed(() => {
       document.removeEventListener('visibilitychange', flushHidden);
-      worker.terminate();
+      end();
     });
     return yard;
   } catch (error) {
-    worker.terminate();
+    end();
     throw error;
   }
+}
+
+/** Browsers do not tell why they load no worker. */
+function notLoaded(workerUrl: string | URL | undefined): string {
+  return workerUrl === undefined
+    ? "the page's Content-Security-Policy must have 'worker-src blob:', or openBlockyard be given a workerUrl"
+    : `${workerUrl} cannot be loaded`;
 }

@@ -15,6 +15,8 @@ export class PageServer extends LoopbackServer {
   /** What is served under a path; undefined: nothing. */
   find: (path: string) => Uint8Array | string | undefined = () => undefined;
   etag = '"1"';
+  /** Said with every answer, beside what describes its content. */
+  headers: Readonly<Record<string, string>> = {};
   /** Whether whoever asks for a range is told that the server has failed. */
   isBroken = false;
   /** Whether connections of whoever asks for a range are lost. */
@@ -46,6 +48,7 @@ export class PageServer extends LoopbackServer {
       return;
     }
     response.writeHead(range ? 206 : 200, {
+      ...this.headers,
       'content-type': types[extname(path)] ?? 'application/octet-stream',
       'content-length': last + 1 - first,
       'accept-ranges': 'bytes',
