@@ -33,6 +33,8 @@ function layersOf(root, moduleInfo) {
 export async function buildNode(root) {
   let found;
   const layer = (id, context) => {
+    // What an entry does is done by who loads it, and by no one who needs what it imports.
+    if (context.getModuleInfo(id)?.isEntry) return null;
     found ??= layersOf(root, (module) => context.getModuleInfo(module));
     return found.get(id) ?? null;
   };
