@@ -8,13 +8,14 @@ import { formatFile, type NodeInfo, nodeInfo } from './images.ts';
 import type { Monitor } from './jobs.ts';
 import type { Calls } from './rpc.ts';
 import type { ServiceFunctions } from './service.ts';
+import { withDriversOfAddresses } from './web-addresses.ts';
 
 export interface OverlayOptions {
   /** Name for the node of the overlay. */
   readonly node: string;
   /** File of the overlay, made when it is absent. */
   readonly file: string;
-  /** Name of a node, or options of `blockdev-add` for one; it is opened read-only as `NODE-base`. */
+  /** Name of a node, or options of `Blockyard.add` for one; it is opened read-only as `NODE-base`. */
   readonly base: string | JsonObject;
   /** Opens it although the base is another one now, and takes that for its base from now on. */
   readonly acceptBase?: boolean;
@@ -37,7 +38,8 @@ export async function openOverlay(
 ): Promise<string | undefined> {
   const baseNode = typeof base === 'string' ? base : `${node}-base`;
   if (typeof base !== 'string') {
-    await monitor.qmp('blockdev-add', { ...base, 'node-name': baseNode, 'read-only': true });
+    const options = withDriversOfAddresses(base);
+    await monitor.qmp('blockdev-add', { ...options, 'node-name': baseNode, 'read-only': true });
   }
   try {
     const { recorded, present } = await calls.call('compareBase', { overlay: file, node: baseNode });

@@ -22,6 +22,7 @@ import { serveProcessor } from './processor-port.ts';
 import { RemoteGuestDisk } from './remote-disk.ts';
 import { Calls } from './rpc.ts';
 import type { ServiceFunctions } from './service.ts';
+import { withDriversOfAddresses } from './web-addresses.ts';
 
 export interface DiskOptions {
   /** Node that the disk shows. */
@@ -147,9 +148,9 @@ export class Blockyard {
     await this.calls.call('unregisterBlob', { name });
   }
 
-  /** Opens a node: the options of `blockdev-add`. Errors: QmpError. */
+  /** Opens a node: the options of `blockdev-add`, but that `http` and `https` take either address. Errors: QmpError. */
   async add(options: JsonObject): Promise<void> {
-    await this.qmp('blockdev-add', options);
+    await this.qmp('blockdev-add', withDriversOfAddresses(options));
   }
 
   /**
