@@ -54,6 +54,7 @@ describe('the package', () => {
         "dist/blockyard.js.map",
         "dist/browser/…",
         "dist/chunks/…",
+        "dist/compressed/…",
         "dist/index.js",
         "dist/types/…",
         "dist/web/…",
