@@ -329,7 +329,7 @@ describe.skipIf(!haveChromium)('blockyard/browser', () => {
     async () => {
       const readme = readFileSync(join(root, 'host/library/README.md'), 'utf8');
       const [example, map] = [...readme.matchAll(/```html\n(.*?)```/gs)].map(([, block]) => block!); // it is what is matched
-      expect(example!.trimEnd().split('\n').length).toBeLessThanOrEqual(21);
+      expect(example!.trimEnd().split('\n').length).toBeLessThanOrEqual(22);
       pages.set('/example.html', `<!doctype html>${map}${example}`);
       disk = bootDisk();
       const page = await open('/example.html');
