@@ -9,6 +9,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { deflateRawSync } from 'node:zlib';
 import { rolldown } from 'rolldown';
+import { notingModules } from './licenses.mjs';
 
 const workerEntry = 'host/library/worker.ts';
 
@@ -38,14 +39,14 @@ const partsBeside = {
   },
 };
 
-async function bundle(root, input, { external = [], ...output } = {}) {
+async function bundle({ root, modules }, input, { external = [], ...output } = {}) {
   const build = await rolldown({
     cwd: root,
     input,
     external,
     platform: 'browser',
     transform: { target: 'es2022' },
-    plugins: [compressedWasm, partsBeside],
+    plugins: [compressedWasm, partsBeside, notingModules(modules)],
     preserveEntrySignatures: 'allow-extension',
     // What some load on demand, others need from the start; in worker.js all is there from the start.
     checks: { ineffectiveDynamicImport: false },
@@ -60,14 +61,14 @@ async function bundle(root, input, { external = [], ...output } = {}) {
  * The worker and its parts, by their names. All that is loaded with the worker is in one text, for parts import from it, and it
  * is the only one that has an address by then (host/library/worker-parts.ts).
  */
-async function buildWorker(root) {
+async function buildWorker(site) {
   let first;
   const name = (id, context) => {
-    first ??= loadedWith(resolve(root, workerEntry), (module) => context.getModuleInfo(module));
+    first ??= loadedWith(resolve(site.root, workerEntry), (module) => context.getModuleInfo(module));
     return first.has(id) ? 'worker' : null;
   };
   const groups = [{ name, debugName: 'worker', includeDependenciesRecursively: false }];
-  const chunks = await bundle(root, { entry: workerEntry }, { codeSplitting: { groups } });
+  const chunks = await bundle(site, { entry: workerEntry }, { codeSplitting: { groups } });
   const parts = new Map();
   for (const { isEntry, name, imports, code } of chunks) {
     // It only imports what is in 'worker'.
@@ -96,17 +97,19 @@ function withParts(code) {
     .replace(/\bimport\((?=\w+\))/g, 'import(/* @vite-ignore */ /* webpackIgnore: true */ ');
 }
 
-export async function buildBrowser(root) {
+/** `modules` gets the path of each module that is in it. */
+export async function buildBrowser(root, modules) {
+  const site = { root, modules };
   const folder = join(root, 'dist/browser');
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(join(folder, 'parts'), { recursive: true });
   const write = (name, code) => writeFileSync(join(folder, name), code);
-  const [page] = await bundle(root, { index: 'host/library/index.ts' });
+  const [page] = await bundle(site, { index: 'host/library/index.ts' });
   // Some bundlers know addresses by their quotation marks.
   write('index.js', page.code.replace(/\bimport\(`(.*?)`\)/g, 'import("$1")'));
-  for (const [name, text] of await buildWorker(root))
+  for (const [name, text] of await buildWorker(site))
     write(`parts/${name}.js`, `export default ${JSON.stringify(text)};`);
   const whole = { codeSplitting: false, external: ['@cloudpss/zstd'] };
-  const [worker] = await bundle(root, { worker: workerEntry }, whole);
+  const [worker] = await bundle(site, { worker: workerEntry }, whole);
   write('worker.js', withParts(worker.code));
 }

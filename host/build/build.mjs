@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { buildBrowser } from './browser.mjs';
 import { compressSite } from './compress.mjs';
 import { buildGuest } from './guest.mjs';
+import { writeLicenses } from './licenses.mjs';
 import { buildNode } from './node.mjs';
 import { buildWeb } from './web.mjs';
 
@@ -22,8 +23,10 @@ execFileSync(bin('asc'), ['--config', 'asconfig.json', '--target', 'release'], {
 buildGuest(root);
 
 rmSync(resolve(root, 'dist'), { recursive: true, force: true });
-await buildNode(root);
-await buildBrowser(root);
-await buildWeb(root);
+const modules = new Set();
+await buildNode(root, modules);
+await buildBrowser(root, modules);
+await buildWeb(root, modules);
+writeLicenses(root, modules);
 compressSite(root);
 execFileSync(bin('tsc'), ['-p', 'host/build/tsconfig.types.json'], { cwd: root, stdio: 'inherit' });

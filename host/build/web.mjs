@@ -15,7 +15,8 @@ const partsOfLibrary = {
   },
 };
 
-export async function buildWeb(root) {
+/** `modules` gets the path of each module that is in it. */
+export async function buildWeb(root, modules) {
   const folder = join(root, 'dist/web');
   mkdirSync(folder, { recursive: true });
   const { metafile } = await build({
@@ -35,6 +36,7 @@ export async function buildWeb(root) {
     plugins: [partsOfLibrary],
     logLevel: 'warning',
   });
+  for (const path of Object.keys(metafile.inputs)) modules.add(path);
   const page = readFileSync(join(root, 'host/web/index.html'), 'utf8');
   writeFileSync(
     join(folder, 'index.html'),

@@ -24,13 +24,6 @@ const firmware = '/usr/share/seabios';
 const haveFirmware = existsSync(join(firmware, 'bios.bin'));
 const tried = bundlers.filter(({ install }) => !install || process.env['BUNDLERS'] === 'all');
 const page = `<!doctype html><link rel="icon" href="data:,">${exampleOf('host/library/README.md', 'html').program}`;
-let browser: BrowserContext;
-
-beforeAll(async () => {
-  if (haveChromium) browser = await launchChromium(scratch('profile'), '--ignore-certificate-errors');
-});
-
-afterAll(() => browser?.close());
 
 /** Makes the project that the README describes. */
 function makeProject({ name, install = [], takesPage }: Bundler): string {
@@ -74,7 +67,7 @@ function build(folder: string, { build: command }: Bundler): string {
 }
 
 /** Starts the page, and gives the backup that its button makes. */
-async function backupFrom(url: string, { takesPage }: Bundler): Promise<Buffer> {
+async function backupFrom(url: string, browser: BrowserContext, { takesPage }: Bundler): Promise<Buffer> {
   const opened = await browser.newPage();
   if (!takesPage) await opened.addInitScript({ path: join(root, 'node_modules/v86/build/libv86.js') });
   const complaints: string[] = [];
@@ -115,9 +108,13 @@ function checkBackup(image: Buffer): void {
 
 describe.skipIf(!haveChromium || !haveFirmware).each(tried)('$name', (bundler) => {
   let folder: string;
-  beforeAll(() => {
+  let browser: BrowserContext;
+  beforeAll(async () => {
     folder = makeProject(bundler);
+    // Each with a storage of its own: the next one's disk is another, although its address may be the same.
+    browser = await launchChromium(join(folder, 'profile'), '--ignore-certificate-errors');
   }, 300_000);
+  afterAll(() => browser?.close());
 
   test('builds the page, which runs where it is served by https', async () => {
     const built = build(folder, bundler);
@@ -128,7 +125,7 @@ describe.skipIf(!haveChromium || !haveFirmware).each(tried)('$name', (bundler) =
     };
     const origin = await server.start();
     try {
-      checkBackup(await backupFrom(`${origin}/index.html`, bundler));
+      checkBackup(await backupFrom(`${origin}/index.html`, browser, bundler));
     } finally {
       await server.stop();
     }
@@ -146,7 +143,7 @@ describe.skipIf(!haveChromium || !haveFirmware).each(tried)('$name', (bundler) =
           if (address !== undefined) found(address);
         });
       });
-      checkBackup(await backupFrom(url, bundler));
+      checkBackup(await backupFrom(url, browser, bundler));
     } finally {
       server.kill();
       await once(server, 'exit');

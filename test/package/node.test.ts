@@ -1,6 +1,6 @@
 /** The package as packed, on Node: what is in it, and the programs of the READMEs, as they are printed there. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sectorMill } from '../emulator/sector-mill.ts';
@@ -50,6 +50,7 @@ describe('the package', () => {
         "README.md",
         "SECURITY.md",
         "assembly/…",
+        "dist/LICENSES.txt",
         "dist/blockyard.js",
         "dist/blockyard.js.map",
         "dist/browser/…",
@@ -63,6 +64,24 @@ describe('the package', () => {
       ]
     `);
     expect(project.files.filter((path) => /(^|\/)(test|bench)(\/|\.js)/.test(path))).toEqual([]);
+  });
+
+  test('has the licence of each package that is bundled', () => {
+    const text = readFileSync(join(project.folder, 'node_modules/blockyard/dist/LICENSES.txt'), 'utf8');
+    const named = [...text.matchAll(/^-+\n\n(.*)$/gm)].map(([, names]) => names);
+    expect(named).toMatchInlineSnapshot(`
+      [
+        "@cloudpss/zstd",
+        "@lit/reactive-element, lit, lit-element",
+        "@xterm/addon-fit",
+        "@xterm/xterm",
+        "lit-html",
+        "pako",
+        "uplot",
+        "zstd",
+        "assemblyscript",
+      ]
+    `);
   });
 
   test('does nothing when it is imported', () => {

@@ -2,6 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
+import { publint } from 'publint';
 import { beforeAll, expect, test } from 'vitest';
 import { type PackedProject, packedProject } from '../support/packed-project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
@@ -45,12 +47,15 @@ test.each([
   expect(status).toBe(0);
 });
 
-test('the package names its types, and files that it has', () => {
-  const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-    exports: Record<string, string | Record<string, string>>;
-  };
-  const named = Object.values(exports).flatMap((entry) =>
-    typeof entry === 'string' ? [entry] : Object.values(entry),
-  );
-  expect(named.filter((path) => !project.files.includes(path.replace('./', '')))).toEqual([]);
+/** Whoever cannot import ES modules, or knows no `exports`, has no part in it. */
+const accepted: readonly string[] = ['NoResolution', 'CJSResolvesToESM'];
+
+test('attw and publint find nothing that keeps anybody from the package', async () => {
+  const bytes = readFileSync(project.tarball);
+  const tarball = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
+  const { messages } = await publint({ pack: { tarball }, strict: true });
+  expect(messages).toEqual([]);
+  const checked = await checkPackage(createPackageFromTarballData(bytes));
+  const problems = 'problems' in checked ? checked.problems : ['there are no types'];
+  expect(problems.filter((found) => typeof found === 'string' || !accepted.includes(found.kind))).toEqual([]);
 });
