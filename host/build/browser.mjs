@@ -107,8 +107,11 @@ export async function buildBrowser(root, modules) {
   const [page] = await bundle(site, { index: 'host/library/index.ts' });
   // Some bundlers know addresses by their quotation marks.
   write('index.js', page.code.replace(/\bimport\(`(.*?)`\)/g, 'import("$1")'));
-  for (const [name, text] of await buildWorker(site))
+  for (const [name, text] of await buildWorker(site)) {
+    if (!page.code.includes(`./parts/${name}.js`))
+      throw new Error(`host/library/worker-source.ts has no part '${name}' for the worker`);
     write(`parts/${name}.js`, `export default ${JSON.stringify(text)};`);
+  }
   const whole = { codeSplitting: false, external: ['@cloudpss/zstd'] };
   const [worker] = await bundle(site, { worker: workerEntry }, whole);
   write('worker.js', withParts(worker.code));

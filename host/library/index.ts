@@ -11,8 +11,12 @@
  * await backup.done;
  * ```
  */
+
+import { loadFile } from '../platform/browser/load-file.ts';
+import { type PlainError, revived } from './rpc.ts';
 import type { WorkerStart } from './worker-service.ts';
 import { makeWorkerUrl, servePartsOver } from './worker-source.ts';
+import { watchStart } from './worker-start.ts';
 import { Blockyard, type TraceOptions } from './yard.ts';
 
 export { BlockError } from '../base/errors.ts';
@@ -49,52 +53,64 @@ export interface OpenOptions {
 const defaultHttpCacheBytes = 1 << 30;
 
 /**
- * Starts the block layer. Whatever emulators have written is made durable when the page is hidden.
- * Errors: the worker could not be loaded or started.
+ * Starts the block layer, from a page or from a dedicated worker, in a worker of its own. Whatever emulators have written is made
+ * durable when the page is hidden; a worker that calls this is not told of that, and has `flush`.
+ * Errors: the worker could not be loaded or started, with the reason.
  */
 export async function openBlockyard({
   workerUrl,
   httpCacheBytes = defaultHttpCacheBytes,
   trace,
 }: OpenOptions = {}): Promise<Blockyard> {
+  if (typeof Worker === 'undefined')
+    throw new Error('The block layer needs a worker, which only pages and dedicated workers can start');
   const madeUrl = workerUrl === undefined ? await makeWorkerUrl() : undefined;
-  const worker = new Worker(madeUrl ?? workerUrl!, { type: 'module' }); // one of them there is
+  const worker = makeWorker(madeUrl ?? workerUrl!); // one of them there is
   const end = (): void => {
     worker.terminate();
     if (madeUrl !== undefined) URL.revokeObjectURL(madeUrl);
   };
-  const failed = new Promise<never>((_, reject) => {
-    worker.onerror = ({ message = notLoaded(workerUrl) }) => {
-      reject(new Error(`The worker of the block layer does not start: ${message}`));
-    };
-  });
+  const start = watchStart(
+    worker,
+    workerUrl === undefined ? undefined : new URL(workerUrl, location.href).href,
+  );
   const [control, parts] = [new MessageChannel(), new MessageChannel()];
   servePartsOver(parts.port1);
-  const start: WorkerStart = { port: control.port2, parts: parts.port2, httpCacheBytes };
-  worker.postMessage(start, [control.port2, parts.port2]);
+  const message: WorkerStart = { port: control.port2, parts: parts.port2, httpCacheBytes };
+  worker.postMessage(message, [control.port2, parts.port2]);
+  const refused = new Promise<never>((_, reject) => {
+    worker.onmessage = ({ data }: MessageEvent<PlainError>) => reject(revived(data));
+  });
   try {
-    const yard = await Promise.race([Blockyard.connect(control.port1, { fileDriver: 'opfs' }), failed]);
+    const connecting = Blockyard.connect(control.port1, { fileDriver: 'opfs', emulatorFiles: { loadFile } });
+    const yard = await Promise.race([connecting, start.failed, refused]);
     if (trace) await yard.trace(trace);
     const flushHidden = (): void => {
       if (document.visibilityState === 'hidden') void yard.flush();
     };
-    document.addEventListener('visibilitychange', flushHidden);
+    globalThis.document?.addEventListener('visibilitychange', flushHidden);
     // A bug there, or no memory left: nothing would answer any more.
     worker.onerror = () => yard.abandon();
     yard.whenClosed(() => {
-      document.removeEventListener('visibilitychange', flushHidden);
+      globalThis.document?.removeEventListener('visibilitychange', flushHidden);
       end();
     });
     return yard;
   } catch (error) {
     end();
     throw error;
+  } finally {
+    start.end();
   }
 }
 
-/** Browsers do not tell why they load no worker. */
-function notLoaded(workerUrl: string | URL | undefined): string {
-  return workerUrl === undefined
-    ? "the page's Content-Security-Policy must have 'worker-src blob:', or openBlockyard be given a workerUrl"
-    : `${workerUrl} cannot be loaded`;
+function makeWorker(url: string | URL): Worker {
+  try {
+    return new Worker(url, { type: 'module' });
+  } catch (error) {
+    throw new Error(
+      `The worker of the block layer must be of the page's own origin: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
 }

@@ -8,12 +8,14 @@ import { guestKernel } from '../emulator/guest/index.ts';
 import {
   BlockError,
   type Blockyard,
+  keepFiles,
   openBlockyard,
   type V86Constructor,
   type V86Disk,
   type V86Emulator,
 } from '../library/index.ts';
 import type { Monitor } from './answers.ts';
+import { firmwareOptions } from './firmware.ts';
 import { loadState, type MachineState, saveState } from './machine-state.ts';
 import type { Backup, ImageSource, MachinePlan, Session } from './session.ts';
 
@@ -33,6 +35,8 @@ const nodeOf = (disk: Disk): string => `disk-${disk}`;
 /** v86 as far as the page talks to it. */
 interface Emulator extends V86Emulator {
   serial_send_bytes(serial: number, bytes: Uint8Array): void;
+  keyboard_set_enabled(isEnabled: boolean): void;
+  keyboard_send_scancodes(codes: readonly number[]): Promise<void>;
 }
 
 /** Boots. `screen`: where v86 draws, with a `div` for text and a `canvas`. Errors: of disks and images. */
@@ -54,6 +58,7 @@ class MachineSession implements Session {
   private emulator: Emulator | undefined;
   private drives: readonly V86Disk[] = [];
   private isBackingUp = false;
+  private hasKeyboard = false;
 
   constructor(
     private readonly yard: Blockyard,
@@ -82,7 +87,7 @@ class MachineSession implements Session {
   // The machine.
 
   async start(): Promise<void> {
-    await navigator.storage.persist();
+    await keepFiles();
     await this.openDisks();
     await saveState(this.plan.name, this.state);
     await this.boot();
@@ -154,10 +159,7 @@ class MachineSession implements Session {
     const hda = await yard.disk({ node: nodeOf('a') });
     const hdb = await yard.disk({ node: nodeOf('b') });
     this.drives = [hda, hdb];
-    const firmware =
-      plan.boot === 'embedded'
-        ? { multiboot: guestKernel() }
-        : { bios: { url: 'firmware/bios.bin' }, vga_bios: { url: 'firmware/vgabios.bin' } };
+    const firmware = plan.boot === 'embedded' ? { multiboot: guestKernel() } : await firmwareOptions();
     this.emulator = await yard.start(V86, {
       wasm_path: 'v86/v86.wasm',
       memory_size: plan.memoryMiB << 20,
@@ -168,6 +170,7 @@ class MachineSession implements Session {
       hda,
       hdb,
     });
+    this.emulator.keyboard_set_enabled(this.hasKeyboard);
     this.emulator.add_listener('serial0-output-byte', (byte?: number) => {
       for (const listener of this.serialListeners) listener(Uint8Array.of(byte!)); // it comes with the event
     });
@@ -193,6 +196,15 @@ class MachineSession implements Session {
 
   sendSerial(text: string): void {
     this.emulator?.serial_send_bytes(0, new TextEncoder().encode(text));
+  }
+
+  setKeyboard(isOn: boolean): void {
+    this.hasKeyboard = isOn;
+    this.emulator?.keyboard_set_enabled(isOn);
+  }
+
+  sendScancodes(codes: readonly number[]): void {
+    void this.emulator?.keyboard_send_scancodes(codes);
   }
 
   // Copies.

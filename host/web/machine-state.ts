@@ -2,6 +2,7 @@
  * What the page remembers of a machine beside its disks: which files they are, and the backups there are of them. It is a
  * file among them, which outlives a killed browser as they do.
  */
+import { rootDirectory } from '../platform/browser/paths.ts';
 import type { Backup } from './session.ts';
 
 export interface MachineState {
@@ -21,9 +22,9 @@ export interface MachineState {
 
 const fileOf = (name: string): string => `${name}.machine.json`;
 
-/** Errors: DOMException; SyntaxError: the file is not what was written. */
+/** Errors: BlockError: the browser keeps no files for this page; DOMException; SyntaxError: the file is not what was written. */
 export async function loadState(name: string, disks: readonly string[]): Promise<MachineState> {
-  const directory = await navigator.storage.getDirectory();
+  const directory = await rootDirectory();
   try {
     const file = await (await directory.getFileHandle(fileOf(name))).getFile();
     const text = await file.text();
@@ -38,7 +39,7 @@ export async function loadState(name: string, disks: readonly string[]): Promise
 
 /** All of it is there afterwards, or what was there before. */
 export async function saveState(name: string, state: MachineState): Promise<void> {
-  const directory = await navigator.storage.getDirectory();
+  const directory = await rootDirectory();
   const handle = await directory.getFileHandle(fileOf(name), { create: true });
   const writable = await handle.createWritable();
   await writable.write(JSON.stringify(state));

@@ -105,9 +105,9 @@ describe.skipIf(!haveChromium)('the worker', () => {
   });
 
   test('starts from its file in a page that allows no workers and scripts but from its own server', async () => {
-    server.headers = {
+    server.headersOf = () => ({
       'content-security-policy': "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'",
-    };
+    });
     try {
       const opened = await open();
       const start = (workerUrl: string | undefined): Promise<string> =>
@@ -127,7 +127,7 @@ describe.skipIf(!haveChromium)('the worker', () => {
       );
       await opened.close();
     } finally {
-      server.headers = {};
+      server.headersOf = () => ({});
     }
   });
 });

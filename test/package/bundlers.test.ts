@@ -80,12 +80,12 @@ async function backupFrom(url: string, browser: BrowserContext, { takesPage }: B
       throw new Error(`It is not so: ${condition}. The page says: ${complaints.join('; ')}`, { cause });
     });
   await opened.goto(url);
-  await waitFor("document.querySelector('#backup')?.onclick");
-  await opened.click('#backup');
-  await waitFor("document.querySelector('#link').href");
+  await waitFor("document.querySelector('button')?.onclick");
+  await opened.click('text=Back up');
+  await waitFor("document.querySelector('a').href");
   const text = await opened.evaluate(async () => {
     const bytes = new Uint8Array(
-      await (await fetch(document.querySelector<HTMLAnchorElement>('#link')!.href)).arrayBuffer(), // the page has it
+      await (await fetch(document.querySelector('a')!.href)).arrayBuffer(), // the page has it
     );
     let characters = '';
     for (const byte of bytes) characters += String.fromCharCode(byte);

@@ -14,9 +14,9 @@ const types: Readonly<Record<string, string>> = {
 export class PageServer extends LoopbackServer {
   /** What is served under a path; undefined: nothing. */
   find: (path: string) => Uint8Array | string | undefined = () => undefined;
+  /** What is sent along with a path, in place of what usually is. */
+  headersOf: (path: string) => Readonly<Record<string, string>> = () => ({});
   etag = '"1"';
-  /** Said with every answer, beside what describes its content. */
-  headers: Readonly<Record<string, string>> = {};
   /** Whether whoever asks for a range is told that the server has failed. */
   isBroken = false;
   /** Whether connections of whoever asks for a range are lost. */
@@ -48,12 +48,12 @@ export class PageServer extends LoopbackServer {
       return;
     }
     response.writeHead(range ? 206 : 200, {
-      ...this.headers,
-      'content-type': types[extname(path)] ?? 'application/octet-stream',
+      'content-type': types[path.endsWith('/') ? '.html' : extname(path)] ?? 'application/octet-stream',
       'content-length': last + 1 - first,
       'accept-ranges': 'bytes',
       etag: this.etag,
       ...(range ? { 'content-range': `bytes ${first}-${last}/${content.length}` } : {}),
+      ...this.headersOf(path),
     });
     response.end(method === 'HEAD' ? undefined : content.subarray(first, last + 1));
   }

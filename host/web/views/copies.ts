@@ -22,8 +22,8 @@ export function copiesView(session: Session, perform: Perform): TemplateResult {
       ${
         backups.length === 0
           ? html`<p class="hint">One transaction starts a backup of every disk at the same instant; the machine goes on meanwhile.</p>`
-          : html`<table>
-              <thead><tr><th>Backup</th><th>Made</th><th></th></tr></thead>
+          : html`<table class="copies">
+              <thead><tr><th>Backup</th><th>Made</th><td></td></tr></thead>
               <tbody>${backups.map((backup) => rowView(session, backup, perform))}</tbody>
             </table>`
       }

@@ -114,13 +114,17 @@ export class PlotsView {
             label: curve.label,
             stroke: () => colour(curve.colour),
             width: 1.6,
-            spanGaps: true,
+            gaps: longGaps,
             points: { show: false },
             value: (_plot: uPlot, value: number | null) => (value === null ? '–' : spec.show(value)),
           })),
         ],
         hooks: { drawClear: [(plot) => this.shade(plot)] },
-        legend: { live: true },
+        legend: {
+          live: true,
+          // Of CSS, unlike the canvas: they follow the theme by themselves. The first series is the time.
+          markers: { stroke: (_plot, series) => `var(${spec.curves[series - 1]?.colour ?? '--dim'})` },
+        },
       },
       this.dataOf(spec),
       box,
@@ -136,19 +140,38 @@ export class PlotsView {
     const { ctx } = plot;
     ctx.save();
     ctx.fillStyle = colour('--shade');
-    const { samples } = this.model;
-    for (const [i, sample] of samples.entries()) {
-      if (!sample.busy) continue;
-      const start = plot.valToPos(samples[i - 1]?.seconds ?? sample.seconds, 'x', true);
-      const end = plot.valToPos(sample.seconds, 'x', true);
-      ctx.fillRect(start, plot.bbox.top, end - start + 1, plot.bbox.height);
+    for (const [start, end] of this.busyStretches()) {
+      const left = plot.valToPos(start, 'x', true);
+      ctx.fillRect(left, plot.bbox.top, plot.valToPos(end, 'x', true) - left, plot.bbox.height);
     }
     ctx.restore();
+  }
+
+  /** From the sample before a job was seen to the last one that saw it, in seconds. */
+  private busyStretches(): [number, number][] {
+    const { samples } = this.model;
+    const stretches: [number, number][] = [];
+    for (const [i, { busy, seconds }] of samples.entries()) {
+      if (!busy) continue;
+      const before = samples[i - 1];
+      if (before?.busy)
+        stretches.at(-1)![1] = seconds; // that one began it
+      else stretches.push([before?.seconds ?? seconds, seconds]);
+    }
+    return stretches;
   }
 
   private resize(): void {
     for (const { plot, box } of this.plots) plot.setSize(sizeOf(box));
   }
+}
+
+/** A line goes on over what is missing, unless that is long: then nothing was asked of the disks. */
+const longestSpanSeconds = 3;
+
+function longGaps(plot: uPlot, _series: number, _first: number, _last: number, gaps: uPlot.Series.Gaps) {
+  const longest = plot.valToPos(longestSpanSeconds, 'x', true) - plot.valToPos(0, 'x', true);
+  return gaps.filter(([from, to]) => to - from > longest);
 }
 
 const secondsApart = [1, 2, 5, 10, 15, 20, 30];
@@ -164,6 +187,7 @@ function sizeOf(box: HTMLElement): { width: number; height: number } {
 function colour(name: string): string {
   const probe = document.createElement('span');
   probe.style.color = `var(${name})`;
+  probe.style.setProperty('forced-color-adjust', 'none');
   document.body.append(probe);
   const { color } = getComputedStyle(probe);
   probe.remove();
