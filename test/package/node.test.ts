@@ -29,7 +29,7 @@ function runIn(name: string, program: string, ...args: string[]): string {
   return execFileSync('sh', ['-c', start, 'sh', process.execPath, 'example.mjs', ...args], {
     cwd: folder,
     encoding: 'utf8',
-    timeout: 50_000,
+    timeout: 110_000,
   });
 }
 
@@ -103,16 +103,20 @@ describe('the package', () => {
     ['host/library/README.md', []],
     ['host/qmp/README.md', []],
     ['host/emulator/README.md', ['disk.qcow2', 'kernel']],
-  ])('the example of %s prints what is said there', (page, args) => {
-    const name = page.split('/')[1]!; // after `host/`
-    if (args.length > 0) {
-      runIn(name, createDisk('disk.qcow2', '1M'));
-      writeFileSync(join(project.folder, name, 'kernel'), new Uint8Array(sectorMill()));
-    }
-    const { program, printed } = exampleOf(page, 'js');
-    expect(printed).not.toBe('');
-    expect(runIn(name, program, ...args)).toBe(printed);
-  });
+  ])(
+    'the example of %s prints what is said there',
+    (page, args) => {
+      const name = page.split('/')[1]!; // after `host/`
+      if (args.length > 0) {
+        runIn(name, createDisk('disk.qcow2', '1M'));
+        writeFileSync(join(project.folder, name, 'kernel'), new Uint8Array(sectorMill()));
+      }
+      const { program, printed } = exampleOf(page, 'js');
+      expect(printed).not.toBe('');
+      expect(runIn(name, program, ...args)).toBe(printed);
+    },
+    120_000,
+  );
 
   test('tells an uncaught error in a few short lines, and where it is in the sources when maps are read', () => {
     const file = join(project.folder, 'fails.mjs');
