@@ -13,6 +13,7 @@ const texts: Readonly<Record<string, () => Promise<{ default: string }>>> = {
   'command-line-options': () => import('blockyard:command-line-options'),
   'remote-file': () => import('blockyard:remote-file'),
   'saved-machines': () => import('blockyard:saved-machines'),
+  'remote-file': () => import('blockyard:remote-file'),
   deflate: () => import('blockyard:deflate'),
   zstd: () => import('blockyard:zstd'),
 };
