@@ -143,7 +143,8 @@ class MachineSession implements Session {
       if (!head.ok) throw new Error(`${image.url}: ${head.status} ${head.statusText}`);
       const isQcow2 = startsAsQcow2(new Uint8Array(await head.arrayBuffer()));
       const driver = new URL(image.url).protocol === 'https:' ? 'https' : 'http';
-      return { driver: isQcow2 ? 'qcow2' : 'raw', file: { driver, url: image.url } };
+      // Somebody watches, and can do something about it: not for long is it only tried again.
+      return { driver: isQcow2 ? 'qcow2' : 'raw', file: { driver, url: image.url, 'x-retry': 10 } };
     }
     await this.yard.registerBlob('image', image.file);
     const isQcow2 = startsAsQcow2(new Uint8Array(await image.file.slice(0, 4).arrayBuffer()));

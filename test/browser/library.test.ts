@@ -205,7 +205,11 @@ describe.skipIf(!haveChromium)('blockyard/browser', () => {
       };
       Object.assign(globalThis, { state });
       yard.on('*', ({ event }) => state.events.push(event));
-      await yard.openOverlay({ node: 'hda', file: 'failing.qcow2', base: { driver: 'http', url } });
+      await yard.openOverlay({
+        node: 'hda',
+        file: 'failing.qcow2',
+        base: { driver: 'http', url, 'x-retry': 0 },
+      });
       state.disk = await yard.disk({ node: 'hda' });
     }, `${origin}/disk.img`);
     server.isBroken = true;
