@@ -1,7 +1,9 @@
 /** The page: first the choice of a machine, then the yard around it. */
-import { html, render } from 'lit';
+import { html, nothing, render } from 'lit';
+import { deleteMachine, type Kept, listKept, startAfresh } from './kept-machines.ts';
 import { startMachine } from './machine-session.ts';
 import { Model } from './model.ts';
+import { removeFiles } from './own-files.ts';
 import type { MachinePlan, Session } from './session.ts';
 import { bitmapsView, paintBitmaps } from './views/bitmaps.ts';
 import { type ChooserState, chooserView, noOffer, type Offer } from './views/chooser.ts';
@@ -10,9 +12,12 @@ import { copiesView } from './views/copies.ts';
 import { faultsView } from './views/faults.ts';
 import { graphView } from './views/graph.ts';
 import { jobsView } from './views/jobs.ts';
+import { type KeptActions, keptView } from './views/kept.ts';
 import { limitsView } from './views/limits.ts';
 import { MachineView } from './views/machine.ts';
 import { PlotsView } from './views/plots.ts';
+import { powerView } from './views/power.ts';
+import { savedView } from './views/saved.ts';
 
 const messageMs = 7000;
 const themeKey = 'blockyard-theme';
@@ -22,9 +27,11 @@ const element = (id: string): HTMLElement => document.getElementById(id)!; // in
 class App {
   private readonly main = element('main');
   private chooser: ChooserState = { offer: noOffer, isStarting: false, problem: undefined };
+  private kept: Kept | undefined;
 
   async start(): Promise<void> {
     this.drawChooser();
+    void this.listKept();
     const answer = await fetch('offer.json');
     if (answer.ok) this.change({ offer: (await answer.json()) as Offer });
   }
@@ -38,9 +45,28 @@ class App {
     if (this.main.dataset['view'] !== 'chooser') this.main.replaceChildren();
     this.main.dataset['view'] = 'chooser';
     render(
-      chooserView(this.chooser, (plan) => void this.startMachine(plan)),
+      html`${chooserView(this.chooser, (plan) => void this.startMachine(plan))}
+      ${this.kept ? keptView(this.kept, this.keptActions) : nothing}`,
       this.main,
     );
+  }
+
+  /** A browser that keeps nothing says so when a machine is to start. */
+  private async listKept(): Promise<void> {
+    this.kept = await listKept().catch(() => undefined);
+    if (this.main.dataset['view'] === 'chooser') this.drawChooser();
+  }
+
+  private readonly keptActions: KeptActions = {
+    start: (plan) => void this.startMachine(() => plan),
+    startAfresh: (name) => void this.keep(startAfresh(name)),
+    delete: (name) => void this.keep(deleteMachine(name)),
+    removeLeftovers: () => void this.keep(removeFiles(this.kept?.leftovers.paths ?? [])),
+  };
+
+  private async keep(change: Promise<void>): Promise<void> {
+    await change.catch((error: Error) => tell(error.message, true));
+    await this.listKept();
   }
 
   private async startMachine(choose: () => MachinePlan): Promise<void> {
@@ -77,7 +103,7 @@ class Yard {
     const yard = document.createElement('div');
     yard.className = 'yard';
     for (const names of [
-      ['machine', 'copies', 'jobs', 'plots'],
+      ['machine', 'copies', 'saved', 'jobs', 'plots'],
       ['graph', 'bitmaps', 'limits', 'console'],
     ]) {
       const column = document.createElement('div');
@@ -109,6 +135,10 @@ class Yard {
         tell(`${String(data?.['node-name'])}: ${String(data?.['reason'])}`, true);
       if (event === 'STOP' || event === 'RESUME') void model.refresh();
     });
+    // A reload would end what is under way: the browser asks.
+    window.addEventListener('beforeunload', (event) => {
+      if (session.busyWith !== undefined) event.preventDefault();
+    });
     this.draw();
     model.start();
   }
@@ -127,7 +157,8 @@ class Yard {
     const { model, session, perform } = this;
     render(this.barView(), element('machine-bar'));
     render(faultsView(model, perform), this.part('faults'));
-    render(copiesView(session, perform), this.part('copies'));
+    render(copiesView(session, model, perform), this.part('copies'));
+    render(savedView(session, model, perform), this.part('saved'));
     render(jobsView(model, perform), this.part('jobs'));
     render(graphView(model), this.part('graph'));
     render(bitmapsView(model), this.part('bitmaps'));
@@ -136,7 +167,7 @@ class Yard {
   }
 
   private barView() {
-    const { model, perform } = this;
+    const { model, session, perform } = this;
     const isRunning = model.status === 'running';
     return html`
       <span class="state ${model.status}">${model.status}</span>
@@ -144,6 +175,7 @@ class Yard {
         perform(isRunning ? 'Stop' : 'Continue', () => model.monitor.qmp(isRunning ? 'stop' : 'cont'))}>
         ${isRunning ? 'Pause' : 'Continue'}
       </button>
+      ${powerView(session, perform, () => location.reload())}
     `;
   }
 }

@@ -75,7 +75,7 @@ export function chooserView(state: ChooserState, start: (plan: () => MachinePlan
             offer.images.length === 0
               ? undefined
               : html`<select name="base" aria-label="What its disks start from">
-            <option value="">on empty disks</option>
+            <option value="">on disks of its own</option>
             ${offer.images.map(({ name }) => html`<option value=${name}>on disks that start from ${name}</option>`)}
           </select>`
           }</span>
