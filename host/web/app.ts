@@ -1,5 +1,7 @@
 /** The page: first the choice of a machine, then the yard around it. */
 import { html, nothing, render } from 'lit';
+import { fillIn, readLink } from './deep-link.ts';
+import { putIntoForm, sortFiles } from './dropped-files.ts';
 import { deleteMachine, type Kept, listKept, startAfresh } from './kept-machines.ts';
 import { startMachine } from './machine-session.ts';
 import { Model } from './model.ts';
@@ -34,6 +36,41 @@ class App {
     void this.listKept();
     const answer = await fetch('offer.json');
     if (answer.ok) this.change({ offer: (await answer.json()) as Offer });
+    this.followLink();
+    window.addEventListener('hashchange', () => this.followLink());
+    this.takeDrops();
+  }
+
+  private get form(): HTMLFormElement | null {
+    return this.main.querySelector('form.chooser');
+  }
+
+  /** Without a form a machine runs: a link has to wait until it is off. */
+  private followLink(): void {
+    const { form } = this;
+    if (!form) return;
+    try {
+      const link = readLink(location.hash, this.chooser.offer, location.href);
+      if (link) fillIn(form, link);
+      this.change({ problem: undefined });
+    } catch (error) {
+      this.change({ problem: (error as Error).message });
+    }
+  }
+
+  private takeDrops(): void {
+    window.addEventListener('dragover', (event) => {
+      if (this.form) event.preventDefault();
+    });
+    window.addEventListener('drop', (event) => {
+      const { form } = this;
+      const files = [...(event.dataTransfer?.files ?? [])];
+      if (!form || files.length === 0) return;
+      event.preventDefault();
+      sortFiles(files)
+        .then((sorted) => putIntoForm(form, sorted))
+        .catch((error: Error) => this.change({ problem: error.message }));
+    });
   }
 
   private change(part: Partial<ChooserState>): void {
