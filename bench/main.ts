@@ -20,6 +20,7 @@ import { type Command, median, ours, run, theirs } from './side.ts';
 
 const { values: options } = parseArgs({
   options: {
+    help: { type: 'boolean', short: 'h' },
     json: { type: 'string' },
     rounds: { type: 'string', default: '5' },
     only: { type: 'string' },
@@ -27,6 +28,16 @@ const { values: options } = parseArgs({
     ask: { type: 'string' },
   },
 });
+if (options.help) {
+  console.log(`Usage: npm run bench -- [OPTIONS]
+
+Measures what blockyard claims about speed, side by side with QEMU's tools where they are installed.
+
+  --only PART    io, convert, backup, guest, emulator, http-boot, start, size or core
+  --rounds N     measure each N times and take the median (5)
+  --json FILE    write the results to a file, too`);
+  process.exit();
+}
 const rounds = Number(options.rounds);
 const report = new Report();
 const folder = options.ask === undefined ? mkdtempSync(join(tmpdir(), 'blockyard-bench-')) : '';

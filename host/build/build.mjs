@@ -6,6 +6,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildBrowser } from './browser.mjs';
+import { compressSite } from './compress.mjs';
 import { buildGuest } from './guest.mjs';
 import { buildNode } from './node.mjs';
 import { buildWeb } from './web.mjs';
@@ -25,6 +26,7 @@ rmSync(resolve(root, 'dist'), { recursive: true, force: true });
 await buildNode(root);
 await buildBrowser(root);
 await buildWeb(root);
+compressSite(root);
 
 if (process.argv.includes('--types')) {
   const options = ['--noEmit', 'false', '--emitDeclarationOnly', '--allowImportingTsExtensions'];

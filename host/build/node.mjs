@@ -15,7 +15,10 @@ const layers = {
   machine: ['host/index.ts'],
 };
 
-/** For each module of a layer its layer's name. No layer imports from one behind it. */
+/**
+ * For each module of a layer its layer's name. No layer imports from one behind it. What is started is in none: whoever loads a
+ * layer for something else must not start it.
+ */
 function layersOf(root, moduleInfo) {
   const found = new Map();
   for (const [layer, roots] of Object.entries(layers)) {
@@ -23,7 +26,7 @@ function layersOf(root, moduleInfo) {
     for (let id = todo.pop(); id !== undefined; id = todo.pop()) {
       const info = moduleInfo(id);
       if (found.has(id) || !info || info.isExternal) continue;
-      found.set(id, layer);
+      found.set(id, info.isEntry ? null : layer);
       todo.push(...info.importedIds);
     }
   }

@@ -6,69 +6,19 @@
  */
 import { basename } from 'node:path';
 import { version } from '../../package.json';
+import { type Command, commands } from './commands.ts';
 import { runProcess } from './shared/internal-error.ts';
+import { nearest } from './shared/nearest.ts';
 import { outputFailed } from './shared/terminal.ts';
 
-type Main = (argv: string[], programName: string) => Promise<number>;
-
-interface Subcommand {
-  name: string;
-  /** The tool it stands in for. */
-  link?: string;
-  help: string;
-  load(): Promise<{ main: Main }>;
-}
-
-const subcommands: readonly Subcommand[] = [
-  {
-    name: 'img',
-    link: 'qemu-img',
-    help: 'create, inspect, check, convert and compare disk images (qemu-img)',
-    load: () => import('./img/main.ts'),
-  },
-  {
-    name: 'io',
-    link: 'qemu-io',
-    help: 'read and write disk images by hand or by script (qemu-io)',
-    load: () => import('./io/main.ts'),
-  },
-  {
-    name: 'storage-daemon',
-    link: 'qemu-storage-daemon',
-    help: 'serve block nodes, jobs and a QMP monitor (qemu-storage-daemon)',
-    load: () => import('./storage-daemon/main.ts'),
-  },
-  {
-    name: 'system',
-    link: 'qemu-system-*',
-    help: 'be the storage of a machine without a processor (qemu-system-*)',
-    load: () => import('./system/main.ts'),
-  },
-  {
-    name: 'vm',
-    help: 'run a PC by v86, with its disks on the block layer and a monitor beside it',
-    load: () => import('./vm/main.ts'),
-  },
-  {
-    name: 'web',
-    help: 'serve a page that runs a machine and backs up its disks',
-    load: () => import('./web/main.ts'),
-  },
-  {
-    name: 'demo',
-    help: 'back up two live disks at one instant, and prove it',
-    load: () => import('./demo/main.ts'),
-  },
-];
-
 function usage(): string {
-  const lines = subcommands.map(({ name, help }) => `  ${name.padEnd(16)}${help}`);
+  const lines = commands.map(({ name, help }) => `  ${name.padEnd(16)}${help}`);
   return [
     'Usage: blockyard COMMAND [ARGUMENTS]',
     '',
     ...lines,
     '',
-    "'blockyard COMMAND --help' tells more. A link to this program named qemu-img, qemu-io,",
+    "'blockyard help COMMAND' tells more. A link to this program named qemu-img, qemu-io,",
     'qemu-storage-daemon or qemu-system-… behaves as that tool.',
     '',
   ].join('\n');
@@ -82,13 +32,13 @@ function isStartedAs(link: string, name: string): boolean {
 /** As messages about the program call it. */
 let programName = 'blockyard';
 
-async function start({ load }: Subcommand, argv: string[], name: string): Promise<number> {
+async function start({ load }: Command, argv: string[], name: string): Promise<number> {
   programName = name;
   return (await load()).main(argv, name);
 }
 
 async function run(argv: string[], startedAs: string): Promise<number> {
-  const linked = subcommands.find(({ link }) => link !== undefined && isStartedAs(link, startedAs));
+  const linked = commands.find(({ link }) => link !== undefined && isStartedAs(link, startedAs));
   if (linked) return start(linked, argv, startedAs);
   const [command, ...rest] = argv;
   if (command === '--version' || command === '-V') {
@@ -96,14 +46,34 @@ async function run(argv: string[], startedAs: string): Promise<number> {
     return 0;
   }
   if (command === '--help' || command === '-h' || command === 'help') {
-    process.stdout.write(usage());
-    return 0;
+    const [topic, ...words] = rest;
+    if (topic === undefined || command !== 'help') {
+      process.stdout.write(usage());
+      return 0;
+    }
+    const about = commands.find(({ name }) => name === topic);
+    return about ? start(about, helpWords(about, words), `blockyard ${about.name}`) : unknownCommand(topic);
   }
-  const chosen = subcommands.find(({ name }) => name === command);
+  const chosen = commands.find(({ name }) => name === command);
   if (chosen) return start(chosen, rest, `blockyard ${chosen.name}`);
-  process.stderr.write(
-    command === undefined ? usage() : `blockyard: Command not found: ${command}\n${usage()}`,
+  if (command !== undefined) return unknownCommand(command);
+  process.stderr.write(usage());
+  return 1;
+}
+
+/** What asks a command for its help; of its subcommands, if it has any, for that of one. */
+function helpWords({ name }: Command, words: readonly string[]): string[] {
+  return name === 'img' ? ['help', ...words] : ['--help'];
+}
+
+function unknownCommand(word: string): number {
+  const near = nearest(
+    word,
+    commands.map(({ name }) => name),
   );
+  const hint =
+    near === undefined ? usage() : `Did you mean '${near}'? 'blockyard help' lists all commands.\n`;
+  process.stderr.write(`blockyard: Command not found: ${word}\n${hint}`);
   return 1;
 }
 

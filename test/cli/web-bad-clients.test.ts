@@ -232,7 +232,7 @@ describe('a client that is waited for', () => {
     truncateSync(scratch('big.img'), bigBytes);
     server = createSiteServer({
       site: new Site({
-        page: scratch('.'),
+        page: { path: scratch('.') },
         folders: new Map(),
         images: new Map([['big.img', scratch('big.img')]]),
         bios: undefined,

@@ -15,3 +15,4 @@ function have(tool: string, version = '--version'): boolean {
 export const haveQemu = have('qemu-img') && have('qemu-io') && have('qemu-storage-daemon');
 export const haveQemuSystem = have('qemu-system-x86_64');
 export const haveE2fsprogs = have('e2fsck', '-V') && have('debugfs', '-V');
+export const haveOpenssl = have('openssl', 'version');

@@ -10,6 +10,7 @@ export class WebServer {
     private readonly child: ChildProcess,
     readonly base: string,
     private readonly errors: readonly string[],
+    private readonly outputs: readonly string[],
   ) {}
 
   static start(...argv: string[]): Promise<WebServer> {
@@ -29,18 +30,25 @@ export class WebServer {
     const child = spawn(command!, words, { stdio: ['ignore', 'pipe', 'pipe'] });
     const errors: string[] = [];
     child.stderr!.setEncoding('utf8').on('data', (text: string) => errors.push(text));
-    let text = '';
-    for await (const chunk of child.stdout!) {
-      text += String(chunk);
-      const base = /at (http:\S+)\//.exec(text)?.[1];
-      if (base !== undefined) return new WebServer(child, base, errors);
+    const outputs: string[] = [];
+    child.stdout!.setEncoding('utf8').on('data', (text: string) => outputs.push(text));
+    const ended = once(child.stdout!, 'close').then(() => true);
+    for (let isOver = false; !isOver; ) {
+      const base = /at (https?:\S+)\//.exec(outputs.join(''))?.[1];
+      if (base !== undefined) return new WebServer(child, base, errors, outputs);
+      isOver = await Promise.race([ended, once(child.stdout!, 'data').then(() => false)]);
     }
-    throw new Error(`the server has ended: ${text}${errors.join('')}`);
+    throw new Error(`the server has ended: ${outputs.join('')}${errors.join('')}`);
   }
 
   /** What it has said of things that went wrong, by itself or by Node. */
   get complaints(): string {
     return this.errors.join('');
+  }
+
+  /** What it has printed. */
+  get output(): string {
+    return this.outputs.join('');
   }
 
   get hasEnded(): boolean {

@@ -84,7 +84,11 @@ describe.skipIf(!haveChromium || !haveFirmware)('a machine in the page that boot
   }
 
   test('starts one of the server, and finds what the guest wrote when it starts again', async () => {
-    const choose = () => page.selectOption('select[name=image]', 'server.img');
+    const choose = async () => {
+      // Who names images when the server is started is offered the first.
+      await expect.poll(() => page.isChecked('input[value=image]'), patient).toBe(true);
+      await page.selectOption('select[name=image]', 'server.img');
+    };
     await boot(choose, 'started: 1');
     await boot(choose, 'started: 2');
     expect(readFileSync(scratch('server.img'))[512]).toBe(0);

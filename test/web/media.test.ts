@@ -130,6 +130,7 @@ describe.skipIf(!haveChromium || !haveFirmware)('a machine with media', () => {
 
   test('starts from a floppy of this computer', async () => {
     await open();
+    await page.check('input[name=source][value=none]');
     await page.click('.media summary');
     await page.setInputFiles('input[name=floppy-file]', scratch('floppy.img'));
     await start('this is the floppy');

@@ -7,6 +7,7 @@ import * as net from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { BlockError, type Errno, errnoNumbers } from '../../base/errors.ts';
 import type { Connection } from '../../platform/connection.ts';
+import { fromDenial } from '../../platform/node/errors.ts';
 import type { Chardev } from './chardev.ts';
 import { endSocket, StreamConnection } from './stream-connection.ts';
 
@@ -64,6 +65,8 @@ function openFd(path: string, flags: string, named: string): number {
 /** `CONTEXT: STRERROR` for what a system call threw; anything else is a bug and goes on. */
 export function systemError(error: unknown, context: string): BlockError {
   if (!(error instanceof Error) || !('code' in error)) throw error;
+  const denial = fromDenial(error);
+  if (denial) return denial.within(context);
   const { code, message } = error as NodeJS.ErrnoException;
   if (code !== undefined && code in errnoNumbers) return new BlockError(code as Errno).within(context);
   return new BlockError('EIO', `${context}: ${otherTexts[code ?? ''] ?? message}`, { cause: error });

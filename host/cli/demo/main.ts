@@ -24,6 +24,7 @@ import { formatJson } from '../../qapi/json-output.ts';
 import { QmpClient, type QmpError, type QmpEvent } from '../../qmp/client.ts';
 import { commands } from '../../qmp/commands/index.ts';
 import { QmpServer } from '../../qmp/server.ts';
+import { endingSignals } from '../shared/daemon.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
 import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.ts';
 import { runTool, Tool } from '../shared/tool.ts';
@@ -61,10 +62,18 @@ export async function main(argv: string[], programName: string): Promise<number>
   return runTool(tool, async () => {
     await takeOptions(tool, argv);
     const folder = mkdtempSync(join(tmpdir(), 'blockyard-demo-'));
+    const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+    const leave = (signal: NodeJS.Signals): void => {
+      remove();
+      // As it would have ended without us: nobody listens any more.
+      process.kill(process.pid, signal);
+    };
+    for (const signal of endingSignals) process.once(signal, leave);
     try {
       return await run(folder);
     } finally {
-      rmSync(folder, { recursive: true, force: true });
+      for (const signal of endingSignals) process.off(signal, leave);
+      remove();
     }
   });
 }

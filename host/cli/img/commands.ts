@@ -3,8 +3,9 @@
  */
 import type { Tool } from '../shared/tool.ts';
 
-interface ImgCommand {
+export interface ImgCommand {
   name: string;
+  help: string;
   synopsis: string;
   load(): Promise<{ run(tool: Tool, argv: string[]): Promise<number> }>;
 }
@@ -12,49 +13,58 @@ interface ImgCommand {
 export const commands: readonly ImgCommand[] = [
   {
     name: 'bench',
+    help: 'measure how fast an image can be read or written',
     synopsis:
       '[-c count] [-d depth] [-f fmt] [--flush-interval=flush_interval] [-i aio] [-n] [--no-drain] [-o offset] [--pattern=pattern] [-q] [-s buffer_size] [-S step_size] [-t cache] [-w] [-U] filename',
     load: () => import('./bench.ts'),
   },
   {
     name: 'check',
+    help: 'check the consistency of an image, and repair it',
     synopsis: '[--image-opts] [-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T src_cache] [-U] filename',
     load: () => import('./check.ts'),
   },
   {
     name: 'compare',
+    help: 'tell whether two images have the same content',
     synopsis: '[--image-opts] [-f fmt] [-F fmt] [-T src_cache] [-p] [-q] [-s] [-U] filename1 filename2',
     load: () => import('./compare.ts'),
   },
   {
     name: 'convert',
+    help: 'copy an image, to another format if that is asked for',
     synopsis:
       '[--image-opts] [--target-image-opts] [--target-is-zero] [-U] [-c] [-p] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] [-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-l snapshot_param] [-S sparse_size] [-r rate_limit] [-m num_coroutines] [-W] [--salvage] filename [filename2 [...]] output_filename',
     load: () => import('./convert.ts'),
   },
   {
     name: 'create',
+    help: 'make an image',
     synopsis: '[-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] [-o options] filename [size]',
     load: () => import('./create.ts'),
   },
   {
     name: 'info',
+    help: 'tell what an image is',
     synopsis: '[--image-opts] [-f fmt] [--output=ofmt] [--backing-chain] [-U] filename',
     load: () => import('./info.ts'),
   },
   {
     name: 'map',
+    help: 'tell where the data of an image are',
     synopsis:
       '[--image-opts] [-f fmt] [--start-offset=offset] [--max-length=len] [--output=ofmt] [-U] filename',
     load: () => import('./map.ts'),
   },
   {
     name: 'resize',
+    help: 'change the size of the disk in an image',
     synopsis: '[--image-opts] [-f fmt] [--preallocation=prealloc] [-q] [--shrink] filename [+ | -]size',
     load: () => import('./resize.ts'),
   },
   {
     name: 'snapshot',
+    help: 'list, make, delete and go back to snapshots inside an image',
     synopsis: '[--image-opts] [-U] [-q] [-l | -a snapshot | -c snapshot | -d snapshot] filename',
     load: () => import('./snapshot.ts'),
   },

@@ -1,7 +1,7 @@
 /** `img --help` and `--version`. */
 import { version } from '../../../package.json';
 import type { Tool } from '../shared/tool.ts';
-import { commands } from './commands.ts';
+import { commands, type ImgCommand } from './commands.ts';
 
 /** The version of QEMU whose tools ours behave like; programs that start them look at it. */
 const compatibleVersion = '7.2.22';
@@ -28,7 +28,7 @@ export async function printHelp(tool: Tool): Promise<void> {
       ...commands.map(({ name, synopsis }) => `  ${name} ${synopsis}`),
       '',
       'Command parameters:',
-      ...parameters,
+      ...parameters.map((parameter) => lineOf(parameter)),
       '',
       `Supported formats: ${formats.join(' ')}`,
       '',
@@ -36,20 +36,56 @@ export async function printHelp(tool: Tool): Promise<void> {
   );
 }
 
-const parameters = [
-  "  'filename'       a disk image; with --image-opts an option string: driver=qcow2,file.filename=F",
-  "  'fmt'            the image format; guessed from the content when not given",
-  "  'cache'          none, writeback (default), writethrough, directsync, unsafe (default of convert)",
-  "  'size'           bytes; suffixes k, M, G, T, P and E are powers of 1024",
-  "  'options'        name=value,...; '-o help' lists those of a format",
-  "  '--output'       human or json",
-  "  '-p', '-q'       show progress; print nothing but errors",
-  "  '-U'             open although another process has the image open for writing",
-  "  '-u'             create: do not look at the backing file",
-  "  '-r leaks|all'   check: repair leaked clusters, or whatever can be repaired",
-  "  '-c'             convert: compress the clusters of the target",
-  "  '-n'             convert: the target exists already",
-  "  '-S'             convert: runs of zeros from this length on (default 4k) become holes; 0: none do",
-  "  '-m', '-W'       convert: how many parts are copied at once (default 8); in any order",
-  "  '-s'             compare: sizes and allocation have to be equal too",
+/** What is written in a synopsis, and what it means: in every command, or in one. */
+interface ParameterHelp {
+  readonly names: readonly string[];
+  readonly only?: string;
+  readonly help: string;
+}
+
+const parameters: readonly ParameterHelp[] = [
+  {
+    names: ['filename'],
+    help: 'a disk image; with --image-opts an option string: driver=qcow2,file.filename=F',
+  },
+  { names: ['fmt'], help: 'the image format; guessed from the content when not given' },
+  {
+    names: ['cache'],
+    help: 'none, writeback (default), writethrough, directsync, unsafe (default of convert)',
+  },
+  { names: ['size'], help: 'bytes; suffixes k, M, G, T, P and E are powers of 1024' },
+  { names: ['options'], help: "name=value,...; '-o help' lists those of a format" },
+  { names: ['--output'], help: 'human or json' },
+  { names: ['-p', '-q'], help: 'show progress; print nothing but errors' },
+  { names: ['-U'], help: 'open although another process has the image open for writing' },
+  { names: ['-u'], only: 'create', help: 'do not look at the backing file' },
+  { names: ['-r leaks|all'], only: 'check', help: 'repair leaked clusters, or whatever can be repaired' },
+  { names: ['-c'], only: 'convert', help: 'compress the clusters of the target' },
+  { names: ['-n'], only: 'convert', help: 'the target exists already' },
+  {
+    names: ['-S'],
+    only: 'convert',
+    help: 'runs of zeros from this length on (default 4k) become holes; 0: none do',
+  },
+  {
+    names: ['-m', '-W'],
+    only: 'convert',
+    help: 'how many parts are copied at once (default 8); in any order',
+  },
+  { names: ['-s'], only: 'compare', help: 'sizes and allocation have to be equal too' },
 ];
+
+function lineOf({ names, only, help }: ParameterHelp, isAlone = false): string {
+  const quoted = names.map((name) => `'${name}'`).join(', ');
+  return `  ${quoted.padEnd(16)} ${only === undefined || isAlone ? '' : `${only}: `}${help}`;
+}
+
+/** The help of one command: what its synopsis has. */
+export function printCommandHelp(tool: Tool, { name, synopsis, help }: ImgCommand): void {
+  const words = new Set(synopsis.match(/--?\w[\w-]*|\w+/g));
+  // "-r leaks|all" is found by its first word.
+  const isOfIt = ({ names, only }: ParameterHelp): boolean =>
+    (only ?? name) === name && names.some((one) => words.has(one.split(' ', 1)[0] ?? one));
+  const lines = parameters.filter(isOfIt).map((parameter) => lineOf(parameter, true));
+  tool.out(`usage: ${tool.name} ${name} ${synopsis}\n\n${help}\n\n${lines.join('\n')}\n`);
+}

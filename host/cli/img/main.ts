@@ -1,6 +1,7 @@
 /** `blockyard img`, and `qemu-img` when started by that name: finds the subcommand and runs it. */
 import { ExitStatus } from '../shared/exit-status.ts';
 import { OptionReader, UsageError } from '../shared/getopt.ts';
+import { nearest } from '../shared/nearest.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { commands } from './commands.ts';
 import { HelpWanted } from './options.ts';
@@ -15,8 +16,9 @@ async function dispatch(tool: Tool, argv: string[]): Promise<number> {
   if (first === undefined) tool.failUsage('Not enough arguments');
   const [name, ...rest] = first.startsWith('-') ? await takeStandardOptions(tool, argv) : argv;
   if (name === undefined) return 0;
+  if (name === 'help' && isOurs(tool)) return helpAbout(tool, rest);
   const command = commands.find((candidate) => candidate.name === name);
-  if (!command) tool.failUsage(`Command not found: ${name}`);
+  if (!command) return unknownCommand(tool, name);
   const { run } = await command.load();
   try {
     return await run(tool, rest);
@@ -26,6 +28,30 @@ async function dispatch(tool: Tool, argv: string[]): Promise<number> {
   const { printHelp } = await import('./help.ts');
   await printHelp(tool);
   return 0;
+}
+
+/** Under the name of QEMU's tool it says what that says, and no more. */
+function isOurs({ name }: Tool): boolean {
+  return name.startsWith('blockyard ');
+}
+
+async function helpAbout(tool: Tool, [topic]: readonly string[]): Promise<number> {
+  const { printCommandHelp, printHelp } = await import('./help.ts');
+  const command = commands.find(({ name }) => name === topic);
+  if (command) printCommandHelp(tool, command);
+  else if (topic === undefined) await printHelp(tool);
+  else unknownCommand(tool, topic);
+  return 0;
+}
+
+function unknownCommand(tool: Tool, word: string): never {
+  const near = isOurs(tool)
+    ? nearest(
+        word,
+        commands.map(({ name }) => name),
+      )
+    : undefined;
+  tool.failUsage(`Command not found: ${word}${near === undefined ? '' : `. Did you mean '${near}'?`}`);
 }
 
 const standardOptions = [

@@ -3,6 +3,7 @@
  * what they have open, also when that end is an error of their own.
  */
 import { BlockError } from '../../base/errors.ts';
+import { fromDenial } from '../../platform/node/errors.ts';
 import { ExitStatus } from './exit-status.ts';
 import {
   beforeInternalErrorEnds,
@@ -22,7 +23,8 @@ export interface Daemon {
   close(): Promise<void>;
 }
 
-const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** What users and systems end programs with. */
+export const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** Something must keep the process alive while nobody is connected. */
 const keepAliveMs = 1 << 30;
 
@@ -48,7 +50,7 @@ export async function runDaemon(tool: Tool, daemon: Daemon): Promise<number> {
     await close();
     return 0;
   } catch (error) {
-    if (error instanceof BlockError || error instanceof ExitStatus) {
+    if (error instanceof BlockError || error instanceof ExitStatus || fromDenial(error)) {
       await close();
       throw error;
     }

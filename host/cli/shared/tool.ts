@@ -8,6 +8,7 @@ import { BlockError } from '../../base/errors.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { ObjectOptions } from '../../objects/types.ts';
 import { clock } from '../../platform/node/clock.ts';
+import { fromDenial } from '../../platform/node/errors.ts';
 import type { Console, Platform } from '../../platform/platform.ts';
 import { ExitStatus } from './exit-status.ts';
 import { describeInternalError, internalErrorStatus } from './internal-error.ts';
@@ -145,14 +146,16 @@ function timestamp(): string {
   return new Date(seconds * 1000).toISOString().replace('000Z', `${String(microseconds).padStart(6, '0')}Z`);
 }
 
-/** Runs a tool's body to its exit status. Operating errors that nobody expected (closing an image) are reported, and bugs. */
+/** Runs a tool's body to its exit status. Operating errors that nobody expected (closing an image, a file that Node
+ * may not read) are reported, and bugs. */
 export async function runTool(tool: Tool, body: () => Promise<number>): Promise<number> {
   try {
     return await body();
   } catch (error) {
     if (error instanceof ExitStatus) return error.status;
-    if (error instanceof BlockError) {
-      tool.reportError(error);
+    const expected = error instanceof BlockError ? error : fromDenial(error);
+    if (expected) {
+      tool.reportError(expected);
       return 1;
     }
     tool.reportInternalError(error);

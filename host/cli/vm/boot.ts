@@ -2,12 +2,14 @@
  * What the machine starts with, as options of v86: a Linux kernel, a multiboot kernel, or the BIOS and whatever is on the
  * disks. When nothing is named and there is nothing on them to boot, it is the embedded guest.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { invalid } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import { guestKernel } from '../../emulator/guest/index.ts';
 import type { V86Drives } from '../../emulator/v86/drives.ts';
+import { fromDenial } from '../../platform/node/errors.ts';
+import { fileExists } from '../shared/file-exists.ts';
 import type { CommandLine } from '../system/options.ts';
 
 type V86Options = Readonly<Record<string, unknown>>;
@@ -52,7 +54,7 @@ async function isBootable({ hda }: V86Drives): Promise<boolean> {
 
 function biosOptions(line: CommandLine): V86Options {
   const path = line.get('bios') ?? installedBios;
-  if (!line.has('bios') && !existsSync(path)) {
+  if (!line.has('bios') && !fileExists(path)) {
     throw invalid(
       `There is no BIOS at ${path}: name one with -bios, or start a multiboot kernel with -kernel`,
     );
@@ -60,7 +62,7 @@ function biosOptions(line: CommandLine): V86Options {
   const vgaBios = join(dirname(path), vgaBiosName);
   return {
     bios: { buffer: read('bios', path) },
-    ...(existsSync(vgaBios) ? { vga_bios: { buffer: read('bios', vgaBios) } } : {}),
+    ...(fileExists(vgaBios) ? { vga_bios: { buffer: read('bios', vgaBios) } } : {}),
   };
 }
 
@@ -69,7 +71,7 @@ function read(option: string, path: string): ArrayBuffer {
     const bytes = readFileSync(path);
     return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer;
   } catch (error) {
-    throw invalid(`-${option}: could not load '${path}': ${(error as Error).message}`);
+    throw invalid(`-${option}: could not load '${path}': ${(fromDenial(error) ?? (error as Error)).message}`);
   }
 }
 

@@ -9,12 +9,14 @@
  * and open it later, leave a client to wait for the rest of a file that has become shorter, refuse the last bytes of a file that has
  * fewer, and answer HEAD with ranges.
  *
- * Nothing is compressed: ranges are of the file.
+ * What has compressed forms is sent in the one that the client takes best. Each form is a file of its own, with an ETag and ranges of
+ * its own (RFC 9110, section 8.8.3.3); that there is a choice is said with every answer about such a file. Images have none.
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
+import { acceptedCodings, type ContentCoding } from './content-codings.ts';
 import { allowsRange, refusalOf, validatorsOf } from './preconditions.ts';
 import { type ByteRange, rangeOf } from './ranges.ts';
 
@@ -26,32 +28,61 @@ const absent = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP']);
 export interface ServedFile {
   readonly path: string;
   readonly type: string;
+  /** Where its compressed forms are, but for what the name of each ends in. They need not be there. */
+  readonly compressed?: string;
+}
+
+/** A form of a file, opened. */
+interface Form {
+  readonly file: FileHandle;
+  /** Undefined: as it is. */
+  readonly coding: ContentCoding | undefined;
 }
 
 /** Gives an answer without a body that is still to be told in words; undefined: the request is answered, or its client gone. */
 export async function answerWithFile(
   request: IncomingMessage,
   response: ServerResponse,
-  { path, type }: ServedFile,
+  served: ServedFile,
 ): Promise<404 | 412 | 416 | 503 | undefined> {
-  let file: FileHandle;
+  if (served.compressed !== undefined) response.setHeader('Vary', 'Accept-Encoding');
+  const form = await openForm(served, request.headers['accept-encoding']);
+  if (typeof form === 'number') return form;
+  try {
+    return await answerWithOpen(request, response, form, served.type);
+  } finally {
+    await form.file.close();
+  }
+}
+
+async function openForm(
+  { path, compressed }: ServedFile,
+  accepted: string | string[] | undefined,
+): Promise<Form | 404 | 503> {
+  if (compressed !== undefined) {
+    for (const coding of acceptedCodings(accepted)) {
+      const file = await tryOpen(compressed + coding.suffix);
+      if (typeof file !== 'number') return { file, coding };
+    }
+  }
+  const file = await tryOpen(path);
+  return typeof file === 'number' ? file : { file, coding: undefined };
+}
+
+/** Or the status that says why not. */
+async function tryOpen(path: string): Promise<FileHandle | 404 | 503> {
   try {
     // What takes the name of an image may be a pipe, whose opening would wait for a writer.
-    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    return await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     return absent.has((error as NodeJS.ErrnoException).code ?? '') ? 404 : 503;
-  }
-  try {
-    return await answerWithOpen(request, response, file, type);
-  } finally {
-    await file.close();
   }
 }
 
 async function answerWithOpen(
   { method, headers }: IncomingMessage,
   response: ServerResponse,
-  file: FileHandle,
+  { file, coding }: Form,
   type: string,
 ): Promise<404 | 412 | 416 | undefined> {
   const stat = await file.stat({ bigint: true });
@@ -76,6 +107,7 @@ async function answerWithOpen(
   const { first, last } = range === 'whole file' ? { first: 0, last: length - 1 } : range;
   if (range !== 'whole file') response.setHeader('Content-Range', `bytes ${first}-${last}/${length}`);
   response.setHeader('Content-Type', type);
+  if (coding) response.setHeader('Content-Encoding', coding.name);
   response.setHeader('Content-Length', last + 1 - first);
   response.writeHead(range === 'whole file' ? 200 : 206);
   if (method === 'HEAD') response.end();

@@ -5,20 +5,26 @@
  * reach the port can read them, so it is opened on the loopback address unless told otherwise. Who may ask is for
  * `allowed-hosts.ts` to say, what there is for `site.ts`, and how long anybody is waited for for `server.ts`.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createDeferred } from '../../base/deferred.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
+import { fileExists } from '../shared/file-exists.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
+import { openAddresses } from './addresses.ts';
 import { AllowedHosts, hostNamed } from './allowed-hosts.ts';
+import type { Identity } from './certificate.ts';
+import { openBrowser } from './open-browser.ts';
 import { type Options, readOptions } from './options.ts';
 import { createSiteServer } from './server.ts';
-import { Site } from './site.ts';
+import { Site, type SiteFolder } from './site.ts';
+import { fingerprintOf, identityFor } from './tls.ts';
 
 export function main(argv: string[], programName: string, terminal?: Terminal): Promise<number> {
   const tool = new Tool(programName, terminal);
@@ -27,21 +33,24 @@ export function main(argv: string[], programName: string, terminal?: Terminal): 
 
 class SiteProgram implements Daemon {
   private readonly server: Server;
+  private readonly identity: Identity | undefined;
   private readonly ended = createDeferred();
 
   constructor(
     private readonly tool: Tool,
     private readonly options: Options,
   ) {
-    const { images, bios, vgaBios } = options;
-    const folders = new Map([
+    const { images, bios, vgaBios, tls } = options;
+    this.identity = tls && identityFor(tool, tls);
+    const folders = new Map<string, SiteFolder>([
       ['browser', builtFolder(tool, 'browser')],
-      ['v86', v86Folder(tool)],
+      ['v86', { path: v86Folder(tool) }],
     ]);
     this.server = createSiteServer({
       site: new Site({ page: builtFolder(tool, 'web'), folders, images, bios, vgaBios }),
       allowedHosts: new AllowedHosts([...options.allowedHosts, ...listenedOn(options)]),
       report: (message) => tool.report(message),
+      ...withoutUndefined({ identity: this.identity }),
     });
   }
 
@@ -51,9 +60,22 @@ class SiteProgram implements Daemon {
 
   async start(): Promise<void> {
     await listen(this.tool, this.server, this.options);
-    const { address, port, family } = this.server.address() as AddressInfo; // it listens
-    const host = family === 'IPv6' ? `[${address}]` : address;
-    this.tool.out(`blockyard is at http://${host}:${port}/\n`);
+    const { tool, options, identity } = this;
+    const bound = this.server.address() as AddressInfo; // it listens
+    const { here, elsewhere } = openAddresses(identity ? 'https' : 'http', bound);
+    tool.out(`blockyard is at ${here}/\n`);
+    for (const url of elsewhere) tool.out(`          and at ${url}/\n`);
+    if (!identity && elsewhere.length > 0) {
+      tool.out(
+        'There it cannot keep disks: browsers let pages do that by https, or of localhost. See --tls\n',
+      );
+    }
+    if (identity && options.tls?.type === 'made') {
+      tool.out(
+        `Its certificate was made now, and browsers ask about it: SHA-256 ${fingerprintOf(identity)}\n`,
+      );
+    }
+    if (options.opens) openBrowser(`${here}/`, (message) => tool.warn(message));
   }
 
   async stop(): Promise<void> {
@@ -88,12 +110,11 @@ function listen(tool: Tool, server: Server, { host, port }: Options): Promise<vo
 }
 
 /** A folder of the build: beside the bundle that runs, or below it when that is a chunk. */
-function builtFolder(tool: Tool, name: string): string {
+function builtFolder(tool: Tool, name: string): SiteFolder {
   const here = dirname(fileURLToPath(import.meta.url));
-  const found = [here, dirname(here)]
-    .map((folder) => join(folder, name))
-    .find((folder) => existsSync(folder));
-  return found ?? tool.fail(`the page is not there: '${join(here, name)}' does not exist`);
+  const found = [here, dirname(here)].map((folder) => join(folder, name)).find(fileExists);
+  if (found === undefined) tool.fail(`the page is not there: '${join(here, name)}' does not exist`);
+  return { path: found, compressed: join(dirname(found), 'compressed', name) };
 }
 
 function v86Folder(tool: Tool): string {

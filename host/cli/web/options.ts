@@ -1,11 +1,13 @@
 /** The command line of `blockyard web`. */
-import { existsSync, type Stats, statSync } from 'node:fs';
+import { type Stats, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { fromSystemError } from '../../platform/node/errors.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
+import { fileExists } from '../shared/file-exists.ts';
 import { OptionReader, UsageError } from '../shared/getopt.ts';
 import type { Tool } from '../shared/tool.ts';
 import { hostNamed } from './allowed-hosts.ts';
+import type { TlsChoice } from './tls.ts';
 
 const defaultPort = 8086;
 
@@ -15,6 +17,9 @@ const firmwareFolder = '/usr/share/seabios';
 export interface Options {
   readonly host: string;
   readonly port: number;
+  /** The page is shown in a browser of this machine. */
+  readonly opens: boolean;
+  readonly tls: TlsChoice;
   /** As `hostNamed` gives them. */
   readonly allowedHosts: readonly string[];
   /** Paths, by the names that they have in the page. */
@@ -26,12 +31,17 @@ export interface Options {
 const usage = `Usage: blockyard web [OPTIONS] [IMAGE …]
 
 Serves a page that runs a machine on disks which can be backed up while it runs. IMAGEs can be
-chosen in the page and are read, never written, over HTTP.
+chosen in the page, which starts with the first, and are read, never written, over HTTP.
 
-  --host ADDRESS      listen there instead of on 127.0.0.1
+  --open              show the page in the browser
+  --host ADDRESS      listen there instead of on 127.0.0.1; 0.0.0.0 stands for all addresses
   --port PORT         listen on this port (${defaultPort}); 0: any that is free
   --allow-host NAME   answer requests for this name too, with any port; may be repeated. All
                       names but localhost and the addresses that are listened on are refused
+  --tls               use https, with a certificate that is made now, and that browsers ask about.
+                      Browsers keep disks for pages by https and of localhost, and no others
+  --tls-cert FILE     use https, with this certificate (PEM; those that vouch for it follow in it)
+  --tls-key FILE      the key of the certificate (PEM, without a passphrase)
   --bios FILE         firmware for machines that boot from a disk (${firmwareFolder}/bios.bin)
   --vga-bios FILE     firmware of the display (${firmwareFolder}/vgabios-stdvga.bin)
   -T, --trace [[enable=]PATTERN][,events=FILE][,file=FILE]
@@ -43,7 +53,9 @@ export async function readOptions(tool: Tool, argv: readonly string[]): Promise<
   const reader = new OptionReader(argv, [
     { short: 'h', long: 'help' },
     { short: 'T', long: 'trace', argument: true },
-    ...['host', 'port', 'allow-host', 'bios', 'vga-bios'].map(named),
+    { long: 'open' },
+    { long: 'tls' },
+    ...['host', 'port', 'allow-host', 'tls-cert', 'tls-key', 'bios', 'vga-bios'].map(named),
   ]);
   const given = new Map<string, string>();
   const allowedHosts: string[] = [];
@@ -55,6 +67,7 @@ export async function readOptions(tool: Tool, argv: readonly string[]): Promise<
     }
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
+    if (error.problem === 'unexpected-argument') tool.failUsage(`option '${error.option}' takes no argument`);
     if (error.problem === 'missing-argument') tool.failUsage(`missing argument for option '${error.word}'`);
     tool.failUsage(`unrecognized option '${error.word}'`);
   }
@@ -71,11 +84,25 @@ export async function readOptions(tool: Tool, argv: readonly string[]): Promise<
   return {
     host,
     port: Number(port),
+    opens: given.has('open'),
+    tls: tlsChoice(tool, given, [host, ...allowedHosts]),
     allowedHosts,
     images: readImages(tool, reader.operands),
     bios: firmware(tool, given.get('bios'), 'bios.bin'),
     vgaBios: firmware(tool, given.get('vga-bios'), 'vgabios-stdvga.bin'),
   };
+}
+
+/** `names`: that a certificate which is made has beside those of this machine. */
+function tlsChoice(tool: Tool, given: ReadonlyMap<string, string>, names: readonly string[]): TlsChoice {
+  const [cert, key] = [given.get('tls-cert'), given.get('tls-key')];
+  if (cert !== undefined && key !== undefined) {
+    if (given.has('tls')) tool.fail('--tls makes a certificate: it does not go with --tls-cert');
+    return { type: 'files', cert, key };
+  }
+  if (cert !== undefined) tool.fail('--tls-cert needs --tls-key FILE');
+  if (key !== undefined) tool.fail('--tls-key needs --tls-cert FILE');
+  return given.has('tls') ? { type: 'made', names } : undefined;
 }
 
 function allowedHost(tool: Tool, text: string): string {
@@ -95,7 +122,7 @@ function readImages(tool: Tool, paths: readonly string[]): Map<string, string> {
 function firmware(tool: Tool, path: string | undefined, usual: string): string | undefined {
   if (path !== undefined) return fileAt(tool, path);
   const found = join(firmwareFolder, usual);
-  return existsSync(found) ? found : undefined;
+  return fileExists(found) ? found : undefined;
 }
 
 /** Its whole path. */

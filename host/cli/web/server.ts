@@ -14,13 +14,16 @@ import {
   createServer,
   type IncomingMessage,
   type Server,
+  type ServerOptions,
   type ServerResponse,
   STATUS_CODES,
 } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { traceSocket } from '../shared/trace-socket.ts';
 import { type AllowedHosts, authorityOf } from './allowed-hosts.ts';
+import type { Identity } from './certificate.ts';
 import { answerWithFile } from './file-answer.ts';
 import type { Site } from './site.ts';
 
@@ -77,19 +80,24 @@ interface SiteServerOptions {
   /** Hears of what goes wrong on our side. */
   readonly report: (message: string) => void;
   readonly limits?: Limits;
+  /** It speaks TLS, and proves with this who it is. Absent: plain HTTP. */
+  readonly identity?: Identity;
 }
 
 /** One that does not listen yet. */
 export function createSiteServer(options: SiteServerOptions): Server {
-  const { limits = usualLimits } = options;
-  const server = createServer({
+  const { limits = usualLimits, identity } = options;
+  const settings: ServerOptions = {
     headersTimeout: limits.headersMs,
     requestTimeout: limits.requestMs,
     keepAliveTimeout: limits.betweenRequestsMs,
     connectionsCheckingInterval: limits.checkMs,
     // That is for us to refuse, in words.
     requireHostHeader: false,
-  });
+  };
+  const server = identity
+    ? createTlsServer({ ...settings, ...identity, handshakeTimeout: limits.headersMs })
+    : createServer(settings);
   server.timeout = limits.stillMs;
   server.maxConnections = limits.connections;
   const connections = new Connections(options, limits);
@@ -143,7 +151,7 @@ class Connections {
   /** What has come is not HTTP, or has not come in time. */
   refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
     const isBetweenAnswers = (this.queues.get(socket)?.waiting ?? 0) === 0;
-    if (socket.writable && isBetweenAnswers) {
+    if (socket.writable && isBetweenAnswers && !isHandshakeError(error)) {
       const status = statusOfError[error.code ?? ''] ?? 400;
       const headers = Object.entries({ ...everyAnswer, Connection: 'close', 'Content-Length': '0' });
       const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`);
@@ -151,6 +159,11 @@ class Connections {
     }
     socket.destroy();
   }
+}
+
+/** There is no TLS, and so nothing that an answer could go out by. */
+function isHandshakeError({ code = '' }: NodeJS.ErrnoException): boolean {
+  return /^ERR_(SSL|TLS)_/.test(code);
 }
 
 const statusOfError: Readonly<Record<string, number>> = {

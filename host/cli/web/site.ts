@@ -20,11 +20,17 @@ const typesOfPage: Readonly<Record<string, string>> = {
   '.wasm': 'application/wasm',
 };
 
+export interface SiteFolder {
+  readonly path: string;
+  /** Where the compressed forms of its files are, under the same names and what these forms add. */
+  readonly compressed?: string;
+}
+
 interface SiteOptions {
   /** The page is in it. */
-  readonly page: string;
+  readonly page: SiteFolder;
   /** Served below `/NAME/`. */
-  readonly folders: ReadonlyMap<string, string>;
+  readonly folders: ReadonlyMap<string, SiteFolder>;
   /** Paths of images, by the names that they have in the page. */
   readonly images: ReadonlyMap<string, string>;
   readonly bios: string | undefined;
@@ -75,8 +81,9 @@ function asBytes(path: string | undefined): ServedFile | undefined {
   return path === undefined ? undefined : { path, type: bytesType };
 }
 
-function inFolder(folder: string, pieces: readonly string[]): ServedFile | undefined {
+function inFolder({ path, compressed }: SiteFolder, pieces: readonly string[]): ServedFile | undefined {
   if (pieces.length === 0 || !pieces.every((piece) => /^\w[\w.-]*$/.test(piece))) return undefined;
-  const path = join(folder, ...pieces);
-  return { path, type: typesOfPage[extname(path)] ?? bytesType };
+  const type = typesOfPage[extname(pieces.at(-1) ?? '')] ?? bytesType;
+  const file = { path: join(path, ...pieces), type };
+  return compressed === undefined ? file : { ...file, compressed: join(compressed, ...pieces) };
 }

@@ -9,9 +9,36 @@ interface SystemError extends Error {
   errno?: unknown;
 }
 
+/** What Node throws for what its permission model does not let a program do. */
+interface DeniedError extends Error {
+  permission?: string;
+  resource?: string;
+}
+
+/** The flag of Node that would allow it. */
+const allowingFlags: Readonly<Record<string, string>> = {
+  FileSystemRead: '--allow-fs-read',
+  FileSystemWrite: '--allow-fs-write',
+  ChildProcess: '--allow-child-process',
+  WorkerThreads: '--allow-worker',
+};
+
+/** Undefined when it is something else than a refusal of Node's permission model. */
+export function fromDenial(error: unknown): BlockError | undefined {
+  if (!(error instanceof Error) || (error as SystemError).code !== 'ERR_ACCESS_DENIED') return undefined;
+  const { permission = '', resource = '', message } = error as DeniedError;
+  const flag = allowingFlags[permission];
+  const missing = `Node runs without ${flag}${resource === '' ? '' : `=${resource}`}`;
+  return new BlockError('EACCES', `Permission denied (${flag === undefined ? message : missing})`, {
+    cause: error,
+  });
+}
+
 export function fromSystemError(error: unknown): BlockError {
   if (error instanceof BlockError) return error;
   if (!(error instanceof Error)) throw error;
+  const denial = fromDenial(error);
+  if (denial) return denial;
   const { code, errno } = error as SystemError;
   // A name that the host cannot express at all, for instance one with a NUL in it.
   if (code === 'ERR_INVALID_ARG_VALUE') return new BlockError('EINVAL', undefined, { cause: error });

@@ -7,6 +7,7 @@
  * What Node lacks comes from libc.ts.
  */
 import * as fs from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { BlockError } from '../../base/errors.ts';
 import type { ByteLocks, FileStatus, HostExtent, HostFile } from '../platform.ts';
 import { fromSystemError, isInterrupted } from './errors.ts';
@@ -34,7 +35,11 @@ export class NodeFile implements HostFile {
   /** What the file system turned out not to have, by fallocate mode. */
   private readonly missing = new Set<number>();
 
-  constructor(protected fd: number) {}
+  constructor(
+    protected fd: number,
+    /** That the descriptor is of, where Node lets only a handle do everything. */
+    private readonly handle?: FileHandle,
+  ) {}
 
   read(offset: number, buffer: Uint8Array): Promise<void> {
     if (buffer.length <= inlineBytes) {
@@ -109,6 +114,7 @@ export class NodeFile implements HostFile {
   }
 
   flush(): Promise<void> {
+    if (this.handle) return settled(this.handle.datasync());
     return call((callback) => fs.fdatasync(this.fd, callback));
   }
 
@@ -198,6 +204,7 @@ export class NodeFile implements HostFile {
     const { fd } = this;
     // The number may soon mean another file.
     this.fd = -1;
+    if (this.handle) return settled(this.handle.close());
     return call((callback) => fs.close(fd, callback));
   }
 }
@@ -231,6 +238,15 @@ export function call<T = void>(
       reject(asRejection(error));
     }
   });
+}
+
+/** One call of the promise API with operating errors. */
+async function settled(outcome: Promise<void>): Promise<void> {
+  try {
+    await outcome;
+  } catch (error) {
+    throw fromSystemError(error);
+  }
 }
 
 const interrupted = -1;

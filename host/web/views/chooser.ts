@@ -86,7 +86,7 @@ export function chooserView(state: ChooserState, start: (plan: () => MachinePlan
       </p>
       ${problem === undefined ? undefined : html`<p class="notice error" role="alert">${problem}</p>`}
       <label class="choice">
-        <input type="radio" name="source" value="embedded" checked />
+        <input type="radio" name="source" value="embedded" ?checked=${!startsWithImage(offer)} />
         <b>The embedded guest</b>
         <span class="more"><span class="hint">It writes linked records to two disks as fast as it can, and can prove that a copy
           of both shows one instant.</span>
@@ -140,10 +140,15 @@ function firmwareHint({ firmware }: Offer): string {
   return firmware ? '' : ' There is no firmware here: see `blockyard web --help`.';
 }
 
+/** Whoever names an image when starting the server wants that. */
+function startsWithImage({ images, firmware }: Offer): boolean {
+  return images.length > 0 && firmware;
+}
+
 function imageChoice(offer: Offer): TemplateResult {
   return html`
     <label class="choice">
-      <input type="radio" name="source" value="image" ?disabled=${!offer.firmware} />
+      <input type="radio" name="source" value="image" ?disabled=${!offer.firmware} ?checked=${startsWithImage(offer)} />
       <b>An image of this server</b>
       <span class="more"><select name="image" aria-label="Image">
         ${offer.images.map(({ name, bytes: size }) => html`<option value=${name}>${name} (${bytes(size)})</option>`)}

@@ -8,7 +8,7 @@ import { fuzzedDaemon } from './daemon.ts';
 import { type Fuzzed, fuzz } from './fuzzer.ts';
 import { fuzzedMachine } from './machine.ts';
 
-const runs = Number(process.env['FUZZ_RUNS'] ?? 2000);
+const runs = Number(process.env['FUZZ_RUNS'] ?? 1000);
 const firstSeed = Number(process.env['FUZZ_SEED'] ?? 1);
 const onlyKind = process.env['FUZZ_KIND'];
 const batches = 10;

@@ -9,7 +9,7 @@ import { testSeeds } from '../../support/seeds.ts';
 import { Lives } from '../lives.ts';
 import { GraphWorld, type State } from './world.ts';
 
-const seeds = Number(process.env['GRAPHS'] ?? 1000);
+const seeds = Number(process.env['GRAPHS'] ?? 300);
 const firstSeed = Number(process.env['GRAPHS_SEED'] ?? 1);
 /** What happens once in twenty seeds may not happen in fewer than so many. */
 const enoughToJudge = 100;

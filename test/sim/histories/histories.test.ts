@@ -10,7 +10,7 @@ import { Lives } from '../lives.ts';
 import { History } from './history.ts';
 import { sameBytes } from './machine.ts';
 
-const histories = Number(process.env['HISTORIES'] ?? 500);
+const histories = Number(process.env['HISTORIES'] ?? 150);
 const firstSeed = Number(process.env['HISTORIES_SEED'] ?? 1);
 /** What happens once in twenty histories may not happen in fewer than so many. */
 const enoughToJudge = 100;

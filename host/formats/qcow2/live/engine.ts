@@ -2,8 +2,8 @@
  * The host's side of the qcow2 engine: does for the core what a step asked for, then lets the step go on
  * (specification: qcow2, sections 2, 4.7 and 10.7).
  *
- * All metadata I/O of an open image goes through here: loading tables and filling fresh ones (waiting.ts), write-backs
- * (writeback.ts), freed clusters (frees.ts), the refcount table's growth (refcount-growth.ts), and the end of an image that
+ * All metadata I/O of an open image goes through here: loading tables and filling fresh ones (waiting.ts; turn.ts where there is
+ * little room for them), write-backs (writeback.ts), freed clusters (frees.ts), the refcount table's growth (refcount-growth.ts), and the end of an image that
  * is damaged (corruption.ts). A step that waits is retried until it finishes; a failed load, write or flush fails the
  * requests that wait for it and leaves the tables as they were, dirty ones dirty. After fatal corruption, or a trap in the
  * core, every request fails with EIO until the image is opened again.
@@ -30,6 +30,7 @@ import { protectHeaderRanges } from './overlap-check.ts';
 import { RefcountGrowth } from './refcount-growth.ts';
 import type { StepRunner } from './steps.ts';
 import { TransferGate } from './transfer-gate.ts';
+import { Turn } from './turn.ts';
 import { TableLoads, Tokens } from './waiting.ts';
 import { Writeback } from './writeback.ts';
 
@@ -38,6 +39,7 @@ export class Qcow2Engine implements StepRunner {
   readonly corruption: ImageCorruption;
   readonly nodeName: string;
   private readonly headerUpdates = new Mutex();
+  private readonly turns = new Mutex();
   private readonly loads: TableLoads;
   private readonly tokens: Tokens;
   private readonly writebacks: Writeback;
@@ -68,22 +70,39 @@ export class Qcow2Engine implements StepRunner {
 
   // Running steps.
 
-  async run<T extends object>(attempt: () => T | number): Promise<T> {
-    for (;;) {
-      this.checkUsable();
-      const result = this.guarded(attempt);
-      if (typeof result !== 'number') return result;
-      await this.wait(result);
+  async run<T extends object>(attempt: () => T | number, code?: number): Promise<T> {
+    const turn = new Turn(this.turns);
+    try {
+      let result = code ?? this.tried(attempt);
+      while (typeof result === 'number') {
+        // It takes from the record what it needs, at once.
+        const waiting = this.wait(result);
+        if (result === Wait.need || result === Wait.loading) {
+          await waiting;
+          await turn.afterRead();
+        } else {
+          turn.end();
+          await waiting;
+        }
+        result = this.tried(attempt);
+      }
+      return result;
+    } finally {
+      turn.end();
     }
   }
 
   async runCode(step: () => number): Promise<number> {
-    for (;;) {
-      this.checkUsable();
-      const code = this.guarded(step);
-      if (code >= 0) return code;
-      await this.wait(code);
-    }
+    const { code } = await this.run(() => {
+      const result = step();
+      return result < 0 ? result : { code: result };
+    });
+    return code;
+  }
+
+  private tried<T>(attempt: () => T): T {
+    this.checkUsable();
+    return this.guarded(attempt);
   }
 
   guarded<T>(step: () => T): T {
@@ -103,7 +122,7 @@ export class Qcow2Engine implements StepRunner {
   }
 
   /** Does what a step asked for by its wait code; throws what its error code means. Reads the record first. */
-  wait(code: number): Promise<unknown> {
+  private wait(code: number): Promise<unknown> {
     const { core } = this;
     switch (code) {
       case Wait.need:

@@ -94,23 +94,17 @@ export class Qcow2Driver implements Driver {
   }
 
   map(offset: number, bytes: number): Extent | Promise<Extent> {
-    const code = this.tryMap(offset, bytes);
-    return code >= 0 ? this.extent(code) : this.mapAfterWaiting(code, offset, bytes);
+    const extent = this.tryMap(offset, bytes);
+    if (typeof extent !== 'number') return extent;
+    return this.engine.run(() => this.tryMap(offset, bytes), extent);
   }
 
-  private async mapAfterWaiting(code: number, offset: number, bytes: number): Promise<Extent> {
-    for (let waiting = code; ; ) {
-      await this.engine.wait(waiting);
-      waiting = this.tryMap(offset, bytes);
-      if (waiting >= 0) return this.extent(waiting);
-    }
-  }
-
-  private tryMap(offset: number, bytes: number): number {
+  private tryMap(offset: number, bytes: number): Extent | number {
     const { engine } = this;
     engine.checkUsable();
     try {
-      return engine.core.map(offset, bytes);
+      const code = engine.core.map(offset, bytes);
+      return code < 0 ? code : this.extent(code);
     } catch (error) {
       throw engine.trapped(error);
     }
@@ -141,28 +135,29 @@ export class Qcow2Driver implements Driver {
   }
 
   async prepareWrite(offset: number, bytes: number): Promise<Transfer> {
+    const plan = this.tryPrepare(offset, bytes);
+    if (typeof plan !== 'number') return plan;
+    return this.engine.run(() => this.tryPrepare(offset, bytes), plan);
+  }
+
+  private tryPrepare(offset: number, bytes: number): Transfer | number {
     const { engine } = this;
     const { core, file } = engine;
-    for (;;) {
-      engine.checkUsable();
-      let code: number;
-      try {
-        code = core.prepareWrite(offset, bytes);
-      } catch (error) {
-        throw engine.trapped(error);
-      }
-      if (code >= 0) {
-        const { prepared } = core;
-        const plan: Transfer = {
-          bytes: prepared.bytes,
-          child: file,
-          offset: prepared.offset,
-          transfer: engine.gate.begin(),
-        };
-        if (code === WriteResult.allocated) plan.allocation = this.allocation(prepared);
-        return plan;
-      }
-      await engine.wait(code);
+    engine.checkUsable();
+    try {
+      const code = core.prepareWrite(offset, bytes);
+      if (code < 0) return code;
+      const { prepared } = core;
+      const plan: Transfer = {
+        bytes: prepared.bytes,
+        child: file,
+        offset: prepared.offset,
+        transfer: engine.gate.begin(),
+      };
+      if (code === WriteResult.allocated) plan.allocation = this.allocation(prepared);
+      return plan;
+    } catch (error) {
+      throw engine.trapped(error);
     }
   }
 

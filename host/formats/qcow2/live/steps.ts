@@ -17,8 +17,11 @@ export interface StepRunner {
   readonly corruption: ImageCorruption;
   /** For those who watch. */
   readonly nodeName: string;
-  /** Runs `attempt` until it gives something else than a code, doing meanwhile what its wait codes ask for. */
-  run<T extends object>(attempt: () => T | number): Promise<T>;
+  /**
+   * Runs `attempt` until it gives something else than a code, doing meanwhile what its wait codes ask for. `code`: what it
+   * has just given, in place of the first attempt.
+   */
+  run<T extends object>(attempt: () => T | number, code?: number): Promise<T>;
   /** The same for steps whose code says everything. */
   runCode(step: () => number): Promise<number>;
   /** Calls into the core once; a trap there makes the image unusable. */

@@ -1,0 +1,116 @@
+/**
+ * Everything around a machine that runs. The page loads this, and with it terminal, charts and what starts machines, when one is to
+ * start: who has yet to choose waits for none of it.
+ */
+import { html, render } from 'lit';
+import { Model } from './model.ts';
+import type { Session } from './session.ts';
+import { element, tell, theme } from './shell.ts';
+import { bitmapsView, paintBitmaps } from './views/bitmaps.ts';
+import { ConsoleView } from './views/console.ts';
+import { copiesView } from './views/copies.ts';
+import { faultsView } from './views/faults.ts';
+import { graphView } from './views/graph.ts';
+import { jobsView } from './views/jobs.ts';
+import { limitsView } from './views/limits.ts';
+import { MachineView } from './views/machine.ts';
+import { PlotsView } from './views/plots.ts';
+import { powerView } from './views/power.ts';
+import { savedView } from './views/saved.ts';
+
+export { startMachine } from './machine-session.ts';
+
+export class Yard {
+  private readonly model: Model;
+  private readonly parts = new Map<string, HTMLElement>();
+
+  constructor(
+    private readonly main: HTMLElement,
+    private readonly session: Session,
+  ) {
+    this.model = new Model(session.monitor);
+  }
+
+  show(screen: HTMLElement): void {
+    const { main, session, model } = this;
+    main.dataset['view'] = 'yard';
+    render(html``, main);
+    const yard = document.createElement('div');
+    yard.className = 'yard';
+    for (const names of [
+      ['machine', 'copies', 'saved', 'jobs', 'plots'],
+      ['graph', 'bitmaps', 'limits', 'console'],
+    ]) {
+      const column = document.createElement('div');
+      column.className = 'column';
+      for (const name of names) {
+        const part = document.createElement('div');
+        this.parts.set(name, part);
+        column.append(part);
+      }
+      yard.append(column);
+    }
+    main.replaceChildren(yard);
+    const first = session.plan.boot === 'embedded' ? 'serial' : 'screen';
+    const machine = new MachineView(this.part('machine'), session, screen, first);
+    this.parts.set('faults', machine.faults);
+    new ConsoleView(this.part('console'), session.monitor);
+    const plots = new PlotsView(this.part('plots'), model);
+    theme.onChange(() => {
+      plots.redraw();
+      this.draw();
+    });
+    model.subscribe(() => {
+      this.draw();
+      plots.update();
+    });
+    session.monitor.onEvent(({ event, data }) => {
+      // One that stops the machine is told over its screen for as long as it stands.
+      if (event === 'BLOCK_IO_ERROR' && data?.['action'] !== 'stop')
+        tell(`${String(data?.['node-name'])}: ${String(data?.['reason'])}`, true);
+      if (event === 'STOP' || event === 'RESUME') void model.refresh();
+    });
+    // A reload would end what is under way: the browser asks.
+    window.addEventListener('beforeunload', (event) => {
+      if (session.busyWith !== undefined) event.preventDefault();
+    });
+    this.draw();
+    model.start();
+  }
+
+  private part(name: string): HTMLElement {
+    return this.parts.get(name)!; // made by show
+  }
+
+  private readonly perform = (what: string, act: () => Promise<unknown>): void => {
+    act()
+      .then(() => this.model.refresh())
+      .catch((error: Error) => tell(`${what}: ${error.message}`, true));
+  };
+
+  private draw(): void {
+    const { model, session, perform } = this;
+    render(this.barView(), element('machine-bar'));
+    render(faultsView(model, perform), this.part('faults'));
+    render(copiesView(session, model, perform), this.part('copies'));
+    render(savedView(session, model, perform), this.part('saved'));
+    render(jobsView(model, perform), this.part('jobs'));
+    render(graphView(model), this.part('graph'));
+    render(bitmapsView(model), this.part('bitmaps'));
+    paintBitmaps(this.part('bitmaps'), model);
+    render(limitsView(model, perform), this.part('limits'));
+  }
+
+  private barView() {
+    const { model, session, perform } = this;
+    const isRunning = model.status === 'running';
+    return html`
+      <span class="state ${model.status}">${model.status}</span>
+      <button type="button" @click=${() =>
+        perform(isRunning ? 'Stop' : 'Continue', () => model.monitor.qmp(isRunning ? 'stop' : 'cont'))}>
+        ${isRunning ? 'Pause' : 'Continue'}
+      </button>
+      ${powerView(session, perform, () => location.reload())}
+    `;
+  }
+}
