@@ -16,8 +16,8 @@ const layers = {
 };
 
 /**
- * For each module of a layer its layer's name. No layer imports from one behind it. What is started is in none: whoever loads a
- * layer for something else must not start it.
+ * For each module of a layer its layer's name. No layer imports from one behind it. An entry is in none: it runs when it is
+ * loaded.
  */
 function layersOf(root, moduleInfo) {
   const found = new Map();
@@ -26,7 +26,7 @@ function layersOf(root, moduleInfo) {
     for (let id = todo.pop(); id !== undefined; id = todo.pop()) {
       const info = moduleInfo(id);
       if (found.has(id) || !info || info.isExternal) continue;
-      found.set(id, info.isEntry ? null : layer);
+      if (!info.isEntry) found.set(id, layer);
       todo.push(...info.importedIds);
     }
   }

@@ -1,33 +1,43 @@
-// Builds the page: dist/web/ holds all that a browser loads of it but the library (dist/browser/) and v86. What starts with
+// Builds the page: dist/web/ holds all that a browser loads of it but the library (dist/browser/, built before) and v86. What starts with
 // the page is in its first file and those that index.html names beside it; what a machine needs is loaded when one starts.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { build } from 'esbuild';
 
 export async function buildWeb(root) {
   const folder = join(root, 'dist/web');
   mkdirSync(folder, { recursive: true });
-  const { metafile } = await build({
+  const common = {
     absWorkingDir: root,
-    entryPoints: { app: 'host/web/app.ts', style: 'host/web/style.css' },
     outdir: 'dist/web',
     bundle: true,
+    platform: 'browser',
+    target: 'es2022',
+    minify: true,
+    logLevel: 'warning',
+  };
+  const { metafile } = await build({
+    ...common,
+    entryPoints: { app: 'host/web/app.ts', style: 'host/web/style.css' },
     splitting: true,
     chunkNames: 'chunks/[name]-[hash]',
     metafile: true,
     format: 'esm',
-    platform: 'browser',
-    target: 'es2022',
     conditions: ['production'],
     loader: { '.wasm': 'binary', '.bin': 'binary' },
-    minify: true,
-    logLevel: 'warning',
   });
   const page = readFileSync(join(root, 'host/web/index.html'), 'utf8');
   writeFileSync(
     join(folder, 'index.html'),
     withPreloads(page, importsOf(metafile.outputs, 'dist/web/app.js')),
   );
+  await build({
+    ...common,
+    entryPoints: { 'service-worker': 'host/web/service-worker.ts' },
+    format: 'iife',
+    define: keptFiles(root),
+  });
 }
 
 /** What a file imports, and these import, relative to the page. */
@@ -47,4 +57,27 @@ function withPreloads(page, paths) {
     (path) => `$1<link rel="modulepreload" href="${relative('dist/web', path)}" />\n`,
   );
   return page.replace(script, (match, indent) => links.join('').replaceAll('$1', indent) + match);
+}
+
+/** What the service worker keeps: paths as the page asks for them, and a name that is another one when a file is. */
+function keptFiles(root) {
+  const hash = createHash('sha256');
+  const found = [];
+  for (const [folder, prefix] of [
+    ['dist/web', ''],
+    ['dist/browser', 'browser/'],
+  ]) {
+    const names = readdirSync(join(root, folder), { recursive: true }).sort();
+    for (const name of names.filter(
+      (name) => /\.(html|css|js)$/.test(name) && name !== 'service-worker.js',
+    )) {
+      hash.update(name).update(readFileSync(join(root, folder, name)));
+      found.push(`${prefix}${name}`);
+    }
+  }
+  const files = ['./', ...found, 'offer.json', 'v86/libv86.mjs', 'v86/v86.wasm'];
+  return {
+    pageFiles: JSON.stringify(files),
+    buildName: JSON.stringify(hash.digest('hex').slice(0, 16)),
+  };
 }

@@ -1,5 +1,6 @@
 /** Making images and asking about nodes, as a client of the monitor. */
-import type { JsonObject } from '../qapi/json-value.ts';
+import { isJsonObject, type JsonObject } from '../qapi/json-value.ts';
+import { QmpError } from '../qmp/client.ts';
 import { createImage, type Monitor } from './jobs.ts';
 
 export interface NodeInfo {
@@ -14,6 +15,24 @@ export async function nodeInfo(monitor: Monitor, name: string): Promise<NodeInfo
   const node = nodes.find((info) => info['node-name'] === name);
   if (!node) throw new Error(`There is no node '${name}'`);
   return node;
+}
+
+/** Opens a node: `blockdev-add`. Errors: QmpError, which also tells the address of what could not be had from a server. */
+export async function addNode(monitor: Monitor, options: JsonObject): Promise<void> {
+  try {
+    await monitor.qmp('blockdev-add', options);
+  } catch (error) {
+    const url = urlIn(options);
+    if (!(error instanceof QmpError) || url === undefined) throw error;
+    throw new QmpError(error.command, error.errorClass, `${url}: ${error.message}`);
+  }
+}
+
+/** Undefined: none of these nodes is on a server. */
+function urlIn({ url, ...others }: JsonObject): string | undefined {
+  if (typeof url === 'string') return url;
+  const below = Object.values(others).filter(isJsonObject).map(urlIn);
+  return below.find((found) => found !== undefined);
 }
 
 /** Makes a file and an image in it. `format`: options of `blockdev-create` without the file. */

@@ -11,7 +11,11 @@
  * await backup.done;
  * ```
  */
+
+import { loadFile } from '../platform/browser/load-file.ts';
+import { type PlainError, revived } from './rpc.ts';
 import type { WorkerStart } from './worker-service.ts';
+import { watchStart } from './worker-start.ts';
 import { Blockyard, type TraceOptions } from './yard.ts';
 
 export { BlockError } from '../base/errors.ts';
@@ -45,41 +49,62 @@ export interface OpenOptions {
 const defaultHttpCacheBytes = 1 << 30;
 
 /**
- * Starts the block layer. Whatever emulators have written is made durable when the page is hidden.
- * Errors: the worker could not be loaded or started.
+ * Starts the block layer, from a page or from a dedicated worker, in a worker of its own. Whatever emulators have written is made
+ * durable when the page is hidden; a worker that calls this is not told of that, and has `flush`.
+ * Errors: the worker could not be loaded or started, with the reason.
  */
 export async function openBlockyard({
   workerUrl,
   httpCacheBytes = defaultHttpCacheBytes,
   trace,
 }: OpenOptions = {}): Promise<Blockyard> {
-  // Bundlers find the worker by these very words.
-  const worker = workerUrl
-    ? new Worker(workerUrl, { type: 'module' })
-    : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
-  const failed = new Promise<never>((_, reject) => {
-    worker.onerror = ({ message }) => {
-      reject(new Error(`The worker of the block layer does not start: ${message ?? 'it cannot be loaded'}`));
-    };
-  });
+  if (typeof Worker === 'undefined')
+    throw new Error('The block layer needs a worker, which only pages and dedicated workers can start');
+  const worker = makeWorker(workerUrl);
+  const start = watchStart(worker, new URL(workerUrl ?? besideThis('worker.js'), location.href).href);
   const { port1, port2 } = new MessageChannel();
   worker.postMessage({ port: port2, httpCacheBytes } satisfies WorkerStart, [port2]);
+  const refused = new Promise<never>((_, reject) => {
+    worker.onmessage = ({ data }: MessageEvent<PlainError>) => reject(revived(data));
+  });
   try {
-    const yard = await Promise.race([Blockyard.connect(port1, { fileDriver: 'opfs' }), failed]);
+    const connecting = Blockyard.connect(port1, { fileDriver: 'opfs', emulatorFiles: { loadFile } });
+    const yard = await Promise.race([connecting, start.failed, refused]);
     if (trace) await yard.trace(trace);
     const flushHidden = (): void => {
       if (document.visibilityState === 'hidden') void yard.flush();
     };
-    document.addEventListener('visibilitychange', flushHidden);
+    globalThis.document?.addEventListener('visibilitychange', flushHidden);
     // A bug there, or no memory left: nothing would answer any more.
     worker.onerror = () => yard.abandon();
     yard.whenClosed(() => {
-      document.removeEventListener('visibilitychange', flushHidden);
+      globalThis.document?.removeEventListener('visibilitychange', flushHidden);
       worker.terminate();
     });
     return yard;
   } catch (error) {
     worker.terminate();
     throw error;
+  } finally {
+    start.end();
   }
+}
+
+function makeWorker(url: string | URL | undefined): Worker {
+  try {
+    // Bundlers find the worker by these very words.
+    return url
+      ? new Worker(url, { type: 'module' })
+      : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+  } catch (error) {
+    throw new Error(
+      `The worker of the block layer must be of the page's own origin: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+}
+
+/** Not in the words by which bundlers find files: they would take it for another one. */
+function besideThis(name: string): string {
+  return import.meta.url.replace(/[^/]*$/, name);
 }

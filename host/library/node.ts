@@ -1,7 +1,9 @@
 /** The library on Node: the same as in a page, with the service in this thread and files of the operating system. */
 import { drivers } from '../drivers.ts';
 import { Blobs } from '../platform/blobs.ts';
+import { findFirmware } from '../platform/node/firmware.ts';
 import { nodePlatform } from '../platform/node/index.ts';
+import { loadFile } from '../platform/node/load-file.ts';
 import { publishTrace } from '../platform/node/trace-channels.ts';
 import { blob } from '../protocols/blob.ts';
 import { tracer } from '../trace/events.ts';
@@ -16,7 +18,10 @@ export async function openBlockyard({ trace }: { trace?: TraceOptions } = {}): P
   const { port1, port2 } = new MessageChannel();
   const platform = { ...nodePlatform, blobs: new Blobs() };
   await startService(port2, { platform, drivers: [...drivers, blob] });
-  const yard = await Blockyard.connect(port1, { fileDriver: 'file' });
+  const yard = await Blockyard.connect(port1, {
+    fileDriver: 'file',
+    emulatorFiles: { loadFile, findFirmware },
+  });
   yard.whenClosed(tracer.attach(publishTrace, nodePlatform.clock));
   try {
     if (trace) await yard.trace(trace);

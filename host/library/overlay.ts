@@ -4,7 +4,7 @@
  */
 import type { JsonObject } from '../qapi/json-value.ts';
 import { describeChange } from './base-identity.ts';
-import { formatFile, type NodeInfo, nodeInfo } from './images.ts';
+import { addNode, formatFile, type NodeInfo, nodeInfo } from './images.ts';
 import type { Monitor } from './jobs.ts';
 import type { Calls } from './rpc.ts';
 import type { ServiceFunctions } from './service.ts';
@@ -28,7 +28,7 @@ export class BaseChangedError extends Error {
 /** What a name of a backing file may have in qcow2. */
 const maxBackingNameBytes = 1023;
 
-/** The name of the base if it was opened for the overlay. Errors: BaseChangedError, QmpError; nothing stays open then. */
+/** The name of the base if it was opened for the overlay. Errors: BaseChangedError, QmpError; an empty base. Nothing stays open then. */
 export async function openOverlay(
   monitor: Monitor,
   calls: Calls<ServiceFunctions>,
@@ -37,10 +37,12 @@ export async function openOverlay(
 ): Promise<string | undefined> {
   const baseNode = typeof base === 'string' ? base : `${node}-base`;
   if (typeof base !== 'string') {
-    await monitor.qmp('blockdev-add', { ...base, 'node-name': baseNode, 'read-only': true });
+    await addNode(monitor, { ...base, 'node-name': baseNode, 'read-only': true });
   }
   try {
     const { recorded, present } = await calls.call('compareBase', { overlay: file, node: baseNode });
+    // A server that does not tell a length, or a download that broke off: no disk has none.
+    if (present.bytes === 0) throw new Error(`The base of overlay '${file}' is empty`);
     if (await calls.call('fileExists', { path: file })) {
       const change = recorded ? describeChange(recorded, present) : 'nothing says which base it was made on';
       if (change !== undefined && !acceptBase) {

@@ -25,7 +25,8 @@ interface Call {
   argument: unknown;
 }
 
-interface PlainError {
+/** An error on its way to the other side. */
+export interface PlainError {
   message: string;
   /** Absent: not a BlockError. */
   errno?: Errno;
@@ -60,7 +61,7 @@ async function answer(port: MessagePort, functions: Functions, { id, name, argum
   }
 }
 
-function plain(error: unknown): PlainError {
+export function plain(error: unknown): PlainError {
   if (!(error instanceof BlockError)) {
     return { message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
   }
@@ -68,7 +69,7 @@ function plain(error: unknown): PlainError {
   return { message, errno, errorClass, hint, reason };
 }
 
-function revived({ message, errno, errorClass, hint, reason }: PlainError): Error {
+export function revived({ message, errno, errorClass, hint, reason }: PlainError): Error {
   if (!errno) return new Error(message);
   return new BlockError(errno, message, {
     reason,

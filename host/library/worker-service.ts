@@ -1,7 +1,9 @@
 /** The block layer over the storage of the browser. */
 import { withoutUndefined } from '../base/without-undefined.ts';
+import { coreModule } from '../core/module.ts';
 import { browserDrivers } from '../drivers-browser.ts';
 import { makeBrowserPlatform } from '../platform/browser/index.ts';
+import { plain } from './rpc.ts';
 import { startService } from './service.ts';
 
 /** The page's first message. */
@@ -11,12 +13,19 @@ export interface WorkerStart {
   httpCacheBytes: number;
 }
 
-export function start({ port, httpCacheBytes }: WorkerStart): Promise<void> {
-  const platform = makeBrowserPlatform({ chunkStoreBytes: httpCacheBytes });
-  const { chunkStore } = platform;
-  return startService(port, {
-    platform,
-    drivers: browserDrivers,
-    ...withoutUndefined({ httpCache: chunkStore }),
-  });
+/** A page whose block layer cannot be started is told why, by the one message that this worker sends by itself. */
+export async function start({ port, httpCacheBytes }: WorkerStart): Promise<void> {
+  try {
+    // What a page may have forbidden is found out now, and not by its first image.
+    coreModule();
+    const platform = makeBrowserPlatform({ chunkStoreBytes: httpCacheBytes });
+    const { chunkStore } = platform;
+    await startService(port, {
+      platform,
+      drivers: browserDrivers,
+      ...withoutUndefined({ httpCache: chunkStore }),
+    });
+  } catch (error) {
+    self.postMessage(plain(error));
+  }
 }

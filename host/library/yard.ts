@@ -7,6 +7,7 @@ import { withoutUndefined } from '../base/without-undefined.ts';
 import type { FlushPolicy } from '../emulator/local-disk.ts';
 import { V86Disk, type V86DiskKind } from '../emulator/v86/disk.ts';
 import { createV86, type V86Constructor, type V86Emulator } from '../emulator/v86/emulator.ts';
+import type { FileSources } from '../emulator/v86/files.ts';
 import { V86Processor } from '../emulator/v86/processor.ts';
 import { V86State } from '../emulator/v86/state.ts';
 import type { PrefetchList } from '../protocols/http/driver.ts';
@@ -15,7 +16,7 @@ import { type EventListener, QmpClient } from '../qmp/client.ts';
 import type { TraceRecord } from '../trace/event.ts';
 import { type Backup, type BackupPlan, startBackup } from './backup.ts';
 import type { ExportSource } from './export.ts';
-import { formatFile } from './images.ts';
+import { addNode, formatFile } from './images.ts';
 import { type OverlayOptions, openOverlay } from './overlay.ts';
 import { PortConnection } from './port-connection.ts';
 import { serveProcessor } from './processor-port.ts';
@@ -55,9 +56,11 @@ export interface TraceOptions {
   readonly sink: (record: TraceRecord) => void;
 }
 
-/** How files are named in blockdev options: by which driver. */
 interface YardOptions {
+  /** By which driver files are named in blockdev options. */
   readonly fileDriver: string;
+  /** Where an emulator's own files come from. */
+  readonly emulatorFiles: FileSources;
 }
 
 const defaultFlushPolicy: FlushPolicy = { safe: 'process', flushMs: 1000 };
@@ -147,9 +150,9 @@ export class Blockyard {
     await this.calls.call('unregisterBlob', { name });
   }
 
-  /** Opens a node: the options of `blockdev-add`. Errors: QmpError. */
+  /** Opens a node: the options of `blockdev-add`. Errors: QmpError, with the address of what is not to be had from a server. */
   async add(options: JsonObject): Promise<void> {
-    await this.qmp('blockdev-add', options);
+    await addNode(this, options);
   }
 
   /**
@@ -165,7 +168,7 @@ export class Blockyard {
 
   /**
    * Opens a qcow2 overlay, made first if there is none, over a base that stays as it is.
-   * Errors: the base is not the one the overlay was made on; QmpError.
+   * Errors: the base is not the one the overlay was made on, or is empty; QmpError.
    */
   async openOverlay(options: OverlayOptions): Promise<void> {
     const base = await openOverlay(this, this.calls, this.options, options);
@@ -210,12 +213,15 @@ export class Blockyard {
   /**
    * Makes a v86 with `options`, its own and disks of this yard among them, and has it run with the machine: `stop`, `cont`,
    * `system_reset` and `query-status` are about it, and it stands while a disk fails. Settles when it runs, or could.
+   * Its files (`bios`, `vga_bios`, `multiboot`, `bzimage`, `initrd`, `initial_state`, `fda`, `fdb`) may be Files, addresses or
+   * bytes, too. On Node, SeaBIOS is found where it is usually installed. Errors: one of them, or `wasm_path`, cannot be had; there is
+   * no firmware.
    */
   async start<Emulator extends V86Emulator>(
     V86: V86Constructor<Emulator>,
     options: Readonly<Record<string, unknown>>,
   ): Promise<Emulator> {
-    const emulator = await createV86(V86, options);
+    const emulator = await createV86(V86, options, this.options.emulatorFiles);
     await this.attach(emulator);
     return emulator;
   }

@@ -7,6 +7,7 @@ import { removeFiles } from './own-files.ts';
 import type { MachinePlan } from './session.ts';
 import { element, tell, theme } from './shell.ts';
 import { type ChooserState, chooserView, noOffer, type Offer } from './views/chooser.ts';
+import { howView } from './views/how.ts';
 import { type KeptActions, keptView } from './views/kept.ts';
 
 class App {
@@ -15,10 +16,9 @@ class App {
   private kept: Kept | undefined;
 
   async start(): Promise<void> {
-    this.drawChooser();
-    void this.listKept();
-    const answer = await fetch('offer.json');
-    if (answer.ok) this.change({ offer: (await answer.json()) as Offer });
+    // Drawn once there is everything to choose from: what came later would push the rest away.
+    const [answer] = await Promise.all([fetch('offer.json').catch(() => undefined), this.findKept()]);
+    this.change(answer?.ok ? { offer: (await answer.json()) as Offer } : {});
     this.followLink();
     window.addEventListener('hashchange', () => this.followLink());
     this.takeDrops();
@@ -66,15 +66,14 @@ class App {
     this.main.dataset['view'] = 'chooser';
     render(
       html`${chooserView(this.chooser, (plan) => void this.startMachine(plan))}
-      ${this.kept ? keptView(this.kept, this.keptActions) : nothing}`,
+      <div class="aside">${this.kept ? keptView(this.kept, this.keptActions) : nothing}${howView()}</div>`,
       this.main,
     );
   }
 
   /** A browser that keeps nothing says so when a machine is to start. */
-  private async listKept(): Promise<void> {
+  private async findKept(): Promise<void> {
     this.kept = await listKept().catch(() => undefined);
-    if (this.main.dataset['view'] === 'chooser') this.drawChooser();
   }
 
   private readonly keptActions: KeptActions = {
@@ -86,10 +85,12 @@ class App {
 
   private async keep(change: Promise<void>): Promise<void> {
     await change.catch((error: Error) => tell(error.message, true));
-    await this.listKept();
+    await this.findKept();
+    if (this.form) this.drawChooser();
   }
 
   private async startMachine(choose: () => MachinePlan): Promise<void> {
+    const isPointed = !document.activeElement?.matches(':focus-visible');
     this.change({ isStarting: true, problem: undefined });
     try {
       const plan = choose();
@@ -98,12 +99,22 @@ class App {
       const { startMachine, Yard } = await import('./yard.ts');
       const session = await startMachine(plan, screen);
       this.change({ isStarting: false });
-      new Yard(this.main, session).show(screen);
+      new Yard(this.main, session).show(screen, isPointed);
     } catch (error) {
       this.change({ isStarting: false, problem: (error as Error).message });
     }
   }
 }
 
+/** For when there is no network. Not every browser, window and address can have that. */
+function keepForOffline(): void {
+  addEventListener('load', () => {
+    navigator.serviceWorker
+      ?.register('service-worker.js')
+      .catch((error: Error) => console.info(`The page is not kept for offline: ${error.message}`));
+  });
+}
+
 theme.start();
+keepForOffline();
 void new App().start();

@@ -3,6 +3,8 @@
  *
  * A line is a command and `argument=value` pairs, or the JSON that goes over the wire.
  */
+import { infoNames } from './console-commands.ts';
+
 interface Entry {
   readonly name: string;
   readonly 'meta-type': string;
@@ -22,7 +24,8 @@ const mostShown = 40;
 
 export class Completer {
   private readonly entries: ReadonlyMap<string, Entry>;
-  private readonly commands: readonly string[];
+  /** In the order of the alphabet. */
+  readonly commands: readonly string[];
 
   /** `schema` is the answer of `query-qmp-schema`. */
   constructor(schema: readonly unknown[]) {
@@ -39,8 +42,22 @@ export class Completer {
     const words = line.trimStart().split(/\s+/);
     const [command = '', ...others] = words;
     const word = words.at(-1) ?? '';
-    const found = others.length === 0 ? this.commandsLike(word) : this.argumentsLike(command, others, word);
-    return found.slice(0, mostShown);
+    return this.completionsOf(command, others, word).slice(0, mostShown);
+  }
+
+  /** Each as it is completed, with its kind. */
+  argumentsOf(command: string): Completion[] {
+    return this.argumentsLike(command, [], '');
+  }
+
+  private completionsOf(command: string, others: readonly string[], word: string): Completion[] {
+    if (others.length === 0) return [...ownLike(word), ...this.commandsLike(word)];
+    if (command === 'help') return others.length === 1 ? this.commandsLike(word) : [];
+    if (command === 'info') {
+      const names = others.length === 1 ? infoNames(this.commands) : [];
+      return names.filter((name) => name.startsWith(word)).map((text) => ({ text, hint: 'query' }));
+    }
+    return this.argumentsLike(command, others, word);
   }
 
   private commandsLike(word: string): Completion[] {
@@ -82,6 +99,14 @@ export class Completer {
     return entry?.['meta-type'] === 'builtin' ? (entry['json-type'] ?? type) : (entry?.['meta-type'] ?? type);
   }
 }
+
+const ownCommands: readonly Completion[] = [
+  { text: 'help', hint: 'all commands, or the arguments of one' },
+  { text: 'info', hint: 'what there is, as lines' },
+];
+
+const ownLike = (word: string): Completion[] =>
+  word === '' ? [] : ownCommands.filter(({ text }) => text.startsWith(word));
 
 /** A line as command and arguments. Throws with what is wrong. */
 export function parseLine(line: string): { command: string; args: Record<string, unknown> } {

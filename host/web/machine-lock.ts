@@ -2,10 +2,18 @@
 
 const lockOf = (name: string): string => `blockyard machine ${name}`;
 
+/** A page that comes neither over https nor from localhost has none; nor has it files that need one. */
+function lockManager(): LockManager | undefined {
+  const { locks } = navigator as { locks?: LockManager };
+  return locks;
+}
+
 /** Takes the machine for this tab, and gives what lets go of it. Errors: another tab has it. */
 export function holdMachine(name: string): Promise<() => void> {
+  const locks = lockManager();
+  if (!locks) return Promise.resolve(() => {});
   return new Promise((resolve, reject) => {
-    navigator.locks
+    locks
       .request(lockOf(name), { ifAvailable: true }, (lock) => {
         if (!lock)
           throw new Error(
@@ -19,7 +27,7 @@ export function holdMachine(name: string): Promise<() => void> {
 
 /** Names of the machines that some tab has. */
 export async function heldMachines(): Promise<ReadonlySet<string>> {
-  const { held = [] } = await navigator.locks.query();
+  const { held = [] } = (await lockManager()?.query()) ?? {};
   const prefix = lockOf('');
   const names = held.map(({ name = '' }) => name).filter((name) => name.startsWith(prefix));
   return new Set(names.map((name) => name.slice(prefix.length)));

@@ -9,6 +9,7 @@ import {
   BlockError,
   type Blockyard,
   type JsonObject,
+  keepFiles,
   openBlockyard,
   type V86Constructor,
   type V86Disk,
@@ -47,7 +48,6 @@ const videoMemoryBytes = 8 << 20;
 const bitmap = 'changes';
 /** Of the embedded guest's disks, whose copying one wants to see. */
 const shownSpeed = 16 << 20;
-const ctrlAltDel = [0x1d, 0x38, 0xe0, 0x53, 0xe0, 0xd3, 0xb8, 0x9d];
 
 const nodeOf = (disk: Disk): string => `disk-${disk}`;
 const nodes = [nodeOf('a'), nodeOf('b')] as const;
@@ -55,7 +55,8 @@ const nodes = [nodeOf('a'), nodeOf('b')] as const;
 /** v86 as far as the page talks to it. */
 interface Emulator extends V86Emulator {
   serial_send_bytes(serial: number, bytes: Uint8Array): void;
-  keyboard_send_scancodes(codes: readonly number[]): void;
+  keyboard_set_enabled(isEnabled: boolean): void;
+  keyboard_send_scancodes(codes: readonly number[]): Promise<void>;
 }
 
 /**
@@ -91,6 +92,7 @@ class MachineSession implements Session {
   private drives: readonly V86Disk[] = [];
   private limits: readonly JsonObject[] = [];
   private backupJobs: readonly string[] = [];
+  private hasKeyboard = false;
 
   constructor(
     private readonly yard: Blockyard,
@@ -121,7 +123,7 @@ class MachineSession implements Session {
   // The machine.
 
   async start(): Promise<void> {
-    await navigator.storage.persist();
+    await keepFiles();
     await this.openDisks();
     await this.checkBitmaps();
     this.state.plan = keptPlan(this.plan);
@@ -212,6 +214,7 @@ class MachineSession implements Session {
       hda,
       hdb,
     });
+    this.emulator.keyboard_set_enabled(this.hasKeyboard);
     this.emulator.add_listener('serial0-output-byte', (byte?: number) => {
       for (const listener of this.serialListeners) listener(Uint8Array.of(byte!)); // it comes with the event
     });
@@ -248,8 +251,13 @@ class MachineSession implements Session {
     this.emulator?.serial_send_bytes(0, new TextEncoder().encode(text));
   }
 
-  sendCtrlAltDel(): void {
-    this.emulator?.keyboard_send_scancodes(ctrlAltDel);
+  setKeyboard(isOn: boolean): void {
+    this.hasKeyboard = isOn;
+    this.emulator?.keyboard_set_enabled(isOn);
+  }
+
+  sendScancodes(codes: readonly number[]): void {
+    void this.emulator?.keyboard_send_scancodes(codes);
   }
 
   /** What must not meet another one of its kind. */

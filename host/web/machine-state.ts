@@ -2,6 +2,7 @@
  * What the page remembers of a machine beside its disks: which files they are, and the backups there are of them. It is a
  * file among them, which outlives a killed browser as they do. Later versions add members and read files without them.
  */
+import { rootDirectory } from '../platform/browser/paths.ts';
 import type { Backup, MachinePlan, Media } from './session.ts';
 
 /** Why no bitmap tells what has changed since the last backup. */
@@ -54,9 +55,9 @@ export function machineOf(file: string): string | undefined {
   return file.endsWith(suffix) ? file.slice(0, -suffix.length) : undefined;
 }
 
-/** Undefined: there is no such machine yet. Errors: DOMException; SyntaxError: the file is not what was written. */
+/** Undefined: there is no such machine yet. Errors: BlockError: the browser keeps no files for this page; DOMException; SyntaxError: the file is not what was written. */
 export async function readState(name: string): Promise<MachineState | undefined> {
-  const directory = await navigator.storage.getDirectory();
+  const directory = await rootDirectory();
   try {
     const file = await (await directory.getFileHandle(stateFile(name))).getFile();
     const text = await file.text();
@@ -88,7 +89,7 @@ export function forgetChanges(state: MachineState, because: Unrelated): void {
 
 /** All of it is there afterwards, or what was there before. */
 export async function saveState(name: string, state: MachineState): Promise<void> {
-  const directory = await navigator.storage.getDirectory();
+  const directory = await rootDirectory();
   const handle = await directory.getFileHandle(stateFile(name), { create: true });
   const writable = await handle.createWritable();
   await writable.write(JSON.stringify(state));

@@ -1,4 +1,5 @@
 /** Files in the browser's own storage as a page handles them: those of disks, backups and machines, which all lie in its root. */
+import { rootDirectory } from '../platform/browser/paths.ts';
 
 const attempts = 20;
 const pauseMs = 50;
@@ -14,7 +15,7 @@ export const withSideFiles = (path: string): string[] => [
 
 /** Removes what is there of them, with what lies beside. Errors: one is open in another tab. */
 export async function removeFiles(paths: readonly string[]): Promise<void> {
-  const directory = await navigator.storage.getDirectory();
+  const directory = await rootDirectory();
   for (const path of paths.flatMap(withSideFiles)) await remove(directory, path);
 }
 
@@ -42,7 +43,7 @@ export async function sizeOf(paths: readonly string[]): Promise<number> {
 
 /** All files in the root with their sizes, in bytes. */
 export async function listFiles(): Promise<ReadonlyMap<string, number>> {
-  const directory = await navigator.storage.getDirectory();
+  const directory = await rootDirectory();
   const files = new Map<string, number>();
   for await (const handle of directory.values()) {
     if (handle.kind !== 'file') continue;

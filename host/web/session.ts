@@ -80,7 +80,10 @@ export interface Session {
   canDelete(backup: Backup): boolean;
   onSerial(listener: (bytes: Uint8Array) => void): void;
   sendSerial(text: string): void;
-  sendCtrlAltDel(): void;
+  /** Whether what is typed in the page goes to the machine's keyboard. At first it does not. */
+  setKeyboard(isOn: boolean): void;
+  /** Bytes as a keyboard sends them, scan codes of set 1. */
+  sendScancodes(codes: readonly number[]): void;
   /** Settles when it is complete. Errors: those of QMP; a backup that fails on one disk leaves nothing of any. */
   backUp(kind: Backup['kind']): Promise<void>;
   /** The machine begins anew on disks that start from the backup; what it ran on is deleted. Its limits are kept. */

@@ -10,7 +10,7 @@ import { bitmapsView, paintBitmaps } from './views/bitmaps.ts';
 import { ConsoleView } from './views/console.ts';
 import { copiesView } from './views/copies.ts';
 import { faultsView } from './views/faults.ts';
-import { graphView } from './views/graph.ts';
+import { GraphView } from './views/graph.ts';
 import { jobsView } from './views/jobs.ts';
 import { limitsView } from './views/limits.ts';
 import { MachineView } from './views/machine.ts';
@@ -31,29 +31,24 @@ export class Yard {
     this.model = new Model(session.monitor);
   }
 
-  show(screen: HTMLElement): void {
+  /** `isPointed`: whoever started it did so with a pointer, and may go on typing into it. */
+  show(screen: HTMLElement, isPointed: boolean): void {
     const { main, session, model } = this;
     main.dataset['view'] = 'yard';
     render(html``, main);
     const yard = document.createElement('div');
     yard.className = 'yard';
-    for (const names of [
-      ['machine', 'copies', 'saved', 'jobs', 'plots'],
-      ['graph', 'bitmaps', 'limits', 'console'],
-    ]) {
-      const column = document.createElement('div');
-      column.className = 'column';
-      for (const name of names) {
-        const part = document.createElement('div');
-        this.parts.set(name, part);
-        column.append(part);
-      }
-      yard.append(column);
-    }
+    const beside = document.createElement('div');
+    beside.className = 'beside';
+    beside.append(this.column('graph', 'bitmaps'), this.column('limits', 'console'));
+    yard.append(this.column('machine', 'copies', 'saved', 'jobs', 'plots'), beside);
     main.replaceChildren(yard);
     const first = session.plan.boot === 'embedded' ? 'serial' : 'screen';
     const machine = new MachineView(this.part('machine'), session, screen, first);
     this.parts.set('faults', machine.faults);
+    if (isPointed) machine.enter();
+    else machine.focusButton();
+    const graph = new GraphView(this.part('graph'), model);
     new ConsoleView(this.part('console'), session.monitor);
     const plots = new PlotsView(this.part('plots'), model);
     theme.onChange(() => {
@@ -62,6 +57,7 @@ export class Yard {
     });
     model.subscribe(() => {
       this.draw();
+      graph.draw();
       plots.update();
     });
     session.monitor.onEvent(({ event, data }) => {
@@ -76,6 +72,17 @@ export class Yard {
     });
     this.draw();
     model.start();
+  }
+
+  private column(...names: string[]): HTMLElement {
+    const column = document.createElement('div');
+    column.className = 'column';
+    for (const name of names) {
+      const part = document.createElement('div');
+      this.parts.set(name, part);
+      column.append(part);
+    }
+    return column;
   }
 
   private part(name: string): HTMLElement {
@@ -95,7 +102,6 @@ export class Yard {
     render(copiesView(session, model, perform), this.part('copies'));
     render(savedView(session, model, perform), this.part('saved'));
     render(jobsView(model, perform), this.part('jobs'));
-    render(graphView(model), this.part('graph'));
     render(bitmapsView(model), this.part('bitmaps'));
     paintBitmaps(this.part('bitmaps'), model);
     render(limitsView(model, perform), this.part('limits'));

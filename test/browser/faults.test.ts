@@ -127,7 +127,7 @@ describe.skipIf(!haveChromium)('a disk in a browser', () => {
   test('waits while connections are lost', async () => {
     await open(http);
     server.loses = true;
-    expect((await stopped('read')).message).toMatch(/Failed to fetch$/);
+    expect((await stopped('read')).message).toMatch(/Failed to fetch: the server cannot be reached$/);
     server.loses = false;
     expect(await resumed()).toBe(content);
   });
@@ -135,7 +135,7 @@ describe.skipIf(!haveChromium)('a disk in a browser', () => {
   test('waits while nobody listens where the server was', async () => {
     await open(http);
     await server.stop();
-    expect((await stopped('read')).message).toMatch(/Failed to fetch$/);
+    expect((await stopped('read')).message).toMatch(/Failed to fetch: the server cannot be reached$/);
     await server.start(Number(new URL(origin).port));
     expect(await resumed()).toBe(content);
   });

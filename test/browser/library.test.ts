@@ -142,6 +142,48 @@ describe.skipIf(!haveChromium)('blockyard/browser', () => {
     await page.close();
   });
 
+  test('names the address of a base that cannot be had, and why', async () => {
+    const page = await openEmpty();
+    const attempt = async (url: string) => {
+      const yard = await library.openBlockyard();
+      const overlay = {
+        node: 'hda',
+        file: 'none.qcow2',
+        base: { driver: 'raw', file: { driver: 'http', url } },
+      };
+      const message = await yard.openOverlay(overlay).catch((error: Error) => error.message);
+      await yard.close();
+      return message;
+    };
+    expect(await page.evaluate(attempt, `${origin}/absent.img`)).toBe(
+      `${origin}/absent.img: CURL: Error opening file: The requested URL returned error: 404`,
+    );
+    const elsewhere = new PageServer();
+    elsewhere.find = () => disk;
+    const url = `${await elsewhere.start()}/disk.img`;
+    expect(await page.evaluate(attempt, url)).toMatch(
+      `${url}: CURL: Error opening file: Failed to fetch: the server cannot be reached, does not let pages of ${origin} read it (CORS)`,
+    );
+    await elsewhere.stop();
+    await page.close();
+    complaints.splice(0); // the browser tells of each
+  });
+
+  test('refuses an empty base', async () => {
+    const page = await openEmpty();
+    const messages = await page.evaluate(async () => {
+      const yard = await library.openBlockyard();
+      await yard.registerBlob('nothing', new File([], 'nothing.img'));
+      const overlay = { node: 'hda', file: 'empty.qcow2', base: { driver: 'blob', filename: 'nothing' } };
+      const attempt = () => yard.openOverlay(overlay).catch((error: Error) => error.message);
+      const messages = [await attempt(), await attempt()];
+      await yard.close();
+      return messages;
+    });
+    expect(messages).toEqual(Array(2).fill("The base of overlay 'empty.qcow2' is empty"));
+    await page.close();
+  });
+
   test('stops the machine while the server fails, and loses nothing when that is over', async () => {
     const page = await openEmpty();
     await page.evaluate(async (url) => {
@@ -204,7 +246,10 @@ describe.skipIf(!haveChromium)('blockyard/browser', () => {
       await yard.close();
       return [into[0], refusal];
     });
-    expect(results).toEqual([5, `Could not open 'over-file.qcow2': Failed to get "write" lock`]);
+    expect(results).toEqual([
+      5,
+      `Could not open 'over-file.qcow2': Failed to get "write" lock: it is open in another tab or worker of this browser`,
+    ]);
     await page.close();
   });
 

@@ -5,6 +5,7 @@ import { drivers } from '../../host/drivers.ts';
 import { startService } from '../../host/library/service.ts';
 import { Blockyard } from '../../host/library/yard.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
+import { loadFile } from '../../host/platform/node/load-file.ts';
 import type { Platform } from '../../host/platform/platform.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
@@ -37,7 +38,7 @@ test.each([
     const open = new Set<string>();
     const { port1, port2 } = new MessageChannel();
     await startService(port2, { platform: slowPlatform(open), drivers });
-    const yard = await Blockyard.connect(port1, { fileDriver: 'file' });
+    const yard = await Blockyard.connect(port1, { fileDriver: 'file', emulatorFiles: { loadFile } });
     const beginning = begin(yard, path).catch(() => {});
     for (let turn = 0; turn < turns; turn++) await nodePlatform.clock.yield();
     await yard.close();

@@ -139,7 +139,7 @@ describe.skipIf(!haveChromium)('files in a browser', () => {
     await run(first, 'create', { filename: 'locked', format: 'raw', size: 65_536 });
     await run(first, 'open', disk);
     const refused = (mode: string) =>
-      `EAGAIN Could not open 'locked': Failed to get ${mode}"write" lock | Is another tab or worker using the image [/locked]?`;
+      `EAGAIN Could not open 'locked': Failed to get ${mode}"write" lock: it is open in another tab or worker of this browser`;
     await expect(run(second, 'open', disk)).rejects.toThrow(refused(''));
     await expect(run(second, 'open', reader)).rejects.toThrow(refused('shared '));
     await run(first, 'close', 'd');

@@ -85,9 +85,10 @@ test.each(['SIGINT', 'SIGTERM'] as const)(
       env: { ...process.env, TMPDIR: folder },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    for await (const chunk of demo.stdout) {
-      if (String(chunk).includes('each disk holds')) break;
-    }
+    // It goes on to be read: a program whose output nobody takes ends by that.
+    await new Promise<void>((resolve) => {
+      demo.stdout.on('data', (chunk) => String(chunk).includes('each disk holds') && resolve());
+    });
     expect(readdirSync(folder)).toHaveLength(1);
     demo.kill(signal);
     expect(await once(demo, 'exit')).toEqual([null, signal]);

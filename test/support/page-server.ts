@@ -14,6 +14,8 @@ const types: Readonly<Record<string, string>> = {
 export class PageServer extends LoopbackServer {
   /** What is served under a path; undefined: nothing. */
   find: (path: string) => Uint8Array | string | undefined = () => undefined;
+  /** What is sent along with a path, in place of what usually is. */
+  headersOf: (path: string) => Readonly<Record<string, string>> = () => ({});
   etag = '"1"';
   /** Whether whoever asks for a range is told that the server has failed. */
   isBroken = false;
@@ -46,11 +48,12 @@ export class PageServer extends LoopbackServer {
       return;
     }
     response.writeHead(range ? 206 : 200, {
-      'content-type': types[extname(path)] ?? 'application/octet-stream',
+      'content-type': types[path.endsWith('/') ? '.html' : extname(path)] ?? 'application/octet-stream',
       'content-length': last + 1 - first,
       'accept-ranges': 'bytes',
       etag: this.etag,
       ...(range ? { 'content-range': `bytes ${first}-${last}/${content.length}` } : {}),
+      ...this.headersOf(path),
     });
     response.end(method === 'HEAD' ? undefined : content.subarray(first, last + 1));
   }

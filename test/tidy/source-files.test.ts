@@ -26,6 +26,7 @@ describe('the source files', () => {
   test('has no dead files', () => {
     const entries = [
       'host/web/app.ts',
+      'host/web/service-worker.ts',
       'host/cli/main.ts',
       'host/index.ts',
       'host/library/index.ts',

@@ -4,6 +4,7 @@ import { introspect } from '../../host/qapi/introspect.ts';
 import { systemCommands } from '../../host/qmp/commands/system.ts';
 import { events } from '../../host/qmp/events.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
+import { asLines, help, infoNames } from '../../host/web/console-commands.ts';
 import { Completer, parseLine } from '../../host/web/console-completion.ts';
 import { VirtualPlatform } from '../support/virtual-platform.ts';
 
@@ -59,4 +60,30 @@ describe('a line', () => {
   test.each(['x y', 'x =1', '{}', '{"execute"'])('%j is refused', (line) =>
     expect(() => parseLine(line)).toThrow(),
   );
+});
+
+describe('help and info', () => {
+  test('are completed as commands are', () => {
+    expect(texts('he')).toContain('help');
+    expect(texts('help query-stat')).toEqual(['query-status']);
+    expect(texts('info bl')).toEqual(['block', 'block-jobs', 'blockstats']);
+    expect(texts('info block x')).toEqual([]);
+  });
+
+  test('tell all commands, the arguments of one, and that there is none', () => {
+    expect(help(completer, undefined)).toContain('blockdev-add');
+    expect(help(completer, 'job-pause')).toMatch(/^job-pause\n {2}id=string$/);
+    expect(help(completer, 'stop')).toBe('stop: no arguments');
+    expect(() => help(completer, 'nothing')).toThrow('The command nothing has not been found');
+    expect(infoNames(completer.commands)).toContain('status');
+  });
+
+  test('show an answer as lines', () => {
+    const answer = [{ device: 'a', inserted: { ro: false, children: [] } }, { device: 'b' }];
+    expect(asLines(answer)).toBe(
+      ['- device: a', '  inserted:', '    ro: false', '    children: (none)', '- device: b'].join('\n'),
+    );
+    expect(asLines([])).toBe('(none)');
+    expect(asLines('x')).toBe('x');
+  });
 });

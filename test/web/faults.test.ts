@@ -2,19 +2,16 @@
  * Disks of the page's machine that fail while it runs: the page says which one and why for as long as the machine stands,
  * its monitor says the same, and after a press of a button nothing that the guest wrote is missing.
  */
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { BrowserContext, Page } from 'playwright';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { haveChromium, launchChromium } from '../support/chromium.ts';
 import { PageServer } from '../support/page-server.ts';
+import { findInPage, haveFirmware } from '../support/page-site.ts';
 import { scratchDirectory } from '../support/scratch.ts';
-import { requireAll } from '../support/tools.ts';
 
 const scratch = scratchDirectory();
-const root = resolve(import.meta.dirname, '../..');
-const firmware = '/usr/share/seabios';
-const haveFirmware = requireAll || existsSync(join(firmware, 'bios.bin'));
 const patient = { timeout: 30_000 };
 const imageBytes = 16 << 20;
 const image = new Uint8Array(imageBytes);
@@ -31,21 +28,9 @@ const complaints: string[] = [];
 let profiles = 0;
 let shots = 0;
 
-function serve(path: string): Uint8Array | string | undefined {
-  const offer = { images: [{ name: 'base.img', bytes: imageBytes }], firmware: haveFirmware };
-  if (path === '/offer.json') return JSON.stringify(offer);
-  if (path === '/images/base.img') return isThere ? image : undefined;
-  const file = fileOf(path);
-  return existsSync(file) ? readFileSync(file) : undefined;
-}
-
-function fileOf(path: string): string {
-  const [, folder, name] = /^\/(?:(browser|v86|firmware)\/)?(.*)$/.exec(path)!; // every path begins so
-  if (folder === 'browser') return join(root, 'dist/browser', name!);
-  if (folder === 'v86') return join(root, 'node_modules/v86/build', name!);
-  if (folder === 'firmware') return join(firmware, name!.replace('vgabios.bin', 'vgabios-stdvga.bin'));
-  return join(root, 'dist/web', name!);
-}
+/** The image is not there for a while. */
+const serve = (path: string): Uint8Array | string | undefined =>
+  path.startsWith('/images/') && !isThere ? undefined : findInPage(path, new Map([['base.img', image]]));
 
 beforeEach(async () => {
   if (!haveChromium) return;

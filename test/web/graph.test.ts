@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { GraphInfo } from '../../host/web/answers.ts';
-import { layOut } from '../../host/web/views/graph.ts';
+import { layOut } from '../../host/web/graph-layout.ts';
 
 const graph: GraphInfo = {
   nodes: [

@@ -3,20 +3,16 @@
  * disks. When nothing is named and there is nothing on them to boot, it is the embedded guest.
  */
 import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { invalid } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import { guestKernel } from '../../emulator/guest/index.ts';
 import type { V86Drives } from '../../emulator/v86/drives.ts';
 import { fromDenial } from '../../platform/node/errors.ts';
-import { fileExists } from '../shared/file-exists.ts';
+import { biosName, findFirmwareFile, vgaBiosName } from '../../platform/node/firmware.ts';
 import type { CommandLine } from '../system/options.ts';
 
 type V86Options = Readonly<Record<string, unknown>>;
-
-/** Where Debian's package `seabios` has it. */
-const installedBios = '/usr/share/seabios/bios.bin';
-const vgaBiosName = 'vgabios-stdvga.bin';
 
 /** The header of a multiboot kernel is in its first bytes, at a multiple of four. */
 const multibootMagic = 0x1badb002;
@@ -53,16 +49,16 @@ async function isBootable({ hda }: V86Drives): Promise<boolean> {
 }
 
 function biosOptions(line: CommandLine): V86Options {
-  const path = line.get('bios') ?? installedBios;
-  if (!line.has('bios') && !fileExists(path)) {
+  const path = line.get('bios') ?? findFirmwareFile(biosName);
+  if (path === undefined) {
     throw invalid(
-      `There is no BIOS at ${path}: name one with -bios, or start a multiboot kernel with -kernel`,
+      'There is no SeaBIOS where it is usually installed: name one with -bios, or start a multiboot kernel with -kernel',
     );
   }
-  const vgaBios = join(dirname(path), vgaBiosName);
+  const vgaBios = findFirmwareFile(vgaBiosName, [dirname(path)]);
   return {
     bios: { buffer: read('bios', path) },
-    ...(fileExists(vgaBios) ? { vga_bios: { buffer: read('bios', vgaBios) } } : {}),
+    ...(vgaBios === undefined ? {} : { vga_bios: { buffer: read('bios', vgaBios) } }),
   };
 }
 

@@ -19,7 +19,7 @@ Machine options:
 -initrd file    the initial file system of a Linux kernel
 -append text    the command line of the kernel
 -bios file      the BIOS, 'bios.bin' of SeaBIOS where that is installed; the VGA BIOS is
-                taken from beside it
+                the one beside it, or an installed one
 -serial dev     the serial port: stdio, null, unix:path[,server=on][,wait=off],
                 file:path, chardev:id …; stdio by default, unless something else is on it
 -nographic      taken as it is: there is no screen

@@ -1,18 +1,15 @@
 /** The command line of `blockyard web`. */
 import { type Stats, statSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { fromSystemError } from '../../platform/node/errors.ts';
+import { biosName, findFirmwareFile, vgaBiosName } from '../../platform/node/firmware.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
-import { fileExists } from '../shared/file-exists.ts';
 import { OptionReader, UsageError } from '../shared/getopt.ts';
 import type { Tool } from '../shared/tool.ts';
 import { hostNamed } from './allowed-hosts.ts';
 import type { TlsChoice } from './tls.ts';
 
 const defaultPort = 8086;
-
-/** Where firmware is looked for when none is named: as Debian's `seabios` installs it. */
-const firmwareFolder = '/usr/share/seabios';
 
 export interface Options {
   readonly host: string;
@@ -42,8 +39,8 @@ chosen in the page, which starts with the first, and are read, never written, ov
                       Browsers keep disks for pages by https and of localhost, and no others
   --tls-cert FILE     use https, with this certificate (PEM; those that vouch for it follow in it)
   --tls-key FILE      the key of the certificate (PEM, without a passphrase)
-  --bios FILE         firmware for machines that boot from a disk (${firmwareFolder}/bios.bin)
-  --vga-bios FILE     firmware of the display (${firmwareFolder}/vgabios-stdvga.bin)
+  --bios FILE         firmware for machines that boot from a disk (SeaBIOS, if it is installed)
+  --vga-bios FILE     firmware of the display (that of SeaBIOS)
   -T, --trace [[enable=]PATTERN][,events=FILE][,file=FILE]
                       show who connects; 'help' lists the events
 `;
@@ -88,8 +85,8 @@ export async function readOptions(tool: Tool, argv: readonly string[]): Promise<
     tls: tlsChoice(tool, given, [host, ...allowedHosts]),
     allowedHosts,
     images: readImages(tool, reader.operands),
-    bios: firmware(tool, given.get('bios'), 'bios.bin'),
-    vgaBios: firmware(tool, given.get('vga-bios'), 'vgabios-stdvga.bin'),
+    bios: firmware(tool, given.get('bios'), biosName),
+    vgaBios: firmware(tool, given.get('vga-bios'), vgaBiosName),
   };
 }
 
@@ -121,8 +118,7 @@ function readImages(tool: Tool, paths: readonly string[]): Map<string, string> {
 
 function firmware(tool: Tool, path: string | undefined, usual: string): string | undefined {
   if (path !== undefined) return fileAt(tool, path);
-  const found = join(firmwareFolder, usual);
-  return fileExists(found) ? found : undefined;
+  return findFirmwareFile(usual);
 }
 
 /** Its whole path. */

@@ -4,6 +4,8 @@
  * The package is never imported: whoever has it hands it in.
  */
 
+import { type FileSources, loadFiles, loadProgram } from './files.ts';
+
 export interface V86Emulator {
   run(): Promise<void> | void;
   stop(): Promise<void> | void;
@@ -21,14 +23,30 @@ export type V86Constructor<Emulator extends V86Emulator = V86Emulator> = new (op
 
 /**
  * Makes an emulator that does not run yet, and settles when it could. `options` are v86's own; `autostart` is not among
- * them: the machine decides when it runs.
+ * them: the machine decides when it runs. With `sources`, its files are loaded first: see `loadFiles`.
+ * Errors: with `sources`, what v86 needs cannot be had; without, v86 waits for it for ever.
  */
-export function createV86<Emulator extends V86Emulator>(
+export async function createV86<Emulator extends V86Emulator>(
   V86: V86Constructor<Emulator>,
   options: Readonly<Record<string, unknown>>,
+  sources?: FileSources,
 ): Promise<Emulator> {
-  return new Promise((resolve) => {
-    const emulator = new V86({ ...options, autostart: false } as never);
+  const loaded = sources ? await loadFiles(options, sources) : options;
+  const program = sources && (await loadProgram(options, sources.loadFile));
+  return new Promise((resolve, reject) => {
+    const instantiate = (imports: unknown): Promise<unknown> =>
+      program!.instantiate(imports).catch((error: unknown) => {
+        // it is asked for where there is one
+        reject(error);
+        return new Promise(() => {});
+      });
+    const emulator = new V86({
+      ...loaded,
+      ...(program ? { wasm_fn: instantiate } : {}),
+      autostart: false,
+    } as never);
+    // For the worker in which v86 unpacks what is compressed.
+    if (program) Object.assign(emulator, { wasm_source: program.bytes });
     const ready = (): void => {
       emulator.remove_listener('emulator-ready', ready);
       // What v86 does in the same turn, restoring a first state among it, is over then.

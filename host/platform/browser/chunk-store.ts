@@ -9,6 +9,7 @@
 import type { ChunkStore } from '../platform.ts';
 import { ChunkFile, recordBytes } from './chunk-file.ts';
 import { PathLock } from './path-lock.ts';
+import { rootDirectory } from './paths.ts';
 
 const folderName = 'blockyard-chunks';
 /** Of the format: others are not found. */
@@ -136,7 +137,7 @@ async function removeAll(open: readonly Promise<ChunkFile | undefined>[]): Promi
 }
 
 async function openFolder(): Promise<FileSystemDirectoryHandle> {
-  const root = await navigator.storage.getDirectory();
+  const root = await rootDirectory();
   return root.getDirectoryHandle(folderName, { create: true });
 }
 

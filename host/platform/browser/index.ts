@@ -8,6 +8,7 @@ import { type Console, type Fetch, type Platform, ProgramEnded } from '../platfo
 import { OpfsChunkStore } from './chunk-store.ts';
 import { clock } from './clock.ts';
 import { codecs } from './codecs.ts';
+import { explainedFetch } from './fetch.ts';
 import { OpfsFiles } from './opfs-files.ts';
 import { random } from './random.ts';
 
@@ -22,7 +23,7 @@ const log: Console = {
 };
 
 const browserFetch: Fetch = (url, { method, headers, cache, signal }) =>
-  fetch(url, { method, headers: { ...headers }, cache, signal });
+  explainedFetch(url, { method, headers: { ...headers }, cache, signal });
 
 interface BrowserPlatform extends Platform {
   readonly blobs: Blobs;

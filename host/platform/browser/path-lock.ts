@@ -35,7 +35,7 @@ export class PathLock {
           patience > 0 ? { mode, signal: AbortSignal.timeout(patience) } : { mode, ifAvailable: true };
         this.released = navigator.locks
           .request(`blockyard:${this.path}`, options, (lock) => {
-            if (!lock) throw lockConflict(this.path, mode);
+            if (!lock) throw lockConflict(mode);
             granted();
             return new Promise<void>((release) => {
               this.release = release;
@@ -45,7 +45,7 @@ export class PathLock {
       });
     } catch (error) {
       if (error instanceof DOMException && (error.name === 'TimeoutError' || error.name === 'AbortError'))
-        throw lockConflict(this.path, mode);
+        throw lockConflict(mode);
       throw error;
     }
     this.mode = mode;
@@ -59,8 +59,10 @@ export class PathLock {
   }
 }
 
-export function lockConflict(path: string, mode: LockMode): BlockError {
-  return new BlockError('EAGAIN', `Failed to get ${mode === 'shared' ? 'shared ' : ''}"write" lock`, {
-    hint: `Is another tab or worker using the image [${path}]?`,
-  });
+export function lockConflict(mode: LockMode): BlockError {
+  const kind = mode === 'shared' ? 'shared "write"' : '"write"';
+  return new BlockError(
+    'EAGAIN',
+    `Failed to get ${kind} lock: it is open in another tab or worker of this browser`,
+  );
 }

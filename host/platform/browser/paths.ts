@@ -47,6 +47,27 @@ export async function removeFile(path: string): Promise<void> {
   }
 }
 
+/**
+ * The directory that all paths start from. Errors: ENOTSUP where pages have none, EACCES where the browser refuses this one's,
+ * both with the reason.
+ */
+export async function rootDirectory(): Promise<FileSystemDirectoryHandle> {
+  if (!navigator.storage?.getDirectory)
+    throw new BlockError(
+      'ENOTSUP',
+      'This page has no file system of its own: it must come over https or from localhost',
+    );
+  try {
+    return await navigator.storage.getDirectory();
+  } catch (cause) {
+    throw new BlockError(
+      'EACCES',
+      'The browser keeps no files for this page: it is in a private window, or its site may not store data',
+      { cause },
+    );
+  }
+}
+
 async function findPlace(
   path: string,
   create: boolean,
@@ -54,13 +75,8 @@ async function findPlace(
   const names = namesOf(path);
   const name = names.pop();
   if (name === undefined) throw new BlockError('EISDIR');
-  if (!navigator.storage?.getDirectory)
-    throw new BlockError(
-      'ENOTSUP',
-      'This page has no file system of its own: it must come over https or from localhost',
-    );
+  let directory = await rootDirectory();
   try {
-    let directory = await navigator.storage.getDirectory();
     for (const part of names) directory = await directory.getDirectoryHandle(part, { create });
     return { directory, name };
   } catch (error) {

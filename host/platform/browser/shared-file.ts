@@ -101,7 +101,7 @@ export class SharedFile {
       });
     } catch (error) {
       if (error instanceof DOMException && error.name === 'NoModificationAllowedError')
-        throw lockConflict(this.path, mode);
+        throw lockConflict(mode);
       throw fromDomException(error);
     }
   }

@@ -10,11 +10,11 @@ export function bitmapsView(model: Model): TemplateResult {
   return html`
     <section class="panel" aria-labelledby="bitmaps-title">
       <header><h2 id="bitmaps-title">Dirty bitmaps</h2><span class="hint">changed since the last backup</span></header>
-      ${
+      <div class="bitmaps">${
         bitmaps.length === 0
           ? html`<p class="hint">None yet. “Back up both disks” adds one to each disk, and the next backup copies only what changed.</p>`
           : bitmaps.map(rowView)
-      }
+      }</div>
     </section>
   `;
 }
@@ -57,6 +57,7 @@ export function paintBitmaps(host: HTMLElement, model: Model): void {
 function channels(host: HTMLElement, name: string): number[] {
   const probe = document.createElement('span');
   probe.style.color = `var(${name})`;
+  probe.style.setProperty('forced-color-adjust', 'none');
   host.append(probe);
   const found = getComputedStyle(probe).color.match(/\d+(\.\d+)?/g) ?? [];
   probe.remove();

@@ -1,6 +1,7 @@
 /** The monitor by hand: lines with completion from its schema, answers, and the events between them. */
 import { html, nothing, render, type TemplateResult } from 'lit';
 import type { Monitor, MonitorEvent } from '../answers.ts';
+import { asLines, help, infoNames, queryOf } from '../console-commands.ts';
 import { Completer, type Completion, parseLine } from '../console-completion.ts';
 
 interface Entry {
@@ -9,11 +10,13 @@ interface Entry {
 }
 
 const keptEntries = 300;
+const keptLines = 100;
+const historyKey = 'blockyard-console';
 
 export class ConsoleView {
   private readonly entries: Entry[] = [];
-  private readonly history: string[] = [];
-  private at = 0;
+  private readonly history = JSON.parse(localStorage.getItem(historyKey) ?? '[]') as string[];
+  private at = this.history.length;
   private completer: Completer | undefined;
   private completions: readonly Completion[] = [];
   private chosen = -1;
@@ -27,8 +30,9 @@ export class ConsoleView {
     this.draw();
   }
 
-  private async loadSchema(): Promise<void> {
+  private async loadCompleter(): Promise<Completer> {
     this.completer ??= new Completer((await this.monitor.qmp('query-qmp-schema')) as unknown[]);
+    return this.completer;
   }
 
   private note(entry: Entry): void {
@@ -43,15 +47,32 @@ export class ConsoleView {
 
   private async run(line: string): Promise<void> {
     this.note({ kind: 'sent', text: line });
-    this.history.push(line);
-    this.at = this.history.length;
+    this.remember(line);
     try {
-      const { command, args } = parseLine(line);
-      const answer = await this.monitor.qmp(command, args);
-      this.note({ kind: 'answer', text: JSON.stringify(answer, undefined, 2) });
+      this.note({ kind: 'answer', text: await this.answerTo(line) });
     } catch (error) {
       this.note({ kind: 'failed', text: (error as Error).message });
     }
+  }
+
+  private async answerTo(line: string): Promise<string> {
+    const [word, about] = line.split(/\s+/);
+    if (word === 'help' || word === 'info') {
+      const completer = await this.loadCompleter();
+      if (word === 'help') return help(completer, about);
+      if (about === undefined) return infoNames(completer.commands).join('\n');
+      return asLines(await this.monitor.qmp(queryOf(about)));
+    }
+    const { command, args } = parseLine(line);
+    return JSON.stringify(await this.monitor.qmp(command, args), undefined, 2);
+  }
+
+  /** Also for the next visit. What is the same as the line before it is one. */
+  private remember(line: string): void {
+    if (this.history.at(-1) !== line) this.history.push(line);
+    this.history.splice(0, this.history.length - keptLines);
+    this.at = this.history.length;
+    localStorage.setItem(historyKey, JSON.stringify(this.history));
   }
 
   private onSubmit(event: Event): void {
@@ -64,7 +85,7 @@ export class ConsoleView {
   }
 
   private onInput(): void {
-    void this.loadSchema().then(() => this.offer(this.completer!.complete(this.input.value))); // loadSchema made it
+    void this.loadCompleter().then((completer) => this.offer(completer.complete(this.input.value)));
   }
 
   private offer(completions: readonly Completion[]): void {
@@ -124,7 +145,7 @@ export class ConsoleView {
       <section class="panel" aria-labelledby="console-title">
         <header>
           <h2 id="console-title">Monitor</h2>
-          <span class="hint">QMP: <code>command argument=value …</code></span>
+          <span class="hint">QMP, <code>help</code> and <code>info</code></span>
           <label class="row hint fill">
             <input type="checkbox" .checked=${this.showsEvents} @change=${() => {
               this.showsEvents = !this.showsEvents;

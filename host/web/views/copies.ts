@@ -24,6 +24,7 @@ export function copiesView(session: Session, model: Model, perform: Perform): Te
         </span>
       </header>
       ${backupSpeedView(session, perform)}
+      <div class="room copies-room">
       <p class="hint" id="incremental-why">${
         backups.length === 0
           ? 'One transaction starts a backup of every disk at the same instant; the machine goes on meanwhile.'
@@ -33,6 +34,7 @@ export function copiesView(session: Session, model: Model, perform: Perform): Te
       }</p>
       ${restored ? wordsView(restoredWords(restored), 'restored') : nothing}
       <ol class="cards">${backups.map((backup) => cardView(session, model, backup, perform)).reverse()}</ol>
+      </div>
     </section>
   `;
 }
@@ -58,7 +60,7 @@ function cardView(session: Session, model: Model, backup: Backup, perform: Perfo
           aria-label="Restore backup ${number}" @click=${() => restore(session, model, backup, perform)}>Restore …</button>
         ${files.map(
           ({ disk }) => html`<button type="button" data-action="download" data-disk=${disk}
-            aria-label="Download disk ${disk} of backup ${number}"
+            aria-label="Download ${disk} of backup ${number}"
             @click=${() => perform('Download', () => session.download(backup, disk))}>Download ${disk}</button>`,
         )}
         <button type="button" class="danger" data-action="delete" ?disabled=${!canDelete} aria-label="Delete backup ${number}"

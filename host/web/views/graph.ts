@@ -1,9 +1,9 @@
 /**
- * The picture of the block graph: devices and jobs on the left, what they stand on to the right. A node's column is the longest
- * way to it; inside a column nodes stand near their parents.
+ * The block graph, as a picture that can be made larger and smaller, or as a list, in which what a node stands on is below it: the list is
+ * read where the picture has no room.
  */
-import { html, svg, type TemplateResult } from 'lit';
-import type { GraphInfo, NodeInfo } from '../answers.ts';
+import { html, render, svg, type TemplateResult } from 'lit';
+import { type Box, layOut } from '../graph-layout.ts';
 import type { Model } from '../model.ts';
 
 const boxWidth = 132;
@@ -12,100 +12,114 @@ const columnGap = 46;
 const rowGap = 16;
 const margin = 10;
 const shownLetters = 17;
-/** It shrinks that far to be seen whole; where that is not enough it is moved. */
+/** By itself the picture shrinks that far to be seen whole; where that is not enough it is moved. */
 const leastScale = 0.75;
+const zoomStep = 1.25;
+const zoomRange = [0.3, 3] as const;
 
-type Kind = 'device' | 'job' | 'filter' | 'format' | 'protocol';
+type Form = 'picture' | 'list';
 
-interface Box {
-  id: number;
-  kind: Kind;
-  name: string;
-  what: string;
-  column: number;
-  row: number;
-}
+export class GraphView {
+  private form: Form = matchMedia('(max-width: 560px)').matches ? 'list' : 'picture';
+  /** Undefined: by itself. */
+  private zoom: number | undefined;
 
-const protocols = new Set(['file', 'opfs', 'blob', 'http', 'https', 'memory', 'null-co', 'null-aio']);
-const formats = new Set(['qcow2', 'raw']);
-
-function kindOf(type: GraphInfo['nodes'][number]['type'], driver: string | undefined): Kind {
-  if (type === 'block-backend') return 'device';
-  if (type === 'block-job') return 'job';
-  if (driver !== undefined && protocols.has(driver)) return 'protocol';
-  return driver !== undefined && formats.has(driver) ? 'format' : 'filter';
-}
-
-/** Longest way from a node without parents; the graph has no cycles. */
-function columnsOf({ nodes, edges }: GraphInfo): Map<number, number> {
-  const columns = new Map(nodes.map(({ id }) => [id, 0]));
-  for (let round = 0, moved = true; moved && round < nodes.length; round++) {
-    moved = false;
-    for (const { parent, child } of edges) {
-      const least = (columns.get(parent) ?? 0) + 1;
-      if ((columns.get(child) ?? 0) >= least) continue;
-      columns.set(child, least);
-      moved = true;
-    }
+  constructor(
+    private readonly host: HTMLElement,
+    private readonly model: Model,
+  ) {
+    this.draw();
   }
-  return columns;
-}
 
-export function layOut(graph: GraphInfo, infos: readonly NodeInfo[]): Box[] {
-  const columns = columnsOf(graph);
-  const boxes = graph.nodes.map(({ id, type, name }): Box => {
-    const info = infos.find((one) => one['node-name'] === name);
-    const kind = kindOf(type, info?.drv);
-    const what = kind === 'device' ? 'device' : kind === 'job' ? 'job' : (info?.drv ?? 'filter');
-    const column = columns.get(id)!; // each node of the graph has one
-    return { id, kind, name, what: info?.ro ? `${what}, read-only` : what, column, row: 0 };
-  });
-  const rows = new Map<number, number>();
-  for (let column = 0; column <= Math.max(0, ...boxes.map((box) => box.column)); column++) {
-    const wish = (box: Box): number => {
-      const parents = graph.edges
-        .filter(({ child }) => child === box.id)
-        .map(({ parent }) => rows.get(parent));
-      const known = parents.filter((row) => row !== undefined);
-      return known.length > 0 ? known.reduce((sum, row) => sum + row, 0) / known.length : box.id;
+  draw(): void {
+    render(this.view(), this.host);
+  }
+
+  private view(): TemplateResult {
+    const { graph, nodes } = this.model;
+    const boxes = layOut(graph, nodes);
+    return html`
+      <section class="panel" aria-labelledby="graph-title">
+        <header>
+          <h2 id="graph-title">Block graph</h2><span class="hint">${boxes.length} nodes</span>
+          <span class="row fill">
+            ${this.form === 'picture' ? this.zoomView() : undefined}
+            ${(['picture', 'list'] as const).map((form) => this.formView(form))}
+          </span>
+        </header>
+        <div class="graph" tabindex="0" role="group" aria-label="Block graph">
+          ${this.form === 'picture' ? this.pictureView(boxes) : this.listView(boxes)}
+        </div>
+      </section>
+    `;
+  }
+
+  private zoomView(): TemplateResult {
+    const button = (label: string, title: string, zoom: () => number | undefined): TemplateResult =>
+      html`<button type="button" class="quiet" aria-label=${title} title=${title} @click=${() => {
+        this.zoom = zoom();
+        this.draw();
+      }}>${label}</button>`;
+    return html`
+      ${button('−', 'Smaller', () => this.zoomBy(1 / zoomStep))}
+      ${button('+', 'Larger', () => this.zoomBy(zoomStep))}
+      ${button('Fit', 'Fit in', () => undefined)}
+    `;
+  }
+
+  private zoomBy(factor: number): number {
+    const picture = this.host.querySelector('svg')!; // the buttons stand beside it
+    const shown = picture.clientWidth / picture.viewBox.baseVal.width;
+    return Math.min(zoomRange[1], Math.max(zoomRange[0], shown * factor));
+  }
+
+  private formView(form: Form): TemplateResult {
+    return html`<button type="button" aria-pressed=${this.form === form} @click=${() => {
+      this.form = form;
+      this.draw();
+    }}>${form === 'picture' ? 'Picture' : 'List'}</button>`;
+  }
+
+  private pictureView(boxes: readonly Box[]): TemplateResult {
+    const byId = new Map(boxes.map((box) => [box.id, box]));
+    const width = Math.max(0, ...boxes.map(left)) + boxWidth + margin;
+    const height = Math.max(0, ...boxes.map(top)) + boxHeight + margin;
+    const size =
+      this.zoom === undefined
+        ? `width: 100%; max-width: ${width}px; min-width: ${leastScale * width}px`
+        : `width: ${this.zoom * width}px`;
+    return html`
+      <svg viewBox="0 0 ${width} ${height}" style=${size} role="img" aria-label=${describe(boxes)}>
+        ${this.model.graph.edges.map((edge) => edgeView(byId.get(edge.parent), byId.get(edge.child), edge.name))}
+        ${boxes.map(boxView)}
+      </svg>
+    `;
+  }
+
+  /** What stands on nothing else is at the top. A node that several stand on is told once with all that is below it. */
+  private listView(boxes: readonly Box[]): TemplateResult {
+    const { edges } = this.model.graph;
+    const byId = new Map(boxes.map((box) => [box.id, box]));
+    const told = new Set<number>();
+    const item = (box: Box, edge: string): TemplateResult => {
+      const below = told.has(box.id) ? [] : edges.filter(({ parent }) => parent === box.id);
+      told.add(box.id);
+      const children = below.map(({ child, name }) => item(byId.get(child)!, name)); // edges join nodes
+      const role = edge === '' || edge === 'root' ? '' : `${edge}: `;
+      return html`<li>
+        <span class="kind ${box.kind}"></span><span class="hint">${role}</span><b>${box.name || 'unnamed'}</b>
+        <span class="hint">${box.what}</span>
+        ${children.length > 0 ? html`<ul>${children}</ul>` : undefined}
+      </li>`;
     };
-    const standing = boxes
-      .filter((box) => box.column === column)
-      .map((box) => ({ box, wish: wish(box) }))
-      .sort((a, b) => a.wish - b.wish || a.box.id - b.box.id);
-    let next = 0;
-    for (const { box, wish } of standing) {
-      box.row = column === 0 ? next : Math.max(next, Math.round(wish));
-      rows.set(box.id, box.row);
-      next = box.row + 1;
-    }
+    return html`<ul>${boxes.filter(({ column }) => column === 0).map((box) => item(box, ''))}</ul>`;
   }
-  return boxes;
 }
 
 const left = (box: Box): number => margin + box.column * (boxWidth + columnGap);
 const top = (box: Box): number => margin + box.row * (boxHeight + rowGap);
 const shorten = (text: string): string =>
   text.length > shownLetters ? `${text.slice(0, shownLetters - 1)}…` : text;
-
-export function graphView(model: Model): TemplateResult {
-  const boxes = layOut(model.graph, model.nodes);
-  const byId = new Map(boxes.map((box) => [box.id, box]));
-  const width = Math.max(0, ...boxes.map(left)) + boxWidth + margin;
-  const height = Math.max(0, ...boxes.map(top)) + boxHeight + margin;
-  return html`
-    <section class="panel" aria-labelledby="graph-title">
-      <header><h2 id="graph-title">Block graph</h2><span class="hint">${boxes.length} nodes</span></header>
-      <div class="graph" tabindex="0" role="group" aria-label="Picture of the block graph">
-        <svg viewBox="0 0 ${width} ${height}" style="max-width: ${width}px; min-width: ${leastScale * width}px"
-          role="img" aria-label=${describe(boxes)}>
-          ${model.graph.edges.map((edge) => edgeView(byId.get(edge.parent), byId.get(edge.child), edge.name))}
-          ${boxes.map(boxView)}
-        </svg>
-      </div>
-    </section>
-  `;
-}
 
 function describe(boxes: readonly Box[]): string {
   return boxes.map(({ name, what }) => `${name || what} (${what})`).join(', ');

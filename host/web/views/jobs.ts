@@ -31,7 +31,7 @@ export function jobsView(model: Model, perform: Perform): TemplateResult {
           jobs.length === 0
             ? html`<p class="hint">Nothing is being copied. A backup shows up here while it runs.</p>`
             : html`<table>
-                <thead><tr><th>Job</th><th>State</th><th>Progress</th><th>Rate</th><th></th></tr></thead>
+                <thead><tr><th>Job</th><th>State</th><th>Progress</th><th>Rate</th><td></td></tr></thead>
                 <tbody>${jobs.map((job) => rowView(model, job, perform))}</tbody>
               </table>`
         }

@@ -52,7 +52,7 @@ function cardView(machine: KeptMachine, actions: KeptActions): TemplateResult {
             ? html`<button type="button" data-action="start" ?disabled=${isOpen} aria-label="Start ${name}" @click=${() => actions.start(known)}>Start</button>`
             : nothing
         }
-        <button type="button" data-action="afresh" ?disabled=${isOpen} aria-label="Start ${name} afresh"
+        <button type="button" data-action="afresh" ?disabled=${isOpen} aria-label="Start afresh: ${name}"
           @click=${() => askAfresh(machine, actions)}>Start afresh …</button>
         <button type="button" class="danger" data-action="delete" ?disabled=${isOpen} aria-label="Delete ${name}"
           @click=${() => askDelete(machine, actions)}>Delete …</button>

@@ -136,14 +136,25 @@ export class PlotsView {
     const { ctx } = plot;
     ctx.save();
     ctx.fillStyle = colour('--shade');
-    const { samples } = this.model;
-    for (const [i, sample] of samples.entries()) {
-      if (!sample.busy) continue;
-      const start = plot.valToPos(samples[i - 1]?.seconds ?? sample.seconds, 'x', true);
-      const end = plot.valToPos(sample.seconds, 'x', true);
-      ctx.fillRect(start, plot.bbox.top, end - start + 1, plot.bbox.height);
+    for (const [start, end] of this.busyStretches()) {
+      const left = plot.valToPos(start, 'x', true);
+      ctx.fillRect(left, plot.bbox.top, plot.valToPos(end, 'x', true) - left, plot.bbox.height);
     }
     ctx.restore();
+  }
+
+  /** From the sample before a job was seen to the last one that saw it, in seconds. */
+  private busyStretches(): [number, number][] {
+    const { samples } = this.model;
+    const stretches: [number, number][] = [];
+    for (const [i, { busy, seconds }] of samples.entries()) {
+      if (!busy) continue;
+      const before = samples[i - 1];
+      if (before?.busy)
+        stretches.at(-1)![1] = seconds; // that one began it
+      else stretches.push([before?.seconds ?? seconds, seconds]);
+    }
+    return stretches;
   }
 
   private resize(): void {
@@ -164,6 +175,7 @@ function sizeOf(box: HTMLElement): { width: number; height: number } {
 function colour(name: string): string {
   const probe = document.createElement('span');
   probe.style.color = `var(${name})`;
+  probe.style.setProperty('forced-color-adjust', 'none');
   document.body.append(probe);
   const { color } = getComputedStyle(probe);
   probe.remove();

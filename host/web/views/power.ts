@@ -4,6 +4,9 @@ import { ask } from '../ask.ts';
 import type { Session } from '../session.ts';
 import type { Perform } from './jobs.ts';
 
+/** Pressed and let go in turn: scan codes of set 1. */
+const ctrlAltDel = [0x1d, 0x38, 0xe0, 0x53, 0xe0, 0xd3, 0xb8, 0x9d];
+
 const lost = 'What the guest has in its memory only is lost; what it has written to its disks stays.';
 
 /** `ended`: the machine is off, and the page can go on to another one. */
@@ -24,7 +27,7 @@ export function powerView(session: Session, perform: Perform, ended: () => void)
     ${
       session.plan.boot === 'embedded'
         ? nothing
-        : html`<button type="button" data-action="ctrl-alt-del" @click=${() => session.sendCtrlAltDel()}>Ctrl-Alt-Del</button>`
+        : html`<button type="button" data-action="ctrl-alt-del" @click=${() => session.sendScancodes(ctrlAltDel)}>Ctrl-Alt-Del</button>`
     }
     <button type="button" data-action="reset" ?disabled=${isBusy} @click=${reset}>Reset …</button>
     <button type="button" data-action="power-off" ?disabled=${isBusy} @click=${powerOff}>Power off …</button>
