@@ -9,7 +9,7 @@ import { backupSpeedView } from './backup-speed.ts';
 import type { Perform } from './jobs.ts';
 
 export function copiesView(session: Session, model: Model, perform: Perform): TemplateResult {
-  const { backups, restored, whyNotIncremental, busyWith } = session;
+  const { backups, whyNotIncremental, busyWith } = session;
   const isBusy = busyWith !== undefined;
   return html`
     <section class="panel" aria-labelledby="copies-title">
@@ -32,7 +32,6 @@ export function copiesView(session: Session, model: Model, perform: Perform): Te
             ? 'Incremental copies only what has changed since the last backup.'
             : `No incremental backup now. ${whyNotIncremental}`
       }</p>
-      ${restored ? wordsView(restoredWords(restored), 'restored') : nothing}
       <ol class="cards">${backups.map((backup) => cardView(session, model, backup, perform)).reverse()}</ol>
       </div>
     </section>
@@ -45,6 +44,7 @@ function wordsView({ text, isBad }: Words, name: string): TemplateResult {
 
 function cardView(session: Session, model: Model, backup: Backup, perform: Perform): TemplateResult {
   const { number, kind, madeAt, files, bytes: size, tookMs } = backup;
+  const { restored } = session;
   const canDelete = session.canDelete(backup) && session.busyWith === undefined;
   const facts = [
     kind,
@@ -55,6 +55,7 @@ function cardView(session: Session, model: Model, backup: Backup, perform: Perfo
     <li class="card" data-backup=${number} aria-label="Backup ${number}">
       <p><b>Backup ${number}</b> <span class="hint">${facts.join(' · ')}</span></p>
       ${wordsView(backupWords(backup), 'backup')}
+      ${restored?.number === number ? wordsView(restoredWords(restored), 'restored') : nothing}
       <span class="row">
         <button type="button" data-action="restore" ?disabled=${session.busyWith !== undefined}
           aria-label="Restore backup ${number}" @click=${() => restore(session, model, backup, perform)}>Restore …</button>
