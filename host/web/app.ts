@@ -2,11 +2,13 @@
 import { html, nothing, render } from 'lit';
 import { fillIn, readLink } from './deep-link.ts';
 import { putIntoForm, sortFiles } from './dropped-files.ts';
+import { hasKeptFirmware, keepFirmware } from './firmware.ts';
 import { deleteMachine, type Kept, listKept, startAfresh } from './kept-machines.ts';
 import { removeFiles } from './own-files.ts';
 import type { MachinePlan } from './session.ts';
 import { element, tell, theme } from './shell.ts';
 import { type ChooserState, chooserView, noOffer, type Offer } from './views/chooser.ts';
+import { type FirmwareState, firmwareView } from './views/firmware.ts';
 import { howView } from './views/how.ts';
 import { type KeptActions, keptView } from './views/kept.ts';
 
@@ -15,10 +17,13 @@ class App {
   private chooser: ChooserState = { offer: noOffer, isStarting: false, problem: undefined };
   private kept: Kept | undefined;
 
+  private firmware: FirmwareState = { isThere: true, problem: undefined };
+
   async start(): Promise<void> {
     // Drawn once there is everything to choose from: what came later would push the rest away.
     const [answer] = await Promise.all([fetch('offer.json').catch(() => undefined), this.findKept()]);
-    this.change(answer?.ok ? { offer: (await answer.json()) as Offer } : {});
+    if (answer?.ok) await this.take((await answer.json()) as Offer);
+    else this.drawChooser();
     this.followLink();
     window.addEventListener('hashchange', () => this.followLink());
     this.takeDrops();
@@ -56,6 +61,22 @@ class App {
     });
   }
 
+  private async take(offer: Offer): Promise<void> {
+    const isThere = offer.firmware || (await hasKeptFirmware());
+    this.firmware = { isThere, problem: undefined };
+    this.change({ offer: { ...offer, firmware: isThere } });
+  }
+
+  private async keepFirmware(chosen: Parameters<typeof keepFirmware>[0]): Promise<void> {
+    try {
+      await keepFirmware(chosen);
+      await this.take(this.chooser.offer);
+    } catch (error) {
+      this.firmware = { isThere: false, problem: (error as Error).message };
+      this.drawChooser();
+    }
+  }
+
   private change(part: Partial<ChooserState>): void {
     this.chooser = { ...this.chooser, ...part };
     this.drawChooser();
@@ -66,7 +87,11 @@ class App {
     this.main.dataset['view'] = 'chooser';
     render(
       html`${chooserView(this.chooser, (plan) => void this.startMachine(plan))}
-      <div class="aside">${this.kept ? keptView(this.kept, this.keptActions) : nothing}${howView()}</div>`,
+      <div class="aside">
+        ${firmwareView(this.firmware, (chosen) => void this.keepFirmware(chosen))}
+        ${this.kept ? keptView(this.kept, this.keptActions) : nothing}
+        ${howView()}
+      </div>`,
       this.main,
     );
   }

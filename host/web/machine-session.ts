@@ -18,6 +18,7 @@ import {
 import type { Monitor, NodeInfo } from './answers.ts';
 import { download } from './download.ts';
 import { embeddedDisk } from './embedded-disks.ts';
+import { firmwareOptions } from './firmware.ts';
 import { readLimits, setLimits } from './guest-limits.ts';
 import { longestWaitMs, watchWaits } from './guest-waits.ts';
 import { imageNode } from './image-source.ts';
@@ -199,10 +200,7 @@ class MachineSession implements Session {
     this.drives = [hda, hdb];
     const { options, drives } = await mediaOptions(yard, plan);
     this.drives = [...this.drives, ...drives];
-    const firmware =
-      plan.boot === 'embedded'
-        ? { multiboot: guestKernel() }
-        : { bios: { url: 'firmware/bios.bin' }, vga_bios: { url: 'firmware/vgabios.bin' } };
+    const firmware = plan.boot === 'embedded' ? { multiboot: guestKernel() } : await firmwareOptions();
     this.emulator = await yard.start(V86, {
       wasm_path: 'v86/v86.wasm',
       memory_size: plan.memoryMiB << 20,

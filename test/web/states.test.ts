@@ -35,6 +35,9 @@ const afterFrames = (): Promise<void> =>
     requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(() => resolve())));
   });
 
+/** Pictures alone wait for something that could be seen in the plots. */
+const forPlots = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
 const heightAt = (width: number): number => (width < 700 ? 844 : Math.round(width * 0.62));
 
 describe.skipIf(!haveChromium)('the page', () => {
@@ -124,7 +127,7 @@ describe.skipIf(!haveChromium)('the page', () => {
     await page.click('#tab-serial');
     await page.keyboard.type('rate 2000\n');
     await expect.poll(() => page.locator('#pane-serial .xterm-rows').innerText(), patient).toMatch(/running/);
-    if (pictures) await new Promise((resolve) => setTimeout(resolve, 8000));
+    if (pictures) await forPlots(8000);
     await examine('running');
   }, 120_000);
 
@@ -141,6 +144,13 @@ describe.skipIf(!haveChromium)('the page', () => {
   test('shows a backup while it is made', async () => {
     await page.click('[data-action=backup]');
     const jobs = page.locator('.jobs tbody tr');
+    await jobs.nth(1).getByText('Pause').waitFor(patient);
+    // host/web/page.png is one of these.
+    if (pictures) {
+      await page.setViewportSize({ width: 1280, height: 1100 });
+      await forPlots(1500);
+      await page.screenshot({ path: join(pictures, 'page.png') });
+    }
     for (const row of [0, 1]) await jobs.nth(row).getByText('Pause').click(patient);
     await examine('backup');
     for (const row of [0, 1]) await jobs.nth(row).getByText('Resume').click(patient);

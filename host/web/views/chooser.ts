@@ -137,7 +137,7 @@ function choose({ target }: Event): void {
 }
 
 function firmwareHint({ firmware }: Offer): string {
-  return firmware ? '' : ' There is no firmware here: see `blockyard web --help`.';
+  return firmware ? '' : ' It needs firmware: see below.';
 }
 
 /** Whoever names an image when starting the server wants that. */

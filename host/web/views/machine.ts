@@ -106,7 +106,10 @@ export class MachineView {
       });
       button.addEventListener('keydown', (event) => this.onTabKey(event));
       const pane = this.pane(tab);
-      pane.addEventListener('click', () => this.enter());
+      pane.addEventListener('click', () => {
+        // Who has marked text wants to copy it.
+        if (getSelection()?.isCollapsed !== false) this.enter();
+      });
       pane.addEventListener('focusin', () => this.setKeys(true));
       pane.addEventListener('focusout', () => this.setKeys(false));
       pane.addEventListener('keydown', (event) => this.onGuestKey(event), { capture: true });

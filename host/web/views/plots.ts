@@ -114,13 +114,17 @@ export class PlotsView {
             label: curve.label,
             stroke: () => colour(curve.colour),
             width: 1.6,
-            spanGaps: true,
+            gaps: longGaps,
             points: { show: false },
             value: (_plot: uPlot, value: number | null) => (value === null ? '–' : spec.show(value)),
           })),
         ],
         hooks: { drawClear: [(plot) => this.shade(plot)] },
-        legend: { live: true },
+        legend: {
+          live: true,
+          // Of CSS, unlike the canvas: they follow the theme by themselves. The first series is the time.
+          markers: { stroke: (_plot, series) => `var(${spec.curves[series - 1]?.colour ?? '--dim'})` },
+        },
       },
       this.dataOf(spec),
       box,
@@ -160,6 +164,14 @@ export class PlotsView {
   private resize(): void {
     for (const { plot, box } of this.plots) plot.setSize(sizeOf(box));
   }
+}
+
+/** A line goes on over what is missing, unless that is long: then nothing was asked of the disks. */
+const longestSpanSeconds = 3;
+
+function longGaps(plot: uPlot, _series: number, _first: number, _last: number, gaps: uPlot.Series.Gaps) {
+  const longest = plot.valToPos(longestSpanSeconds, 'x', true) - plot.valToPos(0, 'x', true);
+  return gaps.filter(([from, to]) => to - from > longest);
 }
 
 const secondsApart = [1, 2, 5, 10, 15, 20, 30];
