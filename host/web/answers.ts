@@ -20,6 +20,15 @@ export interface BitmapInfo {
   readonly recording: boolean;
   readonly busy: boolean;
   readonly persistent: boolean;
+  readonly inconsistent?: boolean;
+}
+
+/** An internal snapshot: of a disk alone, or with the state of a machine. */
+interface SnapshotInfo {
+  readonly name: string;
+  /** 0: there is none. */
+  readonly 'vm-state-size': number;
+  readonly 'date-sec': number;
 }
 
 export interface NodeInfo {
@@ -27,7 +36,11 @@ export interface NodeInfo {
   readonly drv: string;
   readonly ro: boolean;
   readonly file: string;
-  readonly image: { readonly 'virtual-size': number; readonly 'actual-size'?: number };
+  readonly image: {
+    readonly 'virtual-size': number;
+    readonly 'actual-size'?: number;
+    readonly snapshots?: readonly SnapshotInfo[];
+  };
   readonly 'dirty-bitmaps'?: readonly BitmapInfo[];
 }
 
@@ -35,7 +48,8 @@ export interface DeviceInfo {
   readonly device: string;
   readonly qdev?: string;
   readonly 'io-status'?: string;
-  readonly inserted?: NodeInfo & Readonly<Record<'iops' | 'bps', number>>;
+  readonly inserted?: NodeInfo &
+    Readonly<Record<'iops' | 'iops_rd' | 'iops_wr' | 'bps' | 'bps_rd' | 'bps_wr', number>>;
 }
 
 /** A request of the guest that has failed. */
@@ -83,7 +97,8 @@ export interface StatsInfo {
       | 'failed_rd_operations'
       | 'failed_wr_operations',
       number
-    >
+    > &
+      Record<`${'rd' | 'wr' | 'flush'}_latency_histogram`, { readonly bins: readonly number[] } | undefined>
   >;
 }
 

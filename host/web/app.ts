@@ -1,23 +1,64 @@
 /** The page: first the choice of a machine, then the yard around it. */
-import { html, render } from 'lit';
+import { html, nothing, render } from 'lit';
+import { fillIn, readLink } from './deep-link.ts';
+import { putIntoForm, sortFiles } from './dropped-files.ts';
 import { hasKeptFirmware, keepFirmware } from './firmware.ts';
+import { deleteMachine, type Kept, listKept, startAfresh } from './kept-machines.ts';
+import { removeFiles } from './own-files.ts';
 import type { MachinePlan } from './session.ts';
-import { element, theme } from './shell.ts';
+import { element, tell, theme } from './shell.ts';
 import { type ChooserState, chooserView, noOffer, type Offer } from './views/chooser.ts';
 import { type FirmwareState, firmwareView } from './views/firmware.ts';
 import { howView } from './views/how.ts';
+import { type KeptActions, keptView } from './views/kept.ts';
 
 class App {
   private readonly main = element('main');
   private chooser: ChooserState = { offer: noOffer, isStarting: false, problem: undefined };
+  private kept: Kept | undefined;
 
   private firmware: FirmwareState = { isThere: true, problem: undefined };
 
   async start(): Promise<void> {
     // Drawn once there is everything to choose from: what came later would push the rest away.
-    const answer = await fetch('offer.json').catch(() => undefined);
+    const [answer] = await Promise.all([fetch('offer.json').catch(() => undefined), this.findKept()]);
     if (answer?.ok) await this.take((await answer.json()) as Offer);
     else this.drawChooser();
+    this.followLink();
+    window.addEventListener('hashchange', () => this.followLink());
+    this.takeDrops();
+  }
+
+  private get form(): HTMLFormElement | null {
+    return this.main.querySelector('form.chooser');
+  }
+
+  /** Without a form a machine runs: a link has to wait until it is off. */
+  private followLink(): void {
+    const { form } = this;
+    if (!form) return;
+    try {
+      const link = readLink(location.hash, this.chooser.offer, location.href);
+      if (link) fillIn(form, link);
+      this.change({ problem: undefined });
+    } catch (error) {
+      this.change({ problem: (error as Error).message });
+    }
+  }
+
+  private takeDrops(): void {
+    window.addEventListener('dragover', (event) => {
+      if (this.form) event.preventDefault();
+    });
+    window.addEventListener('drop', (event) => {
+      const { form } = this;
+      const files = [...(event.dataTransfer?.files ?? [])];
+      if (!form || files.length === 0) return;
+      event.preventDefault();
+      sortFiles(files)
+        .then((sorted) => putIntoForm(form, sorted))
+        .catch((error: Error) => this.change({ problem: error.message }));
+    });
   }
 
   private async take(offer: Offer): Promise<void> {
@@ -46,9 +87,31 @@ class App {
     this.main.dataset['view'] = 'chooser';
     render(
       html`${chooserView(this.chooser, (plan) => void this.startMachine(plan))}
-      ${firmwareView(this.firmware, (chosen) => void this.keepFirmware(chosen))}${howView()}`,
+      <div class="aside">
+        ${firmwareView(this.firmware, (chosen) => void this.keepFirmware(chosen))}
+        ${this.kept ? keptView(this.kept, this.keptActions) : nothing}
+        ${howView()}
+      </div>`,
       this.main,
     );
+  }
+
+  /** A browser that keeps nothing says so when a machine is to start. */
+  private async findKept(): Promise<void> {
+    this.kept = await listKept().catch(() => undefined);
+  }
+
+  private readonly keptActions: KeptActions = {
+    start: (plan) => void this.startMachine(() => plan),
+    startAfresh: (name) => void this.keep(startAfresh(name)),
+    delete: (name) => void this.keep(deleteMachine(name)),
+    removeLeftovers: () => void this.keep(removeFiles(this.kept?.leftovers.paths ?? [])),
+  };
+
+  private async keep(change: Promise<void>): Promise<void> {
+    await change.catch((error: Error) => tell(error.message, true));
+    await this.findKept();
+    if (this.form) this.drawChooser();
   }
 
   private async startMachine(choose: () => MachinePlan): Promise<void> {

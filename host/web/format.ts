@@ -22,3 +22,14 @@ export function microseconds(value: number): string {
 export function count(value: number): string {
   return value < 10_000 ? String(Math.round(value)) : `${(value / 1000).toFixed(1)} k`;
 }
+
+/** A whole number with its digits in threes: 14 434. */
+export const grouped = (value: number): string => String(value).replace(/\B(?=(\d{3})+$)/g, '\u202f');
+
+export const seconds = (ms: number): string => `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
+
+/** The time of day, and the day unless it is today's. */
+export function moment(when: Date, now: Date): string {
+  const time = when.toLocaleTimeString();
+  return when.toDateString() === now.toDateString() ? time : `${when.toLocaleDateString()} ${time}`;
+}

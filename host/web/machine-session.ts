@@ -8,29 +8,50 @@ import { guestKernel } from '../emulator/guest/index.ts';
 import {
   BlockError,
   type Blockyard,
+  type JsonObject,
   keepFiles,
   openBlockyard,
   type V86Constructor,
   type V86Disk,
   type V86Emulator,
 } from '../library/index.ts';
-import type { Monitor } from './answers.ts';
+import type { Monitor, NodeInfo } from './answers.ts';
+import { download } from './download.ts';
+import { embeddedDisk } from './embedded-disks.ts';
 import { firmwareOptions } from './firmware.ts';
-import { loadState, type MachineState, saveState } from './machine-state.ts';
-import type { Backup, ImageSource, MachinePlan, Session } from './session.ts';
+import { readLimits, setLimits } from './guest-limits.ts';
+import { longestWaitMs, watchWaits } from './guest-waits.ts';
+import { imageNode } from './image-source.ts';
+import { incrementalRefusal } from './incremental-words.ts';
+import { keptPlan } from './kept-plan.ts';
+import { holdMachine } from './machine-lock.ts';
+import { cdNode, mediaOptions } from './machine-media.ts';
+import {
+  forgetChanges,
+  freshState,
+  type MachineState,
+  readState,
+  renameDisks,
+  saveState,
+} from './machine-state.ts';
+import { proveCopies } from './one-instant.ts';
+import { removeFiles, sizeOf } from './own-files.ts';
+import type { Backup, MachinePlan, Proof, Restored, Session } from './session.ts';
 
 const disks = ['a', 'b'] as const;
 type Disk = (typeof disks)[number];
 
 /** Of a disk that starts empty. */
 const emptyDiskBytes = 64 << 20;
+/** There is to be room for a system that somebody installs: no more is taken than is written. */
+const installDiskBytes = 4 * 1024 ** 3;
 const videoMemoryBytes = 8 << 20;
 const bitmap = 'changes';
-/** Larger downloads go straight into a file that the user chooses, where the browser can do that. */
-const largeDownloadBytes = 256 << 20;
-const qcow2Magic = [0x51, 0x46, 0x49, 0xfb];
+/** Of the embedded guest's disks, whose copying one wants to see. */
+const shownSpeed = 16 << 20;
 
 const nodeOf = (disk: Disk): string => `disk-${disk}`;
+const nodes = [nodeOf('a'), nodeOf('b')] as const;
 
 /** v86 as far as the page talks to it. */
 interface Emulator extends V86Emulator {
@@ -39,25 +60,39 @@ interface Emulator extends V86Emulator {
   keyboard_send_scancodes(codes: readonly number[]): Promise<void>;
 }
 
-/** Boots. `screen`: where v86 draws, with a `div` for text and a `canvas`. Errors: of disks and images. */
+/**
+ * Boots. `screen`: where v86 draws, with a `div` for text and a `canvas`. Errors: of disks and images, and that another tab has the
+ * machine.
+ */
 export async function startMachine(plan: MachinePlan, screen: HTMLElement): Promise<Session> {
-  const yard = await openBlockyard({ workerUrl: new URL('browser/worker.js', location.href) });
+  const letGo = await holdMachine(plan.name);
   try {
-    const session = new MachineSession(yard, plan, screen, await loadState(plan.name, disks));
-    await session.start();
-    return session;
+    const state = (await readState(plan.name)) ?? freshState(plan.name, disks, plan.boot === 'embedded');
+    const yard = await openBlockyard({ workerUrl: new URL('browser/worker.js', location.href) });
+    try {
+      const session = new MachineSession(yard, plan, screen, state, letGo);
+      await session.start();
+      return session;
+    } catch (error) {
+      await yard.close();
+      throw error;
+    }
   } catch (error) {
-    await yard.close();
+    letGo();
     throw error;
   }
 }
 
 class MachineSession implements Session {
   readonly monitor: Monitor;
+  restored: Restored | undefined;
+  busyWith: string | undefined;
+  backupSpeed: number;
   private readonly serialListeners: ((bytes: Uint8Array) => void)[] = [];
   private emulator: Emulator | undefined;
   private drives: readonly V86Disk[] = [];
-  private isBackingUp = false;
+  private limits: readonly JsonObject[] = [];
+  private backupJobs: readonly string[] = [];
   private hasKeyboard = false;
 
   constructor(
@@ -65,7 +100,9 @@ class MachineSession implements Session {
     readonly plan: MachinePlan,
     private readonly screen: HTMLElement,
     private readonly state: MachineState,
+    private readonly letGo: () => void,
   ) {
+    this.backupSpeed = plan.boot === 'embedded' && !plan.image ? shownSpeed : 0;
     this.monitor = {
       qmp: (command, args) => yard.qmp(command, args),
       onEvent: (listener) => void yard.on('*', listener),
@@ -76,8 +113,8 @@ class MachineSession implements Session {
     return this.state.backups;
   }
 
-  get canIncrement(): boolean {
-    return (this.backups.at(-1)?.number ?? 0) > this.state.unrelated;
+  get whyNotIncremental(): string | undefined {
+    return incrementalRefusal(this.state);
   }
 
   canDelete({ number }: Backup): boolean {
@@ -89,6 +126,8 @@ class MachineSession implements Session {
   async start(): Promise<void> {
     await keepFiles();
     await this.openDisks();
+    await this.checkBitmaps();
+    this.state.plan = keptPlan(this.plan);
     await saveState(this.plan.name, this.state);
     await this.boot();
   }
@@ -108,7 +147,7 @@ class MachineSession implements Session {
   }
 
   private async openDisk(disk: Disk): Promise<void> {
-    const { yard, state } = this;
+    const { yard, state, plan } = this;
     const [node, file] = [nodeOf(disk), state.files[disk]!]; // an open disk has one
     const base = await this.baseOf(disk);
     if (base) {
@@ -116,7 +155,8 @@ class MachineSession implements Session {
       return;
     }
     try {
-      await yard.createImage(file, { size: emptyDiskBytes });
+      const isForSystem = plan.boot === 'disk' && disk === 'a';
+      await yard.createImage(file, { size: isForSystem ? installDiskBytes : emptyDiskBytes });
     } catch (error) {
       // It is there from an earlier visit.
       if (!(error instanceof BlockError && error.errno === 'EEXIST')) throw error;
@@ -125,11 +165,15 @@ class MachineSession implements Session {
   }
 
   /** Options of the node below the overlay; undefined: there is none. */
-  private async baseOf(disk: Disk) {
-    const { state, plan } = this;
-    if (state.base !== undefined) return imageOptions(this.fileOf(state.base, disk));
-    const isOnImage = plan.boot === 'embedded' || disk === 'a';
-    return plan.image && isOnImage ? this.imageOptions(plan.image) : undefined;
+  private async baseOf(disk: Disk): Promise<JsonObject | undefined> {
+    const { state, plan, yard } = this;
+    if (state.base !== undefined) return ownImage(this.fileOf(state.base, disk));
+    const source = plan.boot === 'embedded' || disk === 'a' ? plan.image : plan.media?.secondDisk;
+    if (source) return imageNode(yard, `image-${disk}`, source);
+    if (plan.boot !== 'embedded' || !state.isFilled) return undefined;
+    const filename = `embedded-${disk}`;
+    await yard.registerBlob(filename, embeddedDisk(disk));
+    return { driver: 'raw', file: { driver: 'blob', filename } };
   }
 
   private fileOf(number: number, disk: Disk): string {
@@ -137,22 +181,16 @@ class MachineSession implements Session {
     return backup.files.find((file) => file.disk === disk)!.path; // of every disk
   }
 
-  private async imageOptions(image: ImageSource) {
-    if (image.type === 'url') {
-      const head = await fetch(image.url, { headers: { Range: 'bytes=0-3' } });
-      if (!head.ok) throw new Error(`${image.url}: ${head.status} ${head.statusText}`);
-      const isQcow2 = startsAsQcow2(new Uint8Array(await head.arrayBuffer()));
-      const driver = new URL(image.url).protocol === 'https:' ? 'https' : 'http';
-      // Somebody watches, and can do something about it: not for long is it only tried again.
-      return { driver: isQcow2 ? 'qcow2' : 'raw', file: { driver, url: image.url, 'x-retry': 10 } };
-    }
-    await this.yard.registerBlob('image', image.file);
-    const isQcow2 = startsAsQcow2(new Uint8Array(await image.file.slice(0, 4).arrayBuffer()));
-    return { driver: isQcow2 ? 'qcow2' : 'raw', file: { driver: 'blob', filename: 'image' } };
+  /** What tells of changes may have gone with a browser that was killed, or tell of those since a backup that never was. */
+  private async checkBitmaps(): Promise<void> {
+    const { state } = this;
+    if (state.unfinished.length > 0) forgetChanges(state, 'interrupted');
+    if (this.whyNotIncremental !== undefined) return;
+    if ((await this.nodesWithBitmap()).length < nodes.length) forgetChanges(state, 'failed');
   }
 
   private async boot(): Promise<void> {
-    const { yard, plan, screen } = this;
+    const { yard, plan, screen, monitor } = this;
     await yard.qmp('stop');
     const url = new URL('v86/libv86.mjs', location.href).href;
     const { V86 } = (await import(url)) as { V86: V86Constructor<Emulator> };
@@ -160,6 +198,8 @@ class MachineSession implements Session {
     const hda = await yard.disk({ node: nodeOf('a') });
     const hdb = await yard.disk({ node: nodeOf('b') });
     this.drives = [hda, hdb];
+    const { options, drives } = await mediaOptions(yard, plan);
+    this.drives = [...this.drives, ...drives];
     const firmware = plan.boot === 'embedded' ? { multiboot: guestKernel() } : await firmwareOptions();
     this.emulator = await yard.start(V86, {
       wasm_path: 'v86/v86.wasm',
@@ -168,6 +208,7 @@ class MachineSession implements Session {
       screen_container: screen,
       disable_speaker: true,
       ...firmware,
+      ...options,
       hda,
       hdb,
     });
@@ -175,20 +216,29 @@ class MachineSession implements Session {
     this.emulator.add_listener('serial0-output-byte', (byte?: number) => {
       for (const listener of this.serialListeners) listener(Uint8Array.of(byte!)); // it comes with the event
     });
+    await setLimits(monitor, this.limits);
     await yard.qmp('cont');
   }
 
   private async shutDown(): Promise<void> {
     const { yard, emulator } = this;
+    this.limits = await readLimits(this.monitor, nodes);
     await yard.qmp('stop');
     await yard.flush();
     await yard.detach();
     this.emulator = undefined;
     await emulator?.destroy();
     for (const drive of this.drives) await yard.removeDisk(drive);
-    for (const disk of disks) await yard.remove(nodeOf(disk));
+    for (const node of nodes) await yard.remove(node);
+    if (this.plan.media?.cd) await yard.remove(cdNode);
     // v86 has drawn into it.
     this.screen.innerHTML = '<div></div><canvas></canvas>';
+  }
+
+  async powerOff(): Promise<void> {
+    await this.alone('Powering off', () => this.shutDown());
+    await this.yard.close();
+    this.letGo();
   }
 
   onSerial(listener: (bytes: Uint8Array) => void): void {
@@ -208,87 +258,145 @@ class MachineSession implements Session {
     void this.emulator?.keyboard_send_scancodes(codes);
   }
 
-  // Copies.
-
-  async backUp(kind: Backup['kind']): Promise<void> {
-    if (this.isBackingUp) throw new Error('A backup is being made: wait until it is complete.');
-    this.isBackingUp = true;
+  /** What must not meet another one of its kind. */
+  private async alone(what: string, act: () => Promise<void>): Promise<void> {
+    if (this.busyWith !== undefined) throw new Error(`${this.busyWith}: wait until that is over.`);
+    this.busyWith = what;
     try {
-      await this.makeBackup(kind);
+      await act();
     } finally {
-      this.isBackingUp = false;
+      this.busyWith = undefined;
     }
   }
 
+  // Copies.
+
+  async setBackupSpeed(bytesPerSecond: number): Promise<void> {
+    this.backupSpeed = bytesPerSecond;
+    for (const device of this.backupJobs) {
+      await this.yard.qmp('block-job-set-speed', { device, speed: bytesPerSecond });
+    }
+  }
+
+  backUp(kind: Backup['kind']): Promise<void> {
+    return this.alone('A backup is being made', () => this.makeBackup(kind));
+  }
+
   private async makeBackup(kind: Backup['kind']): Promise<void> {
-    const { yard, state, plan } = this;
+    const { state, plan, monitor } = this;
     const number = (this.backups.at(-1)?.number ?? 0) + 1;
     const since = kind === 'incremental' ? this.backups.at(-1)?.number : undefined;
-    if (kind === 'full') await this.dropBitmaps();
     const files = disks.map((disk) => ({ disk, path: `${plan.name}-backup-${number}-${disk}.qcow2` }));
     await this.removeUnfinished();
+    if (kind === 'full') {
+      // Until it is complete the bitmaps tell of changes since nothing that is there.
+      forgetChanges(state, 'failed');
+      await this.dropBitmaps();
+    }
     state.unfinished = files.map(({ path }) => path);
     await saveState(plan.name, state);
-    const backup = await yard.backup({
-      disks: Object.fromEntries(
-        files.map(({ disk, path }) => [
-          nodeOf(disk),
-          { target: path, bitmap, ...(since === undefined ? {} : { since: this.fileOf(since, disk) }) },
-        ]),
-      ),
-    });
-    await backup.done;
-    state.backups.push({ number, kind, madeAt: new Date().toISOString(), files });
+    await watchWaits(monitor, nodes);
+    const begun = performance.now();
+    try {
+      await this.copy(files, since);
+    } catch (error) {
+      await this.removeUnfinished();
+      throw error;
+    }
+    const tookMs = performance.now() - begun;
+    const wait = (await longestWaitMs(monitor, nodes)) ?? null;
+    const made = { number, kind, files, madeAt: new Date(Date.now() - tookMs).toISOString(), tookMs };
+    const proof = await this.proofOf(files.map(({ path }) => path));
+    const bytes = await sizeOf(files.map(({ path }) => path));
+    state.backups.push({ ...made, bytes, longestWaitMs: wait, ...(proof ? { proof } : {}) });
     state.unfinished = [];
     await saveState(plan.name, state);
+  }
+
+  private async copy(files: Backup['files'], since: number | undefined): Promise<void> {
+    const plans = files.map(({ disk, path }) => [
+      nodeOf(disk as Disk),
+      {
+        target: path,
+        bitmap,
+        ...(since === undefined ? {} : { since: this.fileOf(since, disk as Disk) }),
+      },
+    ]);
+    const backup = await this.yard.backup({ disks: Object.fromEntries(plans), speed: this.backupSpeed });
+    this.backupJobs = backup.jobs;
+    try {
+      await backup.done;
+    } finally {
+      this.backupJobs = [];
+    }
+  }
+
+  /** Of images in the browser's storage, by their content. Undefined unless the guest is one that writes records. */
+  private async proofOf(paths: readonly string[]): Promise<Proof | undefined> {
+    if (this.plan.boot !== 'embedded') return undefined;
+    const names = ['proof-a', 'proof-b'] as const;
+    const open: string[] = [];
+    try {
+      for (const [i, name] of names.entries()) {
+        await this.yard.add({ ...ownImage(paths[i]!), 'node-name': name, 'read-only': true }); // one for each disk
+        open.push(name);
+      }
+      return await proveCopies(this.yard, names);
+    } finally {
+      for (const name of open) await this.yard.remove(name);
+    }
   }
 
   /** A page that was closed while it made a backup has left a part of it. */
   private async removeUnfinished(): Promise<void> {
-    const { yard, state, plan } = this;
-    for (const path of state.unfinished) await yard.removeFile(path).catch(ignoreAbsence);
+    const { state, plan } = this;
+    await removeFiles(state.unfinished);
     state.unfinished = [];
     await saveState(plan.name, state);
   }
 
+  private async nodesWithBitmap(): Promise<string[]> {
+    const infos = (await this.yard.qmp('query-named-block-nodes', { flat: true })) as unknown as NodeInfo[];
+    return nodes.filter((node) => {
+      const found = infos.find((one) => one['node-name'] === node)?.['dirty-bitmaps'] ?? [];
+      return found.some(({ name, inconsistent }) => name === bitmap && !inconsistent);
+    });
+  }
+
   /** A full backup begins them anew. */
   private async dropBitmaps(): Promise<void> {
-    const nodes = (await this.yard.qmp('query-named-block-nodes', { flat: true })) as unknown as {
-      'node-name': string;
-      'dirty-bitmaps'?: { name?: string }[];
-    }[];
-    for (const node of disks.map(nodeOf)) {
-      const found = nodes.find((one) => one['node-name'] === node)?.['dirty-bitmaps'] ?? [];
+    const infos = (await this.yard.qmp('query-named-block-nodes', { flat: true })) as unknown as NodeInfo[];
+    for (const node of nodes) {
+      const found = infos.find((one) => one['node-name'] === node)?.['dirty-bitmaps'] ?? [];
       if (found.some(({ name }) => name === bitmap)) {
         await this.yard.qmp('block-dirty-bitmap-remove', { node, name: bitmap });
       }
     }
   }
 
-  async snapshot(name: string): Promise<void> {
-    await this.yard.qmp('transaction', {
-      actions: disks.map((disk) => ({
-        type: 'blockdev-snapshot-internal-sync',
-        data: { device: nodeOf(disk), name },
-      })),
-    });
+  restore(backup: Backup): Promise<void> {
+    return this.alone('Disks are being put back', () => this.putBack(backup));
   }
 
-  async restore({ number }: Backup): Promise<void> {
+  private async putBack({ number, files }: Backup): Promise<void> {
     const { state, plan } = this;
     await this.shutDown();
     const before = structuredClone(state);
-    state.names++;
-    for (const disk of disks) state.files[disk] = `${plan.name}-${disk}-${state.names}.qcow2`;
+    renameDisks(plan.name, state);
     state.base = number;
-    state.unrelated = this.backups.at(-1)?.number ?? 0;
+    forgetChanges(state, 'restored');
     try {
+      const proof = await this.proofOf(files.map(({ path }) => path));
       await this.start();
+      this.restored = { number, proof };
     } catch (error) {
+      const made = Object.values(state.files);
       Object.assign(state, before);
+      await removeFiles(made);
       await this.start();
       throw error;
     }
+    await removeFiles(Object.values(before.files));
   }
 
   async deleteBackup(backup: Backup): Promise<void> {
@@ -296,59 +404,47 @@ class MachineSession implements Session {
     const { state, plan } = this;
     state.backups.pop();
     // The bitmaps tell what has changed since it, not since the one before.
-    state.unrelated = this.backups.at(-1)?.number ?? 0;
+    forgetChanges(state, 'deleted');
     await saveState(plan.name, state);
-    for (const { path } of backup.files) await this.yard.removeFile(path);
+    await removeFiles(backup.files.map(({ path }) => path));
   }
 
   async download(backup: Backup, disk: string): Promise<void> {
     const { yard } = this;
     const node = `download-${backup.number}-${disk}`;
-    await yard.add({
-      ...imageOptions(this.fileOf(backup.number, disk as Disk)),
-      'node-name': node,
-      'read-only': true,
-    });
+    const image = ownImage(this.fileOf(backup.number, disk as Disk));
+    await yard.add({ ...image, 'node-name': node, 'read-only': true });
     try {
       const { stream, bytes } = await yard.exportImage({ node, format: 'qcow2' });
-      await save(stream, bytes, `${this.plan.name}-${disk}-${backup.number}.qcow2`);
+      await download(stream, bytes, `${this.plan.name}-${disk}-${backup.number}.qcow2`);
     } finally {
       await yard.remove(node);
     }
   }
-}
 
-function ignoreAbsence(error: unknown): void {
-  if (!(error instanceof BlockError && error.errno === 'ENOENT')) throw error;
-}
+  // Machines that are kept inside the disks.
 
-function imageOptions(path: string) {
-  return { driver: 'qcow2', file: { driver: 'opfs', filename: path } };
-}
-
-function startsAsQcow2(head: Uint8Array): boolean {
-  return qcow2Magic.every((byte, i) => head[i] === byte);
-}
-
-interface FilePicker {
-  showSaveFilePicker?(options: { suggestedName: string }): Promise<FileSystemFileHandle>;
-}
-
-async function save(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
-  bytes: number,
-  name: string,
-): Promise<void> {
-  const { showSaveFilePicker } = globalThis as FilePicker;
-  if (bytes > largeDownloadBytes && showSaveFilePicker) {
-    const handle = await showSaveFilePicker.call(globalThis, { suggestedName: name });
-    return stream.pipeTo(await handle.createWritable());
+  saveMachine(name: string): Promise<void> {
+    return this.alone('The machine is being saved', () => this.yard.saveMachine(name));
   }
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(await new Response(stream).blob());
-  link.download = name;
-  link.click();
-  // The browser has taken hold of it by then.
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  return undefined;
+
+  loadMachine(name: string): Promise<void> {
+    return this.alone('A saved machine is being loaded', async () => {
+      const { state, plan } = this;
+      // They would tell of the wrong changes afterwards: a disk that has some does not go back.
+      forgetChanges(state, 'loaded');
+      await saveState(plan.name, state);
+      await this.dropBitmaps();
+      await this.yard.loadMachine(name);
+      this.restored = undefined;
+    });
+  }
+
+  deleteSaved(name: string): Promise<void> {
+    return this.alone('A saved machine is being deleted', () => this.yard.deleteMachine(name));
+  }
+}
+
+function ownImage(path: string): JsonObject {
+  return { driver: 'qcow2', file: { driver: 'opfs', filename: path } };
 }

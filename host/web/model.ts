@@ -44,6 +44,14 @@ export interface BitmapRow extends BitmapInfo {
   readonly map: BitmapMap | undefined;
 }
 
+/** A machine, or disks alone, that the disks hold under a name. */
+export interface SavedRow {
+  readonly name: string;
+  readonly savedAt: Date;
+  /** Of memory and devices, in bytes; 0: of the disks alone. */
+  readonly stateBytes: number;
+}
+
 interface Totals {
   atMs: number;
   reads: number;
@@ -60,6 +68,8 @@ export class Model {
   graph: GraphInfo = { nodes: [], edges: [] };
   jobs: readonly JobRow[] = [];
   bitmaps: readonly BitmapRow[] = [];
+  /** Oldest first. */
+  saved: readonly SavedRow[] = [];
   samples: readonly Sample[] = [];
   readonly events: MonitorEvent[] = [];
   private readonly listeners = new Set<() => void>();
@@ -139,6 +149,7 @@ export class Model {
     this.nodes = nodes;
     this.graph = graph;
     this.jobs = this.withRates(jobs, blockJobs);
+    this.saved = savedOn(nodes);
     this.sample(stats);
     this.bitmaps = await this.mapsOf(nodes);
   }
@@ -164,7 +175,8 @@ export class Model {
   }
 
   private sample(stats: readonly StatsInfo[]): void {
-    const sum = (member: keyof StatsInfo['stats']): number =>
+    type Counter = Exclude<keyof StatsInfo['stats'], `${string}_histogram`>;
+    const sum = (member: Counter): number =>
       stats.reduce((total, { stats }) => total + (stats[member] ?? 0), 0);
     const now: Totals = {
       atMs: performance.now(),
@@ -214,4 +226,16 @@ export class Model {
       }),
     );
   }
+}
+
+/** What the disks hold that the machine writes: one has the memory, and each has a snapshot of the name. */
+function savedOn(nodes: readonly NodeInfo[]): SavedRow[] {
+  const rows = new Map<string, SavedRow>();
+  for (const { image } of nodes.filter(({ ro }) => !ro)) {
+    for (const { name, 'vm-state-size': bytes, 'date-sec': seconds } of image.snapshots ?? []) {
+      const stateBytes = Math.max(bytes, rows.get(name)?.stateBytes ?? 0);
+      rows.set(name, { name, stateBytes, savedAt: new Date(seconds * 1000) });
+    }
+  }
+  return [...rows.values()].sort((a, b) => a.savedAt.getTime() - b.savedAt.getTime());
 }

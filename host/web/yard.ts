@@ -15,6 +15,8 @@ import { jobsView } from './views/jobs.ts';
 import { limitsView } from './views/limits.ts';
 import { MachineView } from './views/machine.ts';
 import { PlotsView } from './views/plots.ts';
+import { powerView } from './views/power.ts';
+import { savedView } from './views/saved.ts';
 
 export { startMachine } from './machine-session.ts';
 
@@ -38,7 +40,7 @@ export class Yard {
     yard.className = 'yard';
     const beside = document.createElement('div');
     beside.className = 'beside';
-    beside.append(this.column('graph', 'bitmaps'), this.column('limits', 'console'));
+    beside.append(this.column('graph', 'bitmaps'), this.column('limits', 'saved', 'console'));
     yard.append(this.column('machine', 'copies', 'jobs', 'plots'), beside);
     main.replaceChildren(yard);
     const first = session.plan.boot === 'embedded' ? 'serial' : 'screen';
@@ -63,6 +65,10 @@ export class Yard {
       if (event === 'BLOCK_IO_ERROR' && data?.['action'] !== 'stop')
         tell(`${String(data?.['node-name'])}: ${String(data?.['reason'])}`, true);
       if (event === 'STOP' || event === 'RESUME') void model.refresh();
+    });
+    // A reload would end what is under way: the browser asks.
+    window.addEventListener('beforeunload', (event) => {
+      if (session.busyWith !== undefined) event.preventDefault();
     });
     this.draw();
     model.start();
@@ -93,7 +99,8 @@ export class Yard {
     const { model, session, perform } = this;
     render(this.barView(), element('machine-bar'));
     render(faultsView(model, perform), this.part('faults'));
-    render(copiesView(session, perform), this.part('copies'));
+    render(copiesView(session, model, perform), this.part('copies'));
+    render(savedView(session, model, perform), this.part('saved'));
     render(jobsView(model, perform), this.part('jobs'));
     render(bitmapsView(model), this.part('bitmaps'));
     paintBitmaps(this.part('bitmaps'), model);
@@ -101,7 +108,7 @@ export class Yard {
   }
 
   private barView() {
-    const { model, perform } = this;
+    const { model, session, perform } = this;
     const isRunning = model.status === 'running';
     return html`
       <span class="state ${model.status}">${model.status}</span>
@@ -109,6 +116,7 @@ export class Yard {
         perform(isRunning ? 'Stop' : 'Continue', () => model.monitor.qmp(isRunning ? 'stop' : 'cont'))}>
         ${isRunning ? 'Pause' : 'Continue'}
       </button>
+      ${powerView(session, perform, () => location.reload())}
     `;
   }
 }

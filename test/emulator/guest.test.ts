@@ -1,7 +1,7 @@
 /** The embedded guest in the real v86: its console, its records, and that copies of its disks prove what they should. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { proveOneInstant, type RecordDisk } from '../../host/cli/demo/linked-records.ts';
 import { guestKernel } from '../../host/emulator/guest/index.ts';
+import { proveOneInstant, type RecordDisk } from '../../host/emulator/guest/linked-records.ts';
 import { recordDisk } from '../support/record-disk.ts';
 import { installedV86 } from '../support/v86.ts';
 

@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { proveOneInstant } from '../../host/cli/demo/linked-records.ts';
+import { proveOneInstant } from '../../host/emulator/guest/linked-records.ts';
 import { bundle } from '../support/cli.ts';
 import { recordDiskOf } from '../support/record-disk.ts';
 import { scratchDirectory } from '../support/scratch.ts';

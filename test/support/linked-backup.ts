@@ -8,13 +8,13 @@
 import type { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
 import { Perm } from '../../host/block/permissions.ts';
+import { drivers } from '../../host/drivers.ts';
 import {
   proveOneInstant,
   type RecordDisk,
   RecordWriter,
   recordBytes,
-} from '../../host/cli/demo/linked-records.ts';
-import { drivers } from '../../host/drivers.ts';
+} from '../../host/emulator/guest/linked-records.ts';
 import type { Platform } from '../../host/platform/platform.ts';
 import type { QmpClient, QmpEvent } from '../../host/qmp/client.ts';
 import { commands } from '../../host/qmp/commands/index.ts';

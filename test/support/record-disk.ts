@@ -1,7 +1,7 @@
 /** What a disk held at one instant, for the proof that linked records give. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import type { RecordDisk } from '../../host/cli/demo/linked-records.ts';
+import type { RecordDisk } from '../../host/emulator/guest/linked-records.ts';
 
 /** `data` is what is on the disk, and stays as it is. */
 export function recordDisk(data: Uint8Array): RecordDisk {

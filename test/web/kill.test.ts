@@ -8,7 +8,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import type { Page } from 'playwright';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { proveOneInstant, type RecordDisk } from '../../host/cli/demo/linked-records.ts';
+import { proveOneInstant, type RecordDisk } from '../../host/emulator/guest/linked-records.ts';
 import { haveChromium } from '../support/chromium.ts';
 import { startKillable } from '../support/killable-chromium.ts';
 import { recordDiskOf } from '../support/record-disk.ts';

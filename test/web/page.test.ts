@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import type { BrowserContext, Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { proveOneInstant, type RecordDisk } from '../../host/cli/demo/linked-records.ts';
+import { proveOneInstant, type RecordDisk } from '../../host/emulator/guest/linked-records.ts';
 import { haveChromium, launchChromium } from '../support/chromium.ts';
 import { recordDiskOf } from '../support/record-disk.ts';
 import { scratchDirectory } from '../support/scratch.ts';
@@ -71,6 +71,10 @@ describe.skipIf(!haveChromium || !haveQemu)('the page', () => {
   async function backUp(action: 'backup' | 'incremental', number: number): Promise<void> {
     await page.click(`[data-action=${action}]`, patient);
     await page.waitForSelector(`[data-backup="${number}"]`, patient);
+    const words = await page.innerText(`[data-backup="${number}"] .proof`);
+    expect(words).toMatch(
+      /^Disk A and disk B show one instant: record .*; the guest never waited more than \d+ ms\.$/,
+    );
   }
 
   test('backs up both disks at one instant while the guest writes', async () => {
@@ -100,9 +104,13 @@ describe.skipIf(!haveChromium || !haveQemu)('the page', () => {
     await serial('verify', /no mistake/);
   }, 60_000);
 
-  test('goes back to a backup', async () => {
+  test('asks before it goes back to a backup, and says what of it was proven', async () => {
     const before = page.locator('#pane-serial .xterm-rows');
     await page.click('[data-backup="1"] [data-action=restore]');
+    await page.click('[data-answer=yes]');
+    expect(await page.innerText('[data-words=restored]', patient)).toContain('show one instant: record');
+    // The terminal draws nothing while it is out of sight.
+    await page.click('#tab-serial');
     await expect.poll(() => before.innerText(), patient).toMatch(/no mistake[\s\S]*found \d+ records/);
     await serial('stop', /stopped[\s\S]*stopped/);
     await serial('verify', /no mistake[\s\S]*no mistake/);
@@ -121,7 +129,9 @@ describe.skipIf(!haveChromium || !haveQemu)('the page', () => {
 
   test('limits a disk while the guest runs', async () => {
     await page.locator('#limit-disk-a-IOPS').fill('3');
-    await expect.poll(() => page.locator('.limits output').first().innerText(), patient).toBe('100');
+    await expect
+      .poll(() => page.locator('.limits:not(.backup-speed) output').first().innerText(), patient)
+      .toBe('100');
   });
 
   test('has said nothing on the console of the browser', () => expect(complaints).toEqual([]));

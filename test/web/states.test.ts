@@ -175,10 +175,24 @@ describe.skipIf(!haveChromium)('the page', () => {
 
   test('shows a machine that went back to a backup', async () => {
     await page.click('[data-backup="1"] [data-action=restore]');
+    await examine('question');
+    await page.click('[data-answer=yes]');
+    await page.waitForSelector('[data-words=restored]', patient);
+    await page.click('#tab-serial');
     await expect
       .poll(() => page.locator('#pane-serial .xterm-rows').innerText(), patient)
       .toMatch(/found [1-9]\d* records/);
+    await page.click('[data-action=save]');
+    await page.waitForSelector('[data-saved]', patient);
     await examine('restored');
+  }, 120_000);
+
+  test('lists the machines that the browser keeps, and what they may have beside a disk', async () => {
+    await page.click('[data-action=power-off]');
+    await page.click('[data-answer=yes]');
+    await page.waitForSelector('[data-machine]', patient);
+    await page.click('.media summary');
+    await examine('machines');
   }, 120_000);
 
   test('has thrown nothing', () => expect(complaints).toEqual([]));

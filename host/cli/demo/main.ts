@@ -13,6 +13,11 @@ import { createImage } from '../../block/create.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
 import { drivers } from '../../drivers.ts';
+import {
+  type LinkedRecordProof,
+  proveOneInstant,
+  RecordWriter,
+} from '../../emulator/guest/linked-records.ts';
 import { joinedConnections } from '../../platform/joined-connections.ts';
 import { nodePlatform } from '../../platform/node/index.ts';
 import { formatJson } from '../../qapi/json-output.ts';
@@ -23,7 +28,6 @@ import { endingSignals } from '../shared/daemon.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
 import { describeUsageError, OptionReader, type OptionSpec, UsageError } from '../shared/getopt.ts';
 import { runTool, Tool } from '../shared/tool.ts';
-import { type LinkedRecordProof, proveOneInstant, RecordWriter } from './linked-records.ts';
 
 const MiB = 1 << 20;
 const diskBytes = 768 * MiB;

@@ -78,9 +78,11 @@ IN_ORDER = 0x171054
 PLACES = 0x171058
 PLACE = 0x17105c
 SEED = 0x171060
+ROOM = 0x171064         ; slots for records
 LINE = 0x172000
 LOOK_SLOTS = 256        ; how far it looks: every usual file system and partition table shows by then
 MOST_LETTERS = 60
+MOST_ROOM = 131072       ; what lies behind is none of the records' business
 SECTOR = 0x173000       ; what was read
 RECORD = 0x174000       ; what is to be written, or was expected
 AREA = 0x175000         ; of the memory that DMA takes: one
@@ -215,7 +217,7 @@ main:
   cmp dword ptr [RUNNING], 0
   je rest
   mov eax, [NEXT]
-  cmp eax, [SLOTS]
+  cmp eax, [ROOM]
   ja full
   cmp dword ptr [RATE], 0
   je write_now
@@ -304,7 +306,7 @@ make_record:
   mov [0x174014], edx
   ret
 
-; Slots of the smaller disk.
+; Slots of the smaller disk, and how many of them are for records.
 measure:
   mov dword ptr [DISK], 0
   call identify
@@ -315,6 +317,12 @@ measure:
   jae measured
   mov [SLOTS], eax
 measured:
+  mov eax, [SLOTS]
+  cmp eax, MOST_ROOM
+  jbe has_room
+  mov eax, MOST_ROOM
+has_room:
+  mov [ROOM], eax
   ret
 
 ; Records are there up to the first slot that has none.
@@ -374,7 +382,7 @@ look_behind:
   add eax, LOOK_SLOTS
   mov [LOOK_END], eax
 look_next:
-  cmp ebp, [SLOTS]
+  cmp ebp, [ROOM]
   jae looks_empty
   cmp ebp, [LOOK_END]
   jae looks_empty
@@ -399,7 +407,7 @@ looked:
 ; How many slots of DISK have records, by halving: eax. ebp: slots known to have one, edi: the first known to have none.
 count_records:
   mov ebp, 0
-  mov edi, [SLOTS]
+  mov edi, [ROOM]
 halve:
   cmp ebp, edi
   jae counted

@@ -2,7 +2,8 @@
 import { html, type TemplateResult } from 'lit';
 import { bytes } from '../format.ts';
 import { imageUrl, machineName } from '../image-names.ts';
-import type { ImageSource, MachinePlan } from '../session.ts';
+import type { ImageSource, MachinePlan, Media } from '../session.ts';
+import { mediaFrom, mediaView } from './media.ts';
 
 /** What the server that serves the page has beside it. */
 export interface Offer {
@@ -16,21 +17,27 @@ export const noOffer: Offer = { images: [], firmware: false };
 function planFrom(form: HTMLFormElement): MachinePlan {
   const data = new FormData(form);
   const memoryMiB = Number(data.get('memory'));
+  const media = mediaFrom(data);
+  const diskPlan = (image: ImageSource | undefined): MachinePlan => planOfDisk(image, media, memoryMiB);
   const onServer = (name: string): ImageSource => ({
     type: 'url',
     url: imageUrl(name, location.href),
   });
   switch (data.get('source')) {
     case 'image':
-      return diskPlan(onServer(String(data.get('image'))), memoryMiB);
+      return diskPlan(onServer(String(data.get('image'))));
     case 'url':
-      return diskPlan({ type: 'url', url: new URL(String(data.get('url')), location.href).href }, memoryMiB);
+      return diskPlan({ type: 'url', url: addressFrom(String(data.get('url'))) });
     case 'file': {
       const file = data.get('file') as File;
-      if (file.size === 0) throw new Error('Choose a file that holds a disk image.');
-      return diskPlan({ type: 'file', file }, memoryMiB);
+      if (file.name === '') throw new Error('Choose a file that holds a disk image.');
+      return diskPlan({ type: 'file', file });
     }
+    case 'none':
+      return diskPlan(undefined);
     default: {
+      if (media)
+        throw new Error('The embedded guest takes neither media nor another kernel: choose another disk.');
       const base = String(data.get('base') ?? '');
       const image = base === '' ? undefined : onServer(base);
       const name = base === '' ? 'embedded' : machineName(`embedded-${base}`);
@@ -39,9 +46,21 @@ function planFrom(form: HTMLFormElement): MachinePlan {
   }
 }
 
-function diskPlan(image: ImageSource, memoryMiB: number): MachinePlan {
-  const name = machineName(image.type === 'url' ? image.url : image.file.name);
-  return { name, boot: 'disk', image, memoryMiB };
+function planOfDisk(
+  image: ImageSource | undefined,
+  media: Media | undefined,
+  memoryMiB: number,
+): MachinePlan {
+  const named = image ?? media?.cd ?? media?.kernel ?? media?.floppy ?? media?.secondDisk;
+  if (!named) throw new Error('An empty disk alone starts nothing: add a CD, a floppy or a kernel.');
+  const name = machineName(named.type === 'url' ? named.url : named.file.name);
+  return { name, boot: 'disk', image, memoryMiB, ...(media ? { media } : {}) };
+}
+
+function addressFrom(text: string): string {
+  if (text.trim() === '' || !URL.canParse(text, location.href))
+    throw new Error('Type the address of a disk image: https://…');
+  return new URL(text, location.href).href;
 }
 
 const embeddedMemoryMiB = 32;
@@ -75,7 +94,7 @@ export function chooserView(state: ChooserState, start: (plan: () => MachinePlan
             offer.images.length === 0
               ? undefined
               : html`<select name="base" aria-label="What its disks start from">
-            <option value="">on empty disks</option>
+            <option value="">on disks of its own</option>
             ${offer.images.map(({ name }) => html`<option value=${name}>on disks that start from ${name}</option>`)}
           </select>`
           }</span>
@@ -93,6 +112,7 @@ export function chooserView(state: ChooserState, start: (plan: () => MachinePlan
         <span class="more"><input type="file" name="file" aria-label="Image file" />
           <span class="hint">Read where it is; it is not copied.${firmwareHint(offer)}</span></span>
       </label>
+      ${mediaView(offer.firmware)}
       <div class="row">
         <label for="memory">Memory</label>
         <select id="memory" name="memory">
@@ -104,11 +124,16 @@ export function chooserView(state: ChooserState, start: (plan: () => MachinePlan
   `;
 }
 
-/** Who fills something in means it. */
+/** Who fills something in means it. What is beside a disk is for any but the embedded guest's. */
 function choose({ target }: Event): void {
-  const choice = (target as HTMLElement).closest('.choice');
-  const radio = choice?.querySelector<HTMLInputElement>('input[type=radio]');
-  if (radio && !radio.disabled) radio.checked = true;
+  const element = target as HTMLElement;
+  const form = element.closest('form')!; // it is heard there
+  const isMedium = element.closest('.media') !== null;
+  const isEmbedded = new FormData(form).get('source') === 'embedded';
+  const radio = isMedium
+    ? form.querySelector<HTMLInputElement>('input[name=source][value=none]')
+    : element.closest('.choice')?.querySelector<HTMLInputElement>('input[type=radio]');
+  if (radio && !radio.disabled && (!isMedium || isEmbedded)) radio.checked = true;
 }
 
 function firmwareHint({ firmware }: Offer): string {

@@ -21,7 +21,8 @@ const verbs: readonly Verb[] = [
 export type Perform = (what: string, act: () => Promise<unknown>) => void;
 
 export function jobsView(model: Model, perform: Perform): TemplateResult {
-  const { jobs } = model;
+  // Making a file takes a moment, and is part of something else.
+  const jobs = model.jobs.filter(({ type }) => type !== 'create');
   return html`
     <section class="panel" aria-labelledby="jobs-title">
       <header><h2 id="jobs-title">Jobs</h2></header>

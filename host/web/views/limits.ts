@@ -42,8 +42,11 @@ export function limitsView(model: Model, perform: Perform): TemplateResult {
   return html`
     <section class="panel" aria-labelledby="limits-title">
       <header><h2 id="limits-title">Limits</h2></header>
-      ${devices.length === 0 ? html`<p class="hint">No disks.</p>` : undefined}
-      <div class="limits">${devices.map((device) => deviceView(model, device, perform))}</div>
+      <div class="limits device-limits">${
+        devices.length === 0
+          ? html`<p class="hint">No disks.</p>`
+          : devices.map((device) => deviceView(model, device, perform))
+      }</div>
     </section>
   `;
 }

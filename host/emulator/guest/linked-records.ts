@@ -16,10 +16,13 @@
  * | 16     | 4     | number of the other disk's last record          |
  * | 20     | 4     | check word over the fields above                |
  * | 24     | 488   | filler derived from the number                  |
+ *
+ * The embedded guest (guest.s) keeps them in the first 64 MiB of a disk: what lies behind may be anything. It runs in pages too,
+ * where the core is in another thread, so nothing here needs it.
  */
-import { isZero } from '../../core/scan.ts';
-
 export const recordBytes = 512;
+/** Where the embedded guest has records: at most so many bytes from the start of a disk. */
+export const recordAreaBytes = 64 << 20;
 const magic = [...'BYLINKED'].map((char) => char.charCodeAt(0));
 
 interface LinkedRecord {
@@ -42,17 +45,24 @@ function encodeRecord({ disk, number, names }: LinkedRecord): Uint8Array {
 
 /** Undefined when the slot was never written. Throws when it holds anything but a whole record. */
 function decodeRecord(slot: Uint8Array): LinkedRecord | undefined {
-  if (isZero(slot)) return undefined;
+  if (isEmpty(slot)) return undefined;
   const view = new DataView(slot.buffer, slot.byteOffset);
   const [disk, number, names] = [view.getUint32(8), view.getUint32(12), view.getUint32(16)];
   const whole =
     magic.every((byte, i) => slot[i] === byte) && view.getUint32(20) === checkWord(disk, number, names);
   if (!whole || slot.subarray(24).some((byte) => byte !== (number & 0xff))) {
-    throw new Error(
-      `slot holds neither a whole record nor nothing: ${Buffer.from(slot.subarray(0, 32)).toString('hex')}`,
-    );
+    const head = Array.from(slot.subarray(0, 32), (byte) => byte.toString(16).padStart(2, '0')).join('');
+    throw new Error(`slot holds neither a whole record nor nothing: ${head}`);
   }
   return { disk: disk as 0 | 1, number, names };
+}
+
+/** `bytes`: of whole slots. */
+function isEmpty(bytes: Uint8Array): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = 0; at < bytes.length; at += 8)
+    if ((view.getInt32(at) | view.getInt32(at + 4)) !== 0) return false;
+  return true;
 }
 
 function checkWord(disk: number, number: number, names: number): number {
@@ -137,7 +147,7 @@ async function readRecords(disk: RecordDisk, which: 0 | 1, violations: string[])
   for (let offset = 0; offset + recordBytes <= disk.length; offset += chunk.length) {
     const part = chunk.subarray(0, Math.min(chunk.length, disk.length - offset));
     await disk.read(offset, part);
-    if (isZero(part)) {
+    if (isEmpty(part)) {
       ended = true;
       continue;
     }
