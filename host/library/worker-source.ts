@@ -11,6 +11,7 @@ const texts: Readonly<Record<string, () => Promise<{ default: string }>>> = {
   worker: () => import('blockyard:worker'),
   'on-demand': () => import('blockyard:on-demand'),
   'command-line-options': () => import('blockyard:command-line-options'),
+  'remote-file': () => import('blockyard:remote-file'),
   'saved-machines': () => import('blockyard:saved-machines'),
   deflate: () => import('blockyard:deflate'),
   zstd: () => import('blockyard:zstd'),
