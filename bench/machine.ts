@@ -47,7 +47,7 @@ export async function withMachine<T>(
     platform: nodePlatform,
     drivers,
     commands: systemCommands,
-    machine: { type: findMachineType('pc')!, deviceTypes, temporaryDirectory: tmpdir() }, // there is one
+    machine: { type: findMachineType('pc'), deviceTypes, temporaryDirectory: tmpdir() },
   });
   const execute = (name: string, args: JsonObject = {}): Promise<unknown> =>
     server.runLocally(name, () => args);

@@ -1,6 +1,7 @@
 /**
  * What a driver gets when it is opened, and the options every node shares.
  */
+import type { FaultReason } from '../base/errors.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { ChildRole, Edge } from './edge.ts';
 
@@ -34,6 +35,12 @@ export interface CorruptionReport {
   fatal: boolean;
 }
 
+/** Requests of a node fail, and are tried again before anybody is told. */
+export interface TroubleReport {
+  reason: FaultReason;
+  message: string;
+}
+
 export interface OpenContext {
   readonly platform: Platform;
   readonly nodeName: string;
@@ -54,6 +61,8 @@ export interface OpenContext {
   };
   /** Emits BLOCK_IMAGE_CORRUPTED. */
   reportCorruption(report: CorruptionReport): void;
+  /** Emits X_BLOCK_TROUBLE. Undefined: the trouble is over. */
+  reportTrouble(trouble: TroubleReport | undefined): void;
   /** Something the person at the terminal should know: `PROG: warning: MESSAGE`. */
   warn(message: string): void;
   /** As `warn`, for what is the same whichever node it is about: told once for a graph. */

@@ -17,7 +17,7 @@ import type { ChildRole, Edge } from './edge.ts';
 import { exactFilename, filenameOf, resolveBackingName } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
 import { BlockNode } from './node.ts';
-import type { CorruptionReport, OpenContext, OpenFlags } from './open-context.ts';
+import type { CorruptionReport, OpenContext, OpenFlags, TroubleReport } from './open-context.ts';
 import {
   childDefaults,
   commonOptions,
@@ -374,6 +374,13 @@ class NodeOpenContext implements OpenContext {
         ...withoutUndefined({ offset, size: bytes }),
         fatal,
       },
+    });
+  }
+
+  reportTrouble(trouble: TroubleReport | undefined): void {
+    this.graph.emit({
+      name: 'X_BLOCK_TROUBLE',
+      data: { 'node-name': this.node.name, lasting: trouble !== undefined, ...trouble },
     });
   }
 

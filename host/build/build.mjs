@@ -1,6 +1,5 @@
 // Builds everything that is run: the core (assembly/ → build/core.wasm), the embedded guest, then the bundles in dist/ with the core
-// embedded, so that the package needs no file lookup at run time. `--types` also emits the declarations that the
-// published package carries; the code itself is checked by `npm run check`.
+// embedded, so that the package needs no file lookup at run time, and the declarations of what the package exports.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -8,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { buildBrowser } from './browser.mjs';
 import { compressSite } from './compress.mjs';
 import { buildGuest } from './guest.mjs';
+import { writeLicenses } from './licenses.mjs';
 import { buildNode } from './node.mjs';
 import { buildWeb } from './web.mjs';
 
@@ -23,12 +23,10 @@ execFileSync(bin('asc'), ['--config', 'asconfig.json', '--target', 'release'], {
 buildGuest(root);
 
 rmSync(resolve(root, 'dist'), { recursive: true, force: true });
-await buildNode(root);
-await buildBrowser(root);
-await buildWeb(root);
+const modules = new Set();
+await buildNode(root, modules);
+await buildBrowser(root, modules);
+await buildWeb(root, modules);
+writeLicenses(root, modules);
 compressSite(root);
-
-if (process.argv.includes('--types')) {
-  const options = ['--noEmit', 'false', '--emitDeclarationOnly', '--allowImportingTsExtensions'];
-  execFileSync(bin('tsc'), [...options, '--outDir', 'dist/types'], { cwd: root, stdio: 'inherit' });
-}
+execFileSync(bin('tsc'), ['-p', 'host/build/tsconfig.types.json'], { cwd: root, stdio: 'inherit' });

@@ -6,6 +6,7 @@
 import { chmodSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { rolldown } from 'rolldown';
+import { notingModules } from './licenses.mjs';
 
 const layers = {
   start: ['host/cli/main.ts'],
@@ -33,7 +34,8 @@ function layersOf(root, moduleInfo) {
   return found;
 }
 
-export async function buildNode(root) {
+/** `modules` gets the path of each module that is in it. */
+export async function buildNode(root, modules) {
   let found;
   const layer = (id, context) => {
     found ??= layersOf(root, (module) => context.getModuleInfo(module));
@@ -46,6 +48,7 @@ export async function buildNode(root) {
     preserveEntrySignatures: 'allow-extension',
     transform: { target: 'node20' },
     moduleTypes: { '.wasm': 'binary', '.bin': 'binary' },
+    plugins: [notingModules(modules)],
     external: ['koffi', '@cloudpss/zstd', 'v86'],
     // Modules of a layer that are also imported by `import()` are none of their own.
     checks: { ineffectiveDynamicImport: false },

@@ -5,7 +5,19 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { build } from 'esbuild';
 
-export async function buildWeb(root) {
+/** They are served beside the page, with the library. */
+const partsOfLibrary = {
+  name: 'parts-of-library',
+  setup({ onResolve }) {
+    onResolve({ filter: /^blockyard:/ }, ({ path }) => ({
+      path: `${path.replace('blockyard:', '/browser/parts/')}.js`,
+      external: true,
+    }));
+  },
+};
+
+/** `modules` gets the path of each module that is in it. */
+export async function buildWeb(root, modules) {
   const folder = join(root, 'dist/web');
   mkdirSync(folder, { recursive: true });
   const common = {
@@ -26,7 +38,9 @@ export async function buildWeb(root) {
     format: 'esm',
     conditions: ['production'],
     loader: { '.wasm': 'binary', '.bin': 'binary' },
+    plugins: [partsOfLibrary],
   });
+  for (const path of Object.keys(metafile.inputs)) modules.add(path);
   const page = readFileSync(join(root, 'host/web/index.html'), 'utf8');
   writeFileSync(
     join(folder, 'index.html'),

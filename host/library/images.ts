@@ -2,6 +2,7 @@
 import { isJsonObject, type JsonObject } from '../qapi/json-value.ts';
 import { QmpError } from '../qmp/client.ts';
 import { createImage, type Monitor } from './jobs.ts';
+import { withDriversOfAddresses } from './web-addresses.ts';
 
 export interface NodeInfo {
   'node-name': string;
@@ -20,7 +21,7 @@ export async function nodeInfo(monitor: Monitor, name: string): Promise<NodeInfo
 /** Opens a node: `blockdev-add`. Errors: QmpError, which also tells the address of what could not be had from a server. */
 export async function addNode(monitor: Monitor, options: JsonObject): Promise<void> {
   try {
-    await monitor.qmp('blockdev-add', options);
+    await monitor.qmp('blockdev-add', withDriversOfAddresses(options));
   } catch (error) {
     const url = urlIn(options);
     if (!(error instanceof QmpError) || url === undefined) throw error;

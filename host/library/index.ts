@@ -15,6 +15,7 @@
 import { loadFile } from '../platform/browser/load-file.ts';
 import { type PlainError, revived } from './rpc.ts';
 import type { WorkerStart } from './worker-service.ts';
+import { makeWorkerUrl, servePartsOver } from './worker-source.ts';
 import { watchStart } from './worker-start.ts';
 import { Blockyard, type TraceOptions } from './yard.ts';
 
@@ -35,7 +36,10 @@ export { type RemoteDiskOptions, RemoteGuestDisk } from './remote-disk.ts';
 export type { Blockyard, DiskOptions, TraceOptions } from './yard.ts';
 
 export interface OpenOptions {
-  /** Of the package's `worker.js`, when it is not beside this file. It must be of the page's own origin. */
+  /**
+   * Of the package's `blockyard/browser/worker.js`, for pages whose Content-Security-Policy does not let workers and scripts be
+   * made of texts (`blob:`). It must be of the page's own origin. Default: the worker is made of the text that is in the package.
+   */
   readonly workerUrl?: string | URL;
   /**
    * What may be kept of web servers' files in the browser's own storage, in bytes, so that another page load need not fetch
@@ -60,15 +64,25 @@ export async function openBlockyard({
 }: OpenOptions = {}): Promise<Blockyard> {
   if (typeof Worker === 'undefined')
     throw new Error('The block layer needs a worker, which only pages and dedicated workers can start');
-  const worker = makeWorker(workerUrl);
-  const start = watchStart(worker, new URL(workerUrl ?? besideThis('worker.js'), location.href).href);
-  const { port1, port2 } = new MessageChannel();
-  worker.postMessage({ port: port2, httpCacheBytes } satisfies WorkerStart, [port2]);
+  const madeUrl = workerUrl === undefined ? await makeWorkerUrl() : undefined;
+  const worker = makeWorker(madeUrl ?? workerUrl!); // one of them there is
+  const end = (): void => {
+    worker.terminate();
+    if (madeUrl !== undefined) URL.revokeObjectURL(madeUrl);
+  };
+  const start = watchStart(
+    worker,
+    workerUrl === undefined ? undefined : new URL(workerUrl, location.href).href,
+  );
+  const [control, parts] = [new MessageChannel(), new MessageChannel()];
+  servePartsOver(parts.port1);
+  const message: WorkerStart = { port: control.port2, parts: parts.port2, httpCacheBytes };
+  worker.postMessage(message, [control.port2, parts.port2]);
   const refused = new Promise<never>((_, reject) => {
     worker.onmessage = ({ data }: MessageEvent<PlainError>) => reject(revived(data));
   });
   try {
-    const connecting = Blockyard.connect(port1, { fileDriver: 'opfs', emulatorFiles: { loadFile } });
+    const connecting = Blockyard.connect(control.port1, { fileDriver: 'opfs', emulatorFiles: { loadFile } });
     const yard = await Promise.race([connecting, start.failed, refused]);
     if (trace) await yard.trace(trace);
     const flushHidden = (): void => {
@@ -79,32 +93,24 @@ export async function openBlockyard({
     worker.onerror = () => yard.abandon();
     yard.whenClosed(() => {
       globalThis.document?.removeEventListener('visibilitychange', flushHidden);
-      worker.terminate();
+      end();
     });
     return yard;
   } catch (error) {
-    worker.terminate();
+    end();
     throw error;
   } finally {
     start.end();
   }
 }
 
-function makeWorker(url: string | URL | undefined): Worker {
+function makeWorker(url: string | URL): Worker {
   try {
-    // Bundlers find the worker by these very words.
-    return url
-      ? new Worker(url, { type: 'module' })
-      : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+    return new Worker(url, { type: 'module' });
   } catch (error) {
     throw new Error(
       `The worker of the block layer must be of the page's own origin: ${(error as Error).message}`,
       { cause: error },
     );
   }
-}
-
-/** Not in the words by which bundlers find files: they would take it for another one. */
-function besideThis(name: string): string {
-  return import.meta.url.replace(/[^/]*$/, name);
 }

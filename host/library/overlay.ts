@@ -14,7 +14,7 @@ export interface OverlayOptions {
   readonly node: string;
   /** File of the overlay, made when it is absent. */
   readonly file: string;
-  /** Name of a node, or options of `blockdev-add` for one; it is opened read-only as `NODE-base`. */
+  /** Name of a node, or options of `Blockyard.add` for one; it is opened read-only as `NODE-base`. */
   readonly base: string | JsonObject;
   /** Opens it although the base is another one now, and takes that for its base from now on. */
   readonly acceptBase?: boolean;

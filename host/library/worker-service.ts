@@ -9,6 +9,8 @@ import { startService } from './service.ts';
 /** The page's first message. */
 export interface WorkerStart {
   port: MessagePort;
+  /** Gives the parts that are loaded on demand. */
+  parts: MessagePort;
   /** What may be kept of web servers' files; 0: nothing is. */
   httpCacheBytes: number;
 }

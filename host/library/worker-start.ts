@@ -4,10 +4,10 @@
  */
 
 /**
- * Settles when the worker turns out not to start: always with an error, which names `url`. `end` forgets the page's part in it.
+ * Settles when the worker turns out not to start: always with an error, which names `url`; absent: it is made of a text. `end` forgets the page's part in it.
  * Errors that come from within a worker that has started are among them.
  */
-export function watchStart(worker: Worker, url: string): { failed: Promise<never>; end(): void } {
+export function watchStart(worker: Worker, url: string | undefined): { failed: Promise<never>; end(): void } {
   let isForbidden = false;
   // The event of a page goes up to its window.
   const onViolation = ({ effectiveDirective }: SecurityPolicyViolationEvent): void => {
@@ -27,12 +27,15 @@ export function watchStart(worker: Worker, url: string): { failed: Promise<never
   return { failed, end: () => removeEventListener('securitypolicyviolation', onViolation as EventListener) };
 }
 
-function forbidden(url: string): string {
+function forbidden(url: string | undefined): string {
+  if (url === undefined)
+    return "the page's Content-Security-Policy forbids workers that are made of texts: worker-src needs 'blob:', or openBlockyard a workerUrl";
   return `the page's Content-Security-Policy forbids ${url}: worker-src needs 'self'`;
 }
 
 /** What is the matter with a file that a worker could not be made of. */
-async function lookAt(url: string): Promise<string> {
+async function lookAt(url: string | undefined): Promise<string> {
+  if (url === undefined) return 'the browser does not run it';
   try {
     const { ok, status, headers } = await fetch(url, { cache: 'no-store' });
     if (!ok) return `the server answers ${status} to ${url}`;

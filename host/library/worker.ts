@@ -1,9 +1,14 @@
 /**
- * The worker of `blockyard/browser`. It says at once what it does with the page's first message, which has the port to the
- * service, and loads the service only then: a message that comes before there is a listener would be lost.
+ * The worker of `blockyard/browser`, in one file that imports nothing. What few pages need is made as parts of their own: where
+ * the sources say `import()`, the build says `importPart()` (host/build/browser.mjs), and the page is asked for the text.
  */
-import type { WorkerStart } from './worker-service.ts';
+import { firstMessage } from './worker-inbox.ts';
+import { loadPartsFrom } from './worker-parts.ts';
+import { start } from './worker-service.ts';
 
-self.onmessage = ({ data }: MessageEvent<WorkerStart>) => {
-  import('./worker-service.ts').then(({ start }) => start(data)).catch((error) => self.reportError(error));
-};
+firstMessage
+  .then((message) => {
+    loadPartsFrom(message.parts);
+    return start(message);
+  })
+  .catch((error) => self.reportError(error));

@@ -150,7 +150,10 @@ export class Blockyard {
     await this.calls.call('unregisterBlob', { name });
   }
 
-  /** Opens a node: the options of `blockdev-add`. Errors: QmpError, with the address of what is not to be had from a server. */
+  /**
+   * Opens a node: the options of `blockdev-add`, but that `http` and `https` take either address.
+   * Errors: QmpError, with the address of what is not to be had from a server.
+   */
   async add(options: JsonObject): Promise<void> {
     await addNode(this, options);
   }

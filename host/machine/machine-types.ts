@@ -109,6 +109,9 @@ export const machineTypes: readonly MachineType[] = [
   },
 ];
 
+/** By its name in full or an alias. */
+export function findMachineType(name: 'none' | 'pc' | 'q35'): MachineType;
+export function findMachineType(name: string): MachineType | undefined;
 export function findMachineType(name: string): MachineType | undefined {
   return machineTypes.find((type) => type.name === name || type.aliases.includes(name));
 }

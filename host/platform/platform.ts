@@ -57,8 +57,14 @@ export interface FetchResponse {
   readonly status: number;
   /** Null: not sent, or not for this program to see. */
   readonly headers: { get(name: string): string | null };
-  /** The whole body. Rejects with an Error when the connection is lost on the way. */
-  arrayBuffer(): Promise<ArrayBuffer>;
+  /** Null: there is none. */
+  readonly body: { getReader(): BodyReader } | null;
+}
+
+/** The body of a response, as a reader of a ReadableStream gives it. */
+export interface BodyReader {
+  /** What comes next, or no value at the end. Rejects with an Error when the connection is lost, or `signal` aborted. */
+  read(): Promise<{ value?: Uint8Array | undefined }>;
 }
 
 /**

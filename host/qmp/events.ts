@@ -4,6 +4,7 @@
  * Block layer and jobs emit them by name; this table is what clients are told about them, and which of them are
  * rate-limited (event-limiter.ts).
  */
+import { faultReasons } from '../base/errors.ts';
 import { bool, enumeration, int, optional, type StructType, str, struct, uint64 } from '../qapi/types.ts';
 import { jobStatus, jobType } from './job-types.ts';
 
@@ -63,6 +64,17 @@ export const events: readonly EventDefinition[] = [
       nospace: optional(bool),
       reason: str,
     }),
+  },
+  {
+    // Ours: a server does not answer as it should, and requests are tried again before a guest is told.
+    name: 'X_BLOCK_TROUBLE',
+    data: struct('BlockTrouble', {
+      'node-name': str,
+      lasting: bool,
+      reason: optional(enumeration('BlockFailureReason', faultReasons)),
+      message: optional(str),
+    }),
+    rateLimit: { key: 'node-name' },
   },
   {
     name: 'QUORUM_FAILURE',

@@ -27,23 +27,24 @@ import { events as qmpEvents } from './events.ts';
 import { Monitor } from './monitor.ts';
 import { type Incoming, type Outcome, QmpProtocol } from './protocol.ts';
 
-export interface QmpServerOptions {
+export interface QmpServerOptions<Given extends MachineOptions | undefined = MachineOptions | undefined> {
   platform: Platform;
   drivers: readonly DriverDefinition[];
   commands: readonly AnyCommand[];
   /** Absent: there is none, and `commands` do without it. */
-  machine?: MachineOptions;
+  machine?: Given;
   /** What limits and latencies of disks keep to instead of the platform's clock. */
   guestClock?: Clock;
   /** Hears of a bug in a command. Absent: it is printed, with its stack. */
   reportBug?(error: unknown): void;
 }
 
-export class QmpServer {
+export class QmpServer<Given extends MachineOptions | undefined = MachineOptions | undefined> {
   readonly graph: BlockGraph;
   readonly jobs: JobRegistry;
   readonly objects: UserObjects;
-  readonly machine: Machine | undefined;
+  /** There is one when options for it were given. */
+  readonly machine: Given extends MachineOptions ? Machine : undefined;
   readonly commands: CommandTable;
   private readonly platform: Platform;
   private readonly reportBug: (error: unknown) => void;
@@ -55,7 +56,8 @@ export class QmpServer {
   private ending = false;
   private readonly ended = createDeferred();
 
-  constructor({ platform, drivers, commands, machine, guestClock, reportBug }: QmpServerOptions) {
+  constructor(options: QmpServerOptions<Given>) {
+    const { platform, drivers, commands, machine, guestClock, reportBug } = options;
     this.platform = platform;
     this.reportBug = reportBug ?? ((error) => platform.console.stderr(`internal error: ${stackOf(error)}`));
     this.limiter = new EventLimiter(qmpEvents, platform.clock, ({ name, data }, timestamp) => {
@@ -70,7 +72,8 @@ export class QmpServer {
     this.jobs = new JobRegistry({ platform, emit });
     this.objects = new UserObjects({ graph: this.graph });
     const { graph, jobs, objects } = this;
-    this.machine = machine && new Machine({ graph, jobs, tree: objects.tree, emit }, machine);
+    const made = machine && new Machine({ graph, jobs, tree: objects.tree, emit }, machine);
+    this.machine = made as Given extends MachineOptions ? Machine : undefined; // as `machine` is
     this.commands = new CommandTable(commands, this.graph.drivers);
   }
 
@@ -97,8 +100,8 @@ export class QmpServer {
     this.wake();
   }
 
-  /** Runs a command for the program itself, with arguments that `read` has checked against the command's type. */
-  async runLocally(name: string, read: (type: Type) => unknown): Promise<unknown> {
+  /** Runs a command for the program itself, with the arguments that `read` gives, checked against the command's type. */
+  async runLocally(name: string, read: (type: Type) => unknown = () => ({})): Promise<unknown> {
     const command = this.commands.find(name);
     assert(command, `command ${name} is not registered`);
     return command.run(this.contextFor(new QmpProtocol()), read(command.args) as object);

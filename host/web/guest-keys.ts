@@ -39,7 +39,7 @@ const functionKeys = Array.from({ length: 12 }, (_, i) => {
 });
 
 export const barKeys: readonly Key[] = [
-  key('Esc', 'Escape', [0x01], '\x1b'),
+  key('Esc', 'Esc', [0x01], '\x1b'),
   key('Tab', 'Tab', [0x0f], '\t'),
   key('←', 'Arrow left', [extended, 0x4b], '\x1b[D'),
   key('↑', 'Arrow up', [extended, 0x48], '\x1b[A'),

@@ -112,7 +112,7 @@ async function resumed(): Promise<number> {
 }
 
 describe.skipIf(!haveChromium)('a disk in a browser', () => {
-  const http = { driver: 'http', readahead: 0 };
+  const http = { driver: 'http', readahead: 0, 'x-retry': 0 };
   const content = image[far]!;
 
   test('waits while the file on the server is another one, which it never mixes with the former', async () => {

@@ -61,6 +61,7 @@ function fileOf(path: string): string | undefined {
   if (path.startsWith('/blockyard/')) return join(root, 'dist/browser', path.slice('/blockyard/'.length));
   if (path.startsWith('/v86/')) return join(root, 'node_modules/v86/build', path.slice('/v86/'.length));
   if (path === '/seabios.bin') return join(firmware, 'bios.bin');
+  if (path === '/v86.wasm') return join(root, 'node_modules/v86/build/v86.wasm');
   if (path === '/vgabios.bin') return join(firmware, 'vgabios-stdvga.bin');
   return undefined;
 }
@@ -204,7 +205,11 @@ describe.skipIf(!haveChromium)('blockyard/browser', () => {
       };
       Object.assign(globalThis, { state });
       yard.on('*', ({ event }) => state.events.push(event));
-      await yard.openOverlay({ node: 'hda', file: 'failing.qcow2', base: { driver: 'http', url } });
+      await yard.openOverlay({
+        node: 'hda',
+        file: 'failing.qcow2',
+        base: { driver: 'http', url, 'x-retry': 0 },
+      });
       state.disk = await yard.disk({ node: 'hda' });
     }, `${origin}/disk.img`);
     server.isBroken = true;
@@ -380,9 +385,9 @@ describe.skipIf(!haveChromium)('blockyard/browser', () => {
     'runs the page of the README: v86 on an overlay, backed up by a button',
     async () => {
       const readme = readFileSync(join(root, 'host/library/README.md'), 'utf8');
-      const [, example] = /```html\n(.*?)```/s.exec(readme)!;
-      expect(example!.trimEnd().split('\n').length).toBe(25);
-      pages.set('/example.html', `<!doctype html>${example}`);
+      const [example, map] = [...readme.matchAll(/```html\n(.*?)```/gs)].map(([, block]) => block!); // it is what is matched
+      expect(example!.trimEnd().split('\n').length).toBe(26);
+      pages.set('/example.html', `<!doctype html>${map}${example}`);
       disk = bootDisk();
       // Of another state than in the tests before: nothing of it is kept in the browser.
       server.etag = '"example"';

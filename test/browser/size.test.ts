@@ -11,6 +11,6 @@ test('the library for pages is at most 150 KiB, gzipped', () => {
   });
   console.log(stdout);
   expect(stderr).toBe('');
-  expect(stdout).toMatch(/worker-service/);
+  expect(stdout).toMatch(/ parts\/worker\.js$/m);
   expect(status).toBe(0);
 });

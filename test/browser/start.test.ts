@@ -70,6 +70,9 @@ async function attempt(options: object = {}, where = { browser, origin }): Promi
   }
 }
 
+/** With the worker's file in place of its text. */
+const fromFile = { workerUrl: '/blockyard/worker.js' };
+
 /** `header`: of the page, and of all that it loads unless `only` says of what. */
 function send(header: Readonly<Record<string, string>>, only = /./): void {
   server.headersOf = (path) => (only.test(path) ? header : {});
@@ -101,34 +104,43 @@ describe.skipIf(!haveChromium)('openBlockyard, where the block layer', () => {
 
   test('has a file missing that the worker loads, names it', async () => {
     files.set('/blockyard/worker.js', "import('./absent.js').catch((error) => self.reportError(error))");
-    expect(await attempt()).toMatch(
+    expect(await attempt(fromFile)).toMatch(
       /^The worker of the block layer does not start: .*http:\/\/.*\/absent\.js/,
     );
   });
 
   test('may not compile WebAssembly, names the word that the policy lacks', async () => {
-    send({ 'content-security-policy': "default-src 'self'" });
-    expect(await attempt()).toMatch(
-      /^The Content-Security-Policy .* forbids WebAssembly: script-src needs 'wasm-unsafe-eval' \(/,
-    );
-    send({ 'content-security-policy': "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'" });
+    const words =
+      /^The Content-Security-Policy .* forbids WebAssembly: script-src needs 'wasm-unsafe-eval' \(/;
+    send({ 'content-security-policy': "default-src 'self'; worker-src 'self' blob:" });
+    expect(await attempt(fromFile)).toMatch(words);
+    expect(await attempt()).toMatch(words);
+    send({
+      'content-security-policy':
+        "default-src 'self'; worker-src 'self' blob:; script-src 'self' 'wasm-unsafe-eval'",
+    });
+    expect(await attempt(fromFile)).toBe('opened');
     expect(await attempt()).toBe('opened');
   });
 
   test('may have no worker, names the directive', async () => {
     send({ 'content-security-policy': "worker-src 'none'" });
     expect(await attempt()).toBe(
+      "The worker of the block layer does not start: the page's Content-Security-Policy forbids workers that are made of texts: worker-src needs 'blob:', or openBlockyard a workerUrl",
+    );
+    expect(await attempt(fromFile)).toBe(
       `The worker of the block layer does not start: the page's Content-Security-Policy forbids ${origin}/blockyard/worker.js: worker-src needs 'self'`,
     );
   });
 
   test('is in an isolated page and its worker is not, names the header', async () => {
     send(isolating, /page\.html/);
-    expect(await attempt()).toMatch(
+    expect(await attempt()).toBe('opened');
+    expect(await attempt(fromFile)).toMatch(
       /\/blockyard\/worker\.js cannot be run: .* Cross-Origin-Embedder-Policy, this file needs it, too$/,
     );
     send(isolating);
-    expect(await attempt()).toBe('opened');
+    expect(await attempt(fromFile)).toBe('opened');
   });
 
   test('is opened by a worker of the page, works', async () => {

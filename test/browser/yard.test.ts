@@ -180,6 +180,19 @@ describe('a yard', () => {
     expect(readFileSync(base)[4096]).toBe(1);
   });
 
+  test('refuses an empty base, and leaves nothing open or made', async () => {
+    const filename = path('empty.img');
+    writeFileSync(filename, '');
+    const opened = yard.openOverlay({
+      node: 'hda',
+      file: path('hda.qcow2'),
+      base: { driver: 'file', filename },
+    });
+    await expect(opened).rejects.toThrow(`The base of overlay '${path('hda.qcow2')}' is empty`);
+    expect(await yard.qmp('query-named-block-nodes')).toEqual([]);
+    expect(existsSync(path('hda.qcow2'))).toBe(false);
+  });
+
   test('stops the machine when a request fails, and tries again when it goes on', async () => {
     const events: string[] = [];
     yard.on('*', ({ event, data }) => {

@@ -9,7 +9,7 @@ import { resolve } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { runDaemon } from '../../host/cli/shared/daemon.ts';
 import { Tool } from '../../host/cli/shared/tool.ts';
-import { version } from '../../package.json';
+import { bugs as reports, version } from '../../package.json';
 import { bundle } from '../support/cli.ts';
 import { MonitorClient } from '../support/monitor-client.ts';
 import { scratchDirectory } from '../support/scratch.ts';
@@ -18,7 +18,7 @@ import { installedV86 } from '../support/v86.ts';
 
 const scratch = scratchDirectory();
 const bugs = resolve(import.meta.dirname, '../support/bugs.cjs');
-const report = `This is a bug in blockyard ${version}. Please report it, with what led to it`;
+const report = `This is a bug in blockyard ${version}. Please report it at ${reports.url}, with what led to it`;
 const said = (name: string, message = 'TypeError: made up'): string =>
   `blockyard ${name}: internal error: ${message}\n${report} and what BLOCKYARD_DEBUG=1 shows.\n`;
 

@@ -179,7 +179,7 @@ describe.skipIf(!installedV86)('an overlay of an image on a web server that fail
     const filename = scratch(`overlay-${++count}.qcow2`);
     const [node, main] = program();
     execFileSync(node, [main, 'img', 'create', '-q', '-f', 'qcow2', filename, String(baseBytes)]);
-    const file = { driver: 'http', url: `${origin}/base.img`, readahead: 0 };
+    const file = { driver: 'http', url: `${origin}/base.img`, readahead: 0, 'x-retry': 0 };
     const blockdev = {
       driver: 'qcow2',
       file: { driver: 'file', filename },

@@ -2,6 +2,8 @@
  * Images on a real web server: over Node's own HTTP, with a server that misbehaves, beside the real tools.
  */
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createImage } from '../../host/block/create.ts';
@@ -9,6 +11,7 @@ import type { Driver } from '../../host/block/driver.ts';
 import { drivers } from '../../host/drivers.ts';
 import { createGraph } from '../../host/graph.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
+import { maxOpenAttempts } from '../../host/protocols/http/client.ts';
 import { http } from '../../host/protocols/http/driver.ts';
 import { attachAlone, readWrite } from '../support/attach.ts';
 import { TwoFolders } from '../support/cli.ts';
@@ -16,7 +19,9 @@ import { sharesOverTests } from '../support/leaks.ts';
 import { openDriver } from '../support/open-driver.ts';
 import { run } from '../support/qemu.ts';
 import { scratchDirectory } from '../support/scratch.ts';
+import { SwitchedServer } from '../support/switched-server.ts';
 import { haveQemu } from '../support/tools.ts';
+import { BehavingFile, refusalOf, switches, wellBehaved } from '../support/web-behaviour.ts';
 import { type WebFault, WebServer } from '../support/web-server.ts';
 
 // Connections to the server stay open from one test to the next.
@@ -33,7 +38,10 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-async function open(fault?: WebFault, options: { timeout?: number } = {}): Promise<Driver> {
+async function open(
+  fault?: WebFault,
+  options: { timeout?: number; 'x-retry'?: number } = {},
+): Promise<Driver> {
   const given = { url: server.url('disk.raw', fault), ...options };
   return (await openDriver(http, nodePlatform, given, { readOnly: true })).driver;
 }
@@ -75,14 +83,14 @@ describe('over a real connection', () => {
     },
   );
 
-  test.each(['drop', 'short'] as const)('fails after a few attempts with %s', async (fault) => {
-    const driver = await open(fault);
+  test('fails in the end when every connection is lost', async () => {
+    const driver = await open('drop', { 'x-retry': 1 });
     await expect(read(driver, 0, 512)).rejects.toMatchObject({ errno: 'EIO' });
     await driver.close();
   });
 
   test('gives up on a server that does not answer', async () => {
-    const driver = await open('silent', { timeout: 1 });
+    const driver = await open('silent', { timeout: 1, 'x-retry': 0 });
     await expect(read(driver, 0, 512)).rejects.toThrow('Operation timed out after 1000 milliseconds');
     await driver.close();
   });
@@ -94,6 +102,33 @@ describe('over a real connection', () => {
     await refused;
   });
 
+  test('follows redirects, a bounded number of them, and tells no other server who asks', async () => {
+    const seen: (string | undefined)[] = [];
+    let last: string | undefined;
+    const redirecting = createServer(({ headers: { authorization } }, response) => {
+      seen.push(authorization);
+      response.writeHead(302, { location: last ?? '/again' }).end();
+    });
+    await new Promise<void>((resolve) => redirecting.listen(0, '127.0.0.1', resolve));
+    const { port } = redirecting.address() as AddressInfo;
+    const url = `http://me:secret@127.0.0.1:${port}/disk.raw`;
+    const opened = (): Promise<{ driver: Driver }> =>
+      openDriver(http, nodePlatform, { url }, { readOnly: true });
+    server.authorizations.length = 0;
+    last = server.url('disk.raw');
+    const { driver } = await opened();
+    expect(Buffer.compare(await read(driver, 5, 1000), raw.subarray(5, 1005))).toBe(0);
+    await driver.close();
+    expect([...new Set(seen)]).toEqual([`Basic ${btoa('me:secret')}`]);
+    expect([...new Set(server.authorizations)]).toEqual([undefined]);
+    last = undefined;
+    seen.length = 0;
+    await expect(opened()).rejects.toThrow('redirect count exceeded');
+    expect(seen.length).toBe(maxOpenAttempts * 21);
+    redirecting.closeAllConnections();
+    await new Promise((resolve) => redirecting.close(resolve));
+  });
+
   test('notices that the file has changed', async () => {
     server.put('changing.raw', raw);
     const given = { url: server.url('changing.raw') };
@@ -103,6 +138,30 @@ describe('over a real connection', () => {
     await expect(read(driver, 1 << 20, 512)).rejects.toThrow(
       `${given.url}: The file on the server has changed: its ETag was "1" and is "2"`,
     );
+    await driver.close();
+  });
+});
+
+describe('a server that', () => {
+  const images = new SwitchedServer();
+  beforeAll(() => images.start());
+  afterAll(() => images.stop());
+
+  test.each(Object.entries(switches))('%s', async (_name, { troubles = [], ...switched }) => {
+    const content = raw.subarray(0, 200_001);
+    const file = new BehavingFile(content, { ...wellBehaved, ...switched, hides: false });
+    images.file = file;
+    const url = `${images.origin}/disk.raw`;
+    const opened = openDriver(http, nodePlatform, { url, timeout: 1 }, { readOnly: true });
+    const expected = refusalOf(file.behaviour, false);
+    if (expected !== undefined) {
+      await expect(opened).rejects.toThrow(`CURL: Error opening file: ${expected}`);
+      return;
+    }
+    const { driver } = await opened;
+    file.behaviour.troubles = [...troubles];
+    expect(Buffer.compare(await read(driver, 0, content.length), content)).toBe(0);
+    expect(file.behaviour.troubles).toEqual([]);
     await driver.close();
   });
 });
@@ -197,7 +256,6 @@ describe.skipIf(!haveQemu)('with real images', () => {
       ['qemu-img', 'info URL(nothing)'],
       ['qemu-img', 'info URL(status-500/image.raw)'],
       ['qemu-img', 'info URL(no-ranges/image.raw)'],
-      ['qemu-img', 'info URL(no-length/image.raw)'],
       ['qemu-img', 'info http:image.raw'],
       ['qemu-io', '-r -f raw -c info URL(image.raw)'],
       ['qemu-io', '-r -f raw -c length -c map URL(image.raw)'],

@@ -5,13 +5,12 @@ import type { FaultReason } from '../../host/base/errors.ts';
 import type { Driver } from '../../host/block/driver.ts';
 import type { ChunkStore } from '../../host/platform/platform.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
-import { maxKeptChunks } from '../../host/protocols/http/chunk-cache.ts';
+import { maxKeptChunks, maxTransfers } from '../../host/protocols/http/chunk-cache.ts';
 import { webChunkBytes } from '../../host/protocols/http/chunk-size.ts';
-import { maxAttempts } from '../../host/protocols/http/client.ts';
+import { maxOpenAttempts } from '../../host/protocols/http/client.ts';
 import { type HttpOptions, http, https, prefetchListOf } from '../../host/protocols/http/driver.ts';
+import { firstRunChunks, maxRunChunks } from '../../host/protocols/http/line.ts';
 import { ReadAhead } from '../../host/protocols/http/read-ahead.ts';
-import { firstRunChunks, maxRunChunks, minRunChunks } from '../../host/protocols/http/run-length.ts';
-import { maxTransfers } from '../../host/protocols/http/transfers.ts';
 import { openDriver } from '../support/open-driver.ts';
 import { VirtualPlatform } from '../support/virtual-platform.ts';
 import { WebFile } from '../support/web-file.ts';
@@ -48,7 +47,7 @@ async function read(driver: Driver, offset: number, bytes: number): Promise<Uint
 /** Settles `request` while time goes on. */
 async function inTime<T>(platform: VirtualPlatform, request: Promise<T>): Promise<T> {
   request.catch(() => {});
-  await platform.advance(60e9);
+  await platform.advance(200e9);
   return request;
 }
 
@@ -61,27 +60,8 @@ describe('opening', () => {
     const { web, open } = world(100_001);
     const driver = await open();
     expect(await driver.getLength()).toBe(100_001);
-    expect(web.requests).toEqual(['HEAD ']);
+    expect(web.requests).toEqual(['GET bytes=0-0']);
     await driver.close();
-  });
-
-  test('asks for a range where HEAD is refused or does not tell', async () => {
-    for (const refusal of ['status', 'ranges', 'encoding'] as const) {
-      const { web, open } = world();
-      web.spoil = (answer, { method }) => {
-        if (method !== 'HEAD') return answer;
-        if (refusal === 'status') return { ...answer, status: 405, headers: {} };
-        if (refusal === 'ranges') delete answer.headers['accept-ranges'];
-        else Object.assign(answer.headers, { 'content-encoding': 'gzip', 'content-length': '5' });
-        return answer;
-      };
-      const driver = await open();
-      const length = web.content.length;
-      const asked = { status: '0-0', ranges: `${length - 1}-${length}`, encoding: '4-5' }[refusal];
-      expect(web.requests).toEqual(['HEAD ', `GET bytes=${asked}`]);
-      expect(await driver.getLength()).toBe(web.content.length);
-      await driver.close();
-    }
   });
 
   test('manages without the headers that servers hide from other origins', async () => {
@@ -96,12 +76,12 @@ describe('opening', () => {
     await driver.close();
   });
 
-  test('believes no length that only HEAD tells', async () => {
+  test('believes no length that does not hold', async () => {
     for (const told of [5, 20 * webChunkBytes]) {
       const { web, open } = world();
-      web.spoil = (answer, { method }) => {
+      web.spoil = (answer, { headers }) => {
         for (const name of ['accept-ranges', 'content-range']) delete answer.headers[name];
-        if (method === 'HEAD') answer.headers['content-length'] = String(told);
+        if (headers['range'] === undefined) answer.headers['content-length'] = String(told);
         return answer;
       };
       await expect(open()).rejects.toThrow("CURL: Error opening file: Server didn't report file size.");
@@ -128,10 +108,6 @@ describe('opening', () => {
       [(answer) => ({ ...answer, status: 403 }), 'The requested URL returned error: 403'],
       [
         (answer) => ({ ...answer, status: 200, headers: { 'content-length': '99' } }),
-        "Server does not support 'range' (byte ranges).",
-      ],
-      [
-        (answer) => ({ ...answer, headers: { 'accept-ranges': 'none' } }),
         "Server does not support 'range' (byte ranges).",
       ],
       [(answer) => ({ ...answer, headers: { 'accept-ranges': 'bytes' } }), "Server didn't report file size."],
@@ -166,6 +142,7 @@ describe('opening', () => {
       [{ readahead: -512 }, "Parameter 'readahead' expects a non-negative number below 2^64"],
       [{ timeout: -1 }, 'timeout parameter is too large or negative'],
       [{ timeout: 100_000 }, 'timeout parameter is too large or negative'],
+      [{ 'x-retry': -1 }, 'x-retry parameter is too large or negative'],
       [{ username: 'u' }, "Option 'username' is not supported: there are no secrets for passwords"],
       [
         { 'proxy-username': 'u' },
@@ -262,7 +239,7 @@ describe('reading', () => {
     const driver = await open();
     await Promise.all([read(driver, 0, 512), read(driver, 1000, 512), read(driver, 40_000, 512)]);
     await read(driver, 5000, 512);
-    expect(web.requests).toEqual(['HEAD ', `GET bytes=0-${webChunkBytes - 1}`]);
+    expect(web.requests).toEqual(['GET bytes=0-0', `GET bytes=0-${webChunkBytes - 1}`]);
     await driver.close();
   });
 
@@ -270,8 +247,8 @@ describe('reading', () => {
     const { web, open } = world(100 * webChunkBytes);
     const driver = await open({ readahead: 0 });
     await read(driver, 0, 50 * webChunkBytes);
-    expect(web.requests.length).toBe(1 + Math.ceil(50 / firstRunChunks));
-    expect(web.mostAtOnce).toBe(maxTransfers);
+    expect(web.requests.length).toBeLessThanOrEqual(1 + Math.ceil(50 / firstRunChunks));
+    expect(web.mostAtOnce).toBeLessThanOrEqual(maxTransfers);
     await driver.close();
   });
 
@@ -292,32 +269,22 @@ describe('reading', () => {
     const readAhead = new ReadAhead(1000);
     const ends: number[] = [];
     for (let offset = 0; offset < 100_000; offset += 100) {
-      const ahead = readAhead.next(offset, 100);
+      const ahead = readAhead.next(offset, 100, 16_000);
       if (ahead) ends.push(ahead.offset + ahead.bytes - offset - 100);
     }
     expect(ends.slice(0, 6)).toEqual([1000, 2000, 4000, 8000, 16_000, 16_000]);
     expect(new Set(ends.slice(6))).toEqual(new Set([16_000]));
   });
 
-  test('fetches more at once while transfers are quick, and less when they are slow', async () => {
-    const { web, platform, open } = world(500 * webChunkBytes);
-    const driver = await open({ readahead: 0, timeout: 100 });
-    let at = 0;
-    const lengthOfNext = async (): Promise<number> => {
+  test('fetches more at once where transfers are quick', async () => {
+    const { web, open } = world(500 * webChunkBytes);
+    const driver = await open({ readahead: 0 });
+    for (const expected of [firstRunChunks, maxRunChunks, maxRunChunks]) {
       const before = web.requests.length;
-      await inTime(platform, read(driver, at * webChunkBytes, 40 * webChunkBytes));
-      at += 40;
-      const [, first, last] = /(\d+)-(\d+)$/.exec(web.requests[before]!)!;
-      return (Number(last) + 1 - Number(first)) / webChunkBytes;
-    };
-    expect(await lengthOfNext()).toBe(firstRunChunks);
-    expect(await lengthOfNext()).toBe(2 * firstRunChunks);
-    expect(await lengthOfNext()).toBe(maxRunChunks);
-    expect(await lengthOfNext()).toBe(maxRunChunks);
-    web.spoil = (answer) =>
-      new Promise((resolve) => void platform.clock.setTimer(2e9, () => resolve(answer)));
-    for (let i = 0; i < 4; i++) await lengthOfNext();
-    expect(await lengthOfNext()).toBe(minRunChunks);
+      await read(driver, before * 40 * webChunkBytes, 40 * webChunkBytes);
+      const [, first, last] = /(\d+)-(\d+)$/.exec(web.requests[before]!)!; // the read has made one
+      expect((Number(last) + 1 - Number(first)) / webChunkBytes).toBe(expected);
+    }
     await driver.close();
   });
 
@@ -359,16 +326,16 @@ describe('reading', () => {
 });
 
 describe('a server that misbehaves', () => {
-  test('gets a lost connection again, a few times', async () => {
+  test('gets a lost connection again, many times', async () => {
     const { web, platform, open } = world();
     const driver = await open();
     const spoils: WebFile['spoil'][] = [
       lost,
       (answer) => ({ ...answer, status: 503 }),
-      (answer) => ({ ...answer, body: answer.body.subarray(1) }),
+      (answer) => ({ ...answer, body: answer.body.subarray(0, answer.body.length / 2) }),
     ];
     for (const [index, spoilt] of spoils.entries()) {
-      let failures = maxAttempts - 1;
+      let failures = 2 * maxOpenAttempts;
       web.spoil = (answer, request) => (failures-- > 0 ? spoilt(answer, request) : answer);
       const offset = 2 * index * webChunkBytes;
       const expected = web.content.subarray(offset, offset + 100);
@@ -385,12 +352,12 @@ describe('a server that misbehaves', () => {
       [lost, 'connection reset', 'unreachable'],
       [(answer) => ({ ...answer, status: 500 }), 'The requested URL returned error: 500', 'server-error'],
       [
-        (answer) => ({ ...answer, body: answer.body.subarray(6) }),
-        `Got ${webChunkBytes - 6} of ${webChunkBytes} bytes`,
+        (answer) => ({ ...answer, body: answer.body.subarray(0, 0) }),
+        `Got 0 of ${webChunkBytes} bytes`,
         'unreachable',
       ],
       [
-        (answer) => ({ ...answer, status: 200 }),
+        (answer) => ({ ...answer, status: 200, headers: {} }),
         "Server does not support 'range' any more",
         'content-changed',
       ],
@@ -415,7 +382,7 @@ describe('a server that misbehaves', () => {
 
   test('does not wait for an answer for longer than the timeout', async () => {
     const { web, platform, open } = world();
-    const driver = await open({ timeout: 7 });
+    const driver = await open({ timeout: 7, 'x-retry': 0 });
     web.spoil = () => new Promise(() => {});
     let failure: unknown;
     const request = read(driver, 0, 512).catch((error: unknown) => {
@@ -428,6 +395,74 @@ describe('a server that misbehaves', () => {
     expect(failure).toMatchObject({ message: `${url}: Operation timed out after 7000 milliseconds` });
     await driver.close();
     expect(platform.pendingTimers).toBe(0);
+  });
+
+  test('is tried again for as long as x-retry says, and not while the computer sleeps', async () => {
+    const { web, platform, open } = world();
+    const { nowNs } = platform.clock;
+    const driver = await open({ 'x-retry': 30 });
+    web.spoil = lost;
+    let asleepNs = 0;
+    platform.clock.nowNs = () => nowNs() + asleepNs;
+    let failure: unknown;
+    const request = read(driver, 0, 512).catch((error: unknown) => {
+      failure = error;
+    });
+    await platform.advance(10e9);
+    asleepNs = 3600e9;
+    await platform.advance(19e9);
+    expect(failure).toBeUndefined();
+    await platform.advance(12e9);
+    await request;
+    expect(failure).toMatchObject({ message: `${url}: connection reset` });
+    // Attempts lie further and further apart.
+    expect(web.requests.length).toBeLessThan(20);
+    await driver.close();
+  });
+
+  test('is asked again when it says so, and given up when that is too late', async () => {
+    const { web, platform, open } = world();
+    const driver = await open({ 'x-retry': 30 });
+    const busy = (retryAfter: string): WebFile['spoil'] => {
+      let isFirst = true;
+      return (answer) => {
+        if (!isFirst) return answer;
+        isFirst = false;
+        return { ...answer, status: 503, headers: { 'retry-after': retryAfter } };
+      };
+    };
+    web.spoil = busy('20');
+    const before = web.requests.length;
+    const request = read(driver, 0, 512);
+    await platform.advance(1e9);
+    const other = read(driver, 5 * webChunkBytes, 512);
+    await platform.advance(18.5e9);
+    expect(web.requests.length).toBe(before + 1);
+    await platform.advance(1e9);
+    await Promise.all([request, other]);
+    web.spoil = busy('31');
+    await expect(read(driver, 8 * webChunkBytes, 512)).rejects.toThrow('returned error: 503');
+    await driver.close();
+  });
+
+  test('is reported while it lasts, but not where nothing is tried again', async () => {
+    const { web, platform } = world();
+    for (const retry of [30, 0]) {
+      const given = { url, readahead: 0, 'x-retry': retry };
+      const { driver, troubles } = await openDriver(http, platform, given, { readOnly: true });
+      web.spoil = (answer) => ({ ...answer, status: 502 });
+      const request = read(driver, 0, 512);
+      const refused = expect(request).rejects.toThrow('502');
+      await platform.advance(5e9);
+      const trouble = { reason: 'server-error', message: 'The requested URL returned error: 502' };
+      expect(troubles).toEqual(retry > 0 ? [trouble] : []);
+      await platform.advance(30e9);
+      await refused;
+      web.spoil = (answer) => answer;
+      await read(driver, 0, 512);
+      expect(troubles).toEqual(retry > 0 ? [trouble, undefined] : []);
+      await driver.close();
+    }
   });
 
   test('never mixes two states of the file', async () => {
@@ -600,7 +635,7 @@ describe('prefetch lists', () => {
     const range = (chunk: number, count: number): string =>
       `${url} bytes=${chunk * webChunkBytes}-${(chunk + count) * webChunkBytes - 1}`;
     expect(asked).toEqual([
-      `${url} `,
+      `${url} bytes=0-0`,
       'http://server/disk.prefetch.json ',
       range(7, 2),
       range(30, 1),

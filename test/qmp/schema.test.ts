@@ -26,7 +26,7 @@ const allowed: readonly (readonly [RegExp, string])[] = [
     'a driver that QEMU does not have',
   ],
   [
-    /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<https?>: more: x-prefetch\?$/,
+    /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<https?>: more: x-(prefetch|retry)\?$/,
     'an option of our own',
   ],
   [

@@ -1,12 +1,14 @@
 /** Opens a driver without a graph, with flags as a test wants them. */
 import type { Driver, DriverDefinition } from '../../host/block/driver.ts';
-import type { OpenContext, OpenFlags } from '../../host/block/open-context.ts';
+import type { OpenContext, OpenFlags, TroubleReport } from '../../host/block/open-context.ts';
 import { type NodeOptions, ownOptions } from '../../host/block/options.ts';
 import type { Platform } from '../../host/platform/platform.ts';
 
 export interface OpenedDriver {
   driver: Driver;
   warnings: string[];
+  /** What was told of trouble; undefined when it was over. */
+  troubles: (TroubleReport | undefined)[];
   fellBack: boolean;
 }
 
@@ -17,7 +19,11 @@ export async function openDriver<O extends object>(
   options: NodeOptions,
   flags: Partial<OpenFlags> = {},
 ): Promise<OpenedDriver> {
-  const opened = { warnings: [] as string[], fellBack: false };
+  const opened = {
+    warnings: [] as string[],
+    troubles: [] as (TroubleReport | undefined)[],
+    fellBack: false,
+  };
   const context: OpenContext = {
     platform,
     nodeName: 'node0',
@@ -45,6 +51,7 @@ export async function openDriver<O extends object>(
       write: () => Promise.reject(new Error('no mapping here')),
     },
     reportCorruption: () => {},
+    reportTrouble: (trouble) => void opened.troubles.push(trouble),
     warn: (message) => void opened.warnings.push(message),
     warnOnce: (message) => void opened.warnings.push(message),
   };

@@ -21,7 +21,7 @@ export class PageServer extends LoopbackServer {
   isBroken = false;
   /** Whether connections of whoever asks for a range are lost. */
   loses = false;
-  /** The ranges that have been asked for, as `PATH FIRST-LAST`. */
+  /** The ranges that have been asked for, as `PATH FIRST-LAST`, but for those by which a file is only looked at. */
   readonly ranges: string[] = [];
 
   protected answer({ url = '', method, headers }: IncomingMessage, response: ServerResponse): void {
@@ -38,7 +38,7 @@ export class PageServer extends LoopbackServer {
     const range = /^bytes=(\d+)-(\d*)$/.exec(headers.range ?? '');
     const first = Number(range?.[1] ?? 0);
     const last = Math.min(content.length, range?.[2] ? Number(range[2]) + 1 : content.length) - 1;
-    if (range) this.ranges.push(`${path} ${first}-${last}`);
+    if (range && range[0] !== 'bytes=0-0') this.ranges.push(`${path} ${first}-${last}`);
     if (this.loses && range) {
       response.destroy();
       return;

@@ -16,3 +16,4 @@ export const haveQemu = have('qemu-img') && have('qemu-io') && have('qemu-storag
 export const haveQemuSystem = have('qemu-system-x86_64');
 export const haveE2fsprogs = have('e2fsck', '-V') && have('debugfs', '-V');
 export const haveOpenssl = have('openssl', 'version');
+export const haveScript = have('script');

@@ -31,11 +31,11 @@ export class WebFile {
     this.mostAtOnce = Math.max(this.mostAtOnce, ++this.now);
     try {
       const answer = await unlessAborted(request.signal, this.spoil(this.answerTo(request), request));
-      const body = answer.body.slice();
+      const pieces = [answer.body.slice()];
       return {
         status: answer.status,
         headers: { get: (name) => answer.headers[name] ?? null },
-        arrayBuffer: async () => body.buffer,
+        body: { getReader: () => ({ read: async () => ({ value: pieces.shift() }) }) },
       };
     } finally {
       this.now--;

@@ -19,6 +19,8 @@ export class WebServer extends LoopbackServer {
   readonly files = new Map<string, { content: Uint8Array; etag: string }>();
   /** Requests of ranges that were answered well, by file. */
   readonly served = new Map<string, number>();
+  /** The `Authorization` header of each request. */
+  readonly authorizations: (string | undefined)[] = [];
   private readonly spent = new Set<string>();
 
   url(name: string, fault?: WebFault): string {
@@ -40,8 +42,11 @@ export class WebServer extends LoopbackServer {
 
   protected answer(request: IncomingMessage, response: ServerResponse): void {
     const path = request.url ?? '';
+    this.authorizations.push(request.headers.authorization);
     const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
-    const fault = this.faultOf(path, range !== null);
+    // Looking at the file succeeds.
+    const isRead = range !== null && range[0] !== 'bytes=0-0';
+    const fault = this.faultOf(path, isRead);
     const name = path.slice(path.lastIndexOf('/') + 1);
     const file = this.files.get(name);
     const isHead = request.method === 'HEAD';
@@ -54,8 +59,8 @@ export class WebServer extends LoopbackServer {
       response.writeHead(refusal ?? 404).end();
       return;
     }
-    if (fault === 'silent' && range) return;
-    if (fault === 'drop' && range) {
+    if (fault === 'silent' && isRead) return;
+    if (fault === 'drop' && isRead) {
       request.socket.destroy();
       return;
     }

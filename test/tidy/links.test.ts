@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import { examples, exists, isFolder, pages, prose, read } from './sources.ts';
 
 /** Names that stand for files which readers and tests make. */
-const made = ['backup.mjs', 'blockyard.mjs'];
+const made = ['backup.mjs', 'blockyard.mjs', 'nightly.mjs'];
 
 const fileNames = /(?<![\w/.-])(?:[\w-]+\/|\.\.?\/)*[\w-]+(?:\.[\w-]+)*\.(?:ts|mjs|md)\b/g;
 const folderNames = /(?<=`)(?:[\w.-]+\/)+(?=`)/g;

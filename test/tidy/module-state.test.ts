@@ -18,6 +18,7 @@ const ofTheProcess: Readonly<Record<string, string>> = {
   'host/platform/node/codecs.ts loaded': 'a module of Node, loaded when first needed',
   'host/platform/node/codecs.ts active': 'how busy the thread pool of the process is',
   'host/platform/node/zstd.ts engine': 'a compiled library',
+  'host/library/worker-inbox.ts firstMessage': 'what a worker is started with',
   'host/platform/browser/clock.ts channel': 'turns of the event loop',
   'host/cli/main.ts programName': 'the name that the process was started by',
   'host/cli/shared/terminal.ts handedOver': 'the standard streams of the process',

@@ -131,6 +131,22 @@ describe.skipIf(!haveChromium)('the page', () => {
     await examine('running');
   }, 120_000);
 
+  test('shows keys, the graph as a list, and what can be typed in the monitor', async () => {
+    await page.click('[data-action=key-bar]');
+    await page.click('.panel:has(#graph-title) >> text=List');
+    await page.fill('input[name=line]', 'info ');
+    await page.waitForSelector('.completions li', patient);
+    await page.fill('input[name=line]', 'help');
+    await page.press('input[name=line]', 'Enter');
+    await page.fill('input[name=line]', 'query-b');
+    await page.waitForSelector('.completions li', patient);
+    await examine('all-open');
+    await page.fill('input[name=line]', '');
+    await page.click('[data-action=key-bar]');
+    await page.click('.panel:has(#graph-title) >> text=Picture');
+    await page.click('#tab-serial');
+  }, 60_000);
+
   test('shows why a machine stands', async () => {
     isThere = false;
     await page.keyboard.type('rate 0\n');

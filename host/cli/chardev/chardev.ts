@@ -10,6 +10,8 @@ import type { Connection } from '../../platform/connection.ts';
 export interface Chardev {
   /** The command line goes on when this has settled. Rejects with ECANCELED when it is closed first. Absent: at once. */
   readonly whenReady?: Promise<void>;
+  /** Its user takes single keys and echoes them itself: a terminal is told. Absent: there is no terminal. */
+  takeKeys?(): void;
   /** Hands over the connection there is and those that follow, one at a time. To be called once. */
   serve(onConnection: (connection: Connection) => void): void;
   /** No more connections come, and the name in the file system, if there was one, is gone. Those made stay. */

@@ -11,8 +11,12 @@ import type { Connection } from '../../platform/connection.ts';
 import type { Chardev } from './chardev.ts';
 import { type ChardevServices, describeChardev } from './options.ts';
 
+/** What a user does with what is typed: takes each key and shows it, or takes lines that a terminal has shown. */
+export type Typing = 'keys' | 'lines';
+
 interface Use {
   chardev: Chardev;
+  typing: Typing;
   onConnection(connection: Connection): void;
 }
 
@@ -42,18 +46,21 @@ export class Chardevs {
   }
 
   /** Says who gets the connections of a chardev. Errors: BlockError, there is no such chardev, or it has a user. */
-  use(id: string, onConnection: (connection: Connection) => void): void {
+  use(id: string, onConnection: (connection: Connection) => void, typing: Typing = 'lines'): void {
     const chardev = this.byId.get(id);
     if (!chardev) throw invalid(`chardev "${id}" not found`);
     if (this.uses.has(id)) throw invalid(`Device '${id}' is in use`);
     assert(!this.isServing, 'chardevs get their users before they are served');
-    this.uses.set(id, { chardev, onConnection });
+    this.uses.set(id, { chardev, onConnection, typing });
   }
 
   /** The command line has taken effect: from now on clients are answered. */
   serve(): void {
     this.isServing = true;
-    for (const { chardev, onConnection } of this.uses.values()) chardev.serve(onConnection);
+    for (const { chardev, onConnection, typing } of this.uses.values()) {
+      if (typing === 'keys') chardev.takeKeys?.();
+      chardev.serve(onConnection);
+    }
   }
 
   /** Nobody has connected yet, and now need not: `add` rejects with ECANCELED. */

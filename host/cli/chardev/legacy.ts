@@ -5,7 +5,7 @@
 
 /** The same as an option string of `-chardev`, without an id. Undefined: no such thing. */
 export function chardevOptionsFrom(name: string): string | undefined {
-  if (['stdio', 'null', 'pty'].includes(name)) return name;
+  if (/^(stdio|null|pty)(,|$)/.test(name)) return name;
   const [, kind, rest] = /^([a-z]+):(.*)$/s.exec(name) ?? [];
   if (kind === undefined || rest === undefined) return undefined;
   const [first, ...options] = splitFirst(rest);

@@ -29,10 +29,10 @@ const bool = (name: string): QemuOption => ({ name, type: 'bool' });
 export const chardevBackends: Readonly<Record<string, Backend>> = {
   null: { options: [], open: () => new NullChardev() },
   stdio: {
-    options: [],
-    open: (_values, { daemonize }) => {
+    options: [bool('signal')],
+    open: (values, { daemonize }) => {
       if (daemonize) throw invalid('cannot use stdio with -daemonize');
-      return new StdioChardev();
+      return new StdioChardev(values.bool('signal') ?? true);
     },
   },
   file: {

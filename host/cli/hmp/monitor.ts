@@ -79,9 +79,14 @@ function synopsis({ kind, letter, name, optional }: Parameter): string {
   return optional ? `[${name}]` : name;
 }
 
+/** What lines can begin with, with commands beside those of every machine. */
+export function humanCommands(more: readonly HmpCommand[] = []): readonly HmpCommand[] {
+  return [...commonCommands, ...more];
+}
+
 /** human-monitor-command, with commands beside those of every machine. What it answers has lines that end with CR LF. */
 export function humanMonitor(more: readonly HmpCommand[] = []): AnyCommand {
-  const commands = [...commonCommands, ...more];
+  const commands = humanCommands(more);
   return defineCommand({
     name: 'human-monitor-command',
     args: struct('HumanMonitorCommandArguments', { 'command-line': str, 'cpu-index': optional(int) }),

@@ -7,6 +7,7 @@ import { version } from '../../../package.json';
 import { ExitStatus } from '../shared/exit-status.ts';
 import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
+import { commands } from './commands.ts';
 import { execute } from './execute.ts';
 import { checkOpenAio, parseDiscard } from './opening.ts';
 import { type OpenRequest, Session } from './session.ts';
@@ -128,10 +129,19 @@ async function runAll(session: Session, commands: readonly string[]): Promise<bo
   return good;
 }
 
-/** The prompt is printed even when nobody sees it, as programs that drive the tool expect. */
+/**
+ * The prompt is printed even when nobody sees it, as programs that drive the tool expect. On a terminal the line is edited, with a
+ * history and names of commands completed.
+ */
 async function runInteractively(session: Session): Promise<boolean> {
-  const prompt = (): void => session.tool.out(`${session.tool.name}> `);
-  const lines = createInterface({ input: process.stdin });
+  const { stdin, stdout } = process;
+  const isTerminal = stdin.isTTY === true && stdout.isTTY === true;
+  const text = `${session.tool.name}> `;
+  const lines = createInterface({
+    input: stdin,
+    ...(isTerminal ? { output: stdout, prompt: text, completer: completeCommand } : {}),
+  });
+  const prompt = (): void => (isTerminal ? lines.prompt() : session.tool.out(text));
   let good = true;
   prompt();
   for await (const line of lines) {
@@ -141,6 +151,14 @@ async function runInteractively(session: Session): Promise<boolean> {
   }
   lines.close();
   return good;
+}
+
+/** Of the first word, and of the one that help is asked of. */
+function completeCommand(line: string): [candidates: string[], word: string] {
+  const [, , word] = /^\s*(help\s+)?(\S*)$/.exec(line) ?? [];
+  if (word === undefined) return [[], line];
+  const names = commands.flatMap(({ name, alias }) => (alias === undefined ? [name] : [name, alias]));
+  return [names.filter((name) => name.startsWith(word)).map((name) => `${name} `), word];
 }
 
 function versionText(tool: Tool): string {

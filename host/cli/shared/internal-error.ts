@@ -7,7 +7,7 @@
  */
 import * as fs from 'node:fs';
 import { inspect } from 'node:util';
-import manifest from '../../../package.json';
+import { bugs, version } from '../../../package.json';
 import { BlockError } from '../../base/errors.ts';
 
 export const internalErrorStatus = 70;
@@ -30,12 +30,10 @@ function isDebugging(): boolean {
 
 /** The lines about a bug; each ends with LF. */
 export function describeInternalError(programName: string, error: unknown): string {
-  const { version, bugs } = manifest as { version: string; bugs?: { url: string } };
-  const where = bugs ? ` at ${bugs.url}` : '';
   const what = isDebugging() ? '' : ' and what BLOCKYARD_DEBUG=1 shows';
   return [
     `${programName}: internal error: ${messageOf(error)}`,
-    `This is a bug in blockyard ${version}. Please report it${where}, with what led to it${what}.`,
+    `This is a bug in blockyard ${version}. Please report it at ${bugs.url}, with what led to it${what}.`,
     ...(isDebugging() ? [inspect(error)] : []),
     '',
   ].join('\n');

@@ -4,15 +4,22 @@
  */
 import { asBlockError, invalid } from '../../base/errors.ts';
 import type { Connection } from '../../platform/connection.ts';
+import { joinedConnections } from '../../platform/joined-connections.ts';
 import { OptionValues, parseQemuOpts } from '../../qapi/qemu-opts.ts';
+import { QmpClient } from '../../qmp/client.ts';
 import type { QmpServer } from '../../qmp/server.ts';
-import { Chardevs } from '../chardev/chardevs.ts';
+import { Chardevs, type Typing } from '../chardev/chardevs.ts';
 import { chardevOptionsFrom } from '../chardev/legacy.ts';
+import { Mux, type MuxServices } from '../chardev/mux.ts';
+import type { HmpCommand } from '../hmp/command.ts';
 import { serveReadline } from '../hmp/readline.ts';
 import type { Tool } from '../shared/tool.ts';
 import type { Step } from './options.ts';
 import { QtestServer } from './qtest.ts';
 import type { QtestClock } from './qtest-clock.ts';
+
+/** A port of the machine that a monitor shares a device with. */
+type SharedPort = Pick<MuxServices, 'connectPort' | 'sendBreak'>;
 
 export class Monitors {
   private readonly chardevs = new Chardevs();
@@ -23,6 +30,8 @@ export class Monitors {
     private readonly tool: Tool,
     private readonly server: QmpServer,
     private readonly daemonize: boolean,
+    /** Of the human monitor. */
+    private readonly commands: readonly HmpCommand[],
   ) {}
 
   /** `-chardev`. Errors: BlockError. */
@@ -36,7 +45,7 @@ export class Monitors {
     if (value === 'none') return;
     const id = `compat_monitor${this.opened++}`;
     const serve = name === 'monitor' ? this.readline() : this.control(name === 'qmp-pretty');
-    await this.openNamed(value, { context, id }, serve);
+    await this.openNamed(value, { context, id }, serve, name === 'monitor' ? 'keys' : 'lines');
   }
 
   /**
@@ -47,9 +56,10 @@ export class Monitors {
     value: string,
     { context, id }: { context: string; id: string },
     onConnection: (connection: Connection) => void,
+    typing: Typing = 'lines',
   ): Promise<void> {
     if (value.startsWith('chardev:')) {
-      this.chardevs.use(value.slice('chardev:'.length), onConnection);
+      this.chardevs.use(value.slice('chardev:'.length), onConnection, typing);
       return;
     }
     const text = chardevOptionsFrom(value);
@@ -58,7 +68,33 @@ export class Monitors {
       throw invalid(`parse error: ${value}`);
     }
     await this.addChardev(text, context, id);
-    this.chardevs.use(id, onConnection);
+    this.chardevs.use(id, onConnection, typing);
+  }
+
+  /** `mon:DEVICE`: a port of the machine and a human monitor take turns on it. Errors: BlockError. */
+  async openShared(value: string, device: { context: string; id: string }, port: SharedPort): Promise<void> {
+    const { tool, server } = this;
+    const { clock } = await tool.platform();
+    const connect = (terminal: Connection): void =>
+      new Mux(terminal, {
+        ...port,
+        connectMonitor: (connection) => serveReadline(server, connection, this.commands),
+        commitAll: () => void this.commitAll(),
+        end: () => void server.stop('host-qmp-quit'),
+        nowNs: () => clock.nowNs(),
+      }).start();
+    // Every key is for the port or the monitor.
+    const name = value === 'stdio' ? 'stdio,signal=off' : value;
+    await this.openNamed(name, device, connect, 'keys');
+  }
+
+  private async commitAll(): Promise<void> {
+    const [ours, theirs] = joinedConnections();
+    this.server.connect(theirs);
+    const client = await QmpClient.connect(ours);
+    const said = await client.run('human-monitor-command', { 'command-line': 'commit all' });
+    if (said !== '') this.tool.report(String(said).trimEnd());
+    client.close();
   }
 
   /** `-mon [chardev=]ID,mode=control,pretty=on`. Errors: BlockError. */
@@ -78,11 +114,12 @@ export class Monitors {
     this.chardevs.use(
       id,
       mode === 'readline' ? this.readline() : this.control(values.bool('pretty') ?? false),
+      mode === 'readline' ? 'keys' : 'lines',
     );
   }
 
   private readline(): (connection: Connection) => void {
-    return (connection) => serveReadline(this.server, connection);
+    return (connection) => serveReadline(this.server, connection, this.commands);
   }
 
   private control(pretty: boolean): (connection: Connection) => void {

@@ -14,7 +14,7 @@ import type { Machine, MachineOptions } from '../../machine/machine.ts';
 import { systemCommands } from '../../qmp/commands/system.ts';
 import { QmpServer } from '../../qmp/server.ts';
 import type { HmpCommand } from '../hmp/command.ts';
-import { humanMonitor } from '../hmp/monitor.ts';
+import { humanCommands, humanMonitor } from '../hmp/monitor.ts';
 import { detach } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
 import { addNode, addObject } from '../shared/server-options.ts';
@@ -69,7 +69,7 @@ export class MachineProgram implements Daemon {
     private readonly guest: GuestRunner | undefined,
   ) {
     this.server = server;
-    this.monitors = new Monitors(tool, server, line.has('daemonize'));
+    this.monitors = new Monitors(tool, server, line.has('daemonize'), humanCommands(guest?.monitorCommands));
   }
 
   /** Runs it to its end; gives the status to exit with. */

@@ -14,9 +14,10 @@ import { V86Machine } from '../../emulator/v86/machine.ts';
 import { onPowerOff } from '../../emulator/v86/power-off.ts';
 import { BlockDevice } from '../../machine/block-device.ts';
 import type { Machine } from '../../machine/machine.ts';
+import type { Connection } from '../../platform/connection.ts';
 import { OptionValues, parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import { parseSize } from '../../qapi/sizes.ts';
-import type { Step } from '../system/options.ts';
+import type { CommandLine, Step } from '../system/options.ts';
 import type { GuestRunner, GuestServices } from '../system/program.ts';
 import { bootOptions } from './boot.ts';
 import { savedMachineCommands } from './savevm-commands.ts';
@@ -69,19 +70,41 @@ export class V86Guest implements GuestRunner {
     this.serial = serial;
     const [step, second] = line.all('serial');
     if (second) await take(second, async () => Promise.reject(invalid('there is only one serial port')));
-    const chosen = step ?? (usesStdio(line.steps) ? undefined : { name: 'serial', value: 'stdio' });
-    if (!chosen || chosen.value === 'none') return;
-    await take(chosen, async (context) => {
-      const device = { context, id: 'serial0' };
-      await monitors.openNamed(chosen.value, device, (connection) => serial.connect(connection));
-    });
+    const chosen = step ?? usualSerial(line);
+    if (chosen && chosen.value !== 'none') {
+      await take(chosen, async (context) => {
+        const device = { context, id: 'serial0' };
+        const connectPort = (connection: Connection): void => serial.connect(connection);
+        if (!chosen.value.startsWith('mon:')) {
+          return monitors.openNamed(chosen.value, device, connectPort, 'keys');
+        }
+        const sendBreak = (): string => 'the serial port of v86 can send no break';
+        return monitors.openShared(chosen.value.slice('mon:'.length), device, { connectPort, sendBreak });
+      });
+    }
+    if (line.has('nographic') && step && !hasMonitor(line.steps) && !usesStdio(line.steps)) {
+      const monitor = { name: 'monitor', value: 'stdio' };
+      await take(monitor, (context) => monitors.open(monitor, context));
+    }
   }
+}
+
+/** Without -nographic the port has the terminal for itself; with it, the monitor shares it unless it is elsewhere. */
+function usualSerial(line: CommandLine): Step | undefined {
+  if (usesStdio(line.steps)) return undefined;
+  const isShared = line.has('nographic') && !hasMonitor(line.steps);
+  return { name: 'serial', value: isShared ? 'mon:stdio' : 'stdio' };
+}
+
+function hasMonitor(steps: readonly Step[]): boolean {
+  return steps.some(({ name }) => ['qmp', 'qmp-pretty', 'monitor', 'mon'].includes(name));
 }
 
 function usesStdio(steps: readonly Step[]): boolean {
   return steps.some(
     ({ name, value }) =>
-      ['qmp', 'qmp-pretty', 'monitor', 'chardev'].includes(name) && /^(backend=)?stdio(,|$)/.test(value),
+      ['qmp', 'qmp-pretty', 'monitor', 'chardev', 'serial'].includes(name) &&
+      /^(mon:|backend=)?stdio(,|$)/.test(value),
   );
 }
 

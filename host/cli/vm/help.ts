@@ -21,8 +21,9 @@ Machine options:
 -bios file      the BIOS, 'bios.bin' of SeaBIOS where that is installed; the VGA BIOS is
                 the one beside it, or an installed one
 -serial dev     the serial port: stdio, null, unix:path[,server=on][,wait=off],
-                file:path, chardev:id …; stdio by default, unless something else is on it
--nographic      taken as it is: there is no screen
+                file:path, chardev:id …; stdio by default, unless something else is on it;
+                mon:dev has a human monitor on the same device: Ctrl-A c changes over
+-nographic      the serial port and a monitor on stdio, as mon:stdio; Ctrl-A h tells more
 -name, -uuid    as shown by the monitor
 -S              freeze the machine at startup (use 'cont' to start it)
 -loadvm tag     start with a state that 'savevm' has saved

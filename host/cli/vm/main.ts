@@ -19,6 +19,7 @@ export const vmOptions: Readonly<Record<string, OptionKind>> = {
   bios: 'set',
   loadvm: 'set',
   'no-shutdown': 'switch',
+  nographic: 'switch',
   fda: 'refused',
   fdb: 'refused',
   machine: 'refused',

@@ -14,8 +14,9 @@ export interface V86Emulator {
   destroy(): Promise<void>;
   save_state(): Promise<ArrayBuffer>;
   restore_state(state: ArrayBuffer): Promise<void>;
-  add_listener(event: string, listener: (value?: never) => void): void;
-  remove_listener(event: string, listener: (value?: never) => void): void;
+  add_listener(event: 'emulator-ready', listener: () => void): void;
+  add_listener(event: 'serial0-output-byte', listener: (byte: number) => void): void;
+  remove_listener(event: 'emulator-ready', listener: () => void): void;
 }
 
 /** The class `V86` of the package, `V86Starter` in old ones. */

@@ -2,51 +2,78 @@
  * The part of a remote file that is here: chunks of equal size, the ones used last in memory, all that were ever
  * fetched in the platform's store if it has one.
  *
- * Any number of reads of a chunk that is on its way wait for the same transfer. Neighbouring chunks come in one
- * transfer. What the store cannot give or take is fetched or not kept; that is no error.
+ * Any number of reads of a chunk that is on its way wait for the same transfer, and each has its chunk as soon as that is
+ * whole. Neighbouring chunks come in one transfer. What somebody waits for is asked for at once; what is fetched in advance
+ * only while the line has room and the server answers, so that nobody ever waits for more than one such transfer. What the
+ * store cannot give or take is fetched or not kept; that is no error.
  */
-import type { ChunkStore, Clock } from '../../platform/platform.ts';
+import { BlockError } from '../../base/errors.ts';
+import type { ChunkStore } from '../../platform/platform.ts';
+import { ChunkQueue, type ChunkRun } from './chunk-queue.ts';
 import { webChunkBytes } from './chunk-size.ts';
-import { RunLength } from './run-length.ts';
-import { type Transfer, Transfers } from './transfers.ts';
+import type { Line } from './line.ts';
 
 /** Most chunks kept in memory: 32 MiB. */
 export const maxKeptChunks = 512;
+/** Requests under way at once, for each node. Browsers make at most six to one server over HTTP/1.1. */
+export const maxTransfers = 6;
+/** Of these are for what is fetched in advance: one is left for whoever has to wait. */
+const maxTransfersAhead = maxTransfers - 1;
 
 interface ChunkSource {
   /** Length of the file in bytes. */
   readonly length: number;
-  read(offset: number, bytes: number): Promise<Uint8Array>;
+  readonly line: Pick<Line, 'bytesUnderWay' | 'fullBytes' | 'runChunks'>;
+  /** The server does not answer as it should: only what somebody waits for is tried. */
+  readonly isInTrouble: boolean;
+  /** Hands out the bytes of a range in their order. */
+  read(offset: number, bytes: number, take: (piece: Uint8Array) => void): Promise<void>;
 }
 
-interface ChunkCacheOptions {
-  clock: Clock;
-  /** Undefined: nothing outlives the node. */
-  store?: { chunks: ChunkStore; file: string } | undefined;
+/** Where chunks outlive the node, and the name of the file there. */
+interface StoredFile {
+  chunks: ChunkStore;
+  file: string;
 }
 
-/** Some neighbouring chunks on their way. */
-interface Run extends Transfer {
-  first: number;
-  chunks: Promise<readonly Uint8Array[]>;
+/** A chunk that is looked up, queued or on its way. */
+interface ComingChunk {
+  content: Promise<Uint8Array>;
+  isUrgent: boolean;
+  resolve(content: Uint8Array): void;
+  reject(error: unknown): void;
+}
+
+interface Transfer {
+  isUrgent: boolean;
+  bytesLeft: number;
 }
 
 export class ChunkCache {
   /** The ones used last are at the end. */
   private readonly kept = new Map<number, Uint8Array>();
-  private readonly coming = new Map<number, Run>();
-  private readonly transfers = new Transfers();
-  private readonly runLength = new RunLength();
-  private readonly storing = new Set<Promise<void>>();
+  private readonly coming = new Map<number, ComingChunk>();
+  private readonly queue = new ChunkQueue();
+  private readonly transfers = new Set<Transfer>();
+  /** Look-ups, transfers and what is put into the store. */
+  private readonly underWay = new Set<Promise<void>>();
+  private isScheduled = false;
   private closed = false;
 
   constructor(
     private readonly source: ChunkSource,
-    private readonly options: ChunkCacheOptions,
+    /** Undefined: nothing outlives the node. */
+    private readonly store: StoredFile | undefined,
   ) {}
 
   get count(): number {
     return Math.ceil(this.source.length / webChunkBytes);
+  }
+
+  /** Bytes that are worth reading ahead: more than keeps the line busy, since half of it is used up before there is more. */
+  get usefulAhead(): number {
+    const { fullBytes, runChunks } = this.source.line;
+    return 3 * (fullBytes + runChunks * webChunkBytes);
   }
 
   /** Fills `buffer`; the range lies within the file. Errors: of the source. */
@@ -73,18 +100,18 @@ export class ChunkCache {
     return this.closed;
   }
 
-  /** Begins to fetch what of the range is neither here nor on its way. Settles when it is here; never fails. */
+  /** Begins to fetch what of the range is neither here nor on its way. Settles when that is here; never fails. */
   async prefetch(offset: number, bytes: number): Promise<void> {
     if (this.closed) return;
     const first = Math.floor(offset / webChunkBytes);
     const end = Math.min(this.count, Math.ceil((offset + bytes) / webChunkBytes));
-    await Promise.allSettled(this.load(first, end - first, false).map(({ chunks }) => chunks));
+    await Promise.allSettled(this.load(first, end - first, false).map(({ content }) => content));
   }
 
   /** Whether the store has what is at `offset`. */
   async isStored(offset: number): Promise<boolean> {
-    const [chunk] = await this.stored(Math.floor(offset / webChunkBytes), 1);
-    return chunk !== undefined;
+    const index = Math.floor(offset / webChunkBytes);
+    return (await this.stored(index)) !== undefined;
   }
 
   private chunk(index: number): Uint8Array | Promise<Uint8Array> {
@@ -94,102 +121,146 @@ export class ChunkCache {
       this.kept.set(index, here);
       return here;
     }
-    const run = this.coming.get(index)!; // asked for before
-    run.isUrgent = true;
-    return run.chunks.then((chunks) => chunks[index - run.first]!); // the run has it
+    const coming = this.coming.get(index)!; // asked for before
+    if (!coming.isUrgent) {
+      coming.isUrgent = true;
+      this.queue.hurry(index);
+      this.schedule();
+    }
+    return coming.content;
   }
 
-  /** Starts the runs for what is missing of `count` chunks. */
-  private load(first: number, count: number, isUrgent: boolean): Run[] {
-    const started: Run[] = [];
-    const isMissing = (index: number): boolean => !this.kept.has(index) && !this.coming.has(index);
-    for (let index = first; index < first + count; ) {
-      if (!isMissing(index)) {
-        index++;
-        continue;
-      }
-      const start = index;
-      while (index < first + count && index - start < this.runLength.chunks && isMissing(index)) index++;
-      started.push(this.start(start, index - start, isUrgent));
-    }
+  /** Begins to bring what is missing of `count` chunks. */
+  private load(first: number, count: number, isUrgent: boolean): ComingChunk[] {
+    const missing: number[] = [];
+    for (let index = first; index < first + count; index++)
+      if (!this.kept.has(index) && !this.coming.has(index)) missing.push(index);
+    const started = missing.map((index) => this.start(index, isUrgent));
+    if (this.store) this.track(this.lookUp(missing));
+    else this.enqueue(missing);
     return started;
   }
 
-  private start(first: number, count: number, isUrgent: boolean): Run {
-    const run: Run = { first, isUrgent, chunks: Promise.resolve([]) };
-    run.chunks = this.bring(run, count);
+  private start(index: number, isUrgent: boolean): ComingChunk {
+    let [resolve, reject]: [(content: Uint8Array) => void, (error: unknown) => void] = [() => {}, () => {}];
+    const content = new Promise<Uint8Array>((...settle) => {
+      [resolve, reject] = settle;
+    });
     // Nobody may be waiting for it.
-    run.chunks.catch(() => {});
-    for (let index = first; index < first + count; index++) this.coming.set(index, run);
-    return run;
+    content.catch(() => {});
+    const coming = { content, isUrgent, resolve, reject };
+    this.coming.set(index, coming);
+    return coming;
   }
 
-  private async bring(run: Run, count: number): Promise<readonly Uint8Array[]> {
-    // Those who asked are entered as waiting first.
-    await Promise.resolve();
+  /** What is not in the store is fetched. */
+  private async lookUp(indices: readonly number[]): Promise<void> {
+    const found = await Promise.all(indices.map((index) => this.stored(index)));
+    for (const [at, chunk] of found.entries()) if (chunk) this.arrived(indices[at]!, chunk); // one answer for each
+    this.enqueue(indices.filter((_, at) => !found[at]));
+  }
+
+  private async stored(index: number): Promise<Uint8Array | undefined> {
     try {
-      const found = await this.stored(run.first, count);
-      const missing = runsOf(found).map(async ({ start, end }) => {
-        const chunks = await this.fetch(run, run.first + start, end - start);
-        for (const [index, chunk] of chunks.entries()) found[start + index] = chunk;
-      });
-      await Promise.all(missing);
-      const chunks = found as Uint8Array[];
-      for (const [index, chunk] of chunks.entries()) this.keep(run.first + index, chunk);
-      return chunks;
-    } finally {
-      for (let index = run.first; index < run.first + count; index++) this.coming.delete(index);
+      const chunk = await this.store?.chunks.get(this.store.file, index);
+      return chunk?.length === this.lengthOf(index) ? chunk : undefined;
+    } catch {
+      // As good as not there.
+      return undefined;
     }
   }
 
-  private async stored(first: number, count: number): Promise<(Uint8Array | undefined)[]> {
-    const { store } = this.options;
-    const none = new Array<undefined>(count).fill(undefined);
-    if (!store) return none;
-    const answers = await Promise.allSettled(
-      none.map(async (_, index) => store.chunks.get(store.file, first + index)),
-    );
-    return answers.map((answer, index) => {
-      const chunk = answer.status === 'fulfilled' ? answer.value : undefined;
-      return chunk?.length === this.lengthOf(first + index) ? chunk : undefined;
+  private enqueue(indices: readonly number[]): void {
+    for (const index of indices) {
+      if (this.closed) this.fail(index, new BlockError('ECANCELED'));
+      else this.queue.add(index, this.coming.get(index)!.isUrgent); // until it has come or failed
+    }
+    this.schedule();
+  }
+
+  /** Requests are made when all who ask now have asked. */
+  private schedule(): void {
+    if (this.isScheduled) return;
+    this.isScheduled = true;
+    queueMicrotask(() => {
+      this.isScheduled = false;
+      for (let run = this.nextRun(); run; run = this.nextRun()) this.track(this.transfer(run));
     });
   }
 
-  private async fetch(transfer: Transfer, first: number, count: number): Promise<Uint8Array[]> {
+  private nextRun(): ChunkRun | undefined {
+    const { queue } = this;
+    const { bytesUnderWay, fullBytes, runChunks } = this.source.line;
+    const mayAhead =
+      this.transfers.size < maxTransfersAhead && bytesUnderWay <= fullBytes && !this.source.isInTrouble;
+    if (!queue.hasUrgent) return mayAhead ? queue.takeAhead(runChunks) : undefined;
+    let urgentBytes = 0;
+    for (const { isUrgent, bytesLeft } of this.transfers) if (isUrgent) urgentBytes += bytesLeft;
+    const mayUrgent = this.transfers.size < maxTransfers && urgentBytes <= fullBytes;
+    return mayUrgent ? queue.takeUrgent(runChunks, mayAhead) : undefined;
+  }
+
+  private async transfer({ first, count }: ChunkRun): Promise<void> {
     const offset = first * webChunkBytes;
     const bytes = Math.min(count * webChunkBytes, this.source.length - offset);
-    const data = await this.transfers.run(transfer, () => this.timed(offset, bytes));
-    const chunks: Uint8Array[] = [];
-    // Copies: one chunk that is kept must not keep the memory of the others.
-    for (let at = 0; at < bytes; at += webChunkBytes)
-      chunks.push(count === 1 ? data : data.slice(at, at + webChunkBytes));
-    this.store(first, chunks);
-    return chunks;
-  }
-
-  private async timed(offset: number, bytes: number): Promise<Uint8Array> {
-    const { clock } = this.options;
-    const start = clock.nowNs();
-    const data = await this.source.read(offset, bytes);
-    this.runLength.took(bytes, clock.nowNs() - start);
-    return data;
-  }
-
-  private store(first: number, chunks: readonly Uint8Array[]): void {
-    const { store } = this.options;
-    if (!store) return;
-    for (const [index, chunk] of chunks.entries()) {
-      const put = store.chunks.put(store.file, first + index, chunk).catch(() => {});
-      this.storing.add(put);
-      void put.then(() => this.storing.delete(put));
+    const isUrgent = this.coming.get(first)?.isUrgent ?? false;
+    const transfer = { isUrgent, bytesLeft: bytes };
+    this.transfers.add(transfer);
+    let index = first;
+    let chunk = new Uint8Array(this.lengthOf(index));
+    let filled = 0;
+    const take = (piece: Uint8Array): void => {
+      transfer.bytesLeft -= piece.length;
+      for (let at = 0; at < piece.length; ) {
+        const part = piece.subarray(at, at + chunk.length - filled);
+        chunk.set(part, filled);
+        filled += part.length;
+        at += part.length;
+        if (filled < chunk.length) break;
+        this.put(index, chunk);
+        this.arrived(index, chunk);
+        chunk = new Uint8Array(++index < first + count ? this.lengthOf(index) : 0);
+        filled = 0;
+      }
+      // The line may have room again.
+      this.schedule();
+    };
+    try {
+      await this.source.read(offset, bytes, take);
+    } catch (error) {
+      for (; index < first + count; index++) this.fail(index, error);
+    } finally {
+      this.transfers.delete(transfer);
+      this.schedule();
     }
+  }
+
+  private arrived(index: number, chunk: Uint8Array): void {
+    this.keep(index, chunk);
+    this.coming.get(index)?.resolve(chunk);
+    this.coming.delete(index);
+  }
+
+  private fail(index: number, error: unknown): void {
+    this.coming.get(index)?.reject(error);
+    this.coming.delete(index);
+  }
+
+  private put(index: number, chunk: Uint8Array): void {
+    const { store } = this;
+    if (store) this.track(store.chunks.put(store.file, index, chunk).catch(() => {}));
+  }
+
+  private track(work: Promise<void>): void {
+    this.underWay.add(work);
+    void work.then(() => this.underWay.delete(work));
   }
 
   /** Waits for what is on its way, which its source has come to an end with, and then put into the store. */
   async close(): Promise<void> {
     this.closed = true;
-    await Promise.allSettled([...this.coming.values()].map(({ chunks }) => chunks));
-    await Promise.all(this.storing);
+    for (const index of this.queue.clear()) this.fail(index, new BlockError('ECANCELED'));
+    while (this.underWay.size > 0) await Promise.all(this.underWay);
   }
 
   private keep(index: number, chunk: Uint8Array): void {
@@ -205,16 +276,4 @@ export class ChunkCache {
   private lengthOf(index: number): number {
     return Math.min(webChunkBytes, this.source.length - index * webChunkBytes);
   }
-}
-
-/** The ranges of elements that are not there. */
-function runsOf(found: readonly (Uint8Array | undefined)[]): { start: number; end: number }[] {
-  const runs: { start: number; end: number }[] = [];
-  for (const [index, chunk] of found.entries()) {
-    if (chunk) continue;
-    const last = runs.at(-1);
-    if (last?.end === index) last.end++;
-    else runs.push({ start: index, end: index + 1 });
-  }
-  return runs;
 }

@@ -5,95 +5,108 @@
  * with every response rather than sent as conditions: a request across origins with If-Match would need the server's
  * consent. A file that changes while it is open gives errors from then on and never a mixture of two states.
  *
- * Lost connections and passing failures of the server are retried a few times; a request that takes longer than the
- * timeout is not.
+ * Bytes are handed on as they come, so an answer is never in memory as a whole, and one that is not what was asked for is
+ * dropped when its head shows it. Passing failures are tried again (retry.ts), from the byte that is missing. The timeout is
+ * for a server that sends nothing; one that sends slowly has all the time it takes.
  */
-import { asBlockError, BlockError, type Errno, type FaultReason } from '../../base/errors.ts';
-import type { Fetch, FetchRequest, FetchResponse, Platform } from '../../platform/platform.ts';
+import { asBlockError, BlockError } from '../../base/errors.ts';
+import type { FetchResponse, Platform } from '../../platform/platform.ts';
+import { Line } from './line.ts';
+import { type Request, type RequestOptions, Requests, type Take, usualSeconds } from './requests.ts';
+import {
+  checkBytes,
+  contentRangeOf,
+  isPacked,
+  isSuccess,
+  lengthOf,
+  PassingFailure,
+  statusError,
+  type Validator,
+  validatorOf,
+} from './responses.ts';
 
-/** How often a request is made before its failure is one. */
-export const maxAttempts = 3;
-/** Before the second attempt; doubled before each further one. */
-const retryDelayNs = 100_000_000;
-
-const nsPerSecond = 1e9;
-
-export interface ClientOptions {
-  /** Of one attempt, body included. 0: none. */
-  timeoutSeconds: number;
-  /** Sent with each request. */
-  headers: Readonly<Record<string, string>>;
-}
-
-/** What tells one state of the file from another; a member is undefined when the server does not send it. */
-interface Validator {
-  etag: string | undefined;
-  modified: string | undefined;
-}
-
-/** A failure that may be gone the next time. */
-class PassingFailure extends BlockError {
-  constructor(message: string, reason: FaultReason) {
-    super('EIO', message, { reason });
-  }
-}
+/** How often a request is made when a file is opened, unless the server says that it is busy. */
+export const maxOpenAttempts = 3;
+/** Less than this, unless it is all that was left, does not count as progress. */
+const leastProgress = 4096;
 
 export class HttpClient {
   /** Bytes. Known after `open`. */
   length = 0;
   validator: Validator = { etag: undefined, modified: undefined };
+  readonly line: Line;
+  private readonly requests: Requests;
 
-  private readonly fetch: Fetch;
-  private readonly ending = new AbortController();
-  private readonly unfinished = new Set<Promise<unknown>>();
-
+  /** `onTrouble`: see Requests. */
   constructor(
-    private readonly platform: Platform,
+    platform: Platform,
     readonly url: string,
-    private readonly options: ClientOptions,
+    private readonly options: RequestOptions,
+    onTrouble: Requests['onTrouble'] = () => {},
   ) {
-    if (!platform.fetch) throw new BlockError('ENOTSUP', 'This host cannot make HTTP requests');
-    this.fetch = platform.fetch;
+    this.requests = new Requests(platform, url, options, onTrouble);
+    this.line = new Line(platform.clock);
   }
 
-  /** Looks at the file. Errors: why it cannot be reached, or not be read in ranges. */
+  /**
+   * Looks at the file: that a range of it comes proves that ranges do, and tells the length. Where that is hidden, as it is
+   * from other origins, lengths are believed that are told otherwise and hold. Errors: why the file cannot be reached, or not
+   * be read in ranges.
+   */
   async open(): Promise<void> {
-    const head = await this.attempts('HEAD', {}, async (response) => response);
-    const ranges = head.headers.get('accept-ranges')?.toLowerCase();
-    const encoding = head.headers.get('content-encoding') ?? 'identity';
-    if (isSuccess(head.status) && ranges === 'bytes' && encoding === 'identity') {
-      const length = numberOf(head.headers.get('content-length'));
-      if (length === undefined) throw noLength();
-      this.remember(head, length);
-      return;
-    }
-    if (isSuccess(head.status) && ranges === 'none') throw noRanges();
-    await this.tryRange(isSuccess(head.status) ? numberOf(head.headers.get('content-length')) : undefined);
+    const { response } = await this.ask(0, 0);
+    const { status } = response;
+    const { total } = contentRangeOf(response);
+    // Servers differ in what they say to a range of a file without bytes.
+    const isEmpty = status === 416 ? !total : status === 200 && lengthOf(response) === 0;
+    if (isEmpty) return this.remember(response, 0);
+    if (!isSuccess(status) && status !== 416) throw statusError(status);
+    if (status !== 206) throw new BlockError('EIO', "Server does not support 'range' (byte ranges).");
+    checkBytes(response);
+    const length = total ?? (await this.findLength());
+    if (length === undefined) throw new BlockError('EIO', "Server didn't report file size.");
+    this.remember(response, length);
   }
 
-  /** For servers that refuse HEAD, and those whose answer to it does not tell. */
-  private async tryRange(headLength: number | undefined): Promise<void> {
-    // Past the end by one: an answer of one byte proves the length, even when Content-Range is hidden from us, as it is
-    // from other origins. What HEAD told may be the length of something compressed.
-    const first = headLength ? headLength - 1 : 0;
-    const range = `bytes=${first}-${headLength ?? 0}`;
-    const answer = await this.attempts('GET', { range }, async (response) => ({
-      response,
-      bytes: response.status === 206 ? (await bodyOf(response)).byteLength : 0,
-    }));
-    const { response, bytes } = answer;
-    const total = totalOf(response.headers.get('content-range'));
-    if (response.status === 416 && (total ?? headLength) === 0) {
-      this.remember(response, 0);
-      return;
+  private async findLength(): Promise<number | undefined> {
+    for (const method of ['HEAD', 'GET'] as const) {
+      const length = await this.hint(method);
+      if (length === undefined || length === 0) continue;
+      // Past the end by one: an answer of one byte proves it.
+      const { response, bytes } = await this.ask(length - 1, length);
+      if (response.status === 206 && bytes === 1) return length;
     }
-    if (response.status === 416 && total !== undefined && total !== headLength) return this.tryRange(total);
-    if (response.status === 416 && first > 0) throw noLength();
-    if (!isSuccess(response.status)) throw statusError(response.status);
-    if (response.status !== 206) throw noRanges();
-    const length = total ?? (bytes === 1 ? headLength : undefined);
-    if (length === undefined) throw noLength();
-    this.remember(response, length);
+    return undefined;
+  }
+
+  /** What a server says that may refuse the question. */
+  private async hint(method: Request['method']): Promise<number | undefined> {
+    const timeoutSeconds = Math.min(usualSeconds, this.options.timeoutSeconds || usualSeconds);
+    try {
+      return await this.requests.attempt({ method, headers: {}, timeoutSeconds }, async (response) =>
+        isSuccess(response.status) && !isPacked(response.headers.get('content-encoding'))
+          ? lengthOf(response)
+          : undefined,
+      );
+    } catch (error) {
+      if (this.requests.isClosed) throw error;
+      return undefined;
+    }
+  }
+
+  /** A range, of which only the number of bytes counts: 0 to 2, which is more than can be. */
+  private ask(first: number, last: number): Promise<{ response: FetchResponse; bytes: number }> {
+    const request: Request = { method: 'GET', headers: { range: `bytes=${first}-${last}` } };
+    return this.openingly(request, async (response, eachPiece) => {
+      let bytes = 0;
+      if (response.status === 206) {
+        await eachPiece((piece) => {
+          bytes = Math.min(2, bytes + piece.length);
+          return bytes < 2;
+        });
+      }
+      return { response, bytes };
+    });
   }
 
   private remember(response: FetchResponse, length: number): void {
@@ -108,41 +121,80 @@ export class HttpClient {
     return JSON.stringify([this.url, this.length, etag ?? null, modified ?? null]);
   }
 
-  /** The bytes of a range within the file. Errors: EIO. */
-  async read(offset: number, bytes: number): Promise<Uint8Array> {
-    const last = offset + bytes - 1;
+  get isInTrouble(): boolean {
+    return this.requests.isInTrouble;
+  }
+
+  /** Hands the bytes of a range within the file to `take`, in their order, as they come. Errors: EIO, ETIMEDOUT. */
+  async read(offset: number, bytes: number, take: (piece: Uint8Array) => void): Promise<void> {
+    const end = offset + bytes;
+    let at = offset;
     try {
-      return await this.attempts('GET', { range: `bytes=${offset}-${last}` }, async (response) => {
-        this.checkState(response);
-        if (response.status === 200) throw anotherFile("Server does not support 'range' any more");
-        if (response.status !== 206) throw statusError(response.status);
-        const body = new Uint8Array(await bodyOf(response));
-        if (body.length < bytes)
-          throw new PassingFailure(`Got ${body.length} of ${bytes} bytes`, 'unreachable');
-        const start = startOf(response.headers.get('content-range')) ?? offset;
-        if (body.length > bytes || start !== offset) throw anotherFile('Got another range');
-        return body;
+      await this.requests.persist(async (progressed) => {
+        // Servers may send less than was asked for.
+        while (at < end) {
+          const from = at;
+          await this.readOnce(from, end, (piece) => {
+            at += piece.length;
+            if (at - from >= leastProgress || at === end) progressed();
+            take(piece);
+          });
+        }
       });
     } catch (error) {
-      throw asBlockError(error).within(this.url);
+      // What comes after the last byte is nobody's trouble.
+      if (at < end || !(error instanceof PassingFailure)) throw asBlockError(error).within(this.url);
     }
   }
 
-  /** A whole small file of at most `maxBytes`. */
-  async readWhole(maxBytes: number): Promise<Uint8Array> {
-    return this.attempts('GET', {}, async (response) => {
-      if (response.status !== 200) throw statusError(response.status);
-      const length = numberOf(response.headers.get('content-length')) ?? 0;
-      const body = length > maxBytes ? undefined : await bodyOf(response);
-      if (!body || body.byteLength > maxBytes) throw new BlockError('EFBIG');
-      return new Uint8Array(body);
-    });
+  private async readOnce(from: number, end: number, take: (piece: Uint8Array) => void): Promise<void> {
+    const flight = this.line.begin(end - from);
+    let at = from;
+    try {
+      const headers = { range: `bytes=${from}-${end - 1}` };
+      const { queueNs } = flight;
+      await this.requests.attempt({ method: 'GET', headers, queueNs }, async (response, eachPiece) => {
+        flight.answered();
+        this.checkRange(response, from, end);
+        await eachPiece((piece) => {
+          if (at + piece.length > end) throw anotherRange();
+          at += piece.length;
+          flight.arrived(piece.length);
+          take(piece);
+          return true;
+        });
+      });
+      flight.landed();
+    } finally {
+      flight.end();
+    }
+    if (at - from < Math.min(leastProgress, end - from))
+      throw new PassingFailure(`Got ${at - from} of ${end - from} bytes`, 'unreachable');
+  }
+
+  /** What the head of a response says about the range that was asked for. */
+  private checkRange(response: FetchResponse, from: number, end: number): void {
+    const { status } = response;
+    this.checkState(response);
+    if (status === 200) throw this.withoutRange(response);
+    if (status !== 206) throw statusError(status);
+    checkBytes(response);
+    const { first = from, last = from } = contentRangeOf(response);
+    if (first !== from || last >= end || (lengthOf(response) ?? 0) > end - from) throw anotherRange();
+  }
+
+  /** Caches in front of servers answer so now and then; of the same file, that passes. */
+  private withoutRange(response: FetchResponse): BlockError {
+    const message = "Server does not support 'range' any more";
+    const { etag } = this.validator;
+    const isSame = etag !== undefined && validatorOf(response).etag === etag;
+    return isSame ? new PassingFailure(message, 'server-error') : anotherFile(message);
   }
 
   private checkState(response: FetchResponse): void {
     if (response.status === 416) throw changed(`its length is not ${this.length} any more`);
     if (!isSuccess(response.status)) return;
-    const total = totalOf(response.headers.get('content-range'));
+    const { total } = contentRangeOf(response);
     if (total !== undefined && total !== this.length)
       throw changed(`its length was ${this.length} and is ${total}`);
     const now = validatorOf(response);
@@ -155,167 +207,48 @@ export class HttpClient {
     }
   }
 
-  private async attempts<T>(
-    method: FetchRequest['method'],
-    headers: Readonly<Record<string, string>>,
-    take: (response: FetchResponse) => Promise<T>,
-  ): Promise<T> {
-    const request = this.retried(() => this.attempt(method, headers, take));
-    this.unfinished.add(request);
-    try {
-      return await request;
-    } finally {
-      this.unfinished.delete(request);
-    }
-  }
-
-  private async retried<T>(attempt: () => Promise<T>): Promise<T> {
-    for (let count = 1; ; count++) {
-      try {
-        return await attempt();
-      } catch (error) {
-        const mayPass = error instanceof PassingFailure && count < maxAttempts;
-        if (!mayPass || this.ending.signal.aborted) throw error;
+  /** A whole small file of at most `maxBytes`. Errors: EFBIG, or why it cannot be had. */
+  readWhole(maxBytes: number): Promise<Uint8Array> {
+    return this.openingly({ method: 'GET', headers: {} }, async (response, eachPiece) => {
+      if (response.status !== 200) throw statusError(response.status);
+      const pieces: Uint8Array[] = [];
+      let bytes = 0;
+      await eachPiece((piece) => {
+        bytes += piece.length;
+        if (bytes > maxBytes) throw new BlockError('EFBIG');
+        pieces.push(piece);
+        return true;
+      });
+      const whole = new Uint8Array(bytes);
+      let at = 0;
+      for (const piece of pieces) {
+        whole.set(piece, at);
+        at += piece.length;
       }
-      await this.pause(retryDelayNs * 2 ** (count - 1));
-    }
-  }
-
-  /** Cut short by `close`. */
-  private pause(delayNs: number): Promise<void> {
-    const { signal } = this.ending;
-    return new Promise((resolve) => {
-      const end = (): void => {
-        timer.cancel();
-        signal.removeEventListener('abort', end);
-        resolve();
-      };
-      const timer = this.platform.clock.setTimer(delayNs, end);
-      signal.addEventListener('abort', end);
+      return whole;
     });
   }
 
-  private async attempt<T>(
-    method: FetchRequest['method'],
-    headers: Readonly<Record<string, string>>,
-    take: (response: FetchResponse) => Promise<T>,
-  ): Promise<T> {
-    const { timeoutSeconds } = this.options;
-    const stop = new AbortController();
-    let isLate = false;
-    const timer =
-      timeoutSeconds > 0
-        ? this.platform.clock.setTimer(timeoutSeconds * nsPerSecond, () => {
-            isLate = true;
-            stop.abort();
-          })
-        : undefined;
-    const end = (): void => stop.abort();
-    this.ending.signal.addEventListener('abort', end);
-    try {
-      if (this.ending.signal.aborted) throw new BlockError('ECANCELED');
-      // Not called as a method: browsers' own fetch refuses that.
-      const { fetch } = this;
-      const response = await fetch(this.url, {
-        method,
-        // A compressed body would be another than the file, and so are its ranges.
-        headers: { ...this.options.headers, 'accept-encoding': 'identity', ...headers },
-        cache: 'no-store',
-        signal: stop.signal,
-      });
-      if (isPassing(response.status)) throw new PassingFailure(statusText(response.status), 'server-error');
-      return await take(response);
-    } catch (error) {
-      if (isLate)
-        throw new BlockError('ETIMEDOUT', `Operation timed out after ${timeoutSeconds * 1000} milliseconds`, {
-          reason: 'unreachable',
-        });
-      if (this.ending.signal.aborted) throw new BlockError('ECANCELED');
-      if (error instanceof BlockError) throw error;
-      throw new PassingFailure(
-        (error instanceof Error ? error.message : String(error)).trim(),
-        'unreachable',
-      );
-    } finally {
-      timer?.cancel();
-      this.ending.signal.removeEventListener('abort', end);
-      // Nothing of the body is wanted that has not been taken.
-      stop.abort();
-    }
+  /** While a file is opened, nobody is to wait long for what a wrong address may be the cause of. */
+  private openingly<T>(request: Request, take: Take<T>): Promise<T> {
+    return this.requests.persist(() => this.requests.attempt(request, take), maxOpenAttempts);
   }
 
   /** Ends what is under way. */
-  async close(): Promise<void> {
-    this.ending.abort();
-    await Promise.allSettled(this.unfinished);
+  close(): Promise<void> {
+    return this.requests.close();
   }
-}
-
-/** A body that breaks off is a lost connection. */
-async function bodyOf(response: FetchResponse): Promise<ArrayBuffer> {
-  return response.arrayBuffer();
-}
-
-function isSuccess(status: number): boolean {
-  return status >= 200 && status < 300;
-}
-
-/** The server is busy or restarting, or what it asks is. */
-function isPassing(status: number): boolean {
-  return [408, 429, 500, 502, 503, 504].includes(status);
-}
-
-const knownStatus: Readonly<Record<number, { errno: Errno; reason: FaultReason }>> = {
-  401: { errno: 'EACCES', reason: 'access-denied' },
-  403: { errno: 'EACCES', reason: 'access-denied' },
-  404: { errno: 'ENOENT', reason: 'not-found' },
-  410: { errno: 'ENOENT', reason: 'not-found' },
-};
-
-function statusError(status: number): BlockError {
-  const { errno, reason } = knownStatus[status] ?? { errno: 'EIO', reason: 'server-error' };
-  return new BlockError(errno, statusText(status), { reason });
-}
-
-function statusText(status: number): string {
-  return `The requested URL returned error: ${status}`;
-}
-
-function noRanges(): BlockError {
-  return new BlockError('EIO', "Server does not support 'range' (byte ranges).");
-}
-
-function noLength(): BlockError {
-  return new BlockError('EIO', "Server didn't report file size.");
 }
 
 function changed(how: string): BlockError {
   return anotherFile(`The file on the server has changed: ${how}`);
 }
 
+function anotherRange(): BlockError {
+  return anotherFile('Got another range');
+}
+
 /** What comes is not the file that was opened. */
 function anotherFile(message: string): BlockError {
   return new BlockError('EIO', message, { reason: 'content-changed' });
-}
-
-function validatorOf({ headers }: FetchResponse): Validator {
-  return {
-    etag: headers.get('etag') ?? undefined,
-    modified: headers.get('last-modified') ?? undefined,
-  };
-}
-
-function numberOf(text: string | null | undefined): number | undefined {
-  return text != null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
-}
-
-/** `bytes 0-9/1000`, in which the length may be `*`. */
-const contentRange = /^bytes (?:(\d+)-\d+|\*)\/(\d+|\*)$/;
-
-function totalOf(header: string | null): number | undefined {
-  return numberOf(contentRange.exec(header ?? '')?.[2]);
-}
-
-function startOf(header: string | null): number | undefined {
-  return numberOf(contentRange.exec(header ?? '')?.[1]);
 }

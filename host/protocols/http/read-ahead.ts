@@ -4,8 +4,8 @@
 
 /** Readers that are followed at once; the one that has been quiet longest is forgotten. */
 const maxReaders = 8;
-/** For those who never stop, reading ahead grows up to so many times its first length. */
-const maxGrowth = 16;
+/** For those who never stop, reading ahead grows up to so many times its first length, as far as the line needs it. */
+const maxGrowth = 64;
 
 interface Reader {
   /** Where its last read ended. */
@@ -23,8 +23,11 @@ export class ReadAhead {
   /** `bytes`: how far reading ahead goes beyond the end of a read at first; 0 for never. */
   constructor(private readonly bytes: number) {}
 
-  /** A read of a range begins. Gives the range that should be fetched along. */
-  next(offset: number, bytes: number): { offset: number; bytes: number } | undefined {
+  /**
+   * A read of a range begins. Gives the range that should be fetched along. `useful`: bytes beyond which there is no point
+   * in reading further ahead.
+   */
+  next(offset: number, bytes: number, useful: number): { offset: number; bytes: number } | undefined {
     if (this.bytes === 0) return undefined;
     const end = offset + bytes;
     const known = this.readers.findIndex((reader) => reader.end === offset);
@@ -40,7 +43,8 @@ export class ReadAhead {
     // Not before half of it is used up: requests are worth their while only when they are large.
     if (start - end > reader.window / 2) return undefined;
     reader.ahead = end + reader.window;
-    reader.window = Math.min(reader.window * 2, this.bytes * maxGrowth);
+    const most = Math.min(useful, this.bytes * maxGrowth);
+    reader.window = Math.max(this.bytes, Math.min(reader.window * 2, most));
     return { offset: start, bytes: reader.ahead - start };
   }
 }

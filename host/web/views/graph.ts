@@ -112,7 +112,8 @@ export class GraphView {
         ${children.length > 0 ? html`<ul>${children}</ul>` : undefined}
       </li>`;
     };
-    return html`<ul>${boxes.filter(({ column }) => column === 0).map((box) => item(box, ''))}</ul>`;
+    const tops = boxes.filter(({ column }) => column === 0).sort((a, b) => a.row - b.row);
+    return html`<ul>${tops.map((box) => item(box, ''))}</ul>`;
   }
 }
 

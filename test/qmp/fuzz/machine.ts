@@ -109,7 +109,7 @@ export function fuzzedMachine(): Fuzzed {
         drivers: fuzzedDrivers,
         commands: systemCommands,
         machine: {
-          type: findMachineType('pc')!,
+          type: findMachineType('pc'),
           name: undefined,
           uuid: '00000000-0000-0000-0000-000000000000',
           deviceTypes,

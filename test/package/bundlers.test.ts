@@ -1,0 +1,152 @@
+/**
+ * The page of host/library/README.md in a project of its own, with the package as packed: built by bundlers that are told nothing,
+ * served by https, and run in Chromium until its backup can be downloaded.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { BrowserContext } from 'playwright';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { makeIdentity } from '../../host/cli/web/certificate.ts';
+import { haveChromium, launchChromium } from '../support/chromium.ts';
+import { packedProject } from '../support/packed-project.ts';
+import { PageServer } from '../support/page-server.ts';
+import { run } from '../support/qemu.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { haveQemu } from '../support/tools.ts';
+import { type Bundler, bundlers } from './bundlers.ts';
+import { exampleOf, scriptOf } from './readme-examples.ts';
+
+const scratch = scratchDirectory();
+const root = resolve(import.meta.dirname, '../..');
+const firmware = '/usr/share/seabios';
+const haveFirmware = existsSync(join(firmware, 'bios.bin'));
+const tried = bundlers.filter(({ install }) => !install || process.env['BUNDLERS'] === 'all');
+const page = `<!doctype html><link rel="icon" href="data:,">${exampleOf('host/library/README.md', 'html').program}`;
+
+/** Makes the project that the README describes. */
+function makeProject({ name, install = [], takesPage }: Bundler): string {
+  const around = scratch(name.replace(' ', '-'));
+  const { folder } = packedProject(join(around, 'project'));
+  const versions = { blockyard: '0.1.0', v86: '0.5.462' };
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ type: 'module', dependencies: versions }));
+  if (install.length > 0)
+    execFileSync('npm', ['install', '--no-audit', '--no-fund', '--prefix', around, ...install]);
+  const assets = join(folder, 'public');
+  mkdirSync(assets);
+  copyFileSync(join(root, 'node_modules/v86/build/v86.wasm'), join(assets, 'v86.wasm'));
+  copyFileSync(join(firmware, 'bios.bin'), join(assets, 'seabios.bin'));
+  copyFileSync(join(firmware, 'vgabios-stdvga.bin'), join(assets, 'vgabios.bin'));
+  writeFileSync(join(assets, 'disk.img'), new Uint8Array(1 << 20).fill(5, 65536));
+  const script = scriptOf(page);
+  writeFileSync(join(folder, 'main.js'), script.replace(/^.* from 'v86';$/m, ''));
+  const html = page.replace(`>\n${script}`, ' src="main.js">');
+  writeFileSync(join(folder, 'index.html'), takesPage ? page : html);
+  return folder;
+}
+
+/** As `npx` does. */
+function startOf(folder: string, [command, ...args]: readonly string[]): [string, string[]] {
+  const found = [join(folder, '../node_modules/.bin'), join(root, 'node_modules/.bin')]
+    .map((bin) => join(bin, command!)) // every command has a name
+    .find((path) => existsSync(path));
+  if (found === undefined) throw new Error(`${command} is not installed`);
+  return [found, args];
+}
+
+/** Built, as a web server has it. */
+function build(folder: string, { build: command }: Bundler): string {
+  const [program, args] = startOf(folder, command);
+  execFileSync(program, args, { cwd: folder, stdio: 'pipe' });
+  const built = join(folder, 'dist');
+  cpSync(join(folder, 'public'), built, { recursive: true });
+  const html = join(built, 'index.html');
+  if (!existsSync(html)) copyFileSync(join(folder, 'index.html'), html);
+  return built;
+}
+
+/** Starts the page, and gives the backup that its button makes. */
+async function backupFrom(url: string, browser: BrowserContext, { takesPage }: Bundler): Promise<Buffer> {
+  const opened = await browser.newPage();
+  if (!takesPage) await opened.addInitScript({ path: join(root, 'node_modules/v86/build/libv86.js') });
+  const complaints: string[] = [];
+  opened.on('pageerror', (problem) => complaints.push(String(problem)));
+  opened.on('console', (message) => {
+    if (message.type() === 'error') complaints.push(message.text());
+  });
+  const waitFor = (condition: string): Promise<unknown> =>
+    opened.waitForFunction(condition, undefined, { timeout: 20_000 }).catch((cause: unknown) => {
+      throw new Error(`It is not so: ${condition}. The page says: ${complaints.join('; ')}`, { cause });
+    });
+  await opened.goto(url);
+  await waitFor("document.querySelector('button')?.onclick");
+  await opened.click('text=Back up');
+  await waitFor("document.querySelector('a').href");
+  const text = await opened.evaluate(async () => {
+    const bytes = new Uint8Array(
+      await (await fetch(document.querySelector('a')!.href)).arrayBuffer(), // the page has it
+    );
+    let characters = '';
+    for (const byte of bytes) characters += String.fromCharCode(byte);
+    return btoa(characters);
+  });
+  await opened.close();
+  expect(complaints).toEqual([]);
+  return Buffer.from(text, 'base64');
+}
+
+function checkBackup(image: Buffer): void {
+  expect(image.subarray(0, 4).toString('latin1')).toBe('QFI\xfb');
+  if (!haveQemu) return;
+  writeFileSync(scratch('backup.qcow2'), image);
+  run('qemu-img', 'check', scratch('backup.qcow2'));
+  run('qemu-img', 'convert', '-O', 'raw', scratch('backup.qcow2'), scratch('backup.raw'));
+  const content = readFileSync(scratch('backup.raw'));
+  expect([content.length, content[65535], content[65536]]).toEqual([1 << 20, 0, 5]);
+}
+
+describe.skipIf(!haveChromium || !haveFirmware).each(tried)('$name', (bundler) => {
+  let folder: string;
+  let browser: BrowserContext;
+  beforeAll(async () => {
+    folder = makeProject(bundler);
+    // Each with a storage of its own: the next one's disk is another, although its address may be the same.
+    browser = await launchChromium(join(folder, 'profile'), '--ignore-certificate-errors');
+  }, 300_000);
+  afterAll(() => browser?.close());
+
+  test('builds the page, which runs where it is served by https', async () => {
+    const built = build(folder, bundler);
+    const server = new PageServer(makeIdentity(['127.0.0.1'], Date.now()));
+    server.find = (path) => {
+      const file = join(built, path);
+      return path !== '/' && existsSync(file) ? readFileSync(file) : undefined;
+    };
+    const origin = await server.start();
+    try {
+      checkBackup(await backupFrom(`${origin}/index.html`, browser, bundler));
+    } finally {
+      await server.stop();
+    }
+  });
+
+  test.skipIf(!bundler.serve)('serves the page while it is being written', async () => {
+    const [program, args] = startOf(folder, bundler.serve!); // there is one where this is not skipped
+    const server = spawn(program, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
+    try {
+      let said = '';
+      const url = await new Promise<string>((found) => {
+        server.stdout.on('data', (data) => {
+          said += data;
+          const [address] = /http:\/\/[\d.]+:\d+\//.exec(said) ?? [];
+          if (address !== undefined) found(address);
+        });
+      });
+      checkBackup(await backupFrom(url, browser, bundler));
+    } finally {
+      server.kill();
+      await once(server, 'exit');
+    }
+  });
+});
