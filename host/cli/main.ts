@@ -6,10 +6,22 @@
  */
 import { basename } from 'node:path';
 import { version } from '../../package.json';
-import { type Command, commands } from './commands.ts';
+import { type Command, commands as tools } from './commands.ts';
 import { runProcess } from './shared/internal-error.ts';
 import { nearest } from './shared/nearest.ts';
 import { outputFailed } from './shared/terminal.ts';
+
+/** It is about all of them, and so not in their table. */
+const completion: Command = {
+  name: 'completion',
+  help: 'print a script that completes command lines in bash, zsh or fish',
+  load: async () => {
+    const { main } = await import('./completion/main.ts');
+    return { main: (argv, name) => main(argv, name, commands) };
+  },
+};
+
+const commands: readonly Command[] = [...tools, completion];
 
 function usage(): string {
   const lines = commands.map(({ name, help }) => `  ${name.padEnd(16)}${help}`);

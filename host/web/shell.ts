@@ -2,6 +2,8 @@
  * What stands around the page's content, whatever that is: its elements, messages at its corner, and the theme. index.html has them
  * all. Loaded with the chooser, so nothing of a machine is in here.
  */
+import { recall, remember } from './remembered.ts';
+
 const messageMs = 7000;
 const themeKey = 'blockyard-theme';
 
@@ -24,14 +26,14 @@ export const theme = {
   },
   start(): void {
     const { documentElement: root } = document;
-    const kept = localStorage.getItem(themeKey);
+    const kept = recall(themeKey);
     if (kept) root.dataset['theme'] = kept;
     element('theme').addEventListener('click', () => {
       const isDark = root.dataset['theme']
         ? root.dataset['theme'] === 'dark'
         : matchMedia('(prefers-color-scheme: dark)').matches;
       root.dataset['theme'] = isDark ? 'light' : 'dark';
-      localStorage.setItem(themeKey, root.dataset['theme']);
+      remember(themeKey, root.dataset['theme']);
       for (const listener of this.listeners) listener();
     });
   },

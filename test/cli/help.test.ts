@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readdirSync } from 'node:fs';
+import { constants } from 'node:os';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -91,7 +92,7 @@ test.each(['SIGINT', 'SIGTERM'] as const)(
     });
     expect(readdirSync(folder)).toHaveLength(1);
     demo.kill(signal);
-    expect(await once(demo, 'exit')).toEqual([null, signal]);
+    expect(await once(demo, 'exit')).toEqual([128 + constants.signals[signal], null]);
     expect(readdirSync(folder)).toEqual([]);
   },
 );

@@ -23,18 +23,17 @@ const page = readFileSync(join(root, 'host/cli/README.md'), 'utf8');
 const permission = process.allowedNodeEnvironmentFlags.has('--permission') ? '' : 'experimental-';
 const bounds = `--${permission}permission --no-warnings --allow-fs-read=${root}/ --allow-fs-read=${binaries}/`;
 
-/** What stands under a heading: its blocks, in order, each with its language. */
-function blocksOf(heading: string): { language: string; text: string }[] {
+/** The text of each block under a heading, in order. */
+function blocksOf(heading: string): string[] {
   const [, section = ''] = page.split(`\n## ${heading}\n`);
-  const blocks = section.split('\n## ')[0]!.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm); // split gives one at least
-  return [...blocks].map(([, language, text]) => ({ language: language!, text: text! }));
+  const blocks = section.replace(/^## [\s\S]*/m, '').matchAll(/^```\w*\n([\s\S]*?)^```$/gm);
+  return [...blocks].map(([, text]) => text!); // the group is no option
 }
 
 /** Everything that the lines print. */
 function shell(lines: string): { status: number | null; text: string } {
   const { status, stdout, stderr } = spawnSync('sh', ['-e'], {
     cwd: folder,
-    // Its own end is not that of the machines that it leaves in the background.
     input: `PATH='${binaries}':$PATH\nexec 2>&1\n${lines}\n`,
     env: { ...process.env, BOUNDS: bounds },
     encoding: 'utf8',
@@ -52,10 +51,10 @@ beforeAll(() => {
 afterAll(() => shell('for file in *.pid; do kill $(cat $file) || true; done'));
 
 describe.skipIf(!installedV86 || !haveQemu)('the recipe', () => {
+  const nightly = 'Back up running disks every night, and restore one';
+
   test('of nightly backups copies running disks at one instant, and restores them', async () => {
-    const [machine, program, nights, printed, restore, restored] = blocksOf(
-      'Back up running disks every night, and restore one',
-    ).map(({ text }) => text);
+    const [machine, program, nights, printed, restore, restored] = blocksOf(nightly);
     writeFileSync(join(folder, 'nightly.mjs'), program!); // the six blocks are there, or nothing of this holds
     expect(shell(machine!)).toEqual({ status: 0, text: '' });
     shell('until grep -qs found guest.log; do sleep 0.2; done\nsleep 1');
@@ -68,8 +67,8 @@ describe.skipIf(!installedV86 || !haveQemu)('the recipe', () => {
   }, 90_000);
 
   test('of nightly backups goes on after a restart of the machine, and begins anew when a backup is lost', () => {
-    const [machine] = blocksOf('Back up running disks every night, and restore one');
-    const started = machine!.text.split('\n').at(-2)!; // its last line
+    const [machine] = blocksOf(nightly);
+    const started = machine!.split('\n').at(-2)!; // its last line
     const night = 'node nightly.mjs qmp.sock backups';
     const outcome = (what: string, number: number): string =>
       [0, 1].map((disk) => `ide0-hd${disk}-${number}.qcow2: ${what}\n`).join('');
@@ -81,12 +80,12 @@ describe.skipIf(!installedV86 || !haveQemu)('the recipe', () => {
 
   test('of disks that stay finds what was written before', () => {
     const [lines, printed] = blocksOf('v86 with disks that stay');
-    expect(shell(lines!.text)).toEqual({ status: 0, text: printed!.text }); // both are there, or this fails
+    expect(shell(lines!)).toEqual({ status: 0, text: printed }); // both are there, or this fails
   }, 90_000);
 });
 
 test('the recipe of measuring prints what is said', () => {
-  const [lines, printed] = blocksOf('Measure it yourself').map(({ text }) => text);
+  const [lines, printed] = blocksOf('Measure it yourself');
   const masked = (text: string): string => text.replace(/[\d.]+(?= seconds)/, 'N');
   const { status, text } = shell(lines!); // the block is there, or the next line fails
   expect({ status, text: masked(text) }).toEqual({ status: 0, text: masked(printed!) });

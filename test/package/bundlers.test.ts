@@ -10,6 +10,7 @@ import type { BrowserContext } from 'playwright';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeIdentity } from '../../host/cli/web/certificate.ts';
 import { haveChromium, launchChromium } from '../support/chromium.ts';
+import { haveFirefox, openInFirefox, ReportServer } from '../support/firefox.ts';
 import { packedProject } from '../support/packed-project.ts';
 import { PageServer } from '../support/page-server.ts';
 import { run } from '../support/qemu.ts';
@@ -96,6 +97,22 @@ async function backupFrom(url: string, browser: BrowserContext, { takesPage }: B
   return Buffer.from(text, 'base64');
 }
 
+function fileIn(folder: string, path: string): Buffer | undefined {
+  const file = join(folder, path);
+  return path !== '/' && existsSync(file) ? readFileSync(file) : undefined;
+}
+
+/** Does in the page what `backupFrom` does from outside, and reports. */
+const reporter = `<script type="module">
+  addEventListener('unhandledrejection', ({ reason }) => fetch('/report', { method: 'POST', body: String(reason) }));
+  const [button, link] = [document.querySelector('button'), document.querySelector('a')];
+  const when = async (isSo) => { while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 50)); };
+  await when(() => button.onclick);
+  button.click();
+  await when(() => link.href);
+  await fetch('/report', { method: 'POST', body: await (await fetch(link.href)).blob() });
+</script>`;
+
 function checkBackup(image: Buffer): void {
   expect(image.subarray(0, 4).toString('latin1')).toBe('QFI\xfb');
   if (!haveQemu) return;
@@ -119,10 +136,7 @@ describe.skipIf(!haveChromium || !haveFirmware).each(tried)('$name', (bundler) =
   test('builds the page, which runs where it is served by https', async () => {
     const built = build(folder, bundler);
     const server = new PageServer(makeIdentity(['127.0.0.1'], Date.now()));
-    server.find = (path) => {
-      const file = join(built, path);
-      return path !== '/' && existsSync(file) ? readFileSync(file) : undefined;
-    };
+    server.find = (path) => fileIn(built, path);
     const origin = await server.start();
     try {
       checkBackup(await backupFrom(`${origin}/index.html`, browser, bundler));
@@ -149,4 +163,24 @@ describe.skipIf(!haveChromium || !haveFirmware).each(tried)('$name', (bundler) =
       await once(server, 'exit');
     }
   });
+
+  test.skipIf(!haveFirefox || !bundler.serve || bundler.install)(
+    'builds what runs in Firefox, too',
+    async () => {
+      const built = build(folder, bundler);
+      const server = new ReportServer();
+      server.find = (path) => {
+        const found = fileIn(built, path);
+        return path.endsWith('.html') && found ? Buffer.concat([found, Buffer.from(reporter)]) : found;
+      };
+      const origin = await server.start();
+      const close = openInFirefox(`${origin}/index.html`, join(folder, 'firefox'));
+      try {
+        checkBackup(await server.whenReported);
+      } finally {
+        await close();
+        await server.stop();
+      }
+    },
+  );
 });

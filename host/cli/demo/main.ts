@@ -6,7 +6,7 @@
  * action cannot start, and that nothing of the first is left.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BlockBackend } from '../../block/backend.ts';
 import { createImage } from '../../block/create.ts';
@@ -26,7 +26,7 @@ import { commands } from '../../qmp/commands/index.ts';
 import { QmpServer } from '../../qmp/server.ts';
 import { endingSignals } from '../shared/daemon.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
-import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.ts';
+import { describeUsageError, OptionReader, type OptionSpec, UsageError } from '../shared/getopt.ts';
 import { runTool, Tool } from '../shared/tool.ts';
 
 const MiB = 1 << 20;
@@ -65,8 +65,8 @@ export async function main(argv: string[], programName: string): Promise<number>
     const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
     const leave = (signal: NodeJS.Signals): void => {
       remove();
-      // As it would have ended without us: nobody listens any more.
-      process.kill(process.pid, signal);
+      // At once: what runs would find its disks gone. The status is what shells say of a program that a signal has ended.
+      process.exit(128 + constants.signals[signal]);
     };
     for (const signal of endingSignals) process.once(signal, leave);
     try {
@@ -78,11 +78,13 @@ export async function main(argv: string[], programName: string): Promise<number>
   });
 }
 
+export const specs: readonly OptionSpec[] = [
+  { short: 'h', long: 'help' },
+  { short: 'T', long: 'trace', argument: true },
+];
+
 async function takeOptions(tool: Tool, argv: readonly string[]): Promise<void> {
-  const reader = new OptionReader(argv, [
-    { short: 'h', long: 'help' },
-    { short: 'T', long: 'trace', argument: true },
-  ]);
+  const reader = new OptionReader(argv, specs);
   try {
     for (const { name, value } of reader.options()) {
       if (name === 'trace') (await tool.trace()).take(value);

@@ -22,7 +22,8 @@ import {
   readCommandLine,
 } from './options.ts';
 
-const specs = [
+/** Its options, beside `--help`. */
+export const specs = [
   common.imageOpts,
   common.format,
   common.forceShare,

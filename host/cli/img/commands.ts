@@ -1,13 +1,17 @@
 /**
  * The subcommands of `img`: name, synopsis, and where the code is. Each is loaded only when it runs.
  */
+import type { OptionSpec } from '../shared/getopt.ts';
 import type { Tool } from '../shared/tool.ts';
 
 export interface ImgCommand {
   name: string;
   help: string;
   synopsis: string;
-  load(): Promise<{ run(tool: Tool, argv: string[]): Promise<number> }>;
+  load(): Promise<{
+    run(tool: Tool, argv: string[]): Promise<number>;
+    readonly specs: readonly OptionSpec[];
+  }>;
 }
 
 export const commands: readonly ImgCommand[] = [

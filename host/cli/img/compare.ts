@@ -12,7 +12,8 @@ import { Progress } from '../shared/progress.ts';
 import type { Tool } from '../shared/tool.ts';
 import { checkImageOpts, common, parseCacheOption, readCommandLine } from './options.ts';
 
-const specs = [
+/** Its options, beside `--help`. */
+export const specs = [
   common.object,
   common.imageOpts,
   common.format,

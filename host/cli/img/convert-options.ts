@@ -36,7 +36,8 @@ export interface ConvertOptions {
   sourceCache: CacheMode;
 }
 
-const specs = [
+/** Its options, beside `--help`. */
+export const specs = [
   common.object,
   common.imageOpts,
   common.format,

@@ -18,6 +18,8 @@ import { type ConvertOptions, readConvertOptions } from './convert-options.ts';
 import { convertCreationOptions, isHelpWanted, printCreationOptions } from './creation-options.ts';
 import { loadSnapshot } from './snapshot-param.ts';
 
+export { specs } from './convert-options.ts';
+
 const progressStep = 1;
 
 export async function run(tool: Tool, argv: string[]): Promise<number> {

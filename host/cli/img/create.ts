@@ -12,7 +12,8 @@ import {
 } from './creation-options.ts';
 import { common, parseSizeOption, readCommandLine } from './options.ts';
 
-const specs = [
+/** Its options, beside `--help`. */
+export const specs = [
   common.object,
   common.quiet,
   { short: 'f', argument: true },

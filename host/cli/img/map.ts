@@ -15,7 +15,8 @@ import {
   readCommandLine,
 } from './options.ts';
 
-const specs = [
+/** Its options, beside `--help`. */
+export const specs = [
   common.object,
   common.imageOpts,
   common.format,

@@ -6,7 +6,8 @@ import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
 import { checkImageOpts, common, readCommandLine } from './options.ts';
 
-const specs = [
+/** Its options, beside `--help`. */
+export const specs = [
   common.object,
   common.imageOpts,
   common.format,

@@ -26,7 +26,8 @@ const actionSpecs = [
   { short: 'd', argument: true },
 ];
 
-const specs = [common.object, common.imageOpts, common.forceShare, common.quiet, ...actionSpecs];
+/** Its options, beside `--help`. */
+export const specs = [common.object, common.imageOpts, common.forceShare, common.quiet, ...actionSpecs];
 
 interface Wanted {
   action: string;

@@ -12,7 +12,7 @@ import { execute } from './execute.ts';
 import { checkOpenAio, parseDiscard } from './opening.ts';
 import { type OpenRequest, Session } from './session.ts';
 
-const specs = [
+export const specs = [
   { short: 'h', long: 'help' },
   { short: 'V', long: 'version' },
   { long: 'object', argument: true },

@@ -7,7 +7,7 @@
 import { describeUsageError, OptionReader, type OptionSpec, UsageError } from '../shared/getopt.ts';
 import type { Tool } from '../shared/tool.ts';
 
-const specs: readonly OptionSpec[] = [
+export const specs: readonly OptionSpec[] = [
   { long: 'blockdev', argument: true },
   { long: 'chardev', argument: true },
   { long: 'daemonize' },

@@ -4,7 +4,7 @@ import { basename, resolve } from 'node:path';
 import { fromSystemError } from '../../platform/node/errors.ts';
 import { biosName, findFirmwareFile, vgaBiosName } from '../../platform/node/firmware.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
-import { OptionReader, UsageError } from '../shared/getopt.ts';
+import { OptionReader, type OptionSpec, UsageError } from '../shared/getopt.ts';
 import type { Tool } from '../shared/tool.ts';
 import { hostNamed } from './allowed-hosts.ts';
 import type { TlsChoice } from './tls.ts';
@@ -45,15 +45,18 @@ chosen in the page, which starts with the first, and are read, never written, ov
                       show who connects; 'help' lists the events
 `;
 
+const named = (long: string): OptionSpec => ({ long, argument: true });
+
+export const specs: readonly OptionSpec[] = [
+  { short: 'h', long: 'help' },
+  { short: 'T', long: 'trace', argument: true },
+  { long: 'open' },
+  { long: 'tls' },
+  ...['host', 'port', 'allow-host', 'tls-cert', 'tls-key', 'bios', 'vga-bios'].map(named),
+];
+
 export async function readOptions(tool: Tool, argv: readonly string[]): Promise<Options> {
-  const named = (long: string) => ({ long, argument: true }) as const;
-  const reader = new OptionReader(argv, [
-    { short: 'h', long: 'help' },
-    { short: 'T', long: 'trace', argument: true },
-    { long: 'open' },
-    { long: 'tls' },
-    ...['host', 'port', 'allow-host', 'tls-cert', 'tls-key', 'bios', 'vga-bios'].map(named),
-  ]);
+  const reader = new OptionReader(argv, specs);
   const given = new Map<string, string>();
   const allowedHosts: string[] = [];
   try {

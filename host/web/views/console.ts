@@ -3,6 +3,7 @@ import { html, nothing, render, type TemplateResult } from 'lit';
 import type { Monitor, MonitorEvent } from '../answers.ts';
 import { asLines, help, infoNames, queryOf } from '../console-commands.ts';
 import { Completer, type Completion, parseLine } from '../console-completion.ts';
+import { recall, remember } from '../remembered.ts';
 
 interface Entry {
   readonly kind: 'sent' | 'answer' | 'failed' | 'event';
@@ -15,7 +16,7 @@ const historyKey = 'blockyard-console';
 
 export class ConsoleView {
   private readonly entries: Entry[] = [];
-  private readonly history = JSON.parse(localStorage.getItem(historyKey) ?? '[]') as string[];
+  private readonly history = JSON.parse(recall(historyKey) ?? '[]') as string[];
   private at = this.history.length;
   private completer: Completer | undefined;
   private completions: readonly Completion[] = [];
@@ -72,7 +73,7 @@ export class ConsoleView {
     if (this.history.at(-1) !== line) this.history.push(line);
     this.history.splice(0, this.history.length - keptLines);
     this.at = this.history.length;
-    localStorage.setItem(historyKey, JSON.stringify(this.history));
+    remember(historyKey, JSON.stringify(this.history));
   }
 
   private onSubmit(event: Event): void {
