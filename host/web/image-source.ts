@@ -7,6 +7,8 @@ import type { ImageSource } from './session.ts';
 
 const qcow2Magic = [0x51, 0x46, 0x49, 0xfb];
 const sectorBytes = 512;
+/** Somebody watches, and can do something about it: not for long is it only tried again. */
+const retrySeconds = 10;
 
 /** Formats that are told by how a file begins, and that no machine starts from as they are. */
 const otherKinds: readonly {
@@ -37,8 +39,7 @@ export async function imageNode(yard: Blockyard, name: string, source: ImageSour
     return { driver, file: { driver: 'blob', filename: name } };
   }
   const protocol = new URL(source.url).protocol === 'https:' ? 'https' : 'http';
-  // Somebody watches, and can do something about it: not for long is it only tried again.
-  return { driver, file: { driver: protocol, url: source.url, 'x-retry': 10 } };
+  return { driver, file: { driver: protocol, url: source.url, 'x-retry': retrySeconds } };
 }
 
 /** All of it. Errors: as `imageNode`. */
