@@ -12,9 +12,7 @@ const texts: Readonly<Record<string, () => Promise<{ default: string }>>> = {
   'on-demand': () => import('blockyard:on-demand'),
   'remote-file': () => import('blockyard:remote-file'),
   'command-line-options': () => import('blockyard:command-line-options'),
-  'remote-file': () => import('blockyard:remote-file'),
   'saved-machines': () => import('blockyard:saved-machines'),
-  'remote-file': () => import('blockyard:remote-file'),
   deflate: () => import('blockyard:deflate'),
   zstd: () => import('blockyard:zstd'),
 };
