@@ -36,13 +36,12 @@ export interface Kept {
   readonly quota: number;
 }
 
-/** Errors: DOMException: the browser keeps nothing for this page. */
+/** Errors: BlockError or DOMException: the browser keeps nothing for this page. */
 export async function listKept(): Promise<Kept> {
-  const [files, held, { usage = 0, quota = 0 }] = await Promise.all([
-    listFiles(),
-    heldMachines(),
-    navigator.storage.estimate(),
-  ]);
+  // The first of them says in words where a page has no storage.
+  const files = await listFiles();
+  const held = await heldMachines();
+  const { usage = 0, quota = 0 } = await navigator.storage.estimate();
   const bytesOf = (paths: readonly string[]): number =>
     paths.reduce((total, path) => total + (files.get(path) ?? 0), 0);
   const owned = new Set<string>();

@@ -4,6 +4,7 @@
  * Each disk is a qcow2 overlay in the browser's storage, over the image it was started from, over a backup it was restored
  * from, or over nothing. Backups are files beside them; an incremental one has the one before as its backing file.
  */
+
 import { guestKernel } from '../emulator/guest/index.ts';
 import {
   BlockError,
@@ -15,6 +16,7 @@ import {
   type V86Disk,
   type V86Emulator,
 } from '../library/index.ts';
+import { rootDirectory } from '../platform/browser/paths.ts';
 import type { Monitor, NodeInfo } from './answers.ts';
 import { download } from './download.ts';
 import { embeddedDisk } from './embedded-disks.ts';
@@ -65,6 +67,8 @@ interface Emulator extends V86Emulator {
  * machine.
  */
 export async function startMachine(plan: MachinePlan, screen: HTMLElement): Promise<Session> {
+  // Where the browser keeps nothing for this page, it says so before a lock does.
+  await rootDirectory();
   const letGo = await holdMachine(plan.name);
   try {
     const state = (await readState(plan.name)) ?? freshState(plan.name, disks, plan.boot === 'embedded');

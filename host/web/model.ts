@@ -93,6 +93,7 @@ export class Model {
   }
 
   start(): void {
+    this.isClosed = false;
     void this.tick();
   }
 

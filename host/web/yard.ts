@@ -116,7 +116,20 @@ export class Yard {
         perform(isRunning ? 'Stop' : 'Continue', () => model.monitor.qmp(isRunning ? 'stop' : 'cont'))}>
         ${isRunning ? 'Pause' : 'Continue'}
       </button>
-      ${powerView(session, perform, () => location.reload())}
+      ${powerView(session, perform, () => this.powerOff())}
     `;
+  }
+  /** The page goes on to the choice of another machine. */
+  private async powerOff(): Promise<void> {
+    const { model, session } = this;
+    // From here on nobody may be there to answer.
+    model.close();
+    try {
+      await session.powerOff();
+    } catch (error) {
+      model.start();
+      throw error;
+    }
+    location.reload();
   }
 }
