@@ -48,9 +48,10 @@ async function simulate(seed: number): Promise<void> {
 
 testSeeds({ first: firstSeed, count: seeds, batch: 100 }, simulate);
 
-test.skipIf(seeds < enoughToJudge)('everything happened often enough to mean something', () => {
-  if (process.env['GRAPHS_SHOW']) console.log(total);
-  for (const what of ['snapshot', 'internal', 'backup', 'fault', 'rest', 'copies', 'kills']) {
-    expect(total[what], what).toBeGreaterThan(seeds / 20);
-  }
-});
+if (seeds >= enoughToJudge)
+  test('everything happened often enough to mean something', () => {
+    if (process.env['GRAPHS_SHOW']) console.log(total);
+    for (const what of ['snapshot', 'internal', 'backup', 'fault', 'rest', 'copies', 'kills']) {
+      expect(total[what], what).toBeGreaterThan(seeds / 20);
+    }
+  });

@@ -48,11 +48,12 @@ async function simulate(seed: number): Promise<void> {
 
 testSeeds({ first: firstSeed, count: histories, batch: 50 }, simulate);
 
-test.skipIf(histories < enoughToJudge)('the histories had everything in them', () => {
-  expect(total.backups).toBeGreaterThan(histories);
-  expect(total.incrementals).toBeGreaterThan(histories);
-  expect(total.failures).toBeGreaterThan(histories / 2);
-  expect(total.kills).toBeGreaterThan(histories / 10);
-  // A backup that ran when the process was killed ends its chain.
-  expect(total.survivals).toBeGreaterThan(histories / 20);
-});
+if (histories >= enoughToJudge)
+  test('the histories had everything in them', () => {
+    expect(total.backups).toBeGreaterThan(histories);
+    expect(total.incrementals).toBeGreaterThan(histories);
+    expect(total.failures).toBeGreaterThan(histories / 2);
+    expect(total.kills).toBeGreaterThan(histories / 10);
+    // A backup that ran when the process was killed ends its chain.
+    expect(total.survivals).toBeGreaterThan(histories / 20);
+  });
