@@ -202,7 +202,7 @@ const described: readonly Omit<Scenario, 'program' | 'prepare'>[] = [
     options: two,
     steps: [
       run('drive-mirror', { 'job-id': 'j', device: 'a', target: 'm.qcow2', sync: 'full', speed: 65536 }),
-      ...lines('block_job_set_speed j 100M', 'block_job_set_speed j zz'),
+      ...lines('block_job_set_speed j zz', 'block_job_set_speed j 100M'),
       status('j', 'ready'),
       ...lines('block_job_resume j', 'info block-jobs', 'block_job_complete j'),
       gone('j'),
