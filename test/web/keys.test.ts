@@ -155,6 +155,6 @@ describe.skipIf(!haveChromium || !haveFirmware)('the keyboard of the page', () =
     await page.keyboard.press('Escape');
     await page.keyboard.press('Escape');
     await expect.poll(() => page.evaluate(() => document.fullscreenElement), patient).toBe(null);
-    expect(await focused()).toBe('keys');
+    await expect.poll(focused, patient).toBe('keys');
   }, 60_000);
 });

@@ -121,7 +121,11 @@ export class MachineView {
       this.keyBar.release();
     });
     field.addEventListener('keyup', () => this.keyBar.release());
-    document.addEventListener('fullscreenchange', () => this.draw());
+    document.addEventListener('fullscreenchange', () => {
+      // The browser has an Escape of its own, which the guest does not hear of.
+      if (!document.fullscreenElement && this.hasKeys) this.focusButton();
+      this.draw();
+    });
     new ResizeObserver(() => this.refit()).observe(this.pane('serial'));
   }
 
@@ -194,7 +198,9 @@ export class MachineView {
     }
     await this.part('.stage').requestFullscreen();
     await keyboard?.lock(['Escape']);
-    this.enter();
+    // Somebody may have left it by now.
+    if (document.fullscreenElement) this.enter();
+    else this.focusButton();
   }
 
   private draw(): void {
