@@ -305,8 +305,7 @@ export class BlockBackend implements EdgeParent {
   }
 
   private checkRange(offset: number, bytes: number): void {
-    const { length } = this.edge.node;
-    if (offset >= 0 && bytes >= 0 && (offset + bytes <= length || this.allowWriteBeyondEnd)) return;
+    if (offset >= 0 && bytes >= 0 && (offset + bytes <= this.length || this.allowWriteBeyondEnd)) return;
     throw new BlockError('EIO');
   }
 }

@@ -32,15 +32,8 @@ function checkOpen(node: BlockNode): void {
   if (node.closed) throw new BlockError('ENOMEDIUM');
 }
 
-/** Of a request for `bytes`, of which there may be `most`. */
-function checkRequest(
-  node: BlockNode,
-  offset: number,
-  bytes: number,
-  most: number = Number.MAX_SAFE_INTEGER,
-): void {
-  if (node.closed) throw new BlockError('ENOMEDIUM');
-  if (!(offset >= 0) || !(bytes >= 0) || bytes > most || offset + bytes > Number.MAX_SAFE_INTEGER)
+function checkRange(offset: number, bytes: number): void {
+  if (!(offset >= 0) || !(bytes >= 0) || offset + bytes > Number.MAX_SAFE_INTEGER)
     throw new BlockError('EIO');
 }
 
@@ -56,7 +49,9 @@ function checkWritable(edge: Edge): void {
 
 async function read(edge: Edge, offset: number, buffer: Uint8Array): Promise<void> {
   const { node } = edge;
-  checkRequest(node, offset, buffer.length, maxRequestBytes);
+  checkOpen(node);
+  checkRange(offset, buffer.length);
+  checkData(buffer);
   if (buffer.length === 0) return;
   node.requestBegin();
   try {
@@ -161,7 +156,8 @@ async function changing(
   act: () => Promise<void>,
 ): Promise<void> {
   const { node } = edge;
-  checkRequest(node, offset, bytes);
+  checkOpen(node);
+  checkRange(offset, bytes);
   checkWritable(edge);
   if (bytes === 0) return;
   node.requestBegin();
@@ -375,7 +371,8 @@ async function writeZeroBuffers(
 async function discard(edge: Edge, offset: number, bytes: number): Promise<void> {
   const { node } = edge;
   if (!node.flags.discard) {
-    checkRequest(node, offset, bytes);
+    checkOpen(node);
+    checkRange(offset, bytes);
     checkWritable(edge);
     return;
   }

@@ -10,6 +10,7 @@ import { join, resolve } from 'node:path';
 import { deflateRawSync } from 'node:zlib';
 import { rolldown } from 'rolldown';
 import { notingModules } from './licenses.mjs';
+import { loadedWith } from './loaded-with.mjs';
 
 const workerEntry = 'host/library/worker.ts';
 
@@ -64,7 +65,7 @@ async function bundle({ root, modules }, input, { external = [], ...output } = {
 async function buildWorker(site) {
   let first;
   const name = (id, context) => {
-    first ??= loadedWith(resolve(site.root, workerEntry), (module) => context.getModuleInfo(module));
+    first ??= loadedWith([resolve(site.root, workerEntry)], (module) => context.getModuleInfo(module));
     return first.has(id) ? 'worker' : null;
   };
   const groups = [{ name, debugName: 'worker', includeDependenciesRecursively: false }];
@@ -78,13 +79,6 @@ async function buildWorker(site) {
     parts.set(partNames[name] ?? name, withParts(code).replace('"./worker.js"', '"blockyard:worker"'));
   }
   return parts;
-}
-
-/** A module, what it imports, and what these import. */
-function loadedWith(entry, moduleInfo) {
-  const found = new Set([entry]);
-  for (const id of found) for (const imported of moduleInfo(id)?.importedIds ?? []) found.add(imported);
-  return found;
 }
 
 /** Parts are not files: what `import()` is in the sources is asked of the page, and bundlers need not look for it. */

@@ -7,6 +7,7 @@ import { chmodSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { rolldown } from 'rolldown';
 import { notingModules } from './licenses.mjs';
+import { loadedWith } from './loaded-with.mjs';
 
 const layers = {
   start: ['host/cli/main.ts'],
@@ -23,12 +24,9 @@ const layers = {
 function layersOf(root, moduleInfo) {
   const found = new Map();
   for (const [layer, roots] of Object.entries(layers)) {
-    const todo = roots.map((path) => resolve(root, path));
-    for (let id = todo.pop(); id !== undefined; id = todo.pop()) {
-      const info = moduleInfo(id);
-      if (found.has(id) || !info || info.isExternal) continue;
-      if (!info.isEntry) found.set(id, layer);
-      todo.push(...info.importedIds);
+    const paths = roots.map((path) => resolve(root, path));
+    for (const id of loadedWith(paths, moduleInfo)) {
+      if (!found.has(id) && !moduleInfo(id).isEntry) found.set(id, layer);
     }
   }
   return found;

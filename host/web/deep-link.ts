@@ -13,8 +13,8 @@
 
 import { imageUrl } from './image-names.ts';
 import type { Offer } from './views/chooser.ts';
+import { mediaKeys } from './views/media.ts';
 
-const mediaKeys = ['disk2', 'cd', 'floppy', 'kernel', 'initrd'] as const;
 const known: readonly string[] = ['image', 'cmdline', 'memory', ...mediaKeys];
 
 /** What a link fills in, by the names of the fields; `source` is the choice that it makes. */

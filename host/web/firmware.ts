@@ -4,6 +4,7 @@
  */
 import { loadFile } from '../platform/browser/load-file.ts';
 import { rootDirectory } from '../platform/browser/paths.ts';
+import { writeFile } from './own-files.ts';
 
 /** By v86's options: where it is kept, where the server has it, and how people call it. */
 const parts = {
@@ -22,13 +23,7 @@ export async function hasKeptFirmware(): Promise<boolean> {
 /** Keeps what was chosen: files, or addresses. Errors: it cannot be had, is none, or cannot be kept. */
 export async function keepFirmware(chosen: Readonly<Record<FirmwarePart, File | string>>): Promise<void> {
   const contents = await Promise.all(firmwareParts.map((part) => contentOf(part, chosen[part])));
-  const directory = await rootDirectory();
-  for (const [i, part] of firmwareParts.entries()) {
-    const handle = await directory.getFileHandle(parts[part].file, { create: true });
-    const writable = await handle.createWritable();
-    await writable.write(contents[i]!); // one for each
-    await writable.close();
-  }
+  for (const [i, part] of firmwareParts.entries()) await writeFile(parts[part].file, contents[i]!); // one for each
 }
 
 /** For v86. */

@@ -2,11 +2,11 @@
  * Images as nodes and as bytes, whatever they come from; and the words for what is wrong with an address or a file that somebody
  * has given.
  */
+import { sectorBytes } from '../base/sectors.ts';
 import type { Blockyard, JsonObject } from '../library/index.ts';
 import type { ImageSource } from './session.ts';
 
 const qcow2Magic = [0x51, 0x46, 0x49, 0xfb];
-const sectorBytes = 512;
 /** Somebody watches, and can do something about it: not for long is it only tried again. */
 const retrySeconds = 10;
 
@@ -38,8 +38,7 @@ export async function imageNode(yard: Blockyard, name: string, source: ImageSour
     await yard.registerBlob(name, source.file);
     return { driver, file: { driver: 'blob', filename: name } };
   }
-  const protocol = new URL(source.url).protocol === 'https:' ? 'https' : 'http';
-  return { driver, file: { driver: protocol, url: source.url, 'x-retry': retrySeconds } };
+  return { driver, file: { driver: 'http', url: source.url, 'x-retry': retrySeconds } };
 }
 
 /** All of it. Errors: as `imageNode`. */

@@ -1,7 +1,9 @@
 /** A plan as it is kept, and again as a plan: as far as a page can open what it names by itself, which files of this computer are not. */
 import { nameOf } from './image-source.ts';
-import type { KeptMedia, KeptPlan, KeptSource } from './machine-state.ts';
+import type { KeptPlan, KeptSource } from './machine-state.ts';
 import type { ImageSource, MachinePlan, Media } from './session.ts';
+
+type MediaOf<Source> = Partial<Record<(typeof mediaNames)[number], Source>> & Pick<Media, 'commandLine'>;
 
 const mediaNames = ['secondDisk', 'cd', 'floppy', 'kernel', 'initrd'] as const;
 
@@ -10,16 +12,20 @@ export function keptPlan({ boot, memoryMiB, image, media }: MachinePlan): KeptPl
     boot,
     memoryMiB,
     ...(image ? { image: keptSource(image) } : {}),
-    ...(media ? { media: keptMedia(media) } : {}),
+    ...(media ? { media: withSources(media, keptSource) } : {}),
   };
 }
 
-function keptMedia({ commandLine, ...sources }: Media): KeptMedia {
-  const kept = mediaNames.flatMap((name) => {
-    const source = sources[name];
-    return source ? [[name, keptSource(source)] as const] : [];
+/** The same media, with each source as `change` gives it; without those of which it gives none. */
+function withSources<From, To>(
+  { commandLine, ...sources }: MediaOf<From>,
+  change: (source: From) => To | undefined,
+): MediaOf<To> {
+  const changed = mediaNames.flatMap((name) => {
+    const source = sources[name] && change(sources[name]);
+    return source ? [[name, source] as const] : [];
   });
-  return { ...Object.fromEntries(kept), ...(commandLine === undefined ? {} : { commandLine }) };
+  return { ...Object.fromEntries(changed), ...(commandLine === undefined ? {} : { commandLine }) };
 }
 
 function keptSource(source: ImageSource): KeptSource {
@@ -41,19 +47,9 @@ export function sourcesOf({ image, media = {} }: KeptPlan): KeptSource[] {
 /** Undefined: it needs files of this computer. */
 export function planFromKept(name: string, kept: KeptPlan): MachinePlan | undefined {
   if (sourcesOf(kept).some(({ url }) => url === undefined)) return undefined;
-  const open = (source: KeptSource | undefined): ImageSource | undefined =>
-    source?.url === undefined ? undefined : { type: 'url', url: source.url };
+  const open = ({ url }: KeptSource): ImageSource | undefined =>
+    url === undefined ? undefined : { type: 'url', url };
   const { boot, memoryMiB, image, media } = kept;
-  const plan = { name, boot, memoryMiB, image: open(image) };
-  if (!media) return plan;
-  const sources = mediaNames.flatMap((one) => {
-    const source = open(media[one]);
-    return source ? [[one, source] as const] : [];
-  });
-  const { commandLine } = media;
-  const found: Media = {
-    ...Object.fromEntries(sources),
-    ...(commandLine === undefined ? {} : { commandLine }),
-  };
-  return { ...plan, media: found };
+  const plan = { name, boot, memoryMiB, image: image && open(image) };
+  return media ? { ...plan, media: withSources(media, open) } : plan;
 }

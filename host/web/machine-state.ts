@@ -3,6 +3,7 @@
  * file among them, which outlives a killed browser as they do. Later versions add members and read files without them.
  */
 import { rootDirectory } from '../platform/browser/paths.ts';
+import { writeFile } from './own-files.ts';
 import type { Backup, MachinePlan, Media } from './session.ts';
 
 /** Why no bitmap tells what has changed since the last backup. */
@@ -43,7 +44,7 @@ export interface KeptSource {
   readonly name: string;
 }
 
-export type KeptMedia = Partial<Record<Exclude<keyof Media, 'commandLine'>, KeptSource>> &
+type KeptMedia = Partial<Record<Exclude<keyof Media, 'commandLine'>, KeptSource>> &
   Pick<Media, 'commandLine'>;
 
 const suffix = '.machine.json';
@@ -89,9 +90,5 @@ export function forgetChanges(state: MachineState, because: Unrelated): void {
 
 /** All of it is there afterwards, or what was there before. */
 export async function saveState(name: string, state: MachineState): Promise<void> {
-  const directory = await rootDirectory();
-  const handle = await directory.getFileHandle(stateFile(name), { create: true });
-  const writable = await handle.createWritable();
-  await writable.write(JSON.stringify(state));
-  await writable.close();
+  await writeFile(stateFile(name), JSON.stringify(state));
 }

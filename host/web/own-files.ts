@@ -13,6 +13,15 @@ export const withSideFiles = (path: string): string[] => [
   ...sideSuffixes.map((suffix) => path + suffix),
 ];
 
+/** All of it is there afterwards, or what was there before. */
+export async function writeFile(path: string, content: FileSystemWriteChunkType): Promise<void> {
+  const directory = await rootDirectory();
+  const handle = await directory.getFileHandle(path, { create: true });
+  const writable = await handle.createWritable();
+  await writable.write(content);
+  await writable.close();
+}
+
 /** Removes what is there of them, with what lies beside. Errors: one is open in another tab. */
 export async function removeFiles(paths: readonly string[]): Promise<void> {
   const directory = await rootDirectory();

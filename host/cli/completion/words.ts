@@ -1,6 +1,7 @@
 /** What can follow the name of each command, from the tables by which the commands read their own command lines. */
 import { specs as demoSpecs } from '../demo/main.ts';
 import { commands as imageCommands } from '../img/commands.ts';
+import { standardOptions } from '../img/main.ts';
 import { specs as ioSpecs } from '../io/main.ts';
 import type { OptionSpec } from '../shared/getopt.ts';
 import { specs as storageDaemonSpecs } from '../storage-daemon/options.ts';
@@ -30,7 +31,7 @@ export interface NamedCommand {
 const helpSpec: OptionSpec = { short: 'h', long: 'help' };
 
 const specsOf: Readonly<Record<string, readonly OptionSpec[]>> = {
-  img: [helpSpec, { short: 'V', long: 'version' }, { short: 'T', long: 'trace', argument: true }],
+  img: standardOptions,
   io: ioSpecs,
   'storage-daemon': storageDaemonSpecs,
   web: webSpecs,

@@ -54,7 +54,8 @@ function unknownCommand(tool: Tool, word: string): never {
   tool.failUsage(`Command not found: ${word}${near === undefined ? '' : `. Did you mean '${near}'?`}`);
 }
 
-const standardOptions = [
+/** In front of the subcommand. */
+export const standardOptions = [
   { short: 'h', long: 'help' },
   { short: 'V', long: 'version' },
   { short: 'T', long: 'trace', argument: true },

@@ -4,7 +4,8 @@
  * The timeout is for a server that sends nothing; one that sends slowly has all the time it takes. All requests keep to the
  * time that the server has named to one of them.
  */
-import { BlockError, type FaultReason } from '../../base/errors.ts';
+import { BlockError } from '../../base/errors.ts';
+import type { TroubleReport } from '../../block/open-context.ts';
 import type { Clock, Fetch, FetchRequest, FetchResponse, Platform, Timer } from '../../platform/platform.ts';
 import { checkPassing, PassingFailure } from './responses.ts';
 import { Retry } from './retry.ts';
@@ -21,12 +22,6 @@ export interface RequestOptions {
   retrySeconds: number;
   /** Sent with each request. */
   headers: Readonly<Record<string, string>>;
-}
-
-/** Why the server's answers do not come as they should. */
-interface Trouble {
-  reason: FaultReason;
-  message: string;
 }
 
 /** Hands the body to `take`, as it comes, until it ends or `take` wants no more. */
@@ -48,7 +43,7 @@ export class Requests {
   private readonly fetch: Fetch;
   private readonly ending = new AbortController();
   private readonly unfinished = new Set<Promise<unknown>>();
-  private trouble: Trouble | undefined;
+  private trouble: TroubleReport | undefined;
   /** The server has asked for no request before. */
   private notBeforeNs = 0;
 
@@ -57,7 +52,7 @@ export class Requests {
     private readonly url: string,
     private readonly options: RequestOptions,
     /** Told when trouble begins, and, with undefined, when it is over. */
-    readonly onTrouble: (trouble: Trouble | undefined) => void,
+    readonly onTrouble: (trouble: TroubleReport | undefined) => void,
   ) {
     if (!platform.fetch) throw new BlockError('ENOTSUP', 'This host cannot make HTTP requests');
     this.fetch = platform.fetch;
@@ -127,7 +122,7 @@ export class Requests {
     this.notBeforeNs = Math.max(this.notBeforeNs, nowNs + retryAfter * nsPerSecond);
   }
 
-  private setTrouble(trouble: Trouble | undefined): void {
+  private setTrouble(trouble: TroubleReport | undefined): void {
     const isNews = (this.trouble === undefined) !== (trouble === undefined);
     this.trouble = trouble;
     if (isNews) this.onTrouble(trouble);

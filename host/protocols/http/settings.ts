@@ -12,8 +12,8 @@ import type { RequestOptions } from './requests.ts';
 
 const defaultReadahead = 262_144;
 const defaultTimeoutSeconds = 5;
-const maxTimeoutSeconds = 10_000;
 const defaultRetrySeconds = 60;
+const maxSeconds = 10_000;
 
 interface Settings {
   /** Without the user's name and password, which are in the headers. */
@@ -28,12 +28,8 @@ export function settingsOf(scheme: Scheme, given: HttpOptions, { fetch }: Platfo
   const readahead = given.readahead ?? defaultReadahead;
   if (readahead % sectorBytes !== 0)
     throw invalid(`HTTP_READAHEAD_SIZE ${readahead} is not a multiple of ${sectorBytes}`);
-  const timeoutSeconds = given.timeout ?? defaultTimeoutSeconds;
-  if (!(timeoutSeconds >= 0 && timeoutSeconds <= maxTimeoutSeconds))
-    throw invalid('timeout parameter is too large or negative');
-  const retrySeconds = given['x-retry'] ?? defaultRetrySeconds;
-  if (!(retrySeconds >= 0 && retrySeconds <= maxTimeoutSeconds))
-    throw invalid('x-retry parameter is too large or negative');
+  const timeoutSeconds = secondsOf('timeout', given.timeout ?? defaultTimeoutSeconds);
+  const retrySeconds = secondsOf('x-retry', given['x-retry'] ?? defaultRetrySeconds);
   checkScheme(scheme, given.url);
   refuse(given);
   if (given.cookie !== undefined && fetch?.setsCookies !== true)
@@ -53,6 +49,11 @@ export function settingsOf(scheme: Scheme, given: HttpOptions, { fetch }: Platfo
     requests: { timeoutSeconds, retrySeconds, headers },
     prefetchUrl: prefetch === undefined ? undefined : resolved(prefetch, url),
   };
+}
+
+function secondsOf(option: string, seconds: number): number {
+  if (seconds >= 0 && seconds <= maxSeconds) return seconds;
+  throw invalid(`${option} parameter is too large or negative`);
 }
 
 function refuse(given: HttpOptions): void {

@@ -2,6 +2,7 @@
 import { html, type TemplateResult } from 'lit';
 import { bytes } from '../format.ts';
 import { imageUrl, machineName } from '../image-names.ts';
+import { nameOf } from '../image-source.ts';
 import type { ImageSource, MachinePlan, Media } from '../session.ts';
 import { mediaFrom, mediaView } from './media.ts';
 
@@ -53,7 +54,7 @@ function planOfDisk(
 ): MachinePlan {
   const named = image ?? media?.cd ?? media?.kernel ?? media?.floppy ?? media?.secondDisk;
   if (!named) throw new Error('An empty disk alone starts nothing: add a CD, a floppy or a kernel.');
-  const name = machineName(named.type === 'url' ? named.url : named.file.name);
+  const name = machineName(nameOf(named));
   return { name, boot: 'disk', image, memoryMiB, ...(media ? { media } : {}) };
 }
 

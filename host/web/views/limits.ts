@@ -1,13 +1,12 @@
 /** Sliders that limit what the guest may do to a disk, while it does it. */
 import { html, type TemplateResult } from 'lit';
 import type { DeviceInfo, Monitor } from '../answers.ts';
-import { count, rate } from '../format.ts';
+import { count } from '../format.ts';
 import type { Model } from '../model.ts';
 import type { Perform } from './jobs.ts';
+import { byteStops, type Stops, slider } from './slider.ts';
 
-/** What the stops of a slider mean; the last one is no limit. */
-const iopsStops = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 0];
-const bpsStops = [1, 2, 4, 8, 16, 32, 64, 128, 256].map((mebibytes) => mebibytes * 1024 * 1024).concat(0);
+const requestStops: Stops = { values: [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 0], show: count };
 
 interface Limits {
   iops: number;
@@ -31,12 +30,6 @@ function setLimits(monitor: Monitor, device: DeviceInfo, { iops, bps }: Limits):
   });
 }
 
-/** The nearest stop at or above the limit. */
-function stopOf(stops: readonly number[], limit: number): number {
-  const found = limit === 0 ? -1 : stops.findIndex((stop) => stop >= limit);
-  return found < 0 ? stops.length - 1 : found;
-}
-
 export function limitsView(model: Model, perform: Perform): TemplateResult {
   const devices = model.devices.filter(({ inserted, qdev, device }) => inserted && (qdev || device));
   return html`
@@ -54,24 +47,22 @@ export function limitsView(model: Model, perform: Perform): TemplateResult {
 function deviceView(model: Model, device: DeviceInfo, perform: Perform): TemplateResult {
   const limits = limitsOf(device);
   const name = device.device || device.qdev!; // what has no name has a path
-  const slider = (
+  const limit = (
     label: string,
-    stops: readonly number[],
+    stops: Stops,
     value: number,
-    show: (value: number) => string,
     change: (value: number) => Limits,
-  ): TemplateResult => html`
-    <label for="limit-${name}-${label}">${label}</label>
-    <input id="limit-${name}-${label}" type="range" min="0" max=${stops.length - 1} .value=${String(stopOf(stops, value))}
-      @change=${(event: Event) => {
-        const stop = stops[Number((event.target as HTMLInputElement).value)]!; // the slider goes over them
-        perform(`Limit of ${name}`, () => setLimits(model.monitor, device, change(stop)));
-      }} />
-    <output>${value === 0 ? 'unlimited' : show(value)}</output>
-  `;
+  ): TemplateResult =>
+    slider({
+      id: `limit-${name}-${label}`,
+      label,
+      stops,
+      value,
+      change: (stop) => perform(`Limit of ${name}`, () => setLimits(model.monitor, device, change(stop))),
+    });
   return html`
     <h3 class="device-name">${name}</h3>
-    ${slider('IOPS', iopsStops, limits.iops, count, (iops) => ({ ...limits, iops }))}
-    ${slider('Throughput', bpsStops, limits.bps, rate, (bps) => ({ ...limits, bps }))}
+    ${limit('IOPS', requestStops, limits.iops, (iops) => ({ ...limits, iops }))}
+    ${limit('Throughput', byteStops, limits.bps, (bps) => ({ ...limits, bps }))}
   `;
 }

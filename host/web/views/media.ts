@@ -33,6 +33,8 @@ const all: readonly Medium[] = [
   { key: 'initrd', member: 'initrd', title: 'Initrd', hint: 'For the kernel.' },
 ];
 
+export const mediaKeys: readonly string[] = all.map(({ key }) => key);
+
 export function mediaView(isEnabled: boolean): TemplateResult {
   return html`
     <label class="choice">
