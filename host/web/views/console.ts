@@ -20,6 +20,8 @@ export class ConsoleView {
   private at = this.history.length;
   private completer: Completer | undefined;
   private completions: readonly Completion[] = [];
+  /** Counts what was offered or asked for: only the latest counts. */
+  private offers = 0;
   private chosen = -1;
   private showsEvents = true;
 
@@ -85,11 +87,15 @@ export class ConsoleView {
     void this.run(line);
   }
 
-  private onInput(): void {
-    void this.loadCompleter().then((completer) => this.offer(completer.complete(this.input.value)));
+  private async onInput(): Promise<void> {
+    const asked = ++this.offers;
+    const completer = await this.loadCompleter();
+    // Meanwhile somebody may have typed on, sent the line, or wanted no completions.
+    if (asked === this.offers) this.offer(completer.complete(this.input.value));
   }
 
   private offer(completions: readonly Completion[]): void {
+    this.offers++;
     this.completions = completions;
     this.chosen = completions.length > 0 ? 0 : -1;
     this.draw();
@@ -128,7 +134,7 @@ export class ConsoleView {
     const isArgument = text.endsWith('=');
     this.input.value = this.input.value.replace(/\S*$/, () => (isArgument ? text : `${text} `));
     this.input.focus();
-    this.onInput();
+    void this.onInput();
   }
 
   private draw(): void {
@@ -163,7 +169,7 @@ export class ConsoleView {
             <input type="text" name="line" autocomplete="off" autocapitalize="off" spellcheck="false"
               placeholder="query-block" aria-label="Command" role="combobox" aria-autocomplete="list" aria-controls="completions"
               aria-expanded=${this.completions.length > 0}
-              @input=${() => this.onInput()} @keydown=${(event: KeyboardEvent) => this.onKey(event)} @blur=${() => this.offer([])} />
+              @input=${() => void this.onInput()} @keydown=${(event: KeyboardEvent) => this.onKey(event)} @blur=${() => this.offer([])} />
             <button type="submit">Send</button>
           </form>
         </div>
