@@ -51,6 +51,8 @@ const platform = { ...nodePlatform, console: { ...nodePlatform.console, stdout: 
 const say = (line: string): void => nodePlatform.console.stdout(line);
 const sleep = (ns: number): Promise<void> => new Promise((resolve) => void clock.setTimer(ns, resolve));
 
+const removeAttempts = 10;
+
 interface JobInfo {
   device: string;
   len: number;
@@ -62,7 +64,7 @@ export async function main(argv: string[], programName: string): Promise<number>
   return runTool(tool, async () => {
     await takeOptions(tool, argv);
     const folder = mkdtempSync(join(tmpdir(), 'blockyard-demo-'));
-    const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+    const remove = (): void => removeWhole(folder);
     const leave = (signal: NodeJS.Signals): void => {
       remove();
       // At once: what runs would find its disks gone. The status is what shells say of a program that a signal has ended.
@@ -76,6 +78,18 @@ export async function main(argv: string[], programName: string): Promise<number>
       remove();
     }
   });
+}
+
+/** Requests that are under way may still make files in it: nobody begins another one, so a few attempts meet them all. */
+function removeWhole(folder: string): void {
+  for (let left = removeAttempts; ; left--) {
+    try {
+      rmSync(folder, { recursive: true, force: true });
+      return;
+    } catch (error) {
+      if (left === 0 || (error as NodeJS.ErrnoException).code !== 'ENOTEMPTY') throw error;
+    }
+  }
 }
 
 export const specs: readonly OptionSpec[] = [
