@@ -146,7 +146,7 @@ describe.skipIf(!haveChromium || !haveFirmware).each(tried)('$name', (bundler) =
   });
 
   const { serve, install } = bundler;
-  if (serve) test('serves the page while it is being written', () => checkServed(serve));
+  if (serve) test('serves the page while it is being written', () => checkServed(serve), 120_000);
   if (serve && !install) test.skipIf(!haveFirefox)('builds what runs in Firefox, too', checkFirefox);
 
   async function checkServed(command: NonNullable<Bundler['serve']>): Promise<void> {
@@ -154,7 +154,8 @@ describe.skipIf(!haveChromium || !haveFirmware).each(tried)('$name', (bundler) =
     const server = spawn(program, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
     try {
       let said = '';
-      const url = await new Promise<string>((found) => {
+      const url = await new Promise<string>((found, failed) => {
+        server.on('exit', (status) => failed(new Error(`It has ended with status ${status}: ${said}`)));
         server.stdout.on('data', (data) => {
           said += data;
           const [address] = /http:\/\/[\d.]+:\d+\//.exec(said) ?? [];
@@ -163,8 +164,8 @@ describe.skipIf(!haveChromium || !haveFirmware).each(tried)('$name', (bundler) =
       });
       checkBackup(await backupFrom(url, browser, bundler));
     } finally {
-      server.kill();
-      await once(server, 'exit');
+      // It keeps nothing that a gentler end could save, and waits for its connections when it is asked to end.
+      if (server.kill('SIGKILL')) await once(server, 'exit');
     }
   }
 
