@@ -25,6 +25,8 @@ export interface MachineState {
   names: number;
   /** Whether disks without an image start from data, as those of the embedded guest do; in earlier versions they were empty. */
   isFilled?: boolean;
+  /** Whether a guest can switch it off by its chipset. Not in earlier versions, whose saved machines would not load with that. */
+  hasPowerManagement?: boolean;
   /** How it was started last. */
   plan?: KeptPlan;
 }
@@ -73,7 +75,10 @@ export async function readState(name: string): Promise<MachineState | undefined>
 /** Of a machine that was never started. */
 export function freshState(name: string, disks: readonly string[], isFilled: boolean): MachineState {
   const files = Object.fromEntries(disks.map((disk) => [disk, `${name}-${disk}.qcow2`]));
-  return { files, base: undefined, backups: [], unrelated: 0, unfinished: [], names: 0, isFilled };
+  return {
+    ...{ files, base: undefined, backups: [], unrelated: 0, unfinished: [], names: 0 },
+    ...{ isFilled, hasPowerManagement: true },
+  };
 }
 
 /** Other names for the overlays: the disks begin anew. */

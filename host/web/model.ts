@@ -14,6 +14,7 @@ import type {
   NodeInfo,
   StatsInfo,
 } from './answers.ts';
+import { type DiskTrouble, Troubles } from './troubles.ts';
 
 const paceMs = 500;
 /** Samples that the plots show: one minute. */
@@ -72,6 +73,7 @@ export class Model {
   saved: readonly SavedRow[] = [];
   samples: readonly Sample[] = [];
   readonly events: MonitorEvent[] = [];
+  private readonly troubles = new Troubles();
   private readonly listeners = new Set<() => void>();
   private before: Totals | undefined;
   private progress = new Map<string, { atMs: number; bytes: number; rate: number }>();
@@ -84,8 +86,14 @@ export class Model {
     monitor.onEvent((event) => {
       this.events.push(event);
       this.events.splice(0, this.events.length - keptEvents);
+      this.troubles.hear(event, new Date());
       this.changed();
     });
+  }
+
+  /** Disks whose servers do not answer as they should, of which the guest knows nothing yet. */
+  get diskTroubles(): readonly DiskTrouble[] {
+    return this.troubles.ofDisks(this.graph);
   }
 
   subscribe(listener: () => void): void {
