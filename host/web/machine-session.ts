@@ -29,6 +29,7 @@ import { keptPlan } from './kept-plan.ts';
 import { holdMachine } from './machine-lock.ts';
 import { cdNode, mediaOptions } from './machine-media.ts';
 import {
+  disks,
   forgetChanges,
   freshState,
   type MachineState,
@@ -40,7 +41,6 @@ import { proveCopies } from './one-instant.ts';
 import { listFiles, removeFiles, sizeOf } from './own-files.ts';
 import type { Backup, MachinePlan, Proof, Restored, Session } from './session.ts';
 
-const disks = ['a', 'b'] as const;
 type Disk = (typeof disks)[number];
 
 /** Of a disk that starts empty. */
@@ -73,7 +73,7 @@ export async function startMachine(plan: MachinePlan, screen: HTMLElement): Prom
   const letGo = await holdMachine(plan.name);
   try {
     const kept = await readState(plan.name);
-    const state = kept ?? freshState(plan.name, disks, plan.boot === 'embedded');
+    const state = kept ?? freshState(plan.name, plan.boot === 'embedded');
     const before = await listFiles();
     const yard = await openBlockyard({ workerUrl: new URL('browser/worker.js', location.href) });
     try {
