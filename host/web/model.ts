@@ -180,7 +180,7 @@ export class Model {
       return { ...job, bytesPerSecond: rate, speed };
     });
     this.progress = progress;
-    return rows;
+    return rows.sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
   private sample(stats: readonly StatsInfo[]): void {
@@ -217,7 +217,7 @@ export class Model {
     const found = nodes.flatMap((node) =>
       (node['dirty-bitmaps'] ?? []).filter(({ name }) => name).map((bitmap) => ({ node, bitmap })),
     );
-    return Promise.all(
+    const rows = await Promise.all(
       found.map(async ({ node, bitmap }) => {
         const name = bitmap.name!; // only those with a name
         const place = { node: node['node-name'], name };
@@ -234,6 +234,7 @@ export class Model {
         return { ...bitmap, node: place.node, title: `${place.node} / ${name}`, length, map };
       }),
     );
+    return rows.sort((a, b) => (a.title < b.title ? -1 : 1));
   }
 }
 

@@ -11,7 +11,6 @@ import { ConsoleView } from './views/console.ts';
 import { copiesView } from './views/copies.ts';
 import { faultsView, switchOn } from './views/faults.ts';
 import { GraphView } from './views/graph.ts';
-import { jobsView } from './views/jobs.ts';
 import { limitsView } from './views/limits.ts';
 import { MachineView } from './views/machine.ts';
 import { PlotsView } from './views/plots.ts';
@@ -40,8 +39,8 @@ export class Yard {
     yard.className = 'yard';
     const beside = document.createElement('div');
     beside.className = 'beside';
-    beside.append(this.column('graph', 'bitmaps'), this.column('limits', 'saved', 'console'));
-    yard.append(this.column('machine', 'copies', 'jobs', 'plots'), beside);
+    beside.append(this.column('graph', 'bitmaps', 'limits'), this.column('saved', 'console'));
+    yard.append(this.column('machine', 'copies', 'plots'), beside);
     main.replaceChildren(yard);
     const first = session.plan.boot === 'embedded' ? 'serial' : 'screen';
     const machine = new MachineView(this.part('machine'), session, screen, first);
@@ -101,7 +100,6 @@ export class Yard {
     render(faultsView(model, perform), this.part('faults'));
     render(copiesView(session, model, perform), this.part('copies'));
     render(savedView(session, model, perform), this.part('saved'));
-    render(jobsView(model, perform), this.part('jobs'));
     render(bitmapsView(model), this.part('bitmaps'));
     paintBitmaps(this.part('bitmaps'), model);
     render(limitsView(model, perform), this.part('limits'));
