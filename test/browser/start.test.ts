@@ -256,6 +256,13 @@ describe.skipIf(!haveChromium)('yard.start', () => {
     );
   });
 
+  test('rejects a first state that is damaged, and says so', async () => {
+    files.set('/saved.state', 'no state'.padEnd(1000));
+    expect(await startV86({ wasm_path, initial_state: '/saved.state' })).toMatch(
+      /^v86 cannot start from its 'initial_state', which is damaged or of another version: Invalid header: /,
+    );
+  });
+
   test('rejects when a file is missing, and names it', async () => {
     expect(await startV86({ wasm_path, bios: { url: '/firmware/bios.bin' } })).toBe(
       `v86 cannot start without its 'bios': the server answers 404 to ${origin}/firmware/bios.bin`,
