@@ -102,6 +102,28 @@ describe.skipIf(!haveChromium)('openBlockyard, where the block layer', () => {
     );
   });
 
+  test('is given another script for its worker, which never answers, names the URL', async () => {
+    files.set('/app/other.js', "postMessage('hello'); postMessage(null); onmessage = () => {}");
+    const page = await browser.newPage();
+    await page.clock.install();
+    await page.goto(`${origin}/page.html`);
+    const said = page.evaluate(() =>
+      library.openBlockyard({ workerUrl: '/app/other.js' }).catch((error: Error) => error.message),
+    );
+    let isOver = false;
+    void said.then(() => {
+      isOver = true;
+    });
+    let seconds = 0;
+    // What the page waits for in between, its own fetch, takes real time.
+    for (; !isOver && seconds < 60; seconds++) await page.clock.runFor(1000);
+    expect(await said).toBe(
+      `The worker of the block layer does not start: ${origin}/app/other.js says nothing: it is not worker.js of this version of blockyard`,
+    );
+    expect(seconds).toBeGreaterThanOrEqual(20);
+    await page.close();
+  });
+
   test('has a file missing that the worker loads, names it', async () => {
     files.set('/blockyard/worker.js', "import('./absent.js').catch((error) => self.reportError(error))");
     expect(await attempt(fromFile)).toMatch(
