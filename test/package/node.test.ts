@@ -57,6 +57,7 @@ describe('the package', () => {
         "dist/chunks/…",
         "dist/compressed/…",
         "dist/index.js",
+        "dist/man/…",
         "dist/types/…",
         "dist/web/…",
         "host/…",

@@ -16,7 +16,7 @@ const traceText: OptionText = [
 ];
 
 const standard: OptionTexts = {
-  h: 'show what there is to say, and exit',
+  h: 'show the options, and exit',
   V: 'show the version, and exit',
   T: traceText,
 };
