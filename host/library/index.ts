@@ -10,6 +10,8 @@
  * const backup = await yard.backup({ disks: { hda: { target: 'backup.qcow2' } } });
  * await backup.done;
  * ```
+ *
+ * @module blockyard/browser
  */
 
 import { loadFile } from '../platform/browser/load-file.ts';
@@ -34,6 +36,7 @@ export { BaseChangedError, type OverlayOptions } from './overlay.ts';
 export { type RemoteDiskOptions, RemoteGuestDisk } from './remote-disk.ts';
 export type { Blockyard, DiskOptions, TraceOptions } from './yard.ts';
 
+/** How the block layer of a page is started. */
 export interface OpenOptions {
   /**
    * Of the package's `blockyard/browser/worker.js`, for pages whose Content-Security-Policy does not let workers and scripts be

@@ -6,6 +6,7 @@
 
 import { type FileSources, loadFiles, loadProgram, type V86Program } from './files.ts';
 
+/** The members of v86 that are used here, which `V86` of the package has. */
 export interface V86Emulator {
   run(): Promise<void> | void;
   stop(): Promise<void> | void;
