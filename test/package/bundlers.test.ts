@@ -51,7 +51,8 @@ function makeProject({ name, install = [], takesPage }: Bundler): string {
 
 /** As `npx` does. */
 function startOf(folder: string, [command, ...args]: readonly string[]): [string, string[]] {
-  const found = [join(folder, '../node_modules/.bin'), join(root, 'node_modules/.bin')]
+  const places = [join(folder, '../node_modules/.bin'), join(folder, '../../node_modules/.bin')];
+  const found = [...places, join(root, 'node_modules/.bin')]
     .map((bin) => join(bin, command!)) // every command has a name
     .find((path) => existsSync(path));
   if (found === undefined) throw new Error(`${command} is not installed`);
@@ -163,9 +164,46 @@ describe.skipIf(!haveChromium || !haveFirmware).each(tried)('$name', (bundler) =
     }
   });
 
-  const { serve, install } = bundler;
+  const { serve, install, workerOptions } = bundler;
   if (serve) test('serves the page while it is being written', () => checkServed(serve), 120_000);
+  if (workerOptions !== undefined)
+    test('builds a worker of the page that opens the block layer', () => checkWorker(workerOptions));
   if (serve && !install) test.skipIf(!haveFirefox)('builds what runs in Firefox, too', checkFirefox);
+
+  async function checkWorker(options: string): Promise<void> {
+    if (options !== '') expect(readFileSync(join(root, 'host/library/README.md'), 'utf8')).toContain(options);
+    const inside = join(folder, 'worker');
+    mkdirSync(join(inside, 'public'), { recursive: true });
+    const write = (name: string, text: string): void => writeFileSync(join(inside, name), text);
+    write('vite.config.js', `export default { ${options} };`);
+    write(
+      'index.html',
+      `<!doctype html><link rel="icon" href="data:,"><script type="module">
+        const worker = new Worker(new URL('./emulator.js', import.meta.url), { type: 'module' });
+        worker.onmessage = ({ data }) => { document.title = data; };
+      </script>`,
+    );
+    write(
+      'emulator.js',
+      `import { openBlockyard } from 'blockyard/browser';
+      const open = async () => {
+        const yard = await openBlockyard();
+        await yard.createImage('made.qcow2', { size: 1 << 20 });
+        await yard.removeFile('made.qcow2');
+        return 'opened';
+      };
+      open().catch(String).then((said) => postMessage(said));`,
+    );
+    const built = build(inside, bundler);
+    const server = new PageServer();
+    server.find = (path) => fileIn(built, path);
+    const opened = await browser.newPage();
+    await opened.goto(`${await server.start()}/index.html`);
+    await vi.waitUntil(() => opened.title(), { timeout: 20_000 });
+    expect(await opened.title()).toBe('opened');
+    await opened.close();
+    await server.stop();
+  }
 
   async function checkServed(command: NonNullable<Bundler['serve']>): Promise<void> {
     const [program, args] = startOf(folder, command);
