@@ -88,6 +88,8 @@ const ofImageCommands: Readonly<Record<string, OptionTexts>> = {
   compare: {
     f: ['FMT', 'the format of the first image; guessed when not given'],
     F: ['FMT', 'the format of the second image; guessed when not given'],
+    'left-format': ['FMT', 'the same as -f'],
+    'right-format': ['FMT', 'the same as -F'],
     s: 'sizes and allocation have to be equal, too',
   },
   convert: {
@@ -102,6 +104,7 @@ const ofImageCommands: Readonly<Record<string, OptionTexts>> = {
     m: ['COUNT', 'how many parts are copied at once, 1 to 16 (8)'],
     W: 'write in any order, which is faster, and leaves holes in the target file as it grows',
     r: ['RATE', 'at most as many bytes a second'],
+    'source-image-opts': 'the same as --image-opts',
     'target-image-opts': 'the target is an option string',
     'target-is-zero': 'the target of -n reads as zeros: none need be written',
     salvage: 'what cannot be read becomes zeros, and is told, where otherwise nothing more is done',
