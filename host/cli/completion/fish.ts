@@ -1,6 +1,8 @@
 /** The completion script of fish, which shows what each word is for. */
+
+import type { Option } from '../manual/options.ts';
 import { helpCommand, ownOptions, shells } from './places.ts';
-import type { CommandWords, Option } from './words.ts';
+import type { CommandWords } from './words.ts';
 
 const program = 'blockyard';
 

@@ -1,5 +1,6 @@
 /** Where what can stand in a command line of this program, for the scripts of shells. */
-import type { CommandWords, Option } from './words.ts';
+import type { Option } from '../manual/options.ts';
+import type { CommandWords } from './words.ts';
 
 /** What can stand at a place of the command line: `command/subcommand`, either may be empty or `*`. */
 interface Place {

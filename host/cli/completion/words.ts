@@ -7,21 +7,13 @@ import { commands as imageCommands } from '../img/commands.ts';
 import { standardOptions } from '../img/main.ts';
 import { specs as ioSpecs } from '../io/main.ts';
 import { machineTexts, vmTexts } from '../manual/machine-texts.ts';
-import { imageOptionTexts, type OptionText, type OptionTexts, optionTexts } from '../manual/option-texts.ts';
+import { imageOptionTexts, type OptionTexts, optionTexts } from '../manual/option-texts.ts';
+import { described, fromSpecs, type Option } from '../manual/options.ts';
 import type { OptionSpec } from '../shared/getopt.ts';
 import { specs as storageDaemonSpecs } from '../storage-daemon/options.ts';
 import { machineOptions, type OptionKind } from '../system/options.ts';
 import { vmOptions } from '../vm/main.ts';
 import { specs as webSpecs } from '../web/options.ts';
-
-export interface Option {
-  /** As it is typed: `-q` and `--quiet`; of machines `-hda`. */
-  readonly spellings: readonly string[];
-  /** What its argument is called. Absent: it takes none. */
-  readonly argument?: string;
-  /** Empty: the texts have none, and a test fails. */
-  readonly help: string;
-}
 
 export interface CommandWords {
   readonly name: string;
@@ -69,24 +61,8 @@ export async function allWords(commands: readonly NamedCommand[]): Promise<Comma
   }));
 }
 
-function fromSpecs(specs: readonly OptionSpec[], texts: OptionTexts): Option[] {
-  return specs.map(({ short, long, argument = false }) => {
-    const spellings = [
-      ...(short === undefined ? [] : [`-${short}`]),
-      ...(long === undefined ? [] : [`--${long}`]),
-    ];
-    const text = [short, long].map((name) => name !== undefined && texts[name]).find(Boolean);
-    return option(spellings, argument, text || undefined);
-  });
-}
-
 function fromTable(table: Readonly<Record<string, OptionKind>>, texts: OptionTexts): Option[] {
   return Object.entries(table)
     .filter(([, kind]) => kind !== 'refused')
-    .map(([name, kind]) => option([`-${name}`], kind === 'add' || kind === 'set', texts[name]));
-}
-
-function option(spellings: string[], hasArgument: boolean, text: OptionText | undefined): Option {
-  const [argument = 'VALUE', help = ''] = typeof text === 'string' ? [undefined, text] : (text ?? []);
-  return { spellings, ...(hasArgument ? { argument } : {}), help };
+    .map(([name, kind]) => described([`-${name}`], kind === 'add' || kind === 'set', texts[name]));
 }

@@ -187,8 +187,11 @@ const ofWeb: OptionTexts = {
   open: 'show the page in the browser',
   host: ['ADDRESS', 'listen there (127.0.0.1); 0.0.0.0 stands for all addresses'],
   port: ['PORT', 'listen on this port (8086); 0: any that is free'],
-  'allow-host': ['NAME', 'answer requests for this name, too, with any port; may be repeated'],
-  tls: 'use https, with a certificate that is made now, and that browsers ask about',
+  'allow-host': [
+    'NAME',
+    'answer requests for this name, too, with any port; may be repeated. All names but localhost and the addresses that are listened on are refused',
+  ],
+  tls: 'use https, with a certificate that is made now, and that browsers ask about. Browsers keep disks for pages by https and of localhost, and no others',
   'tls-cert': ['FILE', 'use https, with this certificate (PEM; those that vouch for it follow in it)'],
   'tls-key': ['FILE', 'the key of the certificate (PEM, without a passphrase)'],
   bios: ['FILE', 'firmware for machines that boot from a disk (SeaBIOS, where it is installed)'],

@@ -2,7 +2,7 @@
  * The few requests of man(7) that manual pages here are made of. Text is given as it is to be read: what roff would take for
  * something else is escaped here, and nowhere else.
  */
-import type { Option } from '../completion/words.ts';
+import type { Option } from './options.ts';
 
 /** As it is to be read, on a line of its own or behind a request. */
 export function plain(text: string): string {
