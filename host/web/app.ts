@@ -29,6 +29,10 @@ class App {
     this.followLink();
     window.addEventListener('hashchange', () => this.followLink());
     this.takeDrops();
+    // A reload would end what is on its way: the browser asks.
+    window.addEventListener('beforeunload', (event) => {
+      if (this.transfer) event.preventDefault();
+    });
   }
 
   private get form(): HTMLFormElement | null {
