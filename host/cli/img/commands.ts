@@ -61,6 +61,13 @@ export const commands: readonly ImgCommand[] = [
     load: () => import('./map.ts'),
   },
   {
+    name: 'rebase',
+    help: 'give an image another backing file, or none',
+    synopsis:
+      '[--image-opts] [-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] [-u] [-c] [-b backing_file [-F backing_fmt]] filename',
+    load: () => import('./rebase.ts'),
+  },
+  {
     name: 'resize',
     help: 'change the size of the disk in an image',
     synopsis: '[--image-opts] [-f fmt] [--preallocation=prealloc] [-q] [--shrink] filename [+ | -]size',

@@ -59,6 +59,13 @@ const parameters: readonly ParameterHelp[] = [
   { names: ['-p', '-q'], help: 'show progress; print nothing but errors' },
   { names: ['-U'], help: 'open although another process has the image open for writing' },
   { names: ['-u'], only: 'create', help: 'do not look at the backing file' },
+  { names: ['-u'], only: 'rebase', help: 'change the name in the image only, whatever its content then is' },
+  {
+    names: ['-b'],
+    only: 'rebase',
+    help: 'the new backing file, seen from the folder of the image; none when empty',
+  },
+  { names: ['-c'], only: 'rebase', help: 'compress what is copied into the image' },
   { names: ['-r leaks|all'], only: 'check', help: 'repair leaked clusters, or whatever can be repaired' },
   { names: ['-c'], only: 'convert', help: 'compress the clusters of the target' },
   { names: ['-n'], only: 'convert', help: 'the target exists already' },
