@@ -182,6 +182,11 @@ export interface Driver {
   statistics?(): object;
   /** Changes the backing file named in the image itself. */
   changeBackingFile?(filename: string | undefined, format: string | undefined): Promise<void>;
+  /**
+   * Nothing is held by the node itself any more: everything reads as its backing file. For a drained node; a crash on
+   * the way leaves, of every range, either what was there or what is below. Absent: formats without backing files.
+   */
+  makeEmpty?(): Promise<void>;
   /** Whether a new image of this driver reads as zeros, so that zeros need not be written to it. */
   readonly hasZeroInit?: boolean;
   /** Permission masks this driver needs on a child; the default follows the child's role (permissions.ts). */

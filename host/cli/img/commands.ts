@@ -29,6 +29,12 @@ export const commands: readonly ImgCommand[] = [
     load: () => import('./check.ts'),
   },
   {
+    name: 'commit',
+    help: 'bring what an image holds into its backing file',
+    synopsis: '[--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-r rate_limit] [-d] [-p] filename',
+    load: () => import('./commit.ts'),
+  },
+  {
     name: 'compare',
     help: 'tell whether two images have the same content',
     synopsis: '[--image-opts] [-f fmt] [-F fmt] [-T src_cache] [-p] [-q] [-s] [-U] filename1 filename2',

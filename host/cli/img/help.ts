@@ -59,6 +59,8 @@ const parameters: readonly ParameterHelp[] = [
   { names: ['-p', '-q'], help: 'show progress; print nothing but errors' },
   { names: ['-U'], help: 'open although another process has the image open for writing' },
   { names: ['-u'], only: 'create', help: 'do not look at the backing file' },
+  { names: ['-b'], only: 'commit', help: 'an image further below; then the image keeps what it holds' },
+  { names: ['-d'], only: 'commit', help: 'do not empty the image afterwards' },
   { names: ['-u'], only: 'rebase', help: 'change the name in the image only, whatever its content then is' },
   {
     names: ['-b'],

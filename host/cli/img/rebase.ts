@@ -17,7 +17,7 @@ import type { CacheMode } from '../shared/cache-mode.ts';
 import { openImage } from '../shared/open-image.ts';
 import { Progress } from '../shared/progress.ts';
 import type { Tool } from '../shared/tool.ts';
-import { findInChain } from './chain-loop.ts';
+import { findInChain } from './chain-names.ts';
 import { checkImageOpts, common, parseCacheOption, readCommandLine } from './options.ts';
 import { copyWhatDiffers } from './rebase-copy.ts';
 

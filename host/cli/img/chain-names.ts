@@ -1,13 +1,12 @@
 /**
- * Whether a backing file that an image is to have rests on the image itself: for those who do not open the chain, and
- * for whom no lock speaks against it (specification: graph, section 6).
- *
- * It goes down the names that headers have, as far as they can be read. Files are told apart by what the system says,
- * not by their names.
+ * What a name means in a backing chain (specification: graph, section 6): whether a backing file that an image is to
+ * have rests on the image itself, and which image of a chain a user means. Names are seen from the folder of the image
+ * that has them or above which they stand; files are told apart by what the system says, not by their names.
  */
 import { statSync } from 'node:fs';
 import { BlockError } from '../../base/errors.ts';
-import { resolveBackingName } from '../../block/filename.ts';
+import { imagesFrom } from '../../block/chain.ts';
+import { filenameOf, resolveBackingName } from '../../block/filename.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 
@@ -16,7 +15,21 @@ interface NamedImage {
   format: string | undefined;
 }
 
-/** The name under which the chain that begins with `first` leads to the file of `image`; undefined when it does not. */
+/** The image below the top image that goes by `name`, which is seen from the folder of the top image. */
+export function findNamedImage(top: BlockNode, name: string): BlockNode | undefined {
+  const [first, ...below] = imagesFrom(top);
+  const wanted = name === '' || !first ? undefined : fileIdentity(resolveBackingName(first, name));
+  return below.find((image) => {
+    const own = fileIdentity(storageName(image));
+    return own === undefined ? filenameOf(image) === name : own === wanted;
+  });
+}
+
+/**
+ * The name under which the chain that begins with `first` leads to the file of `image`; undefined when it does not.
+ * For those who do not open the chain, and for whom no lock speaks against it. It goes down the names in headers, as far
+ * as they can be read.
+ */
 export async function findInChain(image: BlockNode, first: NamedImage): Promise<string | undefined> {
   const own = fileIdentity(storageName(image));
   const seen = new Set<string>();
