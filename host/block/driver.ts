@@ -324,11 +324,24 @@ export interface CreateJobDefinition<Options extends object = object> {
   values(options: Options): CreateValues;
 }
 
-/** What x-blockdev-amend takes for a driver: its branch of BlockdevAmendOptions. */
+/** What can be changed of images that there are. */
 export interface AmendDefinition<Options extends object = object> {
+  /** What x-blockdev-amend takes for a driver: its branch of BlockdevAmendOptions. */
   readonly options: StructType<Options>;
   /** Errors: what cannot be changed. Nothing that can be is anything but what it is already. */
   check(options: Options): void;
+  /** What `img amend -o` takes. */
+  readonly imageOptions: readonly CreateOption[];
+  /** For an image that nobody else uses, below filters if there are any. Errors: what cannot be changed. */
+  plan(image: BlockBackend, values: CreateValues): Promise<AmendPlan>;
+}
+
+/** Changes of an image that nothing speaks against. */
+export interface AmendPlan {
+  /** The image will have no place for its bitmaps: the caller removes them first. */
+  readonly dropsBitmaps: boolean;
+  /** A crash on the way leaves a sound image with its contents. Errors: of I/O, and of the host's space. */
+  apply(): Promise<void>;
 }
 
 export interface CreateDefinition {

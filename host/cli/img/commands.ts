@@ -16,6 +16,12 @@ export interface ImgCommand {
 
 export const commands: readonly ImgCommand[] = [
   {
+    name: 'amend',
+    help: 'change options of an image that its format lets change',
+    synopsis: '[--image-opts] [-p] [-q] [-f fmt] [-t cache] [--force] -o options filename',
+    load: () => import('./amend.ts'),
+  },
+  {
     name: 'bench',
     help: 'measure how fast an image can be read or written',
     synopsis:

@@ -4,7 +4,19 @@
  */
 import { viewOf } from './image-file.ts';
 
-/** `count` must fit the width. */
+/** Entry `index`. Beyond 2^53 it is not exact. */
+export function getRefcount(block: Uint8Array, index: number, refcountOrder: number): number {
+  const view = viewOf(block);
+  if (refcountOrder === 6) return Number(view.getBigUint64(index * 8));
+  if (refcountOrder === 5) return view.getUint32(index * 4);
+  if (refcountOrder === 4) return view.getUint16(index * 2);
+  if (refcountOrder === 3) return view.getUint8(index);
+  const bits = 2 ** refcountOrder;
+  const byte = view.getUint8(Math.floor((index * bits) / 8));
+  return (byte >> ((index * bits) % 8)) & (2 ** bits - 1);
+}
+
+/** `count` must fit: see `maxRefcount`. */
 export function setRefcount(block: Uint8Array, index: number, refcountOrder: number, count: number): void {
   const view = viewOf(block);
   if (refcountOrder === 6) view.setBigUint64(index * 8, BigInt(count));
@@ -18,4 +30,9 @@ export function setRefcount(block: Uint8Array, index: number, refcountOrder: num
     const others = view.getUint8(at) & ~((2 ** bits - 1) << shift);
     view.setUint8(at, others | (count << shift));
   }
+}
+
+/** The largest count of a width. */
+export function maxRefcount(refcountOrder: number): number {
+  return 2 ** (2 ** refcountOrder) - 1;
 }

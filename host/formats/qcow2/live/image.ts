@@ -27,7 +27,7 @@ import { loadPart } from '../../../platform/platform.ts';
 import { type BitmapEntry, readBitmapDirectory } from '../disk/bitmap-directory.ts';
 import { autoclear, incompatible } from '../disk/feature-bits.ts';
 import { type Qcow2Header, readHeader, requireStandardImage, validateLayout } from '../disk/header.ts';
-import { encodeBackingName, prepareForWriting } from '../disk/header-update.ts';
+import { encodeBackingName, type HeaderChanges, prepareForWriting } from '../disk/header-update.ts';
 import { readSnapshotTable, type SnapshotTable } from '../disk/snapshot-table.ts';
 import { describeImage } from '../info.ts';
 import { type Qcow2Options, resolveOptions } from '../options.ts';
@@ -249,6 +249,13 @@ export class Qcow2Driver implements Driver {
     this.engine = engine;
     this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
     this.snapshots = new Qcow2Snapshots(this, facts.snapshots);
+  }
+
+  /** Changes what the core knows of the header, durably. For an image that nobody uses meanwhile. */
+  async changeHeader(changes: HeaderChanges): Promise<void> {
+    await this.engine.settle();
+    await this.engine.updateHeader(changes);
+    await this.reload();
   }
 
   async makeEmpty(): Promise<void> {
