@@ -4,6 +4,7 @@
  */
 import { BlockError } from '../../base/errors.ts';
 import type { CheckOptions, CheckResult, Driver, DriverDefinition } from '../../block/driver.ts';
+import { loadPart } from '../../platform/platform.ts';
 import { qcow2Create } from './create/create.ts';
 import { amendJobOptions, checkAmendJob } from './create/create-job.ts';
 import { magic } from './disk/header.ts';
@@ -33,7 +34,7 @@ export const qcow2: DriverDefinition<Qcow2Options> = {
     async plan(image, values) {
       const { driver } = image.node.skipFilters();
       if (!(driver instanceof Qcow2Driver)) throw new BlockError('ENOTSUP');
-      const { planAmend } = await import('./live/on-demand.ts');
+      const { planAmend } = await loadPart(driver.context.platform, () => import('./live/on-demand.ts'));
       return planAmend(image, driver, values);
     },
   },
