@@ -1,4 +1,6 @@
 /** `img rebase` against the real qemu-img: words, exit statuses, and what the image holds afterwards. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -9,9 +11,10 @@ import { haveQemu } from '../support/tools.ts';
 describe.skipIf(!haveQemu)('img rebase', () => {
   let folders: TwoFolders;
 
+  const img = (line: string): void => folders.prepare('qemu-img', ...words(line));
+
   beforeAll(() => {
     folders = new TwoFolders();
-    const img = (line: string): void => folders.prepare('qemu-img', ...words(line));
     const io = (file: string, ...commands: string[]): void =>
       folders.prepare('qemu-io', ...commands.flatMap((command) => ['-c', command]), file);
     img('create -q -f raw r.raw 1M');
@@ -141,6 +144,28 @@ describe.skipIf(!haveQemu)('img rebase', () => {
     await compare('rebase -b base.qcow2 -F raw x.qcow2');
     const { stdout } = await folders.realTool('qemu-img', 'compare', '-f', 'raw', 'before.raw', 'x.qcow2');
     expect(stdout).toContain('Images are identical.');
+  });
+
+  test('while the image, or the new backing file, is open elsewhere, the lock is told', async () => {
+    for (const name of ['held', 'free']) img(`create -q -f qcow2 -b base.qcow2 -F qcow2 ${name}.qcow2`);
+    const holders = [folders.ours, folders.theirs].map((cwd) => spawn('qemu-io', ['held.qcow2'], { cwd }));
+    try {
+      // It prompts when it has the image.
+      for (const { stdout } of holders) await once(stdout, 'data');
+      await compare("rebase -b '' held.qcow2");
+      await compare("rebase -u -U -b '' held.qcow2");
+      await compare('rebase -b held.qcow2 -F qcow2 free.qcow2');
+      await compare('rebase -U -b held.qcow2 -F qcow2 free.qcow2');
+      await compare("rebase -u -b '' base.qcow2");
+      await compare('commit held.qcow2');
+      await compare('commit base.qcow2');
+      await compare('amend -o size=2M held.qcow2');
+    } finally {
+      for (const holder of holders) {
+        holder.stdin.end('quit\n');
+        await once(holder, 'exit');
+      }
+    }
   });
 
   test.each(['-u', '-U'])('a chain that would close on itself is refused: %s', async (how) => {
