@@ -12,7 +12,7 @@ import { writePlanned } from '../../../block/transfer.ts';
 import { UnmapMode } from '../../../core/qcow2-abi.ts';
 import { l1EntriesFor, maxL1Entries } from '../disk/header.ts';
 import type { Qcow2Driver } from './image.ts';
-import { releaseRun, reserveRun } from './metadata-space.ts';
+import { allocateRun, releaseRun } from './metadata-space.ts';
 
 export async function resize(driver: Qcow2Driver, length: number, options: TruncateOptions): Promise<void> {
   const { engine } = driver;
@@ -87,25 +87,34 @@ async function writeCluster(driver: Qcow2Driver, offset: number, data: Uint8Arra
   await writePlanned(driver, offset, clusterSize, (plan) => plan.child.write(plan.offset, whole));
 }
 
-/** Moves the L1 table to where it has room for `entries`. */
+/** Moves the L1 table to where it has room for `entries`. What it took is given back when it cannot be written. */
 export async function growL1(driver: Qcow2Driver, entries: number): Promise<void> {
   const { engine } = driver;
   const { header, core, file } = engine;
   const bytes = entries * 8;
   const clusters = Math.ceil(bytes / header.clusterSize);
-  const { offset } = await reserveRun(engine, clusters);
+  const run = await allocateRun(engine, clusters);
+  const { offset } = run;
   let old = { offset: header.l1TableOffset, entries: header.l1Size };
-  await engine.exclusively(async () => {
-    old = { offset: engine.header.l1TableOffset, entries: engine.header.l1Size };
-    const table = new Uint8Array(clusters * header.clusterSize);
-    table.set(core.activeL1(old.entries));
-    await file.debugEvent('l1_grow_write_table');
-    await file.write(offset, table);
-    await file.flush();
-    await file.debugEvent('l1_grow_activate_table');
-    await engine.updateHeader({ l1Table: { offset, entries } });
-    core.switchL1(offset, entries);
-  });
+  let isReferred = false;
+  try {
+    // Writes back first, refcounts too: the new clusters are counted before the header refers to them.
+    await engine.exclusively(async () => {
+      old = { offset: engine.header.l1TableOffset, entries: engine.header.l1Size };
+      const table = new Uint8Array(bytes);
+      table.set(core.activeL1(old.entries));
+      await file.debugEvent('l1_grow_write_table');
+      await file.write(offset, table);
+      await file.flush();
+      await file.debugEvent('l1_grow_activate_table');
+      isReferred = true;
+      await engine.updateHeader({ l1Table: { offset, entries } });
+      core.switchL1(offset, entries);
+    });
+  } catch (error) {
+    if (!isReferred) await releaseRun(engine, run);
+    throw error;
+  }
   const oldClusters = Math.ceil((old.entries * 8) / header.clusterSize);
   if (oldClusters > 0) await releaseRun(engine, { offset: old.offset, clusters: oldClusters });
 }
@@ -136,8 +145,7 @@ async function preallocate(
     if (preallocation === 'metadata') {
       await file.writeZeroes(host, bytes, { mayUnmap: true });
       // Zeros without space do not make the file longer, and it has to hold all that is mapped.
-      if ((await file.getByteLength()) < host + bytes)
-        await file.write(host + bytes - sectorBytes, new Uint8Array(sectorBytes));
+      if ((await file.getByteLength()) < host + bytes) await file.truncate(host + bytes);
       return;
     }
     const zeros = new Uint8Array(Math.min(bytes, 1 << 20));
