@@ -61,6 +61,13 @@ export const commands: readonly ImgCommand[] = [
     load: () => import('./map.ts'),
   },
   {
+    name: 'measure',
+    help: 'tell how large the file of a new image becomes',
+    synopsis:
+      '[--output=ofmt] [-O output_fmt] [-o options] [--size=size | [--image-opts] [-f fmt] [-l snapshot_param] [-U] filename]',
+    load: () => import('./measure.ts'),
+  },
+  {
     name: 'resize',
     help: 'change the size of the disk in an image',
     synopsis: '[--image-opts] [-f fmt] [--preallocation=prealloc] [-q] [--shrink] filename [+ | -]size',
