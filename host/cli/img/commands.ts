@@ -48,6 +48,13 @@ export const commands: readonly ImgCommand[] = [
     load: () => import('./create.ts'),
   },
   {
+    name: 'dd',
+    help: 'copy blocks of an image into a new one',
+    synopsis:
+      '[--image-opts] [-f fmt] [-O output_fmt] [-U] [bs=size] [count=blocks] [skip=blocks] if=input of=output',
+    load: () => import('./dd.ts'),
+  },
+  {
     name: 'info',
     help: 'tell what an image is',
     synopsis: '[--image-opts] [-f fmt] [--output=ofmt] [--backing-chain] [-U] filename',
