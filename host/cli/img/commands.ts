@@ -23,6 +23,13 @@ export const commands: readonly ImgCommand[] = [
     load: () => import('./bench.ts'),
   },
   {
+    name: 'bitmap',
+    help: 'make, remove and change a dirty bitmap that an image keeps',
+    synopsis:
+      '(--merge source | --add | --remove | --clear | --enable | --disable)... [-b source_file [-F source_fmt]] [-g granularity] [--image-opts] [-f fmt] filename bitmap',
+    load: () => import('./bitmap.ts'),
+  },
+  {
     name: 'check',
     help: 'check the consistency of an image, and repair it',
     synopsis: '[--image-opts] [-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T src_cache] [-U] filename',
