@@ -10,7 +10,6 @@ import type { CreateValues } from '../../../block/driver.ts';
 import type { BlockNode } from '../../../block/node.ts';
 import { statusAbove } from '../../../block/status.ts';
 import { maxClusterBits, maxL1Entries, minClusterBits } from '../disk/header.ts';
-import { Qcow2Driver } from '../live/image.ts';
 import { layoutOf, wholeDisk } from './layout.ts';
 
 /** Bytes. */
@@ -124,11 +123,11 @@ async function copiedBytes(source: BlockNode, clusterSize: number): Promise<numb
 
 /** For the persistent bitmaps of `source`, with all their bits stored; undefined when it cannot have any. */
 function bitmapBytes(source: BlockNode, clusterSize: number): number | undefined {
-  const { driver } = source;
-  if (!(driver instanceof Qcow2Driver) || driver.engine.header.version < 3) return undefined;
+  const storage = source.driver.bitmapStorage;
+  if (!storage?.hasPlace) return undefined;
   let bytes = 0;
   let directoryBytes = 0;
-  for (const { name, granularity } of driver.bitmapStorage.list()) {
+  for (const { name, granularity } of storage.list()) {
     const bits = Math.ceil(source.length / granularity);
     const dataClusters = Math.ceil(Math.ceil(bits / 8) / clusterSize);
     bytes += dataClusters * clusterSize + roundUp(dataClusters * 8, clusterSize);

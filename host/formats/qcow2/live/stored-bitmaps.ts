@@ -61,6 +61,11 @@ export class Qcow2BitmapStorage implements BitmapStorage {
     this.tie = new Qcow2JournalTie(engine);
   }
 
+  /** Version 2 has no header extension that other programs would clear. */
+  get hasPlace(): boolean {
+    return this.engine.header.version >= 3;
+  }
+
   list(): readonly StoredBitmap[] {
     return this.entries.map((entry) => ({
       name: entry.name,
@@ -119,8 +124,8 @@ export class Qcow2BitmapStorage implements BitmapStorage {
   }
 
   checkRoom(added: BitmapShape, others: readonly BitmapShape[], size: number): void {
-    const { version, clusterSize } = this.engine.header;
-    if (version < 3) throw invalid('Cannot store dirty bitmaps in qcow2 v2 files');
+    const { clusterSize } = this.engine.header;
+    if (!this.hasPlace) throw invalid('Cannot store dirty bitmaps in qcow2 v2 files');
     const nameBytes = (name: string) => new TextEncoder().encode(name).length;
     if (nameBytes(added.name) > maxNameBytes) {
       throw invalid(`Name length exceeds maximum (${maxNameBytes} characters)`);
