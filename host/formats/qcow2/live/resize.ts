@@ -34,11 +34,12 @@ async function grow(driver: Qcow2Driver, length: number, preallocation: Prealloc
   const oldSize = engine.header.size;
   const { clusterSize } = engine.header;
   const needed = l1EntriesFor(engine.header, length);
-  if (needed > maxL1Entries) throw new BlockError('EFBIG', 'Too big image size');
+  if (needed > maxL1Entries || !Number.isSafeInteger(length)) {
+    throw new BlockError('EFBIG', 'Failed to grow the L1 table: File too large');
+  }
   if (needed > engine.header.l1Size) await growL1(driver, needed);
   await clearStaleTail(driver, oldSize, length);
-  // VM state, which programs that apply a snapshot may leave behind the end of the disk.
-  await driver.unmap(Math.ceil(oldSize / clusterSize), Math.ceil(length / clusterSize), UnmapMode.full);
+  await unmapLeftovers(driver, roundUp(oldSize, clusterSize), roundUp(length, clusterSize));
   // Space that is written or reserved hides it as well.
   if (preallocation === 'off' || preallocation === 'metadata') await hideBacking(driver, oldSize, length);
   if (preallocation !== 'off') await preallocate(driver, oldSize, length, preallocation);
@@ -51,6 +52,18 @@ async function clearStaleTail(driver: Qcow2Driver, oldSize: number, length: numb
   const { clusterSize } = driver.engine.header;
   if (oldSize % clusterSize === 0 || !(await isStored(driver, oldSize))) return;
   await writeZeroBytes(driver, oldSize, Math.min(length, roundUp(oldSize, clusterSize)));
+}
+
+/** VM state, which programs that apply a snapshot may leave behind the end of the disk. */
+async function unmapLeftovers(driver: Qcow2Driver, start: number, end: number): Promise<void> {
+  const { clusterSize } = driver.engine.header;
+  for (let offset = start; offset < end; ) {
+    const { type, bytes } = await driver.map(offset, end - offset);
+    const next = roundUp(offset + bytes, clusterSize);
+    // A table that is shared with a snapshot is not copied for nothing.
+    if (type !== 'unallocated') await driver.unmap(offset / clusterSize, next / clusterSize, UnmapMode.full);
+    offset = next;
+  }
 }
 
 /** What a backing file longer than the old size has there must not show through. */
