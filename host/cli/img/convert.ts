@@ -41,7 +41,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   const file = await createAtomicFile(tool, graph, options, target);
   try {
     const status = await convert(tool, graph, options, { name: target, path: file.path });
-    await tool.attempt(async () => file.commit());
+    await tool.attempt(() => file.commit());
     return status;
   } finally {
     file.discard();

@@ -7,6 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
+import { open } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { BlockError, invalid } from '../../base/errors.ts';
 import { fromSystemError } from '../../platform/node/errors.ts';
@@ -26,21 +27,32 @@ export class AtomicFile {
     this.target = resolve(target);
     const name = `.${basename(this.target).slice(0, 32)}.${process.pid}-${randomBytes(4).toString('hex')}`;
     this.path = join(dirname(this.target), name);
-    const existing = systemCall(target, () => fs.lstatSync(this.target, { throwIfNoEntry: false }));
-    if (existing && !existing.isFile()) throw invalid(`'${target}' is not a regular file`);
-    systemCall(target, () => fs.closeSync(fs.openSync(this.path, 'wx', newFileMode)));
-    for (const signal of endingSignals) process.on(signal, this.onSignal);
-    if (existing) fs.chmodSync(this.path, existing.mode);
+    try {
+      const existing = fs.lstatSync(this.target, { throwIfNoEntry: false });
+      if (existing && !existing.isFile()) throw invalid(`'${target}' is not a regular file`);
+      fs.writeFileSync(this.path, '', { flag: 'wx', mode: newFileMode });
+      for (const signal of endingSignals) process.on(signal, this.onSignal);
+      if (existing) fs.chmodSync(this.path, existing.mode);
+    } catch (error) {
+      if (error instanceof BlockError) throw error;
+      throw notCreated(target, error);
+    }
   }
 
   /** Whoever had it open has closed it. Errors: BlockError; what had the name has it still. */
-  commit(): void {
-    systemCall(this.target, () => {
-      syncPath(this.path, 'r+');
+  async commit(): Promise<void> {
+    try {
+      await syncPath(this.path, 'r+');
       fs.renameSync(this.path, this.target);
       this.end();
-      syncPath(dirname(this.target), 'r');
-    });
+    } catch (error) {
+      throw notCreated(this.target, error);
+    }
+    try {
+      await syncPath(dirname(this.target), 'r');
+    } catch {
+      // A folder that cannot be synchronised, or not be opened: after a crash of the system the old file may have the name.
+    }
   }
 
   /** Removes the temporary file; does nothing after `commit`. */
@@ -62,20 +74,17 @@ export class AtomicFile {
   };
 }
 
-function syncPath(path: string, flags: string): void {
-  const fd = fs.openSync(path, flags);
+/** By a handle: Node's permission model refuses to synchronise a bare descriptor. */
+async function syncPath(path: string, flags: string): Promise<void> {
+  const handle = await open(path, flags);
   try {
-    fs.fsyncSync(fd);
+    await handle.sync();
   } finally {
-    fs.closeSync(fd);
+    await handle.close();
   }
 }
 
-function systemCall<T>(target: string, act: () => T): T {
-  try {
-    return act();
-  } catch (error) {
-    const failure = fromSystemError(error);
-    throw new BlockError(failure.errno, `Could not create '${target}': ${failure.message}`, { cause: error });
-  }
+function notCreated(target: string, error: unknown): BlockError {
+  const { errno, message } = fromSystemError(error);
+  return new BlockError(errno, `Could not create '${target}': ${message}`, { cause: error });
 }
