@@ -9,10 +9,11 @@ import { wholeSectors } from '../../base/sectors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { createImage } from '../../block/create.ts';
 import type { BlockGraph } from '../../block/graph.ts';
+import { parseInteger } from '../shared/numbers.ts';
 import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
 import { convertCreationOptions } from './creation-options.ts';
-import { checkImageOpts, common, parseIntegerOption, parseSizeOption, readCommandLine } from './options.ts';
+import { checkImageOpts, common, parseSizeOption, readCommandLine } from './options.ts';
 
 /** Its options, beside `--help`. */
 export const specs = [
@@ -100,8 +101,12 @@ function parseBlock(tool: Tool, text: string): number {
   return tool.fail(`Invalid bs specified. Must be between 1 and ${maxBlockBytes}.`);
 }
 
+/** Without a suffix. */
 function parseBlocks(tool: Tool, what: string, text: string): number {
-  return parseIntegerOption(tool, `Invalid ${what} specified: '${text}'.`, text, 2 ** 63);
+  const blocks = parseInteger(text, 2 ** 63);
+  if (blocks !== undefined) return blocks;
+  if (!/^[ \t\n]*[+-]?(0x[\da-f]+|\d+)$/i.test(text)) tool.fail(`Invalid ${what} specified: '${text}'.`);
+  return tool.fail(`Invalid ${what} specified. Must be between 0 and 9223372036854775807.`);
 }
 
 /** Bytes of the input. */
