@@ -181,6 +181,16 @@ describe.skipIf(!haveQemu)('img', () => {
       `convert --image-opts ${badStatus} o`,
     ])('%s', compareOutcome);
 
+    test('keeps all space of a target that is preallocated', async () => {
+      const { ours } = await bothHere(
+        folders,
+        'qemu-img',
+        words('convert -O qcow2 -o preallocation=full a.qcow2 o'),
+      );
+      expect(ours.status).toBe(0);
+      expect(statSync(join(folders.ours, 'o')).blocks * 512).toBeGreaterThan(2 << 20);
+    });
+
     describe('does the same by generated command lines', () => {
       testSeeds({ first: firstSeed, count, batch: 10 }, async (seed) => {
         restore();
