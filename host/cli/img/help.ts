@@ -74,6 +74,17 @@ const parameters: readonly ParameterHelp[] = [
     help: 'runs of zeros from this length on (default 4k) become holes; 0: none do',
   },
   {
+    names: ['--bitmaps'],
+    only: 'convert',
+    help: 'copy the dirty bitmaps that the source keeps; --skip-broken-bitmaps: only those of use',
+  },
+  { names: ['-C'], only: 'convert', help: 'copy data as they are, without a look for zeros in them' },
+  {
+    names: ['--atomic'],
+    only: 'convert',
+    help: 'the target takes its name when it is complete: until then, and after an error, what was there stays',
+  },
+  {
     names: ['-m', '-W'],
     only: 'convert',
     help: 'how many parts are copied at once (default 8); in any order',

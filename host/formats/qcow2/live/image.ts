@@ -78,6 +78,11 @@ export class Qcow2Driver implements Driver {
     }
   }
 
+  /** Clusters that are mapped from the start show what the file holds there. */
+  get hasZeroInit(): boolean {
+    return this.backing === undefined && this.engine.file.node.driver.hasZeroInit === true;
+  }
+
   private get clusterSize(): number {
     return this.engine.header.clusterSize;
   }
