@@ -1,4 +1,4 @@
-/** The `-o` of `create`, `convert` and `amend`: from text to typed values, and the list that `-o help` prints. */
+/** The `-o` of `create`, `convert`, `amend` and `measure`: from text to typed values, and the list that `-o help` prints. */
 import { invalid } from '../../base/errors.ts';
 import { creationOptions } from '../../block/create.ts';
 import type { CreateOption, CreateValues } from '../../block/driver.ts';
@@ -36,11 +36,15 @@ export function convertCreationOptions(
   const protocol = graph.drivers.protocolOf(filename);
   if (!driver.create) throw invalid(`Format driver '${format}' does not support image creation`);
   if (!protocol.create) throw invalid(`Protocol driver '${protocol.name}' does not support image creation`);
-  const known = creationOptions(driver, protocol);
+  return readCreateValues(creationOptions(driver, protocol), list);
+}
+
+/** The list's values as `known` types them. Errors: BlockError in the words of QemuOpts. */
+export function readCreateValues(known: readonly CreateOption[], list: string): CreateValues {
   return optionValues(parseQemuOpts(list).pairs, known);
 }
 
-/** Errors: BlockError in the words of QemuOpts. */
+/** The same of a list that has been read. */
 export function optionValues(pairs: readonly OptionPair[], known: readonly CreateOption[]): CreateValues {
   const given = new OptionValues(pairs, known);
   const values: Record<string, string | number | boolean | undefined> = {};

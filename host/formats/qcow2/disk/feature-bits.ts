@@ -48,7 +48,7 @@ export function hasFeatureNames({ clusterSize }: { clusterSize: number }): boole
   return clusterSize > maxClusterBytesWithoutFeatureNames;
 }
 
-/** The feature name table that QEMU 7.2 writes: 8 entries of 48 bytes. */
+/** The feature name table that QEMU writes: 8 entries of 48 bytes. */
 export function featureNameTable(): Uint8Array {
   const table = new Uint8Array(names.length * entryBytes);
   for (const [index, [set, bit, name]] of names.entries()) {
