@@ -3,6 +3,7 @@
  */
 import { BlockError, invalid } from '../base/errors.ts';
 import type { DriverDefinition } from './driver.ts';
+import { foreignFormat, foreignFormatError } from './foreign-formats.ts';
 
 /** How much of an image's start the drivers get to see when its format is guessed. */
 export const probeBytes = 2048;
@@ -40,9 +41,25 @@ export class DriverRegistry {
     return this.definitions.find(({ servesPlainNames }) => servesPlainNames) ?? this.get('file');
   }
 
-  /** The format whose magic matches best; the fallback when none does (specification: graph, section 6). */
-  probe(head: Uint8Array): DriverDefinition {
-    let best = this.definitions.find(({ isProbeFallback }) => isProbeFallback) ?? this.get('raw');
+  /**
+   * The format whose magic matches best; the fallback when none does (specification: graph, section 6). Errors: it is a
+   * format that there is no driver for. `filename` is that of the file, if it has one.
+   */
+  probe(head: Uint8Array, filename?: string): DriverDefinition {
+    const known = this.recognise(head);
+    if (known) return known;
+    const foreign = foreignFormat(head, filename);
+    if (foreign !== undefined) throw foreignFormatError(foreign);
+    return this.definitions.find(({ isProbeFallback }) => isProbeFallback) ?? this.get('raw');
+  }
+
+  /** Whether an image that starts so is probed to be of the fallback. */
+  looksRaw(head: Uint8Array): boolean {
+    return this.recognise(head) === undefined && foreignFormat(head) === undefined;
+  }
+
+  private recognise(head: Uint8Array): DriverDefinition | undefined {
+    let best: DriverDefinition | undefined;
     let bestScore = 1;
     for (const definition of this.definitions) {
       const score = definition.probe?.(head) ?? 0;

@@ -177,7 +177,7 @@ async function openProbing(
     } finally {
       await reader.close();
     }
-    const driver = graph.drivers.probe(head).name;
+    const driver = graph.drivers.probe(head, exactFilename(file)).name;
     return await openNode(graph, { ...options, driver, file }, { ...params, probed: true });
   } finally {
     await graph.unref(file);
@@ -194,7 +194,7 @@ function restrictProbedRaw(graph: BlockGraph, node: BlockNode): void {
   );
   console.stderr("         Specify the 'raw' format explicitly to remove the restrictions.");
   node.probedRaw = true;
-  node.looksRaw = (head) => graph.drivers.probe(head).isProbeFallback === true;
+  node.looksRaw = (head) => graph.drivers.looksRaw(head);
 }
 
 /** Whether there is anything in it to open: options, a name, or a node. */
