@@ -36,7 +36,7 @@ export async function createImage(graph: BlockGraph, params: CreateImageParams):
   const { filename, format } = params;
   const driver = graph.drivers.find(format);
   if (!driver) throw invalid(`Unknown file format '${format}'`);
-  const protocol = graph.drivers.protocolOf(filename);
+  const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
   if (!driver.create) throw invalid(`Format driver '${format}' does not support image creation`);
   if (!protocol.create?.createFile) {
     throw invalid(`Protocol driver '${protocol.name}' does not support image creation`);

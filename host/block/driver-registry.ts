@@ -2,6 +2,7 @@
  * The drivers a graph knows, by name and by how file names lead to them.
  */
 import { BlockError, invalid } from '../base/errors.ts';
+import type { Files } from '../platform/platform.ts';
 import type { DriverDefinition } from './driver.ts';
 import { foreignFormat, foreignFormatError } from './foreign-formats.ts';
 
@@ -28,12 +29,22 @@ export class DriverRegistry {
 
   /** The protocol that a file name asks for by its prefix; plain names are files. */
   protocolOf(filename: string): DriverDefinition {
-    const prefix = /^([^/:]+):/.exec(filename)?.[1];
+    const prefix = prefixOf(filename);
     if (prefix === undefined) return this.plainProtocol();
     for (const definition of this.definitions) {
       if (definition.filenamePrefix === prefix) return definition;
     }
     throw new BlockError('EINVAL', `Unknown protocol '${prefix}'`);
+  }
+
+  /** As `protocolOf`, for a file that may be there: some drivers take certain files of the platform for themselves. */
+  async protocolFor(files: Files, filename: string): Promise<DriverDefinition> {
+    const protocol = this.protocolOf(filename);
+    if (!protocol.servesPlainNames || prefixOf(filename) !== undefined) return protocol;
+    for (const definition of this.definitions) {
+      if (await definition.claimsFile?.(files, filename)) return definition;
+    }
+    return protocol;
   }
 
   /** What a name without prefix is a file of. */
@@ -67,4 +78,8 @@ export class DriverRegistry {
     }
     return best;
   }
+}
+
+function prefixOf(filename: string): string | undefined {
+  return /^([^/:]+):/.exec(filename)?.[1];
 }

@@ -71,7 +71,7 @@ export async function openFile(
     const described = { ...parseJsonFilename(filename), ...options, ...withoutUndefined({ driver: format }) };
     return openNode(graph, described, params);
   }
-  const protocol = graph.drivers.protocolOf(filename);
+  const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
   const fileOptions = { driver: protocol.name, ...protocolOptions(protocol, filename) };
   if (format !== undefined) {
     const definition = graph.drivers.get(format);
@@ -143,7 +143,11 @@ async function openDriver(graph: BlockGraph, node: BlockNode, params: OpenParams
   node.own = ownOptions(definition, options);
   node.driver = await definition.open(new NodeOpenContext(graph, node, params), node.own);
   if (node.driver.childPermissions) await graph.refreshPermissions(node);
-  await node.refreshLength();
+  try {
+    await node.refreshLength();
+  } catch (error) {
+    throw asBlockError(error).within('Could not refresh total sector count');
+  }
 }
 
 /** Finds the format by looking at the file, then opens the node on top of it. */
@@ -230,7 +234,7 @@ async function openChildNode(
     // The file under a format is a protocol: it is never probed.
     const filename = options['filename'];
     if (typeof filename === 'string') {
-      const protocol = graph.drivers.protocolOf(filename);
+      const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
       return openNode(
         graph,
         { ...options, driver: protocol.name, ...protocolOptions(protocol, filename) },

@@ -115,7 +115,7 @@ async function prepareCreation(
     creation = await tool.attempt(async () => {
       const list = options.creation ?? '';
       // The new image is as long as what goes into it, whatever the list says.
-      const { size: _ignored, ...values } = convertCreationOptions(graph, { filename, format, list });
+      const { size: _ignored, ...values } = await convertCreationOptions(graph, { filename, format, list });
       return {
         filename,
         format,

@@ -6,7 +6,15 @@
  */
 import { assert } from '../../base/assert.ts';
 import { BlockError } from '../../base/errors.ts';
-import type { ByteLocks, FileOpenOptions, FileStatus, Files, HostExtent, HostFile } from '../platform.ts';
+import type {
+  ByteLocks,
+  FileOpenOptions,
+  FileStatus,
+  Files,
+  HostDevice,
+  HostExtent,
+  HostFile,
+} from '../platform.ts';
 import type { IoOperation, IoType } from './faults.ts';
 import type { Journal } from './journal.ts';
 import type { Change, FileContent, SimStorage } from './storage.ts';
@@ -75,13 +83,15 @@ export function never(): Promise<never> {
   return new Promise(() => {});
 }
 
-function statusOf({ size, bytes }: FileContent): FileStatus {
+function statusOf({ size, bytes, device }: FileContent): FileStatus {
+  if (device !== undefined) return { type: 'block-device', size: 0, allocatedBytes: 0 };
   return { type: 'file', size, allocatedBytes: bytes.allocatedBytes };
 }
 
 class SimFile implements HostFile {
   readonly requestAlignment = 1;
   readonly locks: ByteLocks | undefined;
+  readonly device: HostDevice | undefined;
   private closed = false;
 
   constructor(
@@ -93,6 +103,11 @@ class SimFile implements HostFile {
     private readonly onClose: () => void,
   ) {
     this.locks = world.hasLocks ? this.makeLocks() : undefined;
+    const { device } = content;
+    if (device !== undefined) {
+      // The drive's disc may have changed since.
+      this.device = { isWriteProtected: () => false, driveStatus: () => content.device ?? device };
+    }
   }
 
   private perform(type: IoType, offset = 0, bytes = 0): Promise<void> {
@@ -127,7 +142,7 @@ class SimFile implements HostFile {
   }
 
   async allocate(offset: number, bytes: number): Promise<boolean> {
-    if (!this.world.hasFallocate) return false;
+    if (!this.world.hasFallocate || this.device) return false;
     await this.change('allocate', offset, bytes, { type: 'allocate', offset, bytes });
     return true;
   }
@@ -140,7 +155,8 @@ class SimFile implements HostFile {
     const id = journal?.issue(this.content.inode, change);
     try {
       await this.perform(type, offset, bytes);
-      this.checkCapacity(change);
+      if (this.device) this.checkInside(change);
+      else this.checkCapacity(change);
     } catch (error) {
       if (id !== undefined) journal?.add({ type: 'fail', id });
       throw error;
@@ -164,6 +180,14 @@ class SimFile implements HostFile {
     if (missing > 0 && storage.allocatedBytes + missing > capacityBytes) throw new BlockError('ENOSPC');
   }
 
+  /** What a device says to a change that would make it longer or shorter. */
+  private checkInside(change: Change): void {
+    if (change.type === 'truncate') throw new BlockError('EINVAL');
+    const bytes = change.type === 'write' ? change.data.length : change.bytes;
+    if (change.offset + bytes > this.content.size)
+      throw new BlockError(change.type === 'write' ? 'ENOSPC' : 'EINVAL');
+  }
+
   async flush(): Promise<void> {
     if (this.world.crashed) return never();
     const { journal } = this.world;
@@ -183,6 +207,7 @@ class SimFile implements HostFile {
   async extent(offset: number): Promise<HostExtent> {
     const { bytes, size } = this.content;
     assert(offset < size, `extent at ${offset} of ${size} bytes`);
+    if (this.device) return { type: 'data', bytes: size - offset };
     const run = bytes.run(offset, size - offset);
     return { type: run.present ? 'data' : 'hole', bytes: run.bytes };
   }
