@@ -170,6 +170,11 @@ export interface Driver {
   debugEvent?(event: DebugEvent): Promise<void> | undefined;
   readonly breakpoints?: Breakpoints;
   truncate?(length: number, options: TruncateOptions): Promise<void>;
+  /**
+   * Whether its data may be holes of the child it is in, which then read as zeros although it is data. Absent: status of
+   * the child is the status of the node.
+   */
+  mayHaveHoles?(): Promise<boolean>;
   /** Space used on the host: protocols; the dispatcher sums children otherwise. */
   getAllocatedBytes?(): Promise<number | undefined>;
   /** Protocols: names the state of the content, another one after a change. Undefined: whoever keeps it does not tell. */

@@ -27,6 +27,7 @@ import {
   unsupportedBy,
 } from './options.ts';
 import { Perm } from './permissions.ts';
+import { rangeReadsAsZeros } from './status.ts';
 import { readMapped, writeMapped } from './transfer.ts';
 
 export interface OpenFileOptions {
@@ -365,6 +366,8 @@ class NodeOpenContext implements OpenContext {
   readonly self = {
     read: (offset: number, buffer: Uint8Array): Promise<void> => readMapped(this.node, offset, buffer),
     write: (offset: number, buffer: Uint8Array): Promise<void> => writeMapped(this.node, offset, buffer, {}),
+    readsAsZeros: (offset: number, bytes: number): Promise<boolean> =>
+      rangeReadsAsZeros(this.node, offset, bytes),
   };
 
   reportCorruption(report: CorruptionReport): void {
