@@ -349,6 +349,8 @@ export interface CreateDefinition {
     values: CreateValues,
     opened?: () => Promise<void>,
   ): Promise<void>;
+  /** Protocols: takes away what `createFile` made, because no image came of it. Fails silently. */
+  removeFile?(platform: Platform, filename: string): Promise<void>;
   /**
    * Formats: refuses values that `createImage` cannot do, when no file has been made or emptied yet.
    */

@@ -4,9 +4,10 @@
  *
  * Refused by name: copying of bitmaps (`--bitmaps`), and copy offloading (`-C`).
  */
+import { asBlockError } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockBackend } from '../../block/backend.ts';
-import { createImage } from '../../block/create.ts';
+import { createImage, removeImage } from '../../block/create.ts';
 import type { CreateValues } from '../../block/driver.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import { startsAsZeros } from '../../block/status.ts';
@@ -34,6 +35,8 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   const graph = await tool.createGraph();
   const progress = new Progress(tool, options.progress && !options.quiet, progressStep);
   const opened: BlockBackend[] = [];
+  // There is a new image, which half a copy does not make one to keep.
+  let isUnfinished = false;
   try {
     for (const name of operands.slice(0, -1)) {
       const source: ImageSource = { name, imageOpts: options.imageOpts, format: options.format };
@@ -53,13 +56,14 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
         context: `${target}: error while converting ${outputFormat}`,
       });
     }
+    isUnfinished = creation !== undefined;
     const image = await openTarget(tool, graph, options, target);
     opened.push(image);
     if (options.compressed && !image.node.driver.writeCompressed) {
       tool.fail('Compression not supported for this file format');
     }
     if (!creation && image.length < totalBytes) tool.fail('output file is smaller than input file');
-    const hasBacking = options.backingFile !== undefined || creation?.values?.backing_file !== undefined;
+    const hasBacking = (options.backingFile ?? creation?.values.backing_file) !== undefined;
     const copy = new ConvertCopy({
       sources,
       target: image,
@@ -77,16 +81,22 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
       warn: (message) => tool.warn(message),
       ...(options.progress && !options.quiet ? { progress } : {}),
     });
-    await tool.attempt(async () => {
-      await copy.run();
-      await image.flush();
-    });
+    await tool.attempt(() => copy.run());
+    await tool.attempt(() => image.flush());
+    isUnfinished = false;
     progress.set(100);
     return 0;
   } finally {
     progress.finish();
-    for (const image of opened.reverse()) await image.close();
+    if (isUnfinished) await discard(graph, opened, target);
+    else for (const image of opened.reverse()) await image.close();
   }
+}
+
+/** Closes all, and takes the target away: what goes wrong with an image that goes is nobody's concern. */
+async function discard(graph: BlockGraph, opened: BlockBackend[], target: string): Promise<void> {
+  for (const image of opened.reverse()) await image.close().catch(asBlockError);
+  await removeImage(graph, target);
 }
 
 interface Creation {

@@ -14,7 +14,7 @@ export type Change =
   | { type: 'write'; offset: number; data: Uint8Array }
   | { type: 'truncate'; size: number }
   /** Reads as zeros afterwards; extends the file. */
-  | { type: 'zero'; offset: number; bytes: number }
+  | { type: 'zero'; offset: number; bytes: number; takesSpace?: boolean }
   /** Reads as zeros afterwards; the file keeps its size. */
   | { type: 'discard'; offset: number; bytes: number }
   /** May extend the file. */

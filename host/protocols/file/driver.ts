@@ -22,7 +22,7 @@ import type { OpenContext, OpenFlags } from '../../block/open-context.ts';
 import type { HostFile, Platform } from '../../platform/platform.ts';
 import { refusedValue } from '../../qapi/block-types.ts';
 import { bool, enumeration, int, optional, str, struct, type TypeOf, worded } from '../../qapi/types.ts';
-import { createFile, fileCreateJob, fileCreateOptions } from './create.ts';
+import { createFile, fileCreateJob, fileCreateOptions, removeFile } from './create.ts';
 import { ImageLocks } from './image-locks.ts';
 import { preallocate } from './preallocate.ts';
 
@@ -59,7 +59,7 @@ export const file: DriverDefinition<FileOptions> = {
   parseFilename: (filename) => ({ filename: filename.replace(/^file:/, '') }),
   exactFilename: (given) => given.filename,
   open: openFile,
-  create: { options: fileCreateOptions, job: fileCreateJob, createFile },
+  create: { options: fileCreateOptions, job: fileCreateJob, createFile, removeFile },
 };
 
 async function openFile(context: OpenContext, given: FileOptions): Promise<Driver> {

@@ -13,6 +13,7 @@ import { UnmapMode } from '../../../core/qcow2-abi.ts';
 import { l1EntriesFor, maxL1Entries } from '../disk/header.ts';
 import type { Qcow2Driver } from './image.ts';
 import { releaseRun, reserveRun } from './metadata-space.ts';
+import { reserveGrowth } from './reserve.ts';
 
 export async function resize(driver: Qcow2Driver, length: number, options: TruncateOptions): Promise<void> {
   const { engine } = driver;
@@ -30,18 +31,35 @@ export async function resize(driver: Qcow2Driver, length: number, options: Trunc
 }
 
 async function grow(driver: Qcow2Driver, length: number, preallocation: Preallocation): Promise<void> {
-  const { engine } = driver;
-  const oldSize = engine.header.size;
-  const { clusterSize } = engine.header;
-  const needed = l1EntriesFor(engine.header, length);
+  const needed = l1EntriesFor(driver.engine.header, length);
   if (needed > maxL1Entries) throw new BlockError('EFBIG', 'Too big image size');
+  const reserved = await reserveGrowth(driver, length, preallocation);
+  try {
+    await growTables(driver, length, { preallocation, reserved });
+  } finally {
+    // What was reserved and not needed, or not used for want of something else.
+    if (reserved !== undefined) await truncateFile(driver);
+  }
+}
+
+/** How, and from where in the file on there is space that reads as zeros already. */
+interface Reservation {
+  preallocation: Preallocation;
+  reserved: number | undefined;
+}
+
+async function growTables(driver: Qcow2Driver, length: number, reservation: Reservation): Promise<void> {
+  const { engine } = driver;
+  const { preallocation } = reservation;
+  const { size: oldSize, clusterSize } = engine.header;
+  const needed = l1EntriesFor(engine.header, length);
   if (needed > engine.header.l1Size) await growL1(driver, needed);
   await clearStaleTail(driver, oldSize, length);
   // VM state, which programs that apply a snapshot may leave behind the end of the disk.
   await driver.unmap(Math.ceil(oldSize / clusterSize), Math.ceil(length / clusterSize), UnmapMode.full);
   // Space that is written or reserved hides it as well.
   if (preallocation === 'off' || preallocation === 'metadata') await hideBacking(driver, oldSize, length);
-  if (preallocation !== 'off') await preallocate(driver, oldSize, length, preallocation);
+  if (preallocation !== 'off') await preallocate(driver, oldSize, length, reservation);
   await engine.writeback(false);
   await engine.updateHeader({ size: length });
 }
@@ -95,17 +113,25 @@ export async function growL1(driver: Qcow2Driver, entries: number): Promise<void
   const clusters = Math.ceil(bytes / header.clusterSize);
   const { offset } = await reserveRun(engine, clusters);
   let old = { offset: header.l1TableOffset, entries: header.l1Size };
-  await engine.exclusively(async () => {
-    old = { offset: engine.header.l1TableOffset, entries: engine.header.l1Size };
-    const table = new Uint8Array(clusters * header.clusterSize);
-    table.set(core.activeL1(old.entries));
-    await file.debugEvent('l1_grow_write_table');
-    await file.write(offset, table);
-    await file.flush();
-    await file.debugEvent('l1_grow_activate_table');
-    await engine.updateHeader({ l1Table: { offset, entries } });
-    core.switchL1(offset, entries);
-  });
+  let isShown = false;
+  try {
+    await engine.exclusively(async () => {
+      old = { offset: engine.header.l1TableOffset, entries: engine.header.l1Size };
+      const table = new Uint8Array(clusters * header.clusterSize);
+      table.set(core.activeL1(old.entries));
+      await file.debugEvent('l1_grow_write_table');
+      await file.write(offset, table);
+      await file.flush();
+      await file.debugEvent('l1_grow_activate_table');
+      // If this fails the new table may be the image's all the same.
+      isShown = true;
+      await engine.updateHeader({ l1Table: { offset, entries } });
+      core.switchL1(offset, entries);
+    });
+  } catch (error) {
+    if (!isShown) await releaseRun(engine, { offset, clusters });
+    throw error;
+  }
   const oldClusters = Math.ceil((old.entries * 8) / header.clusterSize);
   if (oldClusters > 0) await releaseRun(engine, { offset: old.offset, clusters: oldClusters });
 }
@@ -115,7 +141,7 @@ async function preallocate(
   driver: Qcow2Driver,
   start: number,
   end: number,
-  preallocation: Preallocation,
+  { preallocation, reserved = Number.POSITIVE_INFINITY }: Reservation,
 ): Promise<void> {
   const { file, header } = driver.engine;
   const { clusterSize } = header;
@@ -127,7 +153,7 @@ async function preallocate(
   for (let offset = first; offset < last; ) {
     // What is mapped already keeps its data.
     offset += await writePlanned(driver, offset, last - offset, async (plan) => {
-      if (plan.allocation) await fill(plan.offset, plan.bytes);
+      if (plan.allocation && plan.offset < reserved) await fill(plan.offset, plan.bytes);
     });
   }
 
