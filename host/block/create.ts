@@ -168,7 +168,8 @@ function formattingLine(
 
 function formatValue(value: string | number | boolean): string {
   if (typeof value === 'boolean') return value ? 'on' : 'off';
-  if (typeof value === 'number') return String(value);
+  // A number that large would be written rounded, with zeros for its last digits.
+  if (typeof value === 'number') return BigInt(value).toString();
   return /^[\w./:@+-]*$/.test(value) ? value : `'${value.replaceAll(',', ',,')}'`;
 }
 

@@ -5,7 +5,7 @@
  * backing chain (specification: graph, sections 1 and 2). Whatever fails, everything opened on the way is closed.
  * A chain of backing files that is too deep or leads back to itself is refused.
  */
-import { asBlockError, invalid } from '../base/errors.ts';
+import { asBlockError, type BlockError, invalid } from '../base/errors.ts';
 import { withoutUndefined } from '../base/without-undefined.ts';
 import { nestDottedKeys } from '../qapi/dotted-keys.ts';
 import { parseJsonFilename } from '../qapi/json-filename.ts';
@@ -264,6 +264,7 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
       child = await openChildNode(graph, option, defaults, { ...params, chain }, 'cow');
     } else {
       const filename = resolveBackingName(node, backing!.filename); // without an option, the image has named it
+      if (await isInChain(graph, chain, filename)) throw loopError(filename);
       child = await openFile(
         graph,
         filename,
@@ -276,12 +277,25 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
   }
   if (!isReference(option)) child.inheritsFrom = node;
   try {
-    if (chain.includes(await identify(child)))
-      throw invalid(`Backing file '${child.name}' creates an infinite loop.`);
+    if (chain.includes(await identify(child))) throw loopError(child.name);
     await graph.attachChild(node, child, 'backing', 'cow');
     if (option === undefined) node.openedBacking = { named: backing!.filename, filename: filenameOf(child) };
   } finally {
     await graph.unref(child);
+  }
+}
+
+function loopError(name: string): BlockError {
+  return invalid(`Backing file '${name}' creates an infinite loop.`);
+}
+
+/** Before it is opened, which would open all of the chain once more. A name that leads nowhere is in no chain. */
+async function isInChain(graph: BlockGraph, chain: readonly string[], filename: string): Promise<boolean> {
+  try {
+    return chain.includes(await graphFileIdentity(graph, filename));
+  } catch (error) {
+    asBlockError(error);
+    return false;
   }
 }
 
