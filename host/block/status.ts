@@ -9,6 +9,7 @@ import { chainFrom, nextInChain } from './chain.ts';
 import type { Extent } from './driver.ts';
 import type { BlockNode } from './node.ts';
 
+/** What is known of a range that begins at some offset, and how long it is so. */
 export interface BlockStatus {
   /** > 0 unless nothing was asked for. */
   bytes: number;
@@ -184,7 +185,10 @@ export async function statusAbove(
   let shortened = false;
   let status: BlockStatus | undefined;
   for (const node of chainFrom(top, base)) {
-    if (node.filtered()) continue;
+    if (node.filtered()) {
+      await node.driver.checkStatus?.(offset, rest);
+      continue;
+    }
     if (status && offset >= node.length) {
       return { bytes: rest, data: false, zero: true, allocated: true, eof: shortened, depth };
     }

@@ -42,6 +42,11 @@ class RawDriver implements Driver {
     return this.file.node.driver.hasZeroInit ?? false;
   }
 
+  /** Flags travel on with the request. */
+  get supportsFua(): boolean | 'data' {
+    return this.file.node.driver.supportsFua ?? false;
+  }
+
   get isWholeFile(): boolean {
     return this.offset === 0 && this.size === undefined;
   }

@@ -33,6 +33,7 @@ test('images within bounds are made, written and read', () => {
     status: 0,
   });
   expect(run('img', 'convert', '-q', '-O', 'raw', path, `${allowed}/disk.raw`)).toMatchObject({ status: 0 });
+  expect(run('img', 'convert', '-q', '--atomic', path, `${allowed}/disk.raw`)).toMatchObject({ status: 0 });
   expect(run('img', 'info', allowed).text).toContain("'file' driver requires");
 });
 
@@ -46,6 +47,7 @@ test.each([
   [['storage-daemon', '--pidfile', `${forbidden}/pid`], 'fs-(read|write)'],
   [['system', '-hda', image], 'fs-read'],
   [['system', '-chardev', `file,id=c,path=${forbidden}/log`], 'fs-(read|write)'],
+  [['system', '-chardev', `pipe,id=c,path=${forbidden}/pipe`], 'fs-(read|write)'],
   [['system', '-daemonize'], 'child-process'],
   [['vm', '-kernel', image], 'fs-read'],
   [['web', image], 'fs-read'],

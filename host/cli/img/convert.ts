@@ -1,19 +1,23 @@
 /**
  * `img convert`: copies one disk, or several one after the other, into an image of any format (specification: cli,
- * section 2). Here are the options and the two ends; the copying is in convert-copy.ts.
+ * section 2). Here are the two ends; the options are read in convert-options.ts, the data are copied in convert-copy.ts,
+ * the bitmaps in convert-bitmaps.ts.
  *
- * Refused by name: copying of bitmaps (`--bitmaps`), and copy offloading (`-C`).
+ * Ours: with `--atomic` the target is written under another name in the same folder, and takes its own when it is complete.
  */
-import { asBlockError } from '../../base/errors.ts';
+import { asBlockError, invalid } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { createImage, removeImage } from '../../block/create.ts';
 import type { CreateValues } from '../../block/driver.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import { startsAsZeros } from '../../block/status.ts';
-import { type ImageSource, openImage } from '../shared/open-image.ts';
+import { fileExists } from '../../platform/node/file-exists.ts';
+import { AtomicFile } from '../shared/atomic-file.ts';
+import { type ImageSource, openBackend, openImage } from '../shared/open-image.ts';
 import { Progress } from '../shared/progress.ts';
 import type { Tool } from '../shared/tool.ts';
+import { bitmapsToCopy, copyBitmaps, requireBitmapPlace } from './convert-bitmaps.ts';
 import { ConvertCopy } from './convert-copy.ts';
 import { type ConvertOptions, readConvertOptions } from './convert-options.ts';
 import { convertCreationOptions, isHelpWanted, printCreationOptions } from './creation-options.ts';
@@ -33,35 +37,85 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   }
   if (target === undefined) tool.fail('Must specify image file name');
   const graph = await tool.createGraph();
+  if (!options.atomic) return convert(tool, graph, options, { name: target, path: target });
+  const file = await createAtomicFile(tool, graph, options, target);
+  try {
+    const status = await convert(tool, graph, options, { name: target, path: file.path });
+    await tool.attempt(() => file.commit());
+    return status;
+  } finally {
+    file.discard();
+  }
+}
+
+/** Errors are told in the words that there are without it. */
+function createAtomicFile(
+  tool: Tool,
+  graph: BlockGraph,
+  { operands, imageOpts, outputFormat = 'raw' }: ConvertOptions,
+  target: string,
+): Promise<AtomicFile> {
+  const make = async (): Promise<AtomicFile> => {
+    const protocol = await graph.drivers.protocolFor(graph.platform.files, target);
+    if (!protocol.servesPlainNames) throw invalid(`--atomic is for files, not for '${protocol.name}'`);
+    const parsed = protocol.parseFilename?.(target) as { filename?: string } | undefined;
+    const path = parsed?.filename ?? target;
+    // Whoever uses it would go on with the file that has lost the name.
+    const isSource = !imageOpts && operands.slice(0, -1).includes(target);
+    if (!isSource && fileExists(path)) {
+      const source: ImageSource = { name: target, format: 'raw' };
+      const old = await openBackend(graph, source, { write: true, resize: true }, tool);
+      await old.close();
+    }
+    return new AtomicFile(path);
+  };
+  return tool.attempt(make, { context: `${target}: error while converting ${outputFormat}` });
+}
+
+interface Target {
+  /** As it was given. */
+  name: string;
+  /** Where it is written. */
+  path: string;
+}
+
+async function convert(
+  tool: Tool,
+  graph: BlockGraph,
+  options: ConvertOptions,
+  target: Target,
+): Promise<number> {
+  const { operands, outputFormat = 'raw' } = options;
   const progress = new Progress(tool, options.progress && !options.quiet, progressStep);
   const opened: BlockBackend[] = [];
   // There is a new image, which half a copy does not make one to keep.
   let isUnfinished = false;
   try {
-    for (const name of operands.slice(0, -1)) {
-      const source: ImageSource = { name, imageOpts: options.imageOpts, format: options.format };
-      const { sourceCache: cache, forceShare } = options;
-      opened.push(await openImage(tool, graph, source, { cache, forceShare, exclusive: true }));
-    }
+    for (const name of operands.slice(0, -1)) opened.push(await openSource(tool, graph, options, name));
     const sources = [...opened];
     const { snapshot } = options;
     if (snapshot) {
       if (sources.length > 1) tool.fail('No support for concatenating multiple snapshot');
       await tool.attempt(() => loadSnapshot(sources[0]!.node, snapshot)); // there is one at the least
     }
+    if (options.bitmaps && sources.length > 1) tool.fail('Copying bitmaps only possible with single source');
+    const { skipBrokenBitmaps } = options;
+    // There is one source at the least.
+    const bitmaps = options.bitmaps ? bitmapsToCopy(tool, sources[0]!.node, skipBrokenBitmaps) : undefined;
     const totalBytes = sources.reduce((sum, { length }) => sum + length, 0);
     const creation = await prepareCreation(tool, graph, options, target, totalBytes, sources.length);
     if (creation) {
       await tool.attempt(() => createImage(graph, creation), {
-        context: `${target}: error while converting ${outputFormat}`,
+        context: `${target.name}: error while converting ${outputFormat}`,
       });
     }
     isUnfinished = creation !== undefined;
-    const image = await openTarget(tool, graph, options, target);
+    const image = await openTarget(tool, graph, options, target.path);
     opened.push(image);
     if (options.compressed && !image.node.driver.writeCompressed) {
       tool.fail('Compression not supported for this file format');
     }
+    if (bitmaps) requireBitmapPlace(tool, image.node);
     if (!creation && image.length < totalBytes) tool.fail('output file is smaller than input file');
     const hasBacking = (options.backingFile ?? creation?.values.backing_file) !== undefined;
     const copy = new ConvertCopy({
@@ -77,18 +131,20 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
       outOfOrder: options.outOfOrder,
       rateLimit: options.rateLimit,
       salvage: options.salvage,
+      verbatim: options.offload,
       clock: graph.platform.clock,
-      warn: (message) => tool.warn(message),
+      warn: (message) => options.quiet || tool.warn(message),
       ...(options.progress && !options.quiet ? { progress } : {}),
     });
     await tool.attempt(() => copy.run());
     await tool.attempt(() => image.flush());
+    if (bitmaps) await copyBitmaps(tool, bitmaps, image.node);
     isUnfinished = false;
     progress.set(100);
     return 0;
   } finally {
     progress.finish();
-    if (isUnfinished) await discard(graph, opened, target);
+    if (isUnfinished) await discard(graph, opened, target.path);
     else for (const image of opened.reverse()) await image.close();
   }
 }
@@ -115,11 +171,12 @@ async function prepareCreation(
   tool: Tool,
   graph: BlockGraph,
   options: ConvertOptions,
-  filename: string,
+  target: Target,
   totalBytes: number,
   sourceCount: number,
 ): Promise<Creation | undefined> {
   const format = options.outputFormat ?? 'raw';
+  const { name, path: filename } = target;
   let creation: Creation | undefined;
   if (!options.skipCreate) {
     creation = await tool.attempt(async () => {
@@ -138,6 +195,10 @@ async function prepareCreation(
     });
     const definition = graph.drivers.get(format);
     const backing = creation.backingFile ?? creation.values.backing_file;
+    if (backing === name && filename !== name) {
+      const same = 'Error: Trying to create an image with the same filename as the backing file';
+      tool.fail(`${name}: error while converting ${format}: ${same}`);
+    }
     if (backing !== undefined && !definition.supportsBacking) {
       tool.fail(`Backing file not supported for file format '${format}'`);
     }
@@ -163,6 +224,15 @@ function checkBacking(tool: Tool, options: ConvertOptions, sourceCount: number):
   if (options.targetIsZero) {
     tool.fail('Cannot use --target-is-zero when the destination image has a backing file');
   }
+}
+
+function openSource(
+  tool: Tool,
+  graph: BlockGraph,
+  { imageOpts, format, sourceCache: cache, forceShare }: ConvertOptions,
+  name: string,
+): Promise<BlockBackend> {
+  return openImage(tool, graph, { name, imageOpts, format }, { cache, forceShare, exclusive: true });
 }
 
 function openTarget(

@@ -13,6 +13,7 @@ import type {
   Driver,
   DriverDefinition,
   TruncateOptions,
+  WriteFlags,
   ZeroFlags,
 } from '../../block/driver.ts';
 import type { OpenContext } from '../../block/open-context.ts';
@@ -201,9 +202,9 @@ class CdromDriver extends DeviceDriver {
     return false;
   }
 
-  override async write(offset: number, buffer: Uint8Array): Promise<void> {
+  override async write(offset: number, buffer: Uint8Array, flags: WriteFlags): Promise<void> {
     this.checkDisc();
-    await super.write(offset, buffer);
+    await super.write(offset, buffer, flags);
   }
 
   override async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {

@@ -5,6 +5,7 @@
  * refer to the clusters before. A crash in between leaks nothing but what had been written back.
  */
 import { FreeReason } from '../../../core/qcow2-abi.ts';
+import { refcountBlockEntries } from '../disk/header.ts';
 import { padded } from '../disk/image-file.ts';
 import type { Qcow2Engine } from './engine.ts';
 
@@ -23,7 +24,9 @@ function allocateSome(engine: Qcow2Engine, clusters: number): Promise<ClusterRun
 }
 
 /** Exactly `clusters` clusters in a row. Errors: EFBIG, EIO. */
-async function allocateRun(engine: Qcow2Engine, clusters: number): Promise<ClusterRun> {
+export async function allocateRun(engine: Qcow2Engine, clusters: number): Promise<ClusterRun> {
+  // What is found is described by one block, which seldom has room for so much: it often describes itself.
+  if (clusters >= refcountBlockEntries(engine.header)) return reserveRun(engine, clusters);
   const tooShort: ClusterRun[] = [];
   try {
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
@@ -54,7 +57,7 @@ export async function writeRun(
 }
 
 /** Clusters in a row with refcount blocks of their own, behind everything that is described by others. */
-export async function reserveRun(engine: Qcow2Engine, clusters: number): Promise<ClusterRun> {
+async function reserveRun(engine: Qcow2Engine, clusters: number): Promise<ClusterRun> {
   const { core } = engine;
   let start: number | undefined;
   while (start === undefined) {
