@@ -54,7 +54,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
       tool.fail('Preallocation can only be used for growing images');
     }
     if (length < image.length && !shrink) refuseShrinking(tool);
-    await tool.attempt(() => image.truncate(length, { preallocation }));
+    await tool.attempt(() => image.truncate(length, { preallocation, exact: true }));
     if (!quiet) tool.out('Image resized.\n');
     return 0;
   } finally {
