@@ -159,7 +159,7 @@ function formattingLine(
 function formatValue(value: string | number | boolean): string {
   if (typeof value === 'boolean') return value ? 'on' : 'off';
   if (typeof value === 'number') return String(value);
-  return /^[\w./:@+-]*$/.test(value) ? value : `'${value.replaceAll(',', ',,')}'`;
+  return value.replaceAll(',', ',,');
 }
 
 async function formatFile(

@@ -5,7 +5,7 @@
  * backing chain (specification: graph, sections 1 and 2). Whatever fails, everything opened on the way is closed.
  * A chain of backing files that is too deep or leads back to itself is refused.
  */
-import { asBlockError, invalid } from '../base/errors.ts';
+import { asBlockError, type BlockError, invalid } from '../base/errors.ts';
 import { withoutUndefined } from '../base/without-undefined.ts';
 import { nestDottedKeys } from '../qapi/dotted-keys.ts';
 import { isJsonObject } from '../qapi/json-value.ts';
@@ -102,6 +102,9 @@ export async function openNode(
 
 async function openDriver(graph: BlockGraph, node: BlockNode, params: OpenParams): Promise<void> {
   const { definition, options } = node;
+  // What it is stored in comes before anything else that it says.
+  const needsFile = definition.children?.some(({ name, optional }) => name === 'file' && !optional);
+  if (needsFile && !describesChild(options['file'])) throw undescribed('file');
   node.own = ownOptions(definition, options);
   node.driver = await definition.open(new NodeOpenContext(graph, node, params), node.own);
   if (node.driver.childPermissions) await graph.refreshPermissions(node);
@@ -124,7 +127,7 @@ async function openProbing(
     }
     throw invalid('Must specify either driver or file');
   }
-  if (!describesChild(options['file'])) throw invalid('A block device must be specified for "file"');
+  if (!describesChild(options['file'])) throw undescribed('file');
   const file = await openChildNode(graph, options['file'], childDefaults(flags, 'file'), params, 'file');
   try {
     const reader = await BlockBackend.attach(file, {
@@ -140,7 +143,9 @@ async function openProbing(
       await reader.close();
     }
     const driver = graph.drivers.probe(head).name;
-    return await openNode(graph, { ...options, driver, file }, { ...params, probed: true });
+    const node = await openNode(graph, { ...options, driver, file }, { ...params, probed: true });
+    if (!isReference(options['file'])) file.inheritsFrom = node;
+    return node;
   } finally {
     await graph.unref(file);
   }
@@ -174,6 +179,10 @@ function isLeftToImage(graph: BlockGraph, option: unknown): boolean {
 /** A node that exists already, and so is nobody's own. */
 function isReference(option: unknown): boolean {
   return typeof option === 'string' || option instanceof BlockNode;
+}
+
+function undescribed(child: string): BlockError {
+  return invalid(`A block device must be specified for "${child}"`);
 }
 
 /** A description, the name of a node, or the node. */
@@ -230,10 +239,10 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
   const described = isReference(option)
     ? (option as ChildOption)
     : { ...withoutUndefined({ driver: backing?.format }), ...(option as NodeOptions | undefined) };
+  const filename = named && resolveBackingName(node, named.filename);
   let child: BlockNode;
   try {
-    if (named) {
-      const filename = resolveBackingName(node, named.filename);
+    if (filename !== undefined) {
       const how = { flags: defaults, namedByImage: true as const, options: described as NodeOptions };
       child = await openFile(graph, filename, how, chain);
     } else {
@@ -247,8 +256,7 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
     if (chain.includes(await identify(child)))
       throw invalid(`Backing file '${child.name}' creates an infinite loop.`);
     await graph.attachChild(node, child, 'backing', 'cow');
-    if (named && !describesChild(option))
-      node.openedBacking = { named: named.filename, filename: filenameOf(child) };
+    if (named && !describesChild(option)) node.openedBacking = { named, filename: filenameOf(child) };
   } finally {
     await graph.unref(child);
   }
@@ -302,7 +310,7 @@ class NodeOpenContext implements OpenContext {
     // As QEMU does: what a node is stored in is there before it, everything else comes after it.
     if (name !== 'file') graph.takePlace(node);
     const option = node.options[name] ?? elementOf(node.options, name);
-    if (!describesChild(option)) throw invalid(`A block device must be specified for "${name}"`);
+    if (!describesChild(option)) throw undescribed(name);
     const child = await openChildNode(graph, option, childDefaults(node.flags, role), params, role);
     if (!isReference(option)) child.inheritsFrom = node;
     try {
