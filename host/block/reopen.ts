@@ -163,8 +163,8 @@ function checkOptions(node: BlockNode, options: NodeOptions, flags: OpenFlags): 
   if (options['driver'] !== undefined && options['driver'] !== definition.name) {
     throw invalid("Cannot change the option 'driver'");
   }
-  if (flags.forceShare !== node.flags.forceShare) throw invalid("Cannot change the option 'force-share'");
   checkReopenable(node);
+  if (flags.forceShare !== node.flags.forceShare) throw invalid("Cannot change the option 'force-share'");
   const childNames = new Set((definition.children ?? []).map(({ name }) => name));
   for (const [key, value] of Object.entries(options)) {
     const base = key.replace(/\..*/s, '');
