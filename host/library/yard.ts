@@ -8,6 +8,7 @@ import type { FlushPolicy } from '../emulator/local-disk.ts';
 import { V86Disk, type V86DiskKind } from '../emulator/v86/disk.ts';
 import { createV86, type V86Constructor, type V86Emulator } from '../emulator/v86/emulator.ts';
 import type { FileSources } from '../emulator/v86/files.ts';
+import { onPowerOff } from '../emulator/v86/power-off.ts';
 import { V86Processor } from '../emulator/v86/processor.ts';
 import { V86State } from '../emulator/v86/state.ts';
 import type { PrefetchList } from '../protocols/http/driver.ts';
@@ -24,6 +25,7 @@ import { RemoteGuestDisk } from './remote-disk.ts';
 import { Calls } from './rpc.ts';
 import type { ServiceFunctions } from './service.ts';
 
+/** A disk of the machine, and what becomes of requests that fail. */
 export interface DiskOptions {
   /** Node that the disk shows. */
   readonly node: string;
@@ -44,6 +46,7 @@ export interface DiskOptions {
   readonly cacheBytes?: number;
 }
 
+/** An empty image. */
 export interface NewImage {
   /** Bytes; what the guest sees. */
   readonly size: number;
@@ -51,6 +54,7 @@ export interface NewImage {
   readonly format?: 'qcow2' | 'raw';
 }
 
+/** What is watched, and who is told. */
 export interface TraceOptions {
   readonly events: readonly string[];
   readonly sink: (record: TraceRecord) => void;
@@ -65,12 +69,14 @@ interface YardOptions {
 
 const defaultFlushPolicy: FlushPolicy = { safe: 'process', flushMs: 1000 };
 
+/** A whole block layer: files and nodes, a machine with its disks, backups, and the monitor for all the rest. */
 export class Blockyard {
   private readonly disks = new Map<V86Disk, { id: string; remote: RemoteGuestDisk }>();
   /** The bases that were opened for overlays. */
   private readonly bases = new Map<string, string>();
   private readonly atClose: (() => void)[] = [];
   private readonly numbers = { backup: 0, image: 0 };
+  private processor: V86Processor | undefined;
   private isClosed = false;
 
   private constructor(
@@ -215,7 +221,8 @@ export class Blockyard {
 
   /**
    * Makes a v86 with `options`, its own and disks of this yard among them, and has it run with the machine: `stop`, `cont`,
-   * `system_reset` and `query-status` are about it, and it stands while a disk fails. Settles when it runs, or could.
+   * `system_reset` and `query-status` are about it, and it stands while a disk fails, and from when its guest switches itself off
+   * (`SHUTDOWN`; v86's option `acpi`) until it is reset. Settles when it runs, or could.
    * Its files (`bios`, `vga_bios`, `multiboot`, `bzimage`, `initrd`, `initial_state`, `fda`, `fdb`) may be Files, addresses or
    * bytes, too. On Node, SeaBIOS is found where it is usually installed. Errors: one of them, or `wasm_path`, cannot be had; there is
    * no firmware.
@@ -240,10 +247,16 @@ export class Blockyard {
     const named = disks.map(([disk, { id }]) => [`disk '${id}'`, disk] as const);
     serveProcessor(port1, processor, new V86State(emulator, processor, named));
     await this.calls.call('attachProcessor', { port: port2 }, [port2]);
+    this.processor = processor;
+    onPowerOff(emulator, () => {
+      // A block layer that is gone need not hear of it, nor of an emulator that was detached.
+      if (this.processor === processor) this.calls.call('powerOff', {}).catch(() => {});
+    });
   }
 
   /** Ends what `attach` began; the emulator stands, and may be destroyed. */
   async detach(): Promise<void> {
+    this.processor = undefined;
     await this.calls.call('detachProcessor', {});
   }
 
