@@ -36,7 +36,7 @@ export const scenarios: readonly Scenario[] = [
     steps: [
       ...['a', 'drive', 'b', 'a-file', 't', 'o', 'other', '-d v'].map(guestWrites),
       graph,
-      ...['a', 'b', 'o', 'a-file'].map((name) => disk(name)),
+      ...['a', 'b', 'o', 'a-file', 't'].map((name) => disk(name)),
       disk('a', { 'share-rw': true }),
       add({ driver: 'qcow2', 'node-name': 'n', file: 'a' }),
       add({ driver: 'qcow2', 'node-name': 'n', file: 'a-file' }),
