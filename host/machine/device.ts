@@ -12,6 +12,13 @@ import type { Bus } from './bus.ts';
 import type { Machine } from './machine.ts';
 import { type PropertySpec, type PropertyValue, readProperty } from './property.ts';
 
+/** Of a drive for media that come and go. */
+export interface TrayState {
+  readonly open: boolean;
+  /** By the guest. */
+  readonly locked: boolean;
+}
+
 export interface DeviceTypeInfo {
   /** `virtio-blk-pci` */
   readonly name: string;
@@ -130,6 +137,16 @@ export abstract class Device implements QomObject {
   protected string(name: string): string {
     return this.values.get(name) as string;
   }
+
+  // What savevm keeps.
+
+  /** Absent: it has none. */
+  get tray(): TrayState | undefined {
+    return undefined;
+  }
+
+  /** Nobody is told. */
+  restoreTray?(tray: TrayState): void;
 
   // Its life.
 

@@ -19,7 +19,7 @@ import type { DriveOptions } from './drive-options.ts';
 import { type Drive, Drives } from './drives.ts';
 import type { MachineType } from './machine-types.ts';
 import type { Processor } from './processor.ts';
-import { RunState } from './run-state.ts';
+import { RunState, type StandingState } from './run-state.ts';
 
 interface MachineServices {
   graph: BlockGraph;
@@ -93,9 +93,9 @@ export class Machine implements QomObject {
   // Running.
 
   /** Stops, makes everything written durable, and waits until nothing is on its way any more. */
-  async stop(state: 'paused' | 'io-error' = 'paused'): Promise<void> {
+  async stop(state: StandingState = 'paused'): Promise<void> {
     const { processor } = this;
-    if (processor && state === 'paused' && this.runState.isRunning) await this.finishRequests(processor);
+    if (processor && state !== 'io-error' && this.runState.isRunning) await this.finishRequests(processor);
     this.runState.stop(state);
     if (state === 'io-error') await processor?.halt({ forDisks: false });
     await this.quiesce();

@@ -55,6 +55,9 @@ const virtio = `${disk}-device virtio-blk-pci,drive=d`;
 const node = '-blockdev file,filename=b.raw,node-name=b ';
 
 const commandLines = [
+  `${none}-loadvm x`,
+  `${none}-drive if=none,file=b.raw,format=raw -loadvm x`,
+  `${none}${disk}-loadvm x`,
   `${none}-trace nosuch -trace -nosuch -trace no*`,
   `${none}-trace x=y`,
   `${none}-trace nosuch,events=/nonexistent/e`,

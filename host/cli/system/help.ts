@@ -110,6 +110,7 @@ Monitor options:
                 create an object
 
 Other options:
+-loadvm tag     start with a machine that 'savevm' has saved
 -S              freeze the machine at startup (use 'cont' to start it)
 -qtest dev      take commands of the qtest protocol
 -qtest-log file write the commands and answers of -qtest to a file

@@ -55,6 +55,7 @@ export const machineOptions: Readonly<Record<string, OptionKind>> = {
   msg: 'add',
   trace: 'add',
   pidfile: 'set',
+  loadvm: 'set',
   qtest: 'set',
   'qtest-log': 'set',
   'enable-kvm': 'switch',
@@ -78,7 +79,6 @@ export const machineOptions: Readonly<Record<string, OptionKind>> = {
 const refusedWithArgument = new Set([
   'readconfig',
   'incoming',
-  'loadvm',
   'kernel',
   'initrd',
   'append',

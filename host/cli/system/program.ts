@@ -11,9 +11,9 @@ import { drivers } from '../../drivers.ts';
 import { addBuiltInDevices, addDefaultDrives, checkOrphans } from '../../machine/default-devices.ts';
 import { deviceTypes } from '../../machine/device-types.ts';
 import type { Machine, MachineOptions } from '../../machine/machine.ts';
+import { SavedMachines } from '../../machine/saved-machines.ts';
 import { systemCommands } from '../../qmp/commands/system.ts';
 import { QmpServer } from '../../qmp/server.ts';
-import type { HmpCommand } from '../hmp/command.ts';
 import { humanCommands, humanMonitor } from '../hmp/monitor.ts';
 import { detach } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
@@ -47,8 +47,6 @@ export interface GuestServices {
 
 /** Who runs the guest's code, in programs where somebody does. */
 export interface GuestRunner {
-  /** Commands of the human monitor beside those of every machine. */
-  readonly monitorCommands: readonly HmpCommand[];
   /** Errors: BlockError; ExitStatus when it has been reported. */
   start(services: GuestServices): Promise<void>;
   /** Harmless when it was never started. */
@@ -69,7 +67,7 @@ export class MachineProgram implements Daemon {
     private readonly guest: GuestRunner | undefined,
   ) {
     this.server = server;
-    this.monitors = new Monitors(tool, server, line.has('daemonize'), humanCommands(guest?.monitorCommands));
+    this.monitors = new Monitors(tool, server, line.has('daemonize'), humanCommands);
   }
 
   /** Runs it to its end; gives the status to exit with. */
@@ -82,7 +80,7 @@ export class MachineProgram implements Daemon {
     const server = new QmpServer({
       platform,
       drivers,
-      commands: [...systemCommands, humanMonitor(guest?.monitorCommands)],
+      commands: [...systemCommands, humanMonitor],
       machine: options,
       ...withoutUndefined({ guestClock: clock }),
       reportBug: (error) => tool.reportInternalError(error),
@@ -128,6 +126,7 @@ export class MachineProgram implements Daemon {
     });
     if (this.clock) await this.monitors.serveQtest(line.get('qtest'), line.get('qtest-log'), this.clock);
     machine.isSetUp = true;
+    await this.restoreSaved();
     if (line.has('daemonize')) await detach();
     if (!line.has('S')) await machine.cont();
     this.monitors.serve();
@@ -140,6 +139,14 @@ export class MachineProgram implements Daemon {
 
   private async powerOff(): Promise<void> {
     if (await this.machine.powerOff()) await this.server.stop('guest-shutdown');
+  }
+
+  /** `-loadvm` */
+  private async restoreSaved(): Promise<void> {
+    const { tool, line, machine } = this;
+    const tag = line.get('loadvm');
+    if (tag === undefined) return;
+    await tool.attempt(() => new SavedMachines(machine, (reason) => tool.report(reason)).load(tag));
   }
 
   /** Gives what makes the devices of virtio drives: they come after the user's. */
