@@ -76,7 +76,17 @@ export abstract class Device implements QomObject {
   setProperty(name: string, value: JsonValue, isText: boolean): void {
     const spec = this.type.properties.find((candidate) => candidate.name === name);
     if (!spec) throw invalid(`Property '${this.typeName}.${name}' not found`);
-    this.values.set(name, readProperty(spec, value, isText));
+    const read = readProperty(spec, value, isText);
+    this.values.set(name, spec.linkTo === undefined ? read : this.linked(name, spec.linkTo, String(read)));
+  }
+
+  /** The whole path of an object. Errors: there is none, or one of another type. */
+  private linked(name: string, type: string, path: string): string {
+    const { tree } = this.machine;
+    if (path === '') return '';
+    const object = tree.resolve(path);
+    if (object.typeName !== type) throw invalid(`Invalid parameter type for '${name}', expected: ${type}`);
+    return tree.pathOf(object)!; // it was found in there
   }
 
   get properties(): readonly QomProperty[] {

@@ -49,6 +49,7 @@ export type ShutdownReason = 'host-qmp-quit' | 'host-signal' | 'host-qmp-system-
 export class Machine implements QomObject {
   readonly typeName: string;
   readonly graph: BlockGraph;
+  readonly tree: QomTree;
   readonly jobs: JobRegistry;
   readonly emit: (event: GraphEvent) => void;
   readonly runState: RunState;
@@ -75,6 +76,7 @@ export class Machine implements QomObject {
     readonly options: MachineOptions,
   ) {
     this.graph = services.graph;
+    this.tree = services.tree;
     this.jobs = services.jobs;
     this.emit = services.emit;
     this.typeName = `${options.type.name}-machine`;

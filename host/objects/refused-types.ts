@@ -4,7 +4,7 @@
  */
 import { any, optional, type StructType, struct } from '../qapi/types.ts';
 
-/** In QEMU's order, but for `throttle-group`, which is served. */
+/** In QEMU's order, but for those that are served. */
 const optionNames: Readonly<Record<string, string>> = {
   'authz-list': 'policy rules',
   'authz-listfile': 'filename refresh',
@@ -27,8 +27,6 @@ const optionNames: Readonly<Record<string, string>> = {
   'filter-rewriter': 'netdev queue status position insert vnet_hdr_support',
   'input-barrier': 'name server port x-origin y-origin width height',
   'input-linux': 'evdev grab_all repeat grab-toggle',
-  iothread: 'aio-max-batch thread-pool-min thread-pool-max poll-max-ns poll-grow poll-shrink',
-  'main-loop': 'aio-max-batch thread-pool-min thread-pool-max',
   'memory-backend-epc':
     'dump host-nodes merge policy prealloc prealloc-threads prealloc-context share reserve size x-use-canonical-path-for-ramblock-id',
   'memory-backend-file':
@@ -75,7 +73,7 @@ const reasons: readonly [RegExp, string][] = [
   [/^secret/, 'images cannot be encrypted'],
   [/^tls-/, 'there is no TLS'],
   [/^authz-/, 'clients are not authorized'],
-  [/^(iothread|main-loop|thread-context)$/, 'everything runs in one thread'],
+  [/^thread-context$/, 'everything runs in one thread'],
   [/^pr-manager-helper$/, 'there are no persistent reservations'],
 ];
 

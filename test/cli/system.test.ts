@@ -189,7 +189,7 @@ describe('a machine on the command line', () => {
     [['-monitor', 'nowhere'], "-monitor nowhere: 'nowhere' is not a valid char driver"],
     [['-serial', 'stdio'], "-serial stdio: only 'none' and 'null' is supported"],
     [['-chardev', 'ringbuf,id=r'], "-chardev ringbuf,id=r: char driver 'ringbuf' is not supported"],
-    [['-object', 'iothread,id=t'], 'iothread'],
+    [['-object', 'thread-context,id=t'], 'thread-context'],
     [['-name'], '-name: requires an argument'],
   ])('refuses %j by name', async (argv, message) => {
     const { status, errors } = await finish(...base, ...argv);

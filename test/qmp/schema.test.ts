@@ -35,7 +35,7 @@ const allowed: readonly (readonly [RegExp, string])[] = [
   ],
   [/^blockdev-create\.options<(?!file>|qcow2>)/, 'images of formats that are not served'],
   [/^x-blockdev-amend\.options<luks>/, 'a format that is not served'],
-  [/^object-add<(?!throttle-group>)/, 'types of objects that are known but not served'],
+  [/^object-add<(?!throttle-group>|iothread>|main-loop>)/, 'types of objects that are known but not served'],
   [
     /^(add-fd|remove-fd|query-fdsets|getfd|closefd): no such/,
     'descriptors that come with a message cannot be taken over by Node',

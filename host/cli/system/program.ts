@@ -12,12 +12,15 @@ import { addBuiltInDevices, addDefaultDrives, checkOrphans } from '../../machine
 import { deviceTypes } from '../../machine/device-types.ts';
 import type { Machine, MachineOptions } from '../../machine/machine.ts';
 import { SavedMachines } from '../../machine/saved-machines.ts';
+import type { ObjectOptions } from '../../objects/types.ts';
+import { checkIdentifier } from '../../qapi/identifier.ts';
 import { systemCommands } from '../../qmp/commands/system.ts';
 import { QmpServer } from '../../qmp/server.ts';
 import { humanCommands, humanMonitor } from '../hmp/monitor.ts';
 import { detach } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
-import { addNode, addObject } from '../shared/server-options.ts';
+import { readObject } from '../shared/object-option.ts';
+import { addNode, printObjectHelp } from '../shared/server-options.ts';
 import type { Tool } from '../shared/tool.ts';
 import {
   checkAbsent,
@@ -102,7 +105,7 @@ export class MachineProgram implements Daemon {
     }
     for (const step of line.all('chardev'))
       await this.take(step, (context) => this.monitors.addChardev(step.value, context));
-    for (const step of line.all('object')) await this.take(step, () => addObject(tool, server, step.value));
+    await this.addObjects();
     for (const step of line.all('qmp', 'qmp-pretty', 'monitor')) {
       await this.take(step, (context) => this.monitors.open(step, context));
     }
@@ -139,6 +142,25 @@ export class MachineProgram implements Daemon {
 
   private async powerOff(): Promise<void> {
     if (await this.machine.powerOff()) await this.server.stop('guest-shutdown');
+  }
+
+  /** All are read before any is made; what is wrong with one that is made is said without the option. */
+  private async addObjects(): Promise<void> {
+    const { tool, line, server } = this;
+    const wanted: ObjectOptions[] = [];
+    for (const step of line.all('object')) {
+      await this.take(step, async () => {
+        const { value } = step;
+        printObjectHelp(tool, value);
+        const options = readObject(value);
+        checkIdentifier(options.id);
+        if (!value.startsWith('{') && wanted.some(({ id }) => id === options.id)) {
+          throw invalid(`Duplicate ID '${options.id}' for object`);
+        }
+        wanted.push(options);
+      });
+    }
+    for (const options of wanted) await tool.attempt(async () => server.objects.add(options));
   }
 
   /** `-loadvm` */
