@@ -118,6 +118,7 @@ export class MachineProgram implements Daemon {
     }
     for (const add of addVirtio) await add();
     await tool.attempt(async () => checkOrphans(machine));
+    this.warnOfFloppyControllers();
     for (const step of line.all('mon')) await this.take(step, async () => this.monitors.use(step.value));
     await this.guest?.start({
       tool,
@@ -161,6 +162,20 @@ export class MachineProgram implements Daemon {
       });
     }
     for (const options of wanted) await tool.attempt(async () => server.objects.add(options));
+  }
+
+  /** A guest looks for one at a fixed place. */
+  private warnOfFloppyControllers(): void {
+    const { tool, machine } = this;
+    const controllers = machine.devices.filter(
+      ({ typeName, properties }) =>
+        typeName === 'isa-fdc' && properties.find(({ name }) => name === 'iobase')?.get?.() === 0x3f0,
+    );
+    if (controllers.length < 2) return;
+    tool.warn(
+      'multiple floppy disk controllers with iobase=0x3f0 have been found',
+      'the one being picked for CMOS setup might not reflect your intent',
+    );
   }
 
   /** `-loadvm` */
