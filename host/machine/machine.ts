@@ -17,6 +17,7 @@ import type { DeviceType } from './device-type.ts';
 import { type DriveContext, openDrive } from './drive-open.ts';
 import type { DriveOptions } from './drive-options.ts';
 import { type Drive, Drives } from './drives.ts';
+import type { GlobalProperty } from './globals.ts';
 import type { MachineType } from './machine-types.ts';
 import type { Processor } from './processor.ts';
 import { RunState, type StandingState } from './run-state.ts';
@@ -32,6 +33,8 @@ export interface MachineOptions {
   type: MachineType;
   /** The models of devices that it knows. */
   deviceTypes: readonly DeviceType[];
+  /** Values for properties, below those that a device is given itself; the last one counts. */
+  globals?: readonly GlobalProperty[];
   name?: string | undefined;
   /** In its usual form. */
   uuid?: string | undefined;

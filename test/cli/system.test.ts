@@ -184,7 +184,6 @@ describe('a machine on the command line', () => {
 
   test.each([
     [['-incoming', 'defer'], '-incoming: option is not supported'],
-    [['-readconfig', 'x'], '-readconfig: option is not supported'],
     [['-accel', 'kvm'], '-accel kvm: accelerator kvm is not supported: there is no processor'],
     [['-monitor', 'nowhere'], "-monitor nowhere: 'nowhere' is not a valid char driver"],
     [['-serial', 'stdio'], "-serial stdio: only 'none' and 'null' is supported"],

@@ -3,7 +3,8 @@
  * is compared in transcripts/system.scenarios.ts.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { builtSystemProgram, temporaryFolder } from '../support/system-program.ts';
 import { haveQemu, haveQemuSystem } from '../support/tools.ts';
@@ -21,12 +22,44 @@ function images(): string {
   ]) {
     spawnSync('qemu-img', ['create', '-q', '-f', format!, name!, size!], { cwd: folder });
   }
+  for (const [name, text] of Object.entries(configurations)) writeFileSync(join(folder, `${name}.cfg`), text);
   return folder;
 }
 
 afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
+
+/** Configuration files, by name. */
+const configurations: Readonly<Record<string, string>> = {
+  good: `# a disk
+[drive "d"]
+  file = "a.qcow2"
+  if = "none"
+
+[device "v"]
+  driver = "virtio-blk-pci"
+  drive = "d"
+[global]
+  driver = "virtio-blk-pci"
+  property = "serial"
+  value = "a,b"
+[object "t"]
+  qom-type = "iothread"
+[chardev "c"]
+  backend = "null"
+[machine]
+  type = "pc"
+`,
+  'no-group': 'file = "b.raw"\n',
+  'other-group': '[drivee "d"]\nfile = "b.raw"\n',
+  twice: '[drive "d"]\nfile = "b.raw"\n[drive "d"]\nfile = "b.raw"\n',
+  bus: '[drive "d"]\nif = "none"\nif = "nope"\n\n\n',
+  model: '[device]\ndriver = "zz"',
+  unquoted: '[drive "d"]\nfile = b.raw\n',
+  object: '[object "t"]\nqom-type = "iothread"\nzz = "1"\n',
+  id: '[drive "1"]\nif = "none"\n',
+};
 
 const bare = ['-nodefaults', '-display', 'none', '-S'];
 
@@ -55,6 +88,43 @@ const virtio = `${disk}-device virtio-blk-pci,drive=d`;
 const node = '-blockdev file,filename=b.raw,node-name=b ';
 
 const commandLines = [
+  '-global isa-fdc.fdtypeA=144 -global ide-hd.foo=1 -global PIIX4_PM.disable_s3=1',
+  `-global ide-hd.werror=zz ${disk}-device ide-hd,drive=d`,
+  `-global ide-device.serial=zz ${disk}-device ide-hd,drive=d`,
+  `-global virtio-blk-device.queue-size=3 ${virtio}`,
+  '-global virtio-blk-pci.foo=a,b -drive if=virtio,file=b.raw,format=raw',
+  '-global driver=virtio-blk-pci,property=foo,value=1 -drive if=virtio,file=b.raw,format=raw',
+  '-global isa-fdc.driveA=x',
+  '-global foo',
+  '-global foo.bar',
+  '-global foo.bar=1',
+  '-global driver=zz',
+  '-global zz=1',
+  `${disk}-set drive.d.werror=stop`,
+  `${disk}-set drive.d.werror=zz`,
+  `${disk}-set drive.d.id=e`,
+  `${disk}-set drive.d.foo=a,b`,
+  `${disk}-set drive.e.foo=1`,
+  `-set drive.d.foo=1 ${disk}`,
+  `${virtio},id=v -set device.v.foo=1`,
+  `${disk}-device {"driver":"virtio-blk-pci","id":"v","drive":"d"} -set device.v.serial=x`,
+  '-set drivee.d.foo=1',
+  '-set drive.d.foo',
+  '-set foo',
+  '-object iothread,id=t -set object.t.foo=1',
+  '-readconfig nonexistent',
+  '-readconfig .',
+  '-readconfig good.cfg',
+  '-readconfig good.cfg -set drive.d.werror=zz',
+  '-readconfig good.cfg -set device.v.zz=1',
+  '-readconfig no-group.cfg',
+  '-readconfig other-group.cfg',
+  '-readconfig twice.cfg',
+  '-readconfig bus.cfg',
+  '-readconfig model.cfg',
+  '-readconfig unquoted.cfg',
+  '-readconfig object.cfg',
+  '-readconfig id.cfg',
   `${none}-loadvm x`,
   `${none}-drive if=none,file=b.raw,format=raw -loadvm x`,
   `${none}${disk}-loadvm x`,

@@ -99,6 +99,14 @@ Device options:
                 use '-device help' to print all possible drivers
                 use '-device driver,help' to print all possible properties
 
+-global driver.property=value
+-global driver=driver,property=property,value=value
+                set what a property is of all devices of a type
+-set group.id.arg=value
+                set <arg> parameter for item <id> of type <group>
+-readconfig file
+                read options from a configuration file
+
 Monitor options:
 -chardev backend,id=id[,...]
                 configure a character device

@@ -3,6 +3,7 @@
  * without a processor does not have.
  */
 import { type BlockError, invalid } from '../../base/errors.ts';
+import type { GlobalProperty } from '../../machine/globals.ts';
 import { findMachineType, type MachineType } from '../../machine/machine-types.ts';
 import { OptionValues, parseQemuOpts, type QemuOption } from '../../qapi/qemu-opts.ts';
 import { parseSize } from '../../qapi/sizes.ts';
@@ -54,6 +55,26 @@ function acceleratorError(name: string, fromOption: boolean): BlockError {
     known ? `accelerator ${name} is not supported: there is no processor` : `invalid accelerator ${name}`,
   );
   return fromOption ? error.within(`-accel ${name}`) : error;
+}
+
+/** `-global DRIVER.PROPERTY=VALUE`, or with three options, all of them unless `isWhole` is false. Errors: BlockError. */
+export function readGlobal(text: string, warn: Warn, isWhole: boolean): GlobalProperty {
+  const [, ...named] = /^([^.=]+)\.([^=]+)=(.*)$/s.exec(text) ?? [];
+  const [driver, property, value] = named.length > 0 ? named : globalOptions(text, warn);
+  if (isWhole && [driver, property, value].includes(undefined)) {
+    throw invalid("options 'driver', 'property', and 'value' are required");
+  }
+  return { driver: driver ?? '(null)', property, value };
+}
+
+function globalOptions(text: string, warn: Warn): (string | undefined)[] {
+  const names = ['driver', 'property', 'value'];
+  const { pairs } = parseQemuOpts(text, { warn });
+  const values = new OptionValues(
+    pairs,
+    names.map((name) => ({ name, type: 'string' })),
+  );
+  return names.map((name) => values.string(name));
 }
 
 /** `-name [guest=]NAME[,process=…][,debug-threads=…]`. Errors: BlockError. */

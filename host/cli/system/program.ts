@@ -10,6 +10,7 @@ import { withoutUndefined } from '../../base/without-undefined.ts';
 import { drivers } from '../../drivers.ts';
 import { addBuiltInDevices, addDefaultDrives, checkOrphans } from '../../machine/default-devices.ts';
 import { deviceTypes } from '../../machine/device-types.ts';
+import { type GlobalProperty, unknownGlobals } from '../../machine/globals.ts';
 import type { Machine, MachineOptions } from '../../machine/machine.ts';
 import { SavedMachines } from '../../machine/saved-machines.ts';
 import type { ObjectOptions } from '../../objects/types.ts';
@@ -26,6 +27,7 @@ import {
   checkAbsent,
   checkMemory,
   checkProcessors,
+  readGlobal,
   readMachine,
   readName,
   readUuid,
@@ -78,13 +80,19 @@ export class MachineProgram implements Daemon {
     const log = await tool.trace();
     await tool.attempt(async () => log.begin());
     const { options, isQtest } = await tool.attempt(async () => machineOptions(tool, line));
+    const globals: GlobalProperty[] = [];
+    for (const step of line.all('global')) {
+      const context = contextOf(step);
+      const { warn } = tool.commentsOn(context);
+      globals.push(await tool.attempt(async () => readGlobal(step.value, warn, !step.place), { context }));
+    }
     const platform = await tool.platform();
     const clock = isQtest || line.has('qtest') ? new QtestClock(platform.clock) : undefined;
     const server = new QmpServer({
       platform,
       drivers,
       commands: [...systemCommands, humanMonitor],
-      machine: options,
+      machine: { ...options, globals },
       ...withoutUndefined({ guestClock: clock }),
       reportBug: (error) => tool.reportInternalError(error),
     });
@@ -130,6 +138,9 @@ export class MachineProgram implements Daemon {
     });
     if (this.clock) await this.monitors.serveQtest(line.get('qtest'), line.get('qtest-log'), this.clock);
     machine.isSetUp = true;
+    for (const name of unknownGlobals(machine.options.globals ?? [], deviceTypes)) {
+      tool.warn(`global ${name} has invalid class name`);
+    }
     await this.restoreSaved();
     if (line.has('daemonize')) await detach();
     if (!line.has('S')) await machine.cont();
@@ -218,10 +229,16 @@ export class MachineProgram implements Daemon {
   }
 
   /** Reports what goes wrong with the option in front: `-blockdev ARGUMENT: …` */
-  private take({ name, value }: Step, act: (context: string) => Promise<void>): Promise<void> {
-    const context = name === 'operand' ? value : `-${name} ${value}`;
-    return this.tool.attempt(() => act(context), { context });
+  private take(step: Step, act: (context: string) => Promise<void>): Promise<void> {
+    const { place } = step;
+    const context = contextOf(step);
+    return this.tool.attempt(() => act(context), place === undefined ? { context } : { place });
   }
+}
+
+/** As messages name an option. */
+function contextOf({ name, value, given = value, place }: Step): string {
+  return place ?? (name === 'operand' ? given : `-${name} ${given}`);
 }
 
 interface Choice {
