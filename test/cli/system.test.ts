@@ -186,7 +186,7 @@ describe('a machine on the command line', () => {
     [['-incoming', 'defer'], '-incoming: option is not supported'],
     [['-accel', 'kvm'], '-accel kvm: accelerator kvm is not supported: there is no processor'],
     [['-monitor', 'nowhere'], "-monitor nowhere: 'nowhere' is not a valid char driver"],
-    [['-serial', 'stdio'], "-serial stdio: only 'none' and 'null' is supported"],
+    [['-serial', 'vc'], "-serial vc: char driver 'vc' is not supported"],
     [['-chardev', 'ringbuf,id=r'], "-chardev ringbuf,id=r: char driver 'ringbuf' is not supported"],
     [['-object', 'thread-context,id=t'], 'thread-context'],
     [['-name'], '-name: requires an argument'],

@@ -112,6 +112,8 @@ Monitor options:
                 configure a character device
 -qmp dev        open a QMP monitor on a character device
 -qmp-pretty dev the same, with pretty-printed JSON
+-serial dev, -parallel dev
+                a port of the machine, at which nobody listens
 -mon [chardev=]name[,mode=control][,pretty[=on|off]]
                 open a QMP monitor on a character device of -chardev
 -object TYPE,id=ID[,...]
@@ -130,7 +132,7 @@ Other options:
 -daemonize      go on in the background once startup is complete
 -nodefaults     don't create default devices
 -no-reboot      exit instead of rebooting
--m, -smp, -cpu, -nographic, -display none, -vga none, -serial none|null,
--parallel none|null, -net none, -nic none, -monitor none, -no-shutdown
+-m, -smp, -cpu, -nographic, -display none, -vga none,
+-net none, -nic none, -monitor none, -no-shutdown
                 taken as they are: there is no such part
 `;

@@ -126,9 +126,9 @@ export function checkMemory(text: string | undefined): void {
   }
 }
 
-/** `-display`, `-vga`, `-serial`, `-parallel`, `-net` and `-nic` may say that there is none. Errors: BlockError. */
+/** `-display`, `-vga`, `-parallel`, `-net` and `-nic` may say that there is none. Errors: BlockError. */
 export function checkAbsent(option: string, value: string): void {
   const kind = value.replace(/,.*/s, '').replace(/^type=/, '');
-  const absent = option === 'serial' || option === 'parallel' ? ['none', 'null'] : ['none'];
+  const absent = option === 'parallel' ? ['none', 'null'] : ['none'];
   if (!absent.includes(kind)) throw invalid(`only '${absent.join("' and '")}' is supported`);
 }

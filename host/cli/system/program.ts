@@ -107,7 +107,7 @@ export class MachineProgram implements Daemon {
     const { tool, line, machine, server } = this;
     const pidfile = line.get('pidfile');
     if (pidfile !== undefined) this.pidfile = await tool.attempt(() => LockedPidfile.create(pidfile));
-    const absent = ['display', 'vga', 'parallel', 'net', 'nic', ...(this.guest ? [] : ['serial'])];
+    const absent = ['display', 'vga', 'net', 'nic', ...(this.guest ? ['parallel'] : [])];
     for (const step of line.all(...absent)) {
       await this.take(step, async () => checkAbsent(step.name, step.value));
     }
@@ -117,6 +117,7 @@ export class MachineProgram implements Daemon {
     for (const step of line.all('qmp', 'qmp-pretty', 'monitor')) {
       await this.take(step, (context) => this.monitors.open(step, context));
     }
+    await this.openPorts();
     for (const step of line.all('blockdev')) {
       await this.take(step, () => addNode(server, step.value));
     }
@@ -173,6 +174,16 @@ export class MachineProgram implements Daemon {
       });
     }
     for (const options of wanted) await tool.attempt(async () => server.objects.add(options));
+  }
+
+  /** `-serial` and `-parallel`, where no guest has a use for them. */
+  private async openPorts(): Promise<void> {
+    if (this.guest) return;
+    for (const kind of ['serial', 'parallel']) {
+      for (const [index, step] of this.line.all(kind).entries()) {
+        await this.take(step, (context) => this.monitors.openSilentPort(step, context, `${kind}${index}`));
+      }
+    }
   }
 
   /** A guest looks for one at a fixed place. */
