@@ -19,6 +19,7 @@ import { http, https } from './protocols/http/driver.ts';
 import { memory } from './protocols/memory.ts';
 import { nullAio, nullCo } from './protocols/null.ts';
 
+/** The drivers that there are on Node. */
 export const drivers: readonly DriverDefinition[] = [
   // protocols
   file,

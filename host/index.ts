@@ -27,6 +27,8 @@
  * await disk.close();
  * await graph.unref(node);
  * ```
+ *
+ * @module blockyard
  */
 export { BlockError, type Errno, type ErrorClass } from './base/errors.ts';
 export { type BackendUser, BlockBackend } from './block/backend.ts';

@@ -38,6 +38,7 @@ export const errnoNumbers = {
   ENOMEDIUM: 123,
 } as const;
 
+/** The name of an operating error, as errno(3) has it. */
 export type Errno = keyof typeof errnoNumbers;
 
 const messages: Record<Errno, string> = {
@@ -103,6 +104,7 @@ interface BlockErrorOptions {
   cause?: unknown;
 }
 
+/** An operating error: what failed, by errno and QMP class, in words for people. Anything else that is thrown is a bug. */
 export class BlockError extends Error {
   override readonly name = 'BlockError';
   readonly class: ErrorClass;

@@ -17,6 +17,7 @@ import type { MediumFlags } from './open-context.ts';
 import { readNow } from './read-now.ts';
 import { BlockStatistics } from './statistics.ts';
 
+/** Who uses a node, and what for: what it does to the data, and what it lets others do (`Perm`). */
 export interface BackendUser {
   /** The edge's name: `root`, `target`, `source`. */
   name: string;
@@ -77,6 +78,7 @@ interface RequestFailure {
   readonly error: BlockError;
 }
 
+/** A user of a node that is none itself: a program, a device, a job. Reads, writes and flushes; what fails is a BlockError. */
 export class BlockBackend implements EdgeParent {
   /** Counts the backends of a graph: queries list them in the order in which they were made. */
   readonly serial: number;

@@ -16,6 +16,7 @@ import type { BlockGraph } from './graph.ts';
 import type { BlockNode } from './node.ts';
 import { Perm } from './permissions.ts';
 
+/** An image to be made, as `img create` is told. */
 export interface CreateImageParams {
   filename: string;
   format: string;

@@ -258,6 +258,7 @@ export interface ChildSpec {
   list?: boolean;
 }
 
+/** A driver as the registry has it: its name, its options, its children, and how nodes of it are opened and made. */
 export interface DriverDefinition<Options extends object = object> {
   /** The QMP `driver` name. */
   readonly name: string;

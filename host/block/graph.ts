@@ -24,11 +24,13 @@ import { type OpenFileOptions, openFile, openNode } from './opener.ts';
 import { updatePermissions } from './permissions.ts';
 import { type ReopenRequest, reopen, setReadOnly } from './reopen.ts';
 
+/** A QMP event of a graph; the time is added by who passes it on. */
 export interface GraphEvent {
   name: string;
   data?: object;
 }
 
+/** What a graph is made of. */
 export interface GraphOptions {
   platform: Platform;
   drivers: readonly DriverDefinition[];
@@ -48,6 +50,7 @@ interface EdgeSpec {
 
 const nameLimitBytes = 31;
 
+/** Block nodes by their names, and the edges between them: opens files, makes nodes from options, replaces and closes them. */
 export class BlockGraph {
   readonly platform: Platform;
   readonly drivers: DriverRegistry;

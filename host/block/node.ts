@@ -36,6 +36,7 @@ export interface WriteObserver {
   onResize?(length: number): void;
 }
 
+/** A node of the graph: a driver and what it has opened. Parents reach it by edges; programs use it by a `BlockBackend`. */
 export class BlockNode implements EdgeParent {
   readonly isNode = true;
   /** Set once, by opening; every node that others can see has it. */

@@ -29,6 +29,7 @@ import {
 import { Perm } from './permissions.ts';
 import { readMapped, writeMapped } from './transfer.ts';
 
+/** How `openFile` opens an image. */
 export interface OpenFileOptions {
   /** Driver name of the image format; probed when absent. */
   format?: string;

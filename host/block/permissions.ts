@@ -12,6 +12,7 @@ import { permissionRefused } from '../trace/events.ts';
 import type { Edge } from './edge.ts';
 import type { BlockNode } from './node.ts';
 
+/** What a user does to a node, or lets others do at the same time: bits of a mask. */
 export const Perm = {
   none: 0,
   /** Read, and see consistent data. */

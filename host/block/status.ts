@@ -9,6 +9,7 @@ import { chainFrom, nextInChain } from './chain.ts';
 import type { Extent } from './driver.ts';
 import type { BlockNode } from './node.ts';
 
+/** What is known of a range that begins at some offset, and how long it is so. */
 export interface BlockStatus {
   /** > 0 unless nothing was asked for. */
   bytes: number;

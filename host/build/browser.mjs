@@ -31,6 +31,12 @@ const compressedWasm = {
   },
 };
 
+/**
+ * What a page bundles has long names at its top level. v86 has a function `a` inside a block, which the esbuild in vite 5 to 7
+ * declares once more at the top of the bundle, where nothing else may have that name.
+ */
+const namesKept = { compress: true, mangle: { toplevel: false }, codegen: { removeWhitespace: true } };
+
 /** Parts are files beside the one that imports them. */
 const partsBeside = {
   name: 'parts-beside',
@@ -98,7 +104,7 @@ export async function buildBrowser(root, modules) {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(join(folder, 'parts'), { recursive: true });
   const write = (name, code) => writeFileSync(join(folder, name), code);
-  const [page] = await bundle(site, { index: 'host/library/index.ts' });
+  const [page] = await bundle(site, { index: 'host/library/index.ts' }, { minify: namesKept });
   // Some bundlers know addresses by their quotation marks.
   write('index.js', page.code.replace(/\bimport\(`(.*?)`\)/g, 'import("$1")'));
   for (const [name, text] of await buildWorker(site)) {

@@ -1,5 +1,5 @@
 // Builds everything that is run: the core (assembly/ → build/core.wasm), the embedded guest, then the bundles in dist/ with the core
-// embedded, so that the package needs no file lookup at run time, and the declarations of what the package exports.
+// embedded, so that the package needs no file lookup at run time, the manual pages, and the declarations of what the package exports.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -8,6 +8,7 @@ import { buildBrowser } from './browser.mjs';
 import { compressSite } from './compress.mjs';
 import { buildGuest } from './guest.mjs';
 import { writeLicenses } from './licenses.mjs';
+import { buildManual } from './manual.mjs';
 import { buildNode } from './node.mjs';
 import { buildWeb } from './web.mjs';
 
@@ -25,6 +26,7 @@ buildGuest(root);
 rmSync(resolve(root, 'dist'), { recursive: true, force: true });
 const modules = new Set();
 await buildNode(root, modules);
+await buildManual(root);
 await buildBrowser(root, modules);
 await buildWeb(root, modules);
 writeLicenses(root, modules);

@@ -28,6 +28,7 @@ export interface GuestDisk {
   setReference(reference: DiskReference): void;
 }
 
+/** Which content of a disk a saved machine belongs to. */
 export interface DiskReference {
   /** Empty: none, the disk as it is. */
   readonly snapshot: string;

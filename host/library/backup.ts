@@ -9,6 +9,7 @@ import { type JobEnd, type Monitor, watchBlockJob } from './jobs.ts';
 import type { Calls } from './rpc.ts';
 import type { ServiceFunctions } from './service.ts';
 
+/** What is backed up at one instant, and how fast. */
 export interface BackupPlan {
   /** By node. */
   readonly disks: Readonly<Record<string, DiskBackup>>;
@@ -16,6 +17,7 @@ export interface BackupPlan {
   readonly speed?: number;
 }
 
+/** Where the copy of one disk goes, and whether it is of all or of what has changed. */
 export interface DiskBackup {
   /** File to be made. */
   readonly target: string;
@@ -27,6 +29,7 @@ export interface DiskBackup {
   readonly since?: string;
 }
 
+/** A backup whose instant is over, and whose copying goes on. */
 export interface Backup {
   /** Ids of the jobs, for `query-jobs`, `block-job-set-speed` and the rest, in the order of the disks. */
   readonly jobs: readonly string[];

@@ -9,6 +9,7 @@ import { Perm } from '../block/permissions.ts';
 import type { Platform } from '../platform/platform.ts';
 import { planQcow2 } from './qcow2-stream.ts';
 
+/** What `exportImage` reads. */
 export type ExportSource =
   /** A file as it is. */
   | { readonly file: string }

@@ -10,10 +10,11 @@
  * const backup = await yard.backup({ disks: { hda: { target: 'backup.qcow2' } } });
  * await backup.done;
  * ```
+ *
+ * @module blockyard/browser
  */
 
 import { loadFile } from '../platform/browser/load-file.ts';
-import { type PlainError, revived } from './rpc.ts';
 import type { WorkerStart } from './worker-service.ts';
 import { makeWorkerUrl, servePartsOver } from './worker-source.ts';
 import { watchStart } from './worker-start.ts';
@@ -35,6 +36,7 @@ export { BaseChangedError, type OverlayOptions } from './overlay.ts';
 export { type RemoteDiskOptions, RemoteGuestDisk } from './remote-disk.ts';
 export type { Blockyard, DiskOptions, TraceOptions } from './yard.ts';
 
+/** How the block layer of a page is started. */
 export interface OpenOptions {
   /**
    * Of the package's `blockyard/browser/worker.js`, for pages whose Content-Security-Policy does not let workers and scripts be
@@ -55,7 +57,8 @@ const defaultHttpCacheBytes = 1 << 30;
 /**
  * Starts the block layer, from a page or from a dedicated worker, in a worker of its own. Whatever emulators have written is made
  * durable when the page is hidden; a worker that calls this is not told of that, and has `flush`.
- * Errors: the worker could not be loaded or started, with the reason.
+ * Errors: the worker could not be loaded or started, with the reason; a `workerUrl` whose script says nothing for ten seconds
+ * once it has been loaded is not that of this package.
  */
 export async function openBlockyard({
   workerUrl,
@@ -78,12 +81,9 @@ export async function openBlockyard({
   servePartsOver(parts.port1);
   const message: WorkerStart = { port: control.port2, parts: parts.port2, httpCacheBytes };
   worker.postMessage(message, [control.port2, parts.port2]);
-  const refused = new Promise<never>((_, reject) => {
-    worker.onmessage = ({ data }: MessageEvent<PlainError>) => reject(revived(data));
-  });
   try {
     const connecting = Blockyard.connect(control.port1, { fileDriver: 'opfs', emulatorFiles: { loadFile } });
-    const yard = await Promise.race([connecting, start.failed, refused]);
+    const yard = await Promise.race([connecting, start.failed]);
     if (trace) await yard.trace(trace);
     const flushHidden = (): void => {
       if (document.visibilityState === 'hidden') void yard.flush();

@@ -9,6 +9,7 @@ import type { Monitor } from './jobs.ts';
 import type { Calls } from './rpc.ts';
 import type { ServiceFunctions } from './service.ts';
 
+/** An image that has what differs from its base. */
 export interface OverlayOptions {
   /** Name for the node of the overlay. */
   readonly node: string;

@@ -21,6 +21,7 @@ interface Pending {
   settle(): void;
 }
 
+/** How much of a disk is kept where the emulator is. */
 export interface RemoteDiskOptions {
   /** What the page keeps at hand, in bytes; 0: nothing. Default: 16 MiB. */
   cacheBytes?: number;

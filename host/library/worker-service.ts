@@ -5,6 +5,7 @@ import { browserDrivers } from '../drivers-browser.ts';
 import { makeBrowserPlatform } from '../platform/browser/index.ts';
 import { plain } from './rpc.ts';
 import { startService } from './service.ts';
+import { tellPage } from './worker-inbox.ts';
 
 /** The page's first message. */
 export interface WorkerStart {
@@ -15,7 +16,7 @@ export interface WorkerStart {
   httpCacheBytes: number;
 }
 
-/** A page whose block layer cannot be started is told why, by the one message that this worker sends by itself. */
+/** A page whose block layer cannot be started is told why. */
 export async function start({ port, httpCacheBytes }: WorkerStart): Promise<void> {
   try {
     // What a page may have forbidden is found out now, and not by its first image.
@@ -28,6 +29,6 @@ export async function start({ port, httpCacheBytes }: WorkerStart): Promise<void
       ...withoutUndefined({ httpCache: chunkStore }),
     });
   } catch (error) {
-    self.postMessage(plain(error));
+    tellPage({ type: 'failed', error: plain(error) });
   }
 }

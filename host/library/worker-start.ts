@@ -1,7 +1,14 @@
 /**
  * Why a worker does not start. Browsers tell that it does not, by an event without a word, and the cause only to who opens their
- * console. So its file is asked for once more, and what comes is looked at.
+ * console. So its file is asked for once more, and what comes is looked at. Of a file that is another script they tell nothing:
+ * the worker of this package says that it is here (worker-inbox.ts), and one that does not is given up.
  */
+import { clock } from '../platform/browser/clock.ts';
+import { revived } from './rpc.ts';
+import type { WorkerMessage } from './worker-inbox.ts';
+
+/** How long a worker whose file has come may say nothing. */
+const patienceNs = 10_000_000_000;
 
 /**
  * Settles when the worker turns out not to start: always with an error, which names `url`; absent: it is made of a text. `end` forgets the page's part in it.
@@ -14,17 +21,52 @@ export function watchStart(worker: Worker, url: string | undefined): { failed: P
     isForbidden ||= /^(worker|child|script)-src/.test(effectiveDirective);
   };
   addEventListener('securitypolicyviolation', onViolation as EventListener);
+  const heard = new AbortController();
   const failed = new Promise<never>((_, reject) => {
+    const fail = (cause: string): void =>
+      reject(new Error(`The worker of the block layer does not start: ${cause}`));
     worker.onerror = ({ message }) => {
       const told = message ? Promise.resolve(message) : lookAt(url);
-      void told.then((cause) =>
-        reject(
-          new Error(`The worker of the block layer does not start: ${isForbidden ? forbidden(url) : cause}`),
-        ),
-      );
+      void told.then((cause) => fail(isForbidden ? forbidden(url) : cause));
     };
+    // Other scripts may say anything.
+    worker.onmessage = ({ data }: MessageEvent<WorkerMessage | null>) => {
+      if (data?.type === 'listening') heard.abort();
+      else if (data?.type === 'failed') reject(revived(data.error));
+    };
+    if (url !== undefined) {
+      void staysSilent(url, heard.signal).then((isSilent) => {
+        if (isSilent) fail(`${url} says nothing: it is not worker.js of this version of blockyard`);
+      });
+    }
   });
-  return { failed, end: () => removeEventListener('securitypolicyviolation', onViolation as EventListener) };
+  const end = (): void => {
+    heard.abort();
+    removeEventListener('securitypolicyviolation', onViolation as EventListener);
+  };
+  return { failed, end };
+}
+
+/** Whether the worker at `url` has had the time to come and to start; not so when it is `heard` before. */
+async function staysSilent(url: string, heard: AbortSignal): Promise<boolean> {
+  await pause(heard);
+  if (heard.aborted) return false;
+  // On a slow line this takes as long as it has taken the worker. What is wrong with the file is not the question here.
+  await fetch(url, { signal: heard })
+    .then((response) => response.arrayBuffer())
+    .catch(() => {});
+  await pause(heard);
+  return !heard.aborted;
+}
+
+function pause(end: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = clock.setTimer(patienceNs, resolve);
+    end.addEventListener('abort', () => {
+      timer.cancel();
+      resolve();
+    });
+  });
 }
 
 function forbidden(url: string | undefined): string {

@@ -24,6 +24,7 @@ import { RemoteGuestDisk } from './remote-disk.ts';
 import { Calls } from './rpc.ts';
 import type { ServiceFunctions } from './service.ts';
 
+/** A disk of the machine, and what becomes of requests that fail. */
 export interface DiskOptions {
   /** Node that the disk shows. */
   readonly node: string;
@@ -44,6 +45,7 @@ export interface DiskOptions {
   readonly cacheBytes?: number;
 }
 
+/** An empty image. */
 export interface NewImage {
   /** Bytes; what the guest sees. */
   readonly size: number;
@@ -51,6 +53,7 @@ export interface NewImage {
   readonly format?: 'qcow2' | 'raw';
 }
 
+/** What is watched, and who is told. */
 export interface TraceOptions {
   readonly events: readonly string[];
   readonly sink: (record: TraceRecord) => void;
@@ -65,6 +68,7 @@ interface YardOptions {
 
 const defaultFlushPolicy: FlushPolicy = { safe: 'process', flushMs: 1000 };
 
+/** A whole block layer: files and nodes, a machine with its disks, backups, and the monitor for all the rest. */
 export class Blockyard {
   private readonly disks = new Map<V86Disk, { id: string; remote: RemoteGuestDisk }>();
   /** The bases that were opened for overlays. */

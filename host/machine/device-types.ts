@@ -7,6 +7,7 @@ import { scsiCdType, scsiHdType } from './devices/scsi.ts';
 import { virtioBlkType } from './devices/virtio-blk.ts';
 import { virtioScsiType } from './devices/virtio-scsi.ts';
 
+/** The models that `device_add` knows. */
 export const deviceTypes: readonly DeviceType[] = [
   floppyType,
   ideCdType,

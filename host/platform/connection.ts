@@ -17,6 +17,7 @@ export interface Connection {
   close(): void;
 }
 
+/** What is told to whoever a connection was started for. */
 export interface ConnectionHandlers {
   data(bytes: Uint8Array): void;
   /** All that was written is on its way. */

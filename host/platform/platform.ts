@@ -10,6 +10,7 @@
 
 import type { Blobs } from './blobs.ts';
 
+/** What the block layer takes from the world: time, chance, files, codecs, and a way to tell people something. */
 export interface Platform {
   readonly clock: Clock;
   readonly random: Random;

@@ -8,7 +8,9 @@ export class JsonDouble {
   constructor(readonly value: number) {}
 }
 
+/** What JSON can say. A bigint is an integer beyond 2^53. */
 export type JsonValue = null | boolean | number | bigint | string | JsonDouble | JsonValue[] | JsonObject;
+/** An object of JSON. */
 export interface JsonObject {
   [key: string]: JsonValue;
 }

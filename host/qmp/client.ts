@@ -26,12 +26,14 @@ export class QmpError extends Error {
   }
 }
 
+/** An event of the monitor: its name, what it says, and when it was. */
 export interface QmpEvent {
   readonly event: string;
   readonly data: JsonObject;
   readonly timestamp: { readonly seconds: number; readonly microseconds: number };
 }
 
+/** Is called with each event, in order. */
 export type EventListener = (event: QmpEvent) => void;
 
 interface Waiting {
@@ -54,6 +56,7 @@ interface Message {
 const maxMessageLength = 64 << 20;
 const encoder = new TextEncoder();
 
+/** A client of a QMP monitor, over any connection: runs commands, one answer each, and listens to events. */
 export class QmpClient {
   private lastId = 0;
   private readonly lines = new Lines();

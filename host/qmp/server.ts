@@ -27,6 +27,7 @@ import { events as qmpEvents } from './events.ts';
 import { Monitor } from './monitor.ts';
 import { type Incoming, type Outcome, QmpProtocol } from './protocol.ts';
 
+/** What a block layer with a monitor is made of. */
 export interface QmpServerOptions<Given extends MachineOptions | undefined = MachineOptions | undefined> {
   platform: Platform;
   drivers: readonly DriverDefinition[];
@@ -39,6 +40,7 @@ export interface QmpServerOptions<Given extends MachineOptions | undefined = Mac
   reportBug?(error: unknown): void;
 }
 
+/** A block layer with its jobs, objects and perhaps a machine, and QMP monitors for whoever connects. */
 export class QmpServer<Given extends MachineOptions | undefined = MachineOptions | undefined> {
   readonly graph: BlockGraph;
   readonly jobs: JobRegistry;

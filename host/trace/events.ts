@@ -9,6 +9,7 @@
  */
 import { Tracer } from './tracer.ts';
 
+/** What is watched in this thread, and who is told. */
 export const tracer = new Tracer();
 
 // Requests to a node, whoever made them: users, and the nodes above (block/request-trace.ts). Flags are words, or `none`.

@@ -102,6 +102,28 @@ describe.skipIf(!haveChromium)('openBlockyard, where the block layer', () => {
     );
   });
 
+  test('is given another script for its worker, which never answers, names the URL', async () => {
+    files.set('/app/other.js', "postMessage('hello'); postMessage(null); onmessage = () => {}");
+    const page = await browser.newPage();
+    await page.clock.install();
+    await page.goto(`${origin}/page.html`);
+    const said = page.evaluate(() =>
+      library.openBlockyard({ workerUrl: '/app/other.js' }).catch((error: Error) => error.message),
+    );
+    let isOver = false;
+    void said.then(() => {
+      isOver = true;
+    });
+    let seconds = 0;
+    // What the page waits for in between, its own fetch, takes real time.
+    for (; !isOver && seconds < 60; seconds++) await page.clock.runFor(1000);
+    expect(await said).toBe(
+      `The worker of the block layer does not start: ${origin}/app/other.js says nothing: it is not worker.js of this version of blockyard`,
+    );
+    expect(seconds).toBeGreaterThanOrEqual(20);
+    await page.close();
+  });
+
   test('has a file missing that the worker loads, names it', async () => {
     files.set('/blockyard/worker.js', "import('./absent.js').catch((error) => self.reportError(error))");
     expect(await attempt(fromFile)).toMatch(
@@ -253,6 +275,13 @@ describe.skipIf(!haveChromium)('yard.start', () => {
   test('says in words that there is no firmware', async () => {
     expect(await startV86({ wasm_path })).toMatch(
       /^v86 needs firmware, and its package has none: name SeaBIOS/,
+    );
+  });
+
+  test('rejects a first state that is damaged, and says so', async () => {
+    files.set('/saved.state', 'no state'.padEnd(1000));
+    expect(await startV86({ wasm_path, initial_state: '/saved.state' })).toMatch(
+      /^v86 cannot start from its 'initial_state', which is damaged or of another version: Invalid header: /,
     );
   });
 

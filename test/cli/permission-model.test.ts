@@ -46,6 +46,7 @@ test.each([
   [['storage-daemon', '--pidfile', `${forbidden}/pid`], 'fs-(read|write)'],
   [['system', '-hda', image], 'fs-read'],
   [['system', '-chardev', `file,id=c,path=${forbidden}/log`], 'fs-(read|write)'],
+  [['system', '-chardev', `pipe,id=c,path=${forbidden}/pipe`], 'fs-(read|write)'],
   [['system', '-daemonize'], 'child-process'],
   [['vm', '-kernel', image], 'fs-read'],
   [['web', image], 'fs-read'],

@@ -58,11 +58,23 @@ describe.skipIf(!installedV86)('blockyard vm', () => {
     expect(refusal('-fda', 'x')).toContain('-fda: option is not supported');
     expect(refusal('-m', '1')).toContain('v86 can have 4 to 2047 MiB of memory');
     expect(refusal('-append', 'x')).toContain('-append only allowed with -kernel option');
-    expect(refusal('-kernel', 'missing')).toContain("-kernel: could not load 'missing'");
     expect(refusal('-drive', `${disk('c.raw')},index=3`)).toContain('v86 has no place for ide-hd as unit 1');
     expect(refusal('-drive', disk('d.raw').replace('if=ide', 'if=virtio'))).toContain(
       'v86 has no virtio-blk-pci: only ide-hd and ide-cd can be used',
     );
     expect(refusal('-serial', 'null', '-serial', 'null')).toContain('there is only one serial port');
+  });
+
+  test('says what it cannot load, in the words of QEMU', () => {
+    const absent = 'No such file or directory';
+    writeFileSync(scratch('kernel'), new Uint8Array(8192));
+    expect(refusal('-kernel', 'missing')).toBe(
+      `blockyard vm: could not open kernel file 'missing': ${absent}\n`,
+    );
+    expect(refusal('-kernel', '/')).toBe("blockyard vm: could not load kernel '/': Is a directory\n");
+    expect(refusal('-kernel', scratch('kernel'), '-initrd', 'missing')).toBe(
+      `blockyard vm: error reading initrd missing: ${absent}\n`,
+    );
+    expect(refusal('-bios', 'missing')).toBe(`blockyard vm: could not load PC BIOS 'missing': ${absent}\n`);
   });
 });

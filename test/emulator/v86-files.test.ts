@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { guestKernel } from '../../host/emulator/guest/index.ts';
 import { loadFiles } from '../../host/emulator/v86/files.ts';
 import { openBlockyard } from '../../host/library/node.ts';
 import { findFirmware, findFirmwareFile } from '../../host/platform/node/firmware.ts';
@@ -90,5 +91,34 @@ test.skipIf(!installedV86)('yard.start rejects on Node when a file is missing', 
   await expect(start({ bios: path, wasm_path: scratch('v86.wasm') })).rejects.toThrow(
     "v86 cannot start without its 'wasm_path': ENOENT",
   );
+  await yard.close();
+});
+
+test.skipIf(!installedV86)('yard.start goes on from a state, and rejects what is none', async () => {
+  const { V86, options } = installedV86!; // else skipped
+  const yard = await openBlockyard();
+  // Without a first disk v86 restores no state.
+  await yard.add({ driver: 'null-co', 'node-name': 'hda', 'read-zeroes': true, size: 1 << 20 });
+  const hda = await yard.disk({ node: 'hda' });
+  const own = { ...options, memory_size: 4 << 20, multiboot: guestKernel(), hda };
+  const saved = await yard.start(V86, own);
+  await yard.qmp('stop');
+  const state = new Uint8Array(await saved.save_state());
+  await yard.detach();
+  await saved.destroy();
+  const { multiboot: _, ...others } = own;
+  const start = (initial_state: Uint8Array) => yard.start(V86, { ...others, initial_state });
+
+  const words = "v86 cannot start from its 'initial_state', which is damaged or of another version: ";
+  const damaged = state.slice().fill(0x20, 16, 1000);
+  await expect(start(damaged)).rejects.toThrow(words);
+  await expect(start(state.slice(0, 5000))).rejects.toThrow(`${words}Length doesn't match header`);
+  await expect(start(new Uint8Array(0))).rejects.toThrow(words);
+  await expect(start(Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0, 0))).rejects.toThrow(words);
+
+  const restored = await start(state);
+  expect(restored.is_running()).toBe(false);
+  await yard.detach();
+  await restored.destroy();
   await yard.close();
 });

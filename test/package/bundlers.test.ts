@@ -1,14 +1,16 @@
 /**
  * The page of host/library/README.md in a project of its own, with the package as packed: built by bundlers that are told nothing,
- * served by https, and run in Chromium until its backup can be downloaded.
+ * served by https, and used in Chromium and Firefox as somebody would: a guest writes to its disk, the page is loaded again, the disk
+ * is still there, and a backup of it is downloaded.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { BrowserContext } from 'playwright';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { makeIdentity } from '../../host/cli/web/certificate.ts';
+import { bootCounterDisk, counterOffset } from '../support/boot-counter.ts';
 import { haveChromium, launchChromium } from '../support/chromium.ts';
 import { haveFirefox, openInFirefox, ReportServer } from '../support/firefox.ts';
 import { packedProject } from '../support/packed-project.ts';
@@ -39,7 +41,7 @@ function makeProject({ name, install = [], takesPage }: Bundler): string {
   copyFileSync(join(root, 'node_modules/v86/build/v86.wasm'), join(assets, 'v86.wasm'));
   copyFileSync(join(firmware, 'bios.bin'), join(assets, 'seabios.bin'));
   copyFileSync(join(firmware, 'vgabios-stdvga.bin'), join(assets, 'vgabios.bin'));
-  writeFileSync(join(assets, 'disk.img'), new Uint8Array(1 << 20).fill(5, 65536));
+  writeFileSync(join(assets, 'disk.img'), bootCounterDisk());
   const script = scriptOf(page);
   writeFileSync(join(folder, 'main.js'), script.replace(/^.* from 'v86';$/m, ''));
   const html = page.replace(`>\n${script}`, ' src="main.js">');
@@ -49,7 +51,8 @@ function makeProject({ name, install = [], takesPage }: Bundler): string {
 
 /** As `npx` does. */
 function startOf(folder: string, [command, ...args]: readonly string[]): [string, string[]] {
-  const found = [join(folder, '../node_modules/.bin'), join(root, 'node_modules/.bin')]
+  const places = [join(folder, '../node_modules/.bin'), join(folder, '../../node_modules/.bin')];
+  const found = [...places, join(root, 'node_modules/.bin')]
     .map((bin) => join(bin, command!)) // every command has a name
     .find((path) => existsSync(path));
   if (found === undefined) throw new Error(`${command} is not installed`);
@@ -67,7 +70,10 @@ function build(folder: string, { build: command }: Bundler): string {
   return built;
 }
 
-/** Starts the page, and gives the backup that its button makes. */
+/**
+ * Uses the page as somebody would: starts it, loads it again, makes a backup and downloads it. The guest shows each time how often it
+ * was started, and has written that to its disk. Gives the downloaded file.
+ */
 async function backupFrom(url: string, browser: BrowserContext, { takesPage }: Bundler): Promise<Buffer> {
   const opened = await browser.newPage();
   if (!takesPage) await opened.addInitScript({ path: join(root, 'node_modules/v86/build/libv86.js') });
@@ -81,37 +87,49 @@ async function backupFrom(url: string, browser: BrowserContext, { takesPage }: B
       throw new Error(`It is not so: ${condition}. The page says: ${complaints.join('; ')}`, { cause });
     });
   await opened.goto(url);
-  await waitFor("document.querySelector('button')?.onclick");
+  await waitFor(`${screenText}.includes('boots: 1')`);
+  await opened.reload();
+  await waitFor(`${screenText}.includes('boots: 2')`);
   await opened.click('text=Back up');
   await waitFor("document.querySelector('a').href");
-  const text = await opened.evaluate(async () => {
-    const bytes = new Uint8Array(
-      await (await fetch(document.querySelector('a')!.href)).arrayBuffer(), // the page has it
-    );
-    let characters = '';
-    for (const byte of bytes) characters += String.fromCharCode(byte);
-    return btoa(characters);
-  });
+  const [download] = await Promise.all([opened.waitForEvent('download'), opened.click('text=Download')]);
+  expect(download.suggestedFilename()).toBe('hda.qcow2');
+  const backup = readFileSync(await download.path());
   await opened.close();
   expect(complaints).toEqual([]);
-  return Buffer.from(text, 'base64');
+  return backup;
 }
+
+const screenText = "document.querySelector('#screen').textContent";
 
 function fileIn(folder: string, path: string): Buffer | undefined {
   const file = join(folder, path);
   return path !== '/' && existsSync(file) ? readFileSync(file) : undefined;
 }
 
-/** Does in the page what `backupFrom` does from outside, and reports. */
-const reporter = `<script type="module">
+/** Does in the page what `backupFrom` does from outside, and reports what goes wrong. */
+const visitor = `<script type="module">
   addEventListener('unhandledrejection', ({ reason }) => fetch('/report', { method: 'POST', body: String(reason) }));
   const [button, link] = [document.querySelector('button'), document.querySelector('a')];
   const when = async (isSo) => { while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 50)); };
-  await when(() => button.onclick);
-  button.click();
-  await when(() => link.href);
-  await fetch('/report', { method: 'POST', body: await (await fetch(link.href)).blob() });
+  const visit = Number(sessionStorage.visit ??= 1);
+  await when(() => ${screenText}.includes('boots: ' + visit));
+  if (visit === 1) {
+    sessionStorage.visit = 2;
+    location.reload();
+  } else {
+    button.click();
+    await when(() => link.href);
+    link.click();
+  }
 </script>`;
+
+/** Of a file that a browser downloads: when it is there as a whole. */
+async function downloaded(path: string): Promise<Buffer> {
+  const isThere = (): boolean => existsSync(path) && !existsSync(`${path}.part`) && statSync(path).size > 0;
+  await vi.waitUntil(isThere, { timeout: 60_000, interval: 100 });
+  return readFileSync(path);
+}
 
 function checkBackup(image: Buffer): void {
   expect(image.subarray(0, 4).toString('latin1')).toBe('QFI\xfb');
@@ -120,7 +138,8 @@ function checkBackup(image: Buffer): void {
   run('qemu-img', 'check', scratch('backup.qcow2'));
   run('qemu-img', 'convert', '-O', 'raw', scratch('backup.qcow2'), scratch('backup.raw'));
   const content = readFileSync(scratch('backup.raw'));
-  expect([content.length, content[65535], content[65536]]).toEqual([1 << 20, 0, 5]);
+  expect(content.length).toBe(1 << 20);
+  expect([content[counterOffset], content[65535], content[65536]]).toEqual([2, 0, 5]);
 }
 
 describe.skipIf(!haveChromium || !haveFirmware).each(tried)('$name', (bundler) => {
@@ -145,9 +164,46 @@ describe.skipIf(!haveChromium || !haveFirmware).each(tried)('$name', (bundler) =
     }
   });
 
-  const { serve, install } = bundler;
+  const { serve, install, workerOptions } = bundler;
   if (serve) test('serves the page while it is being written', () => checkServed(serve), 120_000);
+  if (workerOptions !== undefined)
+    test('builds a worker of the page that opens the block layer', () => checkWorker(workerOptions));
   if (serve && !install) test.skipIf(!haveFirefox)('builds what runs in Firefox, too', checkFirefox);
+
+  async function checkWorker(options: string): Promise<void> {
+    if (options !== '') expect(readFileSync(join(root, 'host/library/README.md'), 'utf8')).toContain(options);
+    const inside = join(folder, 'worker');
+    mkdirSync(join(inside, 'public'), { recursive: true });
+    const write = (name: string, text: string): void => writeFileSync(join(inside, name), text);
+    write('vite.config.js', `export default { ${options} };`);
+    write(
+      'index.html',
+      `<!doctype html><link rel="icon" href="data:,"><script type="module">
+        const worker = new Worker(new URL('./emulator.js', import.meta.url), { type: 'module' });
+        worker.onmessage = ({ data }) => { document.title = data; };
+      </script>`,
+    );
+    write(
+      'emulator.js',
+      `import { openBlockyard } from 'blockyard/browser';
+      const open = async () => {
+        const yard = await openBlockyard();
+        await yard.createImage('made.qcow2', { size: 1 << 20 });
+        await yard.removeFile('made.qcow2');
+        return 'opened';
+      };
+      open().catch(String).then((said) => postMessage(said));`,
+    );
+    const built = build(inside, bundler);
+    const server = new PageServer();
+    server.find = (path) => fileIn(built, path);
+    const opened = await browser.newPage();
+    await opened.goto(`${await server.start()}/index.html`);
+    await vi.waitUntil(() => opened.title(), { timeout: 20_000 });
+    expect(await opened.title()).toBe('opened');
+    await opened.close();
+    await server.stop();
+  }
 
   async function checkServed(command: NonNullable<Bundler['serve']>): Promise<void> {
     const [program, args] = startOf(folder, command);
@@ -171,15 +227,22 @@ describe.skipIf(!haveChromium || !haveFirmware).each(tried)('$name', (bundler) =
 
   async function checkFirefox(): Promise<void> {
     const built = build(folder, bundler);
-    const server = new ReportServer();
+    const identity = makeIdentity(['127.0.0.1'], Date.now());
+    const server = new ReportServer(identity);
     server.find = (path) => {
       const found = fileIn(built, path);
-      return path.endsWith('.html') && found ? Buffer.concat([found, Buffer.from(reporter)]) : found;
+      return path.endsWith('.html') && found ? Buffer.concat([found, Buffer.from(visitor)]) : found;
     };
     const origin = await server.start();
-    const close = openInFirefox(`${origin}/index.html`, join(folder, 'firefox'));
+    const downloads = join(folder, 'downloads');
+    mkdirSync(downloads);
+    const profile = join(folder, 'firefox');
+    const close = openInFirefox(`${origin}/index.html`, profile, { trusted: identity.cert, downloads });
     try {
-      checkBackup(await server.whenReported);
+      const failed = server.whenReported.then((report) => {
+        throw new Error(String(report));
+      });
+      checkBackup(await Promise.race([downloaded(join(downloads, 'hda.qcow2')), failed]));
     } finally {
       await close();
       await server.stop();

@@ -16,6 +16,8 @@ export interface Bundler {
   readonly build: readonly string[];
   /** The command that serves the sources, and says where. */
   readonly serve?: readonly string[];
+  /** Its configuration for a worker of the page that opens the block layer. Empty: none. Absent: that is not tried. */
+  readonly workerOptions?: string;
 }
 
 function vite(version: number | undefined): Bundler {
@@ -25,6 +27,8 @@ function vite(version: number | undefined): Bundler {
     takesPage: true,
     build: ['vite', 'build'],
     serve: ['vite', '--host', '127.0.0.1'],
+    // Those before version 8 make no classic worker of what is loaded in parts.
+    workerOptions: version === undefined ? '' : "worker: { format: 'es' }",
   };
 }
 

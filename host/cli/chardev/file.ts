@@ -8,6 +8,7 @@ import type { Readable, Writable } from 'node:stream';
 import { BlockError, type Errno, errnoNumbers } from '../../base/errors.ts';
 import type { Connection } from '../../platform/connection.ts';
 import { fromDenial } from '../../platform/node/errors.ts';
+import { fileExists } from '../../platform/node/file-exists.ts';
 import type { Chardev } from './chardev.ts';
 import { endSocket, StreamConnection } from './stream-connection.ts';
 
@@ -38,7 +39,7 @@ export function openFileChardev(path: string, append: boolean): Chardev {
 }
 
 export function openPipeChardev(path: string): Chardev {
-  const paired = fs.existsSync(`${path}.in`) && fs.existsSync(`${path}.out`);
+  const paired = fileExists(`${path}.in`) && fileExists(`${path}.out`);
   // Open for both, so that opening waits for nobody and the pipe stays when its peers come and go.
   const input = openFd(paired ? `${path}.in` : path, 'r+', path);
   const output = openFd(paired ? `${path}.out` : path, 'r+', path);

@@ -9,6 +9,7 @@ import * as net from 'node:net';
 import { dirname } from 'node:path';
 import { BlockError, invalid } from '../../base/errors.ts';
 import type { Connection } from '../../platform/connection.ts';
+import { fileExists } from '../../platform/node/file-exists.ts';
 import { traceSocket } from '../shared/trace-socket.ts';
 import type { Chardev } from './chardev.ts';
 import { systemError } from './file.ts';
@@ -198,7 +199,7 @@ function bindError(address: SocketAddress): (error: Error) => BlockError {
     address.type === 'unix' ? `Failed to bind socket to ${address.path}` : 'Failed to bind socket';
   return (error) => {
     // Node says EACCES where the directory does not exist.
-    const isMissing = address.type === 'unix' && !fs.existsSync(dirname(address.path));
+    const isMissing = address.type === 'unix' && !fileExists(dirname(address.path));
     if (isMissing) return new BlockError('ENOENT').within(context);
     return resolutionError(error, address) ?? systemError(error, context);
   };

@@ -1,46 +1,46 @@
-/** What can follow the name of each command, from the tables by which the commands read their own command lines. */
+/**
+ * What can follow the name of each command, from the tables by which the commands read their own command lines, and what that does,
+ * from the texts of the manual.
+ */
 import { specs as demoSpecs } from '../demo/main.ts';
 import { commands as imageCommands } from '../img/commands.ts';
 import { standardOptions } from '../img/main.ts';
 import { specs as ioSpecs } from '../io/main.ts';
+import { machineTexts, vmTexts } from '../manual/machine-texts.ts';
+import { imageOptionTexts, type OptionTexts, optionTexts } from '../manual/option-texts.ts';
+import { described, fromSpecs, type Option } from '../manual/options.ts';
 import type { OptionSpec } from '../shared/getopt.ts';
 import { specs as storageDaemonSpecs } from '../storage-daemon/options.ts';
 import { machineOptions, type OptionKind } from '../system/options.ts';
 import { vmOptions } from '../vm/main.ts';
 import { specs as webSpecs } from '../web/options.ts';
 
-/** `-x`, `--long` or, as machines have them, `-long`. */
-export interface Option {
-  readonly form: 'short' | 'long' | 'single-dash';
-  readonly name: string;
-  readonly hasArgument: boolean;
-}
-
 export interface CommandWords {
   readonly name: string;
   readonly help: string;
+  /** Names of links to the executable that are this command. */
+  readonly links: readonly string[];
   readonly options: readonly Option[];
   readonly subcommands: readonly CommandWords[];
 }
 
 export interface NamedCommand {
   readonly name: string;
+  /** `*` at its end stands for anything. */
+  readonly link?: string;
   readonly help: string;
 }
 
 const helpSpec: OptionSpec = { short: 'h', long: 'help' };
 
-const specsOf: Readonly<Record<string, readonly OptionSpec[]>> = {
-  img: standardOptions,
-  io: ioSpecs,
-  'storage-daemon': storageDaemonSpecs,
-  web: webSpecs,
-  demo: demoSpecs,
-};
-
-const machineOptionsOf: Readonly<Record<string, Readonly<Record<string, OptionKind>>>> = {
-  system: machineOptions,
-  vm: { ...machineOptions, ...vmOptions },
+const optionsOf: Readonly<Record<string, Option[]>> = {
+  img: fromSpecs(standardOptions, optionTexts.img),
+  io: fromSpecs(ioSpecs, optionTexts.io),
+  'storage-daemon': fromSpecs(storageDaemonSpecs, optionTexts['storage-daemon']),
+  web: fromSpecs(webSpecs, optionTexts.web),
+  demo: fromSpecs(demoSpecs, optionTexts.demo),
+  system: fromTable(machineOptions, machineTexts),
+  vm: fromTable({ ...machineOptions, ...vmOptions }, vmTexts),
 };
 
 /** `commands`: all that there are. */
@@ -48,29 +48,21 @@ export async function allWords(commands: readonly NamedCommand[]): Promise<Comma
   const ofImages = await Promise.all(
     imageCommands.map(async ({ name, help, load }) => {
       const { specs } = await load();
-      return { name, help, options: fromSpecs([helpSpec, ...specs]), subcommands: [] };
+      const options = fromSpecs([helpSpec, ...specs], imageOptionTexts(name));
+      return { name, help, links: [], options, subcommands: [] };
     }),
   );
-  return commands.map(({ name, help }) => {
-    const table = machineOptionsOf[name];
-    const options = table === undefined ? fromSpecs(specsOf[name] ?? []) : fromTable(table);
-    return { name, help, options, subcommands: name === 'img' ? ofImages : [] };
-  });
+  return commands.map(({ name, link, help }) => ({
+    name,
+    help,
+    links: link === undefined ? [] : [link.replace('*', 'x86_64')],
+    options: optionsOf[name] ?? [],
+    subcommands: name === 'img' ? ofImages : [],
+  }));
 }
 
-function fromSpecs(specs: readonly OptionSpec[]): Option[] {
-  return specs.flatMap(({ short, long, argument = false }) => [
-    ...(short === undefined ? [] : [{ form: 'short', name: short, hasArgument: argument } as const]),
-    ...(long === undefined ? [] : [{ form: 'long', name: long, hasArgument: argument } as const]),
-  ]);
-}
-
-function fromTable(table: Readonly<Record<string, OptionKind>>): Option[] {
+function fromTable(table: Readonly<Record<string, OptionKind>>, texts: OptionTexts): Option[] {
   return Object.entries(table)
     .filter(([, kind]) => kind !== 'refused')
-    .map(([name, kind]) => ({
-      form: 'single-dash',
-      name,
-      hasArgument: kind === 'add' || kind === 'set',
-    }));
+    .map(([name, kind]) => described([`-${name}`], kind === 'add' || kind === 'set', texts[name]));
 }

@@ -24,6 +24,8 @@ import { formatJson } from '../../qapi/json-output.ts';
 import { QmpClient, type QmpError, type QmpEvent } from '../../qmp/client.ts';
 import { commands } from '../../qmp/commands/index.ts';
 import { QmpServer } from '../../qmp/server.ts';
+import { optionTexts } from '../manual/option-texts.ts';
+import { fromSpecs, helpText } from '../manual/options.ts';
 import { endingSignals } from '../shared/daemon.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
 import { describeUsageError, OptionReader, type OptionSpec, UsageError } from '../shared/getopt.ts';
@@ -37,13 +39,6 @@ const filledBytes = 192 * MiB;
 const warmUpNs = 300_000_000;
 const pollNs = 50_000_000;
 const names = ['A', 'B'] as const;
-const usage = `Usage: blockyard demo [OPTIONS]
-
-Backs up two live disks at one instant, and proves it from the backups alone.
-
-  -T, --trace [[enable=]PATTERN][,events=FILE][,file=FILE]
-                      show what happens, request by request; 'help' lists the events
-`;
 
 const { clock } = nodePlatform;
 /** The demo tells its own story: the lines that creating an image prints are left out. */
@@ -96,6 +91,12 @@ export const specs: readonly OptionSpec[] = [
   { short: 'h', long: 'help' },
   { short: 'T', long: 'trace', argument: true },
 ];
+
+const usage = `Usage: blockyard demo [OPTIONS]
+
+Backs up two live disks at one instant, and proves it from the backups alone.
+
+${helpText(fromSpecs(specs, optionTexts.demo))}`;
 
 async function takeOptions(tool: Tool, argv: readonly string[]): Promise<void> {
   const reader = new OptionReader(argv, specs);

@@ -4,11 +4,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { invalid } from '../../base/errors.ts';
+import { invalid, strerror } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import { guestKernel } from '../../emulator/guest/index.ts';
 import type { V86Drives } from '../../emulator/v86/drives.ts';
-import { fromDenial } from '../../platform/node/errors.ts';
+import { fromSystemError } from '../../platform/node/errors.ts';
 import { biosName, findFirmwareFile, vgaBiosName } from '../../platform/node/firmware.ts';
 import type { CommandLine } from '../system/options.ts';
 
@@ -62,12 +62,22 @@ function biosOptions(line: CommandLine): V86Options {
   };
 }
 
-function read(option: string, path: string): ArrayBuffer {
+/** What cannot be had, in QEMU's words. */
+const failures = {
+  kernel: (path: string, reason: string) =>
+    reason === strerror('EISDIR')
+      ? `could not load kernel '${path}': ${reason}`
+      : `could not open kernel file '${path}': ${reason}`,
+  initrd: (path: string, reason: string) => `error reading initrd ${path}: ${reason}`,
+  bios: (path: string, reason: string) => `could not load PC BIOS '${path}': ${reason}`,
+};
+
+function read(what: keyof typeof failures, path: string): ArrayBuffer {
   try {
     const bytes = readFileSync(path);
     return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer;
   } catch (error) {
-    throw invalid(`-${option}: could not load '${path}': ${(fromDenial(error) ?? (error as Error)).message}`);
+    throw invalid(failures[what](path, fromSystemError(error).message));
   }
 }
 

@@ -3,6 +3,8 @@ import { type Stats, statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { fromSystemError } from '../../platform/node/errors.ts';
 import { biosName, findFirmwareFile, vgaBiosName } from '../../platform/node/firmware.ts';
+import { optionTexts } from '../manual/option-texts.ts';
+import { fromSpecs, helpText } from '../manual/options.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
 import { OptionReader, type OptionSpec, UsageError } from '../shared/getopt.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -25,26 +27,6 @@ export interface Options {
   readonly vgaBios: string | undefined;
 }
 
-const usage = `Usage: blockyard web [OPTIONS] [IMAGE …]
-
-Serves a page that runs a machine on disks which can be backed up while it runs. IMAGEs can be
-chosen in the page, which starts with the first, and are read, never written, over HTTP.
-
-  --open              show the page in the browser
-  --host ADDRESS      listen there instead of on 127.0.0.1; 0.0.0.0 stands for all addresses
-  --port PORT         listen on this port (${defaultPort}); 0: any that is free
-  --allow-host NAME   answer requests for this name too, with any port; may be repeated. All
-                      names but localhost and the addresses that are listened on are refused
-  --tls               use https, with a certificate that is made now, and that browsers ask about.
-                      Browsers keep disks for pages by https and of localhost, and no others
-  --tls-cert FILE     use https, with this certificate (PEM; those that vouch for it follow in it)
-  --tls-key FILE      the key of the certificate (PEM, without a passphrase)
-  --bios FILE         firmware for machines that boot from a disk (SeaBIOS, if it is installed)
-  --vga-bios FILE     firmware of the display (that of SeaBIOS)
-  -T, --trace [[enable=]PATTERN][,events=FILE][,file=FILE]
-                      show who connects; 'help' lists the events
-`;
-
 const named = (long: string): OptionSpec => ({ long, argument: true });
 
 export const specs: readonly OptionSpec[] = [
@@ -54,6 +36,13 @@ export const specs: readonly OptionSpec[] = [
   { long: 'tls' },
   ...['host', 'port', 'allow-host', 'tls-cert', 'tls-key', 'bios', 'vga-bios'].map(named),
 ];
+
+const usage = `Usage: blockyard web [OPTIONS] [IMAGE …]
+
+Serves a page that runs a machine on disks which can be backed up while it runs. IMAGEs can be
+chosen in the page, which starts with the first, and are read, never written, over HTTP.
+
+${helpText(fromSpecs(specs, optionTexts.web))}`;
 
 export async function readOptions(tool: Tool, argv: readonly string[]): Promise<Options> {
   const reader = new OptionReader(argv, specs);

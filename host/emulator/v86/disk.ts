@@ -11,6 +11,7 @@ import { InFlight } from '../../base/in-flight.ts';
 import { sectorBytes } from '../../base/sectors.ts';
 import type { DiskReference, GuestDisk } from '../guest-disk.ts';
 
+/** Sectors are of 512 bytes, of CDs 2048. */
 export type V86DiskKind = 'disk' | 'cdrom';
 
 /** Length in bytes, snapshot, generation: what a saved machine keeps of a disk in place of its content. */
@@ -25,6 +26,7 @@ const maxQueuedWrites = 32;
 /** v86 counts sectors of 512 bytes in 32 bits. */
 const maxSectors = 2 ** 32 - 1;
 
+/** What v86 takes as `hda`, `hdb` and `cdrom`. A request that fails waits, or is over, as the disk below decides. */
 export class V86Disk {
   /** Set by v86 before it calls `load`. */
   onload: ((event: object) => void) | undefined;

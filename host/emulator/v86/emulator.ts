@@ -4,8 +4,9 @@
  * The package is never imported: whoever has it hands it in.
  */
 
-import { type FileSources, loadFiles, loadProgram } from './files.ts';
+import { type FileSources, loadFiles, loadProgram, type V86Program } from './files.ts';
 
+/** The members of v86 that are used here, which `V86` of the package has. */
 export interface V86Emulator {
   run(): Promise<void> | void;
   stop(): Promise<void> | void;
@@ -25,7 +26,8 @@ export type V86Constructor<Emulator extends V86Emulator = V86Emulator> = new (op
 /**
  * Makes an emulator that does not run yet, and settles when it could. `options` are v86's own; `autostart` is not among
  * them: the machine decides when it runs. With `sources`, its files are loaded first: see `loadFiles`.
- * Errors: with `sources`, what v86 needs cannot be had; without, v86 waits for it for ever.
+ * Errors: with `sources`, what v86 needs cannot be had; without, v86 waits for it for ever. Its `initial_state` is no state of
+ * this version of v86.
  */
 export async function createV86<Emulator extends V86Emulator>(
   V86: V86Constructor<Emulator>,
@@ -34,6 +36,28 @@ export async function createV86<Emulator extends V86Emulator>(
 ): Promise<Emulator> {
   const loaded = sources ? await loadFiles(options, sources) : options;
   const program = sources && (await loadProgram(options, sources.loadFile));
+  // v86 would restore it where a failure is nobody's, and go on with half a machine.
+  const { initial_state: first, ...others } = loaded;
+  const state = (first as { buffer?: unknown } | undefined)?.buffer;
+  if (!(state instanceof ArrayBuffer)) return makeEmulator(V86, loaded, program);
+  const emulator = await makeEmulator(V86, others, program);
+  try {
+    await emulator.restore_state(state);
+  } catch (error) {
+    await emulator.destroy();
+    throw new Error(
+      `v86 cannot start from its 'initial_state', which is damaged or of another version: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+  return emulator;
+}
+
+function makeEmulator<Emulator extends V86Emulator>(
+  V86: V86Constructor<Emulator>,
+  options: Readonly<Record<string, unknown>>,
+  program: V86Program | undefined,
+): Promise<Emulator> {
   return new Promise((resolve, reject) => {
     const instantiate = (imports: unknown): Promise<unknown> =>
       program!.instantiate(imports).catch((error: unknown) => {
@@ -42,7 +66,7 @@ export async function createV86<Emulator extends V86Emulator>(
         return new Promise(() => {});
       });
     const emulator = new V86({
-      ...loaded,
+      ...options,
       ...(program ? { wasm_fn: instantiate } : {}),
       autostart: false,
     } as never);
@@ -50,7 +74,7 @@ export async function createV86<Emulator extends V86Emulator>(
     if (program) Object.assign(emulator, { wasm_source: program.bytes });
     const ready = (): void => {
       emulator.remove_listener('emulator-ready', ready);
-      // What v86 does in the same turn, restoring a first state among it, is over then.
+      // What v86 does in the same turn is over then.
       void Promise.resolve().then(() => resolve(emulator));
     };
     emulator.add_listener('emulator-ready', ready);

@@ -13,6 +13,12 @@ export interface FileSources {
   findFirmware?(): Promise<{ bios: ArrayBuffer; vgaBios?: ArrayBuffer } | undefined>;
 }
 
+/** v86's own program: as it was loaded, and what makes it run. */
+export interface V86Program {
+  readonly bytes: ArrayBuffer;
+  instantiate(imports: unknown): Promise<unknown>;
+}
+
 type LoadFile = FileSources['loadFile'];
 
 type Options = Readonly<Record<string, unknown>>;
@@ -50,11 +56,11 @@ export async function loadFiles(options: Options, sources: FileSources): Promise
   return loaded;
 }
 
-/** v86's own program, for its option `wasm_fn`; `bytes`: as it was loaded. Undefined: the options have one. */
+/** For v86's option `wasm_fn`. Undefined: the options have one. */
 export async function loadProgram(
   { wasm_fn: given, wasm_path: path = defaultWasmPath }: Options,
   loadFile: LoadFile,
-): Promise<{ bytes: ArrayBuffer; instantiate(imports: unknown): Promise<unknown> } | undefined> {
+): Promise<V86Program | undefined> {
   if (given) return undefined;
   return loading('wasm_path', async () => {
     const bytes = await loadFile(String(path));

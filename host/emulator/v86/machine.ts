@@ -14,6 +14,7 @@ import { createV86, type V86Constructor, type V86Emulator } from './emulator.ts'
 import { V86Processor } from './processor.ts';
 import { checkRestored, V86State } from './state.ts';
 
+/** A v86 that runs as the processor of a machine, with the drives of it. */
 export class V86Machine<Emulator extends V86Emulator = V86Emulator> implements ProcessorState {
   private readonly disks: readonly (readonly [string, V86Disk])[];
   private readonly processor: V86Processor;

@@ -9,6 +9,7 @@ import type { Processor, ProcessorState } from '../../machine/processor.ts';
 import type { V86Disk } from './disk.ts';
 import type { V86Emulator } from './emulator.ts';
 
+/** Has an emulator run and stand as its machine says. */
 export class V86Processor implements Processor {
   /** Set when the emulator is complete. */
   state: ProcessorState | undefined;

@@ -18,6 +18,7 @@ const terminal: Console = {
   },
 };
 
+/** The operating system as Node has it. */
 export const nodePlatform: Platform = {
   clock,
   random,

@@ -18,6 +18,7 @@ export interface PrefetchRange {
   bytes: number;
 }
 
+/** A list as it stands in its file. The number is that of the version, 1. */
 export interface PrefetchList {
   'blockyard-prefetch': number;
   ranges: readonly (readonly [offset: number, bytes: number])[];

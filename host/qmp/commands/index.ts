@@ -66,6 +66,7 @@ import { xDebugBlockDirtyBitmapSha256 } from './x-debug-block-dirty-bitmap-sha25
 import { xDebugQueryBlockGraph } from './x-debug-query-block-graph.ts';
 import { xQueryBlockFailures } from './x-query-block-failures.ts';
 
+/** The QMP commands of a storage daemon: those that need no machine. */
 export const commands: readonly AnyCommand[] = [
   queryBlock,
   queryBlockstats,

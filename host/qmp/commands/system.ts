@@ -25,6 +25,7 @@ import { stop } from './stop.ts';
 import { systemPowerdown } from './system-powerdown.ts';
 import { systemReset } from './system-reset.ts';
 
+/** The QMP commands of a machine. */
 export const systemCommands: readonly AnyCommand[] = [
   queryStatus,
   eject,

@@ -1,0 +1,92 @@
+/** What each option of `system` and `vm` does, as option-texts.ts has it of the others. */
+import type { OptionTexts } from './option-texts.ts';
+
+const device: readonly [string, string] = [
+  'DEVICE',
+  'a human monitor on this device (stdio, null, unix:PATH, chardev:ID …)',
+];
+
+export const machineTexts: OptionTexts = {
+  blockdev: ['[driver=]DRIVER[,node-name=N][,…]', 'open a block node; the argument may be JSON'],
+  drive: [
+    '[file=FILE][,if=TYPE][,format=FMT][,id=ID][,…]',
+    'a drive: an image, how it is cached, throttled and shared, and where it is in the machine',
+  ],
+  hda: ['FILE', 'the image of hard disk 0'],
+  hdb: ['FILE', 'the image of hard disk 1'],
+  hdc: ['FILE', 'the image of hard disk 2'],
+  hdd: ['FILE', 'the image of hard disk 3'],
+  cdrom: ['FILE', 'the image in the CD drive'],
+  fda: ['FILE', 'the image in floppy drive 0'],
+  fdb: ['FILE', 'the image in floppy drive 1'],
+  device: [
+    'MODEL[,PROPERTY=VALUE,…]',
+    "add a device; 'help' lists the models, and MODEL,help the properties of one",
+  ],
+  object: ['TYPE,id=ID,…', 'make an object that other options name; may be repeated'],
+  chardev: ['BACKEND,id=ID[,…]', 'open a character device: stdio, null, file, pipe or socket'],
+  qmp: ['DEVICE', 'a QMP monitor on this device'],
+  'qmp-pretty': ['DEVICE', 'a QMP monitor that indents its JSON'],
+  mon: [
+    '[chardev=]ID[,mode=readline|control][,pretty=on|off]',
+    'a monitor on a character device of -chardev',
+  ],
+  monitor: device,
+  serial: ['DEVICE', 'a serial port: here it can be none or null'],
+  parallel: ['DEVICE', 'a parallel port: it can be none or null'],
+  machine: ['[type=]NAME[,…]', "the machine; 'help' lists those there are"],
+  M: ['[type=]NAME[,…]', 'the same as -machine'],
+  accel: ['qtest|tcg', 'what would run the guest; with qtest, time stands still between clock_step commands'],
+  cpu: ['MODEL', 'the processor: taken as it is, for there is none'],
+  m: ['[size=]MEGS', 'the size of memory: taken as it is'],
+  smp: ['COUNT', 'the number of processors: taken as it is, for there is none'],
+  display: ['none', 'the display: there is none'],
+  vga: ['none', 'the graphics card: there is none'],
+  net: ['none', 'the network: there is none'],
+  nic: ['none', 'the network card: there is none'],
+  name: ['[guest=]NAME', 'the name of the guest, as monitors show it'],
+  uuid: ['UUID', 'the UUID of the machine, as monitors show it'],
+  msg: ['timestamp[=on|off]', 'put the time in front of messages'],
+  trace: [
+    '[[enable=]PATTERN][,events=FILE][,file=FILE]',
+    "show what happens, request by request; 'help' lists the events",
+  ],
+  pidfile: ['FILE', 'write the process ID to a file'],
+  qtest: ['DEVICE', 'take commands of the qtest protocol on this device'],
+  'qtest-log': ['FILE', 'write what is said on the device of -qtest to a file'],
+  'enable-kvm': 'taken as it is, for there is no processor',
+  S: "do not start the machine: 'cont' does",
+  snapshot: 'write to temporary files instead of the images',
+  daemonize: 'go on in the background once everything is there',
+  nodefaults: 'have no devices but those that are named',
+  'no-reboot': 'exit where the machine would be reset',
+  version: 'show the version, and exit',
+  help: 'show the options, and exit',
+  h: 'the same as -help',
+  nographic: 'taken as it is: there is no display',
+  'no-shutdown': 'taken as it is: no guest switches the machine off',
+  'no-user-config': 'taken as it is: no configuration is read',
+  'no-fd-bootchk': 'taken as it is: nothing is booted',
+  'no-hpet': 'taken as it is: there is no such part',
+  'no-acpi': 'taken as it is: there is no such part',
+};
+
+/** What is otherwise, or there in addition, in a machine with a processor. */
+export const vmTexts: OptionTexts = {
+  ...machineTexts,
+  m: ['[size=]MEGS', 'the size of memory in MiB (128)'],
+  serial: [
+    'DEVICE',
+    'the serial port (stdio): stdio, null, unix:PATH[,server=on][,wait=off], file:PATH, chardev:ID; mon:DEVICE has a human monitor on it, too',
+  ],
+  kernel: ['FILE', 'start this Linux kernel, or multiboot kernel'],
+  initrd: ['FILE', 'the initial file system of a Linux kernel'],
+  append: ['TEXT', 'the command line of the kernel'],
+  bios: ['FILE', 'the BIOS (SeaBIOS, where it is installed); the VGA BIOS is the one beside it'],
+  loadvm: ['TAG', "go on with a state that 'savevm' has saved"],
+  nographic: 'the serial port and a human monitor on stdio; Ctrl-A h tells more',
+  'no-shutdown': 'stand still instead of exiting when the guest switches itself off',
+  'no-acpi': 'taken as it is: v86 decides',
+  'no-hpet': 'taken as it is: v86 has none',
+  'no-fd-bootchk': 'taken as it is: there is no floppy drive',
+};

@@ -1,0 +1,212 @@
+/**
+ * What each option of `img`, `io`, `storage-daemon`, `web` and `demo` does, in a sentence: for manual pages, and for shells that
+ * show it beside a completion. Which options there are is said by the tables that the commands read their command lines by; a test
+ * finds those that have no sentence.
+ */
+
+/** What an option does; what its argument is called stands before it, if it takes one. */
+export type OptionText = string | readonly [argument: string, help: string];
+
+/** By an option's letter or, if it has none, its name. */
+export type OptionTexts = Readonly<Record<string, OptionText>>;
+
+const traceText: OptionText = [
+  '[[enable=]PATTERN][,events=FILE][,file=FILE]',
+  "show what happens, request by request; 'help' lists the events",
+];
+
+const standard: OptionTexts = {
+  h: 'show the options, and exit',
+  V: 'show the version, and exit',
+  T: traceText,
+};
+
+const formatText: OptionText = ['FMT', 'the format of the image; guessed from its content when not given'];
+const objectText: OptionText = [
+  'TYPE,id=ID,…',
+  'make an object that other options name, a throttle group for one; may be repeated',
+];
+const cacheModes = 'none, writeback, writethrough, directsync or unsafe';
+
+/** Of every command of `img` that has them. */
+const ofImages: OptionTexts = {
+  h: standard['h']!, // it is above
+  f: formatText,
+  q: 'print nothing but errors',
+  p: 'show progress',
+  U: 'open the image although another process has it open for writing',
+  object: objectText,
+  'image-opts': 'file names are option strings: driver=qcow2,file.filename=F',
+  output: ['human|json', 'print text for people (human, the default) or JSON'],
+  t: ['CACHE', `how the image that is written is cached: ${cacheModes}`],
+  T: ['CACHE', `how the image that is read is cached: ${cacheModes}`],
+  F: ['FMT', 'the format of the backing file'],
+  o: ['OPTIONS', "options of the format, name=value,…; 'help' lists them"],
+};
+
+/** By commands of `img`: what they alone have, or mean in a way of their own. */
+const ofImageCommands: Readonly<Record<string, OptionTexts>> = {
+  amend: {
+    o: ['OPTIONS', "what is to become different, name=value,…; 'help' lists what can"],
+    force: 'allow what can destroy the image',
+  },
+  bench: {
+    c: ['COUNT', 'how many requests are made (75000)'],
+    d: ['DEPTH', 'how many requests are under way at once (64)'],
+    i: ['MODE', 'how files are read and written: threads, native or io_uring'],
+    n: 'the same as -i native',
+    o: ['OFFSET', 'where in the image the first request is, in bytes'],
+    s: ['SIZE', 'the length of a request, in bytes (4k)'],
+    S: [
+      'SIZE',
+      'from the beginning of a request to that of the next one, in bytes (the length of a request)',
+    ],
+    w: 'write, where otherwise is read',
+    pattern: ['BYTE', 'what is written (0)'],
+    'flush-interval': ['COUNT', 'flush after as many writes'],
+    'no-drain': 'begin a flush while writes are still under way',
+  },
+  bitmap: {
+    add: 'make a bitmap, which marks what is written from now on',
+    remove: 'delete a bitmap',
+    clear: 'forget what a bitmap has marked',
+    enable: 'have a bitmap mark what is written',
+    disable: 'have a bitmap mark nothing more',
+    merge: ['BITMAP', 'add what this bitmap has marked'],
+    g: ['SIZE', 'how many bytes one bit of a new bitmap stands for'],
+    b: ['FILE', 'the image that the bitmap of --merge is in'],
+    F: ['FMT', 'the format of the image of -b'],
+  },
+  check: {
+    r: ['leaks|all', 'repair leaked clusters, or whatever can be repaired'],
+  },
+  commit: {
+    b: ['BASE', 'the image in the chain that gets everything above it; otherwise that below the top'],
+    d: 'leave the committed image as it is, instead of emptying it',
+    r: ['RATE', 'at most as many bytes a second'],
+  },
+  compare: {
+    f: ['FMT', 'the format of the first image; guessed when not given'],
+    F: ['FMT', 'the format of the second image; guessed when not given'],
+    'left-format': ['FMT', 'the same as -f'],
+    'right-format': ['FMT', 'the same as -F'],
+    s: 'sizes and allocation have to be equal, too',
+  },
+  convert: {
+    O: ['FMT', 'the format of the target (raw)'],
+    B: ['FILE', 'the backing file of the target, which keeps only what differs from it'],
+    b: ['FILE', 'the same as -B'],
+    C: 'let the system copy from file to file, where it can',
+    c: 'compress the clusters of the target',
+    l: ['SNAPSHOT', 'convert this internal snapshot: its id, its name, or snapshot.id=ID,snapshot.name=NAME'],
+    S: ['SIZE', 'runs of zeros from this length on become holes (4k); 0: none do'],
+    n: 'the target exists already, and is not made',
+    m: ['COUNT', 'how many parts are copied at once, 1 to 16 (8)'],
+    W: 'write in any order, which is faster, and leaves holes in the target file as it grows',
+    r: ['RATE', 'at most as many bytes a second'],
+    'source-image-opts': 'the same as --image-opts',
+    'target-image-opts': 'the target is an option string',
+    'target-is-zero': 'the target of -n reads as zeros: none need be written',
+    salvage: 'what cannot be read becomes zeros, and is told, where otherwise nothing more is done',
+    bitmaps: 'copy persistent dirty bitmaps, too',
+    'skip-broken-bitmaps': 'leave out bitmaps that were not stored in full',
+    atomic: 'write under another name beside the target, which takes its place when it is whole',
+  },
+  create: {
+    f: ['FMT', 'the format of the new image (raw)'],
+    b: ['FILE', 'the backing file: what the image does not have is read from there'],
+    u: 'do not look at the backing file, which need not be there',
+  },
+  info: {
+    'backing-chain': 'tell of the backing files, too',
+  },
+  map: {
+    s: ['OFFSET', 'where to begin, in bytes'],
+    l: ['LENGTH', 'how much to tell of, in bytes'],
+  },
+  dd: {
+    O: ['FMT', 'the format of the output (raw)'],
+  },
+  measure: {
+    O: ['FMT', 'the format of the image to be (raw)'],
+    l: ['SNAPSHOT', 'measure this internal snapshot'],
+    size: ['SIZE', 'the size of the disk, when there is no image to be converted'],
+  },
+  rebase: {
+    b: ['FILE', "the new backing file; '' for none"],
+    B: ['FMT', 'the format of the new backing file'],
+    F: ['FMT', 'the format of the new backing file'],
+    u: 'only name another backing file: what the image shows changes unless both have the same content',
+    c: 'compress what is copied into the image',
+  },
+  resize: {
+    preallocation: ['MODE', 'how what is new is allocated: off, metadata, falloc or full'],
+    shrink: 'allow a smaller size, by which what is behind it is lost',
+  },
+  snapshot: {
+    l: 'list the snapshots',
+    a: ['SNAPSHOT', 'go back to a snapshot'],
+    c: ['SNAPSHOT', 'make a snapshot'],
+    d: ['SNAPSHOT', 'delete a snapshot'],
+  },
+};
+
+const ofIo: OptionTexts = {
+  ...standard,
+  object: objectText,
+  'image-opts': 'the file name is an option string: driver=qcow2,file.filename=F',
+  c: ['COMMAND', 'run this command; may be repeated. Without it commands are read from a prompt'],
+  f: formatText,
+  r: 'open for reading only',
+  s: 'refused: temporary snapshots are not supported',
+  n: 'the same as -t none',
+  C: 'refused: for copy on read open a node of that driver, by --image-opts',
+  m: 'use buffers at odd addresses',
+  k: 'the same as -i native',
+  i: ['MODE', 'how files are read and written: threads, native or io_uring'],
+  t: ['CACHE', `how the image is cached (writethrough): ${cacheModes}`],
+  d: ['MODE', 'what discards do: unmap (the default) or ignore'],
+  U: 'open the image although another process has it open for writing',
+};
+
+const ofStorageDaemon: OptionTexts = {
+  ...standard,
+  blockdev: ['[driver=]DRIVER[,node-name=N][,…]', 'open a block node; the argument may be JSON'],
+  chardev: ['BACKEND,id=ID[,…]', 'open a character device: stdio, null, file, pipe or socket'],
+  daemonize: 'go on in the background once everything is there',
+  export: ['[type=]TYPE,…', 'refused: there are no exports yet'],
+  monitor: ['[chardev=]ID[,mode=control][,pretty=on|off]', 'serve QMP on a character device'],
+  'nbd-server': ['ADDRESS', 'refused: there is no NBD server yet'],
+  object: objectText,
+  pidfile: ['FILE', 'write the process ID to a file once everything is there'],
+};
+
+const ofWeb: OptionTexts = {
+  ...standard,
+  T: [traceText[0]!, "show who connects; 'help' lists the events"], // it has an argument
+  open: 'show the page in the browser',
+  host: ['ADDRESS', 'listen there (127.0.0.1); 0.0.0.0 stands for all addresses'],
+  port: ['PORT', 'listen on this port (8086); 0: any that is free'],
+  'allow-host': [
+    'NAME',
+    'answer requests for this name, too, with any port; may be repeated. All names but localhost and the addresses that are listened on are refused',
+  ],
+  tls: 'use https, with a certificate that is made now, and that browsers ask about. Browsers keep disks for pages by https and of localhost, and no others',
+  'tls-cert': ['FILE', 'use https, with this certificate (PEM; those that vouch for it follow in it)'],
+  'tls-key': ['FILE', 'the key of the certificate (PEM, without a passphrase)'],
+  bios: ['FILE', 'firmware for machines that boot from a disk (SeaBIOS, where it is installed)'],
+  'vga-bios': ['FILE', 'firmware of the display (that of SeaBIOS)'],
+};
+
+export const optionTexts = {
+  img: standard,
+  io: ofIo,
+  'storage-daemon': ofStorageDaemon,
+  web: ofWeb,
+  demo: standard,
+} as const satisfies Readonly<Record<string, OptionTexts>>;
+
+/** Of a command of `img`. */
+export function imageOptionTexts(command: string): OptionTexts {
+  return { ...ofImages, ...ofImageCommands[command] };
+}
