@@ -27,6 +27,11 @@ export type OptionKind =
   /** Known, and not served by this program. */
   | 'refused';
 
+/** Whether a word follows the option. */
+export function takesArgument(kind: OptionKind): boolean {
+  return kind !== 'switch' && kind !== 'ignored-switch';
+}
+
 /** Those of every machine. */
 export const machineOptions: Readonly<Record<string, OptionKind>> = {
   blockdev: 'add',
@@ -201,7 +206,7 @@ export function readCommandLine(
     if (kind === undefined || kind === 'refused') {
       tool.fail(isRefused ? `${word}: option is not supported` : `${word}: invalid option`);
     }
-    if (kind === 'switch' || kind === 'ignored-switch') {
+    if (!takesArgument(kind)) {
       line.set(name === 'h' ? 'help' : name, '');
       continue;
     }
