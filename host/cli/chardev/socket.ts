@@ -20,7 +20,7 @@ export type SocketAddress =
   | { type: 'inet'; host: string; port: string }
   | { type: 'fd'; fd: number };
 
-export interface SocketOptions {
+interface SocketOptions {
   /** What is written goes out at once, however little it is. */
   noDelay: boolean;
 }

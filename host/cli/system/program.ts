@@ -21,6 +21,7 @@ import { humanCommands, humanMonitor } from '../hmp/monitor.ts';
 import { detach } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
 import { readObject } from '../shared/object-option.ts';
+import { LockedPidfile } from '../shared/pidfile.ts';
 import { addNode, printObjectHelp } from '../shared/server-options.ts';
 import type { Tool } from '../shared/tool.ts';
 import {
@@ -34,7 +35,6 @@ import {
 } from './machine-options.ts';
 import { Monitors } from './monitors.ts';
 import type { CommandLine, Step } from './options.ts';
-import { LockedPidfile } from './pidfile.ts';
 import { QtestClock } from './qtest-clock.ts';
 import { addDevice, addDrive, replacesDefault } from './storage-options.ts';
 
@@ -143,9 +143,9 @@ export class MachineProgram implements Daemon {
       tool.warn(`global ${name} has invalid class name`);
     }
     await this.restoreSaved();
-    if (line.has('daemonize')) await detach();
     if (!line.has('S')) await machine.cont();
     this.monitors.serve();
+    if (line.has('daemonize')) await detach();
   }
 
   async stop(): Promise<void> {
