@@ -52,6 +52,7 @@ export async function startService(port: MessagePort, options: ServiceOptions): 
       temporaryDirectory: '/tmp',
       hasDefaults: false,
       endsOnReset: false,
+      staysOnPowerOff: true,
     },
   });
   await server.machine!.cont(); // it was given one
@@ -132,6 +133,11 @@ function machineFunctions(server: QmpServer, attached: Attached) {
 
     async detachProcessor(_: object): Promise<void> {
       await detach();
+    },
+
+    /** Its guest has switched itself off. */
+    async powerOff(_: object): Promise<void> {
+      await machine.powerOff();
     },
   };
 }

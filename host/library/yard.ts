@@ -8,6 +8,7 @@ import type { FlushPolicy } from '../emulator/local-disk.ts';
 import { V86Disk, type V86DiskKind } from '../emulator/v86/disk.ts';
 import { createV86, type V86Constructor, type V86Emulator } from '../emulator/v86/emulator.ts';
 import type { FileSources } from '../emulator/v86/files.ts';
+import { onPowerOff } from '../emulator/v86/power-off.ts';
 import { V86Processor } from '../emulator/v86/processor.ts';
 import { V86State } from '../emulator/v86/state.ts';
 import type { PrefetchList } from '../protocols/http/driver.ts';
@@ -75,6 +76,7 @@ export class Blockyard {
   private readonly bases = new Map<string, string>();
   private readonly atClose: (() => void)[] = [];
   private readonly numbers = { backup: 0, image: 0 };
+  private processor: V86Processor | undefined;
   private isClosed = false;
 
   private constructor(
@@ -219,7 +221,8 @@ export class Blockyard {
 
   /**
    * Makes a v86 with `options`, its own and disks of this yard among them, and has it run with the machine: `stop`, `cont`,
-   * `system_reset` and `query-status` are about it, and it stands while a disk fails. Settles when it runs, or could.
+   * `system_reset` and `query-status` are about it, and it stands while a disk fails, and from when its guest switches itself off
+   * (`SHUTDOWN`; v86's option `acpi`) until it is reset. Settles when it runs, or could.
    * Its files (`bios`, `vga_bios`, `multiboot`, `bzimage`, `initrd`, `initial_state`, `fda`, `fdb`) may be Files, addresses or
    * bytes, too. On Node, SeaBIOS is found where it is usually installed. Errors: one of them, or `wasm_path`, cannot be had; there is
    * no firmware.
@@ -244,10 +247,16 @@ export class Blockyard {
     const named = disks.map(([disk, { id }]) => [`disk '${id}'`, disk] as const);
     serveProcessor(port1, processor, new V86State(emulator, processor, named));
     await this.calls.call('attachProcessor', { port: port2 }, [port2]);
+    this.processor = processor;
+    onPowerOff(emulator, () => {
+      // A block layer that is gone need not hear of it, nor of an emulator that was detached.
+      if (this.processor === processor) this.calls.call('powerOff', {}).catch(() => {});
+    });
   }
 
   /** Ends what `attach` began; the emulator stands, and may be destroyed. */
   async detach(): Promise<void> {
+    this.processor = undefined;
     await this.calls.call('detachProcessor', {});
   }
 

@@ -4,18 +4,20 @@ import { fillIn, readLink } from './deep-link.ts';
 import { putIntoForm, sortFiles } from './dropped-files.ts';
 import { hasKeptFirmware, keepFirmware } from './firmware.ts';
 import { deleteMachine, type Kept, listKept, startAfresh } from './kept-machines.ts';
+import type { Progress } from './machine-archive.ts';
 import { removeFiles } from './own-files.ts';
 import type { MachinePlan } from './session.ts';
 import { element, tell, theme } from './shell.ts';
 import { type ChooserState, chooserView, noOffer, type Offer } from './views/chooser.ts';
 import { type FirmwareState, firmwareView } from './views/firmware.ts';
 import { howView } from './views/how.ts';
-import { type KeptActions, keptView } from './views/kept.ts';
+import { type KeptActions, keptView, type Transfer } from './views/kept.ts';
 
 class App {
   private readonly main = element('main');
   private chooser: ChooserState = { offer: noOffer, isStarting: false, problem: undefined };
   private kept: Kept | undefined;
+  private transfer: Transfer | undefined;
 
   private firmware: FirmwareState = { isThere: true, problem: undefined };
 
@@ -27,6 +29,10 @@ class App {
     this.followLink();
     window.addEventListener('hashchange', () => this.followLink());
     this.takeDrops();
+    // A reload would end what is on its way: the browser asks.
+    window.addEventListener('beforeunload', (event) => {
+      if (this.transfer) event.preventDefault();
+    });
   }
 
   private get form(): HTMLFormElement | null {
@@ -89,7 +95,7 @@ class App {
       html`${chooserView(this.chooser, (plan) => void this.startMachine(plan))}
       <div class="aside">
         ${firmwareView(this.firmware, (chosen) => void this.keepFirmware(chosen))}
-        ${this.kept ? keptView(this.kept, this.keptActions) : nothing}
+        ${this.kept ? keptView(this.kept, this.transfer, this.keptActions) : nothing}
         ${howView()}
       </div>`,
       this.main,
@@ -105,11 +111,49 @@ class App {
     start: (plan) => void this.startMachine(() => plan),
     startAfresh: (name) => void this.keep(startAfresh(name)),
     delete: (name) => void this.keep(deleteMachine(name)),
+    export: (name) => void this.keep(this.exportMachine(name)),
+    import: (archive) => void this.keep(this.importMachine(archive)),
     removeLeftovers: () => void this.keep(removeFiles(this.kept?.leftovers.paths ?? [])),
   };
 
+  private async exportMachine(name: string): Promise<void> {
+    const { exportMachine } = await import('./machine-archive.ts');
+    await this.withProgress(`Exporting ${name}`, (progress) => exportMachine(name, progress));
+    tell(`${name} was exported. The image that it was started from is not in the file.`, false);
+  }
+
+  private async importMachine(archive: File): Promise<void> {
+    const { importMachine } = await import('./machine-archive.ts');
+    await this.withProgress(`Importing ${archive.name}`, async (progress) => {
+      const name = await importMachine(archive, progress);
+      tell(`${name} was imported.`, false);
+    });
+  }
+
+  /** Draws how far it is, at most once per frame. */
+  private async withProgress(what: string, act: (progress: Progress) => Promise<void>): Promise<void> {
+    let isDrawing = false;
+    const show = (transfer: Transfer | undefined): void => {
+      this.transfer = transfer;
+      if (isDrawing) return;
+      isDrawing = true;
+      requestAnimationFrame(() => {
+        isDrawing = false;
+        if (this.form) this.drawChooser();
+      });
+    };
+    try {
+      await act((done, total) => show({ what, done, total }));
+    } finally {
+      show(undefined);
+    }
+  }
+
   private async keep(change: Promise<void>): Promise<void> {
-    await change.catch((error: Error) => tell(error.message, true));
+    await change.catch((error: Error) => {
+      // Nobody wanted it after all.
+      if (error.name !== 'AbortError') tell(error.message, true);
+    });
     await this.findKept();
     if (this.form) this.drawChooser();
   }

@@ -12,12 +12,13 @@ interface FaultWords {
   readonly help: string;
 }
 
-const letters: Readonly<Record<string, string>> = { 'disk-a': 'Disk A', 'disk-b': 'Disk B' };
+const titles: Readonly<Record<string, string>> = { 'disk-a': 'Disk A', 'disk-b': 'Disk B', cd: 'The CD' };
 
-export function diskTitle({ qdev, device, 'node-name': node }: FailureInfo): string {
-  const name = qdev ?? node ?? device;
-  return letters[name] ?? `Disk ${name}`;
-}
+/** Of a device of the machine. */
+export const diskTitle = (name: string): string => titles[name] ?? `Disk ${name}`;
+
+export const failedDisk = ({ qdev, device, 'node-name': node }: FailureInfo): string =>
+  diskTitle(qdev ?? node ?? device);
 
 const byReason: Readonly<Record<FaultReason, FaultWords>> = {
   'content-changed': {
@@ -50,6 +51,10 @@ const full: FaultWords = {
   what: 'The browser has no more room for the files of this page.',
   help: 'Delete backups that you do not need, or make room on this computer, and then try again.',
 };
+
+/** What is wrong while it is only being tried again. */
+export const troubleWords = (reason: FaultReason | undefined): string =>
+  reason === undefined ? 'The image does not come.' : byReason[reason].what;
 
 export function faultWords({ nospace, reason, operation }: FailureInfo): FaultWords {
   if (nospace) return full;

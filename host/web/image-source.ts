@@ -4,6 +4,8 @@
  */
 import { sectorBytes } from '../base/sectors.ts';
 import type { Blockyard, JsonObject } from '../library/index.ts';
+import { explainedFetch } from '../platform/browser/fetch.ts';
+import { loadFile } from '../platform/browser/load-file.ts';
 import type { ImageSource } from './session.ts';
 
 const qcow2Magic = [0x51, 0x46, 0x49, 0xfb];
@@ -43,8 +45,7 @@ export async function imageNode(yard: Blockyard, name: string, source: ImageSour
 
 /** All of it. Errors: as `imageNode`. */
 export async function imageBytes(source: ImageSource): Promise<ArrayBuffer> {
-  if (source.type === 'file') return source.file.arrayBuffer();
-  return (await fetched(source.url)).arrayBuffer();
+  return source.type === 'file' ? source.file.arrayBuffer() : loadFile(source.url);
 }
 
 /** The first sector, of something that can be an image. */
@@ -70,17 +71,13 @@ async function headOf(source: ImageSource): Promise<Uint8Array> {
   return checked(what, new Uint8Array(await answer.arrayBuffer()));
 }
 
-async function fetched(url: string, init?: RequestInit): Promise<Response> {
-  let answer: Response;
-  try {
-    answer = await fetch(url, init);
-  } catch {
+/** Errors: there is no answer, or another one than that it is there. */
+async function fetched(url: string, init: RequestInit): Promise<Response> {
+  const answer = await explainedFetch(url, init).catch((error: Error) => {
     const isElsewhere = new URL(url).origin !== location.origin;
-    const hint = isElsewhere
-      ? ' Its server may be down, or may not let pages of other sites read (CORS): then download it, and choose the file.'
-      : ' Does the server still run?';
-    throw new Error(`${url} cannot be read.${hint}`);
-  }
+    const help = isElsewhere ? ' What this page may not read can be downloaded, and chosen as a file.' : '';
+    throw new Error(`${url} cannot be read. ${error.message}.${help}`, { cause: error });
+  });
   if (answer.ok) return answer;
   await answer.body?.cancel();
   const what =

@@ -5,6 +5,7 @@
 import { heldMachines } from './machine-lock.ts';
 import {
   forgetChanges,
+  imagesOf,
   type KeptPlan,
   type MachineState,
   machineOf,
@@ -49,15 +50,16 @@ export async function listKept(): Promise<Kept> {
   for (const name of [...files.keys()].flatMap((file) => machineOf(file) ?? []).sort()) {
     const state = await readState(name);
     if (!state) continue;
-    const { disks, backups } = filesOf(state);
+    const images = imagesOf(state);
+    const backups = [...images.backups, ...images.unfinished];
     // A machine that runs makes files before it says so: they are its own by their names.
     const own = held.has(name) ? [...files.keys()].filter((file) => file.startsWith(`${name}-`)) : [];
-    for (const file of [...disks, ...backups, ...own].flatMap(withSideFiles)) owned.add(file);
+    for (const file of [...images.disks, ...backups, ...own].flatMap(withSideFiles)) owned.add(file);
     machines.push({
       name,
       plan: state.plan,
       backups: state.backups.length,
-      diskBytes: bytesOf(disks),
+      diskBytes: bytesOf(images.disks),
       backupBytes: bytesOf(backups),
       isOpen: held.has(name),
     });
@@ -66,15 +68,10 @@ export async function listKept(): Promise<Kept> {
   return { machines, leftovers: { paths, bytes: bytesOf(paths) }, usage, quota };
 }
 
-function filesOf({ files, backups, unfinished }: MachineState) {
-  const ofBackups = backups.flatMap((backup) => backup.files.map(({ path }) => path));
-  return { disks: Object.values(files), backups: [...ofBackups, ...unfinished] };
-}
-
 /** Its disks go, and with them the machines that they hold: it starts from its image again. Backups stay. Errors: it is open. */
 export async function startAfresh(name: string): Promise<void> {
   const state = await stateOfClosed(name);
-  const { disks } = filesOf(state);
+  const { disks } = imagesOf(state);
   renameDisks(name, state);
   state.base = undefined;
   forgetChanges(state, 'fresh');
@@ -85,8 +82,8 @@ export async function startAfresh(name: string): Promise<void> {
 
 /** Nothing of it is left. Errors: it is open. */
 export async function deleteMachine(name: string): Promise<void> {
-  const { disks, backups } = filesOf(await stateOfClosed(name));
-  await removeFiles([...disks, ...backups, stateFile(name)]);
+  const images = imagesOf(await stateOfClosed(name));
+  await removeFiles([...Object.values(images).flat(), stateFile(name)]);
 }
 
 async function stateOfClosed(name: string): Promise<MachineState> {

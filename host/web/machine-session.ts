@@ -29,6 +29,7 @@ import { keptPlan } from './kept-plan.ts';
 import { holdMachine } from './machine-lock.ts';
 import { cdNode, mediaOptions } from './machine-media.ts';
 import {
+  disks,
   forgetChanges,
   freshState,
   type MachineState,
@@ -37,10 +38,9 @@ import {
   saveState,
 } from './machine-state.ts';
 import { proveCopies } from './one-instant.ts';
-import { removeFiles, sizeOf } from './own-files.ts';
+import { listFiles, removeFiles, sizeOf } from './own-files.ts';
 import type { Backup, MachinePlan, Proof, Restored, Session } from './session.ts';
 
-const disks = ['a', 'b'] as const;
 type Disk = (typeof disks)[number];
 
 /** Of a disk that starts empty. */
@@ -56,11 +56,12 @@ const nodeOf = (disk: Disk): string => `disk-${disk}`;
 const nodes = [nodeOf('a'), nodeOf('b')] as const;
 
 /** v86 as far as the page talks to it. */
-interface Emulator extends V86Emulator {
+type Emulator = V86Emulator & {
   serial_send_bytes(serial: number, bytes: Uint8Array): void;
   keyboard_set_enabled(isEnabled: boolean): void;
   keyboard_send_scancodes(codes: readonly number[]): Promise<void>;
-}
+  add_listener(event: 'cpu-event-halt', listener: () => void): void;
+};
 
 /**
  * Boots. `screen`: where v86 draws, with a `div` for text and a `canvas`. Errors: of disks and images, and that another tab has the
@@ -71,7 +72,9 @@ export async function startMachine(plan: MachinePlan, screen: HTMLElement): Prom
   await rootDirectory();
   const letGo = await holdMachine(plan.name);
   try {
-    const state = (await readState(plan.name)) ?? freshState(plan.name, disks, plan.boot === 'embedded');
+    const kept = await readState(plan.name);
+    const state = kept ?? freshState(plan.name, plan.boot === 'embedded');
+    const before = await listFiles();
     const yard = await openBlockyard({ workerUrl: new URL('browser/worker.js', location.href) });
     try {
       const session = new MachineSession(yard, plan, screen, state, letGo);
@@ -79,6 +82,8 @@ export async function startMachine(plan: MachinePlan, screen: HTMLElement): Prom
       return session;
     } catch (error) {
       await yard.close();
+      // A machine that has never run leaves nothing.
+      if (!kept) await removeFiles(Object.values(state.files).filter((file) => !before.has(file)));
       throw error;
     }
   } catch (error) {
@@ -91,6 +96,7 @@ class MachineSession implements Session {
   readonly monitor: Monitor;
   restored: Restored | undefined;
   busyWith: string | undefined;
+  isHalted = false;
   backupSpeed: number;
   private readonly serialListeners: ((bytes: Uint8Array) => void)[] = [];
   private emulator: Emulator | undefined;
@@ -111,6 +117,9 @@ class MachineSession implements Session {
       qmp: (command, args) => yard.qmp(command, args),
       onEvent: (listener) => void yard.on('*', listener),
     };
+    yard.on('RESET', () => {
+      this.isHalted = false;
+    });
   }
 
   get backups(): readonly Backup[] {
@@ -131,9 +140,12 @@ class MachineSession implements Session {
     await keepFiles();
     await this.openDisks();
     await this.checkBitmaps();
+    await this.boot();
+    // What it was started with is kept once it can be: an address that is none would fail it again.
     this.state.plan = keptPlan(this.plan);
     await saveState(this.plan.name, this.state);
-    await this.boot();
+    await setLimits(this.monitor, this.limits);
+    await this.yard.qmp('cont');
   }
 
   /** All of them, or none. */
@@ -193,8 +205,9 @@ class MachineSession implements Session {
     if ((await this.nodesWithBitmap()).length < nodes.length) forgetChanges(state, 'failed');
   }
 
+  /** Up to where it could run. */
   private async boot(): Promise<void> {
-    const { yard, plan, screen, monitor } = this;
+    const { yard, plan, screen, state } = this;
     await yard.qmp('stop');
     const url = new URL('v86/libv86.mjs', location.href).href;
     const { V86 } = (await import(url)) as { V86: V86Constructor<Emulator> };
@@ -211,6 +224,7 @@ class MachineSession implements Session {
       vga_memory_size: videoMemoryBytes,
       screen_container: screen,
       disable_speaker: true,
+      acpi: plan.boot === 'disk' && state.hasPowerManagement === true,
       ...firmware,
       ...options,
       hda,
@@ -220,8 +234,11 @@ class MachineSession implements Session {
     this.emulator.add_listener('serial0-output-byte', (byte?: number) => {
       for (const listener of this.serialListeners) listener(Uint8Array.of(byte!)); // it comes with the event
     });
-    await setLimits(monitor, this.limits);
-    await yard.qmp('cont');
+    // Processors that halt without interrupts do so for ever.
+    this.emulator.add_listener('cpu-event-halt', () => {
+      this.isHalted = true;
+    });
+    this.isHalted = false;
   }
 
   private async shutDown(): Promise<void> {
@@ -230,6 +247,7 @@ class MachineSession implements Session {
     await yard.qmp('stop');
     await yard.flush();
     await yard.detach();
+    await this.reviveMachine();
     this.emulator = undefined;
     await emulator?.destroy();
     for (const drive of this.drives) await yard.removeDisk(drive);
@@ -237,6 +255,12 @@ class MachineSession implements Session {
     if (this.plan.media?.cd) await yard.remove(cdNode);
     // v86 has drawn into it.
     this.screen.innerHTML = '<div></div><canvas></canvas>';
+  }
+
+  /** A machine that its guest has switched off takes nothing else before. */
+  private async reviveMachine(): Promise<void> {
+    const { status } = (await this.yard.qmp('query-status')) as { status: string };
+    if (status === 'shutdown') await this.yard.qmp('system_reset');
   }
 
   async powerOff(): Promise<void> {
@@ -439,7 +463,9 @@ class MachineSession implements Session {
       forgetChanges(state, 'loaded');
       await saveState(plan.name, state);
       await this.dropBitmaps();
+      await this.reviveMachine();
       await this.yard.loadMachine(name);
+      this.isHalted = false;
       this.restored = undefined;
     });
   }

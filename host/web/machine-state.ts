@@ -6,8 +6,12 @@ import { rootDirectory } from '../platform/browser/paths.ts';
 import { writeFile } from './own-files.ts';
 import type { Backup, MachinePlan, Media } from './session.ts';
 
+/** Of every machine. */
+export const disks = ['a', 'b'] as const;
+
 /** Why no bitmap tells what has changed since the last backup. */
-export type Unrelated = 'restored' | 'loaded' | 'deleted' | 'interrupted' | 'failed' | 'fresh';
+export const unrelatedReasons = ['restored', 'loaded', 'deleted', 'interrupted', 'failed', 'fresh'] as const;
+export type Unrelated = (typeof unrelatedReasons)[number];
 
 export interface MachineState {
   /** Of the overlays that the machine runs on, by disk. */
@@ -25,6 +29,8 @@ export interface MachineState {
   names: number;
   /** Whether disks without an image start from data, as those of the embedded guest do; in earlier versions they were empty. */
   isFilled?: boolean;
+  /** Whether a guest can switch it off by its chipset. Not in earlier versions, whose saved machines would not load with that. */
+  hasPowerManagement?: boolean;
   /** How it was started last. */
   plan?: KeptPlan;
 }
@@ -70,10 +76,19 @@ export async function readState(name: string): Promise<MachineState | undefined>
   return undefined;
 }
 
+/** Paths of all its images; disks that have yet to be made are among them. */
+export function imagesOf({ files, backups, unfinished }: MachineState) {
+  const ofBackups = backups.flatMap((backup) => backup.files.map(({ path }) => path));
+  return { disks: Object.values(files), backups: ofBackups, unfinished };
+}
+
 /** Of a machine that was never started. */
-export function freshState(name: string, disks: readonly string[], isFilled: boolean): MachineState {
+export function freshState(name: string, isFilled: boolean): MachineState {
   const files = Object.fromEntries(disks.map((disk) => [disk, `${name}-${disk}.qcow2`]));
-  return { files, base: undefined, backups: [], unrelated: 0, unfinished: [], names: 0, isFilled };
+  return {
+    ...{ files, base: undefined, backups: [], unrelated: 0, unfinished: [], names: 0 },
+    ...{ isFilled, hasPowerManagement: true },
+  };
 }
 
 /** Other names for the overlays: the disks begin anew. */

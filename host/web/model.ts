@@ -14,6 +14,7 @@ import type {
   NodeInfo,
   StatsInfo,
 } from './answers.ts';
+import { type DiskTrouble, Troubles } from './troubles.ts';
 
 const paceMs = 500;
 /** Samples that the plots show: one minute. */
@@ -72,6 +73,7 @@ export class Model {
   saved: readonly SavedRow[] = [];
   samples: readonly Sample[] = [];
   readonly events: MonitorEvent[] = [];
+  private readonly troubles = new Troubles();
   private readonly listeners = new Set<() => void>();
   private before: Totals | undefined;
   private progress = new Map<string, { atMs: number; bytes: number; rate: number }>();
@@ -84,8 +86,14 @@ export class Model {
     monitor.onEvent((event) => {
       this.events.push(event);
       this.events.splice(0, this.events.length - keptEvents);
+      this.troubles.hear(event, new Date());
       this.changed();
     });
+  }
+
+  /** Disks whose servers do not answer as they should, of which the guest knows nothing yet. */
+  get diskTroubles(): readonly DiskTrouble[] {
+    return this.troubles.ofDisks(this.graph);
   }
 
   subscribe(listener: () => void): void {
@@ -172,7 +180,7 @@ export class Model {
       return { ...job, bytesPerSecond: rate, speed };
     });
     this.progress = progress;
-    return rows;
+    return rows.sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
   private sample(stats: readonly StatsInfo[]): void {
@@ -209,7 +217,7 @@ export class Model {
     const found = nodes.flatMap((node) =>
       (node['dirty-bitmaps'] ?? []).filter(({ name }) => name).map((bitmap) => ({ node, bitmap })),
     );
-    return Promise.all(
+    const rows = await Promise.all(
       found.map(async ({ node, bitmap }) => {
         const name = bitmap.name!; // only those with a name
         const place = { node: node['node-name'], name };
@@ -226,6 +234,7 @@ export class Model {
         return { ...bitmap, node: place.node, title: `${place.node} / ${name}`, length, map };
       }),
     );
+    return rows.sort((a, b) => (a.title < b.title ? -1 : 1));
   }
 }
 

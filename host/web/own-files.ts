@@ -22,6 +22,13 @@ export async function writeFile(path: string, content: FileSystemWriteChunkType)
   await writable.close();
 }
 
+/** As `writeFile`, with what comes: no more of it than a piece is in memory. Errors: those of the stream, too. */
+export async function writeStream(path: string, stream: ReadableStream<Uint8Array>): Promise<void> {
+  const directory = await rootDirectory();
+  const handle = await directory.getFileHandle(path, { create: true });
+  await stream.pipeTo(await handle.createWritable());
+}
+
 /** Removes what is there of them, with what lies beside. Errors: one is open in another tab. */
 export async function removeFiles(paths: readonly string[]): Promise<void> {
   const directory = await rootDirectory();
@@ -42,6 +49,20 @@ async function remove(directory: FileSystemDirectoryHandle, path: string): Promi
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
   }
+}
+
+/** Those of the paths that there are, to be read as they are now. */
+export async function openFiles(paths: readonly string[]): Promise<ReadonlyMap<string, File>> {
+  const directory = await rootDirectory();
+  const files = new Map<string, File>();
+  for (const path of paths) {
+    try {
+      files.set(path, await (await directory.getFileHandle(path)).getFile());
+    } catch (error) {
+      if ((error as DOMException).name !== 'NotFoundError') throw error;
+    }
+  }
+  return files;
 }
 
 /** Of all together, in bytes; what is not there has none. */

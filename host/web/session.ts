@@ -68,6 +68,8 @@ export interface Session {
   readonly backups: readonly Backup[];
   /** Since the page was loaded. */
   readonly restored: Restored | undefined;
+  /** The guest has stopped its processor for good: nothing but a reset goes on from there. */
+  readonly isHalted: boolean;
   /** What the machine is busy with that one should not close the page in; undefined: nothing. */
   readonly busyWith: string | undefined;
   /** Why the next backup cannot be the difference to the last one; undefined: it can. */

@@ -2,16 +2,15 @@
  * Everything around a machine that runs. The page loads this, and with it terminal, charts and what starts machines, when one is to
  * start: who has yet to choose waits for none of it.
  */
-import { html, render } from 'lit';
+import { html, render, type TemplateResult } from 'lit';
 import { Model } from './model.ts';
 import type { Session } from './session.ts';
 import { element, tell, theme } from './shell.ts';
 import { bitmapsView, paintBitmaps } from './views/bitmaps.ts';
 import { ConsoleView } from './views/console.ts';
 import { copiesView } from './views/copies.ts';
-import { faultsView } from './views/faults.ts';
+import { faultsView, switchOn } from './views/faults.ts';
 import { GraphView } from './views/graph.ts';
-import { jobsView } from './views/jobs.ts';
 import { limitsView } from './views/limits.ts';
 import { MachineView } from './views/machine.ts';
 import { PlotsView } from './views/plots.ts';
@@ -40,8 +39,8 @@ export class Yard {
     yard.className = 'yard';
     const beside = document.createElement('div');
     beside.className = 'beside';
-    beside.append(this.column('graph', 'bitmaps'), this.column('limits', 'saved', 'console'));
-    yard.append(this.column('machine', 'copies', 'jobs', 'plots'), beside);
+    beside.append(this.column('graph', 'bitmaps', 'limits'), this.column('saved', 'console'));
+    yard.append(this.column('machine', 'copies', 'plots'), beside);
     main.replaceChildren(yard);
     const first = session.plan.boot === 'embedded' ? 'serial' : 'screen';
     const machine = new MachineView(this.part('machine'), session, screen, first);
@@ -101,7 +100,6 @@ export class Yard {
     render(faultsView(model, perform), this.part('faults'));
     render(copiesView(session, model, perform), this.part('copies'));
     render(savedView(session, model, perform), this.part('saved'));
-    render(jobsView(model, perform), this.part('jobs'));
     render(bitmapsView(model), this.part('bitmaps'));
     paintBitmaps(this.part('bitmaps'), model);
     render(limitsView(model, perform), this.part('limits'));
@@ -110,15 +108,18 @@ export class Yard {
   private barView() {
     const { model, session, perform } = this;
     const isRunning = model.status === 'running';
+    const isOff = model.status === 'shutdown';
+    const press = (): void => {
+      if (isOff) perform('Start', () => switchOn(model));
+      else perform(isRunning ? 'Stop' : 'Continue', () => model.monitor.qmp(isRunning ? 'stop' : 'cont'));
+    };
     return html`
-      <span class="state ${model.status}">${model.status}</span>
-      <button type="button" @click=${() =>
-        perform(isRunning ? 'Stop' : 'Continue', () => model.monitor.qmp(isRunning ? 'stop' : 'cont'))}>
-        ${isRunning ? 'Pause' : 'Continue'}
-      </button>
+      ${stateView(model, session)}
+      <button type="button" @click=${press}>${isOff ? 'Start' : isRunning ? 'Pause' : 'Continue'}</button>
       ${powerView(session, perform, () => this.powerOff())}
     `;
   }
+
   /** The page goes on to the choice of another machine. */
   private async powerOff(): Promise<void> {
     const { model, session } = this;
@@ -132,4 +133,12 @@ export class Yard {
     }
     location.reload();
   }
+}
+
+/** In the words of QMP, but for what a guest has done to the machine. */
+function stateView({ status }: Model, { isHalted }: Session): TemplateResult {
+  if (status === 'shutdown') return html`<span class="state off">off</span>`;
+  if (status !== 'running' || !isHalted) return html`<span class="state ${status}">${status}</span>`;
+  const why = 'The guest has stopped its processor for good: reset the machine, or power it off';
+  return html`<span class="state halted" title=${why}>halted</span>`;
 }

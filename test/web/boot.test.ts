@@ -3,9 +3,10 @@
  * computer. What the disk holds counts in its second sector how often it was started.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import type { BrowserContext, Page } from 'playwright';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { haveChromium, launchChromium } from '../support/chromium.ts';
+import type { Page } from 'playwright';
+import { describe, expect, test } from 'vitest';
+import { haveChromium } from '../support/chromium.ts';
+import { MachinePage } from '../support/machine-page.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { requireAll } from '../support/tools.ts';
 import { WebServer } from '../support/web-program.ts';
@@ -50,41 +51,23 @@ function bootSector(): Uint8Array {
 }
 
 describe.skipIf(!haveChromium || !haveFirmware)('a machine in the page that boots from a disk', () => {
-  let server: WebServer;
-  let browser: BrowserContext;
-  let page: Page;
-
-  beforeAll(async () => {
-    const disk = new Uint8Array(diskSectors * 512);
-    disk.set(bootSector());
-    for (const name of ['server.img', 'address.img', 'file.img']) writeFileSync(scratch(name), disk);
-    server = await WebServer.start(scratch('server.img'), scratch('address.img'));
-    browser = await launchChromium(scratch('profile'));
-  });
-
-  afterAll(async () => {
-    await browser?.close();
-    await server?.stop();
-  });
-
-  beforeEach(async () => {
-    page = await browser.newPage();
-  });
-
-  afterEach(() => page.close());
+  const disk = new Uint8Array(diskSectors * 512);
+  disk.set(bootSector());
+  for (const name of ['server.img', 'address.img', 'file.img']) writeFileSync(scratch(name), disk);
+  const machine = new MachinePage(
+    () => WebServer.start(scratch('server.img'), scratch('address.img')),
+    'for each test',
+  );
 
   /** Loads the page, fills in what `choose` does, starts, and waits for what the guest says. */
-  async function boot(choose: () => Promise<unknown>, expected: string): Promise<void> {
-    await page.goto(`${server.base}/`);
-    await page.waitForSelector('button[type=submit]', patient);
-    await choose();
-    await page.click('button[type=submit]');
-    const shown = page.locator('#pane-screen');
-    await expect.poll(() => shown.innerText(patient), patient).toContain(expected);
+  async function boot(choose: (page: Page) => Promise<unknown>, expected: string): Promise<void> {
+    await machine.load();
+    await choose(machine.page);
+    await machine.start(expected);
   }
 
   test('starts one of the server, and finds what the guest wrote when it starts again', async () => {
-    const choose = async () => {
+    const choose = async (page: Page) => {
       // Who names images when the server is started is offered the first.
       await expect.poll(() => page.isChecked('input[value=image]'), patient).toBe(true);
       await page.selectOption('select[name=image]', 'server.img');
@@ -95,12 +78,12 @@ describe.skipIf(!haveChromium || !haveFirmware)('a machine in the page that boot
   }, 90_000);
 
   test('starts one at an address', async () => {
-    const url = `${server.base}/images/address.img`;
-    await boot(() => page.fill('input[name=url]', url), 'started: 1');
+    const url = `${machine.server.base}/images/address.img`;
+    await boot((page) => page.fill('input[name=url]', url), 'started: 1');
   }, 60_000);
 
   test('starts one of this computer, where it is', async () => {
-    await boot(() => page.setInputFiles('input[name=file]', scratch('file.img')), 'started: 1');
+    await boot((page) => page.setInputFiles('input[name=file]', scratch('file.img')), 'started: 1');
     expect(readFileSync(scratch('file.img'))[512]).toBe(0);
   }, 60_000);
 });

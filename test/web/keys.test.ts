@@ -2,14 +2,12 @@
  * Keys of the page go to its machine only while its screen or terminal has the focus, and there is a way out by keyboard; the screen is
  * seen whole in text and in graphics, whatever the window. The guest shows each key that it gets, and on a `g` begins graphics.
  */
-import type { BrowserContext, Page } from 'playwright';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { haveChromium, launchChromium } from '../support/chromium.ts';
-import { PageServer } from '../support/page-server.ts';
-import { findInPage, haveFirmware } from '../support/page-site.ts';
-import { scratchDirectory } from '../support/scratch.ts';
+import type { Page } from 'playwright';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { haveChromium } from '../support/chromium.ts';
+import { MachinePage, servePage } from '../support/machine-page.ts';
+import { haveFirmware } from '../support/page-site.ts';
 
-const scratch = scratchDirectory();
 const patient = { timeout: 30_000 };
 
 /** It prints `?`, and then each key: its character, or that of its scan code. */
@@ -31,30 +29,20 @@ function keyShowingDisk(): Uint8Array {
 }
 
 describe.skipIf(!haveChromium || !haveFirmware)('the keyboard of the page', () => {
-  let server: PageServer;
-  let browser: BrowserContext;
+  const images = new Map([['keys.img', keyShowingDisk()]]);
+  const machine = new MachinePage(() => servePage(() => images), 'one');
   let page: Page;
-  const screen = (): Promise<string> => page.locator('#pane-screen').innerText();
+  const screen = (): Promise<string> => machine.screen();
   const focused = (): Promise<string | undefined> =>
     page.evaluate(() => (document.activeElement as HTMLElement | null)?.dataset['action']);
 
   beforeAll(async () => {
-    const images = new Map([['keys.img', keyShowingDisk()]]);
-    server = new PageServer();
-    server.find = (path) => findInPage(path, images);
-    const origin = await server.start();
-    browser = await launchChromium(scratch('profile'));
-    page = await browser.newPage();
-    await page.goto(`${origin}/`);
+    ({ page } = machine);
+    await machine.load();
     await page.selectOption('select[name=image]', 'keys.img', patient);
     await page.focus('button[type=submit]');
     await page.keyboard.press('Enter');
   }, 60_000);
-
-  afterAll(async () => {
-    await browser?.close();
-    await server?.stop();
-  });
 
   test('is the page’s when a machine was started by it, and leads in and out', async () => {
     await expect.poll(screen, patient).toContain('?');
@@ -109,7 +97,7 @@ describe.skipIf(!haveChromium || !haveFirmware)('the keyboard of the page', () =
   });
 
   test('leaves every screen whole, at any width and zoom', async () => {
-    const devtools = await browser.newCDPSession(page);
+    const devtools = await machine.context.newCDPSession(page);
     for (const mode of ['text', 'graphics'] as const) {
       if (mode === 'graphics') {
         await page.click('#pane-screen');

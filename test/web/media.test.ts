@@ -3,9 +3,9 @@
  * is to be started comes by a link, by drop, or by the fields; and the words for links and images that are none.
  */
 import { existsSync, writeFileSync } from 'node:fs';
-import type { BrowserContext, Page } from 'playwright';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { haveChromium, launchChromium } from '../support/chromium.ts';
+import { describe, expect, test } from 'vitest';
+import { haveChromium } from '../support/chromium.ts';
+import { MachinePage } from '../support/machine-page.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { requireAll } from '../support/tools.ts';
 import { WebServer } from '../support/web-program.ts';
@@ -81,65 +81,38 @@ function kernel(): Uint8Array {
 }
 
 describe.skipIf(!haveChromium || !haveFirmware)('a machine with media', () => {
-  let server: WebServer;
-  let browser: BrowserContext;
-  let page: Page;
+  const files = { 'boot.iso': cd(), 'floppy.img': floppy(), vmlinuz: kernel() };
+  for (const [name, content] of Object.entries(files)) writeFileSync(scratch(name), content);
+  writeFileSync(scratch('disk.gz'), Uint8Array.of(0x1f, 0x8b, ...new Uint8Array(2000)));
+  const machine = new MachinePage(
+    () => WebServer.start(scratch('boot.iso'), scratch('floppy.img'), scratch('vmlinuz')),
+    'for each test',
+  );
 
-  beforeAll(async () => {
-    const files = { 'boot.iso': cd(), 'floppy.img': floppy(), vmlinuz: kernel() };
-    for (const [name, content] of Object.entries(files)) writeFileSync(scratch(name), content);
-    writeFileSync(scratch('disk.gz'), Uint8Array.of(0x1f, 0x8b, ...new Uint8Array(2000)));
-    server = await WebServer.start(scratch('boot.iso'), scratch('floppy.img'), scratch('vmlinuz'));
-    browser = await launchChromium(scratch('profile'));
-  });
-
-  afterAll(async () => {
-    await browser?.close();
-    await server?.stop();
-  });
-
-  beforeEach(async () => {
-    page = await browser.newPage();
-  });
-
-  afterEach(() => page.close());
-
-  async function open(link = ''): Promise<void> {
-    await page.goto(`${server.base}/${link}`);
-    await page.waitForSelector('button[type=submit]', patient);
-    await page.waitForSelector('select[name=image]', { state: 'attached', ...patient });
-  }
-
-  async function start(expected: string): Promise<void> {
-    await page.click('button[type=submit]');
-    const shown = page.locator('#pane-screen');
-    await expect.poll(() => shown.innerText(patient), patient).toContain(expected);
-  }
-
-  const problem = () => page.innerText('[role=alert]', patient);
+  const problem = () => machine.page.innerText('[role=alert]', patient);
 
   test('starts from a CD that a link names', async () => {
-    await open('#cd=boot.iso&memory=64');
-    await start('this is the CD');
+    await machine.load('#cd=boot.iso&memory=64');
+    await machine.start('this is the CD');
   }, 60_000);
 
   test('starts a kernel that a link names, with a command line', async () => {
-    await open('#kernel=vmlinuz&cmdline=hello+from+the+link');
-    await start('hello from the link');
+    await machine.load('#kernel=vmlinuz&cmdline=hello+from+the+link');
+    await machine.start('hello from the link');
   }, 60_000);
 
   test('starts from a floppy of this computer', async () => {
-    await open();
-    await page.check('input[name=source][value=none]');
-    await page.click('.media summary');
-    await page.setInputFiles('input[name=floppy-file]', scratch('floppy.img'));
-    await start('this is the floppy');
+    await machine.load();
+    await machine.page.check('input[name=source][value=none]');
+    await machine.page.click('.media summary');
+    await machine.page.setInputFiles('input[name=floppy-file]', scratch('floppy.img'));
+    await machine.start('this is the floppy');
   }, 60_000);
 
   test('sorts files that are dropped by what they are', async () => {
-    await open();
+    await machine.load();
     const contents = { 'a.img': 4096, 'b.img': 8192 };
-    await page.evaluate(
+    await machine.page.evaluate(
       ([kernelBytes, cdBytes, sizes]) => {
         const transfer = new DataTransfer();
         transfer.items.add(new File([new Uint8Array(kernelBytes!)], 'k'));
@@ -150,18 +123,18 @@ describe.skipIf(!haveChromium || !haveFirmware)('a machine with media', () => {
       [[...kernel()], [...cd().subarray(0, 0x9000)], Object.values(contents)],
     );
     const chosen = (name: string) =>
-      page.$eval(`input[name=${name}]`, (input) => (input as HTMLInputElement).files?.[0]?.name);
+      machine.page.$eval(`input[name=${name}]`, (input) => (input as HTMLInputElement).files?.[0]?.name);
     await expect.poll(() => chosen('kernel-file'), patient).toBe('k');
     expect(await chosen('cd-file')).toBe('c');
     expect(await chosen('file')).toBe('disk-4096');
     expect(await chosen('disk2-file')).toBe('disk-8192');
-    expect(await page.isChecked('input[name=source][value=file]')).toBe(true);
+    expect(await machine.page.isChecked('input[name=source][value=file]')).toBe(true);
   });
 
   test('chooses an image of the server that a link names', async () => {
-    await open('#image=floppy.img');
-    await expect.poll(() => page.isChecked('input[name=source][value=image]'), patient).toBe(true);
-    expect(await page.inputValue('select[name=image]')).toBe('floppy.img');
+    await machine.load('#image=floppy.img');
+    await expect.poll(() => machine.page.isChecked('input[name=source][value=image]'), patient).toBe(true);
+    expect(await machine.page.inputValue('select[name=image]')).toBe('floppy.img');
   });
 
   test.each([
@@ -169,39 +142,64 @@ describe.skipIf(!haveChromium || !haveFirmware)('a machine with media', () => {
     ['#image=ftp://example.org/a', 'which is no address of a web server'],
     ['#image=floppy.img&memory=3', 'memory=3, which cannot be had here'],
   ])('says what is wrong with the link %s', async (link, expected) => {
-    await open(link);
+    await machine.load(link);
     expect(await problem()).toContain(expected);
   });
 
   test('says what is wrong with an address', async () => {
-    await open();
+    await machine.load();
     for (const [url, expected] of [
-      [`${server.base}/images/none.img`, 'There is nothing at'],
-      [`${server.base}/`, 'there is a web page, not a disk image'],
-      ['http://127.0.0.1:9/disk.img', 'let pages of other sites read'],
+      [`${machine.server.base}/images/none.img`, 'There is nothing at'],
+      [`${machine.server.base}/`, 'there is a web page, not a disk image'],
+      ['http://127.0.0.1:9/disk.img', 'does not let pages of http'],
     ] as const) {
-      await page.fill('input[name=url]', url);
-      await page.click('button[type=submit]');
+      await machine.page.fill('input[name=url]', url);
+      await machine.page.click('button[type=submit]');
       await expect.poll(problem, patient).toContain(expected);
     }
   }, 60_000);
 
+  test('leaves nothing of a machine that could not be started, and what it was of one that ran', async () => {
+    const { page } = machine;
+    const start = async (cdName: string) => {
+      await machine.load();
+      await page.selectOption('select[name=image]', 'floppy.img');
+      await page.click('.media summary');
+      await page.fill('input[name=cd-url]', `${machine.server.base}/images/${cdName}`);
+      await page.click('button[type=submit]');
+    };
+    const card = page.locator('[data-machine$="images_floppy.img"]');
+    await start('none.iso');
+    await expect.poll(problem, patient).toContain('none.iso');
+    await page.reload();
+    await page.waitForSelector('.kept', patient);
+    expect(await card.count()).toBe(0);
+    expect(await page.locator('[data-action=leftovers]').count()).toBe(0);
+    await start('boot.iso');
+    await page.waitForSelector('.state.running', patient);
+    await start('none.iso');
+    await expect.poll(problem, patient).toContain('none.iso');
+    await page.reload();
+    await card.locator('[data-action=start]').click(patient);
+    await page.waitForSelector('.state.running', patient);
+  }, 60_000);
+
   test('says what a file is that is no image', async () => {
-    await open();
-    await page.setInputFiles('input[name=file]', scratch('disk.gz'));
-    await page.click('button[type=submit]');
+    await machine.load();
+    await machine.page.setInputFiles('input[name=file]', scratch('disk.gz'));
+    await machine.page.click('button[type=submit]');
     expect(await problem()).toContain('disk.gz is a gzip file, not a disk image: unpack it first.');
   });
 
   test('says that an empty disk alone starts nothing, and that the embedded guest takes no media', async () => {
-    await open();
-    await page.check('input[name=source][value=none]');
-    await page.click('button[type=submit]');
+    await machine.load();
+    await machine.page.check('input[name=source][value=none]');
+    await machine.page.click('button[type=submit]');
     expect(await problem()).toContain('add a CD, a floppy or a kernel');
-    await page.click('.media summary');
-    await page.fill('input[name=cd-url]', `${server.base}/images/boot.iso`);
-    await page.check('input[name=source][value=embedded]');
-    await page.click('button[type=submit]');
+    await machine.page.click('.media summary');
+    await machine.page.fill('input[name=cd-url]', `${machine.server.base}/images/boot.iso`);
+    await machine.page.check('input[name=source][value=embedded]');
+    await machine.page.click('button[type=submit]');
     await expect.poll(problem, patient).toContain('The embedded guest takes neither');
   });
 });

@@ -12,7 +12,7 @@ export function bitmapsView(model: Model): TemplateResult {
       <header><h2 id="bitmaps-title">Dirty bitmaps</h2><span class="hint">changed since the last backup</span></header>
       <div class="bitmaps">${
         bitmaps.length === 0
-          ? html`<p class="hint">None yet. “Back up both disks” adds one to each disk, and the next backup copies only what changed.</p>`
+          ? html`<p class="empty">None yet. “Back up both disks” adds one to each disk, and the next backup copies only what changed.</p>`
           : bitmaps.map(rowView)
       }</div>
     </section>

@@ -1,4 +1,4 @@
-/** Copies of the disks: made while the machine runs, gone back to, taken away. Each says what was proven of it. */
+/** Copies of the disks: made while the machine runs, by jobs that are shown meanwhile, gone back to, taken away. Each says what was proven of it. */
 import { html, nothing, type TemplateResult } from 'lit';
 import { ask } from '../ask.ts';
 import { bytes, moment, seconds } from '../format.ts';
@@ -6,7 +6,7 @@ import type { Model } from '../model.ts';
 import { backupWords, restoredWords, type Words } from '../proof-words.ts';
 import type { Backup, Session } from '../session.ts';
 import { backupSpeedView } from './backup-speed.ts';
-import type { Perform } from './jobs.ts';
+import { jobsView, type Perform } from './jobs.ts';
 
 export function copiesView(session: Session, model: Model, perform: Perform): TemplateResult {
   const { backups, whyNotIncremental, busyWith } = session;
@@ -24,18 +24,24 @@ export function copiesView(session: Session, model: Model, perform: Perform): Te
         </span>
       </header>
       ${backupSpeedView(session, perform)}
+      ${jobsView(model, perform, html`<p class="empty" id="incremental-why">${incrementalWords(session)}</p>`)}
       <div class="room copies-room">
-      <p class="hint" id="incremental-why">${
-        backups.length === 0
-          ? 'One transaction starts a backup of every disk at the same instant; the machine goes on meanwhile.'
-          : whyNotIncremental === undefined
-            ? 'Incremental copies only what has changed since the last backup.'
-            : `No incremental backup now. ${whyNotIncremental}`
-      }</p>
-      <ol class="cards">${backups.map((backup) => cardView(session, model, backup, perform)).reverse()}</ol>
+        ${
+          backups.length === 0
+            ? html`<p class="empty">No backups yet. Each stands here with what was proven of it, to be gone back to or downloaded.</p>`
+            : html`<ol class="cards">${backups.map((backup) => cardView(session, model, backup, perform)).reverse()}</ol>`
+        }
       </div>
     </section>
   `;
+}
+
+function incrementalWords({ backups, whyNotIncremental }: Session): string {
+  if (backups.length === 0)
+    return 'One transaction starts a backup of every disk at the same instant; the machine goes on meanwhile.';
+  return whyNotIncremental === undefined
+    ? 'Incremental copies only what has changed since the last backup.'
+    : `No incremental backup now. ${whyNotIncremental}`;
 }
 
 function wordsView({ text, isBad }: Words, name: string): TemplateResult {

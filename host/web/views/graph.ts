@@ -6,12 +6,12 @@ import { html, render, svg, type TemplateResult } from 'lit';
 import { type Box, layOut } from '../graph-layout.ts';
 import type { Model } from '../model.ts';
 
-const boxWidth = 132;
+const boxWidth = 122;
 const boxHeight = 42;
 const columnGap = 46;
 const rowGap = 16;
 const margin = 10;
-const shownLetters = 17;
+const shownLetters = 15;
 /** By itself the picture shrinks that far to be seen whole; where that is not enough it is moved. */
 const leastScale = 0.75;
 const zoomStep = 1.25;
@@ -119,8 +119,9 @@ export class GraphView {
 
 const left = (box: Box): number => margin + box.column * (boxWidth + columnGap);
 const top = (box: Box): number => margin + box.row * (boxHeight + rowGap);
+/** Names of one kind differ where they end. */
 const shorten = (text: string): string =>
-  text.length > shownLetters ? `${text.slice(0, shownLetters - 1)}…` : text;
+  text.length > shownLetters ? `${text.slice(0, shownLetters - 7)}…${text.slice(-6)}` : text;
 
 function describe(boxes: readonly Box[]): string {
   return boxes.map(({ name, what }) => `${name || what} (${what})`).join(', ');

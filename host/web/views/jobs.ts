@@ -20,37 +20,27 @@ const verbs: readonly Verb[] = [
 
 export type Perform = (what: string, act: () => Promise<unknown>) => void;
 
-export function jobsView(model: Model, perform: Perform): TemplateResult {
+/** `idle`: what is said while there are none. */
+export function jobsView(model: Model, perform: Perform, idle: TemplateResult): TemplateResult {
   // Making a file takes a moment, and is part of something else.
   const jobs = model.jobs.filter(({ type }) => type !== 'create');
   return html`
-    <section class="panel" aria-labelledby="jobs-title">
-      <header><h2 id="jobs-title">Jobs</h2></header>
-      <div class="jobs">
-        ${
-          jobs.length === 0
-            ? html`<p class="hint">Nothing is being copied. A backup shows up here while it runs.</p>`
-            : html`<table>
-                <thead><tr><th>Job</th><th>State</th><th>Progress</th><th>Rate</th><td></td></tr></thead>
-                <tbody>${jobs.map((job) => rowView(model, job, perform))}</tbody>
-              </table>`
-        }
-      </div>
-    </section>
+    <div class="jobs">
+      ${jobs.length === 0 ? idle : html`<table aria-label="Jobs"><tbody>${jobs.map((job) => rowView(model, job, perform))}</tbody></table>`}
+    </div>
   `;
 }
 
 function rowView(model: Model, job: JobRow, perform: Perform): TemplateResult {
   const [done, total] = [job['current-progress'], job['total-progress']];
+  const state = job.error ? html`<span title=${job.error}>failed</span>` : job.status;
   return html`
     <tr>
-      <td><b>${job.id}</b> <span class="hint">${job.type}</span></td>
-      <td>${job.error ? html`<span title=${job.error}>failed</span>` : job.status}</td>
+      <th scope="row"><b>${job.id}</b> <span class="hint">${job.type}, ${state}</span></th>
       <td>
         <progress max=${Math.max(1, total)} value=${done} aria-label="${job.id}: progress"></progress>
-        <span class="hint">${bytes(done)} of ${bytes(total)}</span>
+        <span class="hint">${bytes(done)} of ${bytes(total)}, ${rate(job.bytesPerSecond)}</span>
       </td>
-      <td class="number">${rate(job.bytesPerSecond)}</td>
       <td><span class="row">
         ${verbs
           .filter(({ when }) => when.includes(job.status))

@@ -10,27 +10,66 @@ export interface KeptActions {
   start(plan: MachinePlan): void;
   startAfresh(name: string): void;
   delete(name: string): void;
+  export(name: string): void;
+  import(archive: File): void;
   removeLeftovers(): void;
 }
 
-export function keptView({ machines, leftovers, usage, quota }: Kept, actions: KeptActions): TemplateResult {
+/** A machine that is on its way out of the browser or into it. */
+export interface Transfer {
+  readonly what: string;
+  /** In bytes. */
+  readonly done: number;
+  readonly total: number;
+}
+
+export function keptView(
+  { machines, leftovers, usage, quota }: Kept,
+  transfer: Transfer | undefined,
+  actions: KeptActions,
+): TemplateResult {
   return html`
     <section class="panel kept" aria-labelledby="kept-title">
       <header>
         <h2 id="kept-title">Kept in this browser</h2>
-        <span class="hint fill">${bytes(usage)} of ${bytes(quota)}</span>
+        <span class="hint">${bytes(usage)} of ${bytes(quota)}</span>
+        ${importView(transfer !== undefined, actions)}
       </header>
+      ${transfer ? transferView(transfer) : nothing}
       ${
         machines.length === 0
           ? html`<p class="hint">No machines yet. One that is started is here afterwards, with its disks and backups, until you delete it.</p>`
-          : html`<ol class="cards">${machines.map((machine) => cardView(machine, actions))}</ol>`
+          : html`<ol class="cards">${machines.map((machine) => cardView(machine, transfer !== undefined, actions))}</ol>`
       }
       ${leftovers.paths.length > 0 ? leftoversView(leftovers, actions) : nothing}
     </section>
   `;
 }
 
-function cardView(machine: KeptMachine, actions: KeptActions): TemplateResult {
+function importView(isBusy: boolean, actions: KeptActions): TemplateResult {
+  const take = ({ target }: Event): void => {
+    const input = target as HTMLInputElement;
+    const archive = input.files?.[0];
+    // The same one may be chosen again.
+    input.value = '';
+    if (archive) actions.import(archive);
+  };
+  const choose = ({ target }: Event): void =>
+    (target as HTMLElement).parentElement?.querySelector<HTMLInputElement>('input[type=file]')?.click();
+  return html`<span class="fill">
+    <input type="file" name="machine-archive" accept=".tar" hidden aria-label="Exported machine" @change=${take} />
+    <button type="button" data-action="import" ?disabled=${isBusy} @click=${choose}>Import …</button>
+  </span>`;
+}
+
+function transferView({ what, done, total }: Transfer): TemplateResult {
+  return html`<div class="transfer" role="status">
+    <span>${what}</span> <span class="hint">${bytes(done)} of ${bytes(total)}</span>
+    <progress max=${Math.max(1, total)} value=${done} aria-label=${what}></progress>
+  </div>`;
+}
+
+function cardView(machine: KeptMachine, isBusy: boolean, actions: KeptActions): TemplateResult {
   const { name, plan, backups, diskBytes, backupBytes, isOpen } = machine;
   const known = plan && planFromKept(name, plan);
   const facts = [
@@ -54,6 +93,8 @@ function cardView(machine: KeptMachine, actions: KeptActions): TemplateResult {
         }
         <button type="button" data-action="afresh" ?disabled=${isOpen} aria-label="Start afresh: ${name}"
           @click=${() => askAfresh(machine, actions)}>Start afresh …</button>
+        <button type="button" data-action="export" ?disabled=${isOpen || isBusy} aria-label="Export ${name}"
+          @click=${() => actions.export(name)}>Export …</button>
         <button type="button" class="danger" data-action="delete" ?disabled=${isOpen} aria-label="Delete ${name}"
           @click=${() => askDelete(machine, actions)}>Delete …</button>
       </span>

@@ -21,7 +21,7 @@ export function savedView(session: Session, model: Model, perform: Perform): Tem
       <div class="room">
       ${
         saved.length === 0
-          ? html`<p class="hint">A snapshot of each disk and of memory and devices, kept inside the disks: go back to it at any time,
+          ? html`<p class="empty">A snapshot of each disk and of memory and devices, kept inside the disks: go back to it at any time,
               after a reload, too.</p>`
           : html`<ol class="cards">${saved.map((one) => rowView(one, session, perform))}</ol>`
       }

@@ -23,7 +23,7 @@ function allocateSome(engine: Qcow2Engine, clusters: number): Promise<ClusterRun
 }
 
 /** Exactly `clusters` clusters in a row. Errors: EFBIG, EIO. */
-async function allocateRun(engine: Qcow2Engine, clusters: number): Promise<ClusterRun> {
+export async function allocateRun(engine: Qcow2Engine, clusters: number): Promise<ClusterRun> {
   const tooShort: ClusterRun[] = [];
   try {
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
@@ -54,7 +54,7 @@ export async function writeRun(
 }
 
 /** Clusters in a row with refcount blocks of their own, behind everything that is described by others. */
-export async function reserveRun(engine: Qcow2Engine, clusters: number): Promise<ClusterRun> {
+async function reserveRun(engine: Qcow2Engine, clusters: number): Promise<ClusterRun> {
   const { core } = engine;
   let start: number | undefined;
   while (start === undefined) {

@@ -12,7 +12,7 @@ import { writePlanned } from '../../../block/transfer.ts';
 import { UnmapMode } from '../../../core/qcow2-abi.ts';
 import { l1EntriesFor, maxL1Entries } from '../disk/header.ts';
 import type { Qcow2Driver } from './image.ts';
-import { releaseRun, reserveRun } from './metadata-space.ts';
+import { allocateRun, releaseRun } from './metadata-space.ts';
 
 export async function resize(driver: Qcow2Driver, length: number, options: TruncateOptions): Promise<void> {
   const { engine } = driver;
@@ -93,8 +93,9 @@ export async function growL1(driver: Qcow2Driver, entries: number): Promise<void
   const { header, core, file } = engine;
   const bytes = entries * 8;
   const clusters = Math.ceil(bytes / header.clusterSize);
-  const { offset } = await reserveRun(engine, clusters);
+  const { offset } = await allocateRun(engine, clusters);
   let old = { offset: header.l1TableOffset, entries: header.l1Size };
+  // Which begins with a write-back: the room is counted on the disk before the header refers to it.
   await engine.exclusively(async () => {
     old = { offset: engine.header.l1TableOffset, entries: engine.header.l1Size };
     const table = new Uint8Array(clusters * header.clusterSize);
