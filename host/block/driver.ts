@@ -117,8 +117,8 @@ export interface SnapshotAccess {
 /** An open driver. Every promise may reject with a BlockError only. */
 export interface Driver {
   readonly limits?: Partial<Limits>;
-  /** Which WriteFlags the driver honours itself. */
-  readonly supportsFua?: boolean;
+  /** Whether the driver makes durable itself what is asked for: everything, or data but not zeros. */
+  readonly supportsFua?: boolean | 'data';
   /** Its data are the bytes of its `file` child, all of them: what is kept beside that file is about this node. */
   readonly isWholeFile?: boolean;
   /** The backing file that the image itself names. block/ opens it, unless the options say otherwise. */

@@ -53,21 +53,32 @@ export async function addBuiltInDevices(machine: Machine): Promise<void> {
   const hasController =
     floppyController === 'always' || (floppyController === 'when used' && floppies.length > 0);
   const shift = hasDefaults ? type.defaultDevices : { ide: 0, floppy: 0 };
-  if (hasController) {
-    let number = firstDevice.floppy + shift.floppy - 1;
+  const ide = machine.drives
+    .list()
+    .filter((drive) => drive.interface === 'ide' && drive.bus < type.ideBuses)
+    .sort((a, b) => a.bus - b.bus || a.unit - b.unit);
+  const addIde = async (before: number): Promise<void> => {
+    let number = firstDevice.ide + shift.ide + before;
+    for (const drive of ide) {
+      const model = drive.media === 'cdrom' ? 'ide-cd' : 'ide-hd';
+      await addFor(machine, drive, `device[${number++}]`, model, `ide.${drive.bus}`);
+    }
+  };
+  const addFloppies = async (before: number): Promise<void> => {
+    if (!hasController) return;
+    let number = firstDevice.floppy + shift.floppy + before - 1;
     await addBuiltInDevice(machine, `device[${number++}]`, 'isa-fdc', 'isa.0', {});
     for (const drive of floppies) {
       await addFor(machine, drive, `device[${number++}]`, 'floppy', 'floppy-bus.0');
     }
+  };
+  if (firstDevice.ide < firstDevice.floppy) {
+    await addIde(0);
+    await addFloppies(ide.length);
+    return;
   }
-  // They are counted from where they would begin without a drive for a floppy.
-  const added = floppies.length + (hasController && floppyController === 'when used' ? 1 : 0);
-  let number = firstDevice.ide + shift.ide + (firstDevice.ide > firstDevice.floppy ? added : 0);
-  const ide = machine.drives.list().filter((drive) => drive.interface === 'ide' && drive.bus < type.ideBuses);
-  for (const drive of ide.sort((a, b) => a.bus - b.bus || a.unit - b.unit)) {
-    const model = drive.media === 'cdrom' ? 'ide-cd' : 'ide-hd';
-    await addFor(machine, drive, `device[${number++}]`, model, `ide.${drive.bus}`);
-  }
+  await addFloppies(0);
+  await addIde(hasController ? floppies.length + 1 : 0);
 }
 
 async function addFor(

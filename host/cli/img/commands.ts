@@ -69,7 +69,7 @@ export const commands: readonly ImgCommand[] = [
   {
     name: 'snapshot',
     help: 'list, make, delete and go back to snapshots inside an image',
-    synopsis: '[--image-opts] [-U] [-q] [-l | -a snapshot | -c snapshot | -d snapshot] filename',
+    synopsis: '[--image-opts] [-f fmt] [-U] [-q] [-l | -a snapshot | -c snapshot | -d snapshot] filename',
     load: () => import('./snapshot.ts'),
   },
 ];

@@ -1,13 +1,10 @@
 /** `img --help` and `--version`. */
-import { version } from '../../../package.json';
+import { versionText } from '../../qmp/version.ts';
 import type { Tool } from '../shared/tool.ts';
 import { commands, type ImgCommand } from './commands.ts';
 
-/** The version of QEMU whose tools ours behave like; programs that start them look at it. */
-const compatibleVersion = '7.2.22';
-
 export function printVersion(tool: Tool): void {
-  tool.out(`${tool.name.replace(/ /g, '-')} version ${compatibleVersion} (blockyard ${version})\n`);
+  tool.out(`${tool.name.replace(/ /g, '-')} version ${versionText}\n`);
 }
 
 export async function printHelp(tool: Tool): Promise<void> {

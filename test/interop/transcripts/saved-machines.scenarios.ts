@@ -153,7 +153,7 @@ const described: readonly Omit<Scenario, 'program' | 'prepare' | 'normalise'>[] 
   },
   {
     name: 'where trays stood comes back',
-    options: ['-m', '16', ...a, ...readOnly, ...tray],
+    options: ['-S', '-m', '16', ...a, ...readOnly, ...tray],
     steps: [
       run('blockdev-open-tray', { id: 'cd' }),
       ...lines('savevm open'),

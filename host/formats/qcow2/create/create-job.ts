@@ -23,10 +23,10 @@ import {
 
 const cipherAlgorithms = [
   ...['aes-128', 'aes-192', 'aes-256', 'des', '3des', 'cast5-128'],
-  ...['serpent-128', 'serpent-192', 'serpent-256', 'twofish-128', 'twofish-192', 'twofish-256'],
+  ...['serpent-128', 'serpent-192', 'serpent-256', 'twofish-128', 'twofish-192', 'twofish-256', 'sm4'],
 ];
 const hashAlgorithm = enumeration('QCryptoHashAlgorithm', [
-  ...['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512', 'ripemd160'],
+  ...['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512', 'ripemd160', 'sm3'],
 ]);
 const encryptionFormat = enumeration('QCryptoBlockFormat', ['qcow', 'luks']);
 const keySecret = struct('QCryptoBlockOptionsQCow', { 'key-secret': optional(str) });
