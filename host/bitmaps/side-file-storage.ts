@@ -28,6 +28,8 @@ export interface SidePaths {
 }
 
 export class SideFileStorage implements BitmapStorage {
+  readonly hasPlace = true;
+
   private constructor(
     private readonly files: Files,
     private readonly paths: SidePaths,

@@ -40,6 +40,8 @@ export interface JournalTie {
 
 export interface BitmapStorage {
   readonly tie?: JournalTie;
+  /** False: an image that cannot have any, and `checkRoom` says why. */
+  readonly hasPlace: boolean;
   /** In the order in which they are stored. */
   list(): readonly StoredBitmap[];
   /** Reads a consistent one into `bits`, which are clean and about as many bytes as the node has. Errors: EINVAL, EIO. */

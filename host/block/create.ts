@@ -45,7 +45,11 @@ export async function createImage(graph: BlockGraph, params: CreateImageParams):
   const options = creationOptions(driver, protocol);
   const values = await completeValues(graph, driver, options, params);
   if (params.quiet !== true) graph.platform.console.stdout(formattingLine(filename, format, options, values));
-  const size = wholeSectors(values['size'] as number);
+  const { size: bytes, backing_fmt: backingFormat } = values;
+  if (backingFormat !== undefined && !graph.drivers.find(String(backingFormat))) {
+    throw invalid(`Parameter 'backing-fmt' does not accept value '${backingFormat}'`);
+  }
+  const size = wholeSectors(bytes as number);
   await formatFile(graph, driver, protocol, filename, { ...values, size });
 }
 
@@ -69,26 +73,26 @@ async function completeValues(
   if (params.size !== undefined) values['size'] = params.size;
   const backingFile = params.backingFile ?? (values['backing_file'] as string | undefined);
   const backingFormat = params.backingFormat ?? (values['backing_fmt'] as string | undefined);
-  if (backingFile) {
+  if (backingFile !== undefined) {
     if (!options.some((option) => option.name === 'backing_file')) {
       throw invalid(`Backing file not supported for file format '${driver.name}'`);
     }
     values['backing_file'] = backingFile;
+    if (backingFile === '') throw invalid('Expected backing file name, got empty string');
     if (backingFile === params.filename) {
       throw invalid('Error: Trying to create an image with the same filename as the backing file');
     }
   }
   if (backingFormat !== undefined) {
     if (!options.some((option) => option.name === 'backing_fmt')) {
-      throw invalid(`Backing format not supported for file format '${driver.name}'`);
-    }
-    // Otherwise opening the backing file says what is wrong with its format.
-    if (params.unsafe === true && !graph.drivers.find(backingFormat)) {
-      throw invalid(`Parameter 'backing-fmt' does not accept value '${backingFormat}'`);
+      throw invalid(`Backing file format not supported for file format '${driver.name}'`);
     }
     values['backing_fmt'] = backingFormat;
   }
-  if (backingFile && params.unsafe !== true) {
+  if (backingFile !== undefined && params.unsafe === true && backingFormat === undefined) {
+    throw invalid('Backing file specified without backing format');
+  }
+  if (backingFile !== undefined && params.unsafe !== true) {
     const backing = await inspectBacking(graph, params.filename, backingFile, backingFormat);
     values['size'] ??= backing.length;
   }
@@ -159,8 +163,8 @@ function formattingLine(
 
 function formatValue(value: string | number | boolean): string {
   if (typeof value === 'boolean') return value ? 'on' : 'off';
-  if (typeof value === 'number') return String(value);
-  return /^[\w./:@+-]*$/.test(value) ? value : `'${value.replaceAll(',', ',,')}'`;
+  if (typeof value === 'number') return String(BigInt(value));
+  return value.replaceAll(',', ',,');
 }
 
 async function formatFile(

@@ -184,7 +184,10 @@ export async function statusAbove(
   let shortened = false;
   let status: BlockStatus | undefined;
   for (const node of chainFrom(top, base)) {
-    if (node.filtered()) continue;
+    if (node.filtered()) {
+      await node.driver.checkStatus?.(offset, rest);
+      continue;
+    }
     if (status && offset >= node.length) {
       return { bytes: rest, data: false, zero: true, allocated: true, eof: shortened, depth };
     }

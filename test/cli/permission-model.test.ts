@@ -33,6 +33,7 @@ test('images within bounds are made, written and read', () => {
     status: 0,
   });
   expect(run('img', 'convert', '-q', '-O', 'raw', path, `${allowed}/disk.raw`)).toMatchObject({ status: 0 });
+  expect(run('img', 'convert', '-q', '--atomic', path, `${allowed}/disk.raw`)).toMatchObject({ status: 0 });
   expect(run('img', 'info', allowed).text).toContain("'file' driver requires");
 });
 

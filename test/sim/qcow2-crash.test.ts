@@ -233,6 +233,18 @@ const cases: Case[] = [
     },
   },
   {
+    name: 'growing, with an L1 table that takes refcount blocks of its own',
+    image: { ...tiny, size: 64 * kib },
+    before: (guest) => guest.write(0, 60),
+    maxStates: 150,
+    async run(guest) {
+      await guest.write(64, 3);
+      await guest.resize(300_000);
+      await Promise.all([guest.write(299_000, 4), guest.write(1, 2)]);
+      await guest.flush();
+    },
+  },
+  {
     name: 'shrinking and growing again',
     image: { ...tiny, size: 256 * kib },
     before: (guest) => guest.write(0, 400),

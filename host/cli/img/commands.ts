@@ -16,6 +16,12 @@ export interface ImgCommand {
 
 export const commands: readonly ImgCommand[] = [
   {
+    name: 'amend',
+    help: 'change options of an image that its format lets change',
+    synopsis: '[--image-opts] [-p] [-q] [-f fmt] [-t cache] [--force] -o options filename',
+    load: () => import('./amend.ts'),
+  },
+  {
     name: 'bench',
     help: 'measure how fast an image can be read or written',
     synopsis:
@@ -23,10 +29,23 @@ export const commands: readonly ImgCommand[] = [
     load: () => import('./bench.ts'),
   },
   {
+    name: 'bitmap',
+    help: 'make, remove and change a dirty bitmap that an image keeps',
+    synopsis:
+      '(--merge source | --add | --remove | --clear | --enable | --disable)... [-b source_file [-F source_fmt]] [-g granularity] [--image-opts] [-f fmt] filename bitmap',
+    load: () => import('./bitmap.ts'),
+  },
+  {
     name: 'check',
     help: 'check the consistency of an image, and repair it',
     synopsis: '[--image-opts] [-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T src_cache] [-U] filename',
     load: () => import('./check.ts'),
+  },
+  {
+    name: 'commit',
+    help: 'bring what an image holds into its backing file',
+    synopsis: '[--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-r rate_limit] [-d] [-p] filename',
+    load: () => import('./commit.ts'),
   },
   {
     name: 'compare',
@@ -38,7 +57,7 @@ export const commands: readonly ImgCommand[] = [
     name: 'convert',
     help: 'copy an image, to another format if that is asked for',
     synopsis:
-      '[--image-opts] [--target-image-opts] [--target-is-zero] [-U] [-c] [-p] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] [-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-l snapshot_param] [-S sparse_size] [-r rate_limit] [-m num_coroutines] [-W] [--salvage] filename [filename2 [...]] output_filename',
+      '[--image-opts] [--target-image-opts] [--target-is-zero] [--bitmaps [--skip-broken-bitmaps]] [--atomic] [-U] [-C] [-c] [-p] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] [-O output_fmt] [-B backing_file [-F backing_fmt]] [-o options] [-l snapshot_param] [-S sparse_size] [-r rate_limit] [-m num_coroutines] [-W] [--salvage] filename [filename2 [...]] output_filename',
     load: () => import('./convert.ts'),
   },
   {
@@ -46,6 +65,13 @@ export const commands: readonly ImgCommand[] = [
     help: 'make an image',
     synopsis: '[-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] [-o options] filename [size]',
     load: () => import('./create.ts'),
+  },
+  {
+    name: 'dd',
+    help: 'copy blocks of an image into a new one',
+    synopsis:
+      '[--image-opts] [-f fmt] [-O output_fmt] [-U] [bs=size] [count=blocks] [skip=blocks] if=input of=output',
+    load: () => import('./dd.ts'),
   },
   {
     name: 'info',
@@ -59,6 +85,20 @@ export const commands: readonly ImgCommand[] = [
     synopsis:
       '[--image-opts] [-f fmt] [--start-offset=offset] [--max-length=len] [--output=ofmt] [-U] filename',
     load: () => import('./map.ts'),
+  },
+  {
+    name: 'measure',
+    help: 'tell how large the file of a new image becomes',
+    synopsis:
+      '[--output=ofmt] [-O output_fmt] [-o options] [--size=size | [--image-opts] [-f fmt] [-l snapshot_param] [-U] filename]',
+    load: () => import('./measure.ts'),
+  },
+  {
+    name: 'rebase',
+    help: 'give an image another backing file, or none',
+    synopsis:
+      '[--image-opts] [-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] [-u] [-c] [-b backing_file [-F backing_fmt]] filename',
+    load: () => import('./rebase.ts'),
   },
   {
     name: 'resize',

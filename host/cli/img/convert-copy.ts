@@ -19,8 +19,8 @@ import type { Clock } from '../../platform/platform.ts';
 import { copyPiece } from '../../trace/events.ts';
 import { measure } from '../../trace/measure.ts';
 
-/** What is read at once: small enough to stay in the processor's caches between reading and writing. */
-const bufferBytes = 256 << 10;
+/** What is read at once, unless it is less than a cluster to be compressed: so little stays in the processor's caches. */
+const usualBufferBytes = 256 << 10;
 
 interface CopySettings {
   sources: readonly BlockBackend[];
@@ -43,6 +43,8 @@ interface CopySettings {
   rateLimit: number;
   /** Unreadable sectors become zeros, with a warning. */
   salvage: boolean;
+  /** Data are not searched for zeros. */
+  verbatim: boolean;
   clock: Clock;
   /** Percent of what there is to write. */
   progress?: { set(percent: number): void };
@@ -62,6 +64,7 @@ export class ConvertCopy {
   private readonly totalBytes: number;
   private readonly granule: number;
   private readonly clusterBytes: number;
+  private readonly bufferBytes: number;
   private readonly arena: ScanArena;
   private readonly limiter: RateLimiter;
   /** Next byte to hand out. */
@@ -78,8 +81,9 @@ export class ConvertCopy {
     const { sources, target, sparseBytes, workers, clock } = settings;
     this.totalBytes = sources.reduce((sum, { length }) => sum + length, 0);
     this.clusterBytes = target.node.driver.info?.().clusterBytes ?? 0;
+    this.bufferBytes = settings.compressed ? Math.max(usualBufferBytes, this.clusterBytes) : usualBufferBytes;
     this.granule = this.scanGranule(sparseBytes);
-    this.arena = new ScanArena(workers * (bufferBytes + sectorBytes));
+    this.arena = new ScanArena(workers * (this.bufferBytes + sectorBytes));
     this.turns = new Turns(settings.outOfOrder);
     this.limiter = new RateLimiter(clock);
     this.limiter.setSpeed(settings.rateLimit);
@@ -89,7 +93,7 @@ export class ConvertCopy {
   async run(): Promise<void> {
     const { workers, progress } = this.settings;
     if (progress) await this.plan();
-    const slots = Array.from({ length: workers }, () => this.work(this.arena.allocate(bufferBytes)));
+    const slots = Array.from({ length: workers }, () => this.work(this.arena.allocate(this.bufferBytes)));
     for (const outcome of await Promise.allSettled(slots)) {
       if (outcome.status === 'rejected') throw outcome.reason;
     }
@@ -97,9 +101,9 @@ export class ConvertCopy {
 
   /** Zeros are looked for in units that the target can leave out: a cluster of its own at best. */
   private scanGranule(sparseBytes: number): number {
-    if (sparseBytes === 0) return bufferBytes;
+    if (sparseBytes === 0) return this.bufferBytes;
     const unit = this.settings.targetIsZero ? this.clusterBytes : 0;
-    return Math.max(sparseBytes, unit <= bufferBytes ? unit : 0);
+    return Math.max(sparseBytes, unit <= this.bufferBytes ? unit : 0);
   }
 
   /** For the progress: how much there is to copy. */
@@ -165,6 +169,7 @@ export class ConvertCopy {
 
   /** Ends at a multiple of the target's unit where it can. */
   private pieceBytes(offset: number, end: number, kind: Kind): number {
+    const { bufferBytes } = this;
     const rest = end - offset;
     if (kind !== 'data') return this.settings.compressed ? this.wholeClusters(offset, rest) : rest;
     const limit = Math.min(rest, bufferBytes);
@@ -202,7 +207,7 @@ export class ConvertCopy {
   private async sourceStatus(image: BlockBackend, offset: number): Promise<{ bytes: number; kind: Kind }> {
     const { backingLength, sparseBytes, salvage, warn } = this.settings;
     const rest = image.length - offset;
-    const node = image.node.skipFilters();
+    const { node } = image;
     try {
       const status: BlockStatus =
         backingLength === undefined
@@ -277,8 +282,8 @@ export class ConvertCopy {
 
   /** Data as data, zeros as zeros or, where the target has them already, not at all. */
   private async writeSparse({ offset, bytes }: Piece, buffer: ScanBuffer): Promise<void> {
-    const { target, sparseBytes, targetIsZero } = this.settings;
-    if (sparseBytes === 0) return target.write(offset, whole(buffer, bytes));
+    const { target, sparseBytes, targetIsZero, verbatim } = this.settings;
+    if (sparseBytes === 0 || verbatim) return target.write(offset, whole(buffer, bytes));
     for (let done = 0; done < bytes; ) {
       const toBoundary = this.granule - ((offset + done) % this.granule);
       const head = Math.min(toBoundary, bytes - done);

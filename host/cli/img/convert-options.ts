@@ -28,6 +28,13 @@ export interface ConvertOptions {
   /** Bytes per second; 0: none. */
   rateLimit: number;
   salvage: boolean;
+  /** Copies what the source holds as it is, zeros in it too. */
+  offload: boolean;
+  /** Copies the persistent bitmaps of the only source. */
+  bitmaps: boolean;
+  skipBrokenBitmaps: boolean;
+  /** The target takes its name when it is complete. */
+  atomic: boolean;
   forceShare: boolean;
   progress: boolean;
   quiet: boolean;
@@ -63,6 +70,8 @@ export const specs = [
   { short: 'c' },
   { short: 'n' },
   { short: 'p' },
+  // Ours.
+  { long: 'atomic' },
 ];
 
 const maxSparseBytes = 16 << 20;
@@ -75,9 +84,6 @@ type ParsedOptions = Omit<ConvertOptions, 'operands' | 'cache' | 'sourceCache'> 
   sourceCacheName: string;
   /** `-S` was given. */
   explicitSparse: boolean;
-  offload: boolean;
-  bitmaps: boolean;
-  skipBrokenBitmaps: boolean;
 };
 
 const defaults: ParsedOptions = {
@@ -106,6 +112,7 @@ const defaults: ParsedOptions = {
   offload: false,
   bitmaps: false,
   skipBrokenBitmaps: false,
+  atomic: false,
 };
 
 export async function readConvertOptions(tool: Tool, argv: string[]): Promise<ConvertOptions> {
@@ -139,6 +146,7 @@ export async function readConvertOptions(tool: Tool, argv: string[]): Promise<Co
     salvage: () => (parsed.salvage = true),
     bitmaps: () => (parsed.bitmaps = true),
     'skip-broken-bitmaps': () => (parsed.skipBrokenBitmaps = true),
+    atomic: () => (parsed.atomic = true),
   };
   const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => take[name]?.(value));
   checkCombination(tool, parsed);
@@ -168,8 +176,7 @@ function checkCombination(tool: Tool, options: ParsedOptions): void {
   if (skipCreate && options.creation !== undefined)
     tool.fail('-o has no effect when skipping image creation');
   if (options.targetIsZero && !skipCreate) tool.fail('--target-is-zero requires use of -n flag');
-  if (offload) tool.fail('Copy offloading (-C) is not supported');
-  if (bitmaps) tool.fail('Copying bitmaps (--bitmaps) is not supported');
+  if (options.atomic && skipCreate) tool.fail('--atomic makes the target anew: it cannot be used with -n');
 }
 
 function parseSparse(tool: Tool, text: string): number {

@@ -1,18 +1,23 @@
 /**
  * `img convert`: copies one disk, or several one after the other, into an image of any format (specification: cli,
- * section 2). Here are the options and the two ends; the copying is in convert-copy.ts.
+ * section 2). Here are the two ends; the options are read in convert-options.ts, the data are copied in convert-copy.ts,
+ * the bitmaps in convert-bitmaps.ts.
  *
- * Refused by name: copying of bitmaps (`--bitmaps`), and copy offloading (`-C`).
+ * Ours: with `--atomic` the target is written under another name in the same folder, and takes its own when it is complete.
  */
+import { invalid } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { createImage } from '../../block/create.ts';
 import type { CreateValues } from '../../block/driver.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import { startsAsZeros } from '../../block/status.ts';
-import { type ImageSource, openImage } from '../shared/open-image.ts';
+import { fileExists } from '../../platform/node/file-exists.ts';
+import { AtomicFile } from '../shared/atomic-file.ts';
+import { type ImageSource, openBackend, openImage } from '../shared/open-image.ts';
 import { Progress } from '../shared/progress.ts';
 import type { Tool } from '../shared/tool.ts';
+import { bitmapsToCopy, copyBitmaps, requireBitmapPlace } from './convert-bitmaps.ts';
 import { ConvertCopy } from './convert-copy.ts';
 import { type ConvertOptions, readConvertOptions } from './convert-options.ts';
 import { convertCreationOptions, isHelpWanted, printCreationOptions } from './creation-options.ts';
@@ -32,6 +37,55 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   }
   if (target === undefined) tool.fail('Must specify image file name');
   const graph = await tool.createGraph();
+  if (!options.atomic) return convert(tool, graph, options, { name: target, path: target });
+  const file = await createAtomicFile(tool, graph, options, target);
+  try {
+    const status = await convert(tool, graph, options, { name: target, path: file.path });
+    await tool.attempt(() => file.commit());
+    return status;
+  } finally {
+    file.discard();
+  }
+}
+
+/** Errors are told in the words that there are without it. */
+function createAtomicFile(
+  tool: Tool,
+  graph: BlockGraph,
+  { operands, imageOpts, outputFormat = 'raw' }: ConvertOptions,
+  target: string,
+): Promise<AtomicFile> {
+  const make = async (): Promise<AtomicFile> => {
+    const protocol = graph.drivers.protocolOf(target);
+    if (!protocol.servesPlainNames) throw invalid(`--atomic is for files, not for '${protocol.name}'`);
+    const parsed = protocol.parseFilename?.(target) as { filename?: string } | undefined;
+    const path = parsed?.filename ?? target;
+    // Whoever uses it would go on with the file that has lost the name.
+    const isSource = !imageOpts && operands.slice(0, -1).includes(target);
+    if (!isSource && fileExists(path)) {
+      const source: ImageSource = { name: target, format: 'raw' };
+      const old = await openBackend(graph, source, { write: true, resize: true }, tool);
+      await old.close();
+    }
+    return new AtomicFile(path);
+  };
+  return tool.attempt(make, { context: `${target}: error while converting ${outputFormat}` });
+}
+
+interface Target {
+  /** As it was given. */
+  name: string;
+  /** Where it is written. */
+  path: string;
+}
+
+async function convert(
+  tool: Tool,
+  graph: BlockGraph,
+  options: ConvertOptions,
+  target: Target,
+): Promise<number> {
+  const { operands, outputFormat = 'raw' } = options;
   const progress = new Progress(tool, options.progress && !options.quiet, progressStep);
   const opened: BlockBackend[] = [];
   try {
@@ -46,18 +100,23 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
       if (sources.length > 1) tool.fail('No support for concatenating multiple snapshot');
       await tool.attempt(() => loadSnapshot(sources[0]!.node, snapshot)); // there is one at the least
     }
+    if (options.bitmaps && sources.length > 1) tool.fail('Copying bitmaps only possible with single source');
+    const { skipBrokenBitmaps } = options;
+    // There is one source at the least.
+    const bitmaps = options.bitmaps ? bitmapsToCopy(tool, sources[0]!.node, skipBrokenBitmaps) : undefined;
     const totalBytes = sources.reduce((sum, { length }) => sum + length, 0);
     const creation = await prepareCreation(tool, graph, options, target, totalBytes, sources.length);
     if (creation) {
       await tool.attempt(() => createImage(graph, creation), {
-        context: `${target}: error while converting ${outputFormat}`,
+        context: `${target.name}: error while converting ${outputFormat}`,
       });
     }
-    const image = await openTarget(tool, graph, options, target);
+    const image = await openTarget(tool, graph, options, target.path);
     opened.push(image);
     if (options.compressed && !image.node.driver.writeCompressed) {
       tool.fail('Compression not supported for this file format');
     }
+    if (bitmaps) requireBitmapPlace(tool, image.node);
     if (!creation && image.length < totalBytes) tool.fail('output file is smaller than input file');
     const hasBacking = options.backingFile !== undefined || creation?.values?.backing_file !== undefined;
     const copy = new ConvertCopy({
@@ -73,14 +132,16 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
       outOfOrder: options.outOfOrder,
       rateLimit: options.rateLimit,
       salvage: options.salvage,
+      verbatim: options.offload,
       clock: graph.platform.clock,
-      warn: (message) => tool.warn(message),
+      warn: (message) => options.quiet || tool.warn(message),
       ...(options.progress && !options.quiet ? { progress } : {}),
     });
     await tool.attempt(async () => {
       await copy.run();
       await image.flush();
     });
+    if (bitmaps) await copyBitmaps(tool, bitmaps, image.node);
     progress.set(100);
     return 0;
   } finally {
@@ -105,11 +166,12 @@ async function prepareCreation(
   tool: Tool,
   graph: BlockGraph,
   options: ConvertOptions,
-  filename: string,
+  target: Target,
   totalBytes: number,
   sourceCount: number,
 ): Promise<Creation | undefined> {
   const format = options.outputFormat ?? 'raw';
+  const { name, path: filename } = target;
   let creation: Creation | undefined;
   if (!options.skipCreate) {
     creation = await tool.attempt(async () => {
@@ -128,6 +190,10 @@ async function prepareCreation(
     });
     const definition = graph.drivers.get(format);
     const backing = creation.backingFile ?? creation.values.backing_file;
+    if (backing === name && filename !== name) {
+      const same = 'Error: Trying to create an image with the same filename as the backing file';
+      tool.fail(`${name}: error while converting ${format}: ${same}`);
+    }
     if (backing !== undefined && !definition.supportsBacking) {
       tool.fail(`Backing file not supported for file format '${format}'`);
     }

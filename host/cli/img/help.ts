@@ -56,6 +56,15 @@ const parameters: readonly ParameterHelp[] = [
   { names: ['-p', '-q'], help: 'show progress; print nothing but errors' },
   { names: ['-U'], help: 'open although another process has the image open for writing' },
   { names: ['-u'], only: 'create', help: 'do not look at the backing file' },
+  { names: ['-b'], only: 'commit', help: 'an image further below; then the image keeps what it holds' },
+  { names: ['-d'], only: 'commit', help: 'do not empty the image afterwards' },
+  { names: ['-u'], only: 'rebase', help: 'change the name in the image only, whatever its content then is' },
+  {
+    names: ['-b'],
+    only: 'rebase',
+    help: 'the new backing file, seen from the folder of the image; none when empty',
+  },
+  { names: ['-c'], only: 'rebase', help: 'compress what is copied into the image' },
   { names: ['-r leaks|all'], only: 'check', help: 'repair leaked clusters, or whatever can be repaired' },
   { names: ['-c'], only: 'convert', help: 'compress the clusters of the target' },
   { names: ['-n'], only: 'convert', help: 'the target exists already' },
@@ -63,6 +72,17 @@ const parameters: readonly ParameterHelp[] = [
     names: ['-S'],
     only: 'convert',
     help: 'runs of zeros from this length on (default 4k) become holes; 0: none do',
+  },
+  {
+    names: ['--bitmaps'],
+    only: 'convert',
+    help: 'copy the dirty bitmaps that the source keeps; --skip-broken-bitmaps: only those of use',
+  },
+  { names: ['-C'], only: 'convert', help: 'copy data as they are, without a look for zeros in them' },
+  {
+    names: ['--atomic'],
+    only: 'convert',
+    help: 'the target takes its name when it is complete: until then, and after an error, what was there stays',
   },
   {
     names: ['-m', '-W'],

@@ -26,6 +26,7 @@ export const common = {
   output: { long: 'output', argument: true },
   forceShare: { short: 'U', long: 'force-share' },
   quiet: { short: 'q', long: 'quiet' },
+  progress: { short: 'p', long: 'progress' },
 } as const satisfies Record<string, OptionSpec>;
 
 /**

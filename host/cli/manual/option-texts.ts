@@ -96,7 +96,7 @@ const ofImageCommands: Readonly<Record<string, OptionTexts>> = {
     O: ['FMT', 'the format of the target (raw)'],
     B: ['FILE', 'the backing file of the target, which keeps only what differs from it'],
     b: ['FILE', 'the same as -B'],
-    C: 'let the system copy from file to file, where it can',
+    C: 'copy what the source holds as data as it is, without a look for zeros in it',
     c: 'compress the clusters of the target',
     l: ['SNAPSHOT', 'convert this internal snapshot: its id, its name, or snapshot.id=ID,snapshot.name=NAME'],
     S: ['SIZE', 'runs of zeros from this length on become holes (4k); 0: none do'],
@@ -134,7 +134,6 @@ const ofImageCommands: Readonly<Record<string, OptionTexts>> = {
   },
   rebase: {
     b: ['FILE', "the new backing file; '' for none"],
-    B: ['FMT', 'the format of the new backing file'],
     F: ['FMT', 'the format of the new backing file'],
     u: 'only name another backing file: what the image shows changes unless both have the same content',
     c: 'compress what is copied into the image',

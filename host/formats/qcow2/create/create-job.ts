@@ -6,7 +6,7 @@
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { sectorBytes } from '../../../base/sectors.ts';
-import type { AmendDefinition, ChildSpec, CreateValues } from '../../../block/driver.ts';
+import type { ChildSpec, CreateValues } from '../../../block/driver.ts';
 import { blockdevDriver, preallocationMode } from '../../../qapi/block-types.ts';
 import {
   bool,
@@ -108,12 +108,9 @@ export function createJobValues(given: CreateJobOptions): CreateValues {
   };
 }
 
-const amendOptions = struct('BlockdevAmendOptionsQcow2', { encrypt: optional(encryptionChange) });
+export const amendJobOptions = struct('BlockdevAmendOptionsQcow2', { encrypt: optional(encryptionChange) });
 
-/** Nothing but the keys of an encrypted image can be changed, and no image here is encrypted. */
-export const qcow2Amend: AmendDefinition<TypeOf<typeof amendOptions>> = {
-  options: amendOptions,
-  check({ encrypt }) {
-    if (encrypt) throw invalid("image is not encrypted, can't amend");
-  },
-};
+/** Nothing but the keys of an encrypted image can be changed by a job, and no image here is encrypted. */
+export function checkAmendJob({ encrypt }: TypeOf<typeof amendJobOptions>): void {
+  if (encrypt) throw invalid("image is not encrypted, can't amend");
+}

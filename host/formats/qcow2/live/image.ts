@@ -27,7 +27,7 @@ import { loadPart } from '../../../platform/platform.ts';
 import { type BitmapEntry, readBitmapDirectory } from '../disk/bitmap-directory.ts';
 import { autoclear, incompatible } from '../disk/feature-bits.ts';
 import { type Qcow2Header, readHeader, requireStandardImage, validateLayout } from '../disk/header.ts';
-import { encodeBackingName, prepareForWriting } from '../disk/header-update.ts';
+import { encodeBackingName, type HeaderChanges, prepareForWriting } from '../disk/header-update.ts';
 import { readSnapshotTable, type SnapshotTable } from '../disk/snapshot-table.ts';
 import { describeImage } from '../info.ts';
 import { type Qcow2Options, resolveOptions } from '../options.ts';
@@ -67,6 +67,7 @@ export class Qcow2Driver implements Driver {
     public engine: Qcow2Engine,
     readonly context: OpenContext,
     facts: ImageTables,
+    private options: Qcow2Options,
   ) {
     const { header } = engine;
     this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
@@ -75,6 +76,11 @@ export class Qcow2Driver implements Driver {
     if (header.backingFile !== undefined) {
       this.backing = { filename: header.backingFile, format: header.backingFormat };
     }
+  }
+
+  /** Clusters that are mapped from the start show what the file holds there. */
+  get hasZeroInit(): boolean {
+    return this.backing === undefined && this.engine.file.node.driver.hasZeroInit === true;
   }
 
   private get clusterSize(): number {
@@ -269,13 +275,31 @@ export class Qcow2Driver implements Driver {
     if (!this.context.flags.readOnly) await this.engine.settle();
     return {
       afterCommit: async () => {
-        const { engine, facts } = await load(this.context, this.engine.file, options);
-        assert(engine, 'an image with data was opened for its facts alone');
-        this.engine = engine;
-        this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
-        this.snapshots = new Qcow2Snapshots(this, facts.snapshots);
+        this.options = options;
+        await this.reload();
       },
     };
+  }
+
+  /** The image as its file is now. For a drained node, with everything of the former state settled. */
+  async reload(): Promise<void> {
+    const { engine, facts } = await load(this.context, this.engine.file, this.options);
+    assert(engine, 'an image with data was opened for its facts alone');
+    this.engine = engine;
+    this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
+    this.snapshots = new Qcow2Snapshots(this, facts.snapshots);
+  }
+
+  /** Changes what the core knows of the header, durably. For an image that nobody uses meanwhile. */
+  async changeHeader(changes: HeaderChanges): Promise<void> {
+    await this.engine.settle();
+    await this.engine.updateHeader(changes);
+    await this.reload();
+  }
+
+  async makeEmpty(): Promise<void> {
+    const { makeEmpty } = await loadPart(this.context.platform, () => import('./on-demand.ts'));
+    await makeEmpty(this);
   }
 
   async close(): Promise<void> {
@@ -290,7 +314,7 @@ export async function open(context: OpenContext, options: Qcow2Options): Promise
   if (flags.check) return new CheckOnlyDriver(await readHeader(file, flags), file);
   const loaded = await load(context, file, options);
   if (!loaded.engine) return new InfoDriver(loaded.header, loaded.facts);
-  return new Qcow2Driver(loaded.engine, context, loaded.facts);
+  return new Qcow2Driver(loaded.engine, context, loaded.facts, options);
 }
 
 interface LoadedImage {

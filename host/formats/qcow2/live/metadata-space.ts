@@ -5,6 +5,7 @@
  * refer to the clusters before. A crash in between leaks nothing but what had been written back.
  */
 import { FreeReason } from '../../../core/qcow2-abi.ts';
+import { refcountBlockEntries } from '../disk/header.ts';
 import { padded } from '../disk/image-file.ts';
 import type { Qcow2Engine } from './engine.ts';
 
@@ -24,6 +25,8 @@ function allocateSome(engine: Qcow2Engine, clusters: number): Promise<ClusterRun
 
 /** Exactly `clusters` clusters in a row. Errors: EFBIG, EIO. */
 export async function allocateRun(engine: Qcow2Engine, clusters: number): Promise<ClusterRun> {
+  // What is found is described by one block, which seldom has room for so much: it often describes itself.
+  if (clusters >= refcountBlockEntries(engine.header)) return reserveRun(engine, clusters);
   const tooShort: ClusterRun[] = [];
   try {
     for (let attempt = 0; attempt < maxAttempts; attempt++) {

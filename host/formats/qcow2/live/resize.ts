@@ -34,11 +34,12 @@ async function grow(driver: Qcow2Driver, length: number, preallocation: Prealloc
   const oldSize = engine.header.size;
   const { clusterSize } = engine.header;
   const needed = l1EntriesFor(engine.header, length);
-  if (needed > maxL1Entries) throw new BlockError('EFBIG', 'Too big image size');
+  if (needed > maxL1Entries || !Number.isSafeInteger(length)) {
+    throw new BlockError('EFBIG', 'Failed to grow the L1 table: File too large');
+  }
   if (needed > engine.header.l1Size) await growL1(driver, needed);
   await clearStaleTail(driver, oldSize, length);
-  // VM state, which programs that apply a snapshot may leave behind the end of the disk.
-  await driver.unmap(Math.ceil(oldSize / clusterSize), Math.ceil(length / clusterSize), UnmapMode.full);
+  await unmapLeftovers(driver, roundUp(oldSize, clusterSize), roundUp(length, clusterSize));
   // Space that is written or reserved hides it as well.
   if (preallocation === 'off' || preallocation === 'metadata') await hideBacking(driver, oldSize, length);
   if (preallocation !== 'off') await preallocate(driver, oldSize, length, preallocation);
@@ -51,6 +52,18 @@ async function clearStaleTail(driver: Qcow2Driver, oldSize: number, length: numb
   const { clusterSize } = driver.engine.header;
   if (oldSize % clusterSize === 0 || !(await isStored(driver, oldSize))) return;
   await writeZeroBytes(driver, oldSize, Math.min(length, roundUp(oldSize, clusterSize)));
+}
+
+/** VM state, which programs that apply a snapshot may leave behind the end of the disk. */
+async function unmapLeftovers(driver: Qcow2Driver, start: number, end: number): Promise<void> {
+  const { clusterSize } = driver.engine.header;
+  for (let offset = start; offset < end; ) {
+    const { type, bytes } = await driver.map(offset, end - offset);
+    const next = roundUp(offset + bytes, clusterSize);
+    // A table that is shared with a snapshot is not copied for nothing.
+    if (type !== 'unallocated') await driver.unmap(offset / clusterSize, next / clusterSize, UnmapMode.full);
+    offset = next;
+  }
 }
 
 /** What a backing file longer than the old size has there must not show through. */
@@ -87,26 +100,34 @@ async function writeCluster(driver: Qcow2Driver, offset: number, data: Uint8Arra
   await writePlanned(driver, offset, clusterSize, (plan) => plan.child.write(plan.offset, whole));
 }
 
-/** Moves the L1 table to where it has room for `entries`. */
+/** Moves the L1 table to where it has room for `entries`. What it took is given back when it cannot be written. */
 export async function growL1(driver: Qcow2Driver, entries: number): Promise<void> {
   const { engine } = driver;
   const { header, core, file } = engine;
   const bytes = entries * 8;
   const clusters = Math.ceil(bytes / header.clusterSize);
-  const { offset } = await allocateRun(engine, clusters);
+  const run = await allocateRun(engine, clusters);
+  const { offset } = run;
   let old = { offset: header.l1TableOffset, entries: header.l1Size };
-  // Which begins with a write-back: the room is counted on the disk before the header refers to it.
-  await engine.exclusively(async () => {
-    old = { offset: engine.header.l1TableOffset, entries: engine.header.l1Size };
-    const table = new Uint8Array(clusters * header.clusterSize);
-    table.set(core.activeL1(old.entries));
-    await file.debugEvent('l1_grow_write_table');
-    await file.write(offset, table);
-    await file.flush();
-    await file.debugEvent('l1_grow_activate_table');
-    await engine.updateHeader({ l1Table: { offset, entries } });
-    core.switchL1(offset, entries);
-  });
+  let isReferred = false;
+  try {
+    // Writes back first, refcounts too: the new clusters are counted before the header refers to them.
+    await engine.exclusively(async () => {
+      old = { offset: engine.header.l1TableOffset, entries: engine.header.l1Size };
+      const table = new Uint8Array(bytes);
+      table.set(core.activeL1(old.entries));
+      await file.debugEvent('l1_grow_write_table');
+      await file.write(offset, table);
+      await file.flush();
+      await file.debugEvent('l1_grow_activate_table');
+      isReferred = true;
+      await engine.updateHeader({ l1Table: { offset, entries } });
+      core.switchL1(offset, entries);
+    });
+  } catch (error) {
+    if (!isReferred) await releaseRun(engine, run);
+    throw error;
+  }
   const oldClusters = Math.ceil((old.entries * 8) / header.clusterSize);
   if (oldClusters > 0) await releaseRun(engine, { offset: old.offset, clusters: oldClusters });
 }
@@ -137,8 +158,7 @@ async function preallocate(
     if (preallocation === 'metadata') {
       await file.writeZeroes(host, bytes, { mayUnmap: true });
       // Zeros without space do not make the file longer, and it has to hold all that is mapped.
-      if ((await file.getByteLength()) < host + bytes)
-        await file.write(host + bytes - sectorBytes, new Uint8Array(sectorBytes));
+      if ((await file.getByteLength()) < host + bytes) await file.truncate(host + bytes);
       return;
     }
     const zeros = new Uint8Array(Math.min(bytes, 1 << 20));

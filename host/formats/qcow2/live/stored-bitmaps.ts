@@ -61,6 +61,11 @@ export class Qcow2BitmapStorage implements BitmapStorage {
     this.tie = new Qcow2JournalTie(engine);
   }
 
+  /** Version 2 has no header extension that other programs would clear. */
+  get hasPlace(): boolean {
+    return this.engine.header.version >= 3;
+  }
+
   list(): readonly StoredBitmap[] {
     return this.entries.map((entry) => ({
       name: entry.name,
@@ -119,8 +124,8 @@ export class Qcow2BitmapStorage implements BitmapStorage {
   }
 
   checkRoom(added: BitmapShape, others: readonly BitmapShape[], size: number): void {
-    const { version, clusterSize } = this.engine.header;
-    if (version < 3) throw invalid('Cannot store dirty bitmaps in qcow2 v2 files');
+    const { clusterSize } = this.engine.header;
+    if (!this.hasPlace) throw invalid('Cannot store dirty bitmaps in qcow2 v2 files');
     const nameBytes = (name: string) => new TextEncoder().encode(name).length;
     if (nameBytes(added.name) > maxNameBytes) {
       throw invalid(`Name length exceeds maximum (${maxNameBytes} characters)`);
@@ -177,7 +182,7 @@ export class Qcow2BitmapStorage implements BitmapStorage {
       entries = await make(used);
       if (entries.length > 0) {
         const bytes = serializeBitmapDirectory(entries);
-        directory = { bytes, offset: await this.writeRun(bytes, used) };
+        directory = { bytes, offset: await this.writeTable(bytes, used) };
       }
     } catch (error) {
       for (const run of used) await releaseRun(engine, run);
@@ -238,7 +243,8 @@ export class Qcow2BitmapStorage implements BitmapStorage {
       const index = Math.floor(at / covered);
       const start = index * covered;
       const length = Math.min(covered, bits.size - start);
-      table[index] = await this.writeRun(bits.serialize(start, length), used);
+      const unit = clusterSize;
+      table[index] = await writeRun(this.engine, bits.serialize(start, length), { used, unit });
       const next = start + length;
       at = next < bits.size ? bits.nextDirty(next, bits.size - next) : -1;
     }
@@ -248,14 +254,14 @@ export class Qcow2BitmapStorage implements BitmapStorage {
       extraData: new Uint8Array(),
       granularity,
       flags: bitmap.enabled ? bitmapFlag.auto : 0,
-      tableOffset: await this.writeRun(serializeBitmapTable(table), used),
+      tableOffset: await this.writeTable(serializeBitmapTable(table), used),
       tableEntries,
     };
   }
 
-  /** Writes `bytes` to fresh clusters in a row, zeros behind them. Where they are. */
-  private writeRun(bytes: Uint8Array, used: ClusterRun[]): Promise<number> {
-    return writeRun(this.engine, bytes, { used, unit: this.engine.header.clusterSize });
+  /** Writes a table or directory to fresh clusters in a row; readers take no more than there is in it. Where it is. */
+  private writeTable(bytes: Uint8Array, used: ClusterRun[]): Promise<number> {
+    return writeRun(this.engine, bytes, { used, unit: sectorBytes });
   }
 }
 

@@ -1,0 +1,172 @@
+/**
+ * `img measure`: how large the file of a new image becomes, empty or as a copy of another (specification: cli, section 2).
+ */
+import { BlockError, invalid } from '../../base/errors.ts';
+import { wholeSectors } from '../../base/sectors.ts';
+import { creationOptions } from '../../block/create.ts';
+import type { CreateOption, CreateValues } from '../../block/driver.ts';
+import type { BlockGraph } from '../../block/graph.ts';
+import type { BlockNode } from '../../block/node.ts';
+import { type Measured, measureQcow2 } from '../../formats/qcow2/create/measure.ts';
+import { formatPrettyJson } from '../../qapi/json-output.ts';
+import { openImage } from '../shared/open-image.ts';
+import type { Tool } from '../shared/tool.ts';
+import { addOptionList, readCreateValues } from './creation-options.ts';
+import {
+  checkImageOpts,
+  common,
+  type OutputFormat,
+  parseOutputFormat,
+  parseSizeOption,
+  readCommandLine,
+} from './options.ts';
+import { loadSnapshot, parseSnapshotParam, type SnapshotParam } from './snapshot-param.ts';
+
+/** Its options, beside `--help`. */
+export const specs = [
+  common.object,
+  common.imageOpts,
+  common.format,
+  common.output,
+  common.forceShare,
+  { short: 'O', long: 'target-format', argument: true },
+  { short: 'o', long: 'options', argument: true },
+  { short: 'l', long: 'snapshot', argument: true },
+  { long: 'size', argument: true },
+];
+
+type Measure = (values: CreateValues, size: number, source: BlockNode | undefined) => Promise<Measured>;
+
+/** What is asked of a format here only: the drivers, which pages load, do without it. */
+const measures: Readonly<Record<string, Measure>> = { raw: measureRaw, qcow2: measureQcow2 };
+
+async function measureRaw(_values: CreateValues, size: number): Promise<Measured> {
+  const bytes = wholeSectors(size);
+  return { required: bytes, fullyAllocated: bytes };
+}
+
+interface Wanted {
+  format: string | undefined;
+  imageOpts: boolean;
+  forceShare: boolean;
+  snapshot: SnapshotParam | undefined;
+  outputFormat: string;
+  /** The text of all `-o`. */
+  creation: string | undefined;
+  size: number | undefined;
+  output: OutputFormat;
+}
+
+export async function run(tool: Tool, argv: string[]): Promise<number> {
+  const wanted: Wanted = {
+    format: undefined,
+    imageOpts: false,
+    forceShare: false,
+    snapshot: undefined,
+    outputFormat: 'raw',
+    creation: undefined,
+    size: undefined,
+    output: 'human',
+  };
+  const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => {
+    if (name === 'format') wanted.format = value;
+    else if (name === 'image-opts') wanted.imageOpts = true;
+    else if (name === 'force-share') wanted.forceShare = true;
+    else if (name === 'snapshot') wanted.snapshot = parseSnapshotParam(tool, value);
+    else if (name === 'target-format') wanted.outputFormat = value;
+    else if (name === 'options') wanted.creation = addOptionList(tool, wanted.creation, value);
+    else if (name === 'size') wanted.size = parseSizeOption(tool, 'image size', value);
+    else wanted.output = parseOutputFormat(tool, value);
+  });
+  const [filename, extra] = operands;
+  if (extra !== undefined) tool.fail('At most one filename argument is allowed.');
+  checkSource(tool, wanted, filename);
+  const graph = await tool.createGraph();
+  const { size } = wanted;
+  // Where there is no file name there is a size.
+  const measured = await (filename === undefined
+    ? measureTarget(tool, graph, wanted, { bytes: size! })
+    : measureImage(tool, graph, wanted, filename));
+  tool.out(wanted.output === 'json' ? json(measured) : human(measured));
+  return 0;
+}
+
+function checkSource(tool: Tool, wanted: Wanted, filename: string | undefined): void {
+  const { imageOpts, format, snapshot, size } = wanted;
+  if (filename === undefined && (imageOpts || format !== undefined || snapshot)) {
+    tool.fail('--image-opts, -f, and -l require a filename argument.');
+  }
+  if (filename === undefined && size === undefined) {
+    tool.fail('Either --size N or one filename must be specified.');
+  }
+  if (filename !== undefined && size !== undefined) {
+    tool.fail('--size N cannot be used together with a filename.');
+  }
+  checkImageOpts(tool, imageOpts, format);
+}
+
+async function measureImage(tool: Tool, graph: BlockGraph, wanted: Wanted, name: string): Promise<Measured> {
+  const { imageOpts, format, forceShare, snapshot } = wanted;
+  const image = await openImage(tool, graph, { name, imageOpts, format }, { forceShare });
+  try {
+    if (snapshot) await tool.attempt(() => loadSnapshot(image.node, snapshot));
+    return await measureTarget(tool, graph, wanted, { bytes: image.length, source: image.node });
+  } finally {
+    await image.close();
+  }
+}
+
+interface Disk {
+  bytes: number;
+  /** What is to be copied. */
+  source?: BlockNode;
+}
+
+async function measureTarget(
+  tool: Tool,
+  graph: BlockGraph,
+  { outputFormat, creation }: Wanted,
+  { bytes, source }: Disk,
+): Promise<Measured> {
+  const driver = graph.drivers.find(outputFormat) ?? tool.fail(`Unknown file format '${outputFormat}'`);
+  if (!driver.create) tool.fail(`Format driver '${outputFormat}' does not support image creation`);
+  // As for a file, wherever the image is to be.
+  const options = creationOptions(driver, graph.drivers.get('file'));
+  const values = readValues(tool, options, outputFormat, creation ?? '');
+  return tool.attempt(async () => {
+    const measure = Object.hasOwn(measures, outputFormat) ? measures[outputFormat] : undefined;
+    if (!measure) throw invalid(`Block driver '${outputFormat}' does not support size measurement`);
+    return measure(values, bytes, source);
+  });
+}
+
+function readValues(
+  tool: Tool,
+  options: readonly CreateOption[],
+  format: string,
+  list: string,
+): CreateValues {
+  try {
+    return readCreateValues(options, list);
+  } catch (error) {
+    if (!(error instanceof BlockError)) throw error;
+    tool.reportError(error);
+    return tool.fail(`Invalid options for file format '${format}'`);
+  }
+}
+
+function human({ required, fullyAllocated, bitmaps }: Measured): string {
+  const lines = [`required size: ${exactly(required)}`, `fully allocated size: ${exactly(fullyAllocated)}`];
+  if (bitmaps !== undefined) lines.push(`bitmaps size: ${bitmaps}`);
+  return `${lines.join('\n')}\n`;
+}
+
+function json({ required, fullyAllocated, bitmaps }: Measured): string {
+  const sizes = { required, 'fully-allocated': fullyAllocated };
+  return `${formatPrettyJson(bitmaps === undefined ? sizes : { bitmaps, ...sizes })}\n`;
+}
+
+/** With all digits, also beyond 2^53. */
+function exactly(bytes: number): bigint {
+  return BigInt(bytes);
+}
