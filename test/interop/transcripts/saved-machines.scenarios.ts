@@ -1,6 +1,6 @@
 /** Machines that are kept in their own disks: by jobs, by the human monitor, and what both say when it cannot be. */
 import type { Message, Step } from '../../support/qmp-sessions.ts';
-import { add, run, type Scenario, status } from './scenario.ts';
+import { add, event, run, type Scenario, status } from './scenario.ts';
 
 const lines = (...all: readonly string[]): Message[] =>
   all.map((line) => run('human-monitor-command', { 'command-line': line }));
@@ -172,6 +172,7 @@ const described: readonly Omit<Scenario, 'program' | 'prepare' | 'normalise'>[] 
       run('device_add', { driver: 'virtio-scsi-pci', id: 't' }),
       ...lines('loadvm x', 'savevm y', 'device_del t'),
       run('system_reset'),
+      event('DEVICE_DELETED', { device: 't' }),
       ...lines('loadvm y', 'loadvm x'),
       state,
     ],
