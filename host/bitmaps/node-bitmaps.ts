@@ -48,13 +48,13 @@ export function nodesWithBitmaps(graph: BlockGraph): BlockNode[] {
   return graph.nodes().filter((node) => node.attachments.has(bitmapsKey));
 }
 
-/** The bitmap that a command names; throws QEMU's words when there is no such node or bitmap. */
+/** The bitmap that a command names, of a node or of a device's; throws QEMU's words when there is no such node or bitmap. */
 export function findBitmap(
   graph: BlockGraph,
   nodeName: string,
   name: string,
 ): { node: BlockNode; bitmap: DirtyBitmap } {
-  const node = graph.findNode(nodeName);
+  const node = graph.find(nodeName, nodeName);
   if (!node) throw invalid(`Node '${nodeName}' not found`);
   return { node, bitmap: bitmapsOf(node).get(name) };
 }

@@ -135,6 +135,24 @@ export class BlockBackend implements EdgeParent {
     this.device?.mediumChanged?.();
   }
 
+  /**
+   * Uses `node` in place of its medium from now on, with the same permissions; nothing is on its way meanwhile. Errors:
+   * a permission conflict, and it goes on as before.
+   */
+  async exchange(node: BlockNode): Promise<void> {
+    const { edge } = this;
+    const nodes = [edge.node, node];
+    if (edge.node === node) return;
+    for (const one of nodes) one.drainedBegin();
+    try {
+      for (const one of nodes) await one.whenIdle();
+      await this.graph.change((change) => change.moveEdge(edge, node));
+    } finally {
+      for (const one of nodes) one.drainedEnd();
+    }
+    this.device?.mediumChanged?.();
+  }
+
   /** Takes the medium out once its requests are over. Harmless without one. */
   async remove(): Promise<void> {
     await this.close();

@@ -9,7 +9,7 @@
  * unless they are frozen.
  */
 import type { Edge } from './edge.ts';
-import { filenameOf, resolveBackingName } from './filename.ts';
+import { filenameOf, fullBackingName } from './filename.ts';
 import type { BlockNode } from './node.ts';
 
 /** The next node of the chain: what a filter passes through, or the backing file. */
@@ -82,7 +82,7 @@ export function findBackingImage(top: BlockNode, filename: string): BlockNode | 
 function namesAsBacking(overlay: BlockNode, filename: string): boolean {
   const named = overlay.driver.backing?.filename;
   if (named === undefined) return false;
-  return named === filename || resolveBackingName(overlay, named) === filename;
+  return named === filename || fullBackingName(overlay) === filename;
 }
 
 /** `node` and everything that it is made of: all children, not only the chain. */

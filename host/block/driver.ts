@@ -292,6 +292,8 @@ export interface DriverDefinition<Options extends object = object> {
     options: Checked<Options>,
     childName: (child: string) => string | undefined,
   ): string | undefined;
+  /** Each child has all the data of the node, as far as the node vouches for it: a copy of the node may take a child's place. */
+  readonly isReplicated?: true;
   /** Reads write: copies to what it filters, which has to stay writable when nobody writes to the node any more. */
   readonly writesOnRead?: true;
   /** Shows the file name of what it filters, or of its `file` child, as its own. */

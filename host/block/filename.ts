@@ -4,7 +4,7 @@
  * An *exact* name says everything there is to say about a node. Where options say more than a name can, the name is
  * `json:` and the options.
  */
-import { BlockError } from '../base/errors.ts';
+import { BlockError, invalid } from '../base/errors.ts';
 import { inDictionaryOrder } from '../qapi/dictionary-order.ts';
 import { formatJson } from '../qapi/json-output.ts';
 import type { BlockNode } from './node.ts';
@@ -123,13 +123,13 @@ function ownOptions(node: BlockNode): Record<string, unknown> {
 /** Whether the node's backing file is another than the one its image names. */
 function overridesBacking(node: BlockNode): boolean {
   if (node.flags.noIo) return false;
-  const named = node.driver?.backing?.filename;
+  const named = node.driver?.backing;
   const backing = node.backing();
   if (!backing) return named !== undefined && node.options['backing'] !== undefined;
   if (named === undefined) return true;
   const { openedBacking } = node;
-  // What a name led to when it was opened needs not look like the name.
-  const expected = openedBacking?.named === named ? openedBacking.filename : resolveBackingName(node, named);
+  // What a name led to when it was opened needs not look like the name. Otherwise names are compared as they are.
+  const expected = openedBacking?.named === named ? openedBacking.filename : named.filename;
   return expected !== filenameOf(backing);
 }
 
@@ -138,12 +138,36 @@ function overridesBacking(node: BlockNode): boolean {
  * the node's own file. Purely textual. Errors: a relative name where the node's file has no directory.
  */
 export function resolveBackingName(node: BlockNode, backingName: string): string {
-  if (backingName.startsWith('/') || /^[^/]*:/.test(backingName)) return backingName;
-  const own = exactFilename(storageOf(node));
+  if (backingName.startsWith('/') || hasProtocol(backingName)) return backingName;
+  const storage = storageOf(node);
+  if (storage.definition.kind !== 'protocol')
+    throw invalid(`Cannot generate a base directory for ${storage.definition.name} nodes`);
+  const own = exactFilename(storage);
   if (own === undefined) {
     throw new BlockError('EINVAL', `Cannot use relative backing file names for '${filenameOf(node)}'`);
   }
   return own.slice(0, own.lastIndexOf('/') + 1) + backingName;
+}
+
+/** The same, undefined where the image names none, or one that cannot be found from there. */
+export function fullBackingName(node: BlockNode): string | undefined {
+  const named = node.driver.backing?.filename;
+  try {
+    return named === undefined ? undefined : resolveBackingName(node, named);
+  } catch (error) {
+    if (error instanceof BlockError) return undefined;
+    throw error;
+  }
+}
+
+/** Whether the first part of a name is taken for that of a protocol. */
+function hasProtocol(filename: string): boolean {
+  return /^[^/]*:/.test(filename);
+}
+
+/** A plain file's name, written so that its first part is not taken for a protocol: `./a:b` for `a:b`. */
+export function plainName(filename: string): string {
+  return hasProtocol(filename) ? `./${filename}` : filename;
 }
 
 /** The node at the bottom of what stores `node`'s image. */
@@ -155,7 +179,7 @@ function storageOf(node: BlockNode): BlockNode {
 
 /** The same for an image that is not open: the overlay's file name is all there is. */
 export function resolveAgainst(overlayFilename: string, backingName: string): string {
-  if (backingName.startsWith('/') || /^[^/]*:/.test(backingName)) return backingName;
+  if (backingName.startsWith('/') || hasProtocol(backingName)) return backingName;
   if (overlayFilename.startsWith('json:')) {
     throw new BlockError('EINVAL', `Cannot use relative backing file names for '${overlayFilename}'`);
   }

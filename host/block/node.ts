@@ -57,8 +57,8 @@ export class BlockNode implements EdgeParent {
   options: NodeOptions = {};
   /** What the driver got of them. */
   own: Checked<object> | undefined;
-  /** How the image named its backing file when that was opened, and the file name of what it led to. */
-  openedBacking: { named: string; filename: string } | undefined;
+  /** What the driver had as `backing` when that was opened, until the image names another, and the file name of what it led to. */
+  openedBacking: { named: object; filename: string } | undefined;
   /** The file name without options, when one says everything: see filename.ts. */
   exactFilename: string | undefined;
   /** The parent that opened it as its own, and whose way of being open it follows. */

@@ -5,10 +5,10 @@
  * backing chain (specification: graph, sections 1 and 2). Whatever fails, everything opened on the way is closed.
  * A chain of backing files that is too deep or leads back to itself is refused.
  */
-import { asBlockError, invalid } from '../base/errors.ts';
+import { asBlockError, type BlockError, invalid } from '../base/errors.ts';
 import { withoutUndefined } from '../base/without-undefined.ts';
 import { nestDottedKeys } from '../qapi/dotted-keys.ts';
-import { parseJsonFilename } from '../qapi/json-filename.ts';
+import { isJsonObject } from '../qapi/json-value.ts';
 import { asList } from '../qapi/node-options.ts';
 import { BlockBackend } from './backend.ts';
 import type { DriverDefinition } from './driver.ts';
@@ -16,16 +16,10 @@ import { probeBytes } from './driver-registry.ts';
 import type { ChildRole, Edge } from './edge.ts';
 import { exactFilename, filenameOf, resolveBackingName } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
+import { leavesFileToImage, optionsOfFilename } from './named-options.ts';
 import { BlockNode } from './node.ts';
 import type { CorruptionReport, OpenContext, OpenFlags, TroubleReport } from './open-context.ts';
-import {
-  childDefaults,
-  commonOptions,
-  type NodeOptions,
-  ownOptions,
-  resolveFlags,
-  unsupportedBy,
-} from './options.ts';
+import { childDefaults, commonOptions, type NodeOptions, ownOptions, resolveFlags } from './options.ts';
 import { Perm } from './permissions.ts';
 import { readMapped, writeMapped } from './transfer.ts';
 
@@ -68,33 +62,8 @@ export async function openFile(
     chain,
     ...withoutUndefined({ noBacking, namedByImage }),
   };
-  if (filename.startsWith('json:')) {
-    const described = { ...parseJsonFilename(filename), ...options, ...withoutUndefined({ driver: format }) };
-    return openNode(graph, described, params);
-  }
-  const protocol = graph.drivers.protocolOf(filename);
-  const fileOptions = { driver: protocol.name, ...protocolOptions(protocol, filename) };
-  if (format !== undefined) {
-    const definition = graph.drivers.get(format);
-    if (definition.kind === 'protocol') {
-      return openNode(
-        graph,
-        { ...options, ...fileOptions, ...definitionOptions(definition, filename) },
-        params,
-      );
-    }
-    return openNode(graph, { ...options, driver: format, file: fileOptions }, params);
-  }
-  return openNode(graph, { ...options, file: fileOptions }, params);
-}
-
-function protocolOptions(protocol: DriverDefinition, filename: string): NodeOptions {
-  if (protocol.parseFilename) return protocol.parseFilename(filename);
-  return { filename };
-}
-
-function definitionOptions(definition: DriverDefinition, filename: string): NodeOptions {
-  return { driver: definition.name, ...protocolOptions(definition, filename) };
+  const given = { ...nestDottedKeys(options), ...withoutUndefined({ driver: format }) };
+  return openNode(graph, optionsOfFilename(graph.drivers, filename, given, { namedByImage }), params);
 }
 
 export async function openNode(
@@ -102,8 +71,7 @@ export async function openNode(
   givenOptions: NodeOptions,
   params: OpenParams,
 ): Promise<BlockNode> {
-  const nested = nestDottedKeys(givenOptions);
-  const options = params.namedByImage ? withoutAccess(nested) : nested;
+  const options = nestDottedKeys(givenOptions);
   const named = typeof options['driver'] === 'string' ? graph.drivers.find(options['driver']) : undefined;
   const common = commonOptions(options, params.definition ?? named);
   const flags = resolveFlags(common, params.defaults);
@@ -133,14 +101,11 @@ export async function openNode(
   }
 }
 
-/** Without what would make it writable against the defaults. */
-function withoutAccess(options: NodeOptions): NodeOptions {
-  const { 'read-only': _readOnly, 'auto-read-only': _auto, ...others } = options;
-  return others;
-}
-
 async function openDriver(graph: BlockGraph, node: BlockNode, params: OpenParams): Promise<void> {
   const { definition, options } = node;
+  // What it is stored in comes before anything else that it says.
+  const needsFile = definition.children?.some(({ name, optional }) => name === 'file' && !optional);
+  if (needsFile && !describesChild(options['file'])) throw undescribed('file');
   node.own = ownOptions(definition, options);
   node.driver = await definition.open(new NodeOpenContext(graph, node, params), node.own);
   if (node.driver.childPermissions) await graph.refreshPermissions(node);
@@ -163,7 +128,7 @@ async function openProbing(
     }
     throw invalid('Must specify either driver or file');
   }
-  if (!describesChild(options['file'])) throw invalid('A block device must be specified for "file"');
+  if (!describesChild(options['file'])) throw undescribed('file');
   const file = await openChildNode(graph, options['file'], childDefaults(flags, 'file'), params, 'file');
   try {
     const reader = await BlockBackend.attach(file, {
@@ -179,7 +144,9 @@ async function openProbing(
       await reader.close();
     }
     const driver = graph.drivers.probe(head).name;
-    return await openNode(graph, { ...options, driver, file }, { ...params, probed: true });
+    const node = await openNode(graph, { ...options, driver, file }, { ...params, probed: true });
+    if (!isReference(options['file'])) file.inheritsFrom = node;
+    return node;
   } finally {
     await graph.unref(file);
   }
@@ -199,9 +166,15 @@ function restrictProbedRaw(graph: BlockGraph, node: BlockNode): void {
 }
 
 /** Whether there is anything in it to open: options, a name, or a node. */
-function describesChild(option: unknown): option is string | NodeOptions | BlockNode {
+function describesChild(option: unknown): option is ChildOption {
   if (typeof option === 'string' || option instanceof BlockNode) return true;
   return typeof option === 'object' && option !== null && Object.keys(option).length > 0;
+}
+
+/** Whether what is said of the backing file, if anything, is said of the one that the image names. */
+function isLeftToImage(graph: BlockGraph, option: unknown): boolean {
+  if (option === undefined) return true;
+  return isJsonObject(option) && !isReference(option) && leavesFileToImage(graph.drivers, option);
 }
 
 /** A node that exists already, and so is nobody's own. */
@@ -209,10 +182,17 @@ function isReference(option: unknown): boolean {
   return typeof option === 'string' || option instanceof BlockNode;
 }
 
+function undescribed(child: string): BlockError {
+  return invalid(`A block device must be specified for "${child}"`);
+}
+
+/** A description, the name of a node, or the node. */
+type ChildOption = string | NodeOptions | BlockNode;
+
 /** The node that a child option describes, with one reference for the caller. */
 async function openChildNode(
   graph: BlockGraph,
-  option: string | NodeOptions | BlockNode,
+  option: ChildOption,
   defaults: Partial<OpenFlags>,
   params: OpenParams,
   role: ChildRole,
@@ -232,11 +212,9 @@ async function openChildNode(
     const filename = options['filename'];
     if (typeof filename === 'string') {
       const protocol = graph.drivers.protocolOf(filename);
-      return openNode(
-        graph,
-        { ...options, driver: protocol.name, ...protocolOptions(protocol, filename) },
-        inner,
-      );
+      const { filename: _, ...others } = options;
+      const named = protocol.parseFilename?.(filename) ?? { filename };
+      return openNode(graph, { ...others, driver: protocol.name, ...named }, inner);
     }
     return openNode(graph, { ...options, driver: graph.drivers.plainProtocol().name }, inner);
   }
@@ -248,24 +226,28 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
   if (node.children.has('backing')) return;
   const option = node.options['backing'];
   const { backing } = node.driver;
-  if (option !== undefined && option !== null && !describesChild(option))
-    throw unsupportedBy(node.definition)('backing');
-  if (option === null || option === '' || (option === undefined && !backing)) return;
+  if (option === '')
+    graph.platform.console.warn('Use of "backing": "" is deprecated; use "backing": null instead');
+  if (option === null || option === '') return;
+  const named = backing && isLeftToImage(graph, option) ? backing : undefined;
+  if (!named && !describesChild(option)) return;
+  if (!(option instanceof BlockNode) && !node.definition.supportsBacking)
+    throw invalid("Driver doesn't support backing files");
   const defaults = childDefaults(node.flags, 'cow');
   const chain = [...(params.chain ?? []), await identify(node)];
   if (chain.length > maxBackingDepth) throw invalid(`Backing chain is deeper than ${maxBackingDepth} images`);
+  // Whichever file it is, it has the format that the image tells unless the options do.
+  const described = isReference(option)
+    ? (option as ChildOption)
+    : { ...withoutUndefined({ driver: backing?.format }), ...(option as NodeOptions | undefined) };
+  const filename = named && resolveBackingName(node, named.filename);
   let child: BlockNode;
   try {
-    if (option !== undefined) {
-      child = await openChildNode(graph, option, defaults, { ...params, chain }, 'cow');
+    if (filename !== undefined) {
+      const how = { flags: defaults, namedByImage: true as const, options: described as NodeOptions };
+      child = await openFile(graph, filename, how, chain);
     } else {
-      const filename = resolveBackingName(node, backing!.filename); // without an option, the image has named it
-      child = await openFile(
-        graph,
-        filename,
-        { flags: defaults, namedByImage: true, ...withoutUndefined({ format: backing!.format }) },
-        chain,
-      );
+      child = await openChildNode(graph, described, defaults, { ...params, chain }, 'cow');
     }
   } catch (error) {
     throw asBlockError(error).within('Could not open backing file');
@@ -275,7 +257,7 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
     if (chain.includes(await identify(child)))
       throw invalid(`Backing file '${child.name}' creates an infinite loop.`);
     await graph.attachChild(node, child, 'backing', 'cow');
-    if (option === undefined) node.openedBacking = { named: backing!.filename, filename: filenameOf(child) };
+    if (named && !describesChild(option)) node.openedBacking = { named, filename: filenameOf(child) };
   } finally {
     await graph.unref(child);
   }
@@ -329,7 +311,7 @@ class NodeOpenContext implements OpenContext {
     // As QEMU does: what a node is stored in is there before it, everything else comes after it.
     if (name !== 'file') graph.takePlace(node);
     const option = node.options[name] ?? elementOf(node.options, name);
-    if (!describesChild(option)) throw invalid(`A block device must be specified for "${name}"`);
+    if (!describesChild(option)) throw undescribed(name);
     const child = await openChildNode(graph, option, childDefaults(node.flags, role), params, role);
     if (!isReference(option)) child.inheritsFrom = node;
     try {

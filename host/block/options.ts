@@ -62,20 +62,20 @@ export function commonOptions(options: NodeOptions, driver?: DriverDefinition): 
   return checkNodeOptions(commonOptionsType, Object.fromEntries(common), unsupportedBy(driver));
 }
 
-/** Those of the driver, without its children. Errors: BlockError, also for what nobody knows. */
+/** Those of the driver, without its children; whether it can have a backing file is asked when that is opened. Errors: BlockError, also for what nobody knows. */
 export function ownOptions<O extends object>(
   definition: DriverDefinition<O>,
   options: NodeOptions,
 ): Checked<O> {
   const { children = [] } = definition;
   const own = Object.entries(options).filter(
-    ([name]) => !isCommonOption(name) && !children.some((child) => child.name === name),
+    ([name]) => !isCommonOption(name) && name !== 'backing' && !children.some((child) => child.name === name),
   );
   return checkNodeOptions(definition.options, Object.fromEntries(own), unsupportedBy(definition));
 }
 
 /** The error about an option that a driver does not have. */
-export function unsupportedBy(
+function unsupportedBy(
   definition: Pick<DriverDefinition, 'name' | 'kind' | 'filenamePrefix'> | undefined,
 ): (name: string) => BlockError {
   const of = definition?.name ?? '';

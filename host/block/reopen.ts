@@ -164,8 +164,8 @@ function checkOptions(node: BlockNode, options: NodeOptions, flags: OpenFlags): 
     throw invalid("Cannot change the option 'driver'");
   }
   checkActivity(node, options, flags);
-  if (flags.forceShare !== node.flags.forceShare) throw invalid("Cannot change the option 'force-share'");
   checkReopenable(node);
+  if (flags.forceShare !== node.flags.forceShare) throw invalid("Cannot change the option 'force-share'");
   const childNames = new Set((definition.children ?? []).map(({ name }) => name));
   for (const [key, value] of Object.entries(options)) {
     const base = key.replace(/\..*/s, '');

@@ -18,7 +18,7 @@ import {
 } from './property.ts';
 
 export const blockProperties: readonly PropertySpec[] = [
-  text('drive'),
+  { ...text('drive'), isLive: true },
   blockSize('logical_block_size'),
   blockSize('physical_block_size'),
   bytes('min_io_size'),
@@ -154,6 +154,14 @@ export abstract class BlockDevice extends Device {
     return backend.name || (backend.hasMedium ? backend.node.name : '');
   }
 
+  /** The device keeps its backend, limits, policies and all, and uses another node: a filter above the old one, say. */
+  private async exchangeNode(): Promise<void> {
+    const node = this.machine.graph.getNode(this.drive);
+    const { backend } = this.front;
+    if (!backend.hasMedium) throw new BlockError('ENOMEDIUM', `Device '${this.idOrPath}' has no medium`);
+    await backend.exchange(node);
+  }
+
   private applyAccounting({ backend: { statistics } }: BlockFront): void {
     const invalidOnes = this.string('account-invalid');
     const failedOnes = this.string('account-failed');
@@ -181,7 +189,8 @@ export abstract class BlockDevice extends Device {
     }
   }
 
-  protected override changed(name: string): void {
+  protected override async changed(name: string): Promise<void> {
+    if (name === 'drive') await this.exchangeNode();
     if (name !== 'bootindex') return;
     this.checkBootIndex();
     this.forgetBootIndex();

@@ -110,7 +110,7 @@ export abstract class Device implements QomObject {
       name,
       type: typeName,
       get: () => this.shownValue(name),
-      set: (value) => {
+      set: async (value) => {
         if (this.isRealized && !spec.isLive) {
           throw invalid(
             `Attempt to set property '${name}' on device '${this.idOrPath}' (type '${this.typeName}') after it was realized`,
@@ -119,7 +119,7 @@ export abstract class Device implements QomObject {
         const before = this.values.get(name)!; // one of its declared properties
         this.setProperty(name, value, false);
         try {
-          if (this.isRealized) this.changed?.(name);
+          if (this.isRealized) await this.changed?.(name);
         } catch (error) {
           this.values.set(name, before);
           throw error;
@@ -133,8 +133,8 @@ export abstract class Device implements QomObject {
     return this.values.get(name);
   }
 
-  /** A live property has a new value. */
-  protected changed?(name: string): void;
+  /** A live property has a new value. Errors: BlockError, and the old one holds. */
+  protected changed?(name: string): void | Promise<void>;
 
   protected bool(name: string): boolean {
     return this.values.get(name) as boolean;

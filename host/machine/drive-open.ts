@@ -158,39 +158,22 @@ async function openImage(options: DriveOptions, graph: BlockGraph): Promise<Bloc
     noFlush: options.cache.noFlush ?? false,
   };
   const format = options.format ?? (driver as string | undefined);
+  const definition = format === undefined ? undefined : graph.drivers.get(format);
+  const given = aio === undefined ? nodeOptions : withAio(nodeOptions, aio, definition?.kind === 'protocol');
   const { file } = options;
-  if (format !== undefined) graph.drivers.get(format);
   const node =
     file === undefined || file === ''
-      ? await graph.open({ ...nodeOptions, ...withoutUndefined({ driver: format }) }, flags)
-      : await openNamed(graph, file, format, withAio(nodeOptions, aio), flags);
+      ? await graph.open({ ...given, ...withoutUndefined({ driver: format }) }, flags)
+      : await graph.openFile(file, { flags, options: given, ...withoutUndefined({ format }) });
   // Unlike elsewhere, unmap does not depend on discard.
   if (detectZeroes !== undefined) node.flags.detectZeroes = detectZeroes as OpenFlags['detectZeroes'];
   return node;
 }
 
-function withAio(options: Record<string, unknown>, aio: string | undefined): Record<string, unknown> {
-  if (aio === undefined) return options;
+/** How the file is read and written, which is the node itself when that is one. */
+function withAio(options: Record<string, unknown>, aio: string, isFile: boolean): Record<string, unknown> {
+  if (isFile) return { ...options, aio };
   return { ...options, file: { ...(options['file'] as object | undefined), aio } };
-}
-
-/** `file` names the image; options may say more about the file below it. */
-function openNamed(
-  graph: BlockGraph,
-  filename: string,
-  format: string | undefined,
-  options: Record<string, unknown>,
-  flags: Partial<OpenFlags>,
-): Promise<BlockNode> {
-  const { file: below, ...own } = options;
-  const isJson = filename.startsWith('json:');
-  const protocol = isJson ? undefined : graph.drivers.protocolOf(filename);
-  if (typeof below !== 'object' || !protocol?.servesPlainNames) {
-    return graph.openFile(filename, { flags, options: own, ...withoutUndefined({ format }) });
-  }
-  const file = { driver: protocol.name, ...(protocol.parseFilename?.(filename) ?? { filename }), ...below };
-  if (format === protocol.name) return graph.open({ ...own, ...file, driver: format }, flags);
-  return graph.open({ ...own, ...withoutUndefined({ driver: format }), file }, flags);
 }
 
 /** A temporary overlay takes what is written. Its file has no name any more, and goes with the last user. */

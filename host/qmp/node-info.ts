@@ -1,14 +1,13 @@
 /**
  * What queries tell about a node: QAPI BlockDeviceInfo and ImageInfo (specification: graph, section 12).
  */
-import { BlockError } from '../base/errors.ts';
 import { withoutUndefined } from '../base/without-undefined.ts';
 import { bitmapsOf } from '../bitmaps/node-bitmaps.ts';
 import { allocatedBytes } from '../block/allocated-bytes.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { chainFrom, nextInChain } from '../block/chain.ts';
 import type { DriverInfo } from '../block/driver.ts';
-import { filenameOf, resolveBackingName } from '../block/filename.ts';
+import { filenameOf, fullBackingName } from '../block/filename.ts';
 import type { BlockNode } from '../block/node.ts';
 import { writeThresholdOf } from '../block/write-threshold.ts';
 import { any, array, bool, enumeration, int64, optional, str, struct, uint32 } from '../qapi/types.ts';
@@ -90,6 +89,7 @@ export async function blockDeviceInfo(
   let innermost = image;
   if (!flat) {
     for (const below of chainFrom(nextInChain(node))) {
+      if (below.implicit) continue;
       const info = await imageInfo(below);
       innermost['backing-image'] = info;
       innermost = info;
@@ -136,7 +136,7 @@ async function imageInfo(node: BlockNode): Promise<Described> {
       ? {
           'backing-filename': backing.filename,
           ...withoutUndefined({
-            'full-backing-filename': fullBackingName(node, backing.filename),
+            'full-backing-filename': fullBackingName(node),
             'backing-filename-format': backing.format,
           }),
         }
@@ -157,13 +157,4 @@ export function infoOf(node: BlockNode): DriverInfo | undefined {
   if (own) return own;
   const below = node.filtered() ?? node.primaryChild()?.node;
   return below && infoOf(below);
-}
-
-function fullBackingName(node: BlockNode, name: string): string | undefined {
-  try {
-    return resolveBackingName(node, name);
-  } catch (error) {
-    if (error instanceof BlockError) return undefined;
-    throw error;
-  }
 }

@@ -16,7 +16,7 @@ afterEach(async () => {
 async function withDisk(
   policies: string,
   options: { stopped?: boolean } = {},
-): Promise<{ vm: TestMachine; disk: ArrayDisk }> {
+): Promise<{ vm: TestMachine; disk: ArrayDisk; disks: readonly ArrayDisk[] }> {
   const disks: ArrayDisk[] = [];
   const vm = await TestMachine.start({
     moreDrivers: [arrayProtocol(disks)],
@@ -26,7 +26,7 @@ async function withDisk(
   running = vm;
   if (!options.stopped) await vm.run('cont');
   await vm.takeEvents();
-  return { vm, disk: disks[0]! };
+  return { vm, disk: disks[0]!, disks }; // the node has opened it
 }
 
 describe('a device', () => {
@@ -48,6 +48,34 @@ describe('a device', () => {
     await vm.run('cont');
     await written;
     expect(disk.bytes[0]).toBe(1);
+  });
+
+  test('goes on with another node while its requests are under way, none lost and none in both', async () => {
+    const { vm, disks } = await withDisk('');
+    await vm.run('blockdev-add', { driver: 'array', 'node-name': 'm' });
+    const { front } = vm.device('v');
+    const use = (value: string): Promise<unknown> =>
+      vm.run('qom-set', { path: '/machine/peripheral/v', property: 'drive', value });
+    const writes: Promise<void>[] = [];
+    for (let i = 0; i < 16; i++) {
+      writes.push(front.write(i * 512, bytes(i + 1)));
+      if (i % 4 === 3) await use(i % 8 === 3 ? 'm' : 'n');
+    }
+    await Promise.all(writes);
+    const [n, m] = disks.map((disk) => Array.from({ length: 16 }, (_, i) => disk.bytes[i * 512]));
+    expect(n!.map((value, i) => value! + m![i]!)).toEqual(Array.from({ length: 16 }, (_, i) => i + 1)); // two disks
+    expect(m!.filter((value) => value! > 0).length).toBeGreaterThan(0);
+    expect(await vm.run('qom-get', { path: 'v', property: 'drive' })).toBe('n');
+  });
+
+  test('keeps its node when the other one cannot be used', async () => {
+    const { vm, disk } = await withDisk('');
+    await vm.run('blockdev-add', { driver: 'null-co', 'node-name': 'ro', 'read-only': true });
+    const set = vm.run('qom-set', { path: 'v', property: 'drive', value: 'ro' });
+    await expect(set).rejects.toThrow('Block node is read-only');
+    expect(await vm.run('qom-get', { path: 'v', property: 'drive' })).toBe('n');
+    await vm.device('v').front.write(0, bytes(3));
+    expect(disk.bytes[0]).toBe(3);
   });
 
   test.each(['read', 'write'] as const)('reports a failed %s to the guest by default', async (op) => {

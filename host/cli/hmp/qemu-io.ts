@@ -3,6 +3,8 @@
  * errors that it reports are the answer.
  */
 import { BlockBackend } from '../../block/backend.ts';
+import type { BlockGraph } from '../../block/graph.ts';
+import { Perm } from '../../block/permissions.ts';
 import type { CommandContext } from '../../qmp/command.ts';
 import { backendOfDevice } from '../../qmp/device-backend.ts';
 import { execute } from '../io/execute.ts';
@@ -45,17 +47,33 @@ async function run(context: CommandContext, args: Arguments): Promise<string> {
   const { graph } = context;
   const name = args['device'] as string;
   const backend = args['qdev'] ? backendOfDevice(context, name) : graph.backends.find(name);
-  // A device's own permissions are not enough for everything, and its policies are not meant for this.
-  const node = backend?.hasMedium ? backend.node : graph.lookup(undefined, name);
-  const own = await BlockBackend.attach(node, { name: 'root', description: '', perm: 0, shared: 15 });
-  own.writethrough = backend?.writethrough ?? false;
+  if (backend?.hasMedium) return runOn(graph, backend, args['command'] as string);
+  const node = graph.lookup(undefined, name);
+  const own = await BlockBackend.attach(node, {
+    name: 'root',
+    description: '',
+    perm: Perm.none,
+    shared: Perm.all,
+  });
+  try {
+    return await runOn(graph, own, args['command'] as string);
+  } finally {
+    await own.close();
+  }
+}
+
+/** As the disk's own user, a device if it has one: what that may do is done in its name. */
+async function runOn(graph: BlockGraph, disk: BlockBackend, command: string): Promise<string> {
   const tool = new AnsweringTool('qemu-io', new LineTerminal(graph.platform.console));
   const session = new Session(tool, graph, false);
-  session.use(own);
+  session.use(disk);
+  const { perm, shared } = disk.edge;
   try {
-    await execute(session, args['command'] as string);
+    await execute(session, command);
   } finally {
     await session.close();
+    // What the command needed beyond that, its user does not.
+    if (disk.hasMedium && disk.edge.perm !== perm) await disk.setPermissions(perm, shared);
   }
   return tool.reported;
 }

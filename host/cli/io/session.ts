@@ -68,7 +68,7 @@ export class Session {
     return this.graph.platform.clock.nowNs();
   }
 
-  /** Works on a disk that is open already, and no other. Closing lets go of it. */
+  /** Works on a disk that is open already, and no other. Closing leaves it open: it is its owner's. */
   use(image: BlockBackend): void {
     this.image = image;
     this.isFixed = true;
@@ -115,7 +115,7 @@ export class Session {
     const { image } = this;
     this.image = undefined;
     this.current = undefined;
-    await image?.close();
+    if (!this.isFixed) await image?.close();
   }
 
   /** Asks for permissions that the image was not opened with. */

@@ -49,9 +49,9 @@ function describeOne(info: OneImage, [filename, format, length]: Labels): string
 function backingLines(info: OneImage, named: string): string[] {
   const full = info['full-backing-filename'];
   const format = info['backing-filename-format'];
-  const actual = full === undefined || full === named ? '' : ` (actual path: ${full})`;
+  const actual = full === undefined ? ' (cannot determine actual path)' : ` (actual path: ${full})`;
   return [
-    `backing file: ${named}${actual}`,
+    `backing file: ${named}${full === named ? '' : actual}`,
     ...(format === undefined ? [] : [`backing file format: ${format}`]),
   ];
 }

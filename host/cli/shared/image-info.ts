@@ -4,7 +4,7 @@
  */
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import { allocatedBytes } from '../../block/allocated-bytes.ts';
-import { filenameOf, resolveBackingName } from '../../block/filename.ts';
+import { filenameOf, fullBackingName } from '../../block/filename.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { infoOf } from '../../qmp/node-info.ts';
 
@@ -76,7 +76,9 @@ function backingInfo(node: BlockNode): Partial<ImageInfo> {
   if (!backing) return {};
   return {
     'backing-filename': backing.filename,
-    'full-backing-filename': resolveBackingName(node, backing.filename),
-    ...withoutUndefined({ 'backing-filename-format': backing.format }),
+    ...withoutUndefined({
+      'full-backing-filename': fullBackingName(node),
+      'backing-filename-format': backing.format,
+    }),
   };
 }

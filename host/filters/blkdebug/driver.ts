@@ -217,7 +217,7 @@ export const blkdebug: DriverDefinition<BlkdebugOptions> = {
   filenamePrefix: 'blkdebug',
   parseFilename(filename) {
     const match = /^blkdebug:([^:]*):(.*)$/s.exec(filename);
-    if (!match) throw invalid('blkdebug requires both config file and image path');
+    if (!match) return { image: { filename } };
     const [, config, image] = match;
     return { ...(config === '' ? {} : { config }), image: { filename: image } };
   },

@@ -319,6 +319,7 @@ function checkOptions(options: Options, children: number): void {
 
 export const quorum: DriverDefinition<Options> = {
   name: 'quorum',
+  isReplicated: true,
   kind: 'format',
   options: optionsType,
   children: [{ name: 'children', list: true }],

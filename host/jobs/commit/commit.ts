@@ -97,7 +97,10 @@ class CommitDriver implements JobDriver {
     this.holds = new NodeHolds(job, { drainsItself: () => this.isFinishing });
     await this.holds.hold(params.device, 'main node', Perm.none, Perm.all);
     for (const node of chainFrom(top, base)) {
-      await this.holds.hold(node, 'intermediate node', Perm.none, writing);
+      // What only filters the base shows what is written to it, and is as consistent.
+      const isBaseFiltered = node.skipFilters() === base.skipFilters();
+      const shared = isBaseFiltered ? writing | Perm.consistentRead : writing;
+      await this.holds.hold(node, 'intermediate node', Perm.none, shared);
     }
     graph.freezeChain(filter.node, base);
     this.isFrozen = true;

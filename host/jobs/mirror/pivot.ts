@@ -54,7 +54,7 @@ interface Pivot {
   /** The `mirror_top` node, above `source`. */
   filter: InsertedFilter<MirrorTop>;
   source: BlockNode;
-  /** The source, or a node below it that it only filters. */
+  /** The source, or a node below it that has the same data. */
   replaced: BlockNode;
   target: BlockNode;
 }
@@ -97,14 +97,17 @@ export function removeMirrorTop(filter: InsertedFilter<MirrorTop>): Promise<void
 }
 
 /**
- * Whether `replaced` may give way to a node that has the content of `source`: only filters lie between, which show the
- * same data (specification: jobs, section 8).
+ * Whether `replaced` may give way to a node that has the content of `source`: between them are only filters, which show the
+ * same data, and nodes that keep it in several children alike (specification: jobs, section 8).
  */
 export function mayReplace(source: BlockNode, replaced: BlockNode): boolean {
-  for (let node: BlockNode | undefined = source; node; node = node.filtered()) {
-    if (node === replaced) return isUnwritten(source, replaced);
-  }
-  return false;
+  return showsDataOf(source, replaced) && isUnwritten(source, replaced);
+}
+
+function showsDataOf(node: BlockNode | undefined, below: BlockNode): boolean {
+  if (!node || node === below) return node === below;
+  if (!node.definition.isReplicated) return showsDataOf(node.filtered(), below);
+  return [...node.children.values()].some((edge) => showsDataOf(edge.node, below));
 }
 
 /** Nobody else changes the data between. */

@@ -112,7 +112,7 @@ class ScsiCd extends ScsiDevice {
     await this.openFront({
       ownerType: 'scsi-cd',
       canResize: false,
-      readOnly: 'accepted',
+      readOnly: 'always',
       isRemovable: true,
       hasTray: true,
       reportsIoStatus: true,

@@ -18,6 +18,7 @@ import type {
   WriteFlags,
   ZeroFlags,
 } from '../../block/driver.ts';
+import { plainName } from '../../block/filename.ts';
 import type { OpenContext, OpenFlags } from '../../block/open-context.ts';
 import type { HostFile, Platform } from '../../platform/platform.ts';
 import { refusedValue } from '../../qapi/block-types.ts';
@@ -47,8 +48,8 @@ export const file: DriverDefinition<FileOptions> = {
   strongOptions: ['filename'],
   filenamePrefix: 'file',
   servesPlainNames: true,
-  parseFilename: (filename) => ({ filename: filename.replace(/^file:/, '') }),
-  exactFilename: (given) => given.filename,
+  parseFilename: (filename) => ({ filename: plainName(filename.replace(/^file:/, '')) }),
+  exactFilename: (given) => plainName(given.filename),
   open: openFile,
   create: { options: fileCreateOptions, job: fileCreateJob, createFile },
 };

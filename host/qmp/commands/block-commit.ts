@@ -36,7 +36,7 @@ export const blockCommit = defineCommand({
 
 /** Clients tell by the class whether there is such a device at all. */
 function rootOf(graph: BlockGraph, name: string): BlockNode {
-  if (!graph.backends.find(name) && !graph.findNode(name)) {
+  if (!graph.find(name, name)) {
     throw new BlockError('ENODEV', `Device '${name}' not found`, { class: 'DeviceNotFound' });
   }
   return getRootNode(graph, name);

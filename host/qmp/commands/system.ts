@@ -3,6 +3,7 @@
  * those about the machine, its devices and their media, one line each.
  */
 import type { AnyCommand } from '../command.ts';
+import { absentParts } from './absent-parts.ts';
 import { blockdevChangeMedium } from './blockdev-change-medium.ts';
 import { blockdevCloseTray } from './blockdev-close-tray.ts';
 import { blockdevInsertMedium } from './blockdev-insert-medium.ts';
@@ -48,4 +49,5 @@ export const systemCommands: readonly AnyCommand[] = [
   cont,
   queryCommandLineOptions,
   deviceAdd,
+  ...absentParts,
 ];

@@ -1,5 +1,5 @@
 /** Dirty bitmaps: every command, every state, and backups that use them. */
-import { addNull, bitmapHash, gone, node, nodes, run, type Scenario, status } from './scenario.ts';
+import { add, addNull, bitmapHash, del, gone, node, nodes, run, type Scenario, status } from './scenario.ts';
 
 const disks = [
   'qemu-img create -q -f qcow2 a.qcow2 4M',
@@ -195,4 +195,43 @@ export const scenarios: readonly Scenario[] = [
     ],
     compare: ['i1.qcow2', 'i2.qcow2'],
   },
+  ...['drive', 'a', 'empty', 'zz'].map(ofDeviceOrNode),
 ];
+
+/** Every command and action that names the node of a bitmap, for a device or a node. */
+function ofDeviceOrNode(who: string): Scenario {
+  const bitmap = { node: who, name: 'x' };
+  return {
+    name: `bitmaps: by device or node, ${who}`,
+    program: 'system',
+    prepare: ['qemu-img create -q -f qcow2 a.qcow2 1M', 'qemu-img create -q -f qcow2 t.qcow2 1M'],
+    options: [
+      ...['-machine', 'none', '-drive', 'if=none,id=drive,file=a.qcow2,format=qcow2,node-name=a'],
+      ...['-drive', 'if=none,id=empty'],
+    ],
+    steps: [
+      run('block-dirty-bitmap-add', { node: 'a', name: 'y' }),
+      run('block-dirty-bitmap-add', bitmap),
+      run('block-dirty-bitmap-disable', bitmap),
+      run('block-dirty-bitmap-enable', bitmap),
+      run('block-dirty-bitmap-clear', bitmap),
+      run('block-dirty-bitmap-merge', { node: who, target: 'x', bitmaps: ['y', { node: who, name: 'y' }] }),
+      run('x-debug-block-dirty-bitmap-sha256', bitmap),
+      run('transaction', {
+        actions: [
+          { type: 'block-dirty-bitmap-disable', data: bitmap },
+          { type: 'block-dirty-bitmap-enable', data: bitmap },
+          { type: 'block-dirty-bitmap-clear', data: bitmap },
+          { type: 'block-dirty-bitmap-add', data: { node: who, name: 'z' } },
+          { type: 'block-dirty-bitmap-merge', data: { node: who, target: 'x', bitmaps: [bitmap] } },
+          { type: 'block-dirty-bitmap-remove', data: { node: who, name: 'z' } },
+        ],
+      }),
+      node('t', 't.qcow2'),
+      add({ driver: 'copy-before-write', 'node-name': 'c', file: 'a', target: 't', bitmap }),
+      del('c'),
+      run('block-dirty-bitmap-remove', bitmap),
+      run('block-commit', { 'job-id': 'j', device: who, 'base-node': who }),
+    ],
+  };
+}

@@ -82,6 +82,21 @@ export function event(name: string, data: Record<string, unknown> = {}): Step {
   };
 }
 
+/** Of each node in a reply what names and options decide: its name, driver, file and backing file, and how it is open. */
+export function briefNodes(message: Message): Message {
+  const told = ['node-name', 'drv', 'ro', 'file', 'backing_file', 'detect_zeroes', 'cache'];
+  const brief = (node: Record<string, unknown>): object => {
+    const { 'backing-filename': named, 'full-backing-filename': full } = node['image'] as Record<
+      string,
+      unknown
+    >;
+    return { ...Object.fromEntries(told.map((name) => [name, node[name]])), named, full };
+  };
+  const list = message.return;
+  const areNodes = Array.isArray(list) && list.every((one) => typeof one === 'object' && 'drv' in one);
+  return areNodes ? { return: list.map(brief) } : message;
+}
+
 /** Nodes and edges of `graph` have no order, and ids mean nothing: a line for each edge. */
 export function sortedGraph(message: Message): Message {
   const { nodes: list, edges } = (message.return ?? {}) as {
