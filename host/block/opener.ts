@@ -154,8 +154,9 @@ async function openProbing(
 
 function restrictProbedRaw(graph: BlockGraph, node: BlockNode): void {
   const { console } = graph.platform;
+  const probed = node.children.get('file')?.node ?? node;
   console.stderr(
-    `WARNING: Image format was not specified for '${exactFilename(node) ?? node.name}' and probing guessed raw.`,
+    `WARNING: Image format was not specified for '${filenameOf(probed)}' and probing guessed raw.`,
   );
   console.stderr(
     '         Automatically detecting the format is dangerous for raw images, write operations on block 0 will be restricted.',
@@ -211,8 +212,11 @@ async function openChildNode(
     // The file under a format is a protocol: it is never probed.
     const filename = options['filename'];
     if (typeof filename === 'string') {
-      const protocol = graph.drivers.protocolOf(filename);
       const { filename: _, ...others } = options;
+      if (filename.startsWith('json:')) {
+        return openNode(graph, optionsOfFilename(graph.drivers, filename, others), inner);
+      }
+      const protocol = graph.drivers.protocolOf(filename);
       const named = protocol.parseFilename?.(filename) ?? { filename };
       return openNode(graph, { ...others, driver: protocol.name, ...named }, inner);
     }
