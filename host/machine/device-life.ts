@@ -8,7 +8,6 @@ import { identifierHint, isIdentifier } from '../qapi/identifier.ts';
 import type { JsonObject, JsonValue } from '../qapi/json-value.ts';
 import type { Device } from './device.ts';
 import { findDeviceType } from './device-type.ts';
-import { applyGlobals } from './globals.ts';
 import type { Machine } from './machine.ts';
 
 /** Errors: BlockError; nothing is left of the device. */
@@ -26,7 +25,7 @@ export async function plugDevice(machine: Machine, options: JsonObject, isText: 
   const name = device.id ?? machine.nextAnonymousName();
   device.path = `${device.id === undefined ? '/machine/peripheral-anon' : '/machine/peripheral'}/${name}`;
   const { console } = machine.graph.platform;
-  applyGlobals(device, machine.isSetUp ? (message) => console.warn(message) : undefined);
+  machine.options.globals?.applyTo(device, machine.isSetUp ? (message) => console.warn(message) : undefined);
   for (const [property, value] of inDictionaryOrder(properties)) {
     device.setProperty(property, value as JsonValue, isText);
   }
@@ -46,7 +45,7 @@ export async function addBuiltInDevice(
   const device = type.create(machine);
   device.bus = machine.buses.choose(typeName, type.busKind, busName);
   device.path = `/machine/unattached/${name}`;
-  applyGlobals(device, undefined);
+  machine.options.globals?.applyTo(device, undefined);
   for (const [property, value] of Object.entries(properties)) device.setProperty(property, value, false);
   await connect(machine, device, machine.unattached.children, name);
   return device;

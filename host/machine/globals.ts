@@ -36,10 +36,27 @@ function typesOf({ name }: DeviceTypeInfo): readonly string[] {
   return [name, ...(ancestors[name] ?? [])];
 }
 
-/** Errors: BlockError, a value that does not fit. `warn`: it is said instead. */
-export function applyGlobals(device: Device, warn: ((message: string) => void) | undefined): void {
+export class GlobalProperties {
+  constructor(private readonly list: readonly GlobalProperty[]) {}
+
+  /** Errors: BlockError, a value that does not fit. `warn`: it is said instead. */
+  applyTo(device: Device, warn: ((message: string) => void) | undefined): void {
+    applyGlobals(this.list, device, warn);
+  }
+
+  /** Those that name no type of devices, as messages call them. */
+  unknown(types: readonly DeviceTypeInfo[]): string[] {
+    return unknownGlobals(this.list, types);
+  }
+}
+
+function applyGlobals(
+  globals: readonly GlobalProperty[],
+  device: Device,
+  warn: ((message: string) => void) | undefined,
+): void {
   const types = typesOf(device.type);
-  for (const { driver, property = '', value = '' } of device.machine.options.globals ?? []) {
+  for (const { driver, property = '', value = '' } of globals) {
     if (!types.includes(driver)) continue;
     try {
       device.setProperty(property, value, true);
@@ -52,11 +69,7 @@ export function applyGlobals(device: Device, warn: ((message: string) => void) |
   }
 }
 
-/** Those that name no type of devices, as messages call them. */
-export function unknownGlobals(
-  globals: readonly GlobalProperty[],
-  types: readonly DeviceTypeInfo[],
-): string[] {
+function unknownGlobals(globals: readonly GlobalProperty[], types: readonly DeviceTypeInfo[]): string[] {
   const known = new Set(types.flatMap(typesOf));
   return globals
     .filter(({ driver }) => !known.has(driver) && !partsElsewhere.test(driver))

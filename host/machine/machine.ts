@@ -17,7 +17,7 @@ import type { DeviceType } from './device-type.ts';
 import { type DriveContext, openDrive } from './drive-open.ts';
 import type { DriveOptions } from './drive-options.ts';
 import { type Drive, Drives } from './drives.ts';
-import type { GlobalProperty } from './globals.ts';
+import type { GlobalProperties } from './globals.ts';
 import type { MachineType } from './machine-types.ts';
 import type { Processor } from './processor.ts';
 import { RunState, type StandingState } from './run-state.ts';
@@ -34,7 +34,7 @@ export interface MachineOptions {
   /** The models of devices that it knows. */
   deviceTypes: readonly DeviceType[];
   /** Values for properties, below those that a device is given itself; the last one counts. */
-  globals?: readonly GlobalProperty[];
+  globals?: GlobalProperties;
   name?: string | undefined;
   /** In its usual form. */
   uuid?: string | undefined;

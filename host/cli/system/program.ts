@@ -10,7 +10,7 @@ import { withoutUndefined } from '../../base/without-undefined.ts';
 import { drivers } from '../../drivers.ts';
 import { addBuiltInDevices, addDefaultDrives, checkOrphans } from '../../machine/default-devices.ts';
 import { deviceTypes } from '../../machine/device-types.ts';
-import { type GlobalProperty, unknownGlobals } from '../../machine/globals.ts';
+import { GlobalProperties, type GlobalProperty } from '../../machine/globals.ts';
 import type { Machine, MachineOptions } from '../../machine/machine.ts';
 import { SavedMachines } from '../../machine/saved-machines.ts';
 import type { ObjectOptions } from '../../objects/types.ts';
@@ -92,7 +92,7 @@ export class MachineProgram implements Daemon {
       platform,
       drivers,
       commands: [...systemCommands, humanMonitor],
-      machine: { ...options, globals },
+      machine: { ...options, globals: new GlobalProperties(globals) },
       ...withoutUndefined({ guestClock: clock }),
       reportBug: (error) => tool.reportInternalError(error),
     });
@@ -139,7 +139,7 @@ export class MachineProgram implements Daemon {
     });
     if (this.clock) await this.monitors.serveQtest(line.get('qtest'), line.get('qtest-log'), this.clock);
     machine.isSetUp = true;
-    for (const name of unknownGlobals(machine.options.globals ?? [], deviceTypes)) {
+    for (const name of machine.options.globals?.unknown(deviceTypes) ?? []) {
       tool.warn(`global ${name} has invalid class name`);
     }
     await this.restoreSaved();
