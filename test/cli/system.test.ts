@@ -197,7 +197,7 @@ describe('a machine on the command line', () => {
   });
 
   test.each([
-    [['-version'], /^QEMU emulator version 7\.2\.22 \(blockyard /],
+    [['-version'], /^QEMU emulator version 10\.0\.2 \(blockyard /],
     [['-help'], /^usage: qemu-system-x86_64 \[options\] \[disk_image\]/],
     [['-machine', 'help'], /^none +empty machine$/m],
     [['-device', 'help'], /^name "virtio-blk-pci", bus PCI, alias "virtio-blk"$/m],
