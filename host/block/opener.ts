@@ -64,8 +64,11 @@ export async function openFile(
     ...withoutUndefined({ noBacking, namedByImage }),
   };
   const given = { ...nestDottedKeys(options), ...withoutUndefined({ driver: format }) };
-  const known = { drivers: graph.drivers, files: graph.platform.files };
-  return openNode(graph, await optionsOfFilename(known, filename, given, { namedByImage }), params);
+  return openNode(graph, await optionsOfFilename(knownTo(graph), filename, given, { namedByImage }), params);
+}
+
+function knownTo({ drivers, platform: { files } }: BlockGraph): Parameters<typeof optionsOfFilename>[0] {
+  return { drivers, files };
 }
 
 export async function openNode(
@@ -160,8 +163,9 @@ async function openProbing(
 
 function restrictProbedRaw(graph: BlockGraph, node: BlockNode): void {
   const { console } = graph.platform;
+  const probed = node.children.get('file')?.node ?? node;
   console.stderr(
-    `WARNING: Image format was not specified for '${exactFilename(node) ?? node.name}' and probing guessed raw.`,
+    `WARNING: Image format was not specified for '${filenameOf(probed)}' and probing guessed raw.`,
   );
   console.stderr(
     '         Automatically detecting the format is dangerous for raw images, write operations on block 0 will be restricted.',
@@ -217,8 +221,11 @@ async function openChildNode(
     // The file under a format is a protocol: it is never probed.
     const filename = options['filename'];
     if (typeof filename === 'string') {
-      const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
       const { filename: _, ...others } = options;
+      if (filename.startsWith('json:')) {
+        return openNode(graph, await optionsOfFilename(knownTo(graph), filename, others), inner);
+      }
+      const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
       const named = protocol.parseFilename?.(filename) ?? { filename };
       return openNode(graph, { ...others, driver: protocol.name, ...named }, inner);
     }

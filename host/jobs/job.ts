@@ -21,7 +21,16 @@ import type { JobRegistry } from './job-registry.ts';
 import type { JobTransaction } from './job-transaction.ts';
 import { accepts, isReady, type JobStatus, type JobVerb, mayFollow } from './states.ts';
 
-type JobType = 'backup' | 'mirror' | 'commit' | 'stream' | 'create' | 'amend';
+type JobType =
+  | 'backup'
+  | 'mirror'
+  | 'commit'
+  | 'stream'
+  | 'create'
+  | 'amend'
+  | 'snapshot-save'
+  | 'snapshot-load'
+  | 'snapshot-delete';
 
 /** What is particular to a kind of job. A missing operation does nothing. */
 export interface JobDriver {

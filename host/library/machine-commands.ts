@@ -3,7 +3,8 @@
  * this, and no emulator in a page.
  */
 import { invalid } from '../base/errors.ts';
-import type { ProcessorState, SavedMachines } from '../emulator/saved-machines.ts';
+import type { ProcessorState } from '../machine/processor.ts';
+import type { SavedMachines } from '../machine/saved-machines.ts';
 import { loadPart } from '../platform/platform.ts';
 import { str, struct } from '../qapi/types.ts';
 import type { AnyCommand } from '../qmp/command.ts';
@@ -23,13 +24,12 @@ export function savedMachineCommands(attached: () => ProcessorState | undefined)
       name: command,
       args,
       async run(machine, { name }) {
-        const processor = attached();
-        if (!processor) throw invalid('There is no emulator');
+        if (!attached()) throw invalid('There is no emulator');
         const { SavedMachines } = await loadPart(
           machine.graph.platform,
-          () => import('../emulator/saved-machines.ts'),
+          () => import('../machine/saved-machines.ts'),
         );
-        await act(new SavedMachines(machine, processor), name);
+        await act(new SavedMachines(machine), name);
         return {};
       },
     }),

@@ -1,6 +1,5 @@
 /** An emulator in the page as the processor of the machine in the worker: the two ends of a port between them. */
-import type { ProcessorState } from '../emulator/saved-machines.ts';
-import type { Processor } from '../machine/processor.ts';
+import type { Processor, ProcessorState } from '../machine/processor.ts';
 import { Calls, serveCalls, Transferred } from './rpc.ts';
 
 type ProcessorFunctions = ReturnType<typeof functionsOf>;
@@ -28,6 +27,7 @@ export function serveProcessor(port: MessagePort, processor: Processor, state: P
 
 /** The worker's end. A page that is gone runs no code. */
 export class RemoteProcessor implements Processor, ProcessorState {
+  readonly state = this;
   private readonly calls: Calls<ProcessorFunctions>;
 
   constructor(port: MessagePort) {

@@ -2,7 +2,7 @@
 import { BlockError, invalid } from '../base/errors.ts';
 import type { OnError } from '../block/error-policy.ts';
 import { BlockFront, type FrontOptions } from './block-front.ts';
-import { Device } from './device.ts';
+import { Device, type TrayState } from './device.ts';
 import {
   blockSize,
   bytes,
@@ -68,6 +68,15 @@ export abstract class BlockDevice extends Device {
   /** Id, or path in the object model, of what holds the disk: the device itself or a part of it. */
   protected get frontPath(): { name: string; path: string } {
     return { name: this.idOrPath, path: this.path };
+  }
+
+  override get tray(): TrayState | undefined {
+    const { isTrayOpen: open, isLocked: locked } = this.opened ?? {};
+    return open === undefined || locked === undefined ? undefined : { open, locked };
+  }
+
+  override restoreTray(tray: TrayState): void {
+    this.opened?.restoreTray(tray);
   }
 
   /** Errors: BlockError; the disk is not held then. */

@@ -16,6 +16,7 @@ import { errorAction, type OnError } from '../block/error-policy.ts';
 import type { BlockNode } from '../block/node.ts';
 import { Perm } from '../block/permissions.ts';
 import type { AccountedKind } from '../block/statistics.ts';
+import type { TrayState } from './device.ts';
 import type { Machine } from './machine.ts';
 
 export interface FrontOptions {
@@ -157,6 +158,12 @@ export class BlockFront implements AttachedDevice {
 
   closeTray(): void {
     this.moveTray(false);
+  }
+
+  /** As a saved machine had it: nobody is told, and nothing happens to what has no tray. */
+  restoreTray({ open, locked }: TrayState): void {
+    this.trayOpen = this.hasTray && open;
+    this.lockedByGuest = locked;
   }
 
   private moveTray(open: boolean): void {

@@ -4,6 +4,7 @@
  */
 import { invalid } from '../base/errors.ts';
 import { addBuiltInDevice } from './device-life.ts';
+import { floppiesPerController } from './devices/floppy.ts';
 import { readDrive, unitsPerBus } from './drive-options.ts';
 import type { Drive, DriveInterface } from './drives.ts';
 import type { Machine } from './machine.ts';
@@ -21,7 +22,7 @@ export async function addDefaultDrives(machine: Machine, wanted: DefaultDrives):
   if (wanted.cd && type.defaultCdIndex !== undefined) {
     await addUnlessThere(machine, 'ide', type.defaultCdIndex, { media: 'cdrom' });
   }
-  if (wanted.floppy && type.hasFloppyController) await addUnlessThere(machine, 'floppy', 0, {});
+  if (wanted.floppy && type.floppyController === 'always') await addUnlessThere(machine, 'floppy', 0, {});
   await addUnlessThere(machine, 'sd', 0, {});
 }
 
@@ -45,20 +46,39 @@ async function addUnlessThere(
 /** Errors: a drive that cannot be used as its device needs it. */
 export async function addBuiltInDevices(machine: Machine): Promise<void> {
   const { type, hasDefaults } = machine.options;
-  const floppies = machine.drives.list().filter((drive) => drive.interface === 'floppy');
+  const floppies = machine.drives
+    .list()
+    .filter((drive) => drive.interface === 'floppy' && drive.unit < floppiesPerController);
+  const { firstDevice, floppyController } = type;
+  const hasController =
+    floppyController === 'always' || (floppyController === 'when used' && floppies.length > 0);
   const shift = hasDefaults ? type.defaultDevices : { ide: 0, floppy: 0 };
-  let number = type.firstDevice.ide + shift.ide;
-  const ide = machine.drives.list().filter((drive) => drive.interface === 'ide' && drive.bus < type.ideBuses);
-  for (const drive of ide.sort((a, b) => a.bus - b.bus || a.unit - b.unit)) {
-    const model = drive.media === 'cdrom' ? 'ide-cd' : 'ide-hd';
-    await addFor(machine, drive, `device[${number++}]`, model, `ide.${drive.bus}`);
+  const ide = machine.drives
+    .list()
+    .filter((drive) => drive.interface === 'ide' && drive.bus < type.ideBuses)
+    .sort((a, b) => a.bus - b.bus || a.unit - b.unit);
+  const addIde = async (before: number): Promise<void> => {
+    let number = firstDevice.ide + shift.ide + before;
+    for (const drive of ide) {
+      const model = drive.media === 'cdrom' ? 'ide-cd' : 'ide-hd';
+      await addFor(machine, drive, `device[${number++}]`, model, `ide.${drive.bus}`);
+    }
+  };
+  const addFloppies = async (before: number): Promise<void> => {
+    if (!hasController) return;
+    let number = firstDevice.floppy + shift.floppy + before - 1;
+    await addBuiltInDevice(machine, `device[${number++}]`, 'isa-fdc', 'isa.0', {});
+    for (const drive of floppies) {
+      await addFor(machine, drive, `device[${number++}]`, 'floppy', 'floppy-bus.0');
+    }
+  };
+  if (firstDevice.ide < firstDevice.floppy) {
+    await addIde(0);
+    await addFloppies(ide.length);
+    return;
   }
-  if (!type.hasFloppyController) return;
-  number = type.firstDevice.floppy + shift.floppy + ide.length - 1;
-  await addBuiltInDevice(machine, `device[${number++}]`, 'isa-fdc', 'isa.0', {});
-  for (const drive of floppies) {
-    await addFor(machine, drive, `device[${number++}]`, 'floppy', 'floppy-bus.0');
-  }
+  await addFloppies(0);
+  await addIde(hasController ? floppies.length + 1 : 0);
 }
 
 async function addFor(

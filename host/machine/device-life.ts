@@ -24,6 +24,8 @@ export async function plugDevice(machine: Machine, options: JsonObject, isText: 
   const shelf = device.id === undefined ? machine.peripheralAnon : machine.peripheral;
   const name = device.id ?? machine.nextAnonymousName();
   device.path = `${device.id === undefined ? '/machine/peripheral-anon' : '/machine/peripheral'}/${name}`;
+  const { console } = machine.graph.platform;
+  machine.options.globals?.applyTo(device, machine.isSetUp ? (message) => console.warn(message) : undefined);
   for (const [property, value] of inDictionaryOrder(properties)) {
     device.setProperty(property, value as JsonValue, isText);
   }
@@ -43,6 +45,7 @@ export async function addBuiltInDevice(
   const device = type.create(machine);
   device.bus = machine.buses.choose(typeName, type.busKind, busName);
   device.path = `/machine/unattached/${name}`;
+  machine.options.globals?.applyTo(device, undefined);
   for (const [property, value] of Object.entries(properties)) device.setProperty(property, value, false);
   await connect(machine, device, machine.unattached.children, name);
   return device;

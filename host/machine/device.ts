@@ -12,6 +12,13 @@ import type { Bus } from './bus.ts';
 import type { Machine } from './machine.ts';
 import { type PropertySpec, type PropertyValue, readProperty } from './property.ts';
 
+/** Of a drive for media that come and go. */
+export interface TrayState {
+  readonly open: boolean;
+  /** By the guest. */
+  readonly locked: boolean;
+}
+
 export interface DeviceTypeInfo {
   /** `virtio-blk-pci` */
   readonly name: string;
@@ -69,7 +76,17 @@ export abstract class Device implements QomObject {
   setProperty(name: string, value: JsonValue, isText: boolean): void {
     const spec = this.type.properties.find((candidate) => candidate.name === name);
     if (!spec) throw invalid(`Property '${this.typeName}.${name}' not found`);
-    this.values.set(name, readProperty(spec, value, isText));
+    const read = readProperty(spec, value, isText);
+    this.values.set(name, spec.linkTo === undefined ? read : this.linked(name, spec.linkTo, String(read)));
+  }
+
+  /** The whole path of an object. Errors: there is none, or one of another type. */
+  private linked(name: string, type: string, path: string): string {
+    const { tree } = this.machine;
+    if (path === '') return '';
+    const object = tree.resolve(path);
+    if (object.typeName !== type) throw invalid(`Invalid parameter type for '${name}', expected: ${type}`);
+    return tree.pathOf(object)!; // it was found in there
   }
 
   get properties(): readonly QomProperty[] {
@@ -130,6 +147,16 @@ export abstract class Device implements QomObject {
   protected string(name: string): string {
     return this.values.get(name) as string;
   }
+
+  // What savevm keeps.
+
+  /** Absent: it has none. */
+  get tray(): TrayState | undefined {
+    return undefined;
+  }
+
+  /** Nobody is told. */
+  restoreTray?(tray: TrayState): void;
 
   // Its life.
 

@@ -14,8 +14,8 @@ export interface MachineType {
     readonly firstSlot: { readonly bare: number; readonly withDefaults: number };
   };
   readonly drives: DriveDefaults;
-  /** It comes with a floppy controller. */
-  readonly hasFloppyController: boolean;
+  /** Whether it comes with a floppy controller: always, or with drives for one. */
+  readonly floppyController: 'always' | 'when used' | 'never';
   /** IDE buses that `-drive if=ide` may use. */
   readonly ideBuses: number;
   /** Index of the CD drive that is there unless `-nodefaults`. */
@@ -55,7 +55,7 @@ export const machineTypes: readonly MachineType[] = [
     buses: [],
     pci: { builtIn: [], firstSlot: { bare: 0, withDefaults: 0 } },
     drives: { interface: 'none', idePerBus: 2 },
-    hasFloppyController: false,
+    floppyController: 'never',
     ideBuses: 0,
     defaultCdIndex: undefined,
     firstDevice: { ide: 0, floppy: 0 },
@@ -78,7 +78,7 @@ export const machineTypes: readonly MachineType[] = [
       firstSlot: { bare: 2, withDefaults: 4 },
     },
     drives: { interface: 'ide', idePerBus: 2 },
-    hasFloppyController: true,
+    floppyController: 'always',
     ideBuses: 2,
     defaultCdIndex: 2,
     firstDevice: { ide: 4, floppy: 10 },
@@ -101,11 +101,11 @@ export const machineTypes: readonly MachineType[] = [
       firstSlot: { bare: 1, withDefaults: 3 },
     },
     drives: { interface: 'ide', idePerBus: 1 },
-    hasFloppyController: false,
+    floppyController: 'when used',
     ideBuses: 6,
     defaultCdIndex: 2,
-    firstDevice: { ide: 13, floppy: 0 },
-    defaultDevices: { ide: 2, floppy: 0 },
+    firstDevice: { ide: 13, floppy: 9 },
+    defaultDevices: { ide: 2, floppy: 2 },
   },
 ];
 

@@ -17,9 +17,10 @@ import type { DeviceType } from './device-type.ts';
 import { type DriveContext, openDrive } from './drive-open.ts';
 import type { DriveOptions } from './drive-options.ts';
 import { type Drive, Drives } from './drives.ts';
+import type { GlobalProperties } from './globals.ts';
 import type { MachineType } from './machine-types.ts';
 import type { Processor } from './processor.ts';
-import { RunState } from './run-state.ts';
+import { RunState, type StandingState } from './run-state.ts';
 
 interface MachineServices {
   graph: BlockGraph;
@@ -32,6 +33,8 @@ export interface MachineOptions {
   type: MachineType;
   /** The models of devices that it knows. */
   deviceTypes: readonly DeviceType[];
+  /** Values for properties, below those that a device is given itself; the last one counts. */
+  globals?: GlobalProperties;
   name?: string | undefined;
   /** In its usual form. */
   uuid?: string | undefined;
@@ -49,6 +52,7 @@ export type ShutdownReason = 'host-qmp-quit' | 'host-signal' | 'host-qmp-system-
 export class Machine implements QomObject {
   readonly typeName: string;
   readonly graph: BlockGraph;
+  readonly tree: QomTree;
   readonly jobs: JobRegistry;
   readonly emit: (event: GraphEvent) => void;
   readonly runState: RunState;
@@ -75,6 +79,7 @@ export class Machine implements QomObject {
     readonly options: MachineOptions,
   ) {
     this.graph = services.graph;
+    this.tree = services.tree;
     this.jobs = services.jobs;
     this.emit = services.emit;
     this.typeName = `${options.type.name}-machine`;
@@ -93,9 +98,9 @@ export class Machine implements QomObject {
   // Running.
 
   /** Stops, makes everything written durable, and waits until nothing is on its way any more. */
-  async stop(state: 'paused' | 'io-error' = 'paused'): Promise<void> {
+  async stop(state: StandingState = 'paused'): Promise<void> {
     const { processor } = this;
-    if (processor && state === 'paused' && this.runState.isRunning) await this.finishRequests(processor);
+    if (processor && state !== 'io-error' && this.runState.isRunning) await this.finishRequests(processor);
     this.runState.stop(state);
     if (state === 'io-error') await processor?.halt({ forDisks: false });
     await this.quiesce();

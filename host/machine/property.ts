@@ -24,6 +24,8 @@ export interface PropertySpec {
   read?(value: JsonValue): PropertyValue;
   /** Throws for a value of the right type that is out of the question. */
   check?(value: PropertyValue): void;
+  /** It names an object of this type, by a path. */
+  readonly linkTo?: string;
   /** Clients may change it after the device has been made. */
   readonly isLive?: boolean;
 }
@@ -48,6 +50,11 @@ export const bytes = maker<number>(size, 'size', 0);
 export const onOrOff = maker<string>(onOffAuto, 'OnOffAuto', 'auto');
 export const onError = maker<string>(onErrorType, 'BlockdevOnError', 'auto');
 export const floppyType = maker<string>(floppyDriveType, 'FdcDriveType', 'auto');
+
+/** An object of that type, or nothing. */
+export function link(name: string, linkTo: string): PropertySpec {
+  return { ...text(name), typeName: `link<${linkTo}>`, linkTo };
+}
 
 const maxBlockSize = 2 << 20;
 

@@ -30,6 +30,9 @@ export const runStateType = enumeration('RunState', [
 
 type RunStateName = TypeOf<typeof runStateType>;
 
+/** Why it stands for a while. */
+export type StandingState = 'paused' | 'io-error' | 'save-vm' | 'restore-vm';
+
 export class RunState {
   private current: RunStateName = 'prelaunch';
   private readonly runWaiters = new Waiters();
@@ -45,6 +48,12 @@ export class RunState {
   /** Nanoseconds that it has run: what a guest takes for the time since it was started. */
   get virtualClockNs(): number {
     return this.ranNs + (this.isRunning ? this.clock.nowNs() - this.runningSinceNs : 0);
+  }
+
+  /** It goes on from there. */
+  set virtualClockNs(ns: number) {
+    this.ranNs = ns;
+    this.runningSinceNs = this.clock.nowNs();
   }
 
   get name(): RunStateName {
@@ -70,7 +79,7 @@ export class RunState {
   }
 
   /** False when it did not run: then it stays in the state it is in. */
-  stop(state: 'paused' | 'io-error' | 'shutdown'): boolean {
+  stop(state: StandingState | 'shutdown'): boolean {
     if (!this.isRunning) return false;
     this.ranNs = this.virtualClockNs;
     this.current = state;

@@ -1,6 +1,6 @@
 /** The objects that users have made: object-add, object-del and `--object` (specification: throttling, section 4). */
 import { invalid } from '../base/errors.ts';
-import { identifierHint, isIdentifier } from '../qapi/identifier.ts';
+import { checkIdentifier } from '../qapi/identifier.ts';
 import type { ObjectContext, UserObject } from './object-type.ts';
 import { type QomObject, type QomProperty, QomTree } from './qom.ts';
 import { refusalOf } from './refused-types.ts';
@@ -17,11 +17,14 @@ export class UserObjects {
     this.tree.mount({ name: 'objects', object: { typeName: 'container', properties, children } });
   }
 
+  /** By id, newest first. */
+  entries(): [string, UserObject][] {
+    return [...this.byId].reverse();
+  }
+
   /** `options` have been checked against ObjectOptions. Errors: QEMU's words. */
   add({ 'qom-type': typeName, id, ...options }: ObjectOptions): void {
-    if (!isIdentifier(id)) {
-      throw invalid("Parameter 'id' expects an identifier", identifierHint);
-    }
+    checkIdentifier(id);
     const type = objectTypes.find(({ name }) => name === typeName);
     if (!type) throw invalid(refusalOf(typeName));
     if (this.byId.has(id)) {

@@ -18,6 +18,8 @@ export interface Platform {
   readonly codecs: Codecs;
   /** Prints one line for the person at the terminal: `Formatting …`, `WARNING: …`. */
   readonly console: Console;
+  /** What the operating system calls the thread that everything runs in. Absent where it says nothing. */
+  readonly threadId?: number;
   /** Absent where nobody can be reached over HTTP. */
   readonly fetch?: Fetch;
   /** Absent where nothing outlives the program that could be fetched again. */

@@ -6,7 +6,7 @@
  * so. Sizes take suffixes. The last of several equal names wins. `id` is every list's own.
  */
 import { type BlockError, invalid } from '../base/errors.ts';
-import { identifierHint, isIdentifier } from './identifier.ts';
+import { checkIdentifier } from './identifier.ts';
 import { parseBoolean } from './keyval-values.ts';
 import { parseSize, sizeHint } from './sizes.ts';
 
@@ -41,8 +41,13 @@ export function parseQemuOpts(text: string, options: ParseOptions = {}): QemuOpt
   const pairs: OptionPair[] = [];
   splitAtCommas(text).forEach((item, index) => {
     const pair = readPair(item, index === 0 ? options.impliedKey : undefined, options);
-    if (pair.name !== 'id') pairs.push(pair);
-    else id ??= checkIdentifier(pair.value);
+    if (pair.name !== 'id') {
+      pairs.push(pair);
+      return;
+    }
+    if (id !== undefined) return;
+    checkIdentifier(pair.value);
+    id = pair.value;
   });
   return { id, pairs };
 }
@@ -60,11 +65,6 @@ function readPair(
   const pair = off ? { name: item.slice(2), value: 'off' } : { name: item, value: 'on' };
   warn?.(`short-form boolean option '${item}' deprecated`, `Please use ${pair.name}=${pair.value} instead`);
   return pair;
-}
-
-function checkIdentifier(id: string): string {
-  if (isIdentifier(id)) return id;
-  throw invalid("Parameter 'id' expects an identifier", identifierHint);
 }
 
 function splitAtCommas(text: string): string[] {

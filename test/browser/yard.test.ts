@@ -331,7 +331,7 @@ describe('a yard', () => {
     expect(await valueNow()).toBe(2);
     await yard.deleteMachine('at 2');
     await expect(yard.loadMachine('at 2')).rejects.toThrow(
-      "Device 'hda' does not have the requested snapshot 'at 2'",
+      "Snapshot 'at 2' does not exist in one or more devices",
     );
     await yard.close();
 

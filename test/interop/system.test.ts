@@ -3,7 +3,8 @@
  * is compared in transcripts/system.scenarios.ts.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { builtSystemProgram, temporaryFolder } from '../support/system-program.ts';
 import { haveQemu, haveQemuSystem } from '../support/tools.ts';
@@ -21,12 +22,44 @@ function images(): string {
   ]) {
     spawnSync('qemu-img', ['create', '-q', '-f', format!, name!, size!], { cwd: folder });
   }
+  for (const [name, text] of Object.entries(configurations)) writeFileSync(join(folder, `${name}.cfg`), text);
   return folder;
 }
 
 afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
+
+/** Configuration files, by name. */
+const configurations: Readonly<Record<string, string>> = {
+  good: `# a disk
+[drive "d"]
+  file = "a.qcow2"
+  if = "none"
+
+[device "v"]
+  driver = "virtio-blk-pci"
+  drive = "d"
+[global]
+  driver = "virtio-blk-pci"
+  property = "serial"
+  value = "a,b"
+[object "t"]
+  qom-type = "iothread"
+[chardev "c"]
+  backend = "null"
+[machine]
+  type = "pc"
+`,
+  'no-group': 'file = "b.raw"\n',
+  'other-group': '[drivee "d"]\nfile = "b.raw"\n',
+  twice: '[drive "d"]\nfile = "b.raw"\n[drive "d"]\nfile = "b.raw"\n',
+  bus: '[drive "d"]\nif = "none"\nif = "nope"\n\n\n',
+  model: '[device]\ndriver = "zz"',
+  unquoted: '[drive "d"]\nfile = b.raw\n',
+  object: '[object "t"]\nqom-type = "iothread"\nzz = "1"\n',
+  id: '[drive "1"]\nif = "none"\n',
+};
 
 const bare = ['-nodefaults', '-display', 'none', '-S'];
 
@@ -55,6 +88,88 @@ const virtio = `${disk}-device virtio-blk-pci,drive=d`;
 const node = '-blockdev file,filename=b.raw,node-name=b ';
 
 const commandLines = [
+  '-global isa-fdc.fdtypeA=144 -global ide-hd.foo=1 -global PIIX4_PM.disable_s3=1',
+  `-global ide-hd.werror=zz ${disk}-device ide-hd,drive=d`,
+  `-global ide-device.serial=zz ${disk}-device ide-hd,drive=d`,
+  `-global virtio-blk-device.queue-size=3 ${virtio}`,
+  '-global virtio-blk-pci.foo=a,b -drive if=virtio,file=b.raw,format=raw',
+  '-global driver=virtio-blk-pci,property=foo,value=1 -drive if=virtio,file=b.raw,format=raw',
+  '-global isa-fdc.driveA=x',
+  '-global foo',
+  '-global foo.bar',
+  '-global foo.bar=1',
+  '-global driver=zz',
+  '-global zz=1',
+  `${disk}-set drive.d.werror=stop`,
+  `${disk}-set drive.d.werror=zz`,
+  `${disk}-set drive.d.id=e`,
+  `${disk}-set drive.d.foo=a,b`,
+  `${disk}-set drive.e.foo=1`,
+  `-set drive.d.foo=1 ${disk}`,
+  `${virtio},id=v -set device.v.foo=1`,
+  `${disk}-device {"driver":"virtio-blk-pci","id":"v","drive":"d"} -set device.v.serial=x`,
+  '-set drivee.d.foo=1',
+  '-set drive.d.foo',
+  '-set foo',
+  '-object iothread,id=t -set object.t.foo=1',
+  '-readconfig nonexistent',
+  '-readconfig .',
+  '-readconfig good.cfg',
+  '-readconfig good.cfg -set drive.d.werror=zz',
+  '-readconfig good.cfg -set device.v.zz=1',
+  '-readconfig no-group.cfg',
+  '-readconfig other-group.cfg',
+  '-readconfig twice.cfg',
+  '-readconfig bus.cfg',
+  '-readconfig model.cfg',
+  '-readconfig unquoted.cfg',
+  '-readconfig object.cfg',
+  '-readconfig id.cfg',
+  `${none}-qmp unix:path=s,server=on,wait=off`,
+  `${none}-qmp unix:server=on,wait=off,path=s`,
+  `${none}-monitor unix:s,server,nowait`,
+  `${none}-qmp unix:nonexistent`,
+  `${none}-qmp unix:`,
+  `${none}-qmp unix:s,foo=1`,
+  `${none}-qmp tcp:5`,
+  `${none}-qmp tcp:localhost:1`,
+  `${none}-qmp file:a,b`,
+  `${none}-qmp pipe:nonexistent`,
+  `${none}-monitor stdio,signal=off`,
+  `${none}-qmp none`,
+  `${none}-monitor none -serial none -parallel none`,
+  `${none}-qmp chardev:c`,
+  `${none}-chardev null,id=c -qmp chardev:c -monitor chardev:c`,
+  `${none}-serial unix:path=s,server=on,wait=off -parallel null`,
+  '-serial file:s -serial null -serial none',
+  '-serial foo',
+  '-serial pipe:nonexistent',
+  '-serial unix:s,foo=1',
+  '-serial chardev:c',
+  '-parallel foo',
+  `${none}-qtest foo`,
+  `${none}-qtest none`,
+  ...[
+    'file=a.qcow2,driver=raw,file.driver=qcow2',
+    'file=a.qcow2,file.driver=qcow2',
+    'file=a.qcow2,driver=qcow2,file.driver=blkdebug',
+    'file=a.qcow2,driver=qcow2,file.driver=null-co',
+    'file=b.raw,driver=raw,file.driver=raw',
+    'file=blkdebug::null-co://,driver=blkdebug,align=64k',
+    'file=blkdebug::null-co://,file.align=64k',
+    'file=blkdebug::blkdebug::b.raw,format=raw',
+    'file=blkdebug:nonexistent:b.raw',
+    'file=blkdebug:b.raw',
+    'file=blkdebug::json:{"driver":"null-co"}',
+    'file=blkverify:b.raw:c.raw',
+    'file=blkverify:c.raw:blkdebug::a.qcow2',
+    'file=blkverify:b.raw',
+    'file=json:{"driver":"qcow2",,"file":"blkdebug::a.qcow2"}',
+    'file=null-co://,driver=raw,file.size=1M',
+  ].map((text) => `${none}-drive if=none,${text}`),
+  `${none}-loadvm x`,
+  `${none}-drive if=none,file=b.raw,format=raw -loadvm x`,
+  `${none}${disk}-loadvm x`,
   `${none}-trace nosuch -trace -nosuch -trace no*`,
   `${none}-trace x=y`,
   `${none}-trace nosuch,events=/nonexistent/e`,
@@ -136,6 +251,19 @@ const commandLines = [
   '-device floppy,unit=0 -device floppy,unit=0',
   '-device floppy -device floppy -device floppy',
   '-M q35 -device floppy',
+  '-M q35 -drive if=floppy,file=b.raw,format=raw',
+  '-M q35 -drive if=floppy,file=b.raw,format=raw -drive if=floppy,file=c.raw,format=raw -device floppy',
+  '-M q35 -drive if=floppy,file=b.raw,format=raw,index=2',
+  '-M q35 -device isa-fdc,iobase=0x370 -drive if=floppy,file=b.raw,format=raw',
+  '-drive if=floppy,file=b.raw,format=raw,index=2',
+  `${none}-object iothread,id=t -object iothread,id=t`,
+  `${none}-object iothread,id=t,poll-max-ns=-5`,
+  `${none}-object iothread,id=t,thread-pool-min=2,thread-pool-max=1`,
+  `${none}-object iothread,id=1`,
+  `${none}-object {"qom-type":"iothread","id":"t"} -object {"qom-type":"iothread","id":"t"}`,
+  `${virtio},iothread=t`,
+  `-object throttle-group,id=t ${virtio},iothread=t`,
+  `-object iothread,id=t ${disk}-device ide-hd,drive=d,iothread=t`,
   '-M q35 -device ide-cd -device ide-cd',
   '-drive file=a.qcow2,id=x -device virtio-blk-pci,drive=x',
   '-drive if=none,id=em -device virtio-blk-pci,drive=em',

@@ -140,7 +140,8 @@ describe.skipIf(!guest || !installedV86 || !haveQemu || !haveE2fsprogs)('Linux i
       );
     }
     expect(await vm.monitor('info snapshots')).toContain(' s1 ');
-    expect(await vm.monitor('loadvm s2')).toContain("does not have the requested snapshot 's2'");
+    expect(await vm.monitor('loadvm s2')).toContain("Snapshot 's2' does not exist in one or more devices");
+    expect(await vm.qmp('query-status')).toMatchObject({ status: 'restore-vm' });
 
     expect(await vm.quit()).toEqual({ status: 0, errors: '' });
     for (const id of ['a', 'b']) {

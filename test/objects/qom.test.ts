@@ -100,6 +100,6 @@ describe('the backend of a device', () => {
     expect(backendOfDevice(context, 'd0')).toBe(backend);
     expect(backendOfDevice(context, path)).toBe(backend);
     expect(() => backendOfDevice(context, 'ctl')).toThrow('Device does not have a block device backend');
-    expect(() => backendOfDevice(context, '/machine')).toThrow("Device '/machine' not found");
+    expect(() => backendOfDevice(context, '/machine')).toThrow('/machine is not a device');
   });
 });

@@ -15,7 +15,7 @@ import { OptionReader, type OptionSpec } from '../../host/cli/shared/getopt.ts';
 import type { Terminal } from '../../host/cli/shared/terminal.ts';
 import { main as storageDaemon } from '../../host/cli/storage-daemon/main.ts';
 import { main as system } from '../../host/cli/system/main.ts';
-import { machineOptions, type OptionKind } from '../../host/cli/system/options.ts';
+import { machineOptions, type OptionKind, takesArgument } from '../../host/cli/system/options.ts';
 import { main as vm, vmOptions } from '../../host/cli/vm/main.ts';
 import { main as web } from '../../host/cli/web/main.ts';
 import { drivers } from '../../host/drivers.ts';
@@ -304,7 +304,7 @@ function machineOptionsOf(kinds: Readonly<Record<string, OptionKind>>): CommandO
   return Object.entries(kinds)
     .filter(([name]) => name !== 'daemonize')
     .map(([name, kind]) => {
-      const takesValue = kind === 'add' || kind === 'set' || kind === 'refused';
+      const takesValue = takesArgument(kind);
       return {
         name: `-${name}`,
         takesValue,

@@ -52,7 +52,10 @@ export const chardevBackends: Readonly<Record<string, Backend>> = {
     },
   },
   socket: {
-    options: [string('path'), string('host'), string('port'), string('fd'), bool('server'), bool('wait')],
+    options: [
+      ...['path', 'host', 'port', 'fd'].map(string),
+      ...['server', 'wait', 'nodelay', 'delay'].map(bool),
+    ],
     open: openSocket,
   },
 };
@@ -69,19 +72,25 @@ const unsupported = [
   'parallel',
   'parport',
   'testdev',
+  'vc',
+  'msmouse',
+  'braille',
 ];
 
 function openSocket(values: OptionValues, { info }: ChardevServices): Promise<Chardev> {
   const address = readAddress(values);
+  // Small pieces are sent at once.
+  const noDelay = values.bool('nodelay') ?? !(values.bool('delay') ?? true);
   if (!values.bool('server')) {
     if (values.bool('wait') !== undefined) {
       throw invalid("'wait' option is incompatible with socket in client connect mode");
     }
-    return connect(address);
+    return connect(address, { noDelay });
   }
   const waits = values.bool('wait') ?? true;
   return listen(
     address,
+    { noDelay },
     waits ? () => info(`QEMU waiting for connection on: ${serverName(address)}`) : undefined,
   );
 }

@@ -20,6 +20,11 @@ export type SocketAddress =
   | { type: 'inet'; host: string; port: string }
   | { type: 'fd'; fd: number };
 
+interface SocketOptions {
+  /** What is written goes out at once, however little it is. */
+  noDelay: boolean;
+}
+
 /** Clients that may wait; others are turned away. */
 const maxWaiting = 16;
 const maxUnixPathBytes = 107;
@@ -148,9 +153,13 @@ function expectingErrors(socket: net.Socket): net.Socket {
 }
 
 /** With `onWait`, it is told so, and the chardev is ready when the first client has come. Errors: BlockError. */
-export async function listen(address: SocketAddress, onWait?: () => void): Promise<Chardev> {
+export async function listen(
+  address: SocketAddress,
+  options: SocketOptions,
+  onWait?: () => void,
+): Promise<Chardev> {
   checkAddress(address);
-  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true });
+  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, ...options });
   if (address.type === 'unix') removeStaleSocket(address.path);
   await settled(server, 'listening', () => server.listen(listenOptions(address)), bindError(address));
   onWait?.();
@@ -158,7 +167,7 @@ export async function listen(address: SocketAddress, onWait?: () => void): Promi
 }
 
 /** Errors: BlockError. */
-export async function connect(address: SocketAddress): Promise<Chardev> {
+export async function connect(address: SocketAddress, { noDelay }: SocketOptions): Promise<Chardev> {
   checkAddress(address);
   if (address.type === 'fd') {
     return new ConnectedSocket(new net.Socket({ fd: address.fd, allowHalfOpen: true }));
@@ -175,6 +184,7 @@ export async function connect(address: SocketAddress): Promise<Chardev> {
     (error) =>
       resolutionError(error, address) ?? systemError(error, `Failed to connect to '${describe(address)}'`),
   );
+  socket.setNoDelay(noDelay);
   return new ConnectedSocket(socket);
 }
 

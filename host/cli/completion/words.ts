@@ -11,7 +11,7 @@ import { imageOptionTexts, type OptionTexts, optionTexts } from '../manual/optio
 import { described, fromSpecs, type Option } from '../manual/options.ts';
 import type { OptionSpec } from '../shared/getopt.ts';
 import { specs as storageDaemonSpecs } from '../storage-daemon/options.ts';
-import { machineOptions, type OptionKind } from '../system/options.ts';
+import { machineOptions, type OptionKind, takesArgument } from '../system/options.ts';
 import { vmOptions } from '../vm/main.ts';
 import { specs as webSpecs } from '../web/options.ts';
 
@@ -64,5 +64,5 @@ export async function allWords(commands: readonly NamedCommand[]): Promise<Comma
 function fromTable(table: Readonly<Record<string, OptionKind>>, texts: OptionTexts): Option[] {
   return Object.entries(table)
     .filter(([, kind]) => kind !== 'refused')
-    .map(([name, kind]) => described([`-${name}`], kind === 'add' || kind === 'set', texts[name]));
+    .map(([name, kind]) => described([`-${name}`], takesArgument(kind), texts[name]));
 }

@@ -1,9 +1,7 @@
-/** What `info` tells: disks, jobs, snapshots, and the state of the machine. */
-import { findSnapshot, snapshotNode } from '../../block/snapshots.ts';
+/** What `info` tells: disks, jobs, and the state of the machine. */
 import type { CommandContext } from '../../qmp/command.ts';
 import { humanInfo } from '../shared/human-info.ts';
 import type { ImageInfo } from '../shared/image-info.ts';
-import { snapshotTable } from '../shared/snapshot-table.ts';
 import { type Arguments, flag, type HmpCommand, optionalWord, qmp } from './command.ts';
 
 interface Inserted {
@@ -168,26 +166,6 @@ async function infoBlockJobs(context: CommandContext): Promise<string> {
     .join('');
 }
 
-/** Snapshots that every disk of the machine has are those it can go back to. */
-async function infoSnapshots({ graph }: CommandContext): Promise<string> {
-  const storages = graph.backends
-    .list()
-    .filter((backend) => backend.hasMedium && !backend.node.readOnly)
-    .flatMap((backend) => snapshotNode(backend.node)?.driver.snapshots ?? []);
-  const [first, ...others] = storages;
-  if (!first) return 'no block device can store vmstate for snapshot\n';
-  const common = first
-    .list()
-    .filter(({ name }) => others.every((storage) => findSnapshot(storage, { name })));
-  const shownNode = graph.backends.list().find((backend) => backend.hasMedium)?.node;
-  const infos = (shownNode && snapshotNode(shownNode)?.driver.info?.().snapshots) ?? [];
-  const shown = infos.filter((info) => common.some(({ name }) => name === (info as { name: string }).name));
-  if (shown.length === 0) return 'There is no snapshot available.\n';
-  // Ids differ from disk to disk.
-  const table = snapshotTable(shown.map((info) => ({ ...info, id: '--' })));
-  return `List of snapshots present on all disks:\n${table.join('\n')}\n`;
-}
-
 async function infoStatus(context: CommandContext): Promise<string> {
   const { running, status } = (await qmp(context, 'query-status')) as { running: boolean; status: string };
   const why = running || status === 'paused' ? '' : ` (${status})`;
@@ -221,7 +199,6 @@ export const infoCommands: readonly HmpCommand[] = [
   { name: 'info block-jobs', help: 'show progress of ongoing block device operations', run: infoBlockJobs },
   { name: 'info blockstats', help: 'show block device statistics', run: infoBlockstats },
   { name: 'info name', help: 'show the current VM name', run: infoName },
-  { name: 'info snapshots', help: 'show the currently saved VM snapshots', run: infoSnapshots },
   { name: 'info status', help: 'show the current VM status (running|paused)', run: infoStatus },
   { name: 'info uuid', help: 'show the current VM UUID', run: infoUuid },
   { name: 'info version', help: 'show the version of this program', run: infoVersion },

@@ -2,8 +2,7 @@
  * The human monitor: runs a line and gives its output (specification: qmp-protocol, section 8). Over QMP it is the command
  * `human-monitor-command`; on a chardev of its own it has a prompt.
  *
- * Commands about NBD servers are known and refused by name, and so are those about the state of a processor where there
- * is none.
+ * Commands about NBD servers are known and refused by name.
  */
 import { BlockError, invalid } from '../../base/errors.ts';
 import { int, optional, str, struct } from '../../qapi/types.ts';
@@ -15,6 +14,7 @@ import { jobCommands } from './jobs.ts';
 import { machineCommands } from './machine.ts';
 import { LineError, parseArguments, Words } from './parser.ts';
 import { qemuIo } from './qemu-io.ts';
+import { snapshotCommands } from './snapshots.ts';
 import { traceCommands } from './trace.ts';
 
 /** Known to QEMU's users, with the reason why they are not there. */
@@ -23,15 +23,14 @@ const refused: Readonly<Record<string, string>> = {
   nbd_server_add: 'there is no NBD server',
   nbd_server_remove: 'there is no NBD server',
   nbd_server_stop: 'there is no NBD server',
-  savevm: 'there is no processor whose state could be saved',
-  loadvm: 'there is no processor whose state could be loaded',
-  delvm: 'there is no processor whose state could have been saved',
 };
 
-const commonCommands: readonly HmpCommand[] = [
+/** What lines can begin with. */
+export const humanCommands: readonly HmpCommand[] = [
   ...diskCommands,
   ...jobCommands,
   ...machineCommands,
+  ...snapshotCommands,
   qemuIo,
   ...traceCommands,
   ...infoCommands,
@@ -79,21 +78,13 @@ function synopsis({ kind, letter, name, optional }: Parameter): string {
   return optional ? `[${name}]` : name;
 }
 
-/** What lines can begin with, with commands beside those of every machine. */
-export function humanCommands(more: readonly HmpCommand[] = []): readonly HmpCommand[] {
-  return [...commonCommands, ...more];
-}
-
-/** human-monitor-command, with commands beside those of every machine. What it answers has lines that end with CR LF. */
-export function humanMonitor(more: readonly HmpCommand[] = []): AnyCommand {
-  const commands = humanCommands(more);
-  return defineCommand({
-    name: 'human-monitor-command',
-    args: struct('HumanMonitorCommandArguments', { 'command-line': str, 'cpu-index': optional(int) }),
-    returns: str,
-    async run(context, { 'command-line': line, 'cpu-index': processor }) {
-      if (processor !== undefined) throw invalid("Parameter 'cpu-index' expects a CPU number");
-      return (await runLine(commands, context, line)).replaceAll('\n', '\r\n');
-    },
-  });
-}
+/** human-monitor-command. What it answers has lines that end with CR LF. */
+export const humanMonitor: AnyCommand = defineCommand({
+  name: 'human-monitor-command',
+  args: struct('HumanMonitorCommandArguments', { 'command-line': str, 'cpu-index': optional(int) }),
+  returns: str,
+  async run(context, { 'command-line': line, 'cpu-index': processor }) {
+    if (processor !== undefined) throw invalid("Parameter 'cpu-index' expects a CPU number");
+    return (await runLine(humanCommands, context, line)).replaceAll('\n', '\r\n');
+  },
+});

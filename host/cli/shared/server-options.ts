@@ -10,12 +10,16 @@ export async function addNode(server: QmpServer, text: string): Promise<void> {
   await server.runLocally('blockdev-add', (type) => parseOption(type, text, 'driver'));
 }
 
+/** Errors: ExitStatus when the option asked for help, which has been printed. */
+export function printObjectHelp(tool: Tool, text: string): void {
+  const help = objectHelp(text);
+  if (help === undefined) return;
+  tool.out(help);
+  throw new ExitStatus(0);
+}
+
 /** Errors: BlockError, a type that is not served among them; ExitStatus when only help was asked for. */
 export async function addObject(tool: Tool, server: QmpServer, text: string): Promise<void> {
-  const help = objectHelp(text);
-  if (help !== undefined) {
-    tool.out(help);
-    throw new ExitStatus(0);
-  }
+  printObjectHelp(tool, text);
   await server.runLocally('object-add', (type) => parseOption(type, text, 'qom-type'));
 }

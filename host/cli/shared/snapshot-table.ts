@@ -11,7 +11,7 @@ export function snapshotTable(snapshots: readonly object[]): string[] {
       formatSize(snapshot['vm-state-size']),
       localTime(snapshot['date-sec']),
       vmClock(snapshot),
-      snapshot.icount === undefined ? '' : String(snapshot.icount),
+      snapshot.icount === undefined ? '--' : String(snapshot.icount),
     ),
   );
   return [row('ID', 'TAG', 'VM_SIZE', 'DATE', 'VM_CLOCK', 'ICOUNT'), ...rows];

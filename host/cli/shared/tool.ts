@@ -40,9 +40,10 @@ export class Tool {
     this.terminal.error(text);
   }
 
-  /** `NAME: MESSAGE`, and hint lines as they are. */
-  report(message: string, hint?: string): void {
-    this.error(`${this.hasTimestamps ? `${timestamp()} ` : ''}${this.name}: ${message}\n`);
+  /** `NAME: MESSAGE`, and hint lines as they are. `place`: file and line of what it is about. */
+  report(message: string, hint?: string, place?: string): void {
+    const origin = place === undefined ? this.name : `${this.name}:${place}`;
+    this.error(`${this.hasTimestamps ? `${timestamp()} ` : ''}${origin}: ${message}\n`);
     if (hint !== undefined) this.error(`${hint.replace(/\n$/, '')}\n`);
   }
 
@@ -89,13 +90,20 @@ export class Tool {
     return this.command === undefined ? this.name : `${this.name} ${this.command}`;
   }
 
-  /** Runs `act`; an operating error in it is reported, `context: ` in front, and ends the command. */
-  async attempt<T>(act: () => Promise<T>, options: { context?: string; status?: number } = {}): Promise<T> {
+  /**
+   * Runs `act`; an operating error in it is reported, `context: ` in front, or with the place in a file that it comes from, and
+   * ends the command.
+   */
+  async attempt<T>(
+    act: () => Promise<T>,
+    options: { context?: string | undefined; place?: string | undefined; status?: number } = {},
+  ): Promise<T> {
     try {
       return await act();
     } catch (error) {
       if (!(error instanceof BlockError)) throw error;
-      this.reportError(options.context === undefined ? error : error.within(options.context));
+      const { message, hint } = options.context === undefined ? error : error.within(options.context);
+      this.report(message, hint, options.place);
       throw new ExitStatus(options.status ?? 1);
     }
   }

@@ -15,11 +15,11 @@ import { QmpServer } from '../../qmp/server.ts';
 import { Chardevs } from '../chardev/chardevs.ts';
 import { detach, isBackgroundProcess, startInBackground } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
+import { LockedPidfile } from '../shared/pidfile.ts';
 import { addNode, addObject } from '../shared/server-options.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { printHelp, printVersion } from './help.ts';
 import { type CommandLine, readCommandLine, type Step } from './options.ts';
-import { removePidfile, writePidfile } from './pidfile.ts';
 
 export function main(argv: string[], programName: string, terminal?: Terminal): Promise<number> {
   const tool = new Tool(programName, terminal);
@@ -45,8 +45,8 @@ const monitorOptions = struct('MonitorOptions', {
 class StorageDaemon implements Daemon {
   private readonly server: QmpServer;
   private readonly chardevs = new Chardevs();
-  /** Absolute. Undefined: we wrote none, and one that is there is somebody else's. */
-  private writtenPidfile: string | undefined;
+  /** Undefined: we wrote none, and one that is there is somebody else's. */
+  private pidfile: LockedPidfile | undefined;
 
   constructor(
     private readonly tool: Tool,
@@ -67,11 +67,9 @@ class StorageDaemon implements Daemon {
     for (const step of line.steps) await this.take(step);
     if (line.operand !== undefined) tool.fail(`${line.operand}: Unexpected argument`);
     const { pidfile } = line;
-    if (pidfile !== undefined) {
-      this.writtenPidfile = await tool.attempt(async () => writePidfile(pidfile));
-    }
-    if (line.daemonize) await detach();
+    if (pidfile !== undefined) this.pidfile = await tool.attempt(() => LockedPidfile.create(pidfile));
     this.chardevs.serve();
+    if (line.daemonize) await detach();
   }
 
   async stop(): Promise<void> {
@@ -82,7 +80,7 @@ class StorageDaemon implements Daemon {
   async close(): Promise<void> {
     this.chardevs.closeAll();
     await this.server.close();
-    if (this.writtenPidfile !== undefined) removePidfile(this.writtenPidfile);
+    await this.pidfile?.remove();
   }
 
   /** Reports what goes wrong with the option in front: `--blockdev ARGUMENT: …` */

@@ -97,17 +97,28 @@ Device options:
                 use '-device help' to print all possible drivers
                 use '-device driver,help' to print all possible properties
 
+-global driver.property=value
+-global driver=driver,property=property,value=value
+                set what a property is of all devices of a type
+-set group.id.arg=value
+                set <arg> parameter for item <id> of type <group>
+-readconfig file
+                read options from a configuration file
+
 Monitor options:
 -chardev backend,id=id[,...]
                 configure a character device
 -qmp dev        open a QMP monitor on a character device
 -qmp-pretty dev the same, with pretty-printed JSON
+-serial dev, -parallel dev
+                a port of the machine, at which nobody listens
 -mon [chardev=]name[,mode=control][,pretty[=on|off]]
                 open a QMP monitor on a character device of -chardev
 -object TYPE,id=ID[,...]
                 create an object
 
 Other options:
+-loadvm tag     start with a machine that 'savevm' has saved
 -S              freeze the machine at startup (use 'cont' to start it)
 -qtest dev      take commands of the qtest protocol
 -qtest-log file write the commands and answers of -qtest to a file
@@ -119,7 +130,7 @@ Other options:
 -daemonize      go on in the background once startup is complete
 -nodefaults     don't create default devices
 -no-reboot      exit instead of rebooting
--m, -smp, -cpu, -nographic, -display none, -vga none, -serial none|null,
--parallel none|null, -net none, -nic none, -monitor none, -no-shutdown
+-m, -smp, -cpu, -nographic, -display none, -vga none,
+-net none, -nic none, -monitor none, -no-shutdown
                 taken as they are: there is no such part
 `;

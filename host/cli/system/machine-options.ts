@@ -3,6 +3,7 @@
  * without a processor does not have.
  */
 import { type BlockError, invalid } from '../../base/errors.ts';
+import type { GlobalProperty } from '../../machine/globals.ts';
 import { findMachineType, type MachineType } from '../../machine/machine-types.ts';
 import { OptionValues, parseQemuOpts, type QemuOption } from '../../qapi/qemu-opts.ts';
 import { parseSize } from '../../qapi/sizes.ts';
@@ -57,6 +58,26 @@ function acceleratorError(name: string, fromOption: boolean): BlockError {
   return fromOption ? error.within(`-accel ${name}`) : error;
 }
 
+/** `-global DRIVER.PROPERTY=VALUE`, or with three options, all of them unless `isWhole` is false. Errors: BlockError. */
+export function readGlobal(text: string, warn: Warn, isWhole: boolean): GlobalProperty {
+  const [, ...named] = /^([^.=]+)\.([^=]+)=(.*)$/s.exec(text) ?? [];
+  const [driver, property, value] = named.length > 0 ? named : globalOptions(text, warn);
+  if (isWhole && [driver, property, value].includes(undefined)) {
+    throw invalid("options 'driver', 'property', and 'value' are required");
+  }
+  return { driver: driver ?? '(null)', property, value };
+}
+
+function globalOptions(text: string, warn: Warn): (string | undefined)[] {
+  const names = ['driver', 'property', 'value'];
+  const { pairs } = parseQemuOpts(text, { warn });
+  const values = new OptionValues(
+    pairs,
+    names.map((name) => ({ name, type: 'string' })),
+  );
+  return names.map((name) => values.string(name));
+}
+
 /** `-name [guest=]NAME[,process=…][,debug-threads=…]`. Errors: BlockError. */
 export function readName(text: string | undefined, warn: Warn): string | undefined {
   if (text === undefined) return undefined;
@@ -106,9 +127,9 @@ export function checkMemory(text: string | undefined): void {
   }
 }
 
-/** `-display`, `-vga`, `-serial`, `-parallel`, `-net` and `-nic` may say that there is none. Errors: BlockError. */
+/** `-display`, `-vga`, `-parallel`, `-net` and `-nic` may say that there is none. Errors: BlockError. */
 export function checkAbsent(option: string, value: string): void {
   const kind = value.replace(/,.*/s, '').replace(/^type=/, '');
-  const absent = option === 'serial' || option === 'parallel' ? ['none', 'null'] : ['none'];
+  const absent = option === 'parallel' ? ['none', 'null'] : ['none'];
   if (!absent.includes(kind)) throw invalid(`only '${absent.join("' and '")}' is supported`);
 }

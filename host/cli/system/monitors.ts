@@ -2,15 +2,16 @@
  * Character devices and who listens on them: monitors (`-qmp`, `-monitor`, `-mon`) and the qtest protocol (`-qtest`). Nobody is
  * served before the machine is complete.
  */
-import { asBlockError, invalid } from '../../base/errors.ts';
+import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
 import type { Connection } from '../../platform/connection.ts';
 import { joinedConnections } from '../../platform/joined-connections.ts';
 import { OptionValues, parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import { QmpClient } from '../../qmp/client.ts';
 import type { QmpServer } from '../../qmp/server.ts';
 import { Chardevs, type Typing } from '../chardev/chardevs.ts';
-import { chardevOptionsFrom } from '../chardev/legacy.ts';
+import { readChardevName } from '../chardev/legacy.ts';
 import { Mux, type MuxServices } from '../chardev/mux.ts';
+import { describeChardev } from '../chardev/options.ts';
 import type { HmpCommand } from '../hmp/command.ts';
 import { serveReadline } from '../hmp/readline.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -21,10 +22,15 @@ import type { QtestClock } from './qtest-clock.ts';
 /** A port of the machine that a monitor shares a device with. */
 type SharedPort = Pick<MuxServices, 'connectPort' | 'sendBreak'>;
 
+const notAName = (value: string): string => `'${value}' is not a valid char driver`;
+const parseError = (value: string): string => `parse error: ${value}`;
+
 export class Monitors {
   private readonly chardevs = new Chardevs();
   private qtest: QtestServer | undefined;
   private opened = 0;
+  /** Ids of the chardevs that monitors have. */
+  private readonly monitored = new Set<string>();
 
   constructor(
     private readonly tool: Tool,
@@ -42,7 +48,8 @@ export class Monitors {
 
   /** `-qmp`, `-qmp-pretty` and `-monitor`. Errors: BlockError. */
   async open({ name, value }: Step, context: string): Promise<void> {
-    if (value === 'none') return;
+    if (value === 'none' && name === 'monitor') return;
+    if (value.startsWith('chardev:')) this.checkUnmonitored(value.slice('chardev:'.length));
     const id = `compat_monitor${this.opened++}`;
     const serve = name === 'monitor' ? this.readline() : this.control(name === 'qmp-pretty');
     await this.openNamed(value, { context, id }, serve, name === 'monitor' ? 'keys' : 'lines');
@@ -62,13 +69,48 @@ export class Monitors {
       this.chardevs.use(value.slice('chardev:'.length), onConnection, typing);
       return;
     }
-    const text = chardevOptionsFrom(value);
-    if (text === undefined) {
-      this.tool.report(`${context}: '${value}' is not a valid char driver`);
-      throw invalid(`parse error: ${value}`);
+    const { tool, daemonize } = this;
+    // Older spellings are usual here.
+    const services = { ...tool.commentsOn(context), daemonize, warn: () => {} };
+    const name = readChardevName(value);
+    try {
+      if ('problem' in name) throw invalid(name.problem === 'unknown' ? notAName(value) : parseError(value));
+      describeChardev(name.text, services, id);
+    } catch (error) {
+      if (!(error instanceof BlockError) || error.message === parseError(value)) throw error;
+      tool.report(context === '' ? error.message : `${context}: ${error.message}`, error.hint);
+      throw invalid(parseError(value));
     }
-    await this.addChardev(text, context, id);
+    await this.chardevs.add(name.text, services, id);
     this.chardevs.use(id, onConnection, typing);
+  }
+
+  /** Errors: a monitor has this chardev already. */
+  private checkUnmonitored(id: string): void {
+    if (this.monitored.has(id)) throw invalid(`Duplicate ID '${id}' for mon`);
+    this.monitored.add(id);
+  }
+
+  /**
+   * A port of a machine without a processor: what is typed is taken and goes nowhere, for nobody reads it. `mon:DEVICE` is a
+   * monitor's as well. Errors are reported.
+   */
+  async openSilentPort({ name, value }: Step, context: string, id: string): Promise<void> {
+    if (value === 'none') return;
+    const connectPort = (connection: Connection): void =>
+      connection.start({ data: () => {}, drained: () => {}, ended: () => {}, closed: () => {} });
+    const device = { context, id };
+    try {
+      if (value.startsWith('mon:')) {
+        const sendBreak = (): string => `nobody listens to the ${name} port`;
+        await this.openShared(value.slice('mon:'.length), device, { connectPort, sendBreak });
+      } else await this.openNamed(value, device, connectPort, 'keys');
+    } catch (error) {
+      const { message } = asBlockError(error);
+      if (message !== parseError(value) && !value.startsWith('chardev:'))
+        this.tool.report(`${context}: ${message}`);
+      throw invalid(`could not connect ${name} device to character backend '${value}'`);
+    }
   }
 
   /** `mon:DEVICE`: a port of the machine and a human monitor take turns on it. Errors: BlockError. */
@@ -111,6 +153,7 @@ export class Monitors {
     if (mode !== 'control' && mode !== 'readline') {
       throw invalid(`Parameter 'mode' does not accept value '${mode}'`);
     }
+    this.checkUnmonitored(id);
     this.chardevs.use(
       id,
       mode === 'readline' ? this.readline() : this.control(values.bool('pretty') ?? false),
@@ -130,11 +173,12 @@ export class Monitors {
   async serveQtest(name: string | undefined, log: string | undefined, clock: QtestClock): Promise<void> {
     const { tool } = this;
     if (name === undefined) return;
-    const device = { context: `-qtest ${name}`, id: 'qtest' };
+    const device = { context: '', id: 'qtest' };
     try {
       await this.openNamed(name, device, (connection) => this.qtest?.connect(connection));
     } catch (error) {
-      tool.reportError(asBlockError(error));
+      const failure = asBlockError(error);
+      if (failure.message !== parseError(name)) tool.reportError(failure);
       tool.fail(`Failed to initialize device for qtest: "${name}"`);
     }
     this.qtest = await tool.attempt(async () => new QtestServer(clock, log));

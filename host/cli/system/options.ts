@@ -5,12 +5,19 @@
  * Options start with one dash or two, and stand in any order. What is said twice is said by the last, but for options
  * that add something. A word that is no option is the disk image of the first IDE disk.
  */
+import { BlockError } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { Tool } from '../shared/tool.ts';
+import { readConfig, withSetting } from './option-groups.ts';
 
 /** How an option is served. */
 export type OptionKind =
   /** Kept in order: each adds something. */
   | 'add'
+  /** Says something about options before it. */
+  | 'change'
+  /** A file with options. */
+  | 'file'
   /** The last one counts. */
   | 'set'
   /** A switch. */
@@ -19,6 +26,11 @@ export type OptionKind =
   | 'ignored-switch'
   /** Known, and not served by this program. */
   | 'refused';
+
+/** Whether a word follows the option. */
+export function takesArgument(kind: OptionKind): boolean {
+  return kind !== 'switch' && kind !== 'ignored-switch';
+}
 
 /** Those of every machine. */
 export const machineOptions: Readonly<Record<string, OptionKind>> = {
@@ -37,6 +49,9 @@ export const machineOptions: Readonly<Record<string, OptionKind>> = {
   qmp: 'add',
   'qmp-pretty': 'add',
   mon: 'add',
+  global: 'add',
+  set: 'change',
+  readconfig: 'file',
   monitor: 'add',
   serial: 'add',
   parallel: 'add',
@@ -55,6 +70,7 @@ export const machineOptions: Readonly<Record<string, OptionKind>> = {
   msg: 'add',
   trace: 'add',
   pidfile: 'set',
+  loadvm: 'set',
   qtest: 'set',
   'qtest-log': 'set',
   'enable-kvm': 'switch',
@@ -76,9 +92,7 @@ export const machineOptions: Readonly<Record<string, OptionKind>> = {
 
 /** QEMU has them; they take an argument, and cannot be served here. */
 const refusedWithArgument = new Set([
-  'readconfig',
   'incoming',
-  'loadvm',
   'kernel',
   'initrd',
   'append',
@@ -90,8 +104,6 @@ const refusedWithArgument = new Set([
   'mtdblock',
   'netdev',
   'usbdevice',
-  'global',
-  'set',
   'sandbox',
   'D',
   'd',
@@ -146,11 +158,15 @@ export interface Step {
   /** Without its dash; `operand` for a word that is no option. */
   name: string;
   value: string;
+  /** What stood there, where -set has added to it. */
+  given?: string;
+  /** File and line, for what does not come from the command line. */
+  place?: string;
 }
 
 export class CommandLine {
   /** Options that add something, in the order given. */
-  readonly steps: Step[] = [];
+  steps: Step[] = [];
   private readonly values = new Map<string, string>();
 
   all(...names: readonly string[]): Step[] {
@@ -190,14 +206,48 @@ export function readCommandLine(
     if (kind === undefined || kind === 'refused') {
       tool.fail(isRefused ? `${word}: option is not supported` : `${word}: invalid option`);
     }
-    if (kind === 'switch' || kind === 'ignored-switch') {
+    if (!takesArgument(kind)) {
       line.set(name === 'h' ? 'help' : name, '');
       continue;
     }
     const value = argv[++at];
     if (value === undefined) tool.fail(`${word}: requires an argument`);
-    if (kind === 'add') line.steps.push({ name, value });
-    else line.set(name === 'M' ? 'machine' : name, value);
+    takeValue(tool, line, { name, value }, kind, known);
   }
   return line;
+}
+
+function takeValue(
+  tool: Tool,
+  line: CommandLine,
+  step: Step,
+  kind: OptionKind,
+  known: Readonly<Record<string, OptionKind>>,
+): void {
+  const { name, value } = step;
+  switch (kind) {
+    case 'add':
+      line.steps.push(step);
+      return;
+    case 'change':
+      line.steps = attempt(tool, step, () => withSetting(line.steps, value));
+      return;
+    case 'file':
+      for (const inner of attempt(tool, step, () => readConfig(value))) {
+        takeValue(tool, line, inner, known[inner.name]!, known); // groups are those of options that there are
+      }
+      return;
+    default:
+      line.set(name === 'M' ? 'machine' : name, value);
+  }
+}
+
+function attempt<T>(tool: Tool, { name, value }: Step, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (!(error instanceof BlockError)) throw error;
+    const { message, hint } = error.within(`-${name} ${value}`);
+    return tool.fail(message, withoutUndefined({ hint }));
+  }
 }

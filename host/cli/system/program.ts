@@ -10,26 +10,31 @@ import { withoutUndefined } from '../../base/without-undefined.ts';
 import { drivers } from '../../drivers.ts';
 import { addBuiltInDevices, addDefaultDrives, checkOrphans } from '../../machine/default-devices.ts';
 import { deviceTypes } from '../../machine/device-types.ts';
+import { GlobalProperties, type GlobalProperty } from '../../machine/globals.ts';
 import type { Machine, MachineOptions } from '../../machine/machine.ts';
+import { SavedMachines } from '../../machine/saved-machines.ts';
+import type { ObjectOptions } from '../../objects/types.ts';
+import { checkIdentifier } from '../../qapi/identifier.ts';
 import { systemCommands } from '../../qmp/commands/system.ts';
 import { QmpServer } from '../../qmp/server.ts';
-import type { HmpCommand } from '../hmp/command.ts';
 import { humanCommands, humanMonitor } from '../hmp/monitor.ts';
 import { detach } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
-import { addNode, addObject } from '../shared/server-options.ts';
+import { readObject } from '../shared/object-option.ts';
+import { LockedPidfile } from '../shared/pidfile.ts';
+import { addNode, printObjectHelp } from '../shared/server-options.ts';
 import type { Tool } from '../shared/tool.ts';
 import {
   checkAbsent,
   checkMemory,
   checkProcessors,
+  readGlobal,
   readMachine,
   readName,
   readUuid,
 } from './machine-options.ts';
 import { Monitors } from './monitors.ts';
 import type { CommandLine, Step } from './options.ts';
-import { LockedPidfile } from './pidfile.ts';
 import { QtestClock } from './qtest-clock.ts';
 import { addDevice, addDrive, replacesDefault } from './storage-options.ts';
 
@@ -47,8 +52,6 @@ export interface GuestServices {
 
 /** Who runs the guest's code, in programs where somebody does. */
 export interface GuestRunner {
-  /** Commands of the human monitor beside those of every machine. */
-  readonly monitorCommands: readonly HmpCommand[];
   /** Errors: BlockError; ExitStatus when it has been reported. */
   start(services: GuestServices): Promise<void>;
   /** Harmless when it was never started. */
@@ -69,7 +72,7 @@ export class MachineProgram implements Daemon {
     private readonly guest: GuestRunner | undefined,
   ) {
     this.server = server;
-    this.monitors = new Monitors(tool, server, line.has('daemonize'), humanCommands(guest?.monitorCommands));
+    this.monitors = new Monitors(tool, server, line.has('daemonize'), humanCommands);
   }
 
   /** Runs it to its end; gives the status to exit with. */
@@ -77,13 +80,19 @@ export class MachineProgram implements Daemon {
     const log = await tool.trace();
     await tool.attempt(async () => log.begin());
     const { options, isQtest } = await tool.attempt(async () => machineOptions(tool, line));
+    const globals: GlobalProperty[] = [];
+    for (const step of line.all('global')) {
+      const context = contextOf(step);
+      const { warn } = tool.commentsOn(context);
+      globals.push(await tool.attempt(async () => readGlobal(step.value, warn, !step.place), { context }));
+    }
     const platform = await tool.platform();
     const clock = isQtest || line.has('qtest') ? new QtestClock(platform.clock) : undefined;
     const server = new QmpServer({
       platform,
       drivers,
-      commands: [...systemCommands, humanMonitor(guest?.monitorCommands)],
-      machine: options,
+      commands: [...systemCommands, humanMonitor],
+      machine: { ...options, globals: new GlobalProperties(globals) },
       ...withoutUndefined({ guestClock: clock }),
       reportBug: (error) => tool.reportInternalError(error),
     });
@@ -98,16 +107,17 @@ export class MachineProgram implements Daemon {
     const { tool, line, machine, server } = this;
     const pidfile = line.get('pidfile');
     if (pidfile !== undefined) this.pidfile = await tool.attempt(() => LockedPidfile.create(pidfile));
-    const absent = ['display', 'vga', 'parallel', 'net', 'nic', ...(this.guest ? [] : ['serial'])];
+    const absent = ['display', 'vga', 'net', 'nic', ...(this.guest ? ['parallel'] : [])];
     for (const step of line.all(...absent)) {
       await this.take(step, async () => checkAbsent(step.name, step.value));
     }
     for (const step of line.all('chardev'))
       await this.take(step, (context) => this.monitors.addChardev(step.value, context));
-    for (const step of line.all('object')) await this.take(step, () => addObject(tool, server, step.value));
+    await this.addObjects();
     for (const step of line.all('qmp', 'qmp-pretty', 'monitor')) {
       await this.take(step, (context) => this.monitors.open(step, context));
     }
+    await this.openPorts();
     for (const step of line.all('blockdev')) {
       await this.take(step, () => addNode(server, step.value));
     }
@@ -117,6 +127,7 @@ export class MachineProgram implements Daemon {
     }
     for (const add of addVirtio) await add();
     await tool.attempt(async () => checkOrphans(machine));
+    this.warnOfFloppyControllers();
     for (const step of line.all('mon')) await this.take(step, async () => this.monitors.use(step.value));
     await this.guest?.start({
       tool,
@@ -128,9 +139,13 @@ export class MachineProgram implements Daemon {
     });
     if (this.clock) await this.monitors.serveQtest(line.get('qtest'), line.get('qtest-log'), this.clock);
     machine.isSetUp = true;
-    if (line.has('daemonize')) await detach();
+    for (const name of machine.options.globals?.unknown(deviceTypes) ?? []) {
+      tool.warn(`global ${name} has invalid class name`);
+    }
+    await this.restoreSaved();
     if (!line.has('S')) await machine.cont();
     this.monitors.serve();
+    if (line.has('daemonize')) await detach();
   }
 
   async stop(): Promise<void> {
@@ -140,6 +155,57 @@ export class MachineProgram implements Daemon {
 
   private async powerOff(): Promise<void> {
     if (await this.machine.powerOff()) await this.server.stop('guest-shutdown');
+  }
+
+  /** All are read before any is made; what is wrong with one that is made is said without the option. */
+  private async addObjects(): Promise<void> {
+    const { tool, line, server } = this;
+    const wanted: ObjectOptions[] = [];
+    for (const step of line.all('object')) {
+      await this.take(step, async () => {
+        const { value } = step;
+        printObjectHelp(tool, value);
+        const options = readObject(value);
+        checkIdentifier(options.id);
+        if (!value.startsWith('{') && wanted.some(({ id }) => id === options.id)) {
+          throw invalid(`Duplicate ID '${options.id}' for object`);
+        }
+        wanted.push(options);
+      });
+    }
+    for (const options of wanted) await tool.attempt(async () => server.objects.add(options));
+  }
+
+  /** `-serial` and `-parallel`, where no guest has a use for them. */
+  private async openPorts(): Promise<void> {
+    if (this.guest) return;
+    for (const kind of ['serial', 'parallel']) {
+      for (const [index, step] of this.line.all(kind).entries()) {
+        await this.take(step, (context) => this.monitors.openSilentPort(step, context, `${kind}${index}`));
+      }
+    }
+  }
+
+  /** A guest looks for one at a fixed place. */
+  private warnOfFloppyControllers(): void {
+    const { tool, machine } = this;
+    const controllers = machine.devices.filter(
+      ({ typeName, properties }) =>
+        typeName === 'isa-fdc' && properties.find(({ name }) => name === 'iobase')?.get?.() === 0x3f0,
+    );
+    if (controllers.length < 2) return;
+    tool.warn(
+      'multiple floppy disk controllers with iobase=0x3f0 have been found',
+      'the one being picked for CMOS setup might not reflect your intent',
+    );
+  }
+
+  /** `-loadvm` */
+  private async restoreSaved(): Promise<void> {
+    const { tool, line, machine } = this;
+    const tag = line.get('loadvm');
+    if (tag === undefined) return;
+    await tool.attempt(() => new SavedMachines(machine, (reason) => tool.report(reason)).load(tag));
   }
 
   /** Gives what makes the devices of virtio drives: they come after the user's. */
@@ -174,10 +240,16 @@ export class MachineProgram implements Daemon {
   }
 
   /** Reports what goes wrong with the option in front: `-blockdev ARGUMENT: …` */
-  private take({ name, value }: Step, act: (context: string) => Promise<void>): Promise<void> {
-    const context = name === 'operand' ? value : `-${name} ${value}`;
-    return this.tool.attempt(() => act(context), { context });
+  private take(step: Step, act: (context: string) => Promise<void>): Promise<void> {
+    const { place } = step;
+    const context = contextOf(step);
+    return this.tool.attempt(() => act(context), place === undefined ? { context } : { place });
   }
+}
+
+/** As messages name an option. */
+function contextOf({ name, value, given = value, place }: Step): string {
+  return place ?? (name === 'operand' ? given : `-${name} ${given}`);
 }
 
 interface Choice {

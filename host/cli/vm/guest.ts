@@ -7,7 +7,6 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { invalid } from '../../base/errors.ts';
-import { SavedMachines } from '../../emulator/saved-machines.ts';
 import { v86Drives } from '../../emulator/v86/drives.ts';
 import type { V86Constructor, V86Emulator } from '../../emulator/v86/emulator.ts';
 import { V86Machine } from '../../emulator/v86/machine.ts';
@@ -20,7 +19,6 @@ import { parseSize } from '../../qapi/sizes.ts';
 import type { CommandLine, Step } from '../system/options.ts';
 import type { GuestRunner, GuestServices } from '../system/program.ts';
 import { bootOptions } from './boot.ts';
-import { savedMachineCommands } from './savevm-commands.ts';
 import { SerialLine, type SerialPort } from './serial.ts';
 
 type Emulator = V86Emulator & SerialPort;
@@ -31,9 +29,7 @@ const defaultMemory = 128 * mebibyte;
 const [minMemory, maxMemory] = [4 * mebibyte, 2047 * mebibyte];
 
 export class V86Guest implements GuestRunner {
-  readonly monitorCommands = savedMachineCommands(() => this.saved);
   private v86: V86Machine<Emulator> | undefined;
-  private saved: SavedMachines | undefined;
   private serial: SerialLine | undefined;
 
   async start(services: GuestServices): Promise<void> {
@@ -53,11 +49,8 @@ export class V86Guest implements GuestRunner {
         disable_speaker: true,
       });
       onPowerOff(this.v86.emulator, services.powerOff);
-      this.saved = new SavedMachines(machine, this.v86);
     });
     await this.connectSerial(services);
-    const tag = line.get('loadvm');
-    if (tag !== undefined) await tool.attempt(() => this.saved!.load(tag)); // just made
   }
 
   async close(): Promise<void> {

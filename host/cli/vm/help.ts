@@ -26,6 +26,8 @@ Machine options:
 -nographic      the serial port and a monitor on stdio, as mon:stdio; Ctrl-A h tells more
 -name, -uuid    as shown by the monitor
 -S              freeze the machine at startup (use 'cont' to start it)
+-global, -set, -readconfig
+                say more about devices and drives, as those of 'system'
 -loadvm tag     start with a state that 'savevm' has saved
 -no-reboot      exit instead of rebooting when 'system_reset' is given
 -no-shutdown    stop instead of exiting when the guest switches itself off

@@ -17,7 +17,6 @@ export const vmOptions: Readonly<Record<string, OptionKind>> = {
   initrd: 'set',
   append: 'set',
   bios: 'set',
-  loadvm: 'set',
   'no-shutdown': 'switch',
   nographic: 'switch',
   fda: 'refused',

@@ -7,7 +7,7 @@
  */
 import { invalid } from '../../base/errors.ts';
 import type { Machine } from '../../machine/machine.ts';
-import type { ProcessorState } from '../saved-machines.ts';
+import type { ProcessorState } from '../../machine/processor.ts';
 import type { V86Disk } from './disk.ts';
 import type { V86Drives } from './drives.ts';
 import { createV86, type V86Constructor, type V86Emulator } from './emulator.ts';
@@ -46,6 +46,7 @@ export class V86Machine<Emulator extends V86Emulator = V86Emulator> implements P
       },
     );
     this.state = new V86State(emulator, this.processor, this.disks);
+    this.processor.state = this.state;
     machine.processor = this.processor;
     if (machine.runState.isRunning) this.processor.run();
   }

@@ -5,12 +5,14 @@
  * only the last wish counts.
  */
 import { createDeferred, type Deferred } from '../../base/deferred.ts';
-import type { Processor } from '../../machine/processor.ts';
+import type { Processor, ProcessorState } from '../../machine/processor.ts';
 import type { V86Disk } from './disk.ts';
 import type { V86Emulator } from './emulator.ts';
 
 /** Has an emulator run and stand as its machine says. */
 export class V86Processor implements Processor {
+  /** Set when the emulator is complete. */
+  state: ProcessorState | undefined;
   private wantsToRun = false;
   private work: Promise<void> = Promise.resolve();
   /** Whoever waits for answers of the disks goes on without. */

@@ -3,7 +3,7 @@
  * to its content (guest-disk.ts). Keeping and bringing back the content is up to the caller, before `restoreState`.
  */
 import { invalid } from '../../base/errors.ts';
-import type { ProcessorState } from '../saved-machines.ts';
+import type { ProcessorState } from '../../machine/processor.ts';
 import type { V86Disk } from './disk.ts';
 import type { V86Emulator } from './emulator.ts';
 import type { V86Processor } from './processor.ts';

@@ -217,7 +217,11 @@ export const blkdebug: DriverDefinition<BlkdebugOptions> = {
   filenamePrefix: 'blkdebug',
   parseFilename(filename) {
     const match = /^blkdebug:([^:]*):(.*)$/s.exec(filename);
-    if (!match) return { image: { filename } };
+    if (!match) {
+      if (filename.startsWith('blkdebug:'))
+        throw invalid('blkdebug requires both config file and image path');
+      return { image: { filename } };
+    }
     const [, config, image] = match;
     return { ...(config === '' ? {} : { config }), image: { filename: image } };
   },

@@ -1,13 +1,12 @@
 /**
- * The options of blkdebug, its configuration file, and the rules that both make (specification: graph, section 4).
- *
- * The file is made of lines: `[inject-error]` or `[set-state]` opens a rule, `key = "value"` sets one of its members,
- * `#` starts a comment. A value without quotes counts as empty, as in QEMU.
+ * The options of blkdebug, its configuration file, and the rules that both make (specification: graph, section 4). In the file
+ * `[inject-error]` or `[set-state]` opens a rule, and each value sets one of its members.
  */
 import { type BlockError, type Errno, errnoNumbers, invalid } from '../../base/errors.ts';
 import { sectorBytes } from '../../base/sectors.ts';
 import { debugEvents } from '../../block/debug-events.ts';
 import { refusedValue } from '../../qapi/block-types.ts';
+import { type ConfigSection, parseConfigFile } from '../../qapi/config-file.ts';
 import { checkNodeOptions } from '../../qapi/node-options.ts';
 import {
   array,
@@ -97,15 +96,14 @@ function errnoOf(number: number): Errno | undefined {
 const ruleTypes = { 'inject-error': injectOptions, 'set-state': setStateOptions } as const;
 type Group = keyof typeof ruleTypes;
 
-interface Section {
-  group: Group;
-  id: string | undefined;
-  values: Record<string, string>;
-}
-
 function parseConfig(text: string): { inject: InjectOptions[]; setState: SetStateOptions[] } {
-  const sections = parseSections(text);
-  const ofGroup = (group: Group): Section[] => sections.filter((section) => section.group === group);
+  const sections = parseConfigFile(text, {
+    checkGroup(name) {
+      if (!Object.hasOwn(ruleTypes, name)) throw invalid(`There is no option group '${name}'`);
+    },
+    checkValue: (group, key, value) => checkLine(group as Group, key, value),
+  });
+  const ofGroup = (group: Group): ConfigSection[] => sections.filter((section) => section.group === group);
   return {
     inject: ofGroup('inject-error').map(({ values }) => checkNodeOptions(injectOptions, values, unknown)),
     setState: ofGroup('set-state').map(({ values }) =>
@@ -118,30 +116,6 @@ function unknown(key: string): BlockError {
   return invalid(`Invalid parameter '${key}'`);
 }
 
-function parseSections(text: string): Section[] {
-  const sections: Section[] = [];
-  const lines = text.split('\n');
-  if (lines.at(-1) === '') lines.pop();
-  for (const line of lines) {
-    if (line === '' || line.startsWith('#')) continue;
-    // Without an end the line break belongs to the name.
-    const head = /^\[([^\]]+)/.exec(`${line}\n`)?.[1];
-    if (head !== undefined) {
-      sections.push(openSection(head, sections));
-      continue;
-    }
-    const key = /^\s*(\S+)/.exec(line)?.[1];
-    if (key === undefined) throw invalid('parse error');
-    const section = sections.at(-1);
-    if (!section) throw invalid('no group defined');
-    const value = /^\s*\S+\s*=\s*"([^"]*)"/.exec(line)?.[1] ?? '';
-    checkLine(section.group, key, value);
-    // Of several values the last one counts.
-    section.values[key] = value;
-  }
-  return sections;
-}
-
 /** What a value must be whatever else there is; names are looked at when the rules are made. */
 function checkLine(group: Group, key: string, value: string): void {
   const type = ruleTypes[group];
@@ -149,16 +123,6 @@ function checkLine(group: Group, key: string, value: string): void {
   if (!member) throw unknown(key);
   if (member.type.kind !== 'enum')
     checkNodeOptions({ ...type, members: [member] }, { [key]: value }, unknown);
-}
-
-function openSection(head: string, sections: readonly Section[]): Section {
-  const [, name, id] = /^(.*?)(?: "([^"]*)")?$/s.exec(head)!; // everything is optional in it
-  if (!Object.hasOwn(ruleTypes, name!)) throw invalid(`There is no option group '${name}'`);
-  const group = name as Group;
-  if (id !== undefined && sections.some((section) => section.group === group && section.id === id)) {
-    throw invalid(`Duplicate ID '${id}' for ${group}`);
-  }
-  return { group, id, values: {} };
 }
 
 const intMax = 2_147_483_647;

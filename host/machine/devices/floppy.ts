@@ -50,7 +50,7 @@ class Floppy extends BlockDevice {
   }
 }
 
-const floppiesPerController = 2;
+export const floppiesPerController = 2;
 /** By the size of the medium in bytes. */
 const driveTypes: Readonly<Record<number, string>> = { 1474560: '144', 2949120: '288', 1228800: '120' };
 

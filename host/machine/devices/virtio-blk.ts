@@ -9,7 +9,7 @@ import {
   geometryProperties,
 } from '../block-device.ts';
 import type { DeviceType } from '../device-type.ts';
-import { flag, number16, number32, text } from '../property.ts';
+import { flag, link, number16, number32, text } from '../property.ts';
 import { takePciAddress } from './pci-address.ts';
 import { pciPropertiesOf, virtioPciProperties, virtioProperties } from './virtio-pci.ts';
 
@@ -25,6 +25,7 @@ const diskProperties = [
   flag('config-wce', true),
   flag('scsi'),
   flag('request-merging', true),
+  link('iothread', 'iothread'),
   flag('discard', true),
   flag('report-discard-granularity', true),
   flag('write-zeroes', true),

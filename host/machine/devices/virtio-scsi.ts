@@ -3,7 +3,7 @@ import type { QomObject } from '../../objects/qom.ts';
 import type { Bus } from '../bus.ts';
 import { Device } from '../device.ts';
 import type { DeviceType } from '../device-type.ts';
-import { flag, number32, unsetUint32 } from '../property.ts';
+import { flag, link, number32, unsetUint32 } from '../property.ts';
 import { takePciAddress } from './pci-address.ts';
 import { pciPropertiesOf, virtioPciProperties, virtioProperties } from './virtio-pci.ts';
 
@@ -55,6 +55,7 @@ export const virtioScsiType: DeviceType = {
     number32('cmd_per_lun', 128),
     flag('hotplug', true),
     flag('param_change', true),
+    link('iothread', 'iothread'),
   ],
   create: (machine) => new VirtioScsi(machine, virtioScsiType),
 };

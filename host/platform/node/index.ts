@@ -26,4 +26,6 @@ export const nodePlatform: Platform = {
   codecs,
   console: terminal,
   fetch: nodeFetch,
+  // That of the first thread.
+  threadId: process.pid,
 };

@@ -1,4 +1,5 @@
-/** query-iothreads: the threads that devices may be given. There are none: everything runs in one. */
+/** query-iothreads: the event loops that devices and nodes may be given to. All of them run in the one thread there is. */
+import { EventLoop } from '../../objects/event-loops.ts';
 import { array, empty, int64, str, struct } from '../../qapi/types.ts';
 import { defineMachineCommand } from '../machine-command.ts';
 
@@ -15,5 +16,17 @@ export const queryIothreads = defineMachineCommand({
   name: 'query-iothreads',
   args: empty,
   returns: array(ioThreadInfo),
-  run: () => [],
+  run: ({ graph: { platform } }, _args, { objects }) =>
+    objects.entries().flatMap(([id, object]) => {
+      if (!(object instanceof EventLoop) || object.typeName !== 'iothread') return [];
+      const { tuning } = object;
+      return {
+        'poll-shrink': tuning['poll-shrink']!, // an iothread has all of them
+        'thread-id': platform.threadId ?? 0,
+        'aio-max-batch': tuning['aio-max-batch']!,
+        'poll-grow': tuning['poll-grow']!,
+        'poll-max-ns': tuning['poll-max-ns']!,
+        id,
+      };
+    }),
 });

@@ -19,6 +19,9 @@ import { queryIothreads } from './query-iothreads.ts';
 import { queryName } from './query-name.ts';
 import { queryStatus } from './query-status.ts';
 import { queryUuid } from './query-uuid.ts';
+import { snapshotDelete } from './snapshot-delete.ts';
+import { snapshotLoad } from './snapshot-load.ts';
+import { snapshotSave } from './snapshot-save.ts';
 import { stop } from './stop.ts';
 import { systemPowerdown } from './system-powerdown.ts';
 import { systemReset } from './system-reset.ts';
@@ -33,6 +36,9 @@ export const systemCommands: readonly AnyCommand[] = [
   blockdevInsertMedium,
   blockdevChangeMedium,
   ...commands,
+  snapshotSave,
+  snapshotLoad,
+  snapshotDelete,
   deviceDel,
   queryUuid,
   systemReset,

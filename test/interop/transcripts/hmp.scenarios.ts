@@ -274,16 +274,6 @@ const described: readonly Omit<Scenario, 'program' | 'prepare'>[] = [
     compare: ['a.qcow2'],
   },
   {
-    name: 'no snapshots of the machine',
-    options: [...bare, '-drive', 'if=none,id=b,file=b.raw,format=raw'],
-    steps: lines('info snapshots'),
-  },
-  {
-    name: 'an empty list of snapshots',
-    options: [...bare, '-drive', 'if=none,id=a,file=a.qcow2'],
-    steps: lines('info snapshots'),
-  },
-  {
     name: 'a disk is read and written',
     options: two,
     steps: lines(

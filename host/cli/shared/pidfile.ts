@@ -1,4 +1,4 @@
-/** `-pidfile`: says who we are while we run, under a lock, so that nobody else takes the file for its own. */
+/** `--pidfile`: says who we are while we run, under a lock, so that nobody else takes the file for its own. */
 import { resolve } from 'node:path';
 import { asBlockError, BlockError } from '../../base/errors.ts';
 import { nodePlatform } from '../../platform/node/index.ts';
