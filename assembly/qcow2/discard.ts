@@ -20,18 +20,28 @@ const KEEP: u32 = 1;
 const UNMAP: u32 = 2;
 /** The backing file shows through again: shrinking. */
 const FULL: u32 = 3;
+/** Guest discard; the space stays reserved. */
+const DISCARD_KEEPING: u32 = 4;
+
+// @ts-ignore: decorator
+@inline
+function isDiscard(mode: u32): bool {
+  return mode == DISCARD || mode == DISCARD_KEEPING;
+}
 
 /**
- * Changes the mapping of up to `clusters` clusters from guest cluster `first` on; record 0 how many were done. With
- * `hasBacking`, clusters that are not mapped here have content too.
+ * Changes the mapping of up to `clusters` clusters from guest cluster `first` on; record 0 how many were done, record 1
+ * whether nothing else refers to what they were mapped to, which is the same for all. With `hasBacking`, clusters that are
+ * not mapped here have content too.
  */
 export function qcow2_unmap(first: f64, clusters: f64, mode: u32, hasBacking: bool): i32 {
   const cluster = <u64>first;
   const wanted = <u64>clusters;
   const l1Index = cluster >> l2Bits;
   const unmapped = l1Index >= l1Entries || !(l1Entry(<u32>l1Index) & OFFSET_MASK);
-  if (unmapped && (mode == FULL || (mode == DISCARD && !hasBacking))) {
+  if (unmapped && (mode == FULL || (isDiscard(mode) && !hasBacking))) {
     setResult(0, <f64>min(wanted, ((l1Index + 1) << l2Bits) - cluster));
+    setResult(1, 0);
     return OK;
   }
   if (isWritingBack()) return WRITEBACK;
@@ -40,6 +50,7 @@ export function qcow2_unmap(first: f64, clusters: f64, mode: u32, hasBacking: bo
   const index = indexInSlice(cluster);
   const limit = <u32>min(wanted, <u64>((entryBytes(L2) >> 3) - index));
   let done: u32 = 0;
+  let copied: u64 = 0;
   while (done < limit) {
     const holder = overlapping(cluster + done, 1);
     if (holder >= 0) {
@@ -51,23 +62,27 @@ export function qcow2_unmap(first: f64, clusters: f64, mode: u32, hasBacking: bo
       return FREES_FULL;
     }
     const entry = sliceEntry(slot, index + done);
+    if (done && (entry & COPIED) != copied) break;
+    copied = entry & COPIED;
     const type = checked(entry, (cluster + done) << clusterBits);
     if (type < 0) return type;
     change(slot, index + done, entry, type, mode, hasBacking);
     done++;
   }
   setResult(0, done);
+  setResult(1, copied ? 1 : 0);
   return OK;
 }
 
 function change(slot: u32, index: u32, entry: u64, type: i32, mode: u32, hasBacking: bool): void {
-  if (mode == KEEP && type != IS_COMPRESSED && type != UNALLOCATED && type != ZERO_PLAIN) {
+  const keeps = mode == KEEP || mode == DISCARD_KEEPING;
+  if (keeps && type != IS_COMPRESSED && type != UNALLOCATED && type != ZERO_PLAIN) {
     if (type == NORMAL) setSliceEntry(slot, index, (entry & (OFFSET_MASK | COPIED)) | ZERO);
     return;
   }
   let replaced: u64 = ZERO;
   if (mode == FULL || (mode == DISCARD && version < 3)) replaced = 0;
-  if (mode == DISCARD && type == UNALLOCATED && !hasBacking) return;
+  if (isDiscard(mode) && type == UNALLOCATED && !hasBacking) return;
   if (entry == replaced) return;
   releaseEntry(entry, mode == FULL ? ALWAYS : mode == KEEP ? BY_WRITE : BY_REQUEST);
   setSliceEntry(slot, index, replaced);

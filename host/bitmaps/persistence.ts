@@ -7,6 +7,8 @@
  * | it closes             | stored                                            |                                    |
  * | it becomes read-only  | stored, and read-only from then on                |                                    |
  * | it becomes writable   |                                                   | marked as in use, writable         |
+ * | it becomes inactive   | stored, and gone from the node                    | gone from the node                 |
+ * | it becomes active     | as when it opens                                  | as when it opens                   |
  *
  * Beyond QEMU: while a writable node has persistent bitmaps, and its image is a plain file, a journal beside the image
  * (journal.ts) keeps them. A bitmap that is found marked is restored from the journal, if that is about the image as it is.
@@ -41,21 +43,7 @@ export async function saveBitmaps(graph: BlockGraph): Promise<void> {
 
 /** What a graph tells its bitmaps (host/graph.ts). */
 export const bitmapKeeper: GraphObserver = {
-  async nodeOpened(node) {
-    await claimSidePaths(node);
-    const bitmaps = bitmapsOf(node);
-    const { sidePaths: paths } = bitmaps;
-    const { files } = node.graph.platform;
-    if (paths && !node.driver.bitmapStorage) {
-      bitmaps.sideStorage = await SideFileStorage.open(files, paths, () => node.length);
-    }
-    const { storage } = bitmaps;
-    if (!storage) return;
-    const { identity } = storage.tie ?? {};
-    const found = paths && identity ? await readSideFile(files, paths.sideFile) : undefined;
-    await load(bitmaps, found && isAbout(found, identity) ? found : undefined);
-    if (!node.readOnly) await makeWritable(node);
-  },
+  nodeOpened: loadAll,
 
   async nodeClosing(node) {
     const { journal } = bitmapsOf(node);
@@ -81,11 +69,38 @@ export const bitmapKeeper: GraphObserver = {
     if (bitmapsOf(node).storage) await makeWritable(node);
   },
 
+  async beforeInactive(node) {
+    const bitmaps = bitmapsOf(node);
+    await store(node);
+    await bitmaps.journal?.leave();
+    releaseSidePaths(node);
+    bitmaps.sideStorage = undefined;
+    for (const bitmap of [...bitmaps]) if (bitmap.persistent) bitmaps.remove(bitmap);
+  },
+
+  afterActive: loadAll,
+
   findBitmap(graph, nodeName, name) {
     const { bitmap } = findBitmap(graph, nodeName, name);
     return { bits: bitmap.bits, checkReadable: () => bitmap.check('read') };
   },
 };
+
+async function loadAll(node: BlockNode): Promise<void> {
+  await claimSidePaths(node);
+  const bitmaps = bitmapsOf(node);
+  const { sidePaths: paths } = bitmaps;
+  const { files } = node.graph.platform;
+  if (paths && !node.driver.bitmapStorage) {
+    bitmaps.sideStorage = await SideFileStorage.open(files, paths, () => node.length);
+  }
+  const { storage } = bitmaps;
+  if (!storage) return;
+  const { identity } = storage.tie ?? {};
+  const found = paths && identity ? await readSideFile(files, paths.sideFile) : undefined;
+  await load(bitmaps, found && isAbout(found, identity) ? found : undefined);
+  if (!node.readOnly) await makeWritable(node);
+}
 
 function isAbout(found: Checkpoint, identity: string | undefined): boolean {
   return found.state === 'in-use' && (found.identity === identity || found.former === identity);

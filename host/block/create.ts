@@ -206,12 +206,11 @@ function sizeError(error: unknown, message: string): BlockError {
   return known.errno === 'EFBIG' ? new BlockError('EFBIG', message, { cause: error }) : known;
 }
 
-/** Writes an empty image into `node`. `begun` is called when nothing speaks against it any more. */
+/** Writes an empty image into `node`. */
 export async function writeImage(
   driver: DriverDefinition,
   node: BlockNode,
   values: CreateValues,
-  begun?: () => Promise<void>,
 ): Promise<void> {
   const file = await BlockBackend.attach(node, {
     name: 'root',
@@ -221,7 +220,6 @@ export async function writeImage(
   });
   file.allowWriteBeyondEnd = true;
   try {
-    await begun?.();
     await driver.create!.createImage!(file, values);
   } finally {
     await file.close();

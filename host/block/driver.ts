@@ -117,8 +117,8 @@ export interface SnapshotAccess {
 /** An open driver. Every promise may reject with a BlockError only. */
 export interface Driver {
   readonly limits?: Partial<Limits>;
-  /** Which WriteFlags the driver honours itself. */
-  readonly supportsFua?: boolean;
+  /** Whether the driver makes durable itself what is asked for: everything, or data but not zeros. */
+  readonly supportsFua?: boolean | 'data';
   /** Its data are the bytes of its `file` child, all of them: what is kept beside that file is about this node. */
   readonly isWholeFile?: boolean;
   /** The backing file that the image itself names. block/ opens it, unless the options say otherwise. */
@@ -182,6 +182,11 @@ export interface Driver {
   statistics?(): object;
   /** Changes the backing file named in the image itself. */
   changeBackingFile?(filename: string | undefined, format: string | undefined): Promise<void>;
+  /**
+   * Nothing is held by the node itself any more: everything reads as its backing file. For a drained node; a crash on
+   * the way leaves, of every range, either what was there or what is below. Absent: formats without backing files.
+   */
+  makeEmpty?(): Promise<void>;
   /** Whether a new image of this driver reads as zeros, so that zeros need not be written to it. */
   readonly hasZeroInit?: boolean;
   /** Permission masks this driver needs on a child; the default follows the child's role (permissions.ts). */
@@ -320,11 +325,24 @@ export interface CreateJobDefinition<Options extends object = object> {
   values(options: Options): CreateValues;
 }
 
-/** What x-blockdev-amend takes for a driver: its branch of BlockdevAmendOptions. */
+/** What can be changed of images that there are. */
 export interface AmendDefinition<Options extends object = object> {
+  /** What x-blockdev-amend takes for a driver: its branch of BlockdevAmendOptions. */
   readonly options: StructType<Options>;
   /** Errors: what cannot be changed. Nothing that can be is anything but what it is already. */
   check(options: Options): void;
+  /** What `img amend -o` takes. */
+  readonly imageOptions: readonly CreateOption[];
+  /** For an image that nobody else uses, below filters if there are any. Errors: what cannot be changed. */
+  plan(image: BlockBackend, values: CreateValues): Promise<AmendPlan>;
+}
+
+/** Changes of an image that nothing speaks against. */
+export interface AmendPlan {
+  /** The image will have no place for its bitmaps: the caller removes them first. */
+  readonly dropsBitmaps: boolean;
+  /** A crash on the way leaves a sound image with its contents. Errors: of I/O, and of the host's space. */
+  apply(): Promise<void>;
 }
 
 export interface CreateDefinition {

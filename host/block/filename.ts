@@ -55,6 +55,15 @@ export function filenameOf(node: BlockNode): string {
   return text.length > maxFilenameChars ? `${text.slice(0, maxFilenameChars - 3)}...` : text;
 }
 
+/**
+ * What an image is to call the format of `backing` that it rests on. `maskProtocol`: not every reader of images takes a
+ * protocol for a format, but raw is what its bytes are.
+ */
+export function backingFormat(backing: BlockNode, maskProtocol = false): string {
+  const { name, kind } = backing.definition;
+  return maskProtocol && kind === 'protocol' ? 'raw' : name;
+}
+
 /** Driver, strong options and the full options of the children. */
 function fullOptions(node: BlockNode): Record<string, unknown> {
   if (node.implicit) {

@@ -62,6 +62,7 @@ export class GraphChange {
     if (from === to) return;
     checkNotFrozen(edge);
     this.checkCycle(edge.parentNode, to, edge.name);
+    checkActive(edge.parentNode, to, edge.name);
     this.gain(to);
     this.holdQuiet(edge);
     this.point(edge, to);
@@ -73,6 +74,7 @@ export class GraphChange {
   /** A new child of a node. Its permissions follow from its role and the parents of `parent`. */
   addChild(parent: BlockNode, child: BlockNode, name: string, role: ChildRole): Edge {
     this.checkCycle(parent, child, name);
+    checkActive(parent, child, name);
     this.gain(child);
     const edge = new Edge(name, role, parent, child);
     edge.perm = Perm.none;
@@ -142,6 +144,15 @@ export class GraphChange {
     if (!parent || !reaches(child, parent)) return;
     throw invalid(`Making '${child.name}' a ${name} child of '${parent.name}' would create a cycle`);
   }
+}
+
+/** Who is active relies on what is below it. */
+function checkActive(parent: BlockNode | undefined, child: BlockNode, name: string): void {
+  if (!parent || parent.flags.inactive || !child.flags.inactive) return;
+  throw new BlockError(
+    'EPERM',
+    `Inactive '${child.name}' can't be a ${name} child of active '${parent.name}'`,
+  );
 }
 
 function reaches(from: BlockNode, to: BlockNode): boolean {

@@ -18,6 +18,10 @@ export interface GraphObserver {
   beforeReadOnly(node: BlockNode): Promise<void>;
   /** The node has become writable, or stays so after all; it is still drained. */
   afterWritable(node: BlockNode): Promise<void>;
+  /** The node is drained, and somebody else will have the image. An error keeps it active. */
+  beforeInactive(node: BlockNode): Promise<void>;
+  /** The node has become active, or stays so after all; it is still drained. */
+  afterActive(node: BlockNode): Promise<void>;
   /** What a dirty bitmap has recorded, for a driver that starts from it. Errors: there is no such node or bitmap. */
   findBitmap(graph: BlockGraph, nodeName: string, name: string): RecordedBitmap;
 }
@@ -40,6 +44,8 @@ export const unobserved: GraphObserver = {
   nodeClosing: async () => {},
   beforeReadOnly: async () => {},
   afterWritable: distrustStored,
+  beforeInactive: async () => {},
+  afterActive: distrustStored,
   findBitmap(_graph, _nodeName, name) {
     throw invalid(`Dirty bitmap '${name}' not found`);
   },

@@ -5,9 +5,19 @@ import type { FaultReason } from '../base/errors.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { ChildRole, Edge } from './edge.ts';
 
+interface Inactivity {
+  /** What the options say. */
+  readonly readOnly: boolean;
+  /** Its parent was opened inactive, and so is what it opens itself. */
+  readonly inherited: boolean;
+}
+
 /** How a node is open. The common options of BlockdevOptions, resolved (specification: graph, section 2). */
 export interface OpenFlags {
+  /** Nothing is written: what the options say, or because it is inactive. */
   readOnly: boolean;
+  /** Set while somebody else may have the image: activity.ts. */
+  inactive: Inactivity | undefined;
   /** Fall back to read-only when the file cannot be opened for writing. */
   autoReadOnly: boolean;
   /** cache.direct */

@@ -107,7 +107,7 @@ export async function openNode(
   const named = typeof options['driver'] === 'string' ? graph.drivers.find(options['driver']) : undefined;
   const common = commonOptions(options, params.definition ?? named);
   const flags = resolveFlags(common, params.defaults);
-  if (flags.forceShare && !flags.readOnly) {
+  if (flags.forceShare && !(flags.inactive?.readOnly ?? flags.readOnly)) {
     throw invalid('force-share=on can only be used with read-only images');
   }
   if (common.driver === undefined && !params.definition) return openProbing(graph, options, params, flags);
@@ -120,7 +120,7 @@ export async function openNode(
   try {
     await openDriver(graph, node, params);
     if (params.noBacking && node.driver.backing) node.options = { ...node.options, backing: null };
-    await graph.observer.nodeOpened(node);
+    if (!flags.inactive) await graph.observer.nodeOpened(node);
     if (params.probed && definition.isProbeFallback && !flags.readOnly) restrictProbedRaw(graph, node);
     // The name is looked at again: opening the file child took time.
     if (name !== undefined) graph.checkName(name);

@@ -39,6 +39,7 @@ export const commonOptionsType = struct('BlockdevOptions', {
   cache: optional(cacheOptions),
   'read-only': optional(bool),
   'auto-read-only': optional(bool),
+  active: optional(bool),
   'force-share': optional(bool),
   'detect-zeroes': optional(
     worded(enumeration('', ['off', 'on', 'unmap']), {
@@ -88,6 +89,7 @@ export function unsupportedBy(
 
 const defaultFlags: OpenFlags = {
   readOnly: false,
+  inactive: undefined,
   autoReadOnly: false,
   direct: false,
   noFlush: false,
@@ -114,6 +116,13 @@ export function resolveFlags(options: Checked<CommonOptions>, defaults: Partial<
       discard: discard && (discard === 'unmap' || discard === 'on'),
     }),
   };
+  const inherited = defaults.inactive !== undefined;
+  if (options.active === false || (inherited && options.active !== true)) {
+    flags.inactive = { readOnly: flags.readOnly, inherited };
+    flags.readOnly = true;
+  } else {
+    flags.inactive = undefined;
+  }
   if (flags.detectZeroes === 'unmap' && !flags.discard) {
     throw invalid('setting detect-zeroes to unmap is not allowed without setting discard operation to unmap');
   }
@@ -122,9 +131,14 @@ export function resolveFlags(options: Checked<CommonOptions>, defaults: Partial<
 
 /** What a child takes over from its parent when its own options say nothing. */
 export function childDefaults(parent: OpenFlags, role: ChildRole): Partial<OpenFlags> {
-  const { direct, noFlush, forceShare, check, noIo } = parent;
+  const { direct, noFlush, forceShare, check, noIo, inactive } = parent;
   // What a filter compares or counts it has to read.
   const shared = { direct, noFlush, forceShare, check, noIo: noIo && role !== 'image', discard: true };
-  if (role === 'cow') return { ...shared, readOnly: true, autoReadOnly: false, check: false };
-  return { ...shared, readOnly: parent.readOnly, autoReadOnly: parent.autoReadOnly };
+  if (role === 'cow') return { ...shared, readOnly: true, autoReadOnly: false, check: false, inactive };
+  return {
+    ...shared,
+    readOnly: inactive?.readOnly ?? parent.readOnly,
+    autoReadOnly: parent.autoReadOnly,
+    inactive: inactive?.inherited ? inactive : undefined,
+  };
 }

@@ -95,7 +95,11 @@ function childPermissions(parent: BlockNode, edge: Edge, cumulative: Permissions
   const needed =
     // While a driver is being opened its children are attached before it exists.
     parent.driver?.childPermissions?.(edge, cumulative) ?? defaultChildPermissions(parent, edge, cumulative);
-  return edge.node.flags.forceShare ? { perm: needed.perm, shared: Perm.all } : needed;
+  if (edge.node.flags.forceShare) return { perm: needed.perm, shared: Perm.all };
+  // Whoever has the image meanwhile writes to it.
+  return parent.flags.inactive
+    ? { perm: needed.perm, shared: needed.shared | Perm.write | Perm.resize }
+    : needed;
 }
 
 function checkConflicts(node: BlockNode, planned: Plan): void {
@@ -157,7 +161,7 @@ class Plan {
 }
 
 /** Every node reachable from `roots`, parents before their children. */
-function topologicalOrder(roots: readonly BlockNode[]): BlockNode[] {
+export function topologicalOrder(roots: readonly BlockNode[]): BlockNode[] {
   const order: BlockNode[] = [];
   const seen = new Set<BlockNode>();
   const visit = (node: BlockNode): void => {
@@ -194,6 +198,10 @@ export async function updatePermissions(change: PermissionChange): Promise<void>
       name = node.name;
       checkConflicts(node, plan);
       const cumulative = plan.cumulative(node);
+      if (node.flags.inactive && cumulative.perm & writing) {
+        const refused = describePermissions(cumulative.perm & writing);
+        throw new BlockError('EPERM', `Permission '${refused}' unavailable on inactive node`);
+      }
       if (node.readOnly && cumulative.perm & (Perm.write | Perm.writeUnchanged)) {
         throw new BlockError(
           'EPERM',

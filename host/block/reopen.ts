@@ -163,6 +163,7 @@ function checkOptions(node: BlockNode, options: NodeOptions, flags: OpenFlags): 
   if (options['driver'] !== undefined && options['driver'] !== definition.name) {
     throw invalid("Cannot change the option 'driver'");
   }
+  checkActivity(node, options, flags);
   if (flags.forceShare !== node.flags.forceShare) throw invalid("Cannot change the option 'force-share'");
   checkReopenable(node);
   const childNames = new Set((definition.children ?? []).map(({ name }) => name));
@@ -181,6 +182,17 @@ function checkOptions(node: BlockNode, options: NodeOptions, flags: OpenFlags): 
   for (const [key] of inDictionaryOrder(strongMembers(node.options, fixed))) {
     if (given[key] === undefined) throw invalid(`Option '${key}' cannot be reset to its default value`);
   }
+}
+
+/** What was once said of it has to be said again; until then the node stays as it is. */
+function checkActivity(node: BlockNode, options: NodeOptions, flags: OpenFlags): void {
+  const [said, given] = [node.options['active'], options['active']];
+  if (said !== undefined && given !== said) {
+    throw invalid("Option 'active' cannot be reset to its default value");
+  }
+  if (given !== undefined || !node.flags.inactive) return;
+  flags.inactive = { ...node.flags.inactive, readOnly: flags.inactive?.readOnly ?? flags.readOnly };
+  flags.readOnly = true;
 }
 
 /** Throws for a node that stays open the way it is. */
@@ -207,19 +219,26 @@ function isSame(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b) || String(a) === String(b);
 }
 
-async function carryOut(graph: BlockGraph, plan: readonly Planned[]): Promise<void> {
+/** All of the plan or nothing, parents before their children. What is stored beside nodes is kept up to date. */
+export async function carryOut(graph: BlockGraph, plan: readonly Planned[]): Promise<void> {
+  const { observer } = graph;
+  const becomeActive = plan.filter(({ node, flags }) => node.flags.inactive && !flags.inactive);
   const becomeWritable = plan.filter(({ node, flags }) => node.readOnly && !flags.readOnly);
-  const told: BlockNode[] = [];
+  const undo: (() => Promise<void>)[] = [];
   try {
     for (const planned of plan) {
       const { node, flags, options } = planned;
-      if (!node.readOnly && flags.readOnly) {
-        await graph.observer.beforeReadOnly(node);
-        told.push(node);
+      if (flags.inactive && !node.flags.inactive) {
+        await observer.beforeInactive(node);
+        undo.push(() => observer.afterActive(node));
+        await node.flush();
+      } else if (!node.readOnly && flags.readOnly) {
+        await observer.beforeReadOnly(node);
+        undo.push(() => observer.afterWritable(node));
         await node.flush();
       }
       planned.own = ownOptions(node.definition, options);
-      planned.step = await node.driver.reopen!({ flags, options: planned.own });
+      planned.step = await node.driver.reopen?.({ flags, options: planned.own });
     }
     await graph.change((change) => {
       for (const planned of plan) applyEdges(change, planned);
@@ -227,7 +246,7 @@ async function carryOut(graph: BlockGraph, plan: readonly Planned[]): Promise<vo
     });
   } catch (error) {
     for (const { step } of [...plan].reverse()) await step?.abort?.();
-    for (const node of told) await graph.observer.afterWritable(node);
+    for (const act of undo) await act();
     throw asBlockError(error);
   }
   for (const { node, options, own, step } of plan) {
@@ -239,7 +258,8 @@ async function carryOut(graph: BlockGraph, plan: readonly Planned[]): Promise<vo
     const { node, step } = planned;
     await step?.afterCommit?.();
     await node.refreshLength();
-    if (becomeWritable.includes(planned)) await graph.observer.afterWritable(node);
+    if (becomeActive.includes(planned)) await observer.afterActive(node);
+    else if (becomeWritable.includes(planned)) await observer.afterWritable(node);
   }
 }
 

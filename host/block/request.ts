@@ -126,9 +126,9 @@ async function write(edge: Edge, offset: number, buffer: Uint8Array, flags: Writ
   const { node } = edge;
   checkData(buffer);
   if (detectsZeroes(node, buffer)) return writeDetectedZeroes(edge, offset, buffer, flags);
-  await changing(edge, offset, buffer.length, flags, async () => {
+  await changing(edge, offset, buffer.length, flags, 'data', async () => {
     if (node.probedRaw && offset < sectorBytes) await checkProbedRaw(node, offset, buffer);
-    await writeNode(node, offset, buffer, driverFlags(node, flags));
+    await writeNode(node, offset, buffer, driverFlags(node, flags, 'data'));
     node.growTo(offset + buffer.length);
   });
 }
@@ -147,12 +147,20 @@ function writeDetectedZeroes(
   return writeZeroes(edge, offset, buffer.length, { ...flags, mayUnmap });
 }
 
+type ChangeKind = 'data' | 'zeroes';
+
+/** Whether the driver makes durable itself what it writes. */
+function honoursFua({ driver: { supportsFua } }: BlockNode, kind: ChangeKind): boolean {
+  return supportsFua === true || (supportsFua === 'data' && kind === 'data');
+}
+
 /** What every request that changes data has around it. */
 async function changing(
   edge: Edge,
   offset: number,
   bytes: number,
   flags: WriteFlags,
+  kind: ChangeKind,
   act: () => Promise<void>,
 ): Promise<void> {
   const { node } = edge;
@@ -179,7 +187,7 @@ async function changing(
       if (!flags.unchanged) for (const observer of node.writeObservers) observer.onWrite(offset, bytes);
     }
     if (offset + bytes > node.highestWriteOffset) node.highestWriteOffset = offset + bytes;
-    if (flags.fua && !node.driver.supportsFua) await flushNode(node);
+    if (flags.fua && !honoursFua(node, kind)) await flushNode(node);
   } finally {
     release?.();
     node.requestEnd();
@@ -273,8 +281,8 @@ async function writeInPieces(
 }
 
 /** A driver that cannot make a write durable by itself need not know: the flush comes afterwards. */
-function driverFlags<F extends WriteFlags>(node: BlockNode, flags: F): F {
-  return flags.fua && !node.driver.supportsFua ? { ...flags, fua: false } : flags;
+function driverFlags<F extends WriteFlags>(node: BlockNode, flags: F, kind: ChangeKind): F {
+  return flags.fua && !honoursFua(node, kind) ? { ...flags, fua: false } : flags;
 }
 
 /** What a mapping driver stores is a change of its file, even when the node reads as before. */
@@ -294,7 +302,7 @@ async function writeCompressed(edge: Edge, offset: number, buffer: Uint8Array): 
   const { node } = edge;
   checkData(buffer);
   if (detectsZeroes(node, buffer)) return writeDetectedZeroes(edge, offset, buffer, {});
-  await changing(edge, offset, buffer.length, {}, async () => {
+  await changing(edge, offset, buffer.length, {}, 'data', async () => {
     if (node.driver.writeCompressed) await node.driver.writeCompressed(offset, buffer);
     else throw new BlockError('ENOTSUP');
   });
@@ -304,8 +312,8 @@ async function writeZeroes(edge: Edge, offset: number, bytes: number, flags: Zer
   const { node } = edge;
   // As in QEMU: what a node hands down is subject to the child's discard option, what a user asks for is not.
   const mayUnmap = flags.mayUnmap === true && (node.flags.discard || edge.parent.isNode !== true);
-  await changing(edge, offset, bytes, flags, async () => {
-    await writeZeroesNode(node, offset, bytes, { ...driverFlags(node, flags), mayUnmap });
+  await changing(edge, offset, bytes, flags, 'zeroes', async () => {
+    await writeZeroesNode(node, offset, bytes, { ...driverFlags(node, flags, 'zeroes'), mayUnmap });
     node.growTo(offset + bytes);
   });
 }
@@ -376,7 +384,7 @@ async function discard(edge: Edge, offset: number, bytes: number): Promise<void>
     checkWritable(edge);
     return;
   }
-  await changing(edge, offset, bytes, {}, async () => {
+  await changing(edge, offset, bytes, {}, 'zeroes', async () => {
     const { driver } = node;
     if (!driver.discard) {
       if (node.filtered()) await filteredEdge(node).discard(offset, bytes);

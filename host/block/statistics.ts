@@ -2,12 +2,13 @@
  * What a device has done to its disk: the counters behind `query-blockstats` (specification: graph, section 12).
  *
  * Devices count, jobs do not. A request is opened with `start` and ends as done, failed or invalid. Averages over
- * intervals and latency histograms exist only where they were asked for.
+ * intervals and latency histograms exist only where they were asked for. Appending to zones is counted as QEMU counts it,
+ * and stays at 0: no device has zones.
  */
 import { invalid } from '../base/errors.ts';
 import type { Clock } from '../platform/platform.ts';
 
-const accountedKinds = ['read', 'write', 'flush', 'unmap'] as const;
+const accountedKinds = ['read', 'write', 'flush', 'unmap', 'zone-append'] as const;
 export type AccountedKind = (typeof accountedKinds)[number];
 
 interface Counters {
@@ -65,7 +66,7 @@ class IntervalStatistics {
     private readonly clock: Clock,
   ) {
     const pair = (): [Window, Window] => [emptyWindow(), emptyWindow()];
-    this.windows = { read: pair(), write: pair(), flush: pair(), unmap: pair() };
+    this.windows = { read: pair(), write: pair(), flush: pair(), unmap: pair(), 'zone-append': pair() };
     const now = clock.nowNs();
     this.expiresNs = [now + this.periodNs / 2, now + this.periodNs];
   }
@@ -101,8 +102,10 @@ class IntervalStatistics {
       ...latencies('rd', of('read')),
       ...latencies('wr', of('write')),
       ...latencies('flush', of('flush')),
+      ...latencies('zone_append', of('zone-append')),
       avg_rd_queue_depth: of('read').sumNs / elapsedNs,
       avg_wr_queue_depth: of('write').sumNs / elapsedNs,
+      avg_zone_append_queue_depth: of('zone-append').sumNs / elapsedNs,
     };
   }
 
@@ -130,6 +133,7 @@ export class BlockStatistics {
     write: emptyCounters(),
     flush: emptyCounters(),
     unmap: emptyCounters(),
+    'zone-append': emptyCounters(),
   };
   readonly histograms: Partial<Record<AccountedKind, LatencyHistogram>> = {};
   private readonly intervals: IntervalStatistics[] = [];
@@ -179,6 +183,7 @@ export class BlockStatistics {
       ...described('rd', read),
       ...described('wr', write),
       ...described('unmap', unmap),
+      ...described('zone_append', this.counters['zone-append']),
       flush_operations: flush.operations,
       flush_total_time_ns: flush.totalTimeNs,
       failed_flush_operations: flush.failed,
@@ -190,6 +195,7 @@ export class BlockStatistics {
       timed_stats: this.intervals.map((interval) => interval.query()),
       ...this.describeHistogram('rd', 'read'),
       ...this.describeHistogram('wr', 'write'),
+      ...this.describeHistogram('zone_append', 'zone-append'),
       ...this.describeHistogram('flush', 'flush'),
     };
   }

@@ -7,7 +7,7 @@
  * as saved and guests may overwrite them; they count as progress when the target has them. The loop lets the event
  * loop in at least every 2 ms, sleeps as the speed limit says, and stops when it is wanted elsewhere.
  */
-import { asBlockError, type BlockError } from '../base/errors.ts';
+import { asBlockError, BlockError } from '../base/errors.ts';
 import { roundDown } from '../base/sectors.ts';
 import type { WorkProgress } from '../base/work-progress.ts';
 import type { Pacer } from '../platform/pacer.ts';
@@ -42,6 +42,8 @@ interface CopyEngineOptions {
   compress: boolean;
   /** Guests wait for the target: readers of the target see through to the source (fleecing). */
   writeThrough: boolean;
+  /** What the background has copied is discarded in the source: nobody will need it there. */
+  discardSource: boolean;
   progress: WorkProgress;
   /** Whether the loop should come to an end soon: a pause, a cancellation. */
   isWanted(): boolean;
@@ -301,8 +303,10 @@ export class CopyEngine {
   }
 
   private async moveClaim(claim: Claim, buffer: Uint8Array | undefined): Promise<void> {
-    const { filter, writeThrough } = this.options;
+    const { filter, writeThrough, discardSource } = this.options;
     const { offset, bytes } = claim;
+    // Nobody may write what is about to be discarded.
+    const holdsClaim = writeThrough || discardSource;
     if (buffer) {
       try {
         await this.readSource(offset, buffer.subarray(0, bytes));
@@ -314,9 +318,20 @@ export class CopyEngine {
         throw error;
       }
     }
-    if (!writeThrough) filter.copyMap.end(claim, true);
-    await this.writer.write({ offset, bytes, buffer });
-    if (writeThrough) filter.copyMap.end(claim, true);
+    if (!holdsClaim) filter.copyMap.end(claim, true);
+    const isWritten = await this.writer.write({ offset, bytes, buffer });
+    if (!holdsClaim) return;
+    if (discardSource && isWritten) await this.discard(offset, bytes);
+    filter.copyMap.end(claim, true);
+  }
+
+  /** A hint: what cannot be discarded stays. */
+  private async discard(offset: number, bytes: number): Promise<void> {
+    try {
+      await this.options.filter.source.discard(offset, bytes);
+    } catch (error) {
+      if (!(error instanceof BlockError)) throw error;
+    }
   }
 
   private async readSource(offset: number, data: Uint8Array): Promise<void> {

@@ -31,8 +31,8 @@ export class PieceWriter {
 
   constructor(private readonly options: PieceWriterOptions) {}
 
-  /** Never rejects: see `error`. */
-  async write(piece: Piece): Promise<void> {
+  /** Whether it has arrived. Never rejects: see `error`. */
+  async write(piece: Piece): Promise<boolean> {
     try {
       const { offset, bytes, buffer } = piece;
       const told = { node: this.options.target.node.name, offset, bytes, content: buffer ? 'data' : 'zero' };
@@ -40,10 +40,11 @@ export class PieceWriter {
     } catch (error) {
       this.error ??= asBlockError(error);
       this.failed.push(piece);
-      return;
+      return false;
     }
     this.options.onWritten(piece);
     if (piece.buffer) this.options.pool.give(piece.buffer);
+    return true;
   }
 
   /** Forgets the error and writes again what failed. */

@@ -45,7 +45,7 @@ export const MetadataClass = {
 /** What `map` returns. */
 export const Mapping = { unallocated: 0, normal: 1, zeroPlain: 2, zeroAllocated: 3, compressed: 4 } as const;
 
-export const UnmapMode = { discard: 0, keep: 1, unmap: 2, full: 3 } as const;
+export const UnmapMode = { discard: 0, keep: 1, unmap: 2, full: 3, discardKeeping: 4 } as const;
 
 /** What `prepareWrite` returns. */
 export const WriteResult = { inPlace: 0, allocated: 1 } as const;

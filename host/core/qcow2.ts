@@ -199,14 +199,14 @@ export class Qcow2Core extends CoreInstance<Qcow2Exports> {
     this.exports.qcow2_write_abort(token);
   }
 
-  /** Changes the mapping of guest clusters: of how many, one at least. */
+  /** Changes the mapping of guest clusters: of how many, one at least, and whether nothing else refers to their space. */
   unmap(
     first: number,
     clusters: number,
     how: { mode: number; hasBacking: boolean },
-  ): number | { clusters: number } {
+  ): number | { clusters: number; isAlone: boolean } {
     const code = this.exports.qcow2_unmap(first, clusters, how.mode, how.hasBacking);
-    return code < 0 ? code : { clusters: this.record[0] };
+    return code < 0 ? code : { clusters: this.record[0], isAlone: this.record[1] === 1 };
   }
 
   /** Takes the table at an index of the L1 table, which maps nothing, out of the tree. */

@@ -39,6 +39,11 @@ class RawDriver implements Driver {
     if (file.debugged) this.debugEvent = (event) => file.debugEvent(event);
   }
 
+  /** Flags travel on with the request. */
+  get supportsFua(): boolean | 'data' {
+    return this.file.node.driver.supportsFua ?? false;
+  }
+
   get isWholeFile(): boolean {
     return this.offset === 0 && this.size === undefined;
   }

@@ -88,9 +88,10 @@ class CreateDriver implements JobDriver {
   private async makeImage(): Promise<void> {
     const { driver, graph, options } = this;
     assert(driver.create?.job, `driver ${driver.name} makes no images`);
+    await this.begin();
     const node = await this.openFile();
     try {
-      await writeImage(driver, node, driver.create.job.values(options), () => this.begin());
+      await writeImage(driver, node, driver.create.job.values(options));
     } finally {
       await graph.unref(node);
     }
@@ -99,10 +100,7 @@ class CreateDriver implements JobDriver {
   private async openFile(): Promise<BlockNode> {
     const { graph } = this;
     const file = this.options['file'] as string | Readonly<Record<string, unknown>>;
-    if (typeof file !== 'string') {
-      await this.begin();
-      return graph.open(file, { discard: true });
-    }
+    if (typeof file !== 'string') return graph.open(file, { discard: true });
     const node = graph.lookup(file, file);
     node.ref();
     return node;

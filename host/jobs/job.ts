@@ -43,6 +43,14 @@ export interface JobDriver {
   /** Whether a soft cancel means the same as a forced one now; true when absent. */
   cancelsForcibly?(): boolean;
   complete?(): Promise<void>;
+  /** Mirrors: nothing is missing in the target, and no write can come between. */
+  isActivelySynced?(): boolean | undefined;
+  /** What a client may change while the job runs. Absent: nothing. Errors: a value that it cannot change to. */
+  readonly change?: ((to: JobChange) => void) | undefined;
+}
+
+export interface JobChange {
+  copyMode: 'background' | 'write-blocking';
 }
 
 interface JobOptions {
@@ -344,6 +352,13 @@ export class Job {
   async finalize(): Promise<void> {
     this.checkVerb('finalize');
     await this.transaction.finalize();
+  }
+
+  /** `to`: absent for a job of a type that has nothing to change. */
+  change(to: JobChange | undefined): void {
+    this.checkVerb('change');
+    if (!this.driver.change) throw invalid('Job type does not support change');
+    if (to) this.driver.change(to);
   }
 
   dismiss(): void {

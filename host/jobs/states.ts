@@ -27,6 +27,7 @@ export const verbs = {
   resume: active,
   'set-speed': active,
   complete: ['ready', 'standby'],
+  change: active,
   finalize: ['pending'],
   dismiss: ['concluded'],
 } as const;

@@ -254,6 +254,7 @@ export class BlockFront implements AttachedDevice {
     this.machine.emit({
       name: 'BLOCK_IO_ERROR',
       data: {
+        'qom-path': backend.device?.path ?? '',
         device: backend.name,
         ...(backend.hasMedium ? { 'node-name': backend.node.name } : {}),
         operation,

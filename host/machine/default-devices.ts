@@ -47,18 +47,17 @@ export async function addBuiltInDevices(machine: Machine): Promise<void> {
   const { type, hasDefaults } = machine.options;
   const floppies = machine.drives.list().filter((drive) => drive.interface === 'floppy');
   const shift = hasDefaults ? type.defaultDevices : { ide: 0, floppy: 0 };
-  if (type.hasFloppyController) {
-    let number = type.firstDevice.floppy + shift.floppy - 1;
-    await addBuiltInDevice(machine, `device[${number++}]`, 'isa-fdc', 'isa.0', {});
-    for (const drive of floppies) {
-      await addFor(machine, drive, `device[${number++}]`, 'floppy', 'floppy-bus.0');
-    }
-  }
-  let number = type.firstDevice.ide + shift.ide + (type.hasFloppyController ? floppies.length : 0);
+  let number = type.firstDevice.ide + shift.ide;
   const ide = machine.drives.list().filter((drive) => drive.interface === 'ide' && drive.bus < type.ideBuses);
   for (const drive of ide.sort((a, b) => a.bus - b.bus || a.unit - b.unit)) {
     const model = drive.media === 'cdrom' ? 'ide-cd' : 'ide-hd';
     await addFor(machine, drive, `device[${number++}]`, model, `ide.${drive.bus}`);
+  }
+  if (!type.hasFloppyController) return;
+  number = type.firstDevice.floppy + shift.floppy + ide.length - 1;
+  await addBuiltInDevice(machine, `device[${number++}]`, 'isa-fdc', 'isa.0', {});
+  for (const drive of floppies) {
+    await addFor(machine, drive, `device[${number++}]`, 'floppy', 'floppy-bus.0');
   }
 }
 

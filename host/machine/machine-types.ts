@@ -20,19 +20,19 @@ export interface MachineType {
   readonly ideBuses: number;
   /** Index of the CD drive that is there unless `-nodefaults`. */
   readonly defaultCdIndex: number | undefined;
-  /** Numbers of the first device for an IDE drive and a floppy in `/machine/unattached`. */
+  /** Numbers of the first device for an IDE drive and, with no such device, a floppy in `/machine/unattached`. */
   readonly firstDevice: { ide: number; floppy: number };
   /** What the devices that come by default add to these. */
   readonly defaultDevices: { ide: number; floppy: number };
 }
 
-/** `controller`: the number of the device that has them. */
-function ideBuses(controller: number, count: number, units: number): BusSpec[] {
+/** `controller`: what has them, in `/machine/unattached`. */
+function ideBuses(controller: string, count: number, units: number): BusSpec[] {
   return Array.from({ length: count }, (_, i) => ({
     name: `ide.${i}`,
     kind: 'IDE',
     canHotplug: false,
-    path: `/machine/unattached/device[${controller}]/ide.${i}`,
+    path: `/machine/unattached/${controller}/ide.${i}`,
     capacity: 2,
     units,
   }));
@@ -62,13 +62,13 @@ export const machineTypes: readonly MachineType[] = [
     defaultDevices: { ide: 0, floppy: 0 },
   },
   {
-    name: 'pc-i440fx-7.2',
+    name: 'pc-i440fx-10.0',
     aliases: ['pc'],
     description: 'Standard PC (i440FX + PIIX, 1996)',
     buses: [
       { name: 'pci.0', kind: 'PCI', canHotplug: true, path: '/machine/i440fx/pci.0', capacity: 256 },
       isaBus(3),
-      ...ideBuses(17, 2, 2),
+      ...ideBuses('device[3]/ide', 2, 2),
     ],
     pci: {
       builtIn: [
@@ -81,17 +81,17 @@ export const machineTypes: readonly MachineType[] = [
     hasFloppyController: true,
     ideBuses: 2,
     defaultCdIndex: 2,
-    firstDevice: { ide: 18, floppy: 13 },
-    defaultDevices: { ide: 4, floppy: 3 },
+    firstDevice: { ide: 4, floppy: 10 },
+    defaultDevices: { ide: 0, floppy: 3 },
   },
   {
-    name: 'pc-q35-7.2',
+    name: 'pc-q35-10.0',
     aliases: ['q35'],
     description: 'Standard PC (Q35 + ICH9, 2009)',
     buses: [
       { name: 'pcie.0', kind: 'PCI', canHotplug: false, path: '/machine/q35/pcie.0', capacity: 256 },
       isaBus(2),
-      ...ideBuses(15, 6, 1),
+      ...ideBuses('device[12]', 6, 1),
     ],
     pci: {
       builtIn: [
@@ -104,7 +104,7 @@ export const machineTypes: readonly MachineType[] = [
     hasFloppyController: false,
     ideBuses: 6,
     defaultCdIndex: 2,
-    firstDevice: { ide: 16, floppy: 0 },
+    firstDevice: { ide: 13, floppy: 0 },
     defaultDevices: { ide: 2, floppy: 0 },
   },
 ];

@@ -58,13 +58,8 @@ export function blockSize(name: string): PropertySpec {
     check(value) {
       const given = Number(value);
       if (given === 0) return;
-      if (given < 512 || given > maxBlockSize) {
-        throw invalid(
-          `Property .${name} doesn't take value ${given} (minimum: 512, maximum: ${maxBlockSize})`,
-        );
-      }
-      if (!Number.isInteger(Math.log2(given))) {
-        throw invalid(`Property .${name} doesn't take value '${given}', it's not a power of 2`);
+      if (given < 512 || given > maxBlockSize || !Number.isInteger(Math.log2(given))) {
+        throw invalid(`parameter ${name} must be a power of 2 between 512 and ${maxBlockSize}`);
       }
     },
   };

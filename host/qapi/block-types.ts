@@ -3,7 +3,7 @@ import { enumeration } from './types.ts';
 
 export const preallocationMode = enumeration('PreallocMode', ['off', 'metadata', 'falloc', 'full']);
 
-/** Every driver that QEMU 7.2 knows by name, whether it is served here or not. */
+/** Every driver that QEMU 10.0 knows by name, whether it is served here or not. */
 export const blockdevDriver = enumeration('BlockdevDriver', [
   'blkdebug',
   'blklogwrites',

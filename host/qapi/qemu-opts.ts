@@ -15,7 +15,7 @@ export interface QemuOption {
   readonly type: 'string' | 'bool' | 'number' | 'size';
 }
 
-interface OptionPair {
+export interface OptionPair {
   name: string;
   value: string;
 }

@@ -12,8 +12,9 @@ export function parseSize(text: string): number | undefined {
   return value !== undefined && value < limit ? value : undefined;
 }
 
-/** Whether `text` would be a size, but one of 2^64 or more. */
+/** Whether `text` would be a size, but is negative, or 2^64 or more. */
 export function isBeyondSizes(text: string): boolean {
+  if (/^\s*-(\d+|\.\d+)$/.test(text)) return true;
   const value = readSize(text);
   return value !== undefined && value >= limit;
 }

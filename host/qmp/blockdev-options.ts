@@ -54,6 +54,7 @@ function describe(drivers: readonly DriverDefinition[]): {
       cache: optional(cacheOptions),
       'read-only': optional(bool),
       'auto-read-only': optional(bool),
+      active: optional(bool),
       'force-share': optional(bool),
       'detect-zeroes': optional(enumeration('BlockdevDetectZeroesOptions', ['off', 'on', 'unmap'])),
     }),

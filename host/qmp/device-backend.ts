@@ -7,7 +7,7 @@ import type { CommandContext } from './command.ts';
 /** `id` is an id or a path in the object model. Errors: no such device; one that holds no backend itself. */
 export function backendOfDevice({ graph, objects }: CommandContext, id: string): BlockBackend {
   const object = objects.tree.resolve(id);
-  if (!object.isDevice) throw deviceNotFound(id);
+  if (!object.isDevice) throw invalid(`${id} is not a device`);
   const path = objects.tree.pathOf(object);
   const backend = graph.backends.list().find(({ device }) => device?.path === path);
   if (!backend) throw invalid('Device does not have a block device backend');

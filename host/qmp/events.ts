@@ -57,6 +57,7 @@ export const events: readonly EventDefinition[] = [
   {
     name: 'BLOCK_IO_ERROR',
     data: struct('BlockIoError', {
+      'qom-path': str,
       device: str,
       'node-name': optional(str),
       operation,

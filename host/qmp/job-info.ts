@@ -3,7 +3,16 @@
  */
 import { withoutUndefined } from '../base/without-undefined.ts';
 import type { Job } from '../jobs/job.ts';
-import { bool, enumeration, int64, optional, str, struct, type TypeOf } from '../qapi/types.ts';
+import {
+  bool,
+  enumeration,
+  int64,
+  optional,
+  str,
+  struct,
+  type TypeOf,
+  type UnionType,
+} from '../qapi/types.ts';
 import { jobStatus, jobType } from './job-types.ts';
 
 export const jobInfoType = struct('JobInfo', {
@@ -15,7 +24,7 @@ export const jobInfoType = struct('JobInfo', {
   error: optional(str),
 });
 
-export const blockJobInfoType = struct('BlockJobInfo', {
+const blockJobInfoBase = struct('BlockJobInfoBase', {
   type: jobType,
   device: str,
   len: int64,
@@ -31,6 +40,18 @@ export const blockJobInfoType = struct('BlockJobInfo', {
   error: optional(str),
 });
 
+const mirrorInfo = struct('BlockJobInfoMirror', { 'actively-synced': bool });
+
+type BlockJobInfo = TypeOf<typeof blockJobInfoBase> & Partial<TypeOf<typeof mirrorInfo>>;
+
+export const blockJobInfoType: UnionType<BlockJobInfo> = {
+  kind: 'union',
+  name: 'BlockJobInfo',
+  base: blockJobInfoBase,
+  discriminator: 'type',
+  branches: () => ({ mirror: mirrorInfo }),
+};
+
 /** For query-jobs. */
 export function jobInfo(job: Job): TypeOf<typeof jobInfoType> {
   return {
@@ -44,7 +65,7 @@ export function jobInfo(job: Job): TypeOf<typeof jobInfoType> {
 }
 
 /** For query-block-jobs. */
-export function blockJobInfo(job: Job): TypeOf<typeof blockJobInfoType> {
+export function blockJobInfo(job: Job): BlockJobInfo {
   return {
     type: job.type,
     device: job.id,
@@ -58,6 +79,6 @@ export function blockJobInfo(job: Job): TypeOf<typeof blockJobInfoType> {
     status: job.status,
     'auto-finalize': job.autoFinalize,
     'auto-dismiss': job.autoDismiss,
-    ...withoutUndefined({ error: job.error?.message }),
+    ...withoutUndefined({ error: job.error?.message, 'actively-synced': job.driver.isActivelySynced?.() }),
   };
 }

@@ -44,6 +44,7 @@ export const blockDeviceInfoType = struct('BlockDeviceInfo', {
   file: str,
   'node-name': optional(str),
   ro: bool,
+  active: bool,
   drv: str,
   backing_file: optional(str),
   backing_file_depth: int64,
@@ -99,7 +100,8 @@ export async function blockDeviceInfo(
   return {
     file: filenameOf(node),
     'node-name': node.name,
-    ro: node.readOnly,
+    ro: node.flags.inactive?.readOnly ?? node.readOnly,
+    active: !node.flags.inactive,
     drv: node.definition.name,
     ...withoutUndefined({ backing_file: backingFileOf(node) }),
     backing_file_depth: depth,

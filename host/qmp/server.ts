@@ -116,11 +116,16 @@ export class QmpServer<Given extends MachineOptions | undefined = MachineOptions
   /** Cancels all jobs and ends the server; clients of a machine are told why. */
   async stop(reason: ShutdownReason = 'host-signal'): Promise<void> {
     this.machine?.shutDown(reason);
-    // What is in flight comes to rest before jobs are told.
-    this.graph.drainAllEnd(await this.graph.drainAllBegin());
+    // What is in flight comes to rest, in a machine once more for its devices, before jobs are told.
+    if (this.machine) await this.comeToRest();
+    await this.comeToRest();
     await this.jobs.cancelAll();
     this.ending = true;
     if (!this.running) this.ended.resolve();
+  }
+
+  private async comeToRest(): Promise<void> {
+    this.graph.drainAllEnd(await this.graph.drainAllBegin());
   }
 
   /** Closes the machine and all nodes that clients have added, then the connections. */

@@ -40,7 +40,7 @@ export async function runTransaction(
         prepared.push(action);
         if (grouped && !definition.supportsGrouped) {
           throw invalid(
-            `Action '${definition.type}' does not support Transaction property completion-mode = grouped`,
+            `Action '${definition.type}' does not support transaction property completion-mode = grouped`,
           );
         }
         await action.prepare();

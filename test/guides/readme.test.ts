@@ -26,7 +26,7 @@ test('its commands are those of the executable', () => {
   expect(rows).toEqual(commands.map(({ name, link }) => [name, link]));
 });
 
-test('img has those subcommands of qemu-img 7.2 that it says it has, and not the others', () => {
+test('img has those subcommands of qemu-img 10.0 that it says it has, and not the others', () => {
   const row = tableOf(readme, 'command').find(([name]) => name === '`img`')!; // the test above
   const [has, lacks] = row.slice(2).map((cell) => cell.replace(/:.*/, '').split(', '));
   expect(has).toEqual(imgCommands.map(({ name }) => name));

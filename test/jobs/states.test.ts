@@ -38,6 +38,6 @@ describe('the job state machine', () => {
     expect(accepted('concluded')).toEqual(['dismiss']);
     expect(accepted('pending')).toEqual(['cancel', 'finalize']);
     expect(accepted('waiting')).toEqual(['cancel']);
-    expect(accepted('standby')).toEqual(['cancel', 'pause', 'resume', 'set-speed', 'complete']);
+    expect(accepted('standby')).toEqual(['cancel', 'pause', 'resume', 'set-speed', 'complete', 'change']);
   });
 });

@@ -55,7 +55,7 @@ describe('a device', () => {
     disk.failNext = { op, errno: 'EIO' };
     await expect(vm.device('v').front[op](0, bytes(1))).rejects.toMatchObject({ errno: 'EIO' });
     expect(await vm.takeEvents()).toEqual([
-      `BLOCK_IO_ERROR {"action":"report","device":"","node-name":"n","nospace":false,"operation":"${op}","reason":"Input/output error"}`,
+      `BLOCK_IO_ERROR {"action":"report","device":"","node-name":"n","nospace":false,"operation":"${op}","qom-path":"/machine/peripheral/v/virtio-backend","reason":"Input/output error"}`,
     ]);
     expect(await vm.run('query-status')).toMatchObject({ status: 'running' });
   });

@@ -48,7 +48,7 @@ describe.each([nullCo, nullAio])('$name', (protocol) => {
       'latency-ns is invalid',
     );
     await expect(openDriver(protocol, platform, { size: -1 })).rejects.toThrow(
-      "Parameter 'size' expects a non-negative number below 2^64",
+      "Value '-1' is out of range for parameter 'size'",
     );
     expect(() => protocol.parseFilename!('null-co://x')).toThrow(
       `The only allowed filename for this driver is '${protocol.name}://'`,

@@ -68,7 +68,7 @@ describe('a value', () => {
   test.each([
     [{ size: 'x' }, "Parameter 'size' expects a non-negative number below 2^64"],
     [{ size: '' }, "Parameter 'size' expects a non-negative number below 2^64"],
-    [{ size: -1 }, "Parameter 'size' expects a non-negative number below 2^64"],
+    [{ size: -1 }, "Value '-1' is out of range for parameter 'size'"],
     [{ size: 1.5 }, "Parameter 'size' expects a non-negative number below 2^64"],
     [{ size: true }, "Parameter 'size' expects a non-negative number below 2^64"],
     [{ size: '16E' }, "Value '16E' is out of range for parameter 'size'"],

@@ -1,5 +1,5 @@
 /**
- * Every command, argument, enum member and event of QEMU 7.2's block layer is there, with the same names, types and
+ * Every command, argument, enum member and event of QEMU 10.0's block layer is there, with the same names, types and
  * optionality all the way down, except where the list below says why not. The fixture is QEMU's own answer to
  * query-qmp-schema, cut down to what concerns disks, jobs and the monitor.
  */
@@ -13,7 +13,7 @@ import { events, machineEvents } from '../../host/qmp/events.ts';
 import { schemaInfoList } from '../../host/qmp/schema-types.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
 import { VirtualPlatform } from '../support/virtual-platform.ts';
-import qemuSchema from './fixtures/qemu-7.2-schema.json';
+import qemuSchema from './fixtures/qemu-10.0-schema.json';
 
 /** What is different, by place, and why. */
 const allowed: readonly (readonly [RegExp, string])[] = [

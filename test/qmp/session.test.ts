@@ -51,7 +51,7 @@ describe('a session', () => {
   test('begins with a greeting that offers out-of-band execution', async () => {
     const client = await connect(createServer());
     expect(client.take()).toMatchObject([
-      { QMP: { version: { qemu: { major: 7 } }, capabilities: ['oob'] } },
+      { QMP: { version: { qemu: { major: 10 } }, capabilities: ['oob'] } },
     ]);
   });
 

@@ -70,7 +70,7 @@ describe('a transaction', () => {
   it('refuses actions that cannot be grouped before they do anything', async () => {
     const log: string[] = [];
     await expect(runTransaction(new World(), [recorder(log, 'x')], 'grouped')).rejects.toThrow(
-      "Action 'x' does not support Transaction property completion-mode = grouped",
+      "Action 'x' does not support transaction property completion-mode = grouped",
     );
     expect(log).toEqual(['abort x']);
   });

@@ -29,6 +29,7 @@ export async function openDriver<O extends object>(
     nodeName: 'node0',
     flags: {
       readOnly: false,
+      inactive: undefined,
       autoReadOnly: false,
       direct: false,
       noFlush: false,

@@ -1,8 +1,9 @@
 /**
- * Which outside tools this machine has. Tests against real QEMU skip, visibly, where it is absent; with REQUIRE_ALL=1
- * (set in CI) a missing tool is a failure instead.
+ * Which outside tools this machine has. Tests against real QEMU skip, visibly, where it is absent or another release than
+ * the one that ours behaves like; with REQUIRE_ALL=1 (set in CI) that is a failure instead.
  */
 import { spawnSync } from 'node:child_process';
+import { versionInfo } from '../../host/qmp/version.ts';
 
 export const requireAll = process.env['REQUIRE_ALL'] === '1';
 
@@ -12,8 +13,25 @@ function have(tool: string, version = '--version'): boolean {
   return found;
 }
 
-export const haveQemu = have('qemu-img') && have('qemu-io') && have('qemu-storage-daemon');
-export const haveQemuSystem = have('qemu-system-x86_64');
+const release = `${versionInfo.qemu.major}.${versionInfo.qemu.minor}`;
+
+/** Why QEMU's tools are not compared with although they are installed. */
+export let otherRelease: string | undefined;
+
+function haveRelease(tool: string): boolean {
+  if (!have(tool)) return false;
+  const { stdout } = spawnSync(tool, ['--version'], { encoding: 'utf8' });
+  const [, found] = /version (\d+\.\d+)/.exec(stdout) ?? [];
+  if (found === release) return true;
+  const difference = `${tool} is QEMU ${found}, and not ${release}`;
+  if (requireAll) throw new Error(`REQUIRE_ALL=1, but ${difference}`);
+  otherRelease ??= difference;
+  return false;
+}
+
+export const haveQemu =
+  haveRelease('qemu-img') && haveRelease('qemu-io') && haveRelease('qemu-storage-daemon');
+export const haveQemuSystem = haveRelease('qemu-system-x86_64');
 export const haveE2fsprogs = have('e2fsck', '-V') && have('debugfs', '-V');
 export const haveOpenssl = have('openssl', 'version');
 export const haveScript = have('script');

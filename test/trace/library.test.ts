@@ -48,7 +48,7 @@ test('it can ask later, and by QMP', async () => {
   await yard.qmp('trace-event-set-state', { name: 'block_drain_*', enable: false });
   await yard.qmp('trace-event-set-state', { name: 'block_read', enable: true });
   expect(await yard.qmp('trace-event-get-state', { name: 'block_read' })).toEqual([
-    { name: 'block_read', state: 'enabled', vcpu: false },
+    { name: 'block_read', state: 'enabled' },
   ]);
   await readOnce(yard);
   await arrived(records, 'block_read');

@@ -49,7 +49,7 @@ export class Chardevs {
   use(id: string, onConnection: (connection: Connection) => void, typing: Typing = 'lines'): void {
     const chardev = this.byId.get(id);
     if (!chardev) throw invalid(`chardev "${id}" not found`);
-    if (this.uses.has(id)) throw invalid(`Device '${id}' is in use`);
+    if (this.uses.has(id)) throw invalid(`chardev '${id}' is already in use`);
     assert(!this.isServing, 'chardevs get their users before they are served');
     this.uses.set(id, { chardev, onConnection, typing });
   }

@@ -1,9 +1,5 @@
 /** Commands that start jobs, and those that steer them. */
-import { BlockError } from '../../base/errors.ts';
-import type { BlockBackend } from '../../block/backend.ts';
-import { startActiveCommit } from '../../jobs/commit/active-commit.ts';
-import { JobRegistry } from '../../jobs/job-registry.ts';
-import type { CommandContext } from '../../qmp/command.ts';
+import { commitAndWait } from '../../jobs/commit/commit-and-wait.ts';
 import { type Arguments, device, flag, type HmpCommand, optionalWord, silently, word } from './command.ts';
 
 /** `block_job_cancel` and the like: one QMP command with the job's id. */
@@ -89,37 +85,11 @@ export const jobCommands: readonly HmpCommand[] = [
           if (name !== 'all') return `'commit' error for '${name}': Operation not supported\n`;
           continue;
         }
-        await commitAndWait(context, backend);
+        const { node } = backend;
+        const base = node.skipFilters().backing()!.skipFilters(); // looked at above
+        await commitAndWait(graph, { id: backend.name, top: node, base });
       }
       return '';
     },
   },
 ];
-
-/**
- * An active commit into the backing file that does not pivot, waited for: a job of nobody's, so clients hear nothing of it.
- * The overlay keeps its clusters. Errors: those of the job.
- */
-async function commitAndWait({ graph }: CommandContext, { name, node }: BlockBackend): Promise<void> {
-  const { platform } = graph;
-  const base = node.skipFilters().backing()!.skipFilters(); // looked at by the caller
-  const wasReadOnly = base.readOnly;
-  const jobs = new JobRegistry({ platform, emit: () => {} });
-  const job = await startActiveCommit(graph, jobs, {
-    id: name,
-    top: node,
-    base,
-    speed: 0,
-    onError: 'report',
-    filterNodeName: undefined,
-    autoFinalize: true,
-    autoDismiss: false,
-  });
-  while (!job.isReady && job.status !== 'concluded') await platform.clock.yield();
-  if (job.isReady) await job.cancel(false);
-  while (job.status !== 'concluded') await platform.clock.yield();
-  const { error } = job;
-  job.dismiss();
-  if (wasReadOnly && !base.readOnly) await graph.setReadOnly(base, true);
-  if (error) throw new BlockError(error.errno, error.message);
-}

@@ -1,7 +1,7 @@
 /**
  * A line as it is typed into the human monitor: bytes in, what the screen is to show out (specification: qmp-protocol, section 8). It
  * has no input and no output of its own, and is the same for a terminal, a pipe and a socket: QEMU's echoes to all of them, and
- * knows these keys: arrows, Home, End (Ctrl-A, Ctrl-E), Delete (Ctrl-D), Backspace, Ctrl-W, Ctrl-L, Tab, and Enter.
+ * knows these keys: arrows, Home, End (Ctrl-A, Ctrl-E), Delete (Ctrl-D), Backspace, Ctrl-U, Ctrl-W, Ctrl-L, Tab, and Enter.
  *
  * A line is bytes, one character of a string each: what they mean is for whoever runs it. What is shown of it is drawn anew after each
  * byte that changes it: back to its beginning, all of it, and the rest of the row erased.
@@ -109,6 +109,10 @@ export class LineEditor {
         return this.enter();
       case 0x0c: // Ctrl-L
         return { output: clearScreen + this.showAnew() };
+      case 0x15: // Ctrl-U
+        this.line = this.line.slice(this.cursor);
+        this.cursor = 0;
+        break;
       case 0x17: // Ctrl-W
         this.deleteWord();
         break;

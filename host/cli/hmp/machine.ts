@@ -2,6 +2,7 @@
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import { parseJson } from '../../qapi/json.ts';
 import { formatPrettyJson } from '../../qapi/json-output.ts';
+import type { JsonObject } from '../../qapi/json-value.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
 import { parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import type { CommandContext } from '../../qmp/command.ts';
@@ -45,7 +46,11 @@ export const machineCommands: readonly HmpCommand[] = [
     name: 'device_add',
     parameters: [word('device')],
     help: 'add device, like -device on the command line',
-    run: (context, { device }) => silently(context, 'device_add', options(device as string, 'driver')),
+    async run({ machine }, { device }) {
+      // A program without a machine has no such monitor.
+      await machine!.addDevice(options(device as string, 'driver') as JsonObject, true);
+      return '';
+    },
   },
   {
     name: 'device_del',

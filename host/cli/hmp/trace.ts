@@ -3,6 +3,7 @@ import { BlockError } from '../../base/errors.ts';
 import type { CommandContext } from '../../qmp/command.ts';
 import { type Arguments, type HmpCommand, optionalWord, qmp, silently, word } from './command.ts';
 
+/** Of no account, as in QEMU: no event belongs to a processor. */
 const processor = { name: 'vcpu', kind: 'int', optional: true } as const;
 
 /** QEMU shows errors of these without a word in front. */
@@ -15,8 +16,8 @@ async function plainly(act: () => Promise<string>): Promise<string> {
   }
 }
 
-async function listEvents(context: CommandContext, { name = '*', vcpu }: Arguments): Promise<string> {
-  const found = await qmp(context, 'trace-event-get-state', { name, vcpu });
+async function listEvents(context: CommandContext, { name = '*' }: Arguments): Promise<string> {
+  const found = await qmp(context, 'trace-event-get-state', { name });
   return (found as { name: string; state: string }[])
     .map(({ name, state }) => `${name} : state ${state === 'enabled' ? 1 : 0}\n`)
     .join('');
@@ -27,8 +28,8 @@ export const traceCommands: readonly HmpCommand[] = [
     name: 'trace-event',
     parameters: [word('name'), { name: 'option', kind: 'switch' }, processor],
     help: 'changes status of a specific trace event',
-    run: (context, { name, option, vcpu }) =>
-      plainly(() => silently(context, 'trace-event-set-state', { name, enable: option, vcpu })),
+    run: (context, { name, option }) =>
+      plainly(() => silently(context, 'trace-event-set-state', { name, enable: option })),
   },
   {
     name: 'info trace-events',

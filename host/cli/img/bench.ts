@@ -17,7 +17,7 @@ import {
   checkImageOpts,
   common,
   parseCacheOption,
-  parseIntegerOption,
+  parseCountOption,
   parseSizeOption,
   readCommandLine,
 } from './options.ts';
@@ -36,7 +36,7 @@ export const specs = [
   { short: 's', long: 'buffer-size', argument: true },
   { short: 'S', long: 'step-size', argument: true },
   { short: 't', long: 'cache', argument: true },
-  { short: 'w' },
+  { short: 'w', long: 'write' },
   { long: 'pattern', argument: true },
   { long: 'flush-interval', argument: true },
   { long: 'no-drain' },
@@ -106,27 +106,25 @@ async function readBenchOptions(tool: Tool, argv: string[]): Promise<BenchOption
   let forceShare = false;
   let native = false;
   let cacheName = 'writeback';
-  const size = (what: string, value: string, max?: number) => parseSizeOption(tool, what, value, max);
-  const integer = (what: string, value: string, max?: number) =>
-    parseIntegerOption(tool, `Invalid ${what} specified`, value, max);
   const take: Record<string, (value: string) => void> = {
     format: (value) => (format = value),
     'image-opts': () => (imageOpts = true),
     'force-share': () => (forceShare = true),
-    count: (value) => (settings.count = integer('request count', value)),
-    depth: (value) => (settings.depth = integer('queue depth', value)),
+    count: (value) => (settings.count = parseCountOption(tool, 'request count', value, { min: 1 })),
+    depth: (value) => (settings.depth = parseCountOption(tool, 'queue depth', value, { min: 1 })),
     aio: (value) => (native = parseAio(tool, value)),
     native: () => (native = true),
-    offset: (value) => (settings.offset = size('offset', value)),
-    'buffer-size': (value) => (settings.bufferBytes = size('buffer size', value, maxInt)),
-    'step-size': (value) => (settings.stepBytes = size('step_size', value, maxInt)),
+    offset: (value) => (settings.offset = parseSizeOption(tool, 'offset', value)),
+    'buffer-size': (value) =>
+      (settings.bufferBytes = parseSizeOption(tool, 'buffer size', value, { min: 1, max: maxInt })),
+    'step-size': (value) => (settings.stepBytes = parseSizeOption(tool, 'step size', value, { max: maxInt })),
     cache: (value) => {
       parseCacheOption(tool, value, 'Invalid cache mode');
       cacheName = value;
     },
-    w: () => (settings.write = true),
-    pattern: (value) => (settings.pattern = integer('pattern byte', value, 255)),
-    'flush-interval': (value) => (settings.flushInterval = integer('flush interval', value)),
+    write: () => (settings.write = true),
+    pattern: (value) => (settings.pattern = parseCountOption(tool, 'pattern byte', value, { max: 255 })),
+    'flush-interval': (value) => (settings.flushInterval = parseCountOption(tool, 'flush interval', value)),
     'no-drain': () => (settings.drain = false),
   };
   const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => take[name]?.(value));
@@ -152,7 +150,6 @@ function parseAio(tool: Tool, value: string): boolean {
 }
 
 function checkSettings(tool: Tool, { write, flushInterval, depth }: Settings): void {
-  if (depth === 0) tool.fail('Invalid queue depth specified');
   if (!write && flushInterval > 0) tool.fail('--flush-interval is only available in write tests');
   if (flushInterval > 0 && flushInterval < depth) tool.fail("Flush interval can't be smaller than depth");
 }

@@ -16,14 +16,14 @@ import {
 
 /** Its options, beside `--help`. */
 export const specs = [
+  common.quiet,
+  common.format,
+  { short: 'T', long: 'cache', argument: true },
+  { short: 'r', long: 'repair', argument: true },
+  common.output,
   common.object,
   common.imageOpts,
-  common.format,
-  common.output,
   common.forceShare,
-  common.quiet,
-  { short: 'r', long: 'repair', argument: true },
-  { short: 'T', argument: true },
 ];
 
 const status = { clean: 0, failed: 1, corruptions: 2, leaks: 3, unsupported: 63 } as const;
@@ -42,7 +42,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     else if (name === 'image-opts') imageOpts = true;
     else if (name === 'force-share') forceShare = true;
     else if (name === 'quiet') quiet = true;
-    else if (name === 'T') cacheName = value;
+    else if (name === 'cache') cacheName = value;
     else repair = parseRepair(tool, value);
   });
   if (operands.length !== 1) tool.failUsage('Expecting one image file name');
@@ -80,7 +80,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
 function parseRepair(tool: Tool, value: string): CheckOptions['fix'] {
   if (value === 'leaks') return { leaks: true, errors: false };
   if (value === 'all') return { leaks: true, errors: true };
-  return tool.failUsage(`Unknown option value for -r (expecting 'leaks' or 'all'): ${value}`);
+  return tool.failUsage(`--repair (-r) expects 'leaks' or 'all' not '${value}'`);
 }
 
 async function check(tool: Tool, image: BlockBackend, fix: CheckOptions['fix']): Promise<CheckResult> {

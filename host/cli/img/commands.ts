@@ -16,6 +16,12 @@ export interface ImgCommand {
 
 export const commands: readonly ImgCommand[] = [
   {
+    name: 'amend',
+    help: 'change options of an image that its format lets change',
+    synopsis: '[--image-opts] [-p] [-q] [-f fmt] [-t cache] [--force] -o options filename',
+    load: () => import('./amend.ts'),
+  },
+  {
     name: 'bench',
     help: 'measure how fast an image can be read or written',
     synopsis:
@@ -34,6 +40,12 @@ export const commands: readonly ImgCommand[] = [
     help: 'check the consistency of an image, and repair it',
     synopsis: '[--image-opts] [-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T src_cache] [-U] filename',
     load: () => import('./check.ts'),
+  },
+  {
+    name: 'commit',
+    help: 'bring what an image holds into its backing file',
+    synopsis: '[--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-r rate_limit] [-d] [-p] filename',
+    load: () => import('./commit.ts'),
   },
   {
     name: 'compare',
@@ -82,6 +94,13 @@ export const commands: readonly ImgCommand[] = [
     load: () => import('./measure.ts'),
   },
   {
+    name: 'rebase',
+    help: 'give an image another backing file, or none',
+    synopsis:
+      '[--image-opts] [-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] [-u] [-c] [-b backing_file [-F backing_fmt]] filename',
+    load: () => import('./rebase.ts'),
+  },
+  {
     name: 'resize',
     help: 'change the size of the disk in an image',
     synopsis: '[--image-opts] [-f fmt] [--preallocation=prealloc] [-q] [--shrink] filename [+ | -]size',
@@ -90,7 +109,7 @@ export const commands: readonly ImgCommand[] = [
   {
     name: 'snapshot',
     help: 'list, make, delete and go back to snapshots inside an image',
-    synopsis: '[--image-opts] [-U] [-q] [-l | -a snapshot | -c snapshot | -d snapshot] filename',
+    synopsis: '[--image-opts] [-f fmt] [-U] [-q] [-l | -a snapshot | -c snapshot | -d snapshot] filename',
     load: () => import('./snapshot.ts'),
   },
 ];

@@ -14,15 +14,17 @@ import { checkImageOpts, common, parseCacheOption, readCommandLine } from './opt
 
 /** Its options, beside `--help`. */
 export const specs = [
-  common.object,
-  common.imageOpts,
-  common.format,
-  common.forceShare,
   common.quiet,
-  { short: 'F', argument: true },
-  { short: 'T', argument: true },
-  { short: 'p' },
-  { short: 's' },
+  common.object,
+  { short: 'T', long: 'cache', argument: true },
+  common.imageOpts,
+  { short: 'f', long: 'a-format', argument: true },
+  { long: 'left-format', argument: true },
+  { short: 'F', long: 'b-format', argument: true },
+  { long: 'right-format', argument: true },
+  common.forceShare,
+  { short: 's', long: 'strict' },
+  { short: 'p', long: 'progress' },
 ];
 
 const exit = { identical: 0, different: 1, failed: 2, statusFailed: 3, readFailed: 4 } as const;
@@ -39,14 +41,14 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   let strict = false;
   let showProgress = false;
   const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => {
-    if (name === 'format') firstFormat = value;
-    else if (name === 'F') secondFormat = value;
-    else if (name === 'T') cacheName = value;
+    if (name === 'a-format' || name === 'left-format') firstFormat = value;
+    else if (name === 'b-format' || name === 'right-format') secondFormat = value;
+    else if (name === 'cache') cacheName = value;
     else if (name === 'image-opts') imageOpts = true;
     else if (name === 'force-share') forceShare = true;
     else if (name === 'quiet') quiet = true;
-    else if (name === 's') strict = true;
-    else if (name === 'p') showProgress = true;
+    else if (name === 'strict') strict = true;
+    else if (name === 'progress') showProgress = true;
   });
   if (operands.length !== 2) tool.failUsage('Expecting two image file names');
   checkImageOpts(tool, imageOpts, firstFormat ?? secondFormat, exit.failed);

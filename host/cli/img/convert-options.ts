@@ -1,10 +1,9 @@
 /** The command line of `img convert`, read and checked as far as that goes without opening anything. */
 import { sectorBytes } from '../../base/sectors.ts';
 import type { CacheMode } from '../shared/cache-mode.ts';
-import { parseInteger } from '../shared/numbers.ts';
 import type { Tool } from '../shared/tool.ts';
 import { addOptionList } from './creation-options.ts';
-import { common, parseCacheOption, parseSizeOption, readCommandLine } from './options.ts';
+import { common, parseCacheOption, parseCountOption, parseSizeOption, readCommandLine } from './options.ts';
 import { parseSnapshotParam, type SnapshotParam } from './snapshot-param.ts';
 
 export interface ConvertOptions {
@@ -45,31 +44,32 @@ export interface ConvertOptions {
 
 /** Its options, beside `--help`. */
 export const specs = [
+  common.quiet,
   common.object,
   common.imageOpts,
-  common.format,
+  { long: 'source-image-opts' },
+  { short: 'f', long: 'source-format', argument: true },
+  { short: 'T', long: 'source-cache', argument: true },
+  { short: 'l', long: 'snapshot', argument: true },
+  { short: 'S', long: 'sparse-size', argument: true },
+  { short: 'O', long: 'output-format', argument: true },
+  { short: 'o', long: 'options', argument: true },
+  { short: 't', long: 'output-cache', argument: true },
+  { short: 'B', long: 'backing', argument: true },
+  { short: 'F', long: 'backing-format', argument: true },
   common.forceShare,
-  common.quiet,
-  { short: 'O', argument: true },
-  { short: 'B', argument: true },
-  { short: 'F', argument: true },
-  { short: 'C' },
-  { short: 'c' },
-  { short: 'o', argument: true },
-  { short: 'l', argument: true },
-  { short: 'S', argument: true },
-  { short: 'p' },
-  { short: 't', argument: true },
-  { short: 'T', argument: true },
-  { short: 'n' },
-  { short: 'm', argument: true },
-  { short: 'W' },
-  { short: 'r', argument: true },
   { long: 'target-image-opts' },
-  { long: 'target-is-zero' },
   { long: 'salvage' },
+  { long: 'target-is-zero' },
   { long: 'bitmaps' },
   { long: 'skip-broken-bitmaps' },
+  { short: 'r', long: 'rate', argument: true },
+  { short: 'm', long: 'parallel', argument: true },
+  { short: 'W', long: 'oob-writes' },
+  { short: 'C', long: 'copy-range-offloading' },
+  { short: 'c' },
+  { short: 'n' },
+  { short: 'p' },
   // Ours.
   { long: 'atomic' },
 ];
@@ -118,26 +118,27 @@ const defaults: ParsedOptions = {
 export async function readConvertOptions(tool: Tool, argv: string[]): Promise<ConvertOptions> {
   const parsed = { ...defaults };
   const take: Record<string, (value: string) => void> = {
-    format: (value) => (parsed.format = value),
-    O: (value) => (parsed.outputFormat = value),
-    B: (value) => (parsed.backingFile = value),
-    F: (value) => (parsed.backingFormat = value),
-    C: () => (parsed.offload = true),
+    'source-format': (value) => (parsed.format = value),
+    'output-format': (value) => (parsed.outputFormat = value),
+    backing: (value) => (parsed.backingFile = value),
+    'backing-format': (value) => (parsed.backingFormat = value),
+    'copy-range-offloading': () => (parsed.offload = true),
     c: () => (parsed.compressed = true),
-    o: (value) => (parsed.creation = addOptionList(tool, parsed.creation, value)),
-    l: (value) => (parsed.snapshot = parseSnapshotParam(tool, value)),
-    S: (value) => {
+    options: (value) => (parsed.creation = addOptionList(tool, parsed.creation, value)),
+    snapshot: (value) => (parsed.snapshot = parseSnapshotParam(tool, value)),
+    'sparse-size': (value) => {
       parsed.explicitSparse = true;
       parsed.sparseBytes = parseSparse(tool, value);
     },
     p: () => (parsed.progress = true),
-    t: (value) => (parsed.cacheName = value),
-    T: (value) => (parsed.sourceCacheName = value),
+    'output-cache': (value) => (parsed.cacheName = value),
+    'source-cache': (value) => (parsed.sourceCacheName = value),
     n: () => (parsed.skipCreate = true),
-    m: (value) => (parsed.workers = parseWorkers(tool, value)),
-    W: () => (parsed.outOfOrder = true),
-    r: (value) => (parsed.rateLimit = parseSizeOption(tool, 'rate limit', value)),
+    parallel: (value) => (parsed.workers = parseWorkers(tool, value)),
+    'oob-writes': () => (parsed.outOfOrder = true),
+    rate: (value) => (parsed.rateLimit = parseSizeOption(tool, 'rate limit', value)),
     'image-opts': () => (parsed.imageOpts = true),
+    'source-image-opts': () => (parsed.imageOpts = true),
     'force-share': () => (parsed.forceShare = true),
     quiet: () => (parsed.quiet = true),
     'target-image-opts': () => (parsed.targetImageOpts = true),
@@ -188,9 +189,5 @@ function parseSparse(tool: Tool, text: string): number {
 }
 
 function parseWorkers(tool: Tool, text: string): number {
-  const workers = parseInteger(text, maxWorkers);
-  if (workers !== undefined && workers > 0) return workers;
-  return tool.fail(
-    `Invalid number of coroutines. Allowed number of coroutines is between 1 and ${maxWorkers}`,
-  );
+  return parseCountOption(tool, 'number of coroutines', text, { min: 1, max: maxWorkers });
 }

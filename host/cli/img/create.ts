@@ -14,13 +14,13 @@ import { common, parseSizeOption, readCommandLine } from './options.ts';
 
 /** Its options, beside `--help`. */
 export const specs = [
-  common.object,
   common.quiet,
-  { short: 'f', argument: true },
-  { short: 'b', argument: true },
-  { short: 'F', argument: true },
-  { short: 'o', argument: true },
-  { short: 'u' },
+  common.object,
+  common.format,
+  { short: 'b', long: 'backing', argument: true },
+  { short: 'F', long: 'backing-format', argument: true },
+  { short: 'u', long: 'backing-unsafe' },
+  { short: 'o', long: 'options', argument: true },
 ];
 
 interface Wanted {
@@ -42,11 +42,11 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   let unsafe = false;
   let quiet = false;
   const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => {
-    if (name === 'f') format = value;
-    else if (name === 'b') backingFile = value;
-    else if (name === 'F') backingFormat = value;
-    else if (name === 'o') options = addOptionList(tool, options, value);
-    else if (name === 'u') unsafe = true;
+    if (name === 'format') format = value;
+    else if (name === 'backing') backingFile = value;
+    else if (name === 'backing-format') backingFormat = value;
+    else if (name === 'options') options = addOptionList(tool, options, value);
+    else if (name === 'backing-unsafe') unsafe = true;
     else quiet = true;
   });
   const [filename, sizeText, extra] = operands;

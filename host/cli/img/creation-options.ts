@@ -1,9 +1,9 @@
-/** The `-o` of `create`, `convert` and `measure`: from text to typed values, and the list that `-o help` prints. */
+/** The `-o` of `create`, `convert`, `amend` and `measure`: from text to typed values, and the list that `-o help` prints. */
 import { invalid } from '../../base/errors.ts';
 import { creationOptions } from '../../block/create.ts';
 import type { CreateOption, CreateValues } from '../../block/driver.ts';
 import type { BlockGraph } from '../../block/graph.ts';
-import { OptionValues, parseQemuOpts } from '../../qapi/qemu-opts.ts';
+import { type OptionPair, OptionValues, parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import type { Tool } from '../shared/tool.ts';
 
 /** Several `-o` count as one list. */
@@ -41,7 +41,12 @@ export function convertCreationOptions(
 
 /** The list's values as `known` types them. Errors: BlockError in the words of QemuOpts. */
 export function readCreateValues(known: readonly CreateOption[], list: string): CreateValues {
-  const given = new OptionValues(parseQemuOpts(list).pairs, known);
+  return optionValues(parseQemuOpts(list).pairs, known);
+}
+
+/** The same of a list that has been read. */
+export function optionValues(pairs: readonly OptionPair[], known: readonly CreateOption[]): CreateValues {
+  const given = new OptionValues(pairs, known);
   const values: Record<string, string | number | boolean | undefined> = {};
   for (const { name, type } of known) {
     if (type === 'string') values[name] = given.string(name);
@@ -68,8 +73,7 @@ export async function printCreationOptions(
   }
   const size: CreateOption = { name: 'size', type: 'size', help: 'Virtual disk size' };
   const listed = options.some(({ name }) => name === 'size') ? options : [...options, size];
-  const lines = [...listed].sort((a, b) => (a.name < b.name ? -1 : 1)).map(describe);
-  tool.out(`Supported ${filename === undefined ? `${format} ` : ''}options:\n${lines.join('')}`);
+  tool.out(`Supported ${filename === undefined ? `${format} ` : ''}options:\n${describeOptions(listed)}`);
   if (filename === undefined) {
     tool.out('\nThe protocol level may support further options.\n');
     tool.out('Specify the target filename to include those options.\n');
@@ -78,6 +82,14 @@ export async function printCreationOptions(
 }
 
 const typeNames = { string: 'str', bool: 'bool (on/off)', size: 'size', number: 'num' } as const;
+
+/** A line for each, by name. */
+export function describeOptions(options: readonly CreateOption[]): string {
+  return [...options]
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map(describe)
+    .join('');
+}
 
 function describe({ name, type, help }: CreateOption): string {
   return `  ${`${name}=<${typeNames[type]}>`.padEnd(22)} - ${help}\n`;

@@ -1,13 +1,10 @@
 /** `img --help` and `--version`. */
-import { version } from '../../../package.json';
+import { versionText } from '../../qmp/version.ts';
 import type { Tool } from '../shared/tool.ts';
 import { commands, type ImgCommand } from './commands.ts';
 
-/** The version of QEMU whose tools ours behave like; programs that start them look at it. */
-const compatibleVersion = '7.2.22';
-
 export function printVersion(tool: Tool): void {
-  tool.out(`${tool.name.replace(/ /g, '-')} version ${compatibleVersion} (blockyard ${version})\n`);
+  tool.out(`${tool.name.replace(/ /g, '-')} version ${versionText}\n`);
 }
 
 export async function printHelp(tool: Tool): Promise<void> {
@@ -59,6 +56,15 @@ const parameters: readonly ParameterHelp[] = [
   { names: ['-p', '-q'], help: 'show progress; print nothing but errors' },
   { names: ['-U'], help: 'open although another process has the image open for writing' },
   { names: ['-u'], only: 'create', help: 'do not look at the backing file' },
+  { names: ['-b'], only: 'commit', help: 'an image further below; then the image keeps what it holds' },
+  { names: ['-d'], only: 'commit', help: 'do not empty the image afterwards' },
+  { names: ['-u'], only: 'rebase', help: 'change the name in the image only, whatever its content then is' },
+  {
+    names: ['-b'],
+    only: 'rebase',
+    help: 'the new backing file, seen from the folder of the image; none when empty',
+  },
+  { names: ['-c'], only: 'rebase', help: 'compress what is copied into the image' },
   { names: ['-r leaks|all'], only: 'check', help: 'repair leaked clusters, or whatever can be repaired' },
   { names: ['-c'], only: 'convert', help: 'compress the clusters of the target' },
   { names: ['-n'], only: 'convert', help: 'the target exists already' },

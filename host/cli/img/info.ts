@@ -1,8 +1,8 @@
 /** `img info`: one image, or with `--backing-chain` all that it rests on (specification: cli, sections 2 and 3). */
 import type { BlockGraph } from '../../block/graph.ts';
 import { formatPrettyJson } from '../../qapi/json-output.ts';
-import { humanInfo } from '../shared/human-info.ts';
-import { describeImage, type ImageInfo } from '../shared/image-info.ts';
+import { humanInfoWithChildren } from '../shared/human-info.ts';
+import { describeImage, type ImageInfo, imageInfoJson } from '../shared/image-info.ts';
 import type { ImageSource } from '../shared/open-image.ts';
 import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -10,12 +10,12 @@ import { checkImageOpts, common, type OutputFormat, parseOutputFormat, readComma
 
 /** Its options, beside `--help`. */
 export const specs = [
-  common.object,
-  common.imageOpts,
   common.format,
   common.output,
+  { short: 'b', long: 'backing-chain' },
+  common.object,
+  common.imageOpts,
   common.forceShare,
-  { long: 'backing-chain' },
 ];
 
 export async function run(tool: Tool, argv: string[]): Promise<number> {
@@ -37,9 +37,10 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   const source: ImageSource = { name: operands[0]!, imageOpts, format }; // checked above
   const images = await collect(tool, graph, source, { chain, forceShare });
   if ((output as OutputFormat) === 'json') {
-    tool.out(`${formatPrettyJson(chain ? images : images[0])}\n`);
+    const described = images.map(imageInfoJson);
+    tool.out(`${formatPrettyJson(chain ? described : described[0])}\n`);
   } else {
-    tool.out(images.map(humanInfo).join('\n'));
+    tool.out(images.map(humanInfoWithChildren).join('\n'));
   }
   return 0;
 }

@@ -1,6 +1,6 @@
 /** `blockyard img`, and `qemu-img` when started by that name: finds the subcommand and runs it. */
 import { ExitStatus } from '../shared/exit-status.ts';
-import { OptionReader, UsageError } from '../shared/getopt.ts';
+import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.ts';
 import { nearest } from '../shared/nearest.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { commands } from './commands.ts';
@@ -13,20 +13,20 @@ export function main(argv: string[], programName: string, terminal?: Terminal): 
 
 async function dispatch(tool: Tool, argv: string[]): Promise<number> {
   const [first] = argv;
-  if (first === undefined) tool.failUsage('Not enough arguments');
-  const [name, ...rest] = first.startsWith('-') ? await takeStandardOptions(tool, argv) : argv;
-  if (name === undefined) return 0;
+  const [name, ...rest] = first?.startsWith('-') ? await takeStandardOptions(tool, argv) : argv;
+  if (name === undefined) tool.failUsage('Not enough arguments');
   if (name === 'help' && isOurs(tool)) return helpAbout(tool, rest);
   const command = commands.find((candidate) => candidate.name === name);
   if (!command) return unknownCommand(tool, name);
   const { run } = await command.load();
+  tool.command = command.name;
   try {
     return await run(tool, rest);
   } catch (error) {
     if (!(error instanceof HelpWanted)) throw error;
   }
-  const { printHelp } = await import('./help.ts');
-  await printHelp(tool);
+  const { printCommandHelp } = await import('./help.ts');
+  printCommandHelp(tool, command);
   return 0;
 }
 
@@ -61,7 +61,7 @@ export const standardOptions = [
   { short: 'T', long: 'trace', argument: true },
 ];
 
-/** Options before the subcommand; gives it and what follows. Without a subcommand they are all there is to do. */
+/** Options before the subcommand; gives it and what follows. */
 async function takeStandardOptions(tool: Tool, argv: string[]): Promise<readonly string[]> {
   const reader = new OptionReader(argv, standardOptions, { stopsAtOperand: true });
   try {
@@ -77,8 +77,7 @@ async function takeStandardOptions(tool: Tool, argv: string[]): Promise<readonly
     }
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    if (error.problem === 'missing-argument') tool.failUsage(`missing argument for option '${error.word}'`);
-    tool.failUsage(`unrecognized option '${error.word}'`);
+    tool.failOption(describeUsageError(error));
   }
   (await tool.trace()).begin();
   return reader.operands;

@@ -17,16 +17,19 @@ import {
 
 /** Its options, beside `--help`. */
 export const specs = [
-  common.object,
-  common.imageOpts,
   common.format,
   common.output,
+  common.object,
+  common.imageOpts,
   common.forceShare,
   { short: 's', long: 'start-offset', argument: true },
   { short: 'l', long: 'max-length', argument: true },
 ];
 
-type Entry = Pick<BlockStatus, 'bytes' | 'data' | 'zero' | 'allocated' | 'depth' | 'offset' | 'file'>;
+type Entry = Pick<
+  BlockStatus,
+  'bytes' | 'data' | 'zero' | 'compressed' | 'allocated' | 'depth' | 'offset' | 'file'
+>;
 
 export async function run(tool: Tool, argv: string[]): Promise<number> {
   let format: string | undefined;
@@ -52,7 +55,15 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     const end = Math.min(image.length, start + maxLength);
     const ask = (at: number, bytes: number): Promise<Entry> => entryAt(tool, image.node, at, bytes);
     // Of nothing there is an entry too.
-    let last = { start, bytes: 0, depth: 0, allocated: false, data: false, zero: false };
+    let last: Entry & { start: number } = {
+      start,
+      bytes: 0,
+      depth: 0,
+      allocated: false,
+      data: false,
+      zero: false,
+      compressed: false,
+    };
     for await (const run of statusRuns(start, end, ask, continues)) {
       if (last.bytes > 0) print(last, false);
       last = run;
@@ -77,6 +88,7 @@ function continues(one: Entry, next: Entry): boolean {
   return (
     one.zero === next.zero &&
     one.data === next.data &&
+    one.compressed === next.compressed &&
     one.allocated === next.allocated &&
     one.depth === next.depth &&
     one.file === next.file &&
@@ -100,11 +112,11 @@ function humanPrinter(tool: Tool): Print {
 
 function jsonPrinter(tool: Tool): Print {
   let separator = '[';
-  return ({ start, bytes, depth, allocated, zero, data, offset }, last) => {
+  return ({ start, bytes, depth, allocated, zero, data, compressed, offset }, last) => {
     const where = offset === undefined ? '' : `, "offset": ${offset}`;
     tool.out(
       `${separator}{ "start": ${start}, "length": ${bytes}, "depth": ${depth}, "present": ${allocated}, ` +
-        `"zero": ${zero}, "data": ${data}${where}}${last ? ']\n' : ',\n'}`,
+        `"zero": ${zero}, "data": ${data}, "compressed": ${compressed === true}${where}}${last ? ']\n' : ',\n'}`,
     );
     separator = '';
   };

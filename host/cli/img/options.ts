@@ -2,14 +2,20 @@
  * What the subcommands of `img` share in reading their command line: common options, and the words for mistakes.
  */
 import { type CacheMode, parseCacheMode } from '../shared/cache-mode.ts';
-import { ExitStatus } from '../shared/exit-status.ts';
-import { OptionReader, type OptionSpec, type ParsedOption, UsageError } from '../shared/getopt.ts';
-import { parseInteger, parseSize } from '../shared/numbers.ts';
+import {
+  describeUsageError,
+  OptionReader,
+  type OptionSpec,
+  type ParsedOption,
+  type ReaderSettings,
+  UsageError,
+} from '../shared/getopt.ts';
+import { type ParsedNumber, parseCount, parseSize } from '../shared/numbers.ts';
 import type { Tool } from '../shared/tool.ts';
 
 const help: OptionSpec = { short: 'h', long: 'help' };
 
-/** `--help` behind a subcommand shows the help of all. */
+/** `--help` behind a subcommand shows the help of that. */
 export class HelpWanted extends Error {}
 
 /** Options that several subcommands have. */
@@ -20,6 +26,7 @@ export const common = {
   output: { long: 'output', argument: true },
   forceShare: { short: 'U', long: 'force-share' },
   quiet: { short: 'q', long: 'quiet' },
+  progress: { short: 'p', long: 'progress' },
 } as const satisfies Record<string, OptionSpec>;
 
 /**
@@ -30,8 +37,9 @@ export async function readCommandLine(
   argv: readonly string[],
   specs: readonly OptionSpec[],
   take: (option: ParsedOption) => void,
+  settings: ReaderSettings = {},
 ): Promise<string[]> {
-  const reader = new OptionReader(argv, [help, ...specs]);
+  const reader = new OptionReader(argv, [help, ...specs], settings);
   try {
     for (const option of reader.options()) {
       if (option.name === 'help') throw new HelpWanted();
@@ -40,9 +48,7 @@ export async function readCommandLine(
     }
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    const { problem, word } = error;
-    if (problem === 'missing-argument') tool.failUsage(`missing argument for option '${word}'`);
-    tool.failUsage(`unrecognized option '${word}'`);
+    tool.failOption(describeUsageError(error));
   }
   return reader.operands;
 }
@@ -51,31 +57,31 @@ export type OutputFormat = 'human' | 'json';
 
 export function parseOutputFormat(tool: Tool, value: string): OutputFormat {
   if (value === 'human' || value === 'json') return value;
-  return tool.fail('--output must be used with human or json as argument.');
+  return tool.failUsage(`--output expects 'human' or 'json' not '${value}'`);
 }
 
-/** A size from 0 to `max`; `what` names it in messages. */
-export function parseSizeOption(
-  tool: Tool,
-  what: string,
-  text: string,
-  max = Number.POSITIVE_INFINITY,
-): number {
-  const parsed = parseSize(text);
-  if (parsed.ok && parsed.value <= max) return parsed.value;
-  if (!parsed.ok && parsed.problem === 'invalid') {
-    tool.report(`Invalid ${what} specified. You may use k, M, G, T, P or E suffixes for`);
-    tool.report('kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.');
-    throw new ExitStatus(1);
-  }
-  const limit = Number.isFinite(max) ? String(max) : '9223372036854775807';
-  return tool.fail(`Invalid ${what} specified. Must be between 0 and ${limit}.`);
+interface Range {
+  min?: number;
+  max?: number;
+}
+
+/** A size within the range, from 0 on unless that says more; `what` names it in messages. */
+export function parseSizeOption(tool: Tool, what: string, text: string, range: Range = {}): number {
+  return within(tool, what, text, parseSize(text), range);
+}
+
+/** As `parseSizeOption`, without suffixes. */
+export function parseCountOption(tool: Tool, what: string, text: string, range: Range = {}): number {
+  return within(tool, what, text, parseCount(text), { max: maxInt, ...range });
 }
 
 const maxInt = 2_147_483_647;
 
-export function parseIntegerOption(tool: Tool, message: string, text: string, max = maxInt): number {
-  return parseInteger(text, max) ?? tool.fail(message);
+function within(tool: Tool, what: string, text: string, parsed: ParsedNumber, range: Range): number {
+  const { min = 0, max } = range;
+  if (parsed.ok && parsed.value >= min && parsed.value <= (max ?? parsed.value)) return parsed.value;
+  if (!parsed.ok && parsed.problem === 'invalid') tool.fail(`Invalid ${what} specified: '${text}'.`);
+  return tool.fail(`Invalid ${what} specified. Must be between ${min} and ${max ?? '9223372036854775807'}.`);
 }
 
 export function parseCacheOption(tool: Tool, text: string, message: string, status = 1): CacheMode {

@@ -8,10 +8,10 @@ import { checkImageOpts, common, readCommandLine } from './options.ts';
 
 /** Its options, beside `--help`. */
 export const specs = [
-  common.object,
-  common.imageOpts,
-  common.format,
   common.quiet,
+  common.object,
+  common.format,
+  common.imageOpts,
   { long: 'preallocation', argument: true },
   { long: 'shrink' },
 ];
@@ -22,28 +22,31 @@ interface SizeChange {
 }
 
 export async function run(tool: Tool, argv: string[]): Promise<number> {
-  const helpWanted = argv.includes('-h') || argv.includes('--help');
-  if (argv.length < 2 && !helpWanted) tool.failUsage('Not enough arguments');
-  // The size comes last and may start with a minus: it is no option.
-  const sizeText = helpWanted ? '' : argv[argv.length - 1]!; // checked above
-  const words = helpWanted ? argv : argv.slice(0, -1);
   let format: string | undefined;
   let imageOpts = false;
   let quiet = false;
   let shrink = false;
   let preallocation: Preallocation = 'off';
-  const operands = await readCommandLine(tool, words, specs, ({ name, value }) => {
-    if (name === 'format') format = value;
-    else if (name === 'image-opts') imageOpts = true;
-    else if (name === 'quiet') quiet = true;
-    else if (name === 'shrink') shrink = true;
-    else preallocation = parsePreallocation(tool, value);
-  });
-  if (operands.length !== 1) tool.failUsage('Expecting image file name and size');
+  const operands = await readCommandLine(
+    tool,
+    argv,
+    specs,
+    ({ name, value }) => {
+      if (name === 'format') format = value;
+      else if (name === 'image-opts') imageOpts = true;
+      else if (name === 'quiet') quiet = true;
+      else if (name === 'shrink') shrink = true;
+      else preallocation = parsePreallocation(tool, value);
+    },
+    { negativeSecondOperand: true },
+  );
+  const [filename, sizeText, extra] = operands;
+  if (filename === undefined || sizeText === undefined) tool.failUsage('Expecting image file name and size');
+  if (extra !== undefined) tool.failUsage('Extra argument(s) in command line');
   checkImageOpts(tool, imageOpts, format);
   const change = parseSizeChange(tool, sizeText);
   const graph = await tool.createGraph();
-  const source = { name: operands[0]!, imageOpts, format }; // checked above
+  const source = { name: filename, imageOpts, format };
   const image = await openImage(tool, graph, source, { write: true, resize: true });
   try {
     const length = newLength(tool, image.length, change);

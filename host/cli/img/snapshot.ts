@@ -4,7 +4,7 @@
  * Making one does not look whether the tag exists already. Applying looks for an id before it looks for a tag, deleting
  * looks for a tag only, as `qemu-img` does.
  */
-import { asBlockError, BlockError, errnoNumbers } from '../../base/errors.ts';
+import { asBlockError, BlockError } from '../../base/errors.ts';
 import type { BlockNode } from '../../block/node.ts';
 import {
   applySnapshot,
@@ -17,39 +17,50 @@ import {
 import { openImage } from '../shared/open-image.ts';
 import { snapshotTable } from '../shared/snapshot-table.ts';
 import type { Tool } from '../shared/tool.ts';
-import { common, readCommandLine } from './options.ts';
+import { checkImageOpts, common, readCommandLine } from './options.ts';
 
 const actionSpecs = [
-  { short: 'l' },
-  { short: 'a', argument: true },
-  { short: 'c', argument: true },
-  { short: 'd', argument: true },
-];
+  { short: 'l', long: 'list' },
+  { short: 'a', long: 'apply', argument: true },
+  { short: 'c', long: 'create', argument: true },
+  { short: 'd', long: 'delete', argument: true },
+] as const;
 
 /** Its options, beside `--help`. */
-export const specs = [common.object, common.imageOpts, common.forceShare, common.quiet, ...actionSpecs];
+export const specs = [
+  common.quiet,
+  common.object,
+  common.format,
+  common.imageOpts,
+  common.forceShare,
+  ...actionSpecs,
+];
 
 interface Wanted {
-  action: string;
+  action: (typeof actionSpecs)[number]['long'];
   snapshot: string;
 }
 
 export async function run(tool: Tool, argv: string[]): Promise<number> {
+  let format: string | undefined;
   let imageOpts = false;
   let forceShare = false;
   let wanted: Wanted | undefined;
   const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => {
-    if (name === 'image-opts') imageOpts = true;
+    const action = actionSpecs.find(({ long }) => long === name)?.long;
+    if (name === 'format') format = value;
+    else if (name === 'image-opts') imageOpts = true;
     else if (name === 'force-share') forceShare = true;
-    else if (actionSpecs.some(({ short }) => short === name)) {
+    else if (action !== undefined) {
       if (wanted) tool.failUsage("Cannot mix '-l', '-a', '-c', '-d'");
-      wanted = { action: name, snapshot: snapshotNameOf(value) };
+      wanted = { action, snapshot: snapshotNameOf(value) };
     }
   });
   if (operands.length !== 1) tool.failUsage('Expecting one image file name');
-  const { action, snapshot } = (wanted as Wanted | undefined) ?? { action: '', snapshot: '' };
-  const source = { name: operands[0]!, imageOpts }; // checked above
-  const isChange = action !== 'l' && action !== '';
+  checkImageOpts(tool, imageOpts, format);
+  const { action, snapshot } = (wanted as Wanted | undefined) ?? { action: 'list', snapshot: '' };
+  const source = { name: operands[0]!, imageOpts, format }; // checked above
+  const isChange = action !== 'list';
   const graph = await tool.createGraph();
   const image = await openImage(tool, graph, source, {
     write: isChange,
@@ -59,15 +70,15 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   });
   try {
     const { node } = image;
-    if (action === 'l') {
+    if (action === 'list') {
       list(tool, node);
       return 0;
     }
     await node.drainBegin();
     try {
-      if (action === 'c') await create(tool, node, snapshot);
-      if (action === 'a') await apply(tool, node, snapshot);
-      if (action === 'd') await remove(tool, node, snapshot);
+      if (action === 'create') await create(tool, node, snapshot);
+      if (action === 'apply') await apply(tool, node, snapshot);
+      if (action === 'delete') await remove(tool, node, snapshot);
     } finally {
       node.drainEnd();
     }
@@ -98,9 +109,8 @@ async function create(tool: Tool, node: BlockNode, name: string): Promise<void> 
       icount: 0n,
     });
   } catch (error) {
-    const { errno } = asBlockError(error);
-    const reason = new BlockError(errno).message;
-    tool.fail(`Could not create snapshot '${name}': -${errnoNumbers[errno]} (${reason})`);
+    const reason = new BlockError(asBlockError(error).errno).message;
+    tool.fail(`Could not create snapshot '${name}': ${reason}`);
   }
 }
 

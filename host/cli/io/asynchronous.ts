@@ -4,7 +4,7 @@
  */
 import { Perm } from '../../block/permissions.ts';
 import { complain, type IoCommand, parseNumber, parsePattern, readOptions, showUsage } from './command.ts';
-import { parseLengths } from './read-write.ts';
+import { parseLengths, refuseRegisteredZeroes } from './read-write.ts';
 import { report, reportRead, verify } from './report.ts';
 
 const defaultPattern = 0xcd;
@@ -12,15 +12,15 @@ const defaultPattern = 0xcd;
 export const aioRead: IoCommand = {
   name: 'aio_read',
   args: { min: 2 },
-  synopsis: '[-Ciqv] [-P pattern] off len [len..]',
+  synopsis: '[-Ciqrv] [-P pattern] off len [len..]',
   help: 'asynchronously reads a number of bytes',
   longHelp: [
     "As 'readv', without waiting: 'aio_flush' does. -i counts an invalid request and reads nothing.",
   ],
   async run(session, args) {
-    const flags = { C: false, i: false, q: false, v: false };
+    const flags = { C: false, i: false, q: false, r: false, v: false };
     let pattern: number | undefined;
-    const operands = readOptions(session, aioRead, args, 'CP:iqv', (letter, value) => {
+    const operands = readOptions(session, aioRead, args, 'CP:iqrv', (letter, value) => {
       if (letter === 'P') pattern = parsePattern(session, value);
       else flags[letter as keyof typeof flags] = true;
     });
@@ -44,14 +44,14 @@ export const aioRead: IoCommand = {
 export const aioWrite: IoCommand = {
   name: 'aio_write',
   args: { min: 2 },
-  synopsis: '[-Cfiquz] [-P pattern] off len [len..]',
+  synopsis: '[-Cfiqruz] [-P pattern] off len [len..]',
   help: 'asynchronously writes a number of bytes',
   longHelp: ["As 'writev' and 'write -z', without waiting: 'aio_flush' does. -i counts an invalid request."],
   needs: Perm.write,
   async run(session, args) {
-    const flags = { C: false, f: false, i: false, q: false, u: false, z: false };
+    const flags = { C: false, f: false, i: false, q: false, r: false, u: false, z: false };
     let pattern = defaultPattern;
-    const operands = readOptions(session, aioWrite, args, 'CfiP:quz', (letter, value) => {
+    const operands = readOptions(session, aioWrite, args, 'CfiP:qruz', (letter, value) => {
       if (letter === 'P') pattern = parsePattern(session, value);
       else flags[letter as keyof typeof flags] = true;
     });
@@ -59,6 +59,7 @@ export const aioWrite: IoCommand = {
     if (operands.length < 2) showUsage(session, aioWrite);
     if (flags.z && operands.length !== 2) complain(session, '-z supports only a single length parameter');
     if (flags.u && !flags.z) complain(session, '-u requires -z to be specified');
+    if (flags.r && flags.z) refuseRegisteredZeroes(session);
     const offset = parseNumber(session, operands[0]!); // checked above
     const bytes = flags.z ? parseNumber(session, operands[1]!) : parseLengths(session, operands.slice(1)); // checked above
     const { backend } = session;

@@ -29,7 +29,7 @@ export class CommandFailed extends Error {
   override readonly name = 'CommandFailed';
 }
 
-/** `read [-abCqv] … off len -- reads a number of bytes at a specified offset` */
+/** `read [-abCqrv] … off len -- reads a number of bytes at a specified offset` */
 export function oneLine({ name, synopsis, help }: IoCommand): string {
   return `${name} ${synopsis ? `${synopsis} ` : ''}-- ${help}\n`;
 }

@@ -6,6 +6,7 @@ import { abort, helpOn, quit, sigraise, sleep } from './control.ts';
 import { alloc, info, length, map, truncate } from './inspect.ts';
 import { close, open, reopen } from './opening.ts';
 import { discard, flush, read, readv, write, writev } from './read-write.ts';
+import { zoneCommands } from './zones.ts';
 
 const unsorted: readonly IoCommand[] = [
   read,
@@ -32,6 +33,7 @@ const unsorted: readonly IoCommand[] = [
   sleep,
   sigraise,
   abort,
+  ...zoneCommands,
   helpOn(() => commands),
   quit,
 ];

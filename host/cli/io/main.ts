@@ -3,7 +3,7 @@
  * typed at a prompt (specification: cli, section 4).
  */
 import { createInterface } from 'node:readline';
-import { version } from '../../../package.json';
+import { versionText } from '../../qmp/version.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
 import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
@@ -31,9 +31,6 @@ export const specs = [
   { short: 'T', long: 'trace', argument: true },
   { short: 'U', long: 'force-share' },
 ];
-
-/** Programs that start the tool look at the version it is compatible with. */
-const compatibleVersion = '7.2.22';
 
 interface Invocation {
   commands: string[];
@@ -73,7 +70,7 @@ async function readCommandLine(tool: Tool, argv: string[]): Promise<Invocation> 
   try {
     for (const { name, value } of reader.options()) {
       if (name === 'help') leave(tool, usage(tool));
-      else if (name === 'version') leave(tool, versionText(tool));
+      else if (name === 'version') leave(tool, versionLine(tool));
       else if (name === 'object') await tool.addObject(value);
       else if (name === 'image-opts') imageOpts = true;
       else if (name === 'cmd') commands.push(value);
@@ -161,8 +158,8 @@ function completeCommand(line: string): [candidates: string[], word: string] {
   return [names.filter((name) => name.startsWith(word)).map((name) => `${name} `), word];
 }
 
-function versionText(tool: Tool): string {
-  return `${tool.name.replace(/ /g, '-')} version ${compatibleVersion} (blockyard ${version})\n`;
+function versionLine(tool: Tool): string {
+  return `${tool.name.replace(/ /g, '-')} version ${versionText}\n`;
 }
 
 function usage(tool: Tool): string {

@@ -20,6 +20,14 @@ import type { Session } from './session.ts';
 
 const defaultPattern = 0xcd;
 
+/** Registered buffers spare some hosts a translation with each request; here any buffer does as it is. */
+const registered = '-r   use a registered buffer: no buffer has to be registered here';
+
+/** Errors: always. */
+export function refuseRegisteredZeroes(session: Session): never {
+  return complain(session, 'cannot combine zero write with registered I/O buffer');
+}
+
 /** `operands`: two. */
 function parseRange(session: Session, operands: readonly string[]): { offset: number; bytes: number } {
   const [offset = '', bytes = ''] = operands;
@@ -58,7 +66,7 @@ export const read: IoCommand = {
   name: 'read',
   alias: 'r',
   args: { min: 2 },
-  synopsis: '[-abCqv] [-P pattern [-s off] [-l len]] off len',
+  synopsis: '[-abCqrv] [-P pattern [-s off] [-l len]] off len',
   help: 'reads a number of bytes at a specified offset',
   longHelp: [
     '-C   report in a form for machines',
@@ -66,6 +74,7 @@ export const read: IoCommand = {
     '-s   where the check starts, from the start of the range (with -P)',
     '-l   how many bytes are checked (with -P)',
     '-q   print no report',
+    registered,
     '-v   dump what was read',
     "Example: 'read -v 512 1k' dumps one KiB from offset 512",
   ],
@@ -77,7 +86,7 @@ export const read: IoCommand = {
     let pattern: number | undefined;
     let checkFrom: number | undefined;
     let checkBytes: number | undefined;
-    const operands = readOptions(session, read, args, 'bCl:pP:qs:v', (letter, value) => {
+    const operands = readOptions(session, read, args, 'bCl:pP:qrs:v', (letter, value) => {
       if (letter === 'b') vmState = true;
       else if (letter === 'C') machine = true;
       else if (letter === 'l') checkBytes = parseNumber(session, value);
@@ -115,7 +124,7 @@ export const write: IoCommand = {
   name: 'write',
   alias: 'w',
   args: { min: 2 },
-  synopsis: '[-bcCfnquz] [-P pattern | -s source_file] off len',
+  synopsis: '[-bcCfnqruz] [-P pattern | -s source_file] off len',
   help: 'writes a number of bytes at a specified offset',
   longHelp: [
     `-P   the byte to write (default 0x${defaultPattern.toString(16)})`,
@@ -125,6 +134,7 @@ export const write: IoCommand = {
     '-f   the data is durable before the command ends',
     '-C   report in a form for machines',
     '-q   print no report',
+    registered,
     "Example: 'write 512 1k' writes one KiB at offset 512",
   ],
   needs: Perm.write,
@@ -137,12 +147,13 @@ export const write: IoCommand = {
       n: false,
       p: false,
       q: false,
+      r: false,
       u: false,
       z: false,
     };
     let pattern: number | undefined;
     let sourceFile: string | undefined;
-    const operands = readOptions(session, write, args, 'bcCfnpP:qs:uz', (letter, value) => {
+    const operands = readOptions(session, write, args, 'bcCfnpP:qrs:uz', (letter, value) => {
       if (letter === 'P') pattern = parsePattern(session, value);
       else if (letter === 's') sourceFile = value;
       else flags[letter as keyof typeof flags] = true;
@@ -153,6 +164,7 @@ export const write: IoCommand = {
       complain(session, '-f and -b or -c cannot be specified at the same time');
     if (flags.n && !flags.z) complain(session, '-n requires -z to be specified');
     if (flags.u && !flags.z) complain(session, '-u requires -z to be specified');
+    if (flags.r && flags.z) refuseRegisteredZeroes(session);
     if (Number(flags.z) + Number(pattern !== undefined) + Number(sourceFile !== undefined) > 1) {
       complain(session, 'Only one of -z, -P, and -s can be specified at the same time');
     }
@@ -222,7 +234,7 @@ async function writeCompressed(backend: BlockBackend, offset: number, buffer: Ui
 export const readv: IoCommand = {
   name: 'readv',
   args: { min: 2 },
-  synopsis: '[-Cqv] [-P pattern] off len [len..]',
+  synopsis: '[-Cqrv] [-P pattern] off len [len..]',
   help: 'reads a number of bytes at a specified offset',
   longHelp: ["As 'read', into one buffer for each length.", "Example: 'readv -v 512 1k 1k' dumps two KiB"],
   async run(session, args) {
@@ -230,11 +242,11 @@ export const readv: IoCommand = {
     let quiet = false;
     let verbose = false;
     let pattern: number | undefined;
-    const operands = readOptions(session, readv, args, 'CP:qv', (letter, value) => {
+    const operands = readOptions(session, readv, args, 'CP:qrv', (letter, value) => {
       if (letter === 'C') machine = true;
       else if (letter === 'P') pattern = parsePattern(session, value);
       else if (letter === 'q') quiet = true;
-      else verbose = true;
+      else if (letter === 'v') verbose = true;
     });
     if (operands.length < 2) showUsage(session, readv);
     const offset = parseNumber(session, operands[0]!); // checked above
@@ -250,7 +262,7 @@ export const readv: IoCommand = {
 export const writev: IoCommand = {
   name: 'writev',
   args: { min: 2 },
-  synopsis: '[-Cfq] [-P pattern] off len [len..]',
+  synopsis: '[-Cfqr] [-P pattern] off len [len..]',
   help: 'writes a number of bytes at a specified offset',
   longHelp: ["As 'write', out of one buffer for each length.", "Example: 'writev 512 1k 1k' writes two KiB"],
   needs: Perm.write,
@@ -259,11 +271,11 @@ export const writev: IoCommand = {
     let fua = false;
     let quiet = false;
     let pattern = defaultPattern;
-    const operands = readOptions(session, writev, args, 'CfqP:', (letter, value) => {
+    const operands = readOptions(session, writev, args, 'CfqrP:', (letter, value) => {
       if (letter === 'C') machine = true;
       else if (letter === 'f') fua = true;
       else if (letter === 'q') quiet = true;
-      else pattern = parsePattern(session, value);
+      else if (letter === 'P') pattern = parsePattern(session, value);
     });
     if (operands.length < 2) showUsage(session, writev);
     const offset = parseNumber(session, operands[0]!); // checked above

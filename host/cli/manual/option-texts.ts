@@ -134,7 +134,6 @@ const ofImageCommands: Readonly<Record<string, OptionTexts>> = {
   },
   rebase: {
     b: ['FILE', "the new backing file; '' for none"],
-    B: ['FMT', 'the format of the new backing file'],
     F: ['FMT', 'the format of the new backing file'],
     u: 'only name another backing file: what the image shows changes unless both have the same content',
     c: 'compress what is copied into the image',

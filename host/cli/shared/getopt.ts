@@ -41,15 +41,23 @@ export class UsageError extends Error {
   }
 }
 
+export interface ReaderSettings {
+  /** Options end at the first operand: what follows is somebody else's. */
+  stopsAtOperand?: true;
+  /** Right behind the first operand a minus with a digit begins a number, and no option. */
+  negativeSecondOperand?: true;
+}
+
 export class OptionReader {
   /** Complete when all options have been read. */
   readonly operands: string[] = [];
+  /** Where the last operand stood. */
+  private lastOperand: number | undefined;
 
   constructor(
     private readonly words: readonly string[],
     private readonly specs: readonly OptionSpec[],
-    /** Options end at the first operand: what follows is somebody else's. */
-    private readonly settings: { stopsAtOperand?: true } = {},
+    private readonly settings: ReaderSettings = {},
   ) {}
 
   /** Throws UsageError at the first word that fits no option. */
@@ -74,13 +82,21 @@ export class OptionReader {
           if (next === undefined) throw new UsageError('missing-argument', word, `--${spec.long}`);
           yield named(spec, next, 'long');
         }
+      } else if (this.settings.negativeSecondOperand && /^-\d/.test(word) && this.isSecondOperand(at)) {
+        this.operands.push(word);
       } else if (word.startsWith('-') && word.length > 1) {
         if (yield* this.group(word, words[at + 1])) at++;
       } else {
         this.operands.push(...(this.settings.stopsAtOperand ? words.slice(at) : [word]));
+        this.lastOperand = at;
         if (this.settings.stopsAtOperand) return;
       }
     }
+  }
+
+  /** The word before is the first operand, and not the argument of an option. */
+  private isSecondOperand(at: number): boolean {
+    return this.operands.length === 1 && this.lastOperand === at - 1;
   }
 
   /** The options of one word; true when the last one took the next word as its argument. */

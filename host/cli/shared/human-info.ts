@@ -3,12 +3,39 @@ import { formatSize } from './human-size.ts';
 import type { ImageInfo } from './image-info.ts';
 import { snapshotTable } from './snapshot-table.ts';
 
+type OneImage = Omit<ImageInfo, 'children'>;
+
+/** How the first lines call what they tell: of an image, and of where the bytes of one come from. */
+const imageLabels = ['image', 'file format', 'virtual size'] as const;
+const protocolLabels = ['filename', 'protocol type', 'file length'] as const;
+
+/** Ends with a newline; what the image is made of comes below it. */
+export function humanInfoWithChildren(info: ImageInfo): string {
+  return describeTree(info, imageLabels, '');
+}
+
+/** Every level is indented more than the one above. `path`: which child it is, from the image on. */
+function describeTree(info: ImageInfo, labels: Labels, path: string): string {
+  const parts = info.children.map((child) => {
+    const childPath = `${path}/${child.name}`;
+    const text = describeTree(child.info, child.isProtocol ? protocolLabels : imageLabels, childPath);
+    return `Child node '${childPath}':\n${text.replace(/^(?=.)/gm, '    ')}`;
+  });
+  return [describeOne(info, labels), ...parts].join('');
+}
+
 /** Ends with a newline. */
-export function humanInfo(info: ImageInfo): string {
+export function humanInfo(info: OneImage): string {
+  return describeOne(info, imageLabels);
+}
+
+type Labels = readonly [filename: string, format: string, length: string];
+
+function describeOne(info: OneImage, [filename, format, length]: Labels): string {
   const lines = [
-    `image: ${info.filename}`,
-    `file format: ${info.format}`,
-    `virtual size: ${formatSize(info['virtual-size'])} (${info['virtual-size']} bytes)`,
+    `${filename}: ${info.filename}`,
+    `${format}: ${info.format}`,
+    `${length}: ${formatSize(info['virtual-size'])} (${info['virtual-size']} bytes)`,
     `disk size: ${info['actual-size'] === undefined ? 'unavailable' : formatSize(info['actual-size'])}`,
   ];
   if (info.encrypted) lines.push('encrypted: yes');
@@ -19,7 +46,7 @@ export function humanInfo(info: ImageInfo): string {
   return `${lines.join('\n')}\n${formatSpecificText(info['format-specific']?.data)}`;
 }
 
-function backingLines(info: ImageInfo, named: string): string[] {
+function backingLines(info: OneImage, named: string): string[] {
   const full = info['full-backing-filename'];
   const format = info['backing-filename-format'];
   const actual = full === undefined || full === named ? '' : ` (actual path: ${full})`;
@@ -34,6 +61,7 @@ export function formatSpecificText(data: object | undefined): string {
   if (data === undefined) return '';
   const lines: string[] = [];
   dumpMembers(data, 1, lines);
+  if (lines.length === 0) return '';
   return `Format specific information:\n${lines.map((line) => `${line}\n`).join('')}`;
 }
 

@@ -23,6 +23,15 @@ export interface ImageInfo {
   'backing-filename-format'?: string;
   snapshots?: object[];
   'format-specific'?: { type: string; data: object };
+  /** What it is made of: every node below, newest link first. */
+  children: ChildInfo[];
+}
+
+interface ChildInfo {
+  name: string;
+  info: ImageInfo;
+  /** Bytes come from there, from nothing below. */
+  isProtocol: boolean;
 }
 
 export async function describeImage(node: BlockNode): Promise<ImageInfo> {
@@ -41,6 +50,24 @@ export async function describeImage(node: BlockNode): Promise<ImageInfo> {
     ...(info?.snapshots?.length ? { snapshots: info.snapshots } : {}),
     ...withoutUndefined({ 'format-specific': own }),
     ...backingInfo(node),
+    children: await describeChildren(node),
+  };
+}
+
+async function describeChildren(node: BlockNode): Promise<ChildInfo[]> {
+  const children: ChildInfo[] = [];
+  for (const { name, node: child } of [...node.children.values()].reverse()) {
+    const isProtocol = child.definition.kind === 'protocol';
+    children.push({ name, info: await describeImage(child), isProtocol });
+  }
+  return children;
+}
+
+/** As QMP has it. */
+export function imageInfoJson({ children, ...info }: ImageInfo): object {
+  return {
+    ...info,
+    children: children.map((child) => ({ name: child.name, info: imageInfoJson(child.info) })),
   };
 }
 

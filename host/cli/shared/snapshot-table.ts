@@ -14,11 +14,11 @@ export function snapshotTable(snapshots: readonly object[]): string[] {
       snapshot.icount === undefined ? '' : String(snapshot.icount),
     ),
   );
-  return [row('ID', 'TAG', 'VM SIZE', 'DATE', 'VM CLOCK', 'ICOUNT'), ...rows];
+  return [row('ID', 'TAG', 'VM_SIZE', 'DATE', 'VM_CLOCK', 'ICOUNT'), ...rows];
 }
 
 function row(id: string, tag: string, size: string, date: string, clock: string, icount: string): string {
-  return `${id.padEnd(10)}${tag.padEnd(16)} ${size.padStart(8)}${date.padStart(20)}${clock.padStart(13)}${icount.padStart(11)}`;
+  return `${id.padEnd(7)} ${tag.padEnd(16)} ${size.padStart(8)} ${date.padStart(19)} ${clock.padStart(15)} ${icount.padStart(10)}`;
 }
 
 const two = (value: number): string => String(value).padStart(2, '0');
@@ -33,5 +33,5 @@ function vmClock(snapshot: SnapshotInfo): string {
   const seconds = snapshot['vm-clock-sec'];
   const milliseconds = String(Math.floor(snapshot['vm-clock-nsec'] / 1e6)).padStart(3, '0');
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
-  return `${two(hours)}:${two(minutes)}:${two(seconds % 60)}.${milliseconds}`;
+  return `${String(hours).padStart(4, '0')}:${two(minutes)}:${two(seconds % 60)}.${milliseconds}`;
 }

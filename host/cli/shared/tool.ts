@@ -21,6 +21,8 @@ export class Tool {
   /** Of `--object`: what every graph that is made from now on has. */
   private readonly objects: ObjectOptions[] = [];
   private traceLog: Promise<TraceLog> | undefined;
+  /** The subcommand that runs: where hints say that there is help. */
+  command: string | undefined;
   /** The time stands in front of what is reported, and of lines of the log. */
   hasTimestamps = false;
 
@@ -73,7 +75,18 @@ export class Tool {
 
   /** A mistake on the command line. */
   failUsage(message: string, status = 1): never {
-    return this.fail(message, { hint: `Try '${this.name} --help' for more information`, status });
+    return this.fail(message, { hint: `Try '${this.fullName} --help' for more info`, status });
+  }
+
+  /** An option that is none, or is wrong in itself: the subcommand stands in front, as getopt has it. */
+  failOption(message: string): never {
+    this.error(`${this.fullName}: ${message}\n`);
+    this.error(`Try '${this.fullName} --help' for more info\n`);
+    throw new ExitStatus(1);
+  }
+
+  private get fullName(): string {
+    return this.command === undefined ? this.name : `${this.name} ${this.command}`;
   }
 
   /** Runs `act`; an operating error in it is reported, `context: ` in front, and ends the command. */

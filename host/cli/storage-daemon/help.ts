@@ -1,11 +1,9 @@
 /** What `--help` and `--version` of the storage daemon print. */
-import { version } from '../../../package.json';
-import { versionInfo } from '../../qmp/version.ts';
+import { versionText } from '../../qmp/version.ts';
 import type { Tool } from '../shared/tool.ts';
 
 export function printVersion(tool: Tool): void {
-  const { major, minor, micro } = versionInfo.qemu;
-  tool.out(`${tool.name.replace(/ /g, '-')} version ${major}.${minor}.${micro} (blockyard ${version})\n`);
+  tool.out(`${tool.name.replace(/ /g, '-')} version ${versionText}\n`);
 }
 
 export function printHelp(tool: Tool): void {

@@ -1,13 +1,11 @@
 /** What `-help`, `-version` and the lists behind `help` arguments print. */
-import { version } from '../../../package.json';
 import { deviceTypes } from '../../machine/device-types.ts';
 import { machineTypes } from '../../machine/machine-types.ts';
-import { versionInfo } from '../../qmp/version.ts';
+import { versionText } from '../../qmp/version.ts';
 import type { Tool } from '../shared/tool.ts';
 
 export function printVersion(tool: Tool): void {
-  const { major, minor, micro } = versionInfo.qemu;
-  tool.out(`QEMU emulator version ${major}.${minor}.${micro} (blockyard ${version})\n`);
+  tool.out(`QEMU emulator version ${versionText}\n`);
 }
 
 export function printMachines(tool: Tool): void {

@@ -31,7 +31,8 @@ export function readMachine(text: string | undefined, accels: readonly string[],
   const values = new OptionValues(pairs, machineParameters);
   const name = values.string('type') ?? defaultMachine;
   const type = findMachineType(name);
-  if (!type) throw invalid('unsupported machine type', 'Use -machine help to list supported machines');
+  if (!type)
+    throw invalid(`unsupported machine type: "${name}"`, 'Use -machine help to list supported machines');
   const own = values.string('accel');
   if (own !== undefined && accels.length > 0) {
     throw invalid('The -accel and "-machine accel=" options are incompatible');

@@ -49,6 +49,11 @@ class Blkdebug implements Driver {
     this.breakpoints = new DebugBreakpoints(context.platform.console);
   }
 
+  /** A write that the image makes durable itself is no flush that a rule could fail. */
+  get supportsFua(): 'data' | false {
+    return this.image.node.driver.supportsFua ? 'data' : false;
+  }
+
   getLength(): Promise<number> {
     return this.image.getByteLength();
   }

@@ -34,11 +34,13 @@ import { type Claim, CopyMap } from '../../copy/copy-map.ts';
 import { type CopySource, DirectSaver, type Saver } from '../../copy/saver.ts';
 import type { HierarchicalBitmap } from '../../core/bitmap.ts';
 import type { Clock } from '../../platform/platform.ts';
-import { enumeration, optional, str, struct, type TypeOf, uint32 } from '../../qapi/types.ts';
+import { enumeration, optional, size, str, struct, type TypeOf, uint32 } from '../../qapi/types.ts';
 import { PointInTime } from './point-in-time.ts';
 
 /** The unit of copying is at least this, however small the target's clusters. */
 const minClusterBytes = 64 << 10;
+/** Longest cluster that `min-cluster-size` can ask for: one of them has to fit in memory. */
+const maxClusterBytes = 128 << 20;
 /** Longest range that a guest's write reads ahead of itself in one piece. */
 const maxPieceBytes = 1 << 20;
 
@@ -47,6 +49,8 @@ const optionsType = struct('BlockdevOptionsCbw', {
   'on-cbw-error': optional(enumeration('OnCbwError', ['break-guest-write', 'break-snapshot'])),
   /** Seconds; 0: none. */
   'cbw-timeout': optional(uint32),
+  /** Bytes, a power of two: the least unit of copying; the target's cluster size may be more. */
+  'min-cluster-size': optional(size),
 });
 
 type Options = TypeOf<typeof optionsType>;
@@ -59,6 +63,8 @@ export class CopyBeforeWrite implements Driver, CopySource {
   saver: Saver;
   /** Clusters that the top layer of `file` does not hold are not part of the copy (sync=top). */
   skipUnallocated = false;
+  /** What was copied is discarded in `file`, which the owner does: the filter lets nobody else write meanwhile. */
+  discardsSource = false;
   /** Nobody wants the point in time any more: everything passes. */
   private disabled = false;
   private readonly pointInTime: PointInTime;
@@ -71,7 +77,7 @@ export class CopyBeforeWrite implements Driver, CopySource {
     private readonly clock: Clock,
     private readonly options: Options,
   ) {
-    this.copyMap = new CopyMap(source.length, clusterBytesFor(target.node));
+    this.copyMap = new CopyMap(source.length, clusterBytesFor(target.node, options));
     this.copyMap.setAll();
     this.pointInTime = new PointInTime(source, target, this.copyMap);
     this.saver = this.directSaver = new DirectSaver(target);
@@ -190,9 +196,12 @@ export class CopyBeforeWrite implements Driver, CopySource {
   ): { perm: number; shared: number } {
     if (child.role !== 'filtered') return { perm: Perm.write, shared: Perm.all & ~Perm.resize };
     let { perm, shared } = cumulative;
-    if (perm & Perm.write) perm |= Perm.consistentRead;
+    if (this.discardsSource) perm |= Perm.write;
     // With nobody above, others may still write: that is how the filter gets between them and the node.
-    if (this.node().parents.size > 0) shared &= ~(Perm.write | Perm.resize);
+    if (this.node().parents.size > 0) {
+      perm |= Perm.consistentRead;
+      shared &= ~(Perm.write | Perm.resize);
+    }
     return { perm, shared };
   }
 
@@ -201,9 +210,19 @@ export class CopyBeforeWrite implements Driver, CopySource {
   }
 }
 
-/** The target's own cluster size, if that is more than the least. */
-function clusterBytesFor(target: BlockNode): number {
-  return Math.max(minClusterBytes, clusterBytesOf(target) ?? 0);
+/** The target's own cluster size, if that is more than the least. Throws QEMU's words. */
+function clusterBytesFor(target: BlockNode, { 'min-cluster-size': wanted = 0 }: Options): number {
+  if (wanted !== 0 && !Number.isInteger(Math.log2(wanted))) {
+    throw cannotCreate(invalid('min-cluster-size needs to be a power of 2'));
+  }
+  if (wanted > maxClusterBytes) {
+    throw cannotCreate(invalid(`min-cluster-size too large: ${wanted} > ${maxClusterBytes}`));
+  }
+  return Math.max(minClusterBytes, wanted, clusterBytesOf(target) ?? 0);
+}
+
+function cannotCreate(error: BlockError): BlockError {
+  return error.within('Cannot create block-copy-state');
 }
 
 /** The bits of the bitmap that the options name. Throws QEMU's words. */
@@ -211,16 +230,16 @@ function findBits({ graph, length }: BlockNode, bitmap: { node: string; name: st
   const found = graph.observer.findBitmap(graph, bitmap.node, bitmap.name);
   try {
     found.checkReadable();
-    const { size } = found.bits;
-    if (size !== length) {
-      const sizes = `destination size is ${length}, source size is ${size}`;
+    const { size: recorded } = found.bits;
+    if (recorded !== length) {
+      const sizes = `destination size is ${length}, source size is ${recorded}`;
       throw invalid(`Bitmaps are of different sizes (${sizes}) and can't be merged`);
     }
     return found.bits;
   } catch (error) {
-    throw asBlockError(error)
-      .within(`Failed to merge bitmap '${bitmap.name}' to internal copy-bitmap`)
-      .within('Cannot create block-copy-state');
+    throw cannotCreate(
+      asBlockError(error).within(`Failed to merge bitmap '${bitmap.name}' to internal copy-bitmap`),
+    );
   }
 }
 

@@ -4,11 +4,13 @@
  */
 import { BlockError } from '../../base/errors.ts';
 import type { CheckOptions, CheckResult, Driver, DriverDefinition } from '../../block/driver.ts';
+import { loadPart } from '../../platform/platform.ts';
 import { qcow2Create } from './create/create.ts';
-import { qcow2Amend } from './create/create-job.ts';
+import { amendJobOptions, checkAmendJob } from './create/create-job.ts';
 import { magic } from './disk/header.ts';
 import { viewOf } from './disk/image-file.ts';
-import { CheckOnlyDriver, open } from './live/image.ts';
+import { amendOptions } from './live/amend-options.ts';
+import { CheckOnlyDriver, open, Qcow2Driver } from './live/image.ts';
 import { type Qcow2Options, qcow2Options } from './options.ts';
 
 export const qcow2: DriverDefinition<Qcow2Options> = {
@@ -25,7 +27,17 @@ export const qcow2: DriverDefinition<Qcow2Options> = {
     head.length >= 8 && viewOf(head).getUint32(0) === magic && viewOf(head).getUint32(4) >= 2 ? 100 : 0,
   open,
   create: qcow2Create,
-  amend: qcow2Amend,
+  amend: {
+    options: amendJobOptions,
+    check: checkAmendJob,
+    imageOptions: amendOptions,
+    async plan(image, values) {
+      const { driver } = image.node.skipFilters();
+      if (!(driver instanceof Qcow2Driver)) throw new BlockError('ENOTSUP');
+      const { planAmend } = await loadPart(driver.context.platform, () => import('./live/on-demand.ts'));
+      return planAmend(image, driver, values);
+    },
+  },
   async check(driver: Driver, options: CheckOptions): Promise<CheckResult> {
     if (!(driver instanceof CheckOnlyDriver))
       throw new BlockError('ENOTSUP', 'The image is not open for checking');

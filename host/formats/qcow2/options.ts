@@ -83,6 +83,7 @@ export const qcow2Options = struct('BlockdevOptionsQcow2', {
   'pass-discard-request': optional(bool),
   'pass-discard-snapshot': optional(bool),
   'pass-discard-other': optional(bool),
+  'discard-no-unref': optional(bool),
   'overlap-check': optional(overlapChecks),
   'cache-size': optional(byteCount),
   'l2-cache-size': optional(byteCount),
@@ -114,6 +115,8 @@ export interface ResolvedOptions {
   lazyRefcounts: boolean;
   /** Whether freed clusters are discarded in the file, by what freed them (section 4.4). */
   passDiscard: { request: boolean; snapshot: boolean; other: boolean };
+  /** A discarded cluster keeps its place in the file, so that what is written later does not scatter. */
+  discardNoUnref: boolean;
   /** The `MetadataClass`es that writes are checked against. */
   overlapMask: number;
   caches: CacheSizes;
@@ -151,6 +154,10 @@ export function resolveOptions(
   if (lazyRefcounts && header.version < 3) {
     throw invalid('Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level');
   }
+  const discardNoUnref = options['discard-no-unref'] ?? false;
+  if (discardNoUnref && header.version < 3) {
+    throw invalid('discard-no-unref is only supported since qcow2 version 3');
+  }
   return {
     lazyRefcounts,
     passDiscard: {
@@ -158,6 +165,7 @@ export function resolveOptions(
       snapshot: options['pass-discard-snapshot'] ?? true,
       other: options['pass-discard-other'] ?? false,
     },
+    discardNoUnref,
     overlapMask: resolveOverlapMask(options['overlap-check']),
     caches,
   };

@@ -11,6 +11,7 @@
  * A failing target and guests' writes: data that is in memory when the target fails waits there for what on-target-error
  * says. The guest's write has been acknowledged and stays so. With `report` the job fails and the data is dropped.
  */
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { isBelow } from '../../block/chain.ts';
 import type { BlockGraph } from '../../block/graph.ts';
@@ -62,7 +63,11 @@ function insertFilter({ source, target, options }: BackupParams): Promise<Insert
   return InsertedFilter.above(source, {
     driver: 'copy-before-write',
     driverClass: CopyBeforeWrite,
-    options: { file: source.name, target: target.name },
+    options: {
+      file: source.name,
+      target: target.name,
+      ...withoutUndefined({ 'min-cluster-size': options['x-perf']?.['min-cluster-size'] }),
+    },
     // Whether a discard goes on is for the source to say.
     flags: { discard: true, readOnly: source.readOnly },
     nodeName: options['filter-node-name'],
@@ -120,6 +125,7 @@ class BackupDriver implements JobDriver {
     const { clock } = job.registry.platform;
     if (sync === 'bitmap' || sync === 'incremental') this.bitmap?.restrict(driver.copyMap);
     driver.skipUnallocated = sync === 'top';
+    if (this.options['discard-source']) await this.takeSource();
     const engine = new CopyEngine({
       filter: driver,
       clock,
@@ -127,6 +133,7 @@ class BackupDriver implements JobDriver {
       limiter: job.limiter,
       ...perfOf(this.options),
       compress: this.options.compress ?? false,
+      discardSource: driver.discardsSource,
       // Readers of the target see the source where the target has nothing yet (fleecing).
       writeThrough: isBelow(this.target, this.source),
       progress: job.progress,
@@ -137,6 +144,18 @@ class BackupDriver implements JobDriver {
     this.holds = new NodeHolds(job, { beside: engine });
     await this.holds.holdFilter(node, 'main node', Perm.none, Perm.all);
     await this.holds.hold(this.target, 'target', Perm.none, Perm.all);
+  }
+
+  /** What is to be discarded in the source is written to. Errors: it is read-only, a permission conflict. */
+  private async takeSource(): Promise<void> {
+    const { node, driver } = this.filter;
+    driver.discardsSource = true;
+    try {
+      await node.graph.refreshPermissions(node);
+    } catch (error) {
+      driver.discardsSource = false;
+      throw error;
+    }
   }
 
   get edges(): readonly BlockBackend[] {

@@ -5,7 +5,7 @@
 import { invalid } from '../../base/errors.ts';
 import { onErrorType } from '../../block/error-policy.ts';
 import type { BlockNode } from '../../block/node.ts';
-import { bool, enumeration, int64, optional, str, struct, type TypeOf } from '../../qapi/types.ts';
+import { bool, enumeration, int64, optional, size, str, struct, type TypeOf } from '../../qapi/types.ts';
 
 export const mirrorSyncMode = enumeration('MirrorSyncMode', ['top', 'full', 'none', 'incremental', 'bitmap']);
 
@@ -13,6 +13,7 @@ const backupPerf = struct('BackupPerf', {
   'use-copy-range': optional(bool),
   'max-workers': optional(int64),
   'max-chunk': optional(int64),
+  'min-cluster-size': optional(size),
 });
 
 export const backupCommon = struct('BackupCommon', {
@@ -28,6 +29,7 @@ export const backupCommon = struct('BackupCommon', {
   'auto-finalize': optional(bool),
   'auto-dismiss': optional(bool),
   'filter-node-name': optional(str),
+  'discard-source': optional(bool),
   'x-perf': optional(backupPerf),
 });
 

@@ -1,6 +1,6 @@
 /**
  * The active commit: a mirror of the top image of a chain into an image below it, which takes its place in the end
- * (specification: jobs, section 9). A base that was read-only stays writable when the job ends without that, as in QEMU.
+ * (specification: jobs, section 9). A base that was read-only is so again when the job fails; one that is told to end in step leaves it writable.
  */
 import { bitmapsOf } from '../../bitmaps/node-bitmaps.ts';
 import type { OnError } from '../../block/error-policy.ts';
@@ -45,6 +45,7 @@ export async function startActiveCommit(
       onTargetError: onError,
       replaces: undefined,
       targetBacking: 'leave',
+      keepsReadOnly: readOnly,
     });
   } catch (error) {
     if (readOnly) await graph.setReadOnly(base, true);

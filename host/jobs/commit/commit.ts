@@ -11,7 +11,7 @@ import { BlockBackend } from '../../block/backend.ts';
 import { chainFrom } from '../../block/chain.ts';
 import type { Edge } from '../../block/edge.ts';
 import type { OnError } from '../../block/error-policy.ts';
-import { filenameOf } from '../../block/filename.ts';
+import { backingFormat, filenameOf } from '../../block/filename.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
@@ -33,6 +33,8 @@ export interface CommitParams extends BlockJobParams {
   base: BlockNode;
   /** What the overlays are to name as their backing file, instead of the base's own name. */
   backingFile: string | undefined;
+  /** They are to call the format of a base that is a protocol `raw`. */
+  maskProtocol?: boolean | undefined;
   onError: OnError;
 }
 
@@ -162,7 +164,8 @@ class CommitDriver implements JobDriver {
     await node.drainBegin();
     await base.drainBegin();
     try {
-      for (const edge of overlays) await renameBacking(graph, edge, name, base.skipFilters());
+      const format = backingFormat(base.skipFilters(), params.maskProtocol);
+      for (const edge of overlays) await renameBacking(graph, edge, name, format);
       this.unfreeze();
       await graph.change((change) => {
         for (const edge of [...node.parents]) change.moveEdge(edge, base);
@@ -202,9 +205,9 @@ class CommitDriver implements JobDriver {
 }
 
 /** Rewrites the header of the overlay that holds `edge`. A read-only overlay is written to for as long as that takes. */
-async function renameBacking(graph: BlockGraph, edge: Edge, name: string, base: BlockNode): Promise<void> {
+async function renameBacking(graph: BlockGraph, edge: Edge, name: string, format: string): Promise<void> {
   const overlay = edge.parentNode!; // backing links lead from nodes
   await graph.whileWritable(overlay, async () => {
-    await overlay.driver.changeBackingFile?.(name, base.definition.name);
+    await overlay.driver.changeBackingFile?.(name, format);
   });
 }

@@ -19,6 +19,7 @@ export const commitArguments = struct('BlockCommitArguments', {
   'top-node': optional(str),
   top: optional(str),
   'backing-file': optional(str),
+  'backing-mask-protocol': optional(bool),
   speed: optional(int64),
   'on-error': optional(onErrorType),
   'filter-node-name': optional(str),

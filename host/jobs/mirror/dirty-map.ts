@@ -1,5 +1,6 @@
 /**
- * What the target of a mirror lacks: an unnamed dirty bitmap on the source, and the ranges that somebody is copying.
+ * What the target of a mirror lacks: an unnamed dirty bitmap on the filter above the source, and the ranges that somebody
+ * is copying.
  *
  * A range is in step when it is clean and nobody has claimed it. Who copies claims first, cleans, and then looks at the
  * source: what is written meanwhile makes the range dirty again, and a copy that fails does so too.
@@ -28,19 +29,19 @@ export class DirtyMap implements WriteObserver {
   private readonly expected: ExpectedWrite[] = [];
 
   /**
-   * Clean. `granularity` is a power of two, `unitBytes` a multiple of it. `ownMarks`: writes may be announced. Errors:
+   * Clean. `granularity` is a power of two, `unitBytes` a multiple of it. `filter`: where queries show the bitmap. Errors:
    * ENOMEM.
    */
   constructor(
     private readonly source: BlockNode,
+    private readonly filter: BlockNode,
     granularity: number,
     unitBytes: number,
-    ownMarks: boolean,
   ) {
     this.length = source.length;
     this.units = new Units(source.length, unitBytes);
-    this.bitmap = bitmapsOf(source).addAnonymous(granularity, { disabled: ownMarks });
-    if (ownMarks) source.writeObservers.add(this);
+    this.bitmap = bitmapsOf(filter).addAnonymous(granularity, { disabled: true });
+    source.writeObservers.add(this);
   }
 
   onWrite(offset: number, bytes: number): void {
@@ -106,6 +107,6 @@ export class DirtyMap implements WriteObserver {
 
   close(): void {
     this.source.writeObservers.delete(this);
-    bitmapsOf(this.source).remove(this.bitmap);
+    bitmapsOf(this.filter).remove(this.bitmap);
   }
 }

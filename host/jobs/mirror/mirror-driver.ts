@@ -10,7 +10,7 @@ import type { OpBlocker } from '../../block/op-blockers.ts';
 import { Perm } from '../../block/permissions.ts';
 import { Traffic } from '../../copy/traffic.ts';
 import type { InsertedFilter } from '../filter-insertion.ts';
-import type { Job, JobDriver } from '../job.ts';
+import type { Job, JobChange, JobDriver } from '../job.ts';
 import { NodeHolds } from '../node-holds.ts';
 import { DirtyMap } from './dirty-map.ts';
 import { initialPhase, zeroesWithoutSpace } from './initial-phase.ts';
@@ -32,11 +32,16 @@ export class MirrorDriver implements JobDriver {
   private holds: NodeHolds | undefined;
   private writer: BlockBackend | undefined;
   private map: DirtyMap | undefined;
+  private copier: MirrorCopier | undefined;
+  private writeBlocking: boolean;
+  /** Source and target are the same, and every write goes to both. */
+  private activelySynced = false;
   private job: Job | undefined;
   private frozen = false;
   private readonly settledIn = createDeferred();
   /** Takes the place of this node when the job ends well. */
   private replaced: BlockNode | undefined;
+  private hasFailed = false;
   /** The job drains the source itself, and keeps it drained. */
   private holdsSource = false;
   private isDraining = false;
@@ -47,6 +52,7 @@ export class MirrorDriver implements JobDriver {
     private readonly params: MirrorParams,
   ) {
     this.type = params.type;
+    this.writeBlocking = params.writeBlocking;
     this.source = params.source;
     this.target = params.target;
     this.traffic = new Traffic(graph.platform.clock);
@@ -81,7 +87,7 @@ export class MirrorDriver implements JobDriver {
     this.writer = await BlockBackend.attach(target, user);
     // Draining waits for the job's last requests; who holds them back would wait for itself.
     this.writer.ignoreDrain = true;
-    this.map = new DirtyMap(source, params.granularity, this.unitBytes(), params.writeBlocking);
+    this.map = new DirtyMap(source, filter.node, params.granularity, this.unitBytes());
     await holds.hold(source, 'source', Perm.none, readAndWrite);
     await holds.hold(target, 'target', Perm.none, Perm.all);
     if (isCommit) await this.holdBetween(holds);
@@ -125,11 +131,19 @@ export class MirrorDriver implements JobDriver {
     this.replaced?.opBlockers.unblockAll(this.replaceBlocker);
   }
 
+  async abort(): Promise<void> {
+    this.hasFailed = true;
+  }
+
   async clean(): Promise<void> {
     const { graph, source, target, filter } = this;
     await this.detach();
     await removeMirrorTop(filter);
     if (this.holdsSource) source.drainEnd();
+    if (this.params.keepsReadOnly && this.hasFailed && !target.readOnly) {
+      // Another job may write to it by now.
+      await graph.setReadOnly(target, true).catch(() => {});
+    }
     if (this.replaced) await graph.unref(this.replaced);
     // The last thing: both may be closed by it.
     await graph.unref(source);
@@ -153,12 +167,14 @@ export class MirrorDriver implements JobDriver {
           onLong: () => this.settledIn.resolve(),
         });
       }
-      if (this.params.writeBlocking) top.copier = copier;
+      this.copier = copier;
+      if (this.writeBlocking) top.copier = copier;
       await this.follow(job, map, copier);
     } finally {
       this.settledIn.resolve();
       await this.traffic.whenIdle();
       // What is in step stays so: no write passes any more. Otherwise nobody cares for the target.
+      this.copier = undefined;
       top.copier = undefined;
       // The command that ends the job is answered first.
       await this.graph.platform.clock.yield();
@@ -205,6 +221,7 @@ export class MirrorDriver implements JobDriver {
         if (job.isForceCancelled) return;
       }
       this.updateTotal(job, map);
+      if (map.dirtyBytes > 0) this.activelySynced = false;
       if (!map.isInStep) {
         if (map.dirtyBytes === 0) {
           await this.traffic.whenChanged();
@@ -223,6 +240,7 @@ export class MirrorDriver implements JobDriver {
         if (delayNs > 0) await this.traffic.sleep(delayNs);
         else if (await this.flushTarget(job, copier)) this.becomeReady(job);
       } else if (!this.replaced && !job.isCancelled) {
+        this.activelySynced = this.isSyncedWhenEqual;
         await this.traffic.sleep(idleNs);
       } else if (await this.stopSource(job, map, copier)) {
         return;
@@ -232,6 +250,7 @@ export class MirrorDriver implements JobDriver {
 
   private becomeReady(job: Job): void {
     job.becomeReady();
+    this.activelySynced = this.isSyncedWhenEqual;
     this.settledIn.resolve();
   }
 
@@ -264,6 +283,7 @@ export class MirrorDriver implements JobDriver {
     await this.source.drainBegin();
     this.isDraining = false;
     if (map.isInStep && (await this.flushTarget(job, copier))) {
+      this.activelySynced = this.isSyncedWhenEqual;
       this.holdsSource = true;
       return true;
     }
@@ -273,6 +293,29 @@ export class MirrorDriver implements JobDriver {
 
   interrupt(): void {
     this.traffic.wake();
+  }
+
+  /** Of nothing there is nothing that could be written past the target. */
+  private get isSyncedWhenEqual(): boolean {
+    return this.writeBlocking || this.source.length === 0;
+  }
+
+  /** Undefined for an active commit, which does not tell. */
+  isActivelySynced(): boolean | undefined {
+    return this.type === 'mirror' ? this.activelySynced : undefined;
+  }
+
+  /** Absent for an active commit. */
+  get change(): JobDriver['change'] {
+    return this.type === 'mirror' ? (to) => this.changeCopyMode(to) : undefined;
+  }
+
+  /** Writes of guests that have begun are left to the background. */
+  private changeCopyMode({ copyMode }: JobChange): void {
+    if ((copyMode === 'write-blocking') === this.writeBlocking) return;
+    if (copyMode !== 'write-blocking') throw invalid(`Change to copy mode '${copyMode}' is not implemented`);
+    this.writeBlocking = true;
+    this.filter.driver.copier = this.copier;
   }
 
   // Ends.

@@ -16,7 +16,7 @@ import type { JobRegistry } from '../job-registry.ts';
 import { startMirror } from './mirror.ts';
 import { mayReplace, type TargetBacking } from './pivot.ts';
 
-const mirrorCopyMode = enumeration('MirrorCopyMode', ['background', 'write-blocking']);
+export const mirrorCopyMode = enumeration('MirrorCopyMode', ['background', 'write-blocking']);
 
 export const mirrorCommon = struct('MirrorCommon', {
   'job-id': optional(str),

@@ -40,6 +40,8 @@ export interface MirrorParams extends BlockJobParams {
   /** The node whose place the target takes; the source when absent. */
   replaces: string | undefined;
   targetBacking: TargetBacking;
+  /** The target was made writable for the job, and is read-only again when that fails. */
+  keepsReadOnly?: boolean;
 }
 
 /**

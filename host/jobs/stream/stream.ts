@@ -10,7 +10,7 @@ import { asBlockError, type BlockError, invalid } from '../../base/errors.ts';
 import { BlockBackend } from '../../block/backend.ts';
 import { bottomImage, chainFrom, findOverlay, nextInChain } from '../../block/chain.ts';
 import type { OnError } from '../../block/error-policy.ts';
-import { filenameOf } from '../../block/filename.ts';
+import { backingFormat, filenameOf } from '../../block/filename.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
@@ -33,6 +33,8 @@ export interface StreamParams extends BlockJobParams {
   bottom: BlockNode | undefined;
   /** What the image is to name as its backing file, instead of the base's own name. */
   backingFile: string | undefined;
+  /** It is to call the format of a base that is a protocol `raw`. */
+  maskProtocol?: boolean | undefined;
   onError: OnError;
 }
 
@@ -169,7 +171,7 @@ class StreamDriver implements JobDriver {
     try {
       await image.flush();
       const name = base && (params.backingFile ?? filenameOf(base));
-      await image.driver.changeBackingFile?.(name, base?.definition.name);
+      await image.driver.changeBackingFile?.(name, base && backingFormat(base, params.maskProtocol));
       await graph.setBacking(image, backing);
     } finally {
       image.drainEnd();

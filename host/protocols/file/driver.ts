@@ -15,6 +15,7 @@ import type {
   ReopenChange,
   ReopenStep,
   TruncateOptions,
+  WriteFlags,
   ZeroFlags,
 } from '../../block/driver.ts';
 import type { OpenContext, OpenFlags } from '../../block/open-context.ts';
@@ -129,6 +130,8 @@ function lockingOf(context: OpenContext, given: FileOptions, opened: HostFile): 
 class FileDriver implements Driver {
   limits: { requestAlignment: number };
   readonly hasZeroInit = true;
+  /** Whoever watches or fails flushes learns nothing of a write that is made durable by itself. */
+  readonly supportsFua = 'data';
   private readonly discards = { ok: 0, failed: 0, bytes: 0 };
   private readonly forceShare: boolean;
 
@@ -154,8 +157,13 @@ class FileDriver implements Driver {
     return this.opened.readNow?.(offset, buffer) ?? false;
   }
 
-  write(offset: number, buffer: Uint8Array): Promise<void> {
-    return this.opened.write(offset, buffer);
+  write(offset: number, buffer: Uint8Array, flags: WriteFlags): Promise<void> {
+    return flags.fua ? this.writeDurably(offset, buffer) : this.opened.write(offset, buffer);
+  }
+
+  private async writeDurably(offset: number, buffer: Uint8Array): Promise<void> {
+    await this.opened.write(offset, buffer);
+    if (!this.context.flags.noFlush) await this.opened.flush();
   }
 
   async map(offset: number, bytes: number, { wantZero } = { wantZero: true }): Promise<Extent> {
@@ -190,7 +198,7 @@ class FileDriver implements Driver {
   }
 
   info(): DriverInfo {
-    return {};
+    return { formatSpecific: { type: 'file', data: {} } };
   }
 
   statistics(): object {

@@ -3,6 +3,7 @@
  * file (specification: transactions, section 3).
  */
 import { BlockError, invalid } from '../../base/errors.ts';
+import { setActive } from '../../block/activity.ts';
 import { nodesFrom } from '../../block/chain.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { cumulativePermissions, Perm } from '../../block/permissions.ts';
@@ -36,6 +37,7 @@ export abstract class ExternalSnapshotAction implements Action {
     const overlay = await this.openOverlay(old);
     this.overlay = overlay;
     checkOverlay(overlay);
+    if (old.flags.inactive) await setActive(graph, overlay, false);
     const below = nodesFrom(overlay);
     await graph.change((change) => {
       change.addChild(overlay, old, 'backing', 'cow');

@@ -23,7 +23,13 @@ export const blockCommit = defineCommand({
       onError: options['on-error'] ?? 'report',
     } as const;
     if (isActive) await startActiveCommit(graph, jobs, common);
-    else await startCommit(graph, jobs, { ...common, device, backingFile: options['backing-file'] });
+    else
+      await startCommit(graph, jobs, {
+        ...common,
+        device,
+        backingFile: options['backing-file'],
+        maskProtocol: options['backing-mask-protocol'],
+      });
     return {};
   },
 });

@@ -7,7 +7,7 @@ import { defineCommand } from '../command.ts';
 import { backendOfDevice } from '../device-backend.ts';
 
 const boundaries = optional(array(uint64));
-const kinds = ['read', 'write', 'flush'] as const;
+const kinds = ['read', 'write', 'zone-append', 'flush'] as const;
 
 export const blockLatencyHistogramSet = defineCommand({
   name: 'block-latency-histogram-set',
@@ -16,6 +16,7 @@ export const blockLatencyHistogramSet = defineCommand({
     boundaries,
     'boundaries-read': boundaries,
     'boundaries-write': boundaries,
+    'boundaries-zap': boundaries,
     'boundaries-flush': boundaries,
   }),
   run(context, args) {
@@ -26,6 +27,7 @@ export const blockLatencyHistogramSet = defineCommand({
     const given = {
       read: args['boundaries-read'],
       write: args['boundaries-write'],
+      'zone-append': args['boundaries-zap'],
       flush: args['boundaries-flush'],
     };
     // Without any boundaries all histograms go.
@@ -44,6 +46,6 @@ function histogram(id: string, kind: AccountedKind, boundaries: readonly number[
     return new LatencyHistogram(boundaries);
   } catch (error) {
     if (!(error instanceof BlockError)) throw error;
-    throw invalid(`Device '${id}' set ${kind} boundaries fail`);
+    throw invalid(`Device '${id}' set ${kind.replace('-', ' ')} boundaries fail`);
   }
 }

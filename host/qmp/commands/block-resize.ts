@@ -11,23 +11,23 @@ export const blockResize = defineCommand({
   async run({ graph }, { device, 'node-name': name, size }) {
     const node = graph.lookup(device, name);
     if (size < 0) throw invalid("Parameter 'size' expects a >0 size");
-    if (node.opBlockers.isBlocked('resize')) throw invalid(`Device '${node.name}' is in use`);
-    const backend = await BlockBackend.attach(node, {
-      name: 'root',
-      description: 'an unnamed block device',
-      perm: Perm.resize,
-      shared: Perm.all,
-    });
+    node.opBlockers.check('resize');
+    await node.drainBegin();
     try {
-      await node.drainBegin();
+      const backend = await BlockBackend.attach(node, {
+        name: 'root',
+        description: 'an unnamed block device',
+        perm: Perm.resize,
+        shared: Perm.all,
+      });
       try {
         backend.ignoreDrain = true;
         await backend.truncate(size);
       } finally {
-        node.drainEnd();
+        await backend.close();
       }
     } finally {
-      await backend.close();
+      node.drainEnd();
     }
     return {};
   },

@@ -15,6 +15,7 @@ const args = struct('BlockStreamArguments', {
   base: optional(str),
   'base-node': optional(str),
   'backing-file': optional(str),
+  'backing-mask-protocol': optional(bool),
   bottom: optional(str),
   speed: optional(int64),
   'on-error': optional(onErrorType),
@@ -44,6 +45,7 @@ export const blockStream = defineCommand({
       base,
       bottom,
       backingFile: given['backing-file'],
+      maskProtocol: given['backing-mask-protocol'],
       onError: given['on-error'] ?? 'report',
     });
     return {};

@@ -13,17 +13,7 @@ export const deviceAdd = defineMachineCommand<{ driver: string }, object>({
   name: 'device_add',
   args: deviceAddArguments,
   async run(machine, options) {
-    await machine.addDevice(asText(options as unknown as JsonObject), true);
+    await machine.addDevice(options as unknown as JsonObject, false);
     return {};
   },
 });
-
-/** Values are read as on the command line, whatever they came as. */
-function asText(options: JsonObject): JsonObject {
-  return Object.fromEntries(
-    Object.entries(options).map(([name, value]) => {
-      if (typeof value === 'boolean') return [name, value ? 'on' : 'off'];
-      return [name, typeof value === 'number' ? String(value) : value];
-    }),
-  );
-}

@@ -1,4 +1,5 @@
 /** device_del: asks for a device to be let go of; DEVICE_DELETED tells when it has gone. */
+import { invalid } from '../../base/errors.ts';
 import { Device } from '../../machine/device.ts';
 import { deviceNotFound } from '../../objects/qom.ts';
 import { str, struct } from '../../qapi/types.ts';
@@ -9,7 +10,8 @@ export const deviceDel = defineMachineCommand({
   args: struct('DeviceDelArguments', { id: str }),
   async run(machine, { id }, { objects }) {
     const device = id.startsWith('/') ? objects.tree.resolve(id) : machine.findDevice(id);
-    if (!(device instanceof Device)) throw deviceNotFound(id);
+    if (!device) throw deviceNotFound(id);
+    if (!(device instanceof Device)) throw invalid(`${id} is not a device`);
     await machine.removeDevice(device);
     return {};
   },

@@ -10,6 +10,7 @@ import { blockDirtyBitmapEnable } from './block-dirty-bitmap-enable.ts';
 import { blockDirtyBitmapMerge } from './block-dirty-bitmap-merge.ts';
 import { blockDirtyBitmapRemove } from './block-dirty-bitmap-remove.ts';
 import { blockJobCancel } from './block-job-cancel.ts';
+import { blockJobChange } from './block-job-change.ts';
 import { blockJobComplete } from './block-job-complete.ts';
 import { blockJobDismiss } from './block-job-dismiss.ts';
 import { blockJobFinalize } from './block-job-finalize.ts';
@@ -27,6 +28,7 @@ import { blockdevCreate } from './blockdev-create.ts';
 import { blockdevDel } from './blockdev-del.ts';
 import { blockdevMirror } from './blockdev-mirror.ts';
 import { blockdevReopen } from './blockdev-reopen.ts';
+import { blockdevSetActive } from './blockdev-set-active.ts';
 import { blockdevSnapshot } from './blockdev-snapshot.ts';
 import { blockdevSnapshotDeleteInternalSync } from './blockdev-snapshot-delete-internal-sync.ts';
 import { blockdevSnapshotInternalSync } from './blockdev-snapshot-internal-sync.ts';
@@ -101,9 +103,11 @@ export const commands: readonly AnyCommand[] = [
   blockJobComplete,
   blockJobDismiss,
   blockJobFinalize,
+  blockJobChange,
   blockdevAdd,
   blockdevDel,
   blockdevReopen,
+  blockdevSetActive,
   blockdevSnapshot,
   blockdevSnapshotInternalSync,
   blockdevSnapshotDeleteInternalSync,

@@ -6,6 +6,6 @@ import { defineMachineCommand } from '../machine-command.ts';
 export const queryStatus = defineMachineCommand({
   name: 'query-status',
   args: empty,
-  returns: struct('StatusInfo', { running: bool, singlestep: bool, status: runStateType }),
-  run: ({ runState }) => ({ running: runState.isRunning, singlestep: false, status: runState.name }),
+  returns: struct('StatusInfo', { running: bool, status: runStateType }),
+  run: ({ runState }) => ({ running: runState.isRunning, status: runState.name }),
 });

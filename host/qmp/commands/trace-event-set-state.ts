@@ -1,5 +1,5 @@
 /** trace-event-set-state: from now on the events that fit are watched, or no longer (specification: cli, section 7). */
-import { bool, int, optional, str, struct } from '../../qapi/types.ts';
+import { bool, optional, str, struct } from '../../qapi/types.ts';
 import { tracer } from '../../trace/events.ts';
 import { defineCommand } from '../command.ts';
 import { findEvents } from './trace-event-get-state.ts';
@@ -10,10 +10,9 @@ export const traceEventSetState = defineCommand({
     name: str,
     enable: bool,
     'ignore-unavailable': optional(bool),
-    vcpu: optional(int),
   }),
-  run(_, { name, enable, vcpu }) {
-    findEvents(name, vcpu);
+  run(_, { name, enable }) {
+    findEvents(name);
     tracer.select(name, enable);
     return {};
   },

@@ -54,6 +54,34 @@ export const scenarios: readonly Scenario[] = [
     compare: ['d.raw', 't.qcow2'],
   },
   {
+    name: 'backup: a least unit of copying',
+    prepare: disks,
+    steps: [
+      source,
+      target,
+      backup({ 'x-perf': { 'min-cluster-size': 3 } }),
+      backup({ 'x-perf': { 'min-cluster-size': 1 << 20, 'max-chunk': 65536 } }),
+      backup({ 'x-perf': { 'min-cluster-size': 1 << 20 } }),
+      gone('j'),
+      ...jobs,
+    ],
+    compare: ['t.qcow2'],
+  },
+  {
+    name: 'backup: what is copied is discarded in the source',
+    prepare: [...disks, 'qemu-io -f raw -c "write -P 7 0 4M" t.raw'],
+    steps: [
+      node('r', 't.raw', { discard: 'unmap', 'read-only': true }),
+      target,
+      backup({ 'job-id': 'k', device: 'r', 'discard-source': true }),
+      del('r'),
+      node('r', 't.raw', { discard: 'unmap' }),
+      backup({ device: 'r', 'discard-source': true }),
+      gone('j'),
+    ],
+    compare: ['t.raw', 't.qcow2'],
+  },
+  {
     name: 'backup: manual finalize and dismiss',
     prepare: disks,
     steps: [

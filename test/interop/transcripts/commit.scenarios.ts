@@ -1,5 +1,12 @@
 /** block-commit of layers in the middle of a chain, in every way to be asked for and to end. */
-import { addLayers, finalizeThenDismiss, layers, pauseThenHurry, pending } from './job-setups.ts';
+import {
+  addLayers,
+  addOnProtocol,
+  finalizeThenDismiss,
+  layers,
+  pauseThenHurry,
+  pending,
+} from './job-setups.ts';
 import { add, copied, del, file, gone, graph, nodes, run, type Scenario } from './scenario.ts';
 
 const chain = [
@@ -38,6 +45,18 @@ export const scenarios: readonly Scenario[] = [
     steps: [top, commit({ 'top-node': 'n1', 'backing-file': './n0.qcow2' }), gone('j'), nodes],
     compare: all,
   },
+  ...[true, false].map(
+    (mask): Scenario => ({
+      name: `commit: into a protocol, ${mask ? 'masked' : 'by its name'}`,
+      prepare: [...chain, 'qemu-img create -q -f raw r.raw 4M'],
+      steps: [
+        ...addOnProtocol,
+        commit({ 'top-node': 'n2', 'base-node': 'p', 'backing-mask-protocol': mask }),
+        gone('j'),
+        nodes,
+      ],
+    }),
+  ),
   {
     name: 'commit: a base that has to grow',
     prepare: chain,

@@ -39,6 +39,14 @@ export function addLayers(top: number, more: object = {}): Message {
   return add({ ...layer(top), ...more });
 }
 
+/** n1 to n3 over a node `p` that is a file and nothing else, as which n1 does not know its backing file. */
+export const addOnProtocol: readonly Message[] = [
+  add(file('r.raw', { 'node-name': 'p' })),
+  node('n1', 'n1.qcow2', { backing: 'p' }),
+  node('n2', 'n2.qcow2', { backing: 'n1' }),
+  node('n3', 'n3.qcow2', { backing: 'n2' }),
+];
+
 export const jobs: readonly Message[] = [run('query-jobs'), run('query-block-jobs')];
 export const ready = event('BLOCK_JOB_READY');
 export const pending = event('BLOCK_JOB_PENDING');

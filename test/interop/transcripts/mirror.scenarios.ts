@@ -1,6 +1,6 @@
 /** Mirrors in every way to be asked for and to end. */
 import { cancels, complete, jobs, overlayOnBase, pending, ready, source, target } from './job-setups.ts';
-import { add, del, file, gone, graph, node, nodes, run, type Scenario, status } from './scenario.ts';
+import { add, addNull, del, file, gone, graph, node, nodes, run, type Scenario, status } from './scenario.ts';
 
 const disks = [
   ...overlayOnBase,
@@ -35,6 +35,29 @@ export const scenarios: readonly Scenario[] = [
       compare: ['d.qcow2', 'a.qcow2'],
     }),
   ),
+  {
+    name: 'mirror: told to let writes wait for the target',
+    prepare: disks,
+    steps: [
+      run('block-job-change', { id: 'j', type: 'mirror', 'copy-mode': 'write-blocking' }),
+      ...readyMirror(),
+      run('block-job-change', { id: 'j', type: 'mirror' }),
+      run('block-job-change', { id: 'j', type: 'backup', 'copy-mode': 'background' }),
+      run('block-job-change', { id: 'j', type: 'commit' }),
+      run('block-job-change', { id: 'j', type: 'mirror', 'copy-mode': 'background' }),
+      run('block-job-change', { id: 'j', type: 'mirror', 'copy-mode': 'write-blocking' }),
+      run('block-job-change', { id: 'j', type: 'mirror', 'copy-mode': 'background' }),
+      run('job-pause', { id: 'j' }),
+      run('block-job-change', { id: 'j', type: 'mirror', 'copy-mode': 'write-blocking' }),
+      run('job-resume', { id: 'j' }),
+      complete,
+      gone('j'),
+      addNull('n', { size: 4 << 20 }),
+      run('blockdev-backup', { 'job-id': 'k', device: 't', target: 'n', sync: 'none' }),
+      run('block-job-change', { id: 'k', type: 'mirror', 'copy-mode': 'write-blocking' }),
+    ],
+    compare: ['t.qcow2', 'a.qcow2'],
+  },
   {
     name: 'mirror: drive-mirror to a named node, and to raw',
     prepare: disks,

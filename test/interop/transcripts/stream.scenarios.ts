@@ -1,5 +1,12 @@
 /** block-stream in every way to be asked for and to end. */
-import { addLayers, finalizeThenDismiss, layers, pauseThenHurry, pending } from './job-setups.ts';
+import {
+  addLayers,
+  addOnProtocol,
+  finalizeThenDismiss,
+  layers,
+  pauseThenHurry,
+  pending,
+} from './job-setups.ts';
 import { copied, del, gone, graph, node, nodes, run, type Scenario } from './scenario.ts';
 
 const chain = [...layers('0 2M', '1M 1M', '3M 512k', ''), 'qemu-img create -q -f raw r.raw 4M'];
@@ -44,6 +51,18 @@ export const scenarios: readonly Scenario[] = [
     steps: [top, stream({ 'base-node': 'n1', 'backing-file': './n1.qcow2' }), gone('j'), nodes],
     compare: all,
   },
+  ...[true, false].map(
+    (mask): Scenario => ({
+      name: `stream: down to a protocol, ${mask ? 'masked' : 'by its name'}`,
+      prepare: chain,
+      steps: [
+        ...addOnProtocol,
+        stream({ 'base-node': 'p', 'backing-mask-protocol': mask }),
+        gone('j'),
+        nodes,
+      ],
+    }),
+  ),
   {
     name: 'stream: nothing to stream',
     prepare: chain,

@@ -2,8 +2,8 @@
 import type { Message } from '../../support/qmp-sessions.ts';
 import { addNull, event, gone, graph, run, type Scenario } from './scenario.ts';
 
-const cd = '/machine/unattached/device[20]';
-const hd = '/machine/unattached/device[19]';
+const cd = '/machine/unattached/device[5]';
+const hd = '/machine/unattached/device[4]';
 const get = (path: string, ...properties: readonly string[]): Message[] =>
   properties.map((property) => run('qom-get', { path, property }));
 

@@ -6,9 +6,9 @@
  * the new refcounts: after the switch nothing leaks, and before it nothing has changed. Where parts of the image could
  * not be walked, no refcount becomes lower than it was.
  */
-import { BlockError } from '../../../base/errors.ts';
-import { maxRefcountTableBytes, type Qcow2Header, refcountBlockEntries } from '../disk/header.ts';
+import { type Qcow2Header, refcountBlockEntries } from '../disk/header.ts';
 import { updateHeader } from '../disk/header-update.ts';
+import { planRefcounts, refcountTableOf, refcountTablePlace } from '../disk/refcount-plan.ts';
 import type { CheckedImage } from './checked-image.ts';
 
 /** How many clusters a rebuild may add to a file of so many. */
@@ -29,32 +29,19 @@ export async function rebuildRefcounts(image: CheckedImage, oldBlocks: readonly 
   if (image.incomplete) await raiseToOldRefcounts(image);
   dropOldStructures(image, oldBlocks);
 
-  const used = usedBlocks(image, perBlock);
   const start = Math.ceil(file.length / clusterSize) + 1;
-  let blocks = used;
-  let tableClusters = 0;
-  for (let before = -1; before !== blocks.length + tableClusters; ) {
-    before = blocks.length + tableClusters;
-    blocks = withRange(used, start, before, perBlock);
-    tableClusters = Math.ceil((((blocks.at(-1) ?? 0) + 1) * 8) / clusterSize);
-  }
-  if (tableClusters * clusterSize > maxRefcountTableBytes) throw new BlockError('EFBIG');
-  const tableStart = start + blocks.length;
-  const end = tableStart + tableClusters;
-  core.markUsed(start, blocks.length + tableClusters);
+  const plan = planRefcounts(usedBlocks(image, perBlock), start, header);
+  const { blocks, end } = plan;
+  core.markUsed(start, end - start);
 
-  const table = new Uint8Array(tableClusters * clusterSize);
-  const view = new DataView(table.buffer);
   for (const [position, index] of blocks.entries()) {
     const first = index * perBlock;
     core.encode(first, Math.max(0, Math.min(perBlock, end - first)), perBlock);
-    const offset = (start + position) * clusterSize;
-    await file.write(offset, core.buffer.slice(0, clusterSize));
-    view.setBigUint64(index * 8, BigInt(offset));
+    await file.write((start + position) * clusterSize, core.buffer.slice(0, clusterSize));
   }
-  await file.write(tableStart * clusterSize, table);
+  const refcountTable = refcountTablePlace(plan, clusterSize);
+  await file.write(refcountTable.offset, refcountTableOf(plan, clusterSize));
   await file.flush();
-  const refcountTable = { offset: tableStart * clusterSize, clusters: tableClusters };
   await updateHeader(file, { refcountTable });
   image.blocks = [];
   for (const [position, index] of blocks.entries()) {
@@ -90,13 +77,4 @@ function usedBlocks({ core }: CheckedImage, perBlock: number): number[] {
     cluster = core.nextCounted((index + 1) * perBlock);
   }
   return indexes;
-}
-
-/** `indexes` and those of the blocks that cover `count` clusters from `start`. */
-function withRange(indexes: readonly number[], start: number, count: number, perBlock: number): number[] {
-  const all = new Set(indexes);
-  for (let cluster = start; cluster < start + count; cluster += perBlock)
-    all.add(Math.floor(cluster / perBlock));
-  if (count > 0) all.add(Math.floor((start + count - 1) / perBlock));
-  return [...all].sort((a, b) => a - b);
 }

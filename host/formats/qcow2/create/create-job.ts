@@ -6,7 +6,7 @@
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { sectorBytes } from '../../../base/sectors.ts';
-import type { AmendDefinition, ChildSpec, CreateValues } from '../../../block/driver.ts';
+import type { ChildSpec, CreateValues } from '../../../block/driver.ts';
 import { blockdevDriver, preallocationMode } from '../../../qapi/block-types.ts';
 import {
   bool,
@@ -23,10 +23,10 @@ import {
 
 const cipherAlgorithms = [
   ...['aes-128', 'aes-192', 'aes-256', 'des', '3des', 'cast5-128'],
-  ...['serpent-128', 'serpent-192', 'serpent-256', 'twofish-128', 'twofish-192', 'twofish-256'],
+  ...['serpent-128', 'serpent-192', 'serpent-256', 'twofish-128', 'twofish-192', 'twofish-256', 'sm4'],
 ];
 const hashAlgorithm = enumeration('QCryptoHashAlgorithm', [
-  ...['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512', 'ripemd160'],
+  ...['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512', 'ripemd160', 'sm3'],
 ]);
 const encryptionFormat = enumeration('QCryptoBlockFormat', ['qcow', 'luks']);
 const keySecret = struct('QCryptoBlockOptionsQCow', { 'key-secret': optional(str) });
@@ -108,12 +108,9 @@ export function createJobValues(given: CreateJobOptions): CreateValues {
   };
 }
 
-const amendOptions = struct('BlockdevAmendOptionsQcow2', { encrypt: optional(encryptionChange) });
+export const amendJobOptions = struct('BlockdevAmendOptionsQcow2', { encrypt: optional(encryptionChange) });
 
-/** Nothing but the keys of an encrypted image can be changed, and no image here is encrypted. */
-export const qcow2Amend: AmendDefinition<TypeOf<typeof amendOptions>> = {
-  options: amendOptions,
-  check({ encrypt }) {
-    if (encrypt) throw invalid("image is not encrypted, can't amend");
-  },
-};
+/** Nothing but the keys of an encrypted image can be changed by a job, and no image here is encrypted. */
+export function checkAmendJob({ encrypt }: TypeOf<typeof amendJobOptions>): void {
+  if (encrypt) throw invalid("image is not encrypted, can't amend");
+}

@@ -3,12 +3,9 @@
  * feature bits (specification: qcow2, sections 1.1, 1.5 and 1.8).
  */
 import { extensionType, type HeaderExtension } from '../disk/extensions.ts';
-import { compatible, featureNameTable, incompatible } from '../disk/feature-bits.ts';
+import { compatible, featureNameTable, hasFeatureNames, incompatible } from '../disk/feature-bits.ts';
 import { type CompressionType, headerBytesV2, headerBytesV3, serializeHeader } from '../disk/header.ts';
 import type { ImageLayout } from './layout.ts';
-
-/** QEMU leaves the feature name table out where it would crowd cluster 0. */
-const maxClusterBytesWithoutFeatureTable = 4096;
 
 /** What a header says beside where the tables are. */
 interface NewImage {
@@ -30,7 +27,7 @@ export function serializeNewHeader(image: NewImage, layout: ImageLayout): Uint8A
   if (backingFormat !== undefined) {
     extensions.push({ type: extensionType.backingFormat, data: new TextEncoder().encode(backingFormat) });
   }
-  if (version === 3 && clusterSize > maxClusterBytesWithoutFeatureTable) {
+  if (version === 3 && hasFeatureNames(layout)) {
     extensions.push({ type: extensionType.featureNames, data: featureNameTable() });
   }
   return serializeHeader({

@@ -40,7 +40,15 @@ const names: readonly (readonly [set: number, bit: number, name: string])[] = [
   [sets.autoclear, 1, 'raw external data'],
 ];
 
-/** The feature name table that QEMU 7.2 writes: 8 entries of 48 bytes. */
+/** QEMU leaves the feature name table out where it would crowd cluster 0. */
+const maxClusterBytesWithoutFeatureNames = 4096;
+
+/** Whether the header of an image of version 3 has the table. */
+export function hasFeatureNames({ clusterSize }: { clusterSize: number }): boolean {
+  return clusterSize > maxClusterBytesWithoutFeatureNames;
+}
+
+/** The feature name table that QEMU writes: 8 entries of 48 bytes. */
 export function featureNameTable(): Uint8Array {
   const table = new Uint8Array(names.length * entryBytes);
   for (const [index, [set, bit, name]] of names.entries()) {

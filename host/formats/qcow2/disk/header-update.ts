@@ -23,8 +23,15 @@ import {
   type HeaderExtension,
   serializeBitmapsExtension,
 } from './extensions.ts';
-import { autoclear } from './feature-bits.ts';
-import { maxBackingNameBytes, parseHeader, type Qcow2Header, serializeHeader } from './header.ts';
+import { autoclear, featureNameTable, hasFeatureNames } from './feature-bits.ts';
+import {
+  headerBytesV2,
+  headerBytesV3,
+  maxBackingNameBytes,
+  parseHeader,
+  type Qcow2Header,
+  serializeHeader,
+} from './header.ts';
 import { type ImageFile, viewOf } from './image-file.ts';
 
 export interface HeaderChanges {
@@ -45,6 +52,10 @@ export interface HeaderChanges {
   bitmaps?: BitmapsExtension | null;
   /** The journal that the image is tied to; null without one. The autoclear bit that says so changes along. */
   bitmapJournal?: Uint8Array | null;
+  /** Another version. What version 2 does not know goes; what it has no field for must be as it is there. */
+  version?: 2 | 3;
+  /** Together with a table of that width. */
+  refcountOrder?: number;
   /** Types of extensions to remove. */
   dropExtensions?: readonly number[];
 }
@@ -122,7 +133,7 @@ function applyChanges(old: Qcow2Header, changes: HeaderChanges): Qcow2Header {
   }
   if (changes.backing !== undefined) extensions = withBackingFormat(extensions, changes.backing?.format);
   const filename = changes.backing === undefined ? undefined : encodeBackingName(changes.backing?.filename);
-  return {
+  return withVersion(changes.version, {
     ...old,
     incompatibleFeatures: bits(old.incompatibleFeatures, changes.setIncompatible, changes.clearIncompatible),
     compatibleFeatures: bits(old.compatibleFeatures, changes.setCompatible, changes.clearCompatible),
@@ -135,6 +146,28 @@ function applyChanges(old: Qcow2Header, changes: HeaderChanges): Qcow2Header {
     refcountTableClusters: changes.refcountTable?.clusters ?? old.refcountTableClusters,
     snapshotCount: changes.snapshotTable?.count ?? old.snapshotCount,
     snapshotsOffset: changes.snapshotTable?.offset ?? old.snapshotsOffset,
+    refcountOrder: changes.refcountOrder ?? old.refcountOrder,
+    extensions,
+  });
+}
+
+function withVersion(version: 2 | 3 | undefined, header: Qcow2Header): Qcow2Header {
+  if (version === undefined || version === header.version) return header;
+  const { featureNames, bitmaps, bitmapJournal } = extensionType;
+  const since3: readonly number[] = [featureNames, bitmaps, bitmapJournal];
+  const extensions = header.extensions.filter(({ type }) => !since3.includes(type));
+  if (version === 3 && hasFeatureNames(header)) {
+    extensions.push({ type: featureNames, data: featureNameTable() });
+  }
+  return {
+    ...header,
+    version,
+    headerLength: version === 2 ? headerBytesV2 : headerBytesV3,
+    incompatibleFeatures: 0n,
+    compatibleFeatures: 0n,
+    autoclearFeatures: 0n,
+    compressionType: 'zlib',
+    unknownFields: new Uint8Array(),
     extensions,
   };
 }

@@ -6,7 +6,7 @@
  *  60 snapshots    64 snapshots offset       72, 80, 88 incompatible, compatible, autoclear features
  *  96 refcount order  100 header length  104 compression type  105 padding  112 unknown fields  then the extensions
  *
- * `parseHeader` accepts what QEMU 7.2 accepts and fails with its words, in its order, so that the same error wins. It
+ * `parseHeader` accepts what QEMU accepts and fails with its words, in its order, so that the same error wins. It
  * is stricter only where QEMU misparses or where the image could not be written safely: header length not a multiple
  * of 8, duplicate extensions, NUL in names, backing name inside the header. Nothing is allocated from a number in the
  * image except cluster 0, at most 2 MiB. Header values are immutable; header-update.ts changes what is on disk.

@@ -27,7 +27,7 @@ import { loadPart } from '../../../platform/platform.ts';
 import { type BitmapEntry, readBitmapDirectory } from '../disk/bitmap-directory.ts';
 import { autoclear, incompatible } from '../disk/feature-bits.ts';
 import { type Qcow2Header, readHeader, requireStandardImage, validateLayout } from '../disk/header.ts';
-import { encodeBackingName, prepareForWriting } from '../disk/header-update.ts';
+import { encodeBackingName, type HeaderChanges, prepareForWriting } from '../disk/header-update.ts';
 import { readSnapshotTable, type SnapshotTable } from '../disk/snapshot-table.ts';
 import { describeImage } from '../info.ts';
 import { type Qcow2Options, resolveOptions } from '../options.ts';
@@ -67,6 +67,7 @@ export class Qcow2Driver implements Driver {
     public engine: Qcow2Engine,
     readonly context: OpenContext,
     facts: ImageTables,
+    private options: Qcow2Options,
   ) {
     const { header } = engine;
     this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
@@ -194,11 +195,45 @@ export class Qcow2Driver implements Driver {
   /** Changes the mapping of guest clusters `first` up to, not including, `last`. */
   async unmap(first: number, last: number, mode: number): Promise<void> {
     const { engine } = this;
+    const inPlace = this.modeInPlace(mode);
+    if (inPlace !== mode) return this.unmapInPlace(first, last, inPlace);
     for (let cluster = first; cluster < last; ) {
       const done = await engine.run(() =>
         engine.core.unmap(cluster, last - cluster, { mode, hasBacking: this.context.hasBacking() }),
       );
       cluster += done.clusters;
+    }
+  }
+
+  /** With discard-no-unref, what would give clusters up keeps them. */
+  modeInPlace(mode: number): number {
+    if (!this.engine.options.discardNoUnref) return mode;
+    if (mode === UnmapMode.discard) return UnmapMode.discardKeeping;
+    return mode === UnmapMode.unmap ? UnmapMode.keep : mode;
+  }
+
+  /** As `unmap`. Clusters stay where they are; the file may have the space below them back. */
+  private async unmapInPlace(first: number, last: number, mode: number): Promise<void> {
+    const { engine, clusterSize } = this;
+    const { core, file, header, options } = engine;
+    for (let cluster = first; cluster < last; ) {
+      // Both steps at once: nobody comes in between.
+      const { clusters, place } = await engine.run(() => {
+        const start = cluster * clusterSize;
+        const mapping = core.map(start, Math.min(last * clusterSize, header.size) - start);
+        if (mapping < 0) return mapping;
+        const { bytes, offset } = core.mapped;
+        const hasPlace = mapping === Mapping.normal || mapping === Mapping.zeroAllocated;
+        // A snapshot may have the same cluster.
+        const how = { mode, hasBacking: this.context.hasBacking() };
+        const changed = core.unmap(cluster, Math.ceil(bytes / clusterSize), how);
+        if (typeof changed === 'number') return changed;
+        return { clusters: changed.clusters, place: hasPlace && changed.isAlone ? offset : undefined };
+      });
+      // A hint: the file need not be able to follow it.
+      if (place !== undefined && options.passDiscard.request)
+        await file.discard(place, clusters * clusterSize).catch(() => {});
+      cluster += clusters;
     }
   }
 
@@ -240,13 +275,31 @@ export class Qcow2Driver implements Driver {
     if (!this.context.flags.readOnly) await this.engine.settle();
     return {
       afterCommit: async () => {
-        const { engine, facts } = await load(this.context, this.engine.file, options);
-        assert(engine, 'an image with data was opened for its facts alone');
-        this.engine = engine;
-        this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
-        this.snapshots = new Qcow2Snapshots(this, facts.snapshots);
+        this.options = options;
+        await this.reload();
       },
     };
+  }
+
+  /** The image as its file is now. For a drained node, with everything of the former state settled. */
+  async reload(): Promise<void> {
+    const { engine, facts } = await load(this.context, this.engine.file, this.options);
+    assert(engine, 'an image with data was opened for its facts alone');
+    this.engine = engine;
+    this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
+    this.snapshots = new Qcow2Snapshots(this, facts.snapshots);
+  }
+
+  /** Changes what the core knows of the header, durably. For an image that nobody uses meanwhile. */
+  async changeHeader(changes: HeaderChanges): Promise<void> {
+    await this.engine.settle();
+    await this.engine.updateHeader(changes);
+    await this.reload();
+  }
+
+  async makeEmpty(): Promise<void> {
+    const { makeEmpty } = await loadPart(this.context.platform, () => import('./on-demand.ts'));
+    await makeEmpty(this);
   }
 
   async close(): Promise<void> {
@@ -261,7 +314,7 @@ export async function open(context: OpenContext, options: Qcow2Options): Promise
   if (flags.check) return new CheckOnlyDriver(await readHeader(file, flags), file);
   const loaded = await load(context, file, options);
   if (!loaded.engine) return new InfoDriver(loaded.header, loaded.facts);
-  return new Qcow2Driver(loaded.engine, context, loaded.facts);
+  return new Qcow2Driver(loaded.engine, context, loaded.facts, options);
 }
 
 interface LoadedImage {

@@ -169,6 +169,20 @@ export class SnapshotOperations {
     return { ...table, ranges: await findSnapshotRanges(this.engine, table, offset) };
   }
 
+  /** The same table, in today's form. */
+  async writeAnew(): Promise<void> {
+    this.requireWritable();
+    const used: ClusterRun[] = [];
+    let table: NewTable;
+    try {
+      table = await this.writeTable(this.list(), used);
+    } catch (error) {
+      await this.takeBack(new Float64Array(), used);
+      throw error;
+    }
+    await this.switchTable(table);
+  }
+
   /** Makes everything durable, then `table` the image's, then gives the old one back. */
   private async switchTable(table: NewTable): Promise<void> {
     const { engine } = this;

@@ -5,7 +5,7 @@
 import { Mutex } from '../../../base/mutex.ts';
 import type { NewSnapshot, SnapshotStorage } from '../../../block/snapshot-storage.ts';
 import { loadPart } from '../../../platform/platform.ts';
-import type { Snapshot, SnapshotTable } from '../disk/snapshot-table.ts';
+import { minExtraBytesV3, type Snapshot, type SnapshotTable } from '../disk/snapshot-table.ts';
 import type { Qcow2Driver } from './image.ts';
 import type { SnapshotOperations } from './internal-snapshots.ts';
 
@@ -37,6 +37,12 @@ export class Qcow2Snapshots implements SnapshotStorage {
 
   view(snapshot: Snapshot): Promise<void> {
     return this.run((operations) => operations.view(snapshot));
+  }
+
+  /** Gives every entry of the table the extra data that version 3 promises. */
+  async upgradeTable(): Promise<void> {
+    if (this.list().every(({ extra }) => extra.length >= minExtraBytesV3)) return;
+    await this.run((operations) => operations.writeAnew());
   }
 
   saveVmState(offset: number, data: Uint8Array): Promise<void> {

@@ -96,11 +96,13 @@ async function isZeroAround(driver: Qcow2Driver, { clusterStart, start, end }: P
 
 /** False, with nothing changed, when somebody has meanwhile written to the cluster. */
 async function unmapUnlessData(
-  { context, engine }: Qcow2Driver,
+  driver: Qcow2Driver,
   { clusterStart }: Part,
-  mode: number,
+  wanted: number,
 ): Promise<boolean> {
+  const { context, engine } = driver;
   const { core, header } = engine;
+  const mode = driver.modeInPlace(wanted);
   const withoutData: readonly number[] = [Mapping.unallocated, Mapping.zeroPlain, Mapping.zeroAllocated];
   // Both steps at once: nobody comes in between.
   const { done } = await engine.run(() => {

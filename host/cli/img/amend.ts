@@ -1,0 +1,123 @@
+/**
+ * `img amend`: changes what can be changed of an image by options of its format (specification: cli, section 2). What
+ * these are and what they mean, the format says (block/driver.ts, AmendDefinition).
+ */
+import { asBlockError, invalid } from '../../base/errors.ts';
+import { bitmapsOf } from '../../bitmaps/node-bitmaps.ts';
+import type { BlockBackend } from '../../block/backend.ts';
+import type { AmendDefinition, CreateOption, CreateValues, DriverDefinition } from '../../block/driver.ts';
+import type { BlockNode } from '../../block/node.ts';
+import { type OptionPair, parseQemuOpts } from '../../qapi/qemu-opts.ts';
+import { openImage } from '../shared/open-image.ts';
+import { Progress } from '../shared/progress.ts';
+import type { Tool } from '../shared/tool.ts';
+import { addOptionList, describeOptions, isHelpWanted, optionValues } from './creation-options.ts';
+import { checkImageOpts, common, parseCacheOption, readCommandLine } from './options.ts';
+
+/** Its options, beside `--help`. */
+export const specs = [
+  common.object,
+  common.imageOpts,
+  common.format,
+  common.quiet,
+  common.progress,
+  { short: 't', long: 'cache', argument: true },
+  { short: 'o', long: 'options', argument: true },
+  { long: 'force' },
+];
+
+const progressStep = 1;
+
+export async function run(tool: Tool, argv: string[]): Promise<number> {
+  let format: string | undefined;
+  let imageOpts = false;
+  let quiet = false;
+  let showProgress = false;
+  let cacheName = 'writeback';
+  let list: string | undefined;
+  const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => {
+    if (name === 'format') format = value;
+    else if (name === 'image-opts') imageOpts = true;
+    else if (name === 'quiet') quiet = true;
+    else if (name === 'progress') showProgress = true;
+    else if (name === 'cache') cacheName = value;
+    else if (name === 'options') list = addOptionList(tool, list, value);
+    // `--force` overrides refusals to erase keys, of which there are none.
+  });
+  const options = list ?? tool.failUsage('Must specify options (-o)');
+  const [filename, extra] = operands;
+  checkImageOpts(tool, imageOpts, format);
+  const graph = await tool.createGraph();
+  if (filename === undefined && format !== undefined && isHelpWanted(options)) {
+    const definition = graph.drivers.find(format) ?? tool.fail(`Unknown file format '${format}'`);
+    return printAmendOptions(tool, definition);
+  }
+  if (filename === undefined || extra !== undefined) tool.fail('Expecting one image file name');
+  const cache = parseCacheOption(tool, cacheName, `Invalid cache option: ${cacheName}`);
+  const source = { name: filename, imageOpts, format };
+  const image = await openImage(tool, graph, source, { write: true, resize: true, cache });
+  try {
+    const { definition } = image.node.skipFilters();
+    if (isHelpWanted(options)) return printAmendOptions(tool, definition);
+    const amend = definitionOf(tool, definition);
+    const progress = new Progress(tool, showProgress && !quiet, progressStep);
+    try {
+      await tool.attempt(async () => change(image, amend, readValues(definition, amend, options)));
+      progress.set(100);
+    } finally {
+      progress.finish();
+    }
+    return 0;
+  } finally {
+    await image.close();
+  }
+}
+
+function definitionOf(tool: Tool, { name, amend }: DriverDefinition): AmendDefinition {
+  return amend ?? tool.fail(`Format driver '${name}' does not support option amendment`);
+}
+
+function printAmendOptions(tool: Tool, definition: DriverDefinition): number {
+  const { imageOptions } = definitionOf(tool, definition);
+  tool.out(`Amend options for '${definition.name}':\n${describeOptions(imageOptions)}`);
+  return 0;
+}
+
+/** Errors: in the words of QemuOpts; what only a new image can have. */
+function readValues({ create }: DriverDefinition, amend: AmendDefinition, list: string): CreateValues {
+  const { pairs } = parseQemuOpts(list);
+  const known = amend.imageOptions;
+  const unknown = pairs.find((pair) => known.every(({ name }) => name !== pair.name));
+  if (unknown) {
+    const isForNewImages = isValid(unknown, create?.options ?? []);
+    throw invalid(
+      `Invalid parameter '${unknown.name}'`,
+      isForNewImages ? 'This option is only supported for image creation' : undefined,
+    );
+  }
+  return optionValues(pairs, known);
+}
+
+function isValid(pair: OptionPair, known: readonly CreateOption[]): boolean {
+  try {
+    optionValues([pair], known);
+    return true;
+  } catch (error) {
+    asBlockError(error);
+    return false;
+  }
+}
+
+async function change(image: BlockBackend, amend: AmendDefinition, values: CreateValues): Promise<void> {
+  const plan = await amend.plan(image, values);
+  if (plan.dropsBitmaps) await removeBitmaps(image.node.skipFilters());
+  await plan.apply();
+}
+
+async function removeBitmaps(node: BlockNode): Promise<void> {
+  const bitmaps = bitmapsOf(node);
+  for (const bitmap of [...bitmaps]) {
+    await bitmaps.removeStored(bitmap);
+    bitmaps.remove(bitmap);
+  }
+}

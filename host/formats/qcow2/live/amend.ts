@@ -1,0 +1,50 @@
+/**
+ * Changing what an image is (specification: qcow2, section 11.4): its version, the width of its refcounts, lazy refcounts,
+ * its size.
+ *
+ * Everything that speaks against it is found before anything is changed. Then one thing changes after the other, each at
+ * one instant: whenever it breaks off, the image is sound and has its contents.
+ */
+
+import type { BlockBackend } from '../../../block/backend.ts';
+import type { AmendPlan, CreateValues } from '../../../block/driver.ts';
+import { compatible } from '../disk/feature-bits.ts';
+import { parseAmendValues, type WantedImage } from './amend-options.ts';
+import { checkDowngrade, removeZeroClusters } from './downgrade.ts';
+import type { Qcow2Driver } from './image.ts';
+import { changeRefcountWidth } from './refcount-width.ts';
+
+export async function planAmend(
+  image: BlockBackend,
+  driver: Qcow2Driver,
+  values: CreateValues,
+): Promise<AmendPlan> {
+  const { header } = driver.engine;
+  const wanted = parseAmendValues(values, header);
+  const isDowngrade = wanted.version < header.version;
+  if (isDowngrade) {
+    await driver.engine.settle();
+    await checkDowngrade(driver, wanted.size ?? header.size);
+  }
+  return { dropsBitmaps: isDowngrade, apply: () => apply(image, driver, wanted) };
+}
+
+async function apply(image: BlockBackend, driver: Qcow2Driver, wanted: WantedImage): Promise<void> {
+  const { version, refcountOrder, lazyRefcounts, size } = wanted;
+  const before = driver.engine.header;
+  if (version > before.version) {
+    await driver.snapshots.upgradeTable();
+    await driver.changeHeader({ version: 3 });
+  }
+  if (refcountOrder !== before.refcountOrder) await changeRefcountWidth(driver, refcountOrder);
+  const isLazy = (before.compatibleFeatures & compatible.lazyRefcounts) !== 0n;
+  if (lazyRefcounts !== isLazy) {
+    const bit = compatible.lazyRefcounts;
+    await driver.changeHeader(lazyRefcounts ? { setCompatible: bit } : { clearCompatible: bit });
+  }
+  if (size !== undefined && size !== before.size) await image.truncate(size);
+  if (version < before.version) {
+    await removeZeroClusters(driver);
+    await driver.changeHeader({ version: 2 });
+  }
+}
