@@ -85,15 +85,11 @@ async function convert(
   options: ConvertOptions,
   target: Target,
 ): Promise<number> {
-  const { operands, outputFormat = 'raw' } = options;
+  const { outputFormat = 'raw' } = options;
   const progress = new Progress(tool, options.progress && !options.quiet, progressStep);
   const opened: BlockBackend[] = [];
   try {
-    for (const name of operands.slice(0, -1)) {
-      const source: ImageSource = { name, imageOpts: options.imageOpts, format: options.format };
-      const { sourceCache: cache, forceShare } = options;
-      opened.push(await openImage(tool, graph, source, { cache, forceShare, exclusive: true }));
-    }
+    await openSources(tool, graph, options, opened);
     const sources = [...opened];
     const { snapshot } = options;
     if (snapshot) {
@@ -148,6 +144,20 @@ async function convert(
   } finally {
     progress.finish();
     for (const image of opened.reverse()) await image.close();
+  }
+}
+
+/** Adds what it has opened to `opened`, which the caller closes. */
+async function openSources(
+  tool: Tool,
+  graph: BlockGraph,
+  options: ConvertOptions,
+  opened: BlockBackend[],
+): Promise<void> {
+  const { operands, imageOpts, format, sourceCache: cache, forceShare } = options;
+  for (const name of operands.slice(0, -1)) {
+    const source: ImageSource = { name, imageOpts, format };
+    opened.push(await openImage(tool, graph, source, { cache, forceShare, exclusive: true }));
   }
 }
 
