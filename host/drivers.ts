@@ -14,6 +14,7 @@ import { qcow2 } from './formats/qcow2/driver.ts';
 import { quorum } from './formats/quorum/driver.ts';
 import { raw } from './formats/raw.ts';
 import { snapshotAccess } from './formats/snapshot-access.ts';
+import { hostCdrom, hostDevice } from './protocols/file/device.ts';
 import { file } from './protocols/file/driver.ts';
 import { http, https } from './protocols/http/driver.ts';
 import { memory } from './protocols/memory.ts';
@@ -23,6 +24,8 @@ import { nullAio, nullCo } from './protocols/null.ts';
 export const drivers: readonly DriverDefinition[] = [
   // protocols
   file,
+  hostCdrom,
+  hostDevice,
   http,
   https,
   memory,

@@ -238,9 +238,13 @@ export function check_accepted_tables(): u32 {
   return acceptedCount;
 }
 
+/** In version 2, which has no zero clusters, an unallocated one is zeros where there is no backing file. */
+const FIX_AS_UNALLOCATED: u32 = 2;
+
 /**
  * Counts what an L2 table names, `weight` times; `activeWeight` of these are in the active tree and enter the
- * statistics. With `fix`, unaligned preallocated clusters become plain zero clusters. Returns the index to go on from.
+ * statistics. With `fix`, unaligned preallocated clusters become plain zero clusters (1) or unallocated (2). Returns the
+ * index to go on from.
  */
 export function check_l2(
   table: usize,
@@ -248,13 +252,12 @@ export function check_l2(
   entries: u32,
   weight: u32,
   activeWeight: u32,
-  fix: bool,
+  fix: u32,
 ): u32 {
   if (start == 0) {
     contiguousOffset = 0;
     tableChanged = false;
   }
-  const reserved = version < 3 ? L2_RESERVED | ZERO : L2_RESERVED;
   for (let index = start; index < entries; index++) {
     const at = table + ((<usize>index) << 3);
     const raw = load<u64>(at);
@@ -268,15 +271,18 @@ export function check_l2(
       fragmented += <f64>activeWeight;
       continue;
     }
-    if ((entry & reserved) != 0) addFinding(CHECK_L2_RESERVED, weight, entry, 0);
     const offset = entry & OFFSET_MASK;
+    const unaligned = (offset & (clusterSize - 1)) != 0;
+    // As QEMU does, an unaligned offset is taken for a zero cluster's in version 2, too.
+    const reserved = version < 3 && !unaligned ? L2_RESERVED | ZERO : L2_RESERVED;
+    if ((entry & reserved) != 0) addFinding(CHECK_L2_RESERVED, weight, entry, 0);
     if (offset == 0) continue;
-    if ((offset & (clusterSize - 1)) != 0) {
-      if (version < 3 || (entry & ZERO) == 0) {
+    if (unaligned) {
+      if ((entry & ZERO) == 0) {
         addFinding(CHECK_DATA_UNALIGNED, weight, offset, 0);
-      } else if (fix) {
+      } else if (fix != 0) {
         addFinding(CHECK_ZERO_UNALIGNED_FIXED, weight, offset, 0);
-        store<u64>(at, bswap(ZERO));
+        store<u64>(at, bswap(fix == FIX_AS_UNALLOCATED ? 0 : ZERO));
         tableChanged = true;
         continue;
       } else {

@@ -56,6 +56,11 @@ export class SparseBytes {
     this.forEachPage(offset, bytes, (index, from, _at, length) => this.clearInPage(index, from, length));
   }
 
+  /** What reads as zeros in the range takes memory as if it had been written. */
+  reserve(offset: number, bytes: number): void {
+    this.forEachPage(offset, bytes, (index) => void this.writablePage(index));
+  }
+
   /** What `offset` is in, and for how many bytes from there on that stays so; at most `bytes`. */
   run(offset: number, bytes: number): SparseRun {
     const { pageBytes } = this;

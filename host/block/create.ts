@@ -32,12 +32,12 @@ export interface CreateImageParams {
   quiet?: boolean;
 }
 
-/** Makes the image. Errors: BlockError; a file that was already made stays. */
+/** Makes the image. Errors: BlockError; a file that was made or emptied for it is gone then. */
 export async function createImage(graph: BlockGraph, params: CreateImageParams): Promise<void> {
   const { filename, format } = params;
   const driver = graph.drivers.find(format);
   if (!driver) throw invalid(`Unknown file format '${format}'`);
-  const protocol = graph.drivers.protocolOf(filename);
+  const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
   if (!driver.create) throw invalid(`Format driver '${format}' does not support image creation`);
   if (!protocol.create?.createFile) {
     throw invalid(`Protocol driver '${protocol.name}' does not support image creation`);
@@ -51,6 +51,16 @@ export async function createImage(graph: BlockGraph, params: CreateImageParams):
   }
   const size = wholeSectors(bytes as number);
   await formatFile(graph, driver, protocol, filename, { ...values, size });
+}
+
+/** Takes away an image that `createImage` made. What cannot be, a device for one, stays. */
+export async function removeImage(graph: BlockGraph, filename: string): Promise<void> {
+  const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
+  await protocol.create?.removeFile?.(graph.platform, pathOf(protocol, filename));
+}
+
+function pathOf(protocol: DriverDefinition, filename: string): string {
+  return (protocol.parseFilename?.(filename) as { filename?: string } | undefined)?.filename ?? filename;
 }
 
 /** What `-o help` lists: the format's options, then those of the protocol that it does not have itself. */
@@ -175,8 +185,7 @@ async function formatFile(
   values: CreateValues,
 ): Promise<void> {
   const createFile = protocol.create!.createFile!; // checked by the caller, as what follows of `driver`
-  const path =
-    (protocol.parseFilename?.(filename) as { filename?: string } | undefined)?.filename ?? filename;
+  const path = pathOf(protocol, filename);
   if (!driver.create!.createImage) {
     await createFile(graph.platform, path, values).catch((error: unknown) => {
       throw sizeError(error, `The image size is too large for file format '${driver.name}'`);
@@ -186,17 +195,32 @@ async function formatFile(
   try {
     driver.create!.checkValues?.(values);
     await createFile(graph.platform, path, { size: 0 });
-    const node = await graph.openFile(filename, { format: protocol.name, flags: { discard: true } });
     try {
-      await writeImage(driver, node, values);
-    } finally {
-      await graph.unref(node);
+      await writeInto(graph, driver, { filename, format: protocol.name }, values);
+    } catch (error) {
+      await protocol.create!.removeFile?.(graph.platform, path); // it has made the file
+      throw error;
     }
   } catch (error) {
     throw sizeError(
       error,
       `The image size is too large for file format '${driver.name}' (try using a larger cluster size)`,
     );
+  }
+}
+
+/** Opens the file that was made for it and writes the image. */
+async function writeInto(
+  graph: BlockGraph,
+  driver: DriverDefinition,
+  { filename, format }: { filename: string; format: string },
+  values: CreateValues,
+): Promise<void> {
+  const node = await graph.openFile(filename, { format, flags: { discard: true } });
+  try {
+    await writeImage(driver, node, values);
+  } finally {
+    await graph.unref(node);
   }
 }
 

@@ -2,7 +2,9 @@
  * The drivers a graph knows, by name and by how file names lead to them.
  */
 import { BlockError, invalid } from '../base/errors.ts';
+import type { Files } from '../platform/platform.ts';
 import type { DriverDefinition } from './driver.ts';
+import { foreignFormat, foreignFormatError } from './foreign-formats.ts';
 
 /** How much of an image's start the drivers get to see when its format is guessed. */
 export const probeBytes = 2048;
@@ -27,7 +29,7 @@ export class DriverRegistry {
 
   /** The protocol that a file name asks for by its prefix; plain names are files. */
   protocolOf(filename: string): DriverDefinition {
-    const prefix = /^([^/:]+):/.exec(filename)?.[1];
+    const prefix = prefixOf(filename);
     if (prefix === undefined) return this.plainProtocol();
     for (const definition of this.definitions) {
       if (definition.filenamePrefix === prefix) return definition;
@@ -35,14 +37,40 @@ export class DriverRegistry {
     throw new BlockError('EINVAL', `Unknown protocol '${prefix}'`);
   }
 
+  /** As `protocolOf`, for a file that may be there: some drivers take certain files of the platform for themselves. */
+  async protocolFor(files: Files, filename: string): Promise<DriverDefinition> {
+    const protocol = this.protocolOf(filename);
+    if (!protocol.servesPlainNames || prefixOf(filename) !== undefined) return protocol;
+    for (const definition of this.definitions) {
+      if (await definition.claimsFile?.(files, filename)) return definition;
+    }
+    return protocol;
+  }
+
   /** What a name without prefix is a file of. */
   plainProtocol(): DriverDefinition {
     return this.definitions.find(({ servesPlainNames }) => servesPlainNames) ?? this.get('file');
   }
 
-  /** The format whose magic matches best; the fallback when none does (specification: graph, section 6). */
-  probe(head: Uint8Array): DriverDefinition {
-    let best = this.definitions.find(({ isProbeFallback }) => isProbeFallback) ?? this.get('raw');
+  /**
+   * The format whose magic matches best; the fallback when none does (specification: graph, section 6). Errors: it is a
+   * format that there is no driver for. `filename` is that of the file, if it has one.
+   */
+  probe(head: Uint8Array, filename?: string): DriverDefinition {
+    const known = this.recognise(head);
+    if (known) return known;
+    const foreign = foreignFormat(head, filename);
+    if (foreign !== undefined) throw foreignFormatError(foreign);
+    return this.definitions.find(({ isProbeFallback }) => isProbeFallback) ?? this.get('raw');
+  }
+
+  /** Whether an image that starts so is probed to be of the fallback. */
+  looksRaw(head: Uint8Array): boolean {
+    return this.recognise(head) === undefined && foreignFormat(head) === undefined;
+  }
+
+  private recognise(head: Uint8Array): DriverDefinition | undefined {
+    let best: DriverDefinition | undefined;
     let bestScore = 1;
     for (const definition of this.definitions) {
       const score = definition.probe?.(head) ?? 0;
@@ -50,4 +78,8 @@ export class DriverRegistry {
     }
     return best;
   }
+}
+
+function prefixOf(filename: string): string | undefined {
+  return /^([^/:]+):/.exec(filename)?.[1];
 }

@@ -10,7 +10,7 @@
  * Protocols, and the few filters that must see the data itself, implement `read` and `write`.
  * A missing operation means: pass through to the one filtered child (filters), or not supported (everything else).
  */
-import type { Platform } from '../platform/platform.ts';
+import type { Files, Platform } from '../platform/platform.ts';
 import type { Checked, StructType } from '../qapi/types.ts';
 import type { BlockBackend } from './backend.ts';
 import type { BitmapStorage } from './bitmap-storage.ts';
@@ -89,6 +89,8 @@ export interface TruncateOptions {
   preallocation: Preallocation;
   /** New space reads as zeros even where the host cannot promise it. */
   zeroNewSpace?: boolean;
+  /** What cannot change its length fails although it is long enough. */
+  exact?: boolean;
 }
 
 /** What `query-named-block-nodes` and `img info` tell about a node beyond its graph. */
@@ -168,6 +170,11 @@ export interface Driver {
   debugEvent?(event: DebugEvent): Promise<void> | undefined;
   readonly breakpoints?: Breakpoints;
   truncate?(length: number, options: TruncateOptions): Promise<void>;
+  /**
+   * Whether its data may be holes of the child it is in, which then read as zeros although it is data. Absent: status of
+   * the child is the status of the node.
+   */
+  mayHaveHoles?(): Promise<boolean>;
   /** Space used on the host: protocols; the dispatcher sums children otherwise. */
   getAllocatedBytes?(): Promise<number | undefined>;
   /** Protocols: names the state of the content, another one after a change. Undefined: whoever keeps it does not tell. */
@@ -287,6 +294,8 @@ export interface DriverDefinition<Options extends object = object> {
   parseFilename?(filename: string): NodeOptions;
   /** Protocols: names without a prefix are files of the platform, and this is the driver for them. */
   readonly servesPlainNames?: true;
+  /** Protocols: whether this is the driver for the platform's file of a name without a prefix, in place of that one. */
+  claimsFile?(files: Files, filename: string): Promise<boolean>;
   /** A file name that says everything the options say, or undefined when only `json:` can. Given those of the children. */
   exactFilename?(
     options: Checked<Options>,
@@ -359,6 +368,8 @@ export interface CreateDefinition {
     values: CreateValues,
     opened?: () => Promise<void>,
   ): Promise<void>;
+  /** Protocols: takes away what `createFile` made, because no image came of it. Fails silently. */
+  removeFile?(platform: Platform, filename: string): Promise<void>;
   /**
    * Formats: refuses values that `createImage` cannot do, when no file has been made or emptied yet.
    */

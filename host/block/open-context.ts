@@ -68,6 +68,8 @@ export interface OpenContext {
   readonly self: {
     read(offset: number, buffer: Uint8Array): Promise<void>;
     write(offset: number, buffer: Uint8Array): Promise<void>;
+    /** Whether block status alone says that the range reads as zeros, backing files included. */
+    readsAsZeros(offset: number, bytes: number): Promise<boolean>;
   };
   /** Emits BLOCK_IMAGE_CORRUPTED. */
   reportCorruption(report: CorruptionReport): void;

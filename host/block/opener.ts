@@ -5,7 +5,7 @@
  * backing chain (specification: graph, sections 1 and 2). Whatever fails, everything opened on the way is closed.
  * A chain of backing files that is too deep or leads back to itself is refused.
  */
-import { asBlockError, invalid } from '../base/errors.ts';
+import { asBlockError, type BlockError, invalid } from '../base/errors.ts';
 import { withoutUndefined } from '../base/without-undefined.ts';
 import { nestDottedKeys } from '../qapi/dotted-keys.ts';
 import { parseJsonFilename } from '../qapi/json-filename.ts';
@@ -27,6 +27,7 @@ import {
   unsupportedBy,
 } from './options.ts';
 import { Perm } from './permissions.ts';
+import { rangeReadsAsZeros } from './status.ts';
 import { readMapped, writeMapped } from './transfer.ts';
 
 /** How `openFile` opens an image. */
@@ -72,7 +73,7 @@ export async function openFile(
     const described = { ...parseJsonFilename(filename), ...options, ...withoutUndefined({ driver: format }) };
     return openNode(graph, described, params);
   }
-  const protocol = graph.drivers.protocolOf(filename);
+  const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
   const fileOptions = { driver: protocol.name, ...protocolOptions(protocol, filename) };
   if (format !== undefined) {
     const definition = graph.drivers.get(format);
@@ -144,7 +145,11 @@ async function openDriver(graph: BlockGraph, node: BlockNode, params: OpenParams
   node.own = ownOptions(definition, options);
   node.driver = await definition.open(new NodeOpenContext(graph, node, params), node.own);
   if (node.driver.childPermissions) await graph.refreshPermissions(node);
-  await node.refreshLength();
+  try {
+    await node.refreshLength();
+  } catch (error) {
+    throw asBlockError(error).within('Could not refresh total sector count');
+  }
 }
 
 /** Finds the format by looking at the file, then opens the node on top of it. */
@@ -178,7 +183,7 @@ async function openProbing(
     } finally {
       await reader.close();
     }
-    const driver = graph.drivers.probe(head).name;
+    const driver = graph.drivers.probe(head, exactFilename(file)).name;
     return await openNode(graph, { ...options, driver, file }, { ...params, probed: true });
   } finally {
     await graph.unref(file);
@@ -195,7 +200,7 @@ function restrictProbedRaw(graph: BlockGraph, node: BlockNode): void {
   );
   console.stderr("         Specify the 'raw' format explicitly to remove the restrictions.");
   node.probedRaw = true;
-  node.looksRaw = (head) => graph.drivers.probe(head).isProbeFallback === true;
+  node.looksRaw = (head) => graph.drivers.looksRaw(head);
 }
 
 /** Whether there is anything in it to open: options, a name, or a node. */
@@ -231,7 +236,7 @@ async function openChildNode(
     // The file under a format is a protocol: it is never probed.
     const filename = options['filename'];
     if (typeof filename === 'string') {
-      const protocol = graph.drivers.protocolOf(filename);
+      const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
       return openNode(
         graph,
         { ...options, driver: protocol.name, ...protocolOptions(protocol, filename) },
@@ -260,6 +265,7 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
       child = await openChildNode(graph, option, defaults, { ...params, chain }, 'cow');
     } else {
       const filename = resolveBackingName(node, backing!.filename); // without an option, the image has named it
+      if (await isInChain(graph, chain, filename)) throw loopError(filename);
       child = await openFile(
         graph,
         filename,
@@ -272,12 +278,25 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
   }
   if (!isReference(option)) child.inheritsFrom = node;
   try {
-    if (chain.includes(await identify(child)))
-      throw invalid(`Backing file '${child.name}' creates an infinite loop.`);
+    if (chain.includes(await identify(child))) throw loopError(child.name);
     await graph.attachChild(node, child, 'backing', 'cow');
     if (option === undefined) node.openedBacking = { named: backing!.filename, filename: filenameOf(child) };
   } finally {
     await graph.unref(child);
+  }
+}
+
+function loopError(name: string): BlockError {
+  return invalid(`Backing file '${name}' creates an infinite loop.`);
+}
+
+/** Before it is opened, which would open all of the chain once more. A name that leads nowhere is in no chain. */
+async function isInChain(graph: BlockGraph, chain: readonly string[], filename: string): Promise<boolean> {
+  try {
+    return chain.includes(await graphFileIdentity(graph, filename));
+  } catch (error) {
+    asBlockError(error);
+    return false;
   }
 }
 
@@ -362,6 +381,8 @@ class NodeOpenContext implements OpenContext {
   readonly self = {
     read: (offset: number, buffer: Uint8Array): Promise<void> => readMapped(this.node, offset, buffer),
     write: (offset: number, buffer: Uint8Array): Promise<void> => writeMapped(this.node, offset, buffer, {}),
+    readsAsZeros: (offset: number, bytes: number): Promise<boolean> =>
+      rangeReadsAsZeros(this.node, offset, bytes),
   };
 
   reportCorruption(report: CorruptionReport): void {

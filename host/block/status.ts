@@ -88,7 +88,8 @@ async function layerStatus(
   const extent = await driver.map(offset, bytes, { wantZero });
   switch (extent.type) {
     case 'data':
-      return storedStatus(extent, wantZero);
+      if (!driver.mayHaveHoles) return storedStatus(extent, wantZero);
+      return { ...(await storedStatus(extent, wantZero && (await driver.mayHaveHoles()))), data: true };
     case 'zero':
       return {
         ...located(extent.child?.node, extent.offset),
@@ -234,12 +235,22 @@ export async function startsAsZeros(node: BlockNode): Promise<boolean> {
   return node.driver.hasZeroInit === true || readsAsZeros(node);
 }
 
-/** Whether there is nothing but zeros, by block status alone. */
+/** Whether there is nothing but zeros in the node itself, by block status alone. */
 async function readsAsZeros(node: BlockNode): Promise<boolean> {
   for (let at = 0; at < node.length; ) {
     const { zero, bytes } = await blockStatus(node, at, node.length - at);
     if (!zero) return false;
     at += bytes;
+  }
+  return true;
+}
+
+/** Whether a range of what the node shows, by itself and its backing files, is zeros by block status alone. */
+export async function rangeReadsAsZeros(node: BlockNode, offset: number, bytes: number): Promise<boolean> {
+  for (let done = 0; done < bytes; ) {
+    const status = await statusAbove(node, undefined, offset + done, bytes - done);
+    if (!status.zero) return false;
+    done += status.bytes;
   }
   return true;
 }

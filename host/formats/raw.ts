@@ -27,7 +27,6 @@ const rawOptions = struct('BlockdevOptionsRaw', {
 type RawOptions = TypeOf<typeof rawOptions>;
 
 class RawDriver implements Driver {
-  readonly hasZeroInit = true;
   /** What is told to it is for its file. */
   readonly debugEvent?: NonNullable<Driver['debugEvent']>;
 
@@ -37,6 +36,10 @@ class RawDriver implements Driver {
     private size: number | undefined,
   ) {
     if (file.debugged) this.debugEvent = (event) => file.debugEvent(event);
+  }
+
+  get hasZeroInit(): boolean {
+    return this.file.node.driver.hasZeroInit ?? false;
   }
 
   /** Flags travel on with the request. */

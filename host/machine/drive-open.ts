@@ -175,7 +175,7 @@ function withAio(options: Record<string, unknown>, aio: string | undefined): Rec
 }
 
 /** `file` names the image; options may say more about the file below it. */
-function openNamed(
+async function openNamed(
   graph: BlockGraph,
   filename: string,
   format: string | undefined,
@@ -184,8 +184,8 @@ function openNamed(
 ): Promise<BlockNode> {
   const { file: below, ...own } = options;
   const isJson = filename.startsWith('json:');
-  const protocol = isJson ? undefined : graph.drivers.protocolOf(filename);
-  if (typeof below !== 'object' || !protocol?.servesPlainNames) {
+  const protocol = isJson ? undefined : await graph.drivers.protocolFor(graph.platform.files, filename);
+  if (typeof below !== 'object' || !(protocol?.servesPlainNames || protocol?.claimsFile)) {
     return graph.openFile(filename, { flags, options: own, ...withoutUndefined({ format }) });
   }
   const file = { driver: protocol.name, ...(protocol.parseFilename?.(filename) ?? { filename }), ...below };

@@ -124,7 +124,8 @@ export interface Random {
 export interface Files {
   /**
    * Opens a file. Errors: BlockError with the errno and strerror as message (the caller adds the name).
-   * Only regular files are served here; a directory gives EISDIR when it is opened for writing or read.
+   * A directory gives EISDIR when it is opened for writing or read. What is neither a regular file nor a block device can
+   * be opened and then only be asked for its status.
    */
   open(path: string, options: FileOpenOptions): Promise<HostFile>;
   stat(path: string): Promise<FileStatus>;
@@ -187,7 +188,16 @@ export interface HostFile {
   allocate(offset: number, bytes: number): Promise<boolean>;
   /** Undefined where the host has no open-file-description locks. */
   readonly locks: ByteLocks | undefined;
+  /** Of a block device. It has a length that nothing here changes; `truncate` gives EINVAL. */
+  readonly device?: HostDevice | undefined;
   close(): Promise<void>;
+}
+
+/** What there is to ask of a block device beside its content. */
+export interface HostDevice {
+  isWriteProtected(): boolean;
+  /** Of a drive for discs. */
+  driveStatus(): 'no-drive' | 'no-disc' | 'disc';
 }
 
 /** Open-file-description locks on single bytes, all taken shared (specification: graph, section 7). */

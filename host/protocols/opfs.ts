@@ -7,7 +7,7 @@
 import type { DriverDefinition } from '../block/driver.ts';
 import { preallocationMode } from '../qapi/block-types.ts';
 import { optional, size, str, struct, type TypeOf } from '../qapi/types.ts';
-import { createFile, fileCreateOptions } from './file/create.ts';
+import { createFile, fileCreateOptions, removeFile } from './file/create.ts';
 import { file } from './file/driver.ts';
 
 const options = struct('BlockdevOptionsOpfs', { filename: str });
@@ -39,5 +39,6 @@ export const opfs: DriverDefinition<OpfsOptions> = {
       values: ({ size, preallocation }: TypeOf<typeof createJobOptions>) => ({ size, preallocation }),
     },
     createFile,
+    removeFile,
   },
 };

@@ -5,7 +5,6 @@
 import { describe, expect, test } from 'vitest';
 import { BlockError } from '../../host/base/errors.ts';
 import type { BlockBackend } from '../../host/block/backend.ts';
-import { createSimulation } from '../../host/platform/sim/index.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
 import {
   checkAgainstModel,
@@ -67,7 +66,7 @@ for (const [name, stack] of Object.entries(stacks)) {
   describe(`${name} on failing storage`, () => {
     test('fails requests with an error, never hangs, and works again when the fault is gone', async () => {
       for (let seed = 1; seed <= 20; seed++) {
-        const simulation = createSimulation(seed, { latency: { minNs: 1_000, maxNs: 1_000_000 } });
+        const simulation = simulate(seed, { latency: { minNs: 1_000, maxNs: 1_000_000 } });
         await withStack(simulation, stack, async (disk) => {
           const random = new Prng(seed);
           const fault = simulation.fail({

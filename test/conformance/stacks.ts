@@ -8,7 +8,12 @@ import { drivers } from '../../host/drivers.ts';
 import { browserDrivers } from '../../host/drivers-browser.ts';
 import { createGraph } from '../../host/graph.ts';
 import { Blobs } from '../../host/platform/blobs.ts';
-import { createSimulation, type Simulation, type SimulationOptions } from '../../host/platform/sim/index.ts';
+import {
+  createSimulation,
+  SimStorage,
+  type Simulation,
+  type SimulationOptions,
+} from '../../host/platform/sim/index.ts';
 import { unlimited } from '../../host/throttle/config.ts';
 import { throttleGroupsOf } from '../../host/throttle/groups.ts';
 import { mergeLimits } from '../../host/throttle/limit-names.ts';
@@ -35,6 +40,9 @@ const both =
     await other(graph);
   };
 
+/** Block devices that every simulation has. */
+const devices = { host_device: '/dev/sdb', host_cdrom: '/dev/sr0' };
+
 /** Cannot be written to, and holds `served`. */
 const onServer = { stores: true, writable: 'never', readOnly: true } as const;
 /** Of web servers and pages: nothing in its first half. */
@@ -46,6 +54,8 @@ export const allDrivers = [...new Set([...drivers, ...browserDrivers])];
 /** One for every driver. */
 export const stacks: Readonly<Record<string, Stack>> = {
   file: { prepare: image('raw', 'disk'), options: file('disk'), stores: true },
+  host_device: { options: { driver: 'host_device', filename: devices.host_device }, stores: true },
+  host_cdrom: { options: { driver: 'host_cdrom', filename: devices.host_cdrom }, stores: true },
   http: { options: { driver: 'http', url: 'http://server/disk' }, ...onServer },
   https: { options: { driver: 'https', url: 'https://server/disk' }, ...onServer },
   opfs: {
@@ -162,7 +172,10 @@ export function makeGraph({ platform }: Simulation): BlockGraph {
 }
 
 export function simulate(seed: number, options: SimulationOptions): Simulation {
-  return createSimulation(seed, { ...options, fetch: new WebFile(served).fetch });
+  const storage = new SimStorage();
+  storage.createDevice(devices.host_device, diskBytes);
+  storage.createDevice(devices.host_cdrom, diskBytes, 'disc');
+  return createSimulation(seed, { storage, ...options, fetch: new WebFile(served).fetch });
 }
 
 export async function open(graph: BlockGraph, stack: Stack): Promise<BlockBackend> {

@@ -237,7 +237,7 @@ describe('resizing', () => {
     const { driver } = await opened(1 << 20);
     await expect(driver.truncate!(3 << 20, { preallocation: 'full' })).rejects.toMatchObject({
       errno: 'ENOSPC',
-      message: 'Could not preallocate new data: No space left on device',
+      message: 'Could not write zeros for preallocation: No space left on device',
     });
     expect(await driver.getLength()).toBe(4096);
   });

@@ -50,6 +50,7 @@ export async function openDriver<O extends object>(
     self: {
       read: () => Promise.reject(new Error('no mapping here')),
       write: () => Promise.reject(new Error('no mapping here')),
+      readsAsZeros: async () => false,
     },
     reportCorruption: () => {},
     reportTrouble: (trouble) => void opened.troubles.push(trouble),

@@ -5,10 +5,10 @@
  *
  * Ours: with `--atomic` the target is written under another name in the same folder, and takes its own when it is complete.
  */
-import { invalid } from '../../base/errors.ts';
+import { asBlockError, invalid } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockBackend } from '../../block/backend.ts';
-import { createImage } from '../../block/create.ts';
+import { createImage, removeImage } from '../../block/create.ts';
 import type { CreateValues } from '../../block/driver.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import { startsAsZeros } from '../../block/status.ts';
@@ -56,7 +56,7 @@ function createAtomicFile(
   target: string,
 ): Promise<AtomicFile> {
   const make = async (): Promise<AtomicFile> => {
-    const protocol = graph.drivers.protocolOf(target);
+    const protocol = await graph.drivers.protocolFor(graph.platform.files, target);
     if (!protocol.servesPlainNames) throw invalid(`--atomic is for files, not for '${protocol.name}'`);
     const parsed = protocol.parseFilename?.(target) as { filename?: string } | undefined;
     const path = parsed?.filename ?? target;
@@ -85,11 +85,13 @@ async function convert(
   options: ConvertOptions,
   target: Target,
 ): Promise<number> {
-  const { outputFormat = 'raw' } = options;
+  const { operands, outputFormat = 'raw' } = options;
   const progress = new Progress(tool, options.progress && !options.quiet, progressStep);
   const opened: BlockBackend[] = [];
+  // There is a new image, which half a copy does not make one to keep.
+  let isUnfinished = false;
   try {
-    await openSources(tool, graph, options, opened);
+    for (const name of operands.slice(0, -1)) opened.push(await openSource(tool, graph, options, name));
     const sources = [...opened];
     const { snapshot } = options;
     if (snapshot) {
@@ -107,6 +109,7 @@ async function convert(
         context: `${target.name}: error while converting ${outputFormat}`,
       });
     }
+    isUnfinished = creation !== undefined;
     const image = await openTarget(tool, graph, options, target.path);
     opened.push(image);
     if (options.compressed && !image.node.driver.writeCompressed) {
@@ -114,7 +117,7 @@ async function convert(
     }
     if (bitmaps) requireBitmapPlace(tool, image.node);
     if (!creation && image.length < totalBytes) tool.fail('output file is smaller than input file');
-    const hasBacking = options.backingFile !== undefined || creation?.values?.backing_file !== undefined;
+    const hasBacking = (options.backingFile ?? creation?.values.backing_file) !== undefined;
     const copy = new ConvertCopy({
       sources,
       target: image,
@@ -134,31 +137,23 @@ async function convert(
       progress,
       plansAhead: options.progress && !options.quiet,
     });
-    await tool.attempt(async () => {
-      await copy.run();
-      await image.flush();
-    });
+    await tool.attempt(() => copy.run());
+    await tool.attempt(() => image.flush());
     if (bitmaps) await copyBitmaps(tool, bitmaps, image.node);
+    isUnfinished = false;
     progress.set(100);
     return 0;
   } finally {
     progress.finish();
-    for (const image of opened.reverse()) await image.close();
+    if (isUnfinished) await discard(graph, opened, target.path);
+    else for (const image of opened.reverse()) await image.close();
   }
 }
 
-/** Adds what it has opened to `opened`, which the caller closes. */
-async function openSources(
-  tool: Tool,
-  graph: BlockGraph,
-  options: ConvertOptions,
-  opened: BlockBackend[],
-): Promise<void> {
-  const { operands, imageOpts, format, sourceCache: cache, forceShare } = options;
-  for (const name of operands.slice(0, -1)) {
-    const source: ImageSource = { name, imageOpts, format };
-    opened.push(await openImage(tool, graph, source, { cache, forceShare, exclusive: true }));
-  }
+/** Closes all, and takes the target away: what goes wrong with an image that goes is nobody's concern. */
+async function discard(graph: BlockGraph, opened: BlockBackend[], target: string): Promise<void> {
+  for (const image of opened.reverse()) await image.close().catch(asBlockError);
+  await removeImage(graph, target);
 }
 
 interface Creation {
@@ -188,7 +183,7 @@ async function prepareCreation(
     creation = await tool.attempt(async () => {
       const list = options.creation ?? '';
       // The new image is as long as what goes into it, whatever the list says.
-      const { size: _ignored, ...values } = convertCreationOptions(graph, { filename, format, list });
+      const { size: _ignored, ...values } = await convertCreationOptions(graph, { filename, format, list });
       return {
         filename,
         format,
@@ -230,6 +225,15 @@ function checkBacking(tool: Tool, options: ConvertOptions, sourceCount: number):
   if (options.targetIsZero) {
     tool.fail('Cannot use --target-is-zero when the destination image has a backing file');
   }
+}
+
+function openSource(
+  tool: Tool,
+  graph: BlockGraph,
+  { imageOpts, format, sourceCache: cache, forceShare }: ConvertOptions,
+  name: string,
+): Promise<BlockBackend> {
+  return openImage(tool, graph, { name, imageOpts, format }, { cache, forceShare, exclusive: true });
 }
 
 function openTarget(

@@ -65,7 +65,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
 
 async function create(graph: BlockGraph, wanted: Wanted): Promise<void> {
   const { filename, format, options, size, backingFile, backingFormat, unsafe, quiet } = wanted;
-  const given = convertCreationOptions(graph, { filename, format, list: options ?? '' });
+  const given = await convertCreationOptions(graph, { filename, format, list: options ?? '' });
   const { size: givenSize, ...values } = given;
   if (size !== undefined && givenSize !== undefined) {
     throw invalid('The image size must be specified only once');

@@ -27,13 +27,13 @@ interface CreationOptionList {
 }
 
 /** Errors: BlockError in the words of QemuOpts. */
-export function convertCreationOptions(
+export async function convertCreationOptions(
   graph: BlockGraph,
   { filename, format, list }: CreationOptionList,
-): CreateValues {
+): Promise<CreateValues> {
   const driver = graph.drivers.find(format);
   if (!driver) throw invalid(`Unknown file format '${format}'`);
-  const protocol = graph.drivers.protocolOf(filename);
+  const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
   if (!driver.create) throw invalid(`Format driver '${format}' does not support image creation`);
   if (!protocol.create) throw invalid(`Protocol driver '${protocol.name}' does not support image creation`);
   return readCreateValues(creationOptions(driver, protocol), list);
@@ -67,7 +67,7 @@ export async function printCreationOptions(
   if (!driver.create) tool.fail(`Format driver '${format}' does not support image creation`);
   let options = driver.create.options;
   if (filename !== undefined) {
-    const protocol = await tool.attempt(async () => graph.drivers.protocolOf(filename));
+    const protocol = await tool.attempt(() => graph.drivers.protocolFor(graph.platform.files, filename));
     if (!protocol.create) tool.fail(`Protocol driver '${protocol.name}' does not support image creation`);
     options = creationOptions(driver, protocol);
   }

@@ -6,6 +6,7 @@
  * so that an interruption at any point leaves the contents as they were. Runs that begin behind the end of the old
  * backing file are zeros without data where the format has such, as in `qemu-img`.
  */
+import { asBlockError, BlockError } from '../../base/errors.ts';
 import { roundDown, sectorBytes } from '../../base/sectors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { BlockNode } from '../../block/node.ts';
@@ -25,7 +26,7 @@ interface RebaseSettings {
   progress(percent: number): void;
 }
 
-/** Makes the image read the same on its new backing file; flushes nothing. Errors: of I/O. */
+/** Makes the image read the same on its new backing file; flushes nothing. Errors: of I/O, in the words of `qemu-img`. */
 export function copyWhatDiffers(settings: RebaseSettings): Promise<void> {
   return new RebaseCopy(settings).run();
 }
@@ -105,8 +106,8 @@ class RebaseCopy {
   private async compare(start: number, end: number): Promise<void> {
     const bytes = end - start;
     await Promise.all([
-      this.settings.image.read(start, this.before.bytes.subarray(0, bytes)),
-      this.readNew(start, this.after.bytes.subarray(0, bytes)),
+      reading('old', this.settings.image.read(start, this.before.bytes.subarray(0, bytes))),
+      reading('new', this.readNew(start, this.after.bytes.subarray(0, bytes))),
     ]);
     for (let at = 0; at < bytes; ) {
       const differs = this.clusterDiffers(at, bytes);
@@ -133,6 +134,14 @@ class RebaseCopy {
   }
 
   private async write(offset: number, data: Uint8Array): Promise<void> {
+    try {
+      await this.copyRun(offset, data);
+    } catch (error) {
+      throw asBlockError(error).within('Error while writing to COW image');
+    }
+  }
+
+  private async copyRun(offset: number, data: Uint8Array): Promise<void> {
     const { image, compressed } = this.settings;
     if (offset >= this.oldLength) return this.writeZeros(offset, data);
     if (!compressed) return image.write(offset, data);
@@ -147,5 +156,15 @@ class RebaseCopy {
     await image.writeZeroes(offset, zeros.length);
     const { allocated } = await blockStatus(this.node, offset, zeros.length, false);
     if (!allocated) await image.write(offset, zeros);
+  }
+}
+
+/** Which side cannot be read is all that `qemu-img` says. */
+async function reading(side: 'old' | 'new', read: Promise<void>): Promise<void> {
+  try {
+    await read;
+  } catch (error) {
+    const { errno } = asBlockError(error);
+    throw new BlockError(errno, `error while reading from ${side} backing file`, { cause: error });
   }
 }

@@ -1,6 +1,6 @@
 /** `img resize` (specification: cli, section 2). */
 import type { Preallocation } from '../../block/driver.ts';
-import { sizeHint } from '../../qapi/sizes.ts';
+import { isBeyondSizes, sizeHint } from '../../qapi/sizes.ts';
 import { parseSize } from '../shared/numbers.ts';
 import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -54,7 +54,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
       tool.fail('Preallocation can only be used for growing images');
     }
     if (length < image.length && !shrink) refuseShrinking(tool);
-    await tool.attempt(() => image.truncate(length, { preallocation }));
+    await tool.attempt(() => image.truncate(length, { preallocation, exact: true }));
     if (!quiet) tool.out('Image resized.\n');
     return 0;
   } finally {
@@ -69,8 +69,12 @@ function parsePreallocation(tool: Tool, value: string): Preallocation {
 
 function parseSizeChange(tool: Tool, text: string): SizeChange {
   const sign = text.startsWith('+') ? '+' : text.startsWith('-') ? '-' : '';
-  const parsed = parseSize(text.slice(sign.length));
+  const amount = text.slice(sign.length);
+  const parsed = parseSize(amount);
   if (parsed.ok) return { sign, bytes: parsed.value };
+  // The sizes of images are signed numbers of 64 bits; what is read is not.
+  if (isBeyondSizes(amount)) return tool.fail(`Value '${amount}' is out of range for parameter 'size'`);
+  if (parsed.problem === 'range') return tool.fail('New image size must be positive');
   return tool.fail("Parameter 'size' expects a non-negative number below 2^64", {
     hint: sizeHint,
   });

@@ -92,8 +92,7 @@ class Quorum implements Driver, VariableChildren {
     );
     const [first] = lengths;
     if (lengths.every((length) => length === first)) this.length = first;
-    else if (this.length === undefined)
-      throw new BlockError('EIO', 'Could not refresh total sector count: Input/output error');
+    else if (this.length === undefined) throw new BlockError('EIO');
     return this.length!; // there is a child at least, and so a first length
   }
 

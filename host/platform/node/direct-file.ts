@@ -7,7 +7,7 @@
  */
 import * as fs from 'node:fs';
 import { assert } from '../../base/assert.ts';
-import { anyAlignment, NodeFile } from './host-file.ts';
+import { anyAlignment, type DescriptorKind, NodeFile } from './host-file.ts';
 import type { Libc } from './libc.ts';
 
 const bounceBytes = 1 << 20;
@@ -19,8 +19,9 @@ export class DirectFile extends NodeFile {
   constructor(
     fd: number,
     private readonly libc: Libc,
+    kind: DescriptorKind,
   ) {
-    super(fd);
+    super(fd, kind);
     this.requestAlignment = this.probeAlignment();
   }
 

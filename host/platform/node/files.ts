@@ -27,8 +27,10 @@ export const files: Files = {
     if (isRestricted && !direct) return openRestricted(path, options);
     const fd = await call<number>((callback) => fs.open(path, openFlags(options), newFileMode, callback));
     try {
-      if (fs.fstatSync(fd).isDirectory()) throw new BlockError('EISDIR');
-      return direct ? new DirectFile(fd, libc()!) : new NodeFile(fd); // checked above
+      const stats = fs.fstatSync(fd);
+      if (stats.isDirectory()) throw new BlockError('EISDIR');
+      const kind = { isDevice: stats.isBlockDevice() };
+      return direct ? new DirectFile(fd, libc()!, kind) : new NodeFile(fd, kind); // checked above
     } catch (error) {
       fs.closeSync(fd);
       throw fromSystemError(error);
@@ -55,9 +57,14 @@ const isRestricted = process.permission !== undefined;
 async function openRestricted(path: string, options: FileOpenOptions): Promise<HostFile> {
   try {
     const handle = await openHandle(path, openFlags(options), newFileMode);
-    if (!(await handle.stat()).isDirectory()) return new NodeFile(handle.fd, handle);
-    await handle.close();
-    throw new BlockError('EISDIR');
+    try {
+      const stats = await handle.stat();
+      if (stats.isDirectory()) throw new BlockError('EISDIR');
+      return new NodeFile(handle.fd, { isDevice: stats.isBlockDevice(), handle });
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
   } catch (error) {
     throw fromSystemError(error);
   }

@@ -1,18 +1,20 @@
 /**
- * An open file of the operating system.
+ * An open file, or block device, of the operating system.
  *
  * This is the hot path of everything that runs on Node. A small request is made in place and returns a promise that
  * is already settled, which from the page cache is an order of magnitude cheaper than the thread pool; large ones, and
  * small ones while the disk is slow (latency-watch.ts), go to the pool and overlap. fdatasync always goes there.
- * What Node lacks comes from libc.ts.
+ * What a file does with its space, where a device differs, is in file-space.ts; what Node lacks comes from libc.ts.
  */
 import * as fs from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { BlockError } from '../../base/errors.ts';
-import type { ByteLocks, FileStatus, HostExtent, HostFile } from '../platform.ts';
+import type { ByteLocks, FileStatus, HostDevice, HostExtent, HostFile } from '../platform.ts';
+import { DeviceSpace, deviceOf } from './device-space.ts';
 import { fromSystemError, isInterrupted } from './errors.ts';
+import { type FileSpace, RegularSpace } from './file-space.ts';
 import { LatencyWatch } from './latency-watch.ts';
-import { FallocateMode, libc } from './libc.ts';
+import { libc } from './libc.ts';
 
 /** Requests up to this size may be made in place: copying 256 KiB takes 26 µs, a turn through the thread pool 60. */
 const inlineBytes = 256 << 10;
@@ -26,20 +28,33 @@ const untimed = -1;
 /** Shared by every request made in place. */
 const done: Promise<void> = Promise.resolve();
 
+export interface DescriptorKind {
+  /** It is of a block device. */
+  isDevice?: boolean;
+  /** That the descriptor is of, where Node lets only a handle do everything. */
+  handle?: FileHandle;
+}
+
 export class NodeFile implements HostFile {
   readonly requestAlignment: number = 1;
   // One per direction: reads miss the page cache, writes wait for dirty pages to drain.
   private readonly reads = new LatencyWatch();
   private readonly writes = new LatencyWatch();
   private byteLocks: ByteLocks | undefined;
-  /** What the file system turned out not to have, by fallocate mode. */
-  private readonly missing = new Set<number>();
+  private readonly handle: FileHandle | undefined;
+  private readonly space: FileSpace;
+  readonly device: HostDevice | undefined;
 
   constructor(
     protected fd: number,
-    /** That the descriptor is of, where Node lets only a handle do everything. */
-    private readonly handle?: FileHandle,
-  ) {}
+    { isDevice = false, handle }: DescriptorKind = {},
+  ) {
+    this.handle = handle;
+    const c = isDevice ? libc() : undefined;
+    if (isDevice && !c) throw new BlockError('ENOTSUP', 'Block devices need the optional package koffi');
+    this.space = c ? new DeviceSpace(c) : new RegularSpace();
+    this.device = c && deviceOf(c, fd);
+  }
 
   read(offset: number, buffer: Uint8Array): Promise<void> {
     if (buffer.length <= inlineBytes) {
@@ -119,15 +134,7 @@ export class NodeFile implements HostFile {
   }
 
   async getSize(): Promise<number> {
-    return this.sizeNow();
-  }
-
-  private sizeNow(): number {
-    try {
-      return fs.fstatSync(this.fd).size;
-    } catch (error) {
-      throw fromSystemError(error);
-    }
+    return this.space.size(this.fd);
   }
 
   /**
@@ -136,7 +143,7 @@ export class NodeFile implements HostFile {
    */
   async truncate(size: number): Promise<void> {
     if (size > Number.MAX_SAFE_INTEGER) throw new BlockError('EFBIG');
-    const wasEmpty = this.sizeNow() === 0;
+    const wasEmpty = this.space.size(this.fd) === 0;
     await call((callback) => fs.ftruncate(this.fd, size, callback));
     const bytes = Math.min(size, anyAlignment);
     if (wasEmpty && bytes > 0 && bytes % this.requestAlignment === 0)
@@ -152,41 +159,19 @@ export class NodeFile implements HostFile {
   }
 
   async extent(offset: number): Promise<HostExtent> {
-    const c = libc();
-    const toEnd = this.sizeNow() - offset;
-    if (!c) return { type: 'data', bytes: toEnd };
-    const data = c.seekData(this.fd, offset);
-    if (data === undefined) return { type: 'hole', bytes: toEnd };
-    if (data > offset) return { type: 'hole', bytes: data - offset };
-    return { type: 'data', bytes: (c.seekHole(this.fd, offset) ?? offset + toEnd) - offset };
+    return this.space.extent(this.fd, offset);
   }
 
-  async zero(offset: number, bytes: number, { unmap }: { unmap: boolean }): Promise<boolean> {
-    const inside = offset + bytes <= this.sizeNow();
-    // Behind the end of the file there are zeros without making it longer.
-    if (unmap && (await this.fallocate(FallocateMode.punchHole, offset, bytes))) return true;
-    if (await this.fallocate(FallocateMode.zeroRange, offset, bytes)) return true;
-    if (!inside) return false;
-    return (
-      (await this.fallocate(FallocateMode.punchHole, offset, bytes)) &&
-      (await this.fallocate(FallocateMode.allocate, offset, bytes))
-    );
+  zero(offset: number, bytes: number, options: { unmap: boolean }): Promise<boolean> {
+    return this.space.zero(this.fd, offset, bytes, options);
   }
 
   discard(offset: number, bytes: number): Promise<boolean> {
-    return this.fallocate(FallocateMode.punchHole, offset, bytes);
+    return this.space.discard(this.fd, offset, bytes);
   }
 
   allocate(offset: number, bytes: number): Promise<boolean> {
-    return this.fallocate(FallocateMode.allocate, offset, bytes);
-  }
-
-  private async fallocate(mode: number, offset: number, bytes: number): Promise<boolean> {
-    if (this.missing.has(mode)) return false;
-    const c = libc();
-    if (c && (await c.fallocate(this.fd, mode, offset, bytes))) return true;
-    this.missing.add(mode);
-    return false;
+    return this.space.allocate(this.fd, offset, bytes);
   }
 
   get locks(): ByteLocks | undefined {

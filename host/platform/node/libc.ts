@@ -1,6 +1,6 @@
 /**
- * The system calls that Node does not offer, through koffi: open-file-description locks, SEEK_DATA and SEEK_HOLE,
- * fallocate, and where a buffer is in memory (O_DIRECT wants it aligned).
+ * The system calls that Node does not offer, through koffi: open-file-description locks, lseek with SEEK_END, SEEK_DATA
+ * and SEEK_HOLE, fallocate, ioctl, and where a buffer is in memory (O_DIRECT wants it aligned).
  *
  * koffi is an optional dependency and only used on Linux. It is loaded when the first call is needed, because loading
  * it takes about 5 ms of the life of a process like `img info`. Without it `libc()` is undefined, everything still
@@ -15,6 +15,7 @@ const F_OFD_SETLK = 37;
 const F_RDLCK = 0;
 const F_WRLCK = 1;
 const F_UNLCK = 2;
+const SEEK_END = 2;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const FALLOC_FL_KEEP_SIZE = 0x01;
@@ -42,8 +43,13 @@ export const FallocateMode = {
 const flockBytes = 32;
 const architectures = new Set(['x64', 'arm64', 'riscv64', 'loong64']);
 
-/** A longer fallocate may take milliseconds and goes to the thread pool. */
-const inlineFallocateBytes = 1 << 20;
+/** What changes a longer range may take milliseconds and goes to the thread pool. */
+const inlineRangeBytes = 1 << 20;
+
+/** Error numbers that only tell whether a call is to be repeated, or is not there. */
+const EINTR = 4;
+const ENOTTY = 25;
+const ENOSYS = 38;
 
 type IntCall = (...args: readonly unknown[]) => number;
 
@@ -66,6 +72,8 @@ export class Libc {
   private readonly fcntl: IntCall;
   private readonly lseek: IntCall;
   private readonly fallocateCall: AsyncIntCall;
+  private readonly ioctlNumberCall: IntCall;
+  private readonly ioctlMemoryCall: AsyncIntCall;
   private readonly lock = new DataView(new ArrayBuffer(flockBytes));
   private readonly lockBytes = new Uint8Array(this.lock.buffer);
 
@@ -74,6 +82,8 @@ export class Libc {
     this.fcntl = library.func('int fcntl(int fd, int command, _Inout_ void *lock)');
     this.lseek = library.func('int64_t lseek(int fd, int64_t offset, int whence)');
     this.fallocateCall = library.func('int fallocate(int fd, int mode, int64_t offset, int64_t bytes)');
+    this.ioctlNumberCall = library.func('int ioctl(int fd, unsigned long request, long value)');
+    this.ioctlMemoryCall = library.func('int ioctl(int fd, unsigned long request, _Inout_ void *memory)');
   }
 
   private lastError(): BlockError {
@@ -118,6 +128,13 @@ export class Libc {
     return this.seek(fd, offset, SEEK_HOLE);
   }
 
+  /** Where the file or device ends. EINVAL for what has no end. */
+  seekEnd(fd: number): number {
+    const end = this.lseek(fd, 0, SEEK_END);
+    if (end < 0) throw this.lastError();
+    return end;
+  }
+
   private seek(fd: number, offset: number, whence: number): number | undefined {
     const found = this.lseek(fd, offset, whence);
     if (found >= 0) return found;
@@ -127,23 +144,47 @@ export class Libc {
   }
 
   /** False when the file system does not have the operation; then nothing changed. */
-  async fallocate(fd: number, mode: number, offset: number, bytes: number): Promise<boolean> {
-    if (bytes > inlineFallocateBytes) {
+  fallocate(fd: number, mode: number, offset: number, bytes: number): Promise<boolean> {
+    return this.changeRange(bytes, this.fallocateCall, [fd, mode, offset, bytes]);
+  }
+
+  /** An ioctl that takes a range of a block device as two u64. False when the device does not have it. */
+  rangeIoctl(fd: number, request: number, offset: number, bytes: number): Promise<boolean> {
+    const range = new BigUint64Array([BigInt(offset), BigInt(bytes)]);
+    return this.changeRange(bytes, this.ioctlMemoryCall, [fd, request, range]);
+  }
+
+  private async changeRange(bytes: number, call: AsyncIntCall, values: readonly unknown[]): Promise<boolean> {
+    if (bytes > inlineRangeBytes) {
       const result = await new Promise<number>((resolve, reject) => {
-        this.fallocateCall.async(fd, mode, offset, bytes, (error: Error | null, value: number) =>
+        call.async(...values, (error: Error | null, value: number) =>
           error ? reject(error) : resolve(value),
         );
       });
       if (result === 0) return true;
       // errno belongs to the thread that made the call: ask again on this one. Repeating it is harmless.
     }
-    while (this.fallocateCall(fd, mode, offset, bytes) < 0) {
-      if (this.koffi.errno() === 4 /* EINTR */) continue;
+    while (call(...values) < 0) {
+      const errno = this.koffi.errno();
+      if (errno === EINTR) continue;
       const error = this.lastError();
-      if (error.errno === 'ENOTSUP' || this.koffi.errno() === 38 /* ENOSYS */) return false;
+      if (error.errno === 'ENOTSUP' || errno === ENOSYS || errno === ENOTTY) return false;
       throw error;
     }
     return true;
+  }
+
+  /** What an ioctl with a number as its argument gives; undefined when it fails, as one that the device does not have. */
+  ioctl(fd: number, request: number, value: number): number | undefined {
+    const result = this.ioctlNumberCall(fd, request, value);
+    return result < 0 ? undefined : result;
+  }
+
+  /** The int that an ioctl stores. */
+  ioctlInt(fd: number, request: number): number {
+    const stored = new Int32Array(1);
+    if (this.ioctlMemoryCall(fd, request, stored) < 0) throw this.lastError();
+    return stored[0]!; // it has one element
   }
 
   /** How far the first byte of `buffer` is past a multiple of `alignment` in memory. */

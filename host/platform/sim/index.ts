@@ -37,7 +37,7 @@ export interface SimulationOptions {
   storage?: SimStorage;
   /** Keep the journal and the list of operations: off makes long runs cheap. */
   record?: boolean;
-  /** Writes that need more space fail with ENOSPC. */
+  /** Writes and reservations that need more space fail with ENOSPC. */
   capacityBytes?: number;
   /** Whether the file system can zero, discard and reserve. */
   fallocate?: boolean;
@@ -69,7 +69,8 @@ export class Simulation implements FileWorld {
   readonly operations: IoOperation[] = [];
   /** What the console got. */
   readonly output = { stdout: [] as string[], stderr: [] as string[] };
-  readonly capacityBytes: number;
+  /** The size of the file system; it may change. */
+  capacityBytes: number;
   readonly hasFallocate: boolean;
   readonly hasLocks: boolean;
 

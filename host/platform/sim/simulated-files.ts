@@ -6,7 +6,16 @@
  */
 import { assert } from '../../base/assert.ts';
 import { BlockError } from '../../base/errors.ts';
-import type { ByteLocks, FileOpenOptions, FileStatus, Files, HostExtent, HostFile } from '../platform.ts';
+import type { SparseBytes } from '../../base/sparse-bytes.ts';
+import type {
+  ByteLocks,
+  FileOpenOptions,
+  FileStatus,
+  Files,
+  HostDevice,
+  HostExtent,
+  HostFile,
+} from '../platform.ts';
 import type { IoOperation, IoType } from './faults.ts';
 import type { Journal } from './journal.ts';
 import type { Change, FileContent, SimStorage } from './storage.ts';
@@ -75,13 +84,27 @@ export function never(): Promise<never> {
   return new Promise(() => {});
 }
 
-function statusOf({ size, bytes }: FileContent): FileStatus {
+function statusOf({ size, bytes, device }: FileContent): FileStatus {
+  if (device !== undefined) return { type: 'block-device', size: 0, allocatedBytes: 0 };
   return { type: 'file', size, allocatedBytes: bytes.allocatedBytes };
+}
+
+/** How much of a write from its beginning on fits into `room` more bytes. */
+function fittingBytes(content: SparseBytes, offset: number, bytes: number, room: number): number {
+  let fits = 0;
+  for (let left = room; fits < bytes; ) {
+    const part = Math.min(bytes - fits, content.pageBytes - ((offset + fits) % content.pageBytes));
+    left -= content.missingBytes(offset + fits, part);
+    if (left < 0) break;
+    fits += part;
+  }
+  return fits;
 }
 
 class SimFile implements HostFile {
   readonly requestAlignment = 1;
   readonly locks: ByteLocks | undefined;
+  readonly device: HostDevice | undefined;
   private closed = false;
 
   constructor(
@@ -93,6 +116,11 @@ class SimFile implements HostFile {
     private readonly onClose: () => void,
   ) {
     this.locks = world.hasLocks ? this.makeLocks() : undefined;
+    const { device } = content;
+    if (device !== undefined) {
+      // The drive's disc may have changed since.
+      this.device = { isWriteProtected: () => false, driveStatus: () => content.device ?? device };
+    }
   }
 
   private perform(type: IoType, offset = 0, bytes = 0): Promise<void> {
@@ -114,9 +142,10 @@ class SimFile implements HostFile {
     return this.change('truncate', size, 0, { type: 'truncate', size });
   }
 
-  async zero(offset: number, bytes: number): Promise<boolean> {
+  async zero(offset: number, bytes: number, { unmap }: { unmap: boolean }): Promise<boolean> {
     if (!this.world.hasFallocate) return false;
-    await this.change('zero', offset, bytes, { type: 'zero', offset, bytes });
+    await this.change('zero', offset, bytes, { type: 'zero', offset, bytes, takesSpace: !unmap });
+    if (!unmap) this.keepReserved(offset, bytes);
     return true;
   }
 
@@ -127,8 +156,9 @@ class SimFile implements HostFile {
   }
 
   async allocate(offset: number, bytes: number): Promise<boolean> {
-    if (!this.world.hasFallocate) return false;
+    if (!this.world.hasFallocate || this.device) return false;
     await this.change('allocate', offset, bytes, { type: 'allocate', offset, bytes });
+    this.keepReserved(offset, bytes);
     return true;
   }
 
@@ -140,7 +170,8 @@ class SimFile implements HostFile {
     const id = journal?.issue(this.content.inode, change);
     try {
       await this.perform(type, offset, bytes);
-      this.checkCapacity(change);
+      if (this.device) this.checkInside(change);
+      else this.checkCapacity(change);
     } catch (error) {
       if (id !== undefined) journal?.add({ type: 'fail', id });
       throw error;
@@ -157,11 +188,35 @@ class SimFile implements HostFile {
     if (id !== undefined) journal?.add({ type: 'complete', id });
   }
 
+  /** Only where it is counted: whoever reserves a lot should not take as much memory. */
+  private keepReserved(offset: number, bytes: number): void {
+    if (this.world.capacityBytes !== Number.POSITIVE_INFINITY) this.content.bytes.reserve(offset, bytes);
+  }
+
+  /** Of a write that does not fit, as much is done as there is room for. */
   private checkCapacity(change: Change): void {
     const { storage, capacityBytes } = this.world;
-    if (change.type !== 'write' || capacityBytes === Number.POSITIVE_INFINITY) return;
-    const missing = this.content.bytes.missingBytes(change.offset, change.data.length);
-    if (missing > 0 && storage.allocatedBytes + missing > capacityBytes) throw new BlockError('ENOSPC');
+    if (capacityBytes === Number.POSITIVE_INFINITY) return;
+    const { bytes: content } = this.content;
+    const room = capacityBytes - storage.allocatedBytes;
+    if (change.type === 'write') {
+      const { offset, data } = change;
+      if (content.missingBytes(offset, data.length) <= room) return;
+      const fits = fittingBytes(content, offset, data.length, room);
+      if (fits > 0) this.changeNow({ type: 'write', offset, data: data.slice(0, fits) });
+      throw new BlockError('ENOSPC');
+    }
+    const takesSpace = change.type === 'allocate' || (change.type === 'zero' && change.takesSpace === true);
+    if (takesSpace && content.missingBytes(change.offset, change.bytes) > room)
+      throw new BlockError('ENOSPC');
+  }
+
+  /** What a device says to a change that would make it longer or shorter. */
+  private checkInside(change: Change): void {
+    if (change.type === 'truncate') throw new BlockError('EINVAL');
+    const bytes = change.type === 'write' ? change.data.length : change.bytes;
+    if (change.offset + bytes > this.content.size)
+      throw new BlockError(change.type === 'write' ? 'ENOSPC' : 'EINVAL');
   }
 
   async flush(): Promise<void> {
@@ -183,6 +238,7 @@ class SimFile implements HostFile {
   async extent(offset: number): Promise<HostExtent> {
     const { bytes, size } = this.content;
     assert(offset < size, `extent at ${offset} of ${size} bytes`);
+    if (this.device) return { type: 'data', bytes: size - offset };
     const run = bytes.run(offset, size - offset);
     return { type: run.present ? 'data' : 'hole', bytes: run.bytes };
   }

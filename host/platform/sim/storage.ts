@@ -2,7 +2,7 @@
  * What a simulated disk holds: files by name, each an array of bytes, and the changes that can happen to one.
  *
  * Nothing here takes time or fails. Copies are cheap, so that thousands of states of one disk can be looked at.
- * There are no directories.
+ * There are no directories. Block devices are files that never change their length; one may be a drive for discs.
  */
 import { BlockError } from '../../base/errors.ts';
 import { SparseBytes } from '../../base/sparse-bytes.ts';
@@ -14,7 +14,7 @@ export type Change =
   | { type: 'write'; offset: number; data: Uint8Array }
   | { type: 'truncate'; size: number }
   /** Reads as zeros afterwards; extends the file. */
-  | { type: 'zero'; offset: number; bytes: number }
+  | { type: 'zero'; offset: number; bytes: number; takesSpace?: boolean }
   /** Reads as zeros afterwards; the file keeps its size. */
   | { type: 'discard'; offset: number; bytes: number }
   /** May extend the file. */
@@ -28,6 +28,8 @@ export class FileContent {
     readonly inode: number,
     bytes: SparseBytes = new SparseBytes(pageBytes),
     public size = 0,
+    /** Of a block device: whether there is a disc in the drive that it is, or `no-drive`. */
+    public device?: 'no-drive' | 'no-disc' | 'disc',
   ) {
     this.bytes = bytes;
   }
@@ -60,7 +62,7 @@ export class FileContent {
   }
 
   clone(): FileContent {
-    return new FileContent(this.inode, this.bytes.clone(), this.size);
+    return new FileContent(this.inode, this.bytes.clone(), this.size, this.device);
   }
 }
 
@@ -83,6 +85,13 @@ export class SimStorage {
     const content = new FileContent(this.nextInode++);
     this.names.set(path, content);
     return content;
+  }
+
+  /** A block device that nothing was written to. */
+  createDevice(path: string, size: number, device: NonNullable<FileContent['device']> = 'no-drive'): void {
+    const content = this.create(path);
+    content.size = size;
+    content.device = device;
   }
 
   unlink(path: string): void {

@@ -1,6 +1,6 @@
 /**
  * Making a file for an image. A file that exists is emptied, but only once the image locks say that nobody is using
- * it.
+ * it. When that fails, or what comes after it, there is no file: its content was lost when it was emptied.
  */
 import { asBlockError, invalid } from '../../base/errors.ts';
 import type { CreateJobDefinition, CreateOption, CreateValues } from '../../block/driver.ts';
@@ -53,12 +53,14 @@ export async function createFile(
   if (mode !== 'off' && mode !== 'metadata' && mode !== 'falloc' && mode !== 'full')
     throw invalid(`invalid parameter value: ${String(mode)}`);
 
+  const existed = await exists(platform, filename);
   let file: HostFile;
   try {
     file = await platform.files.open(filename, { write: true, create: 'if-absent' });
   } catch (error) {
     throw asBlockError(error).within(`Could not create '${filename}'`);
   }
+  let isOurs = !existed;
   try {
     if (file.locks) {
       // Ends with the file.
@@ -67,10 +69,29 @@ export async function createFile(
     await opened?.();
     if (mode === 'metadata') throw invalid('Unsupported preallocation mode: metadata');
     await resize(file, 0);
+    isOurs = true;
     if (mode === 'off') await resize(file, size);
     else await preallocate(file, mode, 0, size);
+  } catch (error) {
+    if (isOurs) await removeFile(platform, filename);
+    throw error;
   } finally {
     await file.close();
+  }
+}
+
+/** What was to become an image has not become one. Staying where it is does no harm but that. */
+export async function removeFile(platform: Platform, filename: string): Promise<void> {
+  await platform.files.unlink(filename).catch(asBlockError);
+}
+
+async function exists({ files }: Platform, filename: string): Promise<boolean> {
+  try {
+    await files.stat(filename);
+    return true;
+  } catch (error) {
+    if (asBlockError(error).errno === 'ENOENT') return false;
+    throw error;
   }
 }
 

@@ -3,8 +3,9 @@
  *
  * The platform does the I/O; here are the options, the image locks, and what QEMU says when something is wrong.
  * `aio` is accepted for compatibility: the platform chooses per request between blocking and a thread pool, whatever
- * it says. Devices are not served (`host_device` in QEMU), a file opened read-only by `auto-read-only` stays so, and
- * options for persistent reservations and page cache dropping are refused unless they have their default.
+ * it says. Devices have drivers of their own (device.ts), which share all that is alike. A file opened read-only by
+ * `auto-read-only` stays so, and options for persistent reservations and page cache dropping are refused unless they
+ * have their default.
  */
 import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
 import type {
@@ -22,23 +23,32 @@ import type { OpenContext, OpenFlags } from '../../block/open-context.ts';
 import type { HostFile, Platform } from '../../platform/platform.ts';
 import { refusedValue } from '../../qapi/block-types.ts';
 import { bool, enumeration, int, optional, str, struct, type TypeOf, worded } from '../../qapi/types.ts';
-import { createFile, fileCreateJob, fileCreateOptions } from './create.ts';
+import { createFile, fileCreateJob, fileCreateOptions, removeFile } from './create.ts';
 import { ImageLocks } from './image-locks.ts';
 import { preallocate } from './preallocate.ts';
 
-const options = struct('BlockdevOptionsFile', {
-  filename: worded(str, { missing: "The 'file' block driver requires a file name" }),
-  'pr-manager': optional(str),
-  locking: optional(worded(enumeration('OnOffAuto', ['auto', 'on', 'off']), { refused: refusedValue })),
-  aio: optional(
-    worded(enumeration('BlockdevAioOptions', ['threads', 'native', 'io_uring']), { refused: refusedValue }),
-  ),
-  'aio-max-batch': optional(int),
-  'drop-cache': optional(bool),
-  'x-check-cache-dropped': optional(bool),
-});
+/** The options of `driver`, which is the file protocol or one for devices. */
+export function fileOptions(driver: string) {
+  return struct('BlockdevOptionsFile', {
+    filename: worded(str, { missing: missingFilename(driver) }),
+    'pr-manager': optional(str),
+    locking: optional(worded(enumeration('OnOffAuto', ['auto', 'on', 'off']), { refused: refusedValue })),
+    aio: optional(
+      worded(enumeration('BlockdevAioOptions', ['threads', 'native', 'io_uring']), { refused: refusedValue }),
+    ),
+    'aio-max-batch': optional(int),
+    'drop-cache': optional(bool),
+    'x-check-cache-dropped': optional(bool),
+  });
+}
 
-type FileOptions = TypeOf<typeof options>;
+const options = fileOptions('file');
+
+export type FileOptions = TypeOf<typeof options>;
+
+function missingFilename(driver: string): string {
+  return `The '${driver}' block driver requires a file name`;
+}
 
 export const file: DriverDefinition<FileOptions> = {
   name: 'file',
@@ -50,11 +60,11 @@ export const file: DriverDefinition<FileOptions> = {
   parseFilename: (filename) => ({ filename: filename.replace(/^file:/, '') }),
   exactFilename: (given) => given.filename,
   open: openFile,
-  create: { options: fileCreateOptions, job: fileCreateJob, createFile },
+  create: { options: fileCreateOptions, job: fileCreateJob, createFile, removeFile },
 };
 
 async function openFile(context: OpenContext, given: FileOptions): Promise<Driver> {
-  checkOptions(context, given);
+  checkOptions('file', context, given);
   const { filename } = given;
   const opened = await openHostFile(context, filename);
   try {
@@ -66,10 +76,9 @@ async function openFile(context: OpenContext, given: FileOptions): Promise<Drive
   }
 }
 
-function checkOptions({ flags }: OpenContext, given: FileOptions): void {
-  if (typeof given.filename !== 'string' || given.filename === '') {
-    throw invalid("The 'file' block driver requires a file name");
-  }
+/** Refuses values that `driver` does nothing for. */
+export function checkOptions(driver: string, { flags }: OpenContext, given: FileOptions): void {
+  if (typeof given.filename !== 'string' || given.filename === '') throw invalid(missingFilename(driver));
   const manager = given['pr-manager'];
   if (manager !== undefined) throw invalid(`No persistent reservation manager with id '${manager}'`);
   if (given['drop-cache'] === false) throw invalid("Option 'drop-cache' can only be on");
@@ -81,7 +90,8 @@ function checkOptions({ flags }: OpenContext, given: FileOptions): void {
   }
 }
 
-async function openHostFile(context: OpenContext, filename: string): Promise<HostFile> {
+/** Opens the file as the node is to be open. Errors: `Could not open 'F': …`. */
+export async function openHostFile(context: OpenContext, filename: string): Promise<HostFile> {
   return openAs(context.platform, filename, context.flags, () => context.fallBackToReadOnly());
 }
 
@@ -94,8 +104,9 @@ async function openAs(
 ): Promise<HostFile> {
   const open = (write: boolean): Promise<HostFile> =>
     platform.files.open(filename, { write, direct: flags.direct });
+  let first: HostFile | undefined;
   try {
-    return await open(!flags.readOnly);
+    first = await open(!flags.readOnly);
   } catch (error) {
     const failure = asBlockError(error);
     if (flags.readOnly && failure.errno === 'EISDIR') throw notRegular(filename);
@@ -103,6 +114,11 @@ async function openAs(
     if (flags.readOnly || !flags.autoReadOnly || !mayFallBack) {
       throw failure.within(`Could not open '${filename}'`);
     }
+  }
+  if (first) {
+    if (flags.readOnly || !first.device?.isWriteProtected()) return first;
+    await first.close();
+    if (!flags.autoReadOnly) throw notWritable();
   }
   try {
     const opened = await open(false);
@@ -113,11 +129,21 @@ async function openAs(
   }
 }
 
+/** Of a device that can be opened for writing, and then refuses every write. */
+export function notWritable(): BlockError {
+  return new BlockError('EACCES').within('The device is not writable');
+}
+
 function notRegular(filename: string): BlockError {
   return invalid(`'file' driver requires '${filename}' to be a regular file`);
 }
 
-function lockingOf(context: OpenContext, given: FileOptions, opened: HostFile): ImageLocks | undefined {
+/** Undefined where there are to be no image locks, or can be none. */
+export function lockingOf(
+  context: OpenContext,
+  given: FileOptions,
+  opened: HostFile,
+): ImageLocks | undefined {
   if (given.locking === 'off') return undefined;
   const { locks } = opened;
   if (locks) return new ImageLocks(locks, given.filename);
@@ -127,9 +153,9 @@ function lockingOf(context: OpenContext, given: FileOptions, opened: HostFile): 
   return undefined;
 }
 
-class FileDriver implements Driver {
+export class FileDriver implements Driver {
   limits: { requestAlignment: number };
-  readonly hasZeroInit = true;
+  readonly hasZeroInit: boolean = true;
   /** Whoever watches or fails flushes learns nothing of a write that is made durable by itself. */
   readonly supportsFua = 'data';
   private readonly discards = { ok: 0, failed: 0, bytes: 0 };
@@ -138,7 +164,7 @@ class FileDriver implements Driver {
   constructor(
     private readonly context: OpenContext,
     private readonly filename: string,
-    private opened: HostFile,
+    protected opened: HostFile,
     private readonly locks: ImageLocks | undefined,
   ) {
     this.limits = { requestAlignment: opened.requestAlignment };

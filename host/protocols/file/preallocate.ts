@@ -6,7 +6,8 @@ const zeroBytes = 1 << 20;
 
 /**
  * Extends `file` from `from` to `to` bytes. `falloc` reserves space where the host can and writes zeros where it
- * cannot; `full` always writes them, and makes them durable. Errors: `Could not preallocate new data: …`.
+ * cannot; `full` always writes them, and makes them durable. Errors: `Could not preallocate new data: …`, or `Could not
+ * write zeros for preallocation: …`.
  */
 export async function preallocate(
   file: HostFile,
@@ -19,7 +20,9 @@ export async function preallocate(
     if (mode === 'falloc' && (await file.allocate(from, to - from))) return;
     await writeZeros(file, from, to);
   } catch (error) {
-    throw asBlockError(error).within('Could not preallocate new data');
+    throw asBlockError(error).within(
+      mode === 'falloc' ? 'Could not preallocate new data' : 'Could not write zeros for preallocation',
+    );
   }
 }
 

@@ -1,20 +1,102 @@
 /** Where our tools are allowed to answer otherwise than the real ones in a script, with the reason. Contents are never among it. */
 
+import type { Outcome } from '../../support/cli.ts';
+
 interface Difference {
   readonly reason: string;
   /** The lines that it is about. */
   readonly lines: RegExp;
-  /** What of theirs is expected of ours. */
-  adapt<T>(theirs: T, ours: T): T;
+  /** What of both is compared. */
+  seen(outcome: Outcome): Outcome;
 }
 
-const differences: readonly Difference[] = [];
+/** Without what `pattern` finds in its output. */
+function without(pattern: RegExp): (outcome: Outcome) => Outcome {
+  return (outcome) => ({ ...outcome, stdout: outcome.stdout.replace(pattern, 'MASKED') });
+}
 
-/** What ours should have given. */
-export function explain<T>(line: string, theirs: T, ours: T): T {
+const nothing = (): Outcome => ({ status: 0, stdout: '', stderr: '' });
+
+const differences: readonly Difference[] = [
+  {
+    reason: 'free clusters are taken from where each tool finds them',
+    lines: /^map /,
+    seen: without(/(?<=^0x\w+ +0x\w+ +)0x\w+|(?<="offset": )\d+/gm),
+  },
+  {
+    reason: 'tables of zeroes are holes in ours, and a file ends where its last cluster does',
+    lines: /^info /,
+    seen: without(
+      /(?<=disk size: ).*|(?<="actual-size": )\d+|(?<="virtual-size": )\d+|(?<=file length: ).*/g,
+    ),
+  },
+  {
+    reason: 'how often progress is told',
+    lines: /^(amend|commit|rebase) -p/,
+    seen: without(/( +\([\d.]+\/100%\)\s*)+/g),
+  },
+  {
+    reason: 'bitmaps go with the version that has them: QEMU leaves their clusters behind as leaks',
+    lines: /^check marked\.qcow2$/,
+    seen: nothing,
+  },
+  {
+    reason: 'ours keeps bitmaps of raw images beside them',
+    lines: /^bitmap --add (-f raw )?r\.raw/,
+    seen: nothing,
+  },
+  {
+    reason: 'ours checks an image whose backing file is not there',
+    lines: /^check orphan\.qcow2$/,
+    seen: nothing,
+  },
+  {
+    reason: 'ours does not take a character device for an empty disk',
+    lines: /^info \/dev\/null$/,
+    seen: nothing,
+  },
+];
+
+/** What of an outcome is compared. */
+export function compared(line: string, outcome: Outcome): Outcome {
   return differences
     .filter(({ lines }) => lines.test(line))
-    .reduce((expected, { adapt }) => adapt(expected, ours), theirs);
+    .reduce((seen, difference) => difference.seen(seen), outcome);
+}
+
+interface KnownFile {
+  readonly reason: string;
+  readonly lines: RegExp;
+  /** How the files may differ after such a line. */
+  readonly files: RegExp;
+}
+
+const knownFiles: readonly KnownFile[] = [
+  {
+    reason: 'bitmaps go with the version that has them: QEMU leaves their clusters behind as leaks',
+    lines: /^amend -o compat=0\.10 marked\.qcow2$/,
+    files: /^marked\.qcow2: check says/,
+  },
+  {
+    reason: 'ours refuses a backing file without a format before it copies anything',
+    lines: /^rebase -b other\.qcow2 b\.qcow2$/,
+    files: /^b\.qcow2: check says/,
+  },
+  {
+    reason: 'ours keeps bitmaps of raw images beside them',
+    lines: /^bitmap --add r\.raw/,
+    files: /^r\.raw\.bitmaps is only in ours$/,
+  },
+  {
+    reason: 'what was there stays when nothing new can be made in its place',
+    lines: /^create .*compression_type=lz4/,
+    files: /^n16\.qcow2 is only in ours$/,
+  },
+];
+
+/** Whether the files may differ so, after this line. */
+export function isKnown(line: string, difference: string): boolean {
+  return knownFiles.some(({ lines, files }) => lines.test(line) && files.test(difference));
 }
 
 export interface Shape {
@@ -32,7 +114,7 @@ const page = 4096;
  * real tools write them. All of that is a matter of a few clusters.
  */
 export function isExplained(ours: Shape, theirs: Shape): boolean {
-  const few = 4 * Math.max(theirs.clusterBytes ?? 0, page);
+  const few = Math.max(4 * (theirs.clusterBytes ?? 0), 72 * page);
   if (theirs.clusterBytes === undefined) return ours.bytes === theirs.bytes && near(ours, theirs, page);
   return Math.abs(ours.bytes - theirs.bytes) <= few && near(ours, theirs, few);
 }

@@ -43,7 +43,7 @@ interface Steps {
     entries: number,
     weight: number,
     activeWeight: number,
-    fix: boolean,
+    fix: number,
   ): number;
   check_compare(
     block: number,
@@ -78,6 +78,10 @@ interface CheckGeometry {
   fileBytes: number;
   version: number;
 }
+
+/** What preallocated clusters with an unaligned offset become; the core has them as numbers. */
+const zeroFixes = ['none', 'zero', 'unallocated'] as const;
+type ZeroFix = (typeof zeroFixes)[number];
 
 export class CheckCore {
   private readonly core: CoreInstance<Steps>;
@@ -176,9 +180,16 @@ export class CheckCore {
   }
 
   /** Counts what the L2 table `at` bytes into the buffer names. */
-  walkL2(at: number, entries: number, use: { weight: number; activeWeight: number; fix: boolean }): void {
+  walkL2(at: number, entries: number, use: { weight: number; activeWeight: number; fix: ZeroFix }): void {
     this.resume(entries, (start) =>
-      this.steps.check_l2(this.bufferAt + at, start, entries, use.weight, use.activeWeight, use.fix),
+      this.steps.check_l2(
+        this.bufferAt + at,
+        start,
+        entries,
+        use.weight,
+        use.activeWeight,
+        zeroFixes.indexOf(use.fix),
+      ),
     );
   }
 

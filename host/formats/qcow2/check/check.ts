@@ -1,6 +1,7 @@
 /**
  * The consistency check of a qcow2 image, and what of it can be repaired in place (specification: qcow2, section 10).
  *
+ *   0. Before a repair: clear autoclear bits that nobody here knows.
  *   1. Count every reference (references.ts).
  *   2. Compare with the refcount blocks, and repair those (refcounts.ts).
  *   3. COPIED flags of the active tree against the refcounts as they are then (copied-flags.ts).
@@ -16,7 +17,7 @@
 import type { CheckOptions, CheckResult } from '../../../block/driver.ts';
 import { incompatible } from '../disk/feature-bits.ts';
 import { type Qcow2Header, readHeader, requireStandardImage } from '../disk/header.ts';
-import { updateHeader } from '../disk/header-update.ts';
+import { prepareForWriting, updateHeader } from '../disk/header-update.ts';
 import type { ImageFile } from '../disk/image-file.ts';
 import { CheckedImage } from './checked-image.ts';
 import { checkCopied } from './copied-flags.ts';
@@ -33,8 +34,10 @@ import { type CheckedSnapshots, loadSnapshotsForCheck } from './snapshot-repair.
 export async function checkImage(file: ImageFile, options: CheckOptions): Promise<CheckResult> {
   const { fix } = options;
   const writable = fix.leaks || fix.errors;
-  const header = await readHeader(file, { readOnly: !writable, check: true, noIo: false });
+  let header = await readHeader(file, { readOnly: !writable, check: true, noIo: false });
   requireStandardImage(header);
+  // As whoever opens it for writing does.
+  if (writable) header = await prepareForWriting(file, header);
   const snapshots = await loadSnapshotsForCheck(file, header, options);
   const result = newResult(header, snapshots);
   const report = new CheckReport(result, (line) => options.report(line), snapshots.isNewTable);

@@ -86,6 +86,8 @@ function listL2Tables({ core }: CheckedImage): L2Tables {
 
 async function countL2Tables(image: CheckedImage, tables: L2Tables, activeL2: Uint32Array): Promise<void> {
   const { core, header, options } = image;
+  const mayShowBacking = header.version >= 3 || header.backingFile !== undefined;
+  const fix = !options.fix.errors ? 'none' : mayShowBacking ? 'zero' : 'unallocated';
   let active = 0;
   await image.forEachTable(tables.clusters, 'L2 table', (at, cluster, index) => {
     let activeWeight = 0;
@@ -94,7 +96,7 @@ async function countL2Tables(image: CheckedImage, tables: L2Tables, activeL2: Ui
       activeWeight++;
     }
     const weight = tables.weights[index] ?? 0;
-    core.walkL2(at, l2Entries(header), { weight, activeWeight, fix: options.fix.errors });
+    core.walkL2(at, l2Entries(header), { weight, activeWeight, fix });
     return core.tableChanged;
   });
 }

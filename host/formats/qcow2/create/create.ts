@@ -34,6 +34,9 @@ export const qcow2Create: CreateDefinition = {
     const image = planImage(parseCreateValues(values));
     // What was there before would show where nothing is written.
     if (file.length > 0) await file.truncate(0);
+    // A device is as long as before.
+    const stale = Math.min(file.length, image.layout.totalClusters * image.parameters.clusterSize);
+    if (stale > 0) await file.writeZeroes(0, stale, { mayUnmap: true });
     await writeImage(file, image);
   },
 };

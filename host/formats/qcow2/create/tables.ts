@@ -3,6 +3,7 @@
  *
  * Where the disk is mapped, all of it is, in order, to one contiguous area. Tables come in pieces of a fixed size.
  */
+import { asBlockError } from '../../../base/errors.ts';
 import type { Preallocation } from '../../../block/driver.ts';
 import { copiedFlag } from '../disk/entry.ts';
 import { refcountBlockEntries } from '../disk/header.ts';
@@ -27,7 +28,11 @@ export async function writeTables(
   // Reserving space does not help what is about to be written anyway.
   if (preallocation === 'falloc' || preallocation === 'full') {
     await file.truncate(layout.dataOffset);
-    await file.truncate(fileBytes(layout), { preallocation });
+    try {
+      await file.truncate(fileBytes(layout), { preallocation });
+    } catch (error) {
+      throw asBlockError(error).within('Could not resize image: Failed to resize underlying file');
+    }
   } else {
     await file.truncate(fileBytes(layout));
   }

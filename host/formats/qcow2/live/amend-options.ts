@@ -47,14 +47,14 @@ export function parseAmendValues(values: CreateValues, header: Qcow2Header): Wan
     throw invalid('data-file can only be set for images that use an external data file');
   }
   if (values.data_file_raw === true) throw invalid('data-file-raw cannot be set on existing images');
-  if (values.lazy_refcounts === true && version < 3) {
+  const isLazy = (header.compatibleFeatures & compatible.lazyRefcounts) !== 0n;
+  if (values.lazy_refcounts === true && !isLazy && version < 3) {
     throw invalid(
       'Lazy refcounts only supported with compatibility level 1.1 and above (use compat=1.1 or greater)',
     );
   }
   if (version < 3 && refcountOrder !== 4)
     throw new BlockError('ENOTSUP', 'compat=0.10 requires refcount_bits=16');
-  const isLazy = (header.compatibleFeatures & compatible.lazyRefcounts) !== 0n;
   return {
     version,
     refcountOrder,

@@ -33,6 +33,7 @@ import { describeImage } from '../info.ts';
 import { type Qcow2Options, resolveOptions } from '../options.ts';
 import { readCompressed, writeCompressedCluster } from './compressed.ts';
 import { Qcow2Engine } from './engine.ts';
+import { hasHoles } from './holes.ts';
 import { findSnapshotRanges, protectSnapshots } from './overlap-check.ts';
 import { Qcow2Snapshots } from './snapshot-storage.ts';
 import { Qcow2BitmapStorage } from './stored-bitmaps.ts';
@@ -76,6 +77,14 @@ export class Qcow2Driver implements Driver {
     if (header.backingFile !== undefined) {
       this.backing = { filename: header.backingFile, format: header.backingFormat };
     }
+  }
+
+  /** Asked for once: as with QEMU, the answer stays for as long as the image is open so. */
+  private holes: boolean | undefined;
+
+  async mayHaveHoles(): Promise<boolean> {
+    this.holes ??= await hasHoles(this.engine, this.context.platform.clock);
+    return this.holes;
   }
 
   /** Clusters that are mapped from the start show what the file holds there. */
@@ -249,6 +258,7 @@ export class Qcow2Driver implements Driver {
   async truncate(length: number, options: TruncateOptions): Promise<void> {
     const { resize } = await loadPart(this.context.platform, () => import('./on-demand.ts'));
     await resize(this, length, options);
+    this.holes = undefined;
   }
 
   info(): DriverInfo {
@@ -286,6 +296,7 @@ export class Qcow2Driver implements Driver {
     const { engine, facts } = await load(this.context, this.engine.file, this.options);
     assert(engine, 'an image with data was opened for its facts alone');
     this.engine = engine;
+    this.holes = undefined;
     this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
     this.snapshots = new Qcow2Snapshots(this, facts.snapshots);
   }

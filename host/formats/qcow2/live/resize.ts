@@ -13,6 +13,7 @@ import { UnmapMode } from '../../../core/qcow2-abi.ts';
 import { l1EntriesFor, maxL1Entries } from '../disk/header.ts';
 import type { Qcow2Driver } from './image.ts';
 import { allocateRun, releaseRun } from './metadata-space.ts';
+import { reserveGrowth } from './reserve.ts';
 
 export async function resize(driver: Qcow2Driver, length: number, options: TruncateOptions): Promise<void> {
   const { engine } = driver;
@@ -30,19 +31,36 @@ export async function resize(driver: Qcow2Driver, length: number, options: Trunc
 }
 
 async function grow(driver: Qcow2Driver, length: number, preallocation: Preallocation): Promise<void> {
-  const { engine } = driver;
-  const oldSize = engine.header.size;
-  const { clusterSize } = engine.header;
-  const needed = l1EntriesFor(engine.header, length);
+  const needed = l1EntriesFor(driver.engine.header, length);
   if (needed > maxL1Entries || !Number.isSafeInteger(length)) {
     throw new BlockError('EFBIG', 'Failed to grow the L1 table: File too large');
   }
+  const reserved = await reserveGrowth(driver, length, preallocation);
+  try {
+    await growTables(driver, length, { preallocation, reserved });
+  } finally {
+    // What was reserved and not needed, or not used for want of something else.
+    if (reserved !== undefined) await truncateFile(driver);
+  }
+}
+
+/** How, and from where in the file on there is space that reads as zeros already. */
+interface Reservation {
+  preallocation: Preallocation;
+  reserved: number | undefined;
+}
+
+async function growTables(driver: Qcow2Driver, length: number, reservation: Reservation): Promise<void> {
+  const { engine } = driver;
+  const { preallocation } = reservation;
+  const { size: oldSize, clusterSize } = engine.header;
+  const needed = l1EntriesFor(engine.header, length);
   if (needed > engine.header.l1Size) await growL1(driver, needed);
   await clearStaleTail(driver, oldSize, length);
   await unmapLeftovers(driver, roundUp(oldSize, clusterSize), roundUp(length, clusterSize));
   // Space that is written or reserved hides it as well.
   if (preallocation === 'off' || preallocation === 'metadata') await hideBacking(driver, oldSize, length);
-  if (preallocation !== 'off') await preallocate(driver, oldSize, length, preallocation);
+  if (preallocation !== 'off') await preallocate(driver, oldSize, length, reservation);
   await engine.writeback(false);
   await engine.updateHeader({ size: length });
 }
@@ -137,7 +155,7 @@ async function preallocate(
   driver: Qcow2Driver,
   start: number,
   end: number,
-  preallocation: Preallocation,
+  { preallocation, reserved = Number.POSITIVE_INFINITY }: Reservation,
 ): Promise<void> {
   const { file, header } = driver.engine;
   const { clusterSize } = header;
@@ -149,7 +167,7 @@ async function preallocate(
   for (let offset = first; offset < last; ) {
     // What is mapped already keeps its data.
     offset += await writePlanned(driver, offset, last - offset, async (plan) => {
-      if (plan.allocation) await fill(plan.offset, plan.bytes);
+      if (plan.allocation && plan.offset < reserved) await fill(plan.offset, plan.bytes);
     });
   }
 
