@@ -8,7 +8,7 @@
 import { type BlockError, invalid } from '../base/errors.ts';
 import { checkIdentifier } from './identifier.ts';
 import { parseBoolean } from './keyval-values.ts';
-import { parseSize, sizeHint } from './sizes.ts';
+import { isBeyondSizes, parseSize, sizeHint } from './sizes.ts';
 
 export interface QemuOption {
   readonly name: string;
@@ -124,6 +124,9 @@ function readValue({ name, type }: QemuOption, text: string): string | number | 
       return Number(text);
     case 'size': {
       const bytes = parseSize(text);
+      if (bytes === undefined && isBeyondSizes(text)) {
+        throw invalid(`Value '${text}' is out of range for parameter '${name}'`);
+      }
       if (bytes === undefined) throw expects(name, 'a non-negative number below 2^64', sizeHint);
       return bytes;
     }

@@ -190,7 +190,7 @@ const found: readonly (readonly [command: string, argv: readonly string[], said:
   [
     'img create',
     ['create', 'new', '7E'],
-    "Formatting 'new', fmt=raw size=8070450532247929000\nimg: new: The image size is too large for file format 'raw'\n",
+    "Formatting 'new', fmt=raw size=8070450532247928832\nimg: new: The image size is too large for file format 'raw'\n",
   ],
   [
     'storage-daemon',

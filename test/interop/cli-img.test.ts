@@ -91,7 +91,7 @@ describe.skipIf(!haveQemu)('img', () => {
       'resize a.qcow2 -1M -q',
       'resize a.qcow2 --shrink -1k',
       'info --=',
-      'convert --=',
+      'create --=',
       'compare --=',
       'snapshot --=',
       'create --form=zz a',

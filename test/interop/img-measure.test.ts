@@ -23,7 +23,7 @@ describe.skipIf(!haveQemu)('img measure', () => {
     const io = (file: string, ...commands: string[]): void =>
       folders.prepare('qemu-io', ...ioCommands(...commands), file);
     img('create -q -f qcow2 a.qcow2 10M');
-    // Whole clusters: in the rest of one ours finds the hole that the file has there, the real one does not always look.
+    // Whole clusters: whether the rest of one is a hole in the file is asked by a rule of thumb.
     io('a.qcow2', 'write 0 960k', 'write 5M 1M', 'write -z 8M 64k', 'write 6528k 64k');
     img('bitmap --add a.qcow2 first');
     img('bitmap --add -g 512 a.qcow2 second-of-two');

@@ -46,8 +46,9 @@ interface CopySettings {
   /** Data are not searched for zeros. */
   verbatim: boolean;
   clock: Clock;
-  /** Percent of what there is to write. */
-  progress?: { set(percent: number): void };
+  progress: { set(percent: number): void };
+  /** The progress is in percent of what there is to write, for which all of the source is looked at first. */
+  plansAhead: boolean;
   warn(message: string): void;
 }
 
@@ -91,8 +92,8 @@ export class ConvertCopy {
 
   /** Errors: BlockError, `error while reading at byte N: …`. */
   async run(): Promise<void> {
-    const { workers, progress } = this.settings;
-    if (progress) await this.plan();
+    const { workers, plansAhead } = this.settings;
+    if (plansAhead) await this.plan();
     const slots = Array.from({ length: workers }, () => this.work(this.arena.allocate(this.bufferBytes)));
     for (const outcome of await Promise.allSettled(slots)) {
       if (outcome.status === 'rejected') throw outcome.reason;
@@ -145,11 +146,14 @@ export class ConvertCopy {
     return kind === 'data' || !this.settings.targetIsZero;
   }
 
-  private account({ kind, bytes }: Piece): void {
-    const { progress } = this.settings;
-    if (kind !== 'data' || !progress || this.plannedBytes === 0) return;
-    this.writtenBytes += bytes;
-    progress.set((this.writtenBytes / this.plannedBytes) * 100);
+  private account({ kind, offset, bytes }: Piece): void {
+    const { progress, plansAhead } = this.settings;
+    if (!plansAhead) {
+      progress.set(((offset + bytes) / this.totalBytes) * 100);
+    } else if (kind === 'data' && this.plannedBytes > 0) {
+      this.writtenBytes += bytes;
+      progress.set((this.writtenBytes / this.plannedBytes) * 100);
+    }
   }
 
   /** Pieces are handed out in order, each of one kind. */

@@ -134,7 +134,8 @@ async function convert(
       verbatim: options.offload,
       clock: graph.platform.clock,
       warn: (message) => options.quiet || tool.warn(message),
-      ...(options.progress && !options.quiet ? { progress } : {}),
+      progress,
+      plansAhead: options.progress && !options.quiet,
     });
     await tool.attempt(() => copy.run());
     await tool.attempt(() => image.flush());
