@@ -15,7 +15,7 @@ import type { Machine } from '../machine/machine.ts';
 import { machineTypes } from '../machine/machine-types.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { PrefetchList } from '../protocols/http/driver.ts';
-import { systemCommands } from '../qmp/commands/system.ts';
+import { machineCommands } from '../qmp/commands/machine.ts';
 import { QmpServer } from '../qmp/server.ts';
 import { tracer } from '../trace/events.ts';
 import { type BaseIdentity, identifyBase, readIdentity, writeIdentity } from './base-identity.ts';
@@ -44,7 +44,7 @@ export async function startService(port: MessagePort, options: ServiceOptions): 
   const server = new QmpServer({
     platform,
     drivers,
-    commands: [...systemCommands, ...savedMachineCommands(() => attached.processor)],
+    commands: [...machineCommands, ...savedMachineCommands(() => attached.processor)],
     machine: {
       type: machineTypes.find(({ aliases }) => aliases.includes('pc'))!, // it is in the table
       name: undefined,

@@ -11,7 +11,6 @@ const texts: Readonly<Record<string, () => Promise<{ default: string }>>> = {
   worker: () => import('blockyard:worker'),
   'on-demand': () => import('blockyard:on-demand'),
   'remote-file': () => import('blockyard:remote-file'),
-  'command-line-options': () => import('blockyard:command-line-options'),
   'saved-machines': () => import('blockyard:saved-machines'),
   deflate: () => import('blockyard:deflate'),
   zstd: () => import('blockyard:zstd'),

@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { drivers } from '../../host/drivers.ts';
 import { introspect } from '../../host/qapi/introspect.ts';
-import { systemCommands } from '../../host/qmp/commands/system.ts';
+import { machineCommands } from '../../host/qmp/commands/machine.ts';
 import { events } from '../../host/qmp/events.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
 import { asLines, help, infoNames } from '../../host/web/console-commands.ts';
 import { Completer, parseLine } from '../../host/web/console-completion.ts';
 import { VirtualPlatform } from '../support/virtual-platform.ts';
 
-const server = new QmpServer({ platform: new VirtualPlatform(), drivers, commands: systemCommands });
+const server = new QmpServer({ platform: new VirtualPlatform(), drivers, commands: machineCommands });
 const completer = new Completer(introspect(server.commands.list(), events));
 const texts = (line: string): string[] => completer.complete(line).map(({ text }) => text);
 

@@ -16,7 +16,7 @@ export const queryCommandLineOptions = defineMachineCommand({
   args: struct('QueryCommandLineOptionsArguments', { option: optional(str) }),
   returns: array(struct('CommandLineOptionInfo', { option: str, parameters: array(parameterInfo) })),
   async run(_machine, { option }): Promise<CommandLineOption[]> {
-    // Only when somebody asks: pages do not.
+    // Only when somebody asks.
     const { commandLineOptions } = await import('../command-line-options.ts');
     const chosen = commandLineOptions.filter((info) => option === undefined || info.option === option);
     if (option !== undefined && chosen.length === 0) throw invalid(`invalid option name: ${option}`);
