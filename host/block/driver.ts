@@ -362,7 +362,8 @@ export interface CreateDefinition {
   readonly job?: CreateJobDefinition;
   /**
    * Protocols: makes (or empties) the file itself. Values: `size`, `preallocation` and what `options` lists. `opened`
-   * is called when the file is there and nobody else uses it.
+   * is called, for a job, when the file is there and nobody else uses it. A file that was made or emptied is gone when
+   * that fails; that of a job stays.
    */
   createFile?(
     platform: Platform,

@@ -121,7 +121,10 @@ function withoutAccess(options: NodeOptions): NodeOptions {
   const others = Object.entries(options).filter(
     ([name]) => !/^(.*\.)?(read-only|auto-read-only)$/s.test(name),
   );
-  return Object.fromEntries(
-    others.map(([name, value]) => [name, isJsonObject(value) ? withoutAccess(value) : value]),
-  );
+  return Object.fromEntries(others.map(([name, value]) => [name, withoutAccessWithin(value)]));
+}
+
+function withoutAccessWithin(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutAccessWithin);
+  return isJsonObject(value) ? withoutAccess(value) : value;
 }

@@ -7,8 +7,9 @@
 
 import { assert } from '../base/assert.ts';
 import { createDeferred } from '../base/deferred.ts';
+import { asBlockError } from '../base/errors.ts';
 import { writeImage } from '../block/create.ts';
-import type { DriverDefinition } from '../block/driver.ts';
+import type { CreateJobDefinition, DriverDefinition } from '../block/driver.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';
 import type { Job, JobDriver } from './job.ts';
@@ -22,8 +23,9 @@ interface CreateRequest {
 }
 
 /**
- * Creates the job and starts it. Settles when it has begun to write, or has failed before. Errors: a bad id. What is
- * wrong with the options is the error of the job.
+ * Creates the job and starts it. Settles when it has begun to work, or has failed before. Errors: a bad id. What is
+ * wrong with the options is the error of the job: at once when they ask for what is not done here, otherwise when the
+ * file has been opened, as in QEMU.
  */
 export async function startCreate(
   graph: BlockGraph,
@@ -88,6 +90,7 @@ class CreateDriver implements JobDriver {
   private async makeImage(): Promise<void> {
     const { driver, graph, options } = this;
     assert(driver.create?.job, `driver ${driver.name} makes no images`);
+    refuseUnsupported(driver.create.job, options);
     await this.begin();
     const node = await this.openFile();
     try {
@@ -104,5 +107,14 @@ class CreateDriver implements JobDriver {
     const node = graph.lookup(file, file);
     node.ref();
     return node;
+  }
+}
+
+/** Errors: ENOTSUP. What else is wrong with the options is left to be found. */
+function refuseUnsupported(job: CreateJobDefinition, options: Readonly<Record<string, unknown>>): void {
+  try {
+    job.values(options);
+  } catch (error) {
+    if (asBlockError(error).errno === 'ENOTSUP') throw error;
   }
 }

@@ -62,10 +62,19 @@ export class JobTransaction {
   private async abortAll(cause: Job): Promise<void> {
     this.aborting = true;
     for (const job of this.jobs) if (job !== cause) job.requestCancel(true);
-    for (let job = this.jobs[0]; job; job = this.jobs[0]) {
-      if (job.wasStarted) await job.whenEnded();
+    const jobs = [...this.jobs];
+    // Their work has to be over in all of them before the first is concluded.
+    for (const job of jobs) {
+      if (!job.wasStarted) continue;
+      await job.whenEnded();
       job.endWork();
       job.settle();
+    }
+    for (const job of jobs) {
+      if (!job.wasStarted) {
+        job.endWork();
+        job.settle();
+      }
       await this.conclude(job);
     }
   }

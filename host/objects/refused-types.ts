@@ -1,6 +1,6 @@
 /**
  * The object types that QEMU knows and that are not served. They are known so that object-add refuses the type, and not the
- * first option of it.
+ * first option of it. The names of their options are known to command lines alone (cli/shared/object-types.ts).
  */
 import type { StructType } from '../qapi/types.ts';
 

@@ -25,24 +25,21 @@ export async function runTransaction(
   const { graph } = services;
   const grouped = mode === 'grouped';
   const context: ActionContext = { ...services, group: grouped ? new JobTransaction() : undefined };
-  const actions = planned.map(({ definition, data }) => ({
-    definition,
-    action: definition.create(context, data),
-  }));
+  const ungrouped = grouped && planned.find(({ definition }) => !definition.supportsGrouped);
+  if (ungrouped) {
+    const { type } = ungrouped.definition;
+    throw invalid(`Action '${type}' does not support transaction property completion-mode = grouped`);
+  }
+  const actions = planned.map(({ definition, data }) => definition.create(context, data));
   // Everything in flight comes to rest once, whatever the actions are about.
   graph.drainAllEnd(await graph.drainAllBegin());
   if (actions.length === 0) return;
-  const drained = await drainNodesOf(actions.map(({ action }) => action));
+  const drained = await drainNodesOf(actions);
   try {
     const prepared: Action[] = [];
     try {
-      for (const { definition, action } of actions) {
+      for (const action of actions) {
         prepared.push(action);
-        if (grouped && !definition.supportsGrouped) {
-          throw invalid(
-            `Action '${definition.type}' does not support transaction property completion-mode = grouped`,
-          );
-        }
         await action.prepare();
       }
     } catch (error) {
@@ -50,10 +47,11 @@ export async function runTransaction(
       await saveBitmaps(graph);
       throw error;
     }
-    for (const { action } of actions) await action.commit?.();
+    // The last one first, and in that order the nodes go on, as in QEMU 10.
+    for (const action of actions.reverse()) await action.commit?.();
     await saveBitmaps(graph);
   } finally {
-    for (const node of drained) node.drainEnd();
+    for (const node of [...drained].reverse()) node.drainEnd();
   }
 }
 

@@ -59,6 +59,17 @@ test('an image that names a file does not make it writable, at any depth', async
   });
 });
 
+test('nor are nodes in a list writable', async () => {
+  const child = { driver: 'file', filename: 'a', 'read-only': false };
+  const name = `json:${JSON.stringify({ driver: 'quorum', 'vote-threshold': 1, children: [child, [child]] })}`;
+  const kept = { driver: 'file', filename: 'a' };
+  expect(await optionsOfFilename(known, name, {}, { namedByImage: true })).toEqual({
+    driver: 'quorum',
+    'vote-threshold': 1,
+    children: [kept, [kept]],
+  });
+});
+
 test('the image says which file it is until the options do', () => {
   const left = (option: object): boolean => leavesFileToImage(registry, option as Record<string, unknown>);
   expect(left({ 'node-name': 'm' })).toBe(true);

@@ -87,7 +87,8 @@ async function startOnSocket(name: string, more: string[] = []): Promise<Daemon 
   const pidfile = scratch(`${name}.pid`);
   const chardev = `socket,id=c,path=${path},server=on,wait=off`;
   const daemon = start(['--chardev', chardev, '--monitor', 'c', '--pidfile', pidfile, ...more]);
-  await until(() => existsSync(pidfile));
+  // It is there before anything stands in it.
+  await until(() => existsSync(pidfile) && readFileSync(pidfile, 'utf8') !== '');
   return { ...daemon, path };
 }
 
@@ -198,7 +199,9 @@ describe('the storage daemon', () => {
   test.each(['help', 'zz,help'])('lists the types of objects for --object %s', async (argument) => {
     const daemon = start(['--object', argument]);
     expect(await daemon.status).toBe(0);
-    expect(daemon.output()).toBe('List of user creatable objects:\n  throttle-group\n');
+    expect(daemon.output()).toBe(
+      'List of user creatable objects:\n  throttle-group\n  iothread\n  main-loop\n',
+    );
   });
 
   test('names what it does not serve', async () => {

@@ -100,7 +100,7 @@ test('who has yet to choose a machine is sent little', async () => {
     const { body } = await client.ask(path, { 'accept-encoding': 'br' });
     const text = brotliDecompressSync(body).toString();
     const parts = path.endsWith('.js')
-      ? text.matchAll(/\b(?:from|import)\s*"\.(\/[^"]+)"/g)
+      ? text.matchAll(/\b(?:from|import)\s*"(\.\/[^"]+)"/g)
       : text.matchAll(/(?:href|src)="([\w/.-]+)"/g);
     let bytes = body.length;
     for (const [, name] of parts) bytes += await follow(new URL(name!, new URL(path, server.base)).pathname); // it has one group

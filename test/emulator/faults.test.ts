@@ -111,6 +111,7 @@ describe.skipIf(!installedV86)('a disk that fails under a guest', () => {
       const nospace = errno === enospc;
       expect(await fault()).toEqual({
         device: '',
+        'qom-path': '/machine/peripheral/hd0',
         'node-name': 'disk0',
         operation: 'write',
         action: 'stop',

@@ -107,6 +107,9 @@ describe('the messages', () => {
     blockyard io -c 'read 0 512' busy.qcow2 || true
     kill $(cat busy.pid)
     NODE_OPTIONS="$BOUNDS" blockyard img info base.raw || true
+    blockyard img create -q -f qcow2 -o cluster_size=512 small.qcow2 1M
+    blockyard img rebase -u -b base.raw small.qcow2 || true
+    blockyard img rebase -u -b $(printf '%0500d' 0) -F raw small.qcow2 || true
     mv base.raw gone.raw
     blockyard io -c 'read 0 512' overlay.qcow2 || true`;
 

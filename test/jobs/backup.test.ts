@@ -356,9 +356,9 @@ describe('a grouped transaction', () => {
       ...statuses('j1', 'created', 'running', 'paused', 'running'),
       errorEvent('j1', 'write', 'report'),
       'S j1 aborting',
+      'S j0 aborting',
       completed('j1', mib, { offset: 0, error: 'No space left on device' }),
       ...statuses('j1', 'concluded', 'null'),
-      ...statuses('j0', 'aborting'),
       cancelled('j0', 8 * mib, mib, 65536),
       ...statuses('j0', 'concluded', 'null'),
     ]);
@@ -380,9 +380,9 @@ describe('a grouped transaction', () => {
     await world.jobs.get('j0').cancel(false);
     expect(world.take()).toEqual([
       'S j0 aborting',
+      'S j1 aborting',
       cancelled('j0', mib, mib),
       ...statuses('j0', 'concluded', 'null'),
-      ...statuses('j1', 'aborting'),
       cancelled('j1', 8 * mib, mib, 65536),
       ...statuses('j1', 'concluded', 'null'),
     ]);

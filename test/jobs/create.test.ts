@@ -55,11 +55,14 @@ describe('a create job', () => {
     expect(found.every((byte) => byte === 0)).toBe(true);
   });
 
-  test('fails before its command is answered when the options are wrong', async () => {
+  test('fails after its command is answered when the options are wrong', async () => {
     const world = new World();
     const { disk } = await world.disk('f', 4096, 7);
     const job = await create(world, { file: 'f', size: 1000 });
-    expect(world.take()).toEqual([...running, ...failed]);
+    expect(world.take()).toEqual(running);
+    await job.whenEnded();
+    await job.reaction();
+    expect(world.take()).toEqual(failed);
     expect(job.error?.message).toBe('Image size must be a multiple of 512 bytes');
     expect(disk.bytes.every((byte) => byte === 7)).toBe(true);
   });
@@ -110,10 +113,11 @@ describe('a create job', () => {
     [{ 'data-file': 'f' }, 'data-file'],
     [{ encrypt: { format: 'luks' } }, 'encrypt'],
     [{ 'extended-l2': true }, 'extended_l2'],
-  ])('refuses %j by name', async (options, name) => {
+  ])('refuses %j by name before its command is answered', async (options, name) => {
     const world = new World();
     await world.disk('f', 0);
     const job = await create(world, { file: 'f', size: mib, ...options });
+    expect(world.take()).toEqual([...running, ...failed]);
     expect(job.error?.message).toBe(`Parameter '${name}' is not supported`);
   });
 });

@@ -87,7 +87,7 @@ describe('opening a file', () => {
 });
 
 test('file names lose the prefix of the protocol', () => {
-  expect(file.parseFilename!('file:a:b')).toEqual({ filename: 'a:b' });
+  expect(file.parseFilename!('file:a:b')).toEqual({ filename: './a:b' });
   expect(file.parseFilename!('a.raw')).toEqual({ filename: 'a.raw' });
   expect(file.exactFilename!(ownOptions(file, { filename: 'a.raw' }), () => undefined)).toBe('a.raw');
 });

@@ -139,7 +139,7 @@ describe('opening', () => {
   test('refuses options that it does not honour, by name', async () => {
     const cases: [Partial<HttpOptions>, string][] = [
       [{ readahead: 1000 }, 'HTTP_READAHEAD_SIZE 1000 is not a multiple of 512'],
-      [{ readahead: -512 }, "Parameter 'readahead' expects a non-negative number below 2^64"],
+      [{ readahead: -512 }, "Value '-512' is out of range for parameter 'readahead'"],
       [{ timeout: -1 }, 'timeout parameter is too large or negative'],
       [{ timeout: 100_000 }, 'timeout parameter is too large or negative'],
       [{ 'x-retry': -1 }, 'x-retry parameter is too large or negative'],

@@ -25,7 +25,7 @@ test('a disk in memory is full before the process is', async () => {
 });
 
 test.each([
-  [-1, "Parameter 'size' expects a non-negative number below 2^64"],
+  [-1, "Value '-1' is out of range for parameter 'size'"],
   [0.5, "Parameter 'size' expects a non-negative number below 2^64"],
   [2 ** 60, 'Invalid disk size'],
 ])('a size of %d is refused', async (size, message) => {

@@ -105,6 +105,13 @@ async function both(steps: readonly Step[]): Promise<{ theirs: Message[]; ours: 
   return { theirs: transcripts[0]!, ours: transcripts[1]! };
 }
 
+const statusIn = (data: unknown): string => (data as { status?: string } | undefined)?.status ?? '';
+
+/** Where the last answer is: from there on, the jobs run. */
+function afterStart(transcript: readonly Message[]): number {
+  return transcript.findLastIndex((message) => 'return' in message);
+}
+
 /** What concerns one job, for scripts in which the order between jobs is a matter of time. */
 function of(id: string, transcript: readonly Message[]): Message[] {
   return transcript.filter(({ data }) => {
@@ -451,7 +458,15 @@ describe.skipIf(!haveQemu || !haveQemuSystem)('what a client sees is what QEMU s
   it('individual jobs of one transaction, each for itself', async () => {
     const steps = [...disks, transaction([action('a', 'j0'), action('b', 'j1')]), done('j0'), done('j1')];
     const { theirs, ours } = await both(steps);
-    for (const id of ['j0', 'j1']) expect(of(id, ours)).toEqual(of(id, theirs));
+    // When a job leaves the graph, the other is paused for a moment if it is not done yet.
+    const unpaused = (id: string, transcript: readonly Message[]): Message[] => {
+      const [start, end] = [
+        transcript.slice(0, afterStart(transcript)),
+        transcript.slice(afterStart(transcript)),
+      ];
+      return of(id, [...start, ...end.filter(({ data }) => !/^(paused|running)$/.test(statusIn(data)))]);
+    };
+    for (const id of ['j0', 'j1']) expect(unpaused(id, ours)).toEqual(unpaused(id, theirs));
   });
 });
 

@@ -54,10 +54,10 @@ async function twoDisks(): Promise<World> {
 }
 
 describe('a transaction', () => {
-  it('prepares and commits in order', async () => {
+  it('prepares in order, and commits the last first', async () => {
     const log: string[] = [];
     await runTransaction(new World(), [recorder(log, 'x'), recorder(log, 'y')]);
-    expect(log).toEqual(['prepare x', 'prepare y', 'commit x', 'commit y']);
+    expect(log).toEqual(['prepare x', 'prepare y', 'commit y', 'commit x']);
   });
 
   it('aborts in reverse order, the one that failed first, and reports its error', async () => {
@@ -72,7 +72,7 @@ describe('a transaction', () => {
     await expect(runTransaction(new World(), [recorder(log, 'x')], 'grouped')).rejects.toThrow(
       "Action 'x' does not support transaction property completion-mode = grouped",
     );
-    expect(log).toEqual(['abort x']);
+    expect(log).toEqual([]);
   });
 
   it('does nothing without actions', async () => {
@@ -85,12 +85,12 @@ describe('a transaction', () => {
     expect(world.take()).toEqual([
       'S j0 created',
       'S j1 created',
-      'S j0 running',
-      'S j0 paused',
       'S j1 running',
       'S j1 paused',
       'S j0 running',
+      'S j0 paused',
       'S j1 running',
+      'S j0 running',
     ]);
     await world.platform.settle();
     expect(
@@ -173,6 +173,8 @@ describe('a transaction', () => {
 
   for (const mode of ['individual', 'grouped'] as const) {
     for (const [what, action, message] of failures) {
+      // Which is refused in a group before anything is done.
+      if (mode === 'grouped' && what === 'abort') continue;
       it(`undoes everything when the last action fails to start (${mode}): ${what}`, async () => {
         const world = await twoDisks();
         const [a, b] = [world.graph.getNode('a'), world.graph.getNode('b')];

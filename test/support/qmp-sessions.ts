@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { Lines } from '../../host/base/lines.ts';
+import { withObjectOptions } from '../../host/cli/shared/object-types.ts';
 import { drivers } from '../../host/drivers.ts';
 import { joinedConnections } from '../../host/platform/joined-connections.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
@@ -110,7 +111,7 @@ export function startOurs(cwd: string): QmpSession & { readonly server: QmpServe
       },
     },
   };
-  const server = new QmpServer({ platform, drivers, commands });
+  const server = new QmpServer({ platform, drivers, commands: withObjectOptions(commands) });
   const [ours, theirs] = joinedConnections();
   server.connect(theirs);
   const received = new Lines();

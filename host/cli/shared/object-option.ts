@@ -3,15 +3,16 @@
  * Asked for help, it says which types there are, or what a type's properties are.
  */
 import type { BlockGraph } from '../../block/graph.ts';
-import { type ObjectOptions, objectOptionsType, objectTypes } from '../../objects/types.ts';
+import { type ObjectOptions, objectTypes } from '../../objects/types.ts';
 import { UserObjects } from '../../objects/user-objects.ts';
 import { parseKeyval } from '../../qapi/keyval.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
 import type { Type } from '../../qapi/types.ts';
+import { knownObjectOptions } from './object-types.ts';
 
 /** What an object is to be, whatever it belongs to. Errors: BlockError. */
 export function readObject(text: string): ObjectOptions {
-  return parseOption(objectOptionsType, text, 'qom-type');
+  return parseOption(knownObjectOptions, text, 'qom-type');
 }
 
 /** Objects for nodes of `graph`. Errors: BlockError. */

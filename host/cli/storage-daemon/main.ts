@@ -15,6 +15,7 @@ import { QmpServer } from '../../qmp/server.ts';
 import { Chardevs } from '../chardev/chardevs.ts';
 import { detach, isBackgroundProcess, startInBackground } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
+import { withObjectOptions } from '../shared/object-types.ts';
 import { LockedPidfile } from '../shared/pidfile.ts';
 import { addNode, addObject } from '../shared/server-options.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
@@ -54,7 +55,7 @@ class StorageDaemon implements Daemon {
     platform: Awaited<ReturnType<Tool['platform']>>,
   ) {
     const reportBug = (error: unknown): void => tool.reportInternalError(error);
-    this.server = new QmpServer({ platform, drivers, commands, reportBug });
+    this.server = new QmpServer({ platform, drivers, commands: withObjectOptions(commands), reportBug });
   }
 
   get whenEnded(): Promise<void> {

@@ -22,6 +22,14 @@ import type { QtestClock } from './qtest-clock.ts';
 /** A port of the machine that a monitor shares a device with. */
 type SharedPort = Pick<MuxServices, 'connectPort' | 'sendBreak'>;
 
+/** A character device that is given by name. */
+interface NamedDevice {
+  readonly context: string;
+  readonly id: string;
+  /** Beyond those in its name, as `-chardev` has them. */
+  readonly options?: string;
+}
+
 const notAName = (value: string): string => `'${value}' is not a valid char driver`;
 const parseError = (value: string): string => `parse error: ${value}`;
 
@@ -61,7 +69,7 @@ export class Monitors {
    */
   async openNamed(
     value: string,
-    { context, id }: { context: string; id: string },
+    { context, id, options = '' }: NamedDevice,
     onConnection: (connection: Connection) => void,
     typing: Typing = 'lines',
   ): Promise<void> {
@@ -75,13 +83,13 @@ export class Monitors {
     const name = readChardevName(value);
     try {
       if ('problem' in name) throw invalid(name.problem === 'unknown' ? notAName(value) : parseError(value));
-      describeChardev(name.text, services, id);
+      describeChardev(name.text + options, services, id);
     } catch (error) {
       if (!(error instanceof BlockError) || error.message === parseError(value)) throw error;
       tool.report(context === '' ? error.message : `${context}: ${error.message}`, error.hint);
       throw invalid(parseError(value));
     }
-    await this.chardevs.add(name.text, services, id);
+    await this.chardevs.add(name.text + options, services, id);
     this.chardevs.use(id, onConnection, typing);
   }
 
@@ -114,7 +122,7 @@ export class Monitors {
   }
 
   /** `mon:DEVICE`: a port of the machine and a human monitor take turns on it. Errors: BlockError. */
-  async openShared(value: string, device: { context: string; id: string }, port: SharedPort): Promise<void> {
+  async openShared(value: string, device: NamedDevice, port: SharedPort): Promise<void> {
     const { tool, server } = this;
     const { clock } = await tool.platform();
     const connect = (terminal: Connection): void =>
@@ -126,8 +134,8 @@ export class Monitors {
         nowNs: () => clock.nowNs(),
       }).start();
     // Every key is for the port or the monitor.
-    const name = value === 'stdio' ? 'stdio,signal=off' : value;
-    await this.openNamed(name, device, connect, 'keys');
+    const options = value === 'stdio' ? ',signal=off' : '';
+    await this.openNamed(value, { ...device, options }, connect, 'keys');
   }
 
   private async commitAll(): Promise<void> {

@@ -21,6 +21,7 @@ import { humanCommands, humanMonitor } from '../hmp/monitor.ts';
 import { detach } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
 import { readObject } from '../shared/object-option.ts';
+import { withObjectOptions } from '../shared/object-types.ts';
 import { LockedPidfile } from '../shared/pidfile.ts';
 import { addNode, printObjectHelp } from '../shared/server-options.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -91,7 +92,7 @@ export class MachineProgram implements Daemon {
     const server = new QmpServer({
       platform,
       drivers,
-      commands: [...systemCommands, humanMonitor],
+      commands: [...withObjectOptions(systemCommands), humanMonitor],
       machine: { ...options, globals: new GlobalProperties(globals) },
       ...withoutUndefined({ guestClock: clock }),
       reportBug: (error) => tool.reportInternalError(error),

@@ -1,6 +1,7 @@
 /**
  * Making a file for an image. A file that exists is emptied, but only once the image locks say that nobody is using
- * it. When that fails, or what comes after it, there is no file: its content was lost when it was emptied.
+ * it. When that fails, or what comes after it, there is no file: its content was lost when it was emptied. Only a job
+ * leaves it, as QEMU's does.
  */
 import { asBlockError, invalid } from '../../base/errors.ts';
 import type { CreateJobDefinition, CreateOption, CreateValues } from '../../block/driver.ts';
@@ -73,7 +74,7 @@ export async function createFile(
     if (mode === 'off') await resize(file, size);
     else await preallocate(file, mode, 0, size);
   } catch (error) {
-    if (isOurs) await removeFile(platform, filename);
+    if (isOurs && !opened) await removeFile(platform, filename);
     throw error;
   } finally {
     await file.close();

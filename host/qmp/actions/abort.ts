@@ -6,6 +6,6 @@ import { defineAction } from './action.ts';
 export const abort = defineAction({
   type: 'abort',
   data: struct('Abort', {}),
-  supportsGrouped: true,
+  supportsGrouped: false,
   create: () => ({ prepare: () => Promise.reject(invalid('Transaction aborted using Abort action')) }),
 });

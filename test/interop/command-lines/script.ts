@@ -66,6 +66,8 @@ const setUp: readonly string[] = [
 export interface Progress {
   readonly folders: TwoFolders;
   known: Set<string>;
+  /** What has been found of two files, by what they hold. */
+  readonly looked: Map<string, string[]>;
 }
 
 export function startScript(): Progress {
@@ -74,7 +76,7 @@ export function startScript(): Progress {
     const { tool, args } = parseLine(line);
     folders.prepare(tool, ...args);
   }
-  return { folders, known: new Set() };
+  return { folders, known: new Set(), looked: new Map() };
 }
 
 /** The two tools work one after the other: what a clock said is not compared. */
@@ -90,7 +92,7 @@ export async function compareLine(progress: Progress, line: string): Promise<voi
   const { folders, known } = progress;
   const { tool, args } = parseLine(line);
   const { ours, theirs } = await bothHere(folders, tool, args);
-  const differing = await differencesOf(folders);
+  const differing = await differencesOf(progress);
   progress.known = new Set(differing);
   const [actual, expected] = [ours, theirs].map((outcome) => compared(line, withoutDates(outcome)));
   expect(actual).toEqual(expected);
@@ -118,7 +120,7 @@ function filesOf(folder: string): Map<string, FileFacts> {
 }
 
 /** How the files of ours differ from those of the real tools, a sentence each. */
-async function differencesOf(folders: TwoFolders): Promise<string[]> {
+async function differencesOf({ folders, looked }: Progress): Promise<string[]> {
   const [ours, theirs] = [filesOf(folders.ours), filesOf(folders.theirs)];
   const found: string[] = [];
   for (const name of new Set([...ours.keys(), ...theirs.keys()])) {
@@ -126,7 +128,11 @@ async function differencesOf(folders: TwoFolders): Promise<string[]> {
     if (!our || !their) found.push(our ? `${name} is only in ours` : `${name} is missing`);
     else {
       if (!isExplained(our, their)) found.push(`${name} is ${inWords(our)}, theirs ${inWords(their)}`);
-      if (our.hash === '' || our.hash !== their.hash) found.push(...(await imageDifferences(folders, name)));
+      if (our.hash !== '' && our.hash === their.hash) continue;
+      const pair = `${name} ${our.hash} ${their.hash}`;
+      const differences = looked.get(pair) ?? (await imageDifferences(folders, name));
+      if (our.hash !== '') looked.set(pair, differences);
+      found.push(...differences);
     }
   }
   return found;

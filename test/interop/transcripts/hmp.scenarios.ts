@@ -232,7 +232,7 @@ const described: readonly Omit<Scenario, 'program' | 'prepare'>[] = [
     name: 'a mirror is given up',
     options: two,
     steps: [
-      ...lines('drive_mirror -f a m.qcow2', 'drive_mirror a', 'drive_mirror zz x.qcow2'),
+      ...lines('drive_mirror a', 'drive_mirror zz x.qcow2', 'drive_mirror -f a m.qcow2'),
       status('a', 'ready'),
       ...lines('block_job_cancel -f a'),
       gone('a'),
