@@ -25,6 +25,8 @@ export interface BlockStatus {
   /** How many backing links below the node that was asked. */
   depth: number;
   compressed?: boolean;
+  /** Zeros where the layer is shorter than the one above it. */
+  behindEnd?: boolean;
 }
 
 /** `wantZero` false: do not ask the host's file system about holes; everything stored may then count as data. */
@@ -190,7 +192,8 @@ export async function statusAbove(
       continue;
     }
     if (status && offset >= node.length) {
-      return { bytes: rest, data: false, zero: true, allocated: true, eof: shortened, depth };
+      const zeros = { bytes: rest, data: false, zero: true, allocated: true, behindEnd: true };
+      return { ...zeros, eof: shortened, depth };
     }
     const layer = await blockStatus(node, offset, rest, wantZero);
     rest = Math.min(rest, layer.bytes);

@@ -77,7 +77,9 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
 
 async function entryAt(tool: Tool, node: BlockNode, at: number, bytes: number): Promise<Entry> {
   try {
-    return await statusAbove(node.skipFilters(), undefined, at, bytes);
+    const { behindEnd, ...status } = await statusAbove(node.skipFilters(), undefined, at, bytes);
+    // The layer above is told for what a shorter one does not reach.
+    return behindEnd ? { ...status, allocated: false, depth: status.depth - 1 } : status;
   } catch (error) {
     if (!(error instanceof BlockError)) throw error;
     return tool.fail(`Failed to read image metadata: ${error.message}`);
