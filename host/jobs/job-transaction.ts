@@ -63,18 +63,18 @@ export class JobTransaction {
     this.aborting = true;
     for (const job of this.jobs) if (job !== cause) job.requestCancel(true);
     const jobs = [...this.jobs];
+    const end = (job: Job): void => {
+      job.endWork();
+      job.settle();
+    };
     // Their work has to be over in all of them before the first is concluded.
     for (const job of jobs) {
       if (!job.wasStarted) continue;
       await job.whenEnded();
-      job.endWork();
-      job.settle();
+      end(job);
     }
     for (const job of jobs) {
-      if (!job.wasStarted) {
-        job.endWork();
-        job.settle();
-      }
+      if (!job.wasStarted) end(job);
       await this.conclude(job);
     }
   }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Outcome, TwoFolders, words } from '../support/cli.ts';
+import { TwoFolders, withoutProgress, words } from '../support/cli.ts';
 import { bothHere } from '../support/own-tools.ts';
 import { haveQemu } from '../support/tools.ts';
 
@@ -11,39 +11,29 @@ const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes)
 
 describe.skipIf(!haveQemu)('img amend', () => {
   let folders: TwoFolders;
-  const img = (line: string): void => folders.prepare('qemu-img', ...words(line));
-  const io = (file: string, ...commands: string[]): void =>
-    folders.prepare('qemu-io', ...commands.flatMap((command) => ['-c', command]), file);
-
   beforeAll(() => {
     folders = new TwoFolders();
-    img('create -q -f raw r.raw 1M');
-    img('create -q -f qcow2 base.qcow2 1M');
-    io('base.qcow2', 'write -P 1 0 1M');
-    img('create -q -f qcow2 -b base.qcow2 -F qcow2 o.qcow2');
-    img('create -q -f qcow2 n.qcow2 1M');
-    img('create -q -f qcow2 -o compat=0.10 old.qcow2 1M');
-    img('create -q -f qcow2 -o refcount_bits=8 narrow.qcow2 1M');
-    img('create -q -f qcow2 -o compression_type=zstd z.qcow2 1M');
-    io('z.qcow2', 'write -c 0 64k');
-    img('create -q -f qcow2 many.qcow2 1M');
-    io('many.qcow2', 'write 0 64k');
-    for (const name of ['a', 'b', 'c', 'd']) img(`snapshot -c ${name} many.qcow2`);
-    img('create -q -f qcow2 grown.qcow2 1M');
-    img('snapshot -c a grown.qcow2');
-    img('resize -q grown.qcow2 2M');
+    folders.img('create -q -f raw r.raw 1M');
+    folders.img('create -q -f qcow2 base.qcow2 1M');
+    folders.io('base.qcow2', 'write -P 1 0 1M');
+    folders.img('create -q -f qcow2 -b base.qcow2 -F qcow2 o.qcow2');
+    folders.img('create -q -f qcow2 n.qcow2 1M');
+    folders.img('create -q -f qcow2 -o compat=0.10 old.qcow2 1M');
+    folders.img('create -q -f qcow2 -o refcount_bits=8 narrow.qcow2 1M');
+    folders.img('create -q -f qcow2 -o compression_type=zstd z.qcow2 1M');
+    folders.io('z.qcow2', 'write -c 0 64k');
+    folders.img('create -q -f qcow2 many.qcow2 1M');
+    folders.io('many.qcow2', 'write 0 64k');
+    for (const name of ['a', 'b', 'c', 'd']) folders.img(`snapshot -c ${name} many.qcow2`);
+    folders.img('create -q -f qcow2 grown.qcow2 1M');
+    folders.img('snapshot -c a grown.qcow2');
+    folders.img('resize -q grown.qcow2 2M');
   });
   afterAll(() => folders?.remove());
 
-  const essence = ({ status, stdout, stderr }: Outcome): Outcome => ({
-    status,
-    stdout: stdout.replace(/( {4}\([\d.]+\/100%\)\r)+/g, '<progress>'),
-    stderr,
-  });
-
   async function compare(line: string): Promise<void> {
     const { ours, theirs } = await bothHere(folders, 'qemu-img', words(line));
-    expect(essence(ours)).toEqual(essence(theirs));
+    expect(withoutProgress(ours)).toEqual(withoutProgress(theirs));
   }
 
   test.each([
@@ -104,8 +94,14 @@ describe.skipIf(!haveQemu)('img amend', () => {
     ['compression_type=zstd', ['-o compat=0.10', '-o compat=1.1']],
     ['compat=1.1,backing_file=base.qcow2,backing_fmt=qcow2', ['-o compat=0.10', '-o compat=1.1']],
   ])('of an image with %s: %j', async (options, lines) => {
-    img(`create -q -f qcow2 -o ${options} x.qcow2 1M`);
-    io('x.qcow2', 'write -P 3 100k 200k', 'write -z 500k 100k', 'write -P 7 700k 64k', 'write -z 700k 64k');
+    folders.img(`create -q -f qcow2 -o ${options} x.qcow2 1M`);
+    folders.io(
+      'x.qcow2',
+      'write -P 3 100k 200k',
+      'write -z 500k 100k',
+      'write -P 7 700k 64k',
+      'write -z 700k 64k',
+    );
     for (const line of lines) {
       await compare(`amend ${line} x.qcow2`);
       expect(await fate(folders.ours), line).toEqual(await fate(folders.theirs));
@@ -113,11 +109,11 @@ describe.skipIf(!haveQemu)('img amend', () => {
   });
 
   test('snapshots stay, also those without the extra data of version 3', async () => {
-    img('create -q -f qcow2 -o compat=0.10 x.qcow2 1M');
-    io('x.qcow2', 'write -P 3 100k 200k');
-    img('snapshot -c a x.qcow2');
-    img('convert -O raw x.qcow2 snapshot.raw');
-    io('x.qcow2', 'write -P 4 0 200k');
+    folders.img('create -q -f qcow2 -o compat=0.10 x.qcow2 1M');
+    folders.io('x.qcow2', 'write -P 3 100k 200k');
+    folders.img('snapshot -c a x.qcow2');
+    folders.img('convert -O raw x.qcow2 snapshot.raw');
+    folders.io('x.qcow2', 'write -P 4 0 200k');
     for (const options of ['compat=1.1,refcount_bits=8', 'compat=0.10,refcount_bits=16']) {
       await compare(`amend -o ${options} x.qcow2`);
       await compare('convert -O raw -l a x.qcow2 a.raw');
@@ -127,8 +123,8 @@ describe.skipIf(!haveQemu)('img amend', () => {
   });
 
   test('bitmaps go with version 3, and leave nothing behind', async () => {
-    img('create -q -f qcow2 x.qcow2 1M');
-    img('bitmap --add x.qcow2 b');
+    folders.img('create -q -f qcow2 x.qcow2 1M');
+    folders.img('bitmap --add x.qcow2 b');
     await compare('amend -o compat=0.10 x.qcow2');
     const { stdout, status } = await folders.realTool('qemu-img', 'check', 'x.qcow2');
     expect({ stdout: stdout.split('\n')[0], status }).toEqual({
@@ -138,8 +134,8 @@ describe.skipIf(!haveQemu)('img amend', () => {
   });
 
   test('bitmaps stay through everything else', async () => {
-    img('create -q -f qcow2 x.qcow2 1M');
-    img('bitmap --add x.qcow2 b');
+    folders.img('create -q -f qcow2 x.qcow2 1M');
+    folders.img('bitmap --add x.qcow2 b');
     for (const options of ['size=2M,refcount_bits=8', 'lazy_refcounts=on,size=512k']) {
       await compare(`amend -o ${options} x.qcow2`);
       expect(await fate(folders.ours), options).toEqual(await fate(folders.theirs));

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Outcome, TwoFolders, words } from '../support/cli.ts';
+import { TwoFolders, withoutProgress, words } from '../support/cli.ts';
 import { bothHere } from '../support/own-tools.ts';
 import { haveQemu } from '../support/tools.ts';
 
@@ -11,37 +11,27 @@ const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes)
 
 describe.skipIf(!haveQemu)('img commit', () => {
   let folders: TwoFolders;
-  const img = (line: string): void => folders.prepare('qemu-img', ...words(line));
-  const io = (file: string, ...commands: string[]): void =>
-    folders.prepare('qemu-io', ...commands.flatMap((command) => ['-c', command]), file);
-
   beforeAll(() => {
     folders = new TwoFolders();
-    img('create -q -f raw r.raw 1M');
-    img('create -q -f qcow2 base.qcow2 1M');
-    img('create -q -f qcow2 -b base.qcow2 -F qcow2 o.qcow2');
-    img('create -q -f qcow2 -b o.qcow2 -F qcow2 over-o.qcow2');
-    img('create -q -f qcow2 -u -b nofile -F qcow2 lost.qcow2 1M');
+    folders.img('create -q -f raw r.raw 1M');
+    folders.img('create -q -f qcow2 base.qcow2 1M');
+    folders.img('create -q -f qcow2 -b base.qcow2 -F qcow2 o.qcow2');
+    folders.img('create -q -f qcow2 -b o.qcow2 -F qcow2 over-o.qcow2');
+    folders.img('create -q -f qcow2 -u -b nofile -F qcow2 lost.qcow2 1M');
     for (const folder of [folders.ours, folders.theirs]) mkdirSync(join(folder, 'd'));
-    img('create -q -f qcow2 d/a.qcow2 1M');
-    img('create -q -f qcow2 -b a.qcow2 -F qcow2 d/b.qcow2');
-    img('create -q -f qcow2 -b b.qcow2 -F qcow2 d/c.qcow2');
-    img('create -q -f qcow2 -o compat=0.10 old.qcow2 512k');
-    img('snapshot -c s old.qcow2');
-    img('create -q -f qcow2 -b old.qcow2 -F qcow2 longer.qcow2 1M');
+    folders.img('create -q -f qcow2 d/a.qcow2 1M');
+    folders.img('create -q -f qcow2 -b a.qcow2 -F qcow2 d/b.qcow2');
+    folders.img('create -q -f qcow2 -b b.qcow2 -F qcow2 d/c.qcow2');
+    folders.img('create -q -f qcow2 -o compat=0.10 old.qcow2 512k');
+    folders.img('snapshot -c s old.qcow2');
+    folders.img('create -q -f qcow2 -b old.qcow2 -F qcow2 longer.qcow2 1M');
   });
   afterAll(() => folders?.remove());
 
   /** With as much of progress as is always there. */
-  const essence = ({ status, stdout, stderr }: Outcome): Outcome => ({
-    status,
-    stdout: stdout.replace(/( {4}\([\d.]+\/100%\)\r)+/g, '<progress>'),
-    stderr,
-  });
-
   async function compare(line: string): Promise<void> {
     const { ours, theirs } = await bothHere(folders, 'qemu-img', words(line));
-    expect(essence(ours)).toEqual(essence(theirs));
+    expect(withoutProgress(ours)).toEqual(withoutProgress(theirs));
   }
 
   test.each([
@@ -88,10 +78,16 @@ describe.skipIf(!haveQemu)('img commit', () => {
     ['r.raw', '-F raw', '1M', 'commit -b r.raw', plain],
   ])('into %s (%s), %s long: %s', async (base, format, size, line, tried) => {
     for (const options of tried) {
-      img(`create -q ${format.replace('-F', '-f')} ${base} 1M`);
+      folders.img(`create -q ${format.replace('-F', '-f')} ${base} 1M`);
       folders.prepare('qemu-io', '-f', format.slice(3), '-c', 'write -P 1 0 600k', base);
-      img(`create -q -f qcow2 -o ${options} -b ${base} ${format} x.qcow2 ${size}`);
-      io('x.qcow2', 'write -P 2 100k 300k', 'write -P 3 500k 30k', 'write -P 0 560k 1k', 'write -z 64k 32k');
+      folders.img(`create -q -f qcow2 -o ${options} -b ${base} ${format} x.qcow2 ${size}`);
+      folders.io(
+        'x.qcow2',
+        'write -P 2 100k 300k',
+        'write -P 3 500k 30k',
+        'write -P 0 560k 1k',
+        'write -z 64k 32k',
+      );
       await compare(`${line} x.qcow2`);
       expect(await fate(folders.ours, base), options).toEqual(await fate(folders.theirs, base));
     }
@@ -103,11 +99,11 @@ describe.skipIf(!haveQemu)('img commit', () => {
     ['after it has grown', ['resize -q x.qcow2 20M']],
   ])('an image is emptied %s', async (_what, lines) => {
     for (const options of ['cluster_size=64k', 'cluster_size=512']) {
-      img('create -q -f raw r.raw 20M');
-      img(`create -q -f qcow2 -o ${options} -b r.raw -F raw x.qcow2 1M`);
-      io('x.qcow2', 'write -P 2 0 300k');
-      for (const line of lines) img(line);
-      io('x.qcow2', 'write -P 3 100k 300k');
+      folders.img('create -q -f raw r.raw 20M');
+      folders.img(`create -q -f qcow2 -o ${options} -b r.raw -F raw x.qcow2 1M`);
+      folders.io('x.qcow2', 'write -P 2 0 300k');
+      for (const line of lines) folders.img(line);
+      folders.io('x.qcow2', 'write -P 3 100k 300k');
       await compare('commit x.qcow2');
       expect(await fate(folders.ours, 'r.raw'), options).toEqual(await fate(folders.theirs, 'r.raw'));
     }

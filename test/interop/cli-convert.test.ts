@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TwoFolders } from '../support/cli.ts';
 import { bothHere } from '../support/own-tools.ts';
-import { ioCommands } from '../support/qemu.ts';
 import { haveQemu } from '../support/tools.ts';
 
 describe.skipIf(!haveQemu)('img convert', () => {
@@ -10,9 +9,7 @@ describe.skipIf(!haveQemu)('img convert', () => {
 
   beforeAll(() => {
     folders = new TwoFolders();
-    const img = (line: string): void => folders.prepare('qemu-img', ...line.split(' '));
-    const io = (file: string, ...commands: string[]): void =>
-      folders.prepare('qemu-io', ...ioCommands(...commands), file);
+    const { img, io } = folders;
     img('create -q -f qcow2 a.qcow2 1M');
     io('a.qcow2', 'write 0 200k', 'write -P 7 500k 3k', 'write -P 0 640k 64k');
     img('create -q -f qcow2 -b a.qcow2 -F qcow2 b.qcow2');

@@ -5,7 +5,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TwoFolders, words } from '../support/cli.ts';
 import { bothHere } from '../support/own-tools.ts';
-import { ioCommands } from '../support/qemu.ts';
 import { haveQemu } from '../support/tools.ts';
 
 describe.skipIf(!haveQemu)('img', () => {
@@ -13,9 +12,7 @@ describe.skipIf(!haveQemu)('img', () => {
 
   beforeAll(() => {
     folders = new TwoFolders();
-    const img = (line: string): void => folders.prepare('qemu-img', ...words(line));
-    const io = (file: string, ...commands: string[]): void =>
-      folders.prepare('qemu-io', ...ioCommands(...commands), file);
+    const { img, io } = folders;
     img('create -q -f qcow2 a.qcow2 1M');
     io('a.qcow2', 'write 0 200k');
     img('create -q -f qcow2 -b a.qcow2 -F qcow2 b.qcow2');

@@ -11,28 +11,41 @@ import { haveQemu } from '../support/tools.ts';
 describe.skipIf(!haveQemu)('img rebase', () => {
   let folders: TwoFolders;
 
-  const img = (line: string): void => folders.prepare('qemu-img', ...words(line));
-
-  const io = (file: string, ...commands: string[]): void =>
-    folders.prepare('qemu-io', ...commands.flatMap((command) => ['-c', command]), file);
-
   beforeAll(() => {
     folders = new TwoFolders();
-    img('create -q -f raw r.raw 1M');
-    img('create -q -f qcow2 small.qcow2 500k');
-    io('small.qcow2', 'write -P 5 0 500k');
-    img('create -q -f qcow2 base.qcow2 1M');
-    io('base.qcow2', 'write -P 1 0 128k', 'write -P 0 128k 64k', 'write -z 192k 64k', 'write -P 2 320k 4k');
-    img('create -q -f qcow2 big.qcow2 2M');
-    io('big.qcow2', 'write -P 5 480k 64k', 'write -P 6 768k 64k', 'write -z 1200k 64k', 'write 1M 100k');
-    img('create -q -f qcow2 other.qcow2 512k');
-    io('other.qcow2', 'write -P 1 0 64k', 'write -P 3 64k 4k', 'write -P 7 128k 128k', 'write 448k 64k');
-    img('create -q -f qcow2 -b base.qcow2 -F qcow2 middle.qcow2');
-    io('middle.qcow2', 'write -P 1 0 64k', 'write -P 9 64k 64k');
-    img('create -q -f qcow2 -b base.qcow2 -F qcow2 o.qcow2');
-    img('create -q -f qcow2 -b o.qcow2 -F qcow2 over-o.qcow2');
-    img('create -q -f qcow2 -u -b nofile -F qcow2 lost.qcow2 1M');
-    img('create -q -f qcow2 -o cluster_size=512 tiny.qcow2 1M');
+    folders.img('create -q -f raw r.raw 1M');
+    folders.img('create -q -f qcow2 small.qcow2 500k');
+    folders.io('small.qcow2', 'write -P 5 0 500k');
+    folders.img('create -q -f qcow2 base.qcow2 1M');
+    folders.io(
+      'base.qcow2',
+      'write -P 1 0 128k',
+      'write -P 0 128k 64k',
+      'write -z 192k 64k',
+      'write -P 2 320k 4k',
+    );
+    folders.img('create -q -f qcow2 big.qcow2 2M');
+    folders.io(
+      'big.qcow2',
+      'write -P 5 480k 64k',
+      'write -P 6 768k 64k',
+      'write -z 1200k 64k',
+      'write 1M 100k',
+    );
+    folders.img('create -q -f qcow2 other.qcow2 512k');
+    folders.io(
+      'other.qcow2',
+      'write -P 1 0 64k',
+      'write -P 3 64k 4k',
+      'write -P 7 128k 128k',
+      'write 448k 64k',
+    );
+    folders.img('create -q -f qcow2 -b base.qcow2 -F qcow2 middle.qcow2');
+    folders.io('middle.qcow2', 'write -P 1 0 64k', 'write -P 9 64k 64k');
+    folders.img('create -q -f qcow2 -b base.qcow2 -F qcow2 o.qcow2');
+    folders.img('create -q -f qcow2 -b o.qcow2 -F qcow2 over-o.qcow2');
+    folders.img('create -q -f qcow2 -u -b nofile -F qcow2 lost.qcow2 1M');
+    folders.img('create -q -f qcow2 -o cluster_size=512 tiny.qcow2 1M');
   });
   afterAll(() => folders?.remove());
 
@@ -129,10 +142,10 @@ describe.skipIf(!haveQemu)('img rebase', () => {
     const fault = '"inject-error":[{"event":"none","iotype":"read","errno":5}]';
     const base = '"image":{"driver":"file","filename":"r.raw"}';
     const broken = `json:{"driver":"raw","file":{"driver":"blkdebug",${base},${fault}}}`;
-    io('r.raw', 'write -q 0 64k');
-    img('create -q -f qcow2 x.qcow2 1M');
+    folders.io('r.raw', 'write -q 0 64k');
+    folders.img('create -q -f qcow2 x.qcow2 1M');
     await compare(`rebase -b ${broken} -F raw x.qcow2`);
-    img(`rebase -u -b ${broken} -F raw x.qcow2`);
+    folders.img(`rebase -u -b ${broken} -F raw x.qcow2`);
     await compare("rebase -b '' x.qcow2");
   });
 
@@ -153,7 +166,8 @@ describe.skipIf(!haveQemu)('img rebase', () => {
   });
 
   test('while the image, or the new backing file, is open elsewhere, the lock is told', async () => {
-    for (const name of ['held', 'free']) img(`create -q -f qcow2 -b base.qcow2 -F qcow2 ${name}.qcow2`);
+    for (const name of ['held', 'free'])
+      folders.img(`create -q -f qcow2 -b base.qcow2 -F qcow2 ${name}.qcow2`);
     const holders = [folders.ours, folders.theirs].map((cwd) => spawn('qemu-io', ['held.qcow2'], { cwd }));
     try {
       // It prompts when it has the image.

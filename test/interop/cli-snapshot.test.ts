@@ -14,8 +14,7 @@ describe.skipIf(!haveQemu)('img snapshot', () => {
 
   beforeAll(() => {
     folders = new TwoFolders();
-    const img = (line: string): void => folders.prepare('qemu-img', ...words(line));
-    const io = (file: string, command: string): void => folders.prepare('qemu-io', '-c', command, file);
+    const { img, io } = folders;
     img('create -q -f qcow2 a.qcow2 1M');
     img('create -q -f raw r.raw 1M');
     img('create -q -f qcow2 -o refcount_bits=1 narrow.qcow2 1M');

@@ -21,8 +21,6 @@ describe.skipIf(!haveQemu)('files are as long and take as much as those of the r
     expect(ours, line).toEqual(theirs);
   }
 
-  const prepare = (line: string): void => folders.prepare('qemu-img', ...words(line));
-
   function expectEqualSizes(name: string, what: string): void {
     const ours = statSync(join(folders.ours, name));
     const theirs = statSync(join(folders.theirs, name));
@@ -41,7 +39,7 @@ describe.skipIf(!haveQemu)('files are as long and take as much as those of the r
     );
     test.each(cases)('clusters of $clusterSize, $growth more', async ({ clusterSize, growth }) => {
       for (const size of sizes) {
-        prepare(`create -q -f qcow2 -o cluster_size=${clusterSize} grow.qcow2 ${size}`);
+        folders.img(`create -q -f qcow2 -o cluster_size=${clusterSize} grow.qcow2 ${size}`);
         await run(`resize -q -f qcow2 grow.qcow2 +${growth}`);
         expectEqualSizes('grow.qcow2', size);
       }
@@ -49,7 +47,7 @@ describe.skipIf(!haveQemu)('files are as long and take as much as those of the r
 
     test('with its metadata mapped', async () => {
       for (const size of sizes) {
-        prepare(`create -q -f qcow2 mapped.qcow2 ${size}`);
+        folders.img(`create -q -f qcow2 mapped.qcow2 ${size}`);
         await run('resize -q -f qcow2 --preallocation=metadata mapped.qcow2 +33M');
         expectEqualSizes('mapped.qcow2', size);
       }

@@ -12,7 +12,6 @@ import { createGraph } from '../../host/graph.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { TwoFolders, words } from '../support/cli.ts';
 import { bothHere } from '../support/own-tools.ts';
-import { ioCommands } from '../support/qemu.ts';
 import { Seeded } from '../support/seeded.ts';
 import { testSeeds } from '../support/seeds.ts';
 import { haveQemu } from '../support/tools.ts';
@@ -27,9 +26,7 @@ describe.skipIf(!haveQemu)('img bitmap', () => {
 
   beforeAll(() => {
     folders = new TwoFolders();
-    const img = (line: string): void => folders.prepare('qemu-img', ...words(line));
-    const io = (file: string, ...commands: string[]): void =>
-      folders.prepare('qemu-io', ...ioCommands(...commands), file);
+    const { img, io } = folders;
     img('create -q -f qcow2 other.qcow2 1M');
     img('bitmap --add other.qcow2 sb');
     img('bitmap --add -g 4k other.qcow2 sg');

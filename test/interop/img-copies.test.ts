@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { TwoFolders, words } from '../support/cli.ts';
 import { bothHere } from '../support/own-tools.ts';
-import { ioCommands } from '../support/qemu.ts';
 import { Seeded } from '../support/seeded.ts';
 import { testSeeds } from '../support/seeds.ts';
 import { haveQemu } from '../support/tools.ts';
@@ -27,9 +26,7 @@ describe.skipIf(!haveQemu)('img', () => {
 
   beforeAll(() => {
     folders = new TwoFolders();
-    const img = (line: string): void => folders.prepare('qemu-img', ...words(line));
-    const io = (file: string, ...commands: string[]): void =>
-      folders.prepare('qemu-io', ...ioCommands(...commands), file);
+    const { img, io } = folders;
     img('create -q -f qcow2 a.qcow2 2M');
     io('a.qcow2', 'write -P 1 0 128k', 'write -P 2 512k 64k', 'write -z 1M 128k');
     img('bitmap --add a.qcow2 b0');

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { TwoFolders, words } from '../support/cli.ts';
 import { bothHere } from '../support/own-tools.ts';
-import { ioCommands } from '../support/qemu.ts';
 import { haveQemu } from '../support/tools.ts';
 
 /** What is resized. */
@@ -15,9 +14,7 @@ describe.skipIf(!haveQemu)('img', () => {
 
   beforeAll(() => {
     folders = new TwoFolders();
-    const img = (line: string): void => folders.prepare('qemu-img', ...words(line));
-    const io = (file: string, ...commands: string[]): void =>
-      folders.prepare('qemu-io', ...ioCommands(...commands), file);
+    const { img, io } = folders;
     img('create -q -f qcow2 a.qcow2 2M');
     io('a.qcow2', 'write 0 200k', 'write -z 1M 128k');
     img('create -q -f qcow2 -o compat=0.10 old.qcow2 2M');

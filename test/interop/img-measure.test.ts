@@ -5,7 +5,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TwoFolders, words } from '../support/cli.ts';
 import { bothHere } from '../support/own-tools.ts';
-import { ioCommands } from '../support/qemu.ts';
 import { Seeded } from '../support/seeded.ts';
 import { testSeeds } from '../support/seeds.ts';
 import { haveQemu } from '../support/tools.ts';
@@ -19,9 +18,7 @@ describe.skipIf(!haveQemu)('img measure', () => {
 
   beforeAll(() => {
     folders = new TwoFolders();
-    const img = (line: string): void => folders.prepare('qemu-img', ...words(line));
-    const io = (file: string, ...commands: string[]): void =>
-      folders.prepare('qemu-io', ...ioCommands(...commands), file);
+    const { img, io } = folders;
     img('create -q -f qcow2 a.qcow2 10M');
     // Whole clusters: whether the rest of one is a hole in the file is asked by a rule of thumb.
     io('a.qcow2', 'write 0 960k', 'write 5M 1M', 'write -z 8M 64k', 'write 6528k 64k');

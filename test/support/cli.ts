@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { ioCommands } from './qemu.ts';
 
 /** Another build than the usual one can be tested with BLOCKYARD_BUNDLE. */
 export const bundle =
@@ -46,6 +47,13 @@ export class TwoFolders {
       if (status !== 0) throw new Error(`${tool} ${args.join(' ')}: ${stderr}`);
     }
   }
+
+  /** A line of qemu-img, in both folders. */
+  readonly img = (line: string): void => this.prepare('qemu-img', ...words(line));
+
+  /** Commands of qemu-io on an image, in both folders. */
+  readonly io = (file: string, ...commands: string[]): void =>
+    this.prepare('qemu-io', ...ioCommands(...commands), file);
 
   /** Both at once. `input` goes to standard input. */
   async both(tool: ToolName, args: string[], input = ''): Promise<{ ours: Outcome; theirs: Outcome }> {
@@ -116,4 +124,9 @@ export function masked({ status, stdout, stderr }: Outcome): Outcome {
       .replace(/Run completed in [\d.]+ seconds/g, 'Run completed in TIME')
       .replace(/\n$/, '');
   return { status, stdout: mask(stdout), stderr: mask(stderr) };
+}
+
+/** How often progress is told is a matter of time. */
+export function withoutProgress({ status, stdout, stderr }: Outcome): Outcome {
+  return { status, stdout: stdout.replace(/( {4}\([\d.]+\/100%\)\r)+/g, '<progress>'), stderr };
 }
