@@ -7,6 +7,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import type { BrowserContext } from 'playwright';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { makeIdentity } from '../../host/cli/web/certificate.ts';
@@ -210,14 +211,16 @@ describe.skipIf(!haveChromium || !haveFirmware).each(tried)('$name', (bundler) =
     const server = spawn(program, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
     try {
       let said = '';
-      const url = await new Promise<string>((found, failed) => {
-        server.on('exit', (status) => failed(new Error(`It has ended with status ${status}: ${said}`)));
-        server.stdout.on('data', (data) => {
-          said += data;
-          const [address] = /http:\/\/[\d.]+:\d+\//.exec(said) ?? [];
-          if (address !== undefined) found(address);
-        });
+      server.stdout.on('data', (data) => {
+        said += data;
       });
+      // It writes in colours where continuous integration is told of by the environment.
+      const addressIn = (text: string): string | undefined =>
+        /http:\/\/[\d.]+:\d+\//.exec(stripVTControlCharacters(text))?.[0];
+      const hasBegun = (): boolean => addressIn(said) !== undefined || server.exitCode !== null;
+      await vi.waitUntil(hasBegun, { timeout: 30_000 }).catch(() => {});
+      const url = addressIn(said);
+      if (url === undefined) throw new Error(`It names no address, status ${server.exitCode}: ${said}`);
       checkBackup(await backupFrom(url, browser, bundler));
     } finally {
       // It keeps nothing that a gentler end could save, and waits for its connections when it is asked to end.
