@@ -51,9 +51,7 @@ export const bitmapKeeper: GraphObserver = {
       await store(node);
     } catch (error) {
       if (!(error instanceof BlockError)) throw error;
-      node.graph.platform.console.stderr(
-        `Lost persistent bitmaps during inactivation of node '${node.name}': ${error.message}`,
-      );
+      node.graph.platform.console.error(lostBitmaps(node, error));
       await journal?.save();
     } finally {
       await journal?.leave();
@@ -85,6 +83,11 @@ export const bitmapKeeper: GraphObserver = {
     return { bits: bitmap.bits, checkReadable: () => bitmap.check('read') };
   },
 };
+
+/** What is said of a node whose bitmaps cannot be stored. */
+export function lostBitmaps(node: BlockNode, error: BlockError): string {
+  return `Lost persistent bitmaps during inactivation of node '${node.name}': ${error.message}`;
+}
 
 async function loadAll(node: BlockNode): Promise<void> {
   await claimSidePaths(node);

@@ -83,6 +83,8 @@ export interface ChunkStore {
 export interface Console {
   stdout(line: string): void;
   stderr(line: string): void;
+  /** A line on standard error, after the program's name where one is in front of its messages. */
+  error(message: string): void;
   /** A line on standard error that begins with `warning: `, after the program's name where one is in front of its messages. */
   warn(message: string): void;
   /**

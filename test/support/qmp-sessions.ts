@@ -104,6 +104,7 @@ export function startOurs(cwd: string): QmpSession & { readonly server: QmpServe
       stderr: (line: string) => {
         if (line.startsWith('internal error')) lines.push(JSON.stringify({ gone: line }));
       },
+      error: () => {},
       warn: () => {},
       fatal: (line: string): never => {
         lines.push(JSON.stringify({ gone: line }));

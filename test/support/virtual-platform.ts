@@ -55,6 +55,7 @@ export class VirtualPlatform implements Platform {
   readonly console = {
     stdout: (line: string) => void this.printed.push(line),
     stderr: (line: string) => void this.printed.push(line),
+    error: (message: string) => void this.printed.push(message),
     warn: (message: string) => void this.printed.push(`warning: ${message}`),
     fatal: (line: string): never => {
       this.printed.push(line);

@@ -4,8 +4,10 @@
  *
  * The image holds what was done when it closes; an operation that fails ends the command, and those before it count.
  */
+import { asBlockError } from '../../base/errors.ts';
 import { mergeBitmaps } from '../../bitmaps/dirty-bitmap.ts';
 import { bitmapsOf } from '../../bitmaps/node-bitmaps.ts';
+import { bitmapKeeper, lostBitmaps } from '../../bitmaps/persistence.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { openImage } from '../shared/open-image.ts';
@@ -92,9 +94,20 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
         },
       );
     }
+    await storeBitmaps(tool, node);
     return 0;
   } finally {
-    for (const image of opened.reverse()) await image.close();
+    await tool.close(opened);
+  }
+}
+
+/** What cannot be stored is told here, and once more when the image closes. */
+async function storeBitmaps(tool: Tool, node: BlockNode): Promise<void> {
+  try {
+    await bitmapKeeper.beforeInactive(node);
+  } catch (error) {
+    tool.report(lostBitmaps(node, asBlockError(error)));
+    tool.fail('Error while closing the image: Invalid argument');
   }
 }
 

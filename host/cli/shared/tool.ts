@@ -21,6 +21,8 @@ export class Tool {
   /** Of `--object`: what every graph that is made from now on has. */
   private readonly objects: ObjectOptions[] = [];
   private traceLog: Promise<TraceLog> | undefined;
+  /** The command has said why it gives up. */
+  private hasFailed = false;
   /** The subcommand that runs: where hints say that there is help. */
   command: string | undefined;
   /** The time stands in front of what is reported, and of lines of the log. */
@@ -71,6 +73,7 @@ export class Tool {
   /** Reports and gives up. */
   fail(message: string, options: { hint?: string; status?: number } = {}): never {
     this.report(message, options.hint);
+    this.hasFailed = true;
     throw new ExitStatus(options.status ?? 1);
   }
 
@@ -104,8 +107,25 @@ export class Tool {
       if (!(error instanceof BlockError)) throw error;
       const { message, hint } = options.context === undefined ? error : error.within(options.context);
       this.report(message, hint, options.place);
+      this.hasFailed = true;
       throw new ExitStatus(options.status ?? 1);
     }
+  }
+
+  /**
+   * Closes images: all of them, the last one first. Errors: the first one's, unless the command has failed anyway: most
+   * likely it is for the same reason.
+   */
+  async close(images: readonly { close(): Promise<void> }[]): Promise<void> {
+    const errors: unknown[] = [];
+    for (const image of [...images].reverse()) {
+      try {
+        await image.close();
+      } catch (error) {
+        if (!this.hasFailed || !(error instanceof BlockError)) errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
   }
 
   /** The operating system, with our terminal. Loaded late: printing a usage error needs none of it. */
@@ -114,6 +134,7 @@ export class Tool {
     const console: Console = {
       stdout: (line) => this.out(`${line}\n`),
       stderr: (line) => this.error(`${line}\n`),
+      error: (message) => this.report(message),
       warn: (message) => this.warn(message),
       fatal: nodePlatform.console.fatal,
     };

@@ -15,6 +15,7 @@ import { random } from './random.ts';
 const log: Console = {
   stdout: (line) => console.log(line),
   stderr: (line) => console.warn(line),
+  error: (message) => console.error(message),
   warn: (message) => console.warn(`warning: ${message}`),
   fatal(line) {
     console.error(line);

@@ -10,6 +10,7 @@ import { random } from './random.ts';
 const terminal: Console = {
   stdout: (line) => void process.stdout.write(`${line}\n`),
   stderr: (line) => void process.stderr.write(`${line}\n`),
+  error: (message) => void process.stderr.write(`${message}\n`),
   warn: (message) => void process.stderr.write(`warning: ${message}\n`),
   fatal(line) {
     // Nothing that is written by the event loop would still come out.

@@ -191,6 +191,7 @@ export class Simulation implements FileWorld {
     return {
       stdout: (line) => void this.output.stdout.push(line),
       stderr: (line) => void this.output.stderr.push(line),
+      error: (message) => void this.output.stderr.push(message),
       warn: (message) => void this.output.stderr.push(`warning: ${message}`),
       fatal: (line) => {
         this.output.stderr.push(line);

@@ -9,7 +9,7 @@
  * Tables are read when bitmaps are loaded and when they are replaced; only the directory is kept in memory.
  */
 import { assert } from '../../../base/assert.ts';
-import { BlockError, invalid } from '../../../base/errors.ts';
+import { asBlockError, BlockError, invalid } from '../../../base/errors.ts';
 import { Mutex } from '../../../base/mutex.ts';
 import { roundUp, sectorBytes } from '../../../base/sectors.ts';
 import type {
@@ -151,7 +151,9 @@ export class Qcow2BitmapStorage implements BitmapStorage {
       this.replaceDirectory(async (used) => {
         const entries = [...this.entries];
         for (const bitmap of bitmaps) {
-          const entry = await this.writeBitmap(bitmap, used);
+          const entry = await this.writeBitmap(bitmap, used).catch((error: unknown) => {
+            throw asBlockError(error).within(`Failed to write bitmap '${bitmap.name}' to file`);
+          });
           const place = entries.findIndex(({ name }) => name === bitmap.name);
           const old = entries[place];
           if (old === undefined) entries.push(entry);

@@ -250,7 +250,7 @@ describe('persistent bitmaps in a qcow2 image', () => {
       simulation,
     );
     expect(simulation.output.stderr.join('\n')).toMatch(
-      /^Lost persistent bitmaps during inactivation of node '#block\d+': No space left on device$/,
+      /^Lost persistent bitmaps during inactivation of node '#block\d+': Failed to write bitmap '[ab]' to file: No space left on device$/,
     );
     expect(await findings(storage)).toEqual([]);
     await withImage(storage, ({ bitmaps }) => {
