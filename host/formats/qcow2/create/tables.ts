@@ -40,7 +40,8 @@ export async function writeTables(
     for (const { offset, bytes } of pieces) await file.write(offset, bytes);
   };
   await write(refcountPieces(layout));
-  if (layout.l2Tables > 0) await write(mappingPieces(layout));
+  // Also where it leads to nothing yet: with its place on the disk, no later entry finds the disk full.
+  await write(mappingPieces(layout));
 }
 
 /** Like QEMU, an image without data ends with the last entry of its L1 table. */
