@@ -76,7 +76,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     tool.out(`Run completed in ${((clock.nowNs() - startNs) / 1e9).toFixed(3)} seconds.\n`);
     return 0;
   } finally {
-    await image.close();
+    await tool.close([image]);
   }
 }
 

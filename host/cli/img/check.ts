@@ -73,7 +73,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     if (outcome.leaks > 0) return status.leaks;
     return outcome.checkErrors > 0 ? status.failed : status.clean;
   } finally {
-    await image.close();
+    await tool.close([image]);
   }
 }
 

@@ -72,7 +72,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     if (!quiet) tool.out('Image committed.\n');
     return 0;
   } finally {
-    await image.close();
+    await tool.close([image]);
   }
 }
 

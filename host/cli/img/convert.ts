@@ -146,7 +146,7 @@ async function convert(
   } finally {
     progress.finish();
     if (isUnfinished) await discard(graph, opened, target.path);
-    else for (const image of opened.reverse()) await image.close();
+    else await tool.close(opened);
   }
 }
 

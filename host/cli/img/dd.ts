@@ -70,7 +70,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     await tool.attempt(() => copy(input, output, range));
     return 0;
   } finally {
-    for (const image of opened.reverse()) await image.close();
+    await tool.close(opened);
   }
 }
 

@@ -108,7 +108,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
       if (unsafe) await changeBackingFile(tool, rebase);
       else await rebaseSafely(tool, graph, rebase);
     } finally {
-      await image.close();
+      await tool.close([image]);
     }
     progress.set(100);
     return 0;

@@ -58,7 +58,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     if (!quiet) tool.out('Image resized.\n');
     return 0;
   } finally {
-    await image.close();
+    await tool.close([image]);
   }
 }
 

@@ -84,7 +84,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     }
     return 0;
   } finally {
-    await image.close();
+    await tool.close([image]);
   }
 }
 
