@@ -1,6 +1,6 @@
 /**
  * A second opinion on qcow2 images: reads guest data straight off the bytes of a file, with nothing of the engine, and
- * makes an internal snapshot by hand. Small standard images without backing file and with zlib compression only.
+ * makes an internal snapshot by hand. Small standard images with zlib compression only.
  */
 import { inflateRawSync } from 'node:zlib';
 
@@ -34,18 +34,40 @@ export class RawImage {
     return { offset: this.u64(40), entries: this.view.getUint32(36) };
   }
 
+  get backingFile(): string | undefined {
+    const [offset, bytes] = [this.u64(8), this.view.getUint32(16)];
+    return offset === 0 ? undefined : new TextDecoder().decode(this.bytes.subarray(offset, offset + bytes));
+  }
+
+  /** The whole disk; what is not allocated is as in `below`. */
+  readDisk(below: Uint8Array): Uint8Array {
+    const disk = new Uint8Array(this.size);
+    disk.set(below.subarray(0, this.size));
+    for (let start = 0; start < disk.length; start += this.clusterSize) {
+      const cluster = this.readAllocated(start / this.clusterSize);
+      if (cluster) disk.set(cluster.subarray(0, disk.length - start), start);
+    }
+    return disk;
+  }
+
   /** The whole guest cluster. */
   readCluster(cluster: number): Uint8Array {
+    return this.readAllocated(cluster) ?? new Uint8Array(this.clusterSize);
+  }
+
+  private readAllocated(cluster: number): Uint8Array | undefined {
     const perTable = this.clusterSize / 8;
     const { offset, entries } = this.l1;
     const index = Math.floor(cluster / perTable);
     const result = new Uint8Array(this.clusterSize);
     const table = index < entries ? Number(this.entry(offset + index * 8) & offsetMask) : 0;
-    if (table === 0) return result;
+    if (table === 0) return undefined;
     const entry = this.entry(table + (cluster % perTable) * 8);
     if ((entry & compressed) !== 0n) return this.inflate(entry);
     const data = Number(entry & offsetMask);
-    if ((entry & 1n) === 0n && data !== 0) result.set(this.bytes.subarray(data, data + this.clusterSize));
+    if ((entry & 1n) !== 0n) return result;
+    if (data === 0) return undefined;
+    result.set(this.bytes.subarray(data, data + this.clusterSize));
     return result;
   }
 

@@ -2,9 +2,9 @@
  * Damage to an image that takes nothing from its contents: refcounts, COPIED flags and feature bits that are wrong. A
  * repair brings back everything.
  */
-import { incompatible } from '../../../host/formats/qcow2/disk/feature-bits.ts';
-import { getRefcount, maxRefcount, setRefcount } from '../../../host/formats/qcow2/disk/refcount-entry.ts';
-import type { Seeded } from '../../support/seeded.ts';
+import { incompatible } from '../../host/formats/qcow2/disk/feature-bits.ts';
+import { getRefcount, maxRefcount, setRefcount } from '../../host/formats/qcow2/disk/refcount-entry.ts';
+import type { Seeded } from './seeded.ts';
 
 const offsetMask = 0x00fffffffffffe00n;
 const copied = 1n << 63n;

@@ -11,12 +11,12 @@ import { drivers } from '../../../host/drivers.ts';
 import { createGraph } from '../../../host/graph.ts';
 import { nodePlatform } from '../../../host/platform/node/index.ts';
 import type { ToolName } from '../../support/cli.ts';
+import { damageHarmlessly } from '../../support/harmless-damage.ts';
 import { runOwn } from '../../support/own-tools.ts';
 import { run } from '../../support/qemu.ts';
 import { Seeded } from '../../support/seeded.ts';
 import { kib, mib } from '../../support/units.ts';
 import { BitmapModel } from './bitmap-model.ts';
-import { damageHarmlessly } from './harmless-damage.ts';
 
 const unit = 32 * kib;
 const maxImages = 4;
