@@ -3,7 +3,7 @@
  * file, which counts neither the old one nor anything wrongly; one sector of the header then switches to it, width and
  * table at once. A crash finds the old set or the new one.
  */
-import { BlockError, invalid } from '../../../base/errors.ts';
+import { asBlockError, BlockError, invalid } from '../../../base/errors.ts';
 import { type Qcow2Header, refcountBlockEntries } from '../disk/header.ts';
 import { viewOf } from '../disk/image-file.ts';
 import { getRefcount, maxRefcount, setRefcount } from '../disk/refcount-entry.ts';
@@ -45,6 +45,13 @@ async function writeSet(
   { plan, refcountOrder }: { plan: RefcountPlan; refcountOrder: number },
 ): Promise<void> {
   const perBlock = refcountBlockEntries({ clusterSize, refcountOrder });
+  const write = async (offset: number, bytes: Uint8Array, what: string): Promise<void> => {
+    try {
+      await file.write(offset, bytes);
+    } catch (error) {
+      throw asBlockError(error).within(`Failed to write ${what}`);
+    }
+  };
   for (const [position, index] of plan.blocks.entries()) {
     const block = new Uint8Array(clusterSize);
     const first = index * perBlock;
@@ -55,9 +62,9 @@ async function writeSet(
     for (let cluster = Math.max(plan.start, first); cluster < end; cluster++) {
       setRefcount(block, cluster - first, refcountOrder, 1);
     }
-    await file.write((plan.start + position) * clusterSize, block);
+    await write((plan.start + position) * clusterSize, block, 'refblock');
   }
-  await file.write(plan.tableStart * clusterSize, refcountTableOf(plan, clusterSize));
+  await write(plan.tableStart * clusterSize, refcountTableOf(plan, clusterSize), 'reftable');
 }
 
 /** The refcounts that there are, without those of the clusters that they are in themselves. */

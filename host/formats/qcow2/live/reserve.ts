@@ -4,7 +4,7 @@
  *
  * How much that is is an upper bound: tables are counted as if none were there. What is not needed goes back afterwards.
  */
-import { asBlockError } from '../../../base/errors.ts';
+import { asBlockError, BlockError } from '../../../base/errors.ts';
 import { roundUp } from '../../../base/sectors.ts';
 import type { Preallocation } from '../../../block/driver.ts';
 import { l1EntriesFor, type Qcow2Header, refcountBlockEntries } from '../disk/header.ts';
@@ -30,7 +30,8 @@ export async function reserveGrowth(
   const data = Math.ceil(length / header.clusterSize) - Math.floor(header.size / header.clusterSize);
   const hidesBacking = driver.context.backingLength() > header.size;
   const tables = preallocation !== 'off' || hidesBacking ? tablesFor(header, length) : 0;
-  const clusters = withCounts(header, start, l1ClustersFor(header, length) + tables + (isWhole ? data : 0));
+  const l1Clusters = l1ClustersFor(header, length);
+  const clusters = withCounts(header, start, l1Clusters + tables + (isWhole ? data : 0));
   if (isWhole) {
     try {
       await file.truncate(start + clusters * header.clusterSize, { preallocation });
@@ -41,23 +42,25 @@ export async function reserveGrowth(
   }
   // The end of what each table maps is written, so that the file is long enough.
   const bytes = clusters * header.clusterSize + tables * blockBytes;
-  if (bytes > 0) await seeRoom(driver, { before, end: start + bytes });
+  if (bytes > 0 && !(await hasRoom(driver, { before, end: start + bytes }))) {
+    const full = new BlockError('ENOSPC');
+    throw l1Clusters > 0 ? full.within('Failed to grow the L1 table') : full;
+  }
   return undefined;
 }
 
 /** Reserves and gives back at once. A file that cannot reserve space says so and is left to fail later. */
-async function seeRoom(
+async function hasRoom(
   { engine: { file } }: Qcow2Driver,
   { before, end }: { before: number; end: number },
-): Promise<void> {
+): Promise<boolean> {
   try {
     await file.truncate(end, { preallocation: 'falloc' });
   } catch (error) {
-    const failure = asBlockError(error);
-    if (failure.errno === 'ENOSPC') throw failure;
-    return;
+    return asBlockError(error).errno !== 'ENOSPC';
   }
   await file.truncate(before);
+  return true;
 }
 
 function l1ClustersFor(header: Qcow2Header, length: number): number {
