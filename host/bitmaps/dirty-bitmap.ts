@@ -134,7 +134,7 @@ export class DirtyBitmap {
 
   /** Undoes what was done since `before` was returned by `clear` or made by `copyBits`. */
   restore(before: HierarchicalBitmap): void {
-    assert(before.granularity === this.granularity, 'bits of another bitmap');
+    assert(before.granularity === this.granularity, 'other bits');
     this.changes++;
     if (before.size !== this.size) before.resize(this.size);
     this.bits = before;

@@ -72,7 +72,7 @@ export class CoreInstance<Exports extends object> {
       arena_allocate(bytes: number, align: number): number;
     };
     const address = this.guard(() => arena_allocate(bytes, align)) >>> 0;
-    assert(address + bytes <= this.memory.length, 'the arena gave memory that is not there');
+    assert(address + bytes <= this.memory.length, 'not memory of the arena');
     return { address, bytes: this.memory.subarray(address, address + bytes) };
   }
 }

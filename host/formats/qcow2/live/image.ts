@@ -294,7 +294,7 @@ export class Qcow2Driver implements Driver {
   /** The image as its file is now. For a drained node, with everything of the former state settled. */
   async reload(): Promise<void> {
     const { engine, facts } = await load(this.context, this.engine.file, this.options);
-    assert(engine, 'an image with data was opened for its facts alone');
+    assert(engine, 'opened for its facts alone');
     this.engine = engine;
     this.holes = undefined;
     this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);

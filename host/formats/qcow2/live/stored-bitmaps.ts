@@ -105,7 +105,7 @@ export class Qcow2BitmapStorage implements BitmapStorage {
       const unmarked = this.entries.filter(({ flags }) => (flags & bitmapFlag.inUse) === 0);
       if (unmarked.length === 0) return;
       const { file, header } = this.engine;
-      assert(header.bitmaps, 'bitmaps are stored and the header names no directory');
+      assert(header.bitmaps, 'no directory');
       const marked = this.entries.map((entry) => ({ ...entry, flags: entry.flags | bitmapFlag.inUse }));
       // A directory never shares its last sector.
       const bytes = padded(serializeBitmapDirectory(marked), sectorBytes);
@@ -239,7 +239,7 @@ export class Qcow2BitmapStorage implements BitmapStorage {
     const { name, bits, granularity } = bitmap;
     const covered = clusterSize * 8 * granularity;
     const tableEntries = Math.ceil(storedBytes(bits.size, granularity) / clusterSize);
-    if (tableEntries === 0) throw invalid(`Bitmap '${name}' is about a disk without a single byte`);
+    if (tableEntries === 0) throw invalid('A bitmap of no bytes');
     const table = new Float64Array(tableEntries);
     for (let at = bits.nextDirty(0, bits.size); at >= 0; ) {
       const index = Math.floor(at / covered);
