@@ -3,6 +3,9 @@
  * them is in live/cache-options.ts.
  */
 import { roundUp } from '../../base/sectors.ts';
+import type { OpenContext } from '../../block/open-context.ts';
+import type { Qcow2Core } from '../../core/qcow2.ts';
+import type { Timer } from '../../platform/platform.ts';
 import { l2Entries, type Qcow2Header } from './disk/header.ts';
 
 /** Default upper limit of the L2 cache in bytes; it never takes more than the whole disk needs. */
@@ -17,8 +20,18 @@ export interface Caches {
   l2EntryCount: number;
   /** Refcount blocks, each of one cluster. */
   refcountEntryCount: number;
-  /** Tables that nobody has used for so long leave the caches; 0: never. */
-  cleanIntervalSeconds: number;
+  /** From now on has tables leave the caches that nobody uses. Absent: they stay. */
+  keepClean?(image: CachedImage): Pick<Timer, 'cancel'>;
+}
+
+/** An open image, as far as its caches know it. */
+interface CachedImage {
+  readonly context: OpenContext;
+  /** Another one after the image was reopened. */
+  readonly engine: {
+    readonly core: Pick<Qcow2Core, 'cleanCache'>;
+    readonly corruption: { readonly isFatal: boolean };
+  };
 }
 
 /** Of an L2 cache with room for the whole disk. */
@@ -50,6 +63,5 @@ export function defaultCaches(header: Qcow2Header): Caches {
     l2EntryBytes,
     l2EntryCount: l2EntryCountOf(l2Bytes, l2EntryBytes),
     refcountEntryCount: minRefcountCacheEntries,
-    cleanIntervalSeconds: 0,
   };
 }

@@ -1,6 +1,6 @@
 /** The human monitor: how it reads lines, and what commands do that change images under it. */
 import { lines, machine, two } from './hmp.scenarios.ts';
-import type { Scenario } from './scenario.ts';
+import { run, type Scenario } from './scenario.ts';
 
 const bare = ['-machine', 'none'];
 
@@ -237,6 +237,22 @@ const described: readonly Omit<Scenario, 'program' | 'prepare'>[] = [
       ...(typeof printed === 'string' && { printed: printed.replace(/; .*/, '') }),
     }),
     compare: ['a.qcow2', 'base.qcow2'],
+  },
+  {
+    name: 'a drive that copies on read has no node for it',
+    options: [...bare, '-drive', 'if=none,id=a,file=a.qcow2,copy-on-read=on'],
+    steps: [
+      ...lines('info block', 'info block -n', 'qemu-io a "read 64k 64k"', 'qemu-io a "map"'),
+      run('query-named-block-nodes', { flat: true }),
+      run('query-blockstats', { 'query-nodes': true }),
+      ...lines('snapshot_blkdev a new.qcow2', 'info block -n', 'drive_del a', 'info block -n'),
+    ],
+    normalise: (message) => {
+      const { return: told, printed } = message;
+      if (typeof printed === 'string') return { ...message, printed: printed.replace(/; .*/, '') };
+      if (!Array.isArray(told)) return message;
+      return { return: told.map((node: Record<string, unknown>) => node['drv'] ?? 'statistics') };
+    },
   },
   {
     name: 'disks that cannot be committed',

@@ -3,6 +3,7 @@
  * of them is given.
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
+import type { Timer } from '../../../platform/platform.ts';
 import {
   type Caches,
   defaultMaxL2CacheBytes,
@@ -38,16 +39,28 @@ export function chooseCaches(options: Qcow2Options, header: Qcow2Header): Caches
   if (l2Bytes + refcountBytes > maxAskedBytes) {
     throw new BlockError('ENOMEM', 'Could not allocate metadata caches');
   }
-  const cleanIntervalSeconds = options['cache-clean-interval'] ?? 0;
-  if (cleanIntervalSeconds > maxIntervalSeconds || cleanIntervalSeconds < 0) {
-    throw invalid('Cache clean interval too big');
-  }
+  const interval = options['cache-clean-interval'] ?? 0;
+  if (interval > maxIntervalSeconds || interval < 0) throw invalid('Cache clean interval too big');
   const usefulL2Bytes = Math.min(l2Bytes, fullL2Bytes(header), maxCacheBytes);
   return {
     l2EntryBytes,
     l2EntryCount: l2EntryCountOf(usefulL2Bytes, l2EntryBytes),
     refcountEntryCount: Math.floor(Math.min(refcountBytes, maxCacheBytes) / clusterSize),
-    cleanIntervalSeconds,
+    ...(interval > 0 && { keepClean: cleaningEvery(interval) }),
+  };
+}
+
+function cleaningEvery(seconds: number): NonNullable<Caches['keepClean']> {
+  return (image) => {
+    const { clock } = image.context.platform;
+    const wait = (): Timer => clock.setTimer(seconds * 1e9, clean);
+    const clean = (): void => {
+      const { core, corruption } = image.engine;
+      if (!corruption.isFatal) core.cleanCache();
+      pending = wait();
+    };
+    let pending = wait();
+    return { cancel: () => pending.cancel() };
   };
 }
 

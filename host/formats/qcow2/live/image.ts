@@ -64,7 +64,7 @@ export class Qcow2Driver implements Driver {
   /** Another one after the node was reopened, as `engine`. */
   bitmapStorage: Qcow2BitmapStorage;
   snapshots: Qcow2Snapshots;
-  private cleaning: Timer | undefined;
+  private cleaning: Pick<Timer, 'cancel'> | undefined;
 
   constructor(
     public engine: Qcow2Engine,
@@ -82,16 +82,9 @@ export class Qcow2Driver implements Driver {
     this.scheduleCleaning();
   }
 
-  /** As often as cache-clean-interval says, by the engine that there is then. */
   private scheduleCleaning(): void {
     this.cleaning?.cancel();
-    const seconds = this.engine.options.caches.cleanIntervalSeconds;
-    if (seconds === 0) return;
-    this.cleaning = this.context.platform.clock.setTimer(seconds * 1e9, () => {
-      const { engine } = this;
-      if (!engine.corruption.isFatal) engine.core.cleanCache();
-      this.scheduleCleaning();
-    });
+    this.cleaning = this.engine.options.caches.keepClean?.(this);
   }
 
   /** Asked for once: as with QEMU, the answer stays for as long as the image is open so. */
