@@ -14,6 +14,7 @@ import { treeCommands } from './info-trees.ts';
 import { jobCommands } from './jobs.ts';
 import { LineError } from './line-error.ts';
 import { machineCommands } from './machine.ts';
+import { nbdCommands } from './nbd.ts';
 import { parseArguments } from './parser.ts';
 import { qemuIo } from './qemu-io.ts';
 import { refusal } from './refused.ts';
@@ -26,6 +27,7 @@ export const humanCommands: readonly HmpCommand[] = [
   ...diskCommands,
   ...jobCommands,
   ...machineCommands,
+  ...nbdCommands,
   ...snapshotCommands,
   qemuIo,
   ...traceCommands,

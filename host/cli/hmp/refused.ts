@@ -5,10 +5,6 @@
 
 const reasons: readonly { readonly reason: string; readonly names: string }[] = [
   {
-    reason: 'there is no NBD server',
-    names: 'nbd_server_add nbd_server_remove nbd_server_start nbd_server_stop',
-  },
-  {
     reason: 'machines do not migrate',
     names:
       'announce_self calc_dirty_rate cancel_vcpu_dirty_limit client_migrate_info migrate migrate_cancel migrate_continue ' +

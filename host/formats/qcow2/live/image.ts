@@ -213,7 +213,10 @@ export class Qcow2Driver implements Driver {
   async unmap(first: number, last: number, mode: number): Promise<void> {
     const { engine } = this;
     const inPlace = this.modeInPlace(mode);
-    if (inPlace !== mode) return this.unmapInPlace(first, last, inPlace);
+    if (inPlace !== mode) {
+      const { unmapInPlace } = await loadPart(this.context.platform, () => import('./on-demand.ts'));
+      return unmapInPlace(this, { first, last }, inPlace);
+    }
     for (let cluster = first; cluster < last; ) {
       const done = await engine.run(() =>
         engine.core.unmap(cluster, last - cluster, { mode, hasBacking: this.context.hasBacking() }),
@@ -227,31 +230,6 @@ export class Qcow2Driver implements Driver {
     if (!this.engine.options.discardNoUnref) return mode;
     if (mode === UnmapMode.discard) return UnmapMode.discardKeeping;
     return mode === UnmapMode.unmap ? UnmapMode.keep : mode;
-  }
-
-  /** As `unmap`. Clusters stay where they are; the file may have the space below them back. */
-  private async unmapInPlace(first: number, last: number, mode: number): Promise<void> {
-    const { engine, clusterSize } = this;
-    const { core, file, header, options } = engine;
-    for (let cluster = first; cluster < last; ) {
-      // Both steps at once: nobody comes in between.
-      const { clusters, place } = await engine.run(() => {
-        const start = cluster * clusterSize;
-        const mapping = core.map(start, Math.min(last * clusterSize, header.size) - start);
-        if (mapping < 0) return mapping;
-        const { bytes, offset } = core.mapped;
-        const hasPlace = mapping === Mapping.normal || mapping === Mapping.zeroAllocated;
-        // A snapshot may have the same cluster.
-        const how = { mode, hasBacking: this.context.hasBacking() };
-        const changed = core.unmap(cluster, Math.ceil(bytes / clusterSize), how);
-        if (typeof changed === 'number') return changed;
-        return { clusters: changed.clusters, place: hasPlace && changed.isAlone ? offset : undefined };
-      });
-      // A hint: the file need not be able to follow it.
-      if (place !== undefined && options.passDiscard.request)
-        await file.discard(place, clusters * clusterSize).catch(() => {});
-      cluster += clusters;
-    }
   }
 
   async flush(): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * What few images need, loaded when one does: the check, amending, changes of the size, emptying, internal snapshots, and options of
- * caches. In one piece: each
+ * What few images need, loaded when one does: the check, amending, changes of the size, emptying, internal snapshots, options of
+ * caches, and discarding in place. In one piece: each
  * more would make what everybody loads larger.
  */
 
@@ -10,3 +10,4 @@ export { chooseCaches } from './cache-options.ts';
 export { SnapshotOperations } from './internal-snapshots.ts';
 export { makeEmpty } from './make-empty.ts';
 export { resize } from './resize.ts';
+export { unmapInPlace } from './unmap-in-place.ts';
