@@ -145,7 +145,7 @@ function comparable(message: Message): Message {
   const text = JSON.stringify(message)
     .replace(/#block\d+/g, '#block')
     .replace(/disk size: [\d.]+ \w+/g, 'disk size')
-    .replace(/[\d-]{10} [\d:]{8} +[\d:.]{16}/g, 'time');
+    .replace(/[\d-]{10} [\d:]{8} +[\d:.]+/g, 'time');
   return JSON.parse(text) as Message;
 }
 
