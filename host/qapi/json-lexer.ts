@@ -79,12 +79,27 @@ export class JsonLexer {
     return at;
   }
 
-  /** The input is over: completes a number or keyword. False when it ended inside a token. */
-  finish(): boolean {
-    this.feed(0x20);
-    const complete = this.state === 'start';
+  /** The input is over: completes a number or keyword; any other token that it ends in is an error. */
+  finish(): void {
+    switch (this.state) {
+      case 'start':
+      case 'recovery':
+        break;
+      case 'keyword':
+        this.complete('keyword');
+        break;
+      case 'zero':
+      case 'digits':
+        this.complete('integer');
+        break;
+      case 'fraction':
+      case 'exponent-digits':
+        this.complete('float');
+        break;
+      default:
+        this.emit({ type: 'error', text: toText(this.collected) });
+    }
     this.reset();
-    return complete;
   }
 
   /** True when `byte` was used. */
