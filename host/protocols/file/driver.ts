@@ -199,12 +199,9 @@ export class FileDriver implements Driver {
     // Up to the end of the last sector the file reads as zeros.
     if (offset >= size) return { type: 'own', bytes, zero: true };
     const extent = await this.opened.extent(offset);
-    const reachesEnd = offset + extent.bytes >= size;
-    return {
-      type: 'own',
-      bytes: reachesEnd ? bytes : Math.min(bytes, extent.bytes),
-      zero: extent.type === 'hole',
-    };
+    const isHole = extent.type === 'hole';
+    const reachesEnd = isHole && offset + extent.bytes >= size;
+    return { type: 'own', bytes: reachesEnd ? bytes : Math.min(bytes, extent.bytes), zero: isHole };
   }
 
   async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
