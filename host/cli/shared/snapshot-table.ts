@@ -18,7 +18,12 @@ export function snapshotTable(snapshots: readonly object[]): string[] {
 }
 
 function row(id: string, tag: string, size: string, date: string, clock: string, icount: string): string {
-  return `${id.padEnd(7)} ${tag.padEnd(16)} ${size.padStart(8)} ${date.padStart(19)} ${clock.padStart(15)} ${icount.padStart(10)}`;
+  return `${padBytes(id, 7)} ${padBytes(tag, 16)} ${size.padStart(8)} ${date.padStart(19)} ${clock.padStart(15)} ${icount.padStart(10)}`;
+}
+
+/** As C's `%-Ns`, which counts bytes. */
+function padBytes(text: string, bytes: number): string {
+  return text + ' '.repeat(Math.max(0, bytes - Buffer.byteLength(text)));
 }
 
 const two = (value: number): string => String(value).padStart(2, '0');

@@ -60,6 +60,12 @@ const differences: readonly Difference[] = [
     explains: equalWithout(/^qcow2: Image is corrupt: Refblock offset .*\n?/gm),
   },
   {
+    reason: 'in a table, a name that is not UTF-8 takes as much room as what is shown for it',
+    explains: (_line, theirs, ours) =>
+      theirs.stdout.includes('\ufffd') &&
+      theirs.stdout.replaceAll(/ +/g, ' ') === ours.stdout.replaceAll(/ +/g, ' '),
+  },
+  {
     reason: 'one text says for both versions that bitmaps are of no use; and QEMU forgets to end its line',
     explains: equalWithout(
       /^qemu-img: warning: (a program lacking bitmap support|This qcow2 v2 image contains bitmaps).*\nSome clusters may be leaked, run 'qemu-img check -r' on the image file to fix\.\n?/gm,

@@ -423,7 +423,8 @@ function tableOffset(offset: bigint, bytes: number, place: { clusterSize: number
   if (offset % BigInt(place.clusterSize) !== 0n || offset + BigInt(bytes) > maxSigned64) {
     throw invalid(place.message);
   }
-  if (offset + BigInt(bytes) > maxSafe) throw new BlockError('EFBIG', place.message);
+  // Of nothing it does not matter where it is.
+  if (bytes > 0 && offset + BigInt(bytes) > maxSafe) throw new BlockError('EFBIG', place.message);
   return Number(offset);
 }
 
