@@ -81,24 +81,8 @@ export class JsonLexer {
 
   /** The input is over: completes a number or keyword; any other token that it ends in is an error. */
   finish(): void {
-    switch (this.state) {
-      case 'start':
-      case 'recovery':
-        break;
-      case 'keyword':
-        this.complete('keyword');
-        break;
-      case 'zero':
-      case 'digits':
-        this.complete('integer');
-        break;
-      case 'fraction':
-      case 'exponent-digits':
-        this.complete('float');
-        break;
-      default:
-        this.emit({ type: 'error', text: toText(this.collected) });
-    }
+    if (/^(keyword|zero|digits|fraction|exponent-digits)$/.test(this.state)) this.feed(0x20);
+    else if (this.collected.length > 0) this.emit({ type: 'error', text: toText(this.collected) });
     this.reset();
   }
 

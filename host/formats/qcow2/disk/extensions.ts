@@ -7,7 +7,7 @@
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { roundUp } from '../../../base/sectors.ts';
 import { decodeCString, decodeText } from '../../../base/text.ts';
-import { autoclear, incompatible } from './feature-bits.ts';
+import { autoclear } from './feature-bits.ts';
 import { viewOf } from './image-file.ts';
 
 export const extensionType = {
@@ -67,13 +67,14 @@ export interface ParsedExtensions {
 interface DescribedImage {
   readonly clusterSize: number;
   readonly cryptMethod: number;
-  readonly incompatibleFeatures: bigint;
   readonly autoclearFeatures: bigint;
 }
 
 type Found = { -readonly [K in keyof ParsedExtensions]: ParsedExtensions[K] } & {
   extensions: HeaderExtension[];
 };
+
+const nothing = { backingFormat: undefined, bitmaps: undefined, encryption: undefined, dataFile: undefined };
 
 /**
  * The records between `start` and `end` (offsets in the file; `bytes` is its beginning), up to the end marker. EINVAL when a
@@ -85,7 +86,7 @@ export function parseExtensions(
   end: number,
   image: DescribedImage,
 ): ParsedExtensions {
-  const found = nothingFound();
+  const found: Found = { ...nothing, extensions: [] };
   readRecords(bytes, { start, end }, image, found);
   const types = found.extensions.map(({ type }) => type).filter((type) => known.has(type));
   const duplicate = types.find((type, index) => types.indexOf(type) < index);
@@ -111,7 +112,7 @@ export function findFeatureNames(
   end: number,
   image: DescribedImage,
 ): Uint8Array | undefined {
-  const found = nothingFound();
+  const found: Found = { ...nothing, extensions: [] };
   try {
     readRecords(bytes, { start, end }, image, found);
   } catch (error) {
@@ -119,16 +120,6 @@ export function findFeatureNames(
     if (!(error instanceof BlockError)) throw error;
   }
   return found.extensions.findLast(({ type }) => type === extensionType.featureNames)?.data;
-}
-
-function nothingFound(): Found {
-  const nothing = {
-    backingFormat: undefined,
-    bitmaps: undefined,
-    encryption: undefined,
-    dataFile: undefined,
-  };
-  return { extensions: [], ...nothing };
 }
 
 function readRecords(
@@ -156,7 +147,7 @@ function readRecords(
 }
 
 function readExtension({ type, data }: HeaderExtension, image: DescribedImage, found: Found): void {
-  const { clusterSize, cryptMethod, incompatibleFeatures, autoclearFeatures } = image;
+  const { clusterSize, cryptMethod, autoclearFeatures } = image;
   switch (type) {
     case extensionType.backingFormat:
       // A zero-length name says nothing, as no extension does.
@@ -173,10 +164,7 @@ function readExtension({ type, data }: HeaderExtension, image: DescribedImage, f
       found.encryption = parseEncryptionExtension(data, cryptMethod, clusterSize);
       break;
     case extensionType.dataFile:
-      found.dataFile =
-        (incompatibleFeatures & incompatible.dataFile) === 0n
-          ? decodeCString(data)
-          : decodeName(data, 'Data file name');
+      found.dataFile = decodeCString(data);
       break;
   }
 }

@@ -81,7 +81,7 @@ export class ImageCorruption {
       return describeCorruption(found);
     } catch {
       // The words are not to be had; that there is damage is told all the same.
-      return `Damage of kind ${found.kind} at offset ${found.offset}`;
+      return `Damage at offset ${found.offset}`;
     }
   }
 
