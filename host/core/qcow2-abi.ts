@@ -26,6 +26,7 @@ export const Corruption = {
   zeroInVersion2: 6,
   zeroCluster: 7,
   allocation: 8,
+  mapping: 9,
 } as const;
 
 /** Classes of metadata: assembly/qcow2/overlap-check.ts. */

@@ -149,7 +149,8 @@ export class Qcow2Core extends CoreInstance<Qcow2Exports> {
   /** With `StepError.corrupt`. */
   get corruption(): FoundCorruption {
     const { record } = this;
-    return { kind: record[4], offset: record[0], bytes: record[1], detail: record[5] };
+    const [offset, bytes, table, , kind, detail] = record;
+    return { kind, offset, bytes, detail, table, guest: bytes };
   }
 
   // Loading tables.

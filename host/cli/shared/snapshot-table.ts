@@ -8,7 +8,7 @@ export function snapshotTable(snapshots: readonly object[]): string[] {
     row(
       snapshot.id,
       snapshot.name,
-      formatSize(snapshot['vm-state-size']),
+      formatSize(Number(snapshot['vm-state-size'])),
       localTime(snapshot['date-sec']),
       vmClock(snapshot),
       snapshot.icount === undefined ? '--' : String(snapshot.icount),

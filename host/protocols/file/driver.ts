@@ -210,13 +210,10 @@ export class FileDriver implements Driver {
     if (offset >= known.start && offset < known.end)
       return { type: 'own', bytes: Math.min(bytes, known.end - offset), zero: false };
     const extent = await this.opened.extent(offset);
-    if (extent.type === 'data') this.known = { start: offset, end: offset + extent.bytes };
-    const reachesEnd = offset + extent.bytes >= size;
-    return {
-      type: 'own',
-      bytes: reachesEnd ? bytes : Math.min(bytes, extent.bytes),
-      zero: extent.type === 'hole',
-    };
+    const isHole = extent.type === 'hole';
+    if (!isHole) this.known = { start: offset, end: offset + extent.bytes };
+    const reachesEnd = isHole && offset + extent.bytes >= size;
+    return { type: 'own', bytes: reachesEnd ? bytes : Math.min(bytes, extent.bytes), zero: isHole };
   }
 
   async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {

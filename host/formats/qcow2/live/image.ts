@@ -26,7 +26,8 @@ import type { PreparedWrite } from '../../../core/qcow2-results.ts';
 import { loadPart, type Timer } from '../../../platform/platform.ts';
 import { defaultCaches } from '../caches.ts';
 import { type BitmapEntry, readBitmapDirectory } from '../disk/bitmap-directory.ts';
-import { autoclear, incompatible } from '../disk/feature-bits.ts';
+import { hasStaleBitmaps } from '../disk/extensions.ts';
+import { incompatible } from '../disk/feature-bits.ts';
 import { type Qcow2Header, readHeader, requireStandardImage, validateLayout } from '../disk/header.ts';
 import { encodeBackingName, type HeaderChanges, prepareForWriting } from '../disk/header-update.ts';
 import { readSnapshotTable, type SnapshotTable } from '../disk/snapshot-table.ts';
@@ -310,7 +311,11 @@ export class Qcow2Driver implements Driver {
 export async function open(context: OpenContext, options: Qcow2Options): Promise<Driver> {
   const file = await context.openChild('file', 'file');
   const { flags } = context;
-  if (flags.check) return new CheckOnlyDriver(await readHeader(file, flags), file);
+  if (flags.check) {
+    const header = await readHeader(file, flags);
+    warnOfStaleBitmaps(context, header);
+    return new CheckOnlyDriver(header, file);
+  }
   const loaded = await load(context, file, options);
   if (!loaded.engine) return new InfoDriver(loaded.header, loaded.facts);
   return new Qcow2Driver(loaded.engine, context, loaded.facts, options);
@@ -327,13 +332,8 @@ interface LoadedImage {
 async function load(context: OpenContext, file: Edge, options: Qcow2Options): Promise<LoadedImage> {
   const { flags } = context;
   let header = await readHeader(file, flags);
+  warnOfStaleBitmaps(context, header);
   let table = await readSnapshotTable(file, header);
-  if (hasStaleBitmaps(header)) {
-    context.warn(
-      'a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent\n' +
-        "Some clusters may be leaked, run 'qemu-img check -r' on the image file to fix.",
-    );
-  }
   if (!flags.noIo) requireStandardImage(header);
   const resolved = await settleOptions(context, options, header, flags.discard);
   if (!flags.readOnly && !flags.noIo) {
@@ -382,14 +382,18 @@ async function settleOptions(
   return resolveOptions(options, header, { discard, caches });
 }
 
-/** The bitmap directory; nothing when a program that does not know about bitmaps has written to the image since. */
-async function readBitmaps(file: Edge, header: Qcow2Header): Promise<readonly BitmapEntry[]> {
-  if (header.bitmaps === undefined || hasStaleBitmaps(header)) return [];
-  return readBitmapDirectory(file, header.bitmaps, header.clusterSize);
+function warnOfStaleBitmaps(context: OpenContext, header: Qcow2Header): void {
+  if (!hasStaleBitmaps(header)) return;
+  context.warn(
+    'a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent\n' +
+      "Some clusters may be leaked, run 'qemu-img check -r' on the image file to fix.",
+  );
 }
 
-function hasStaleBitmaps(header: Qcow2Header): boolean {
-  return header.bitmaps !== undefined && (header.autoclearFeatures & autoclear.bitmaps) === 0n;
+/** The bitmap directory; nothing when a program that does not know about bitmaps has written to the image since. */
+async function readBitmaps(file: Edge, header: Qcow2Header): Promise<readonly BitmapEntry[]> {
+  if (header.bitmaps === undefined) return [];
+  return readBitmapDirectory(file, header.bitmaps, header.clusterSize);
 }
 
 /** Brings an image that is opened for writing into a state in which it can be (section 1.2, steps 14 and 16). */
