@@ -30,7 +30,7 @@ export class CommandFailed extends Error {
 }
 
 /** `read [-abCqrv] … off len -- reads a number of bytes at a specified offset` */
-export function oneLine({ name, synopsis, help }: IoCommand): string {
+export function oneLine({ synopsis, help, ...command }: IoCommand, name = command.name): string {
   return `${name} ${synopsis ? `${synopsis} ` : ''}-- ${help}\n`;
 }
 

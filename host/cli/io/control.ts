@@ -13,13 +13,15 @@ export function helpOn(commands: () => readonly IoCommand[]): IoCommand {
     noFile: true,
     async run(session, [name]) {
       if (name === undefined) {
-        const lines = commands().map(oneLine).join('');
+        const lines = commands()
+          .map((command) => oneLine(command))
+          .join('');
         session.tool.out(`${lines}\nUse 'help commandname' for extended help.\n`);
         return;
       }
       const command = findCommand(commands(), name);
       if (!command) complain(session, `command ${name} not found`);
-      session.tool.out(oneLine(command));
+      session.tool.out(oneLine(command, name));
       if (command.longHelp) session.tool.out(`\n${command.longHelp.map((line) => ` ${line}\n`).join('')}\n`);
     },
   };

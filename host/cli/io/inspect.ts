@@ -96,7 +96,7 @@ export const info: IoCommand = {
   synopsis: '',
   help: 'prints information about the current file',
   async run(session) {
-    const { node } = session.backend;
+    const node = session.backend.node.skipImplicit();
     session.tool.out(`format name: ${node.definition.name}\n`);
     const known = infoOf(node);
     if (!known) throw new CommandFailed('there is nothing to tell');

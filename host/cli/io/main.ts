@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { versionText } from '../../qmp/version.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
 import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.ts';
+import { parseImageOptions } from '../shared/image-options.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { commands } from './commands.ts';
 import { execute } from './execute.ts';
@@ -34,7 +35,8 @@ export const specs = [
 
 interface Invocation {
   commands: string[];
-  request: OpenRequest;
+  /** Undefined: no image is named. */
+  request: OpenRequest | undefined;
   misaligned: boolean;
 }
 
@@ -47,7 +49,7 @@ async function run(tool: Tool, argv: string[]): Promise<number> {
   const { commands, request, misaligned } = await tool.attempt(() => readCommandLine(tool, argv));
   const session = new Session(tool, await tool.createGraph(), misaligned);
   try {
-    if (request.path !== undefined) await tool.attempt(() => session.open(request));
+    if (request) await tool.attempt(() => session.open(request));
     const good = commands.length > 0 ? await runAll(session, commands) : await runInteractively(session);
     return good ? 0 : 1;
   } finally {
@@ -64,6 +66,8 @@ async function readCommandLine(tool: Tool, argv: string[]): Promise<Invocation> 
   let imageOpts = false;
   let readOnly = false;
   let forceShare = false;
+  let temporary = false;
+  let copyOnRead = false;
   let misaligned = false;
   let isTraced = false;
   const reader = new OptionReader(argv, specs);
@@ -76,9 +80,9 @@ async function readCommandLine(tool: Tool, argv: string[]): Promise<Invocation> 
       else if (name === 'cmd') commands.push(value);
       else if (name === 'format') format = value;
       else if (name === 'read-only') readOnly = true;
-      else if (name === 'snapshot') tool.fail('a temporary snapshot (-s) is not supported');
+      else if (name === 'snapshot') temporary = true;
       else if (name === 'nocache') cache = 'none';
-      else if (name === 'copy-on-read') tool.fail('copy on read (-C) is not supported');
+      else if (name === 'copy-on-read') copyOnRead = true;
       else if (name === 'misalign') misaligned = true;
       else if (name === 'native-aio') aio = 'native';
       else if (name === 'aio') aio = value;
@@ -99,17 +103,18 @@ async function readCommandLine(tool: Tool, argv: string[]): Promise<Invocation> 
   if (extra !== undefined) leave(tool, usage(tool), 1);
   if (format !== undefined && imageOpts) tool.fail('--image-opts and -f are mutually exclusive');
   const request: OpenRequest = {
-    path,
-    imageOpts,
+    path: imageOpts ? undefined : path,
     format,
-    options: undefined,
+    options: imageOpts && path !== undefined ? parseImageOptions(path, tool, undefined) : {},
     readOnly,
     cache: Session.cacheMode(cache),
     discard: parseDiscard(discard),
     forceShare,
+    temporary,
+    copyOnRead,
   };
   if (aio !== undefined) checkOpenAio(aio, request);
-  return { commands, request, misaligned };
+  return { commands, request: path === undefined ? undefined : request, misaligned };
 }
 
 function leave(tool: Tool, text: string, status = 0): never {

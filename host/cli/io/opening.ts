@@ -1,6 +1,9 @@
 /** open, close, reopen: which image the session works on (specification: cli, section 4). */
 import { invalid } from '../../base/errors.ts';
-import { complain, type IoCommand, readOptions, showUsage } from './command.ts';
+import type { NodeOptions } from '../../block/options.ts';
+import type { CacheMode } from '../shared/cache-mode.ts';
+import { parseImageOptions } from '../shared/image-options.ts';
+import { type IoCommand, readOptions, showUsage } from './command.ts';
 import { type OpenRequest, Session } from './session.ts';
 
 const aioModes: readonly string[] = ['threads', 'native', 'io_uring'];
@@ -21,6 +24,8 @@ export const open: IoCommand = {
   help: 'open the file specified by path',
   longHelp: [
     '-r   for reading only',
+    '-s   what is written goes to a temporary overlay, and is gone afterwards',
+    '-C   what is read from a backing file is copied into the image',
     '-n   bypass the host cache: -t none',
     '-t   cache mode',
     '-d   discard mode: unmap (default) or ignore',
@@ -34,31 +39,29 @@ export const open: IoCommand = {
     let cache = 'writethrough';
     let discard = 'unmap';
     let aio: string | undefined;
-    let options: string | undefined;
-    let readOnly = false;
-    let forceShare = false;
+    let options: NodeOptions | undefined;
+    const flags = { r: false, s: false, C: false, U: false };
     const operands = readOptions(session, open, args, 'snCro:ki:t:d:U', (letter, value) => {
-      if (letter === 's' || letter === 'C') refuseMode(session, letter);
-      else if (letter === 'n') cache = 'none';
-      else if (letter === 'r') readOnly = true;
-      else if (letter === 'o') options = options === undefined ? value : `${options},${value}`;
+      if (letter === 'n') cache = 'none';
+      else if (letter === 'o') options = { ...options, ...parseImageOptions(value, session.tool, undefined) };
       else if (letter === 'k') aio = 'native';
       else if (letter === 'i') aio = value;
       else if (letter === 't') cache = value;
       else if (letter === 'd') discard = value;
-      else forceShare = true;
+      else flags[letter as keyof typeof flags] = true;
     });
     if (operands.length > 1 || (operands.length === 0 && options === undefined)) showUsage(session, open);
     const path = operands[0];
     const request: OpenRequest = {
       path,
-      imageOpts: false,
       format: undefined,
-      options,
-      readOnly,
+      options: options ?? {},
+      readOnly: flags.r,
       cache: Session.cacheMode(cache),
       discard: parseDiscard(discard),
-      forceShare,
+      forceShare: flags.U,
+      temporary: flags.s,
+      copyOnRead: flags.C,
     };
     if (aio !== undefined) checkOpenAio(aio, request);
     await session.open(request);
@@ -72,12 +75,6 @@ export function checkOpenAio(mode: string, { path, cache }: OpenRequest): void {
   throw invalid(
     `can't open device ${path ?? ''}: aio=native was specified, but it requires cache.direct=on, which was not specified.`,
   );
-}
-
-/** `-s` and `-C` put another layer on top of the image. */
-function refuseMode(session: Session, letter: 's' | 'C'): never {
-  const what = letter === 's' ? 'a temporary snapshot (-s)' : 'copy on read (-C)';
-  return complain(session, `open: ${what} is not supported`);
 }
 
 export const close: IoCommand = {
@@ -96,27 +93,43 @@ export const reopen: IoCommand = {
   choosesImage: true,
   synopsis: '[(-r|-w)] [-c cache] [-o options]',
   help: 'reopens an image with new options',
-  longHelp: ['-r   for reading only', '-w   for writing', '-c   cache mode', '-o   options for the driver'],
+  longHelp: [
+    'What is not said stays as it is.',
+    '-r   for reading only',
+    '-w   for writing',
+    '-c   cache mode',
+    '-o   options of the image and, as file.NAME and backing.NAME, of what it was opened with; may be repeated',
+    "Example: 'reopen -r -o lazy-refcounts=on'",
+  ],
   async run(session, args) {
     let readOnly: boolean | undefined;
-    let cache: string | undefined;
-    let options: string | undefined;
+    let cache: CacheMode | undefined;
+    let options: NodeOptions = {};
     const operands = readOptions(session, reopen, args, 'c:o:rw', (letter, value) => {
-      if (letter === 'c') cache = value;
-      else if (letter === 'o') options = options === undefined ? value : `${options},${value}`;
+      if (letter === 'c') cache = Session.cacheMode(value);
+      else if (letter === 'o') options = { ...options, ...parseImageOptions(value, session.tool, undefined) };
       else {
         if (readOnly !== undefined) throw invalid('Only one -r/-w option may be given');
         readOnly = letter === 'r';
       }
     });
     if (operands.length > 0) showUsage(session, reopen);
-    const before = session.openedAs!; // reopen needs an open image
-    const merged = [before.options, options].filter((part) => part !== undefined);
-    await session.reopen({
-      ...before,
-      ...(readOnly !== undefined && { readOnly, overridesReadOnly: true }),
-      cache: cache === undefined ? before.cache : Session.cacheMode(cache),
-      options: merged.length === 0 ? undefined : merged.join(','),
-    });
+    await session.reopen({ ...options, ...changed(options, readOnly, cache) }, cache?.writethrough);
   },
 };
+
+/** What options of the command say of the node, which must not be said twice. */
+function changed(
+  options: NodeOptions,
+  readOnly: boolean | undefined,
+  cache: CacheMode | undefined,
+): NodeOptions {
+  if (readOnly !== undefined && 'read-only' in options)
+    throw invalid("Cannot set both -r/-w and 'read-only'");
+  if (cache && ('cache.direct' in options || 'cache.no-flush' in options))
+    throw invalid('Cannot set both -c and the cache options');
+  return {
+    ...(readOnly === undefined ? {} : { 'read-only': readOnly }),
+    ...(cache ? { 'cache.direct': cache.flags.direct, 'cache.no-flush': cache.flags.noFlush } : {}),
+  };
+}
