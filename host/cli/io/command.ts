@@ -58,7 +58,7 @@ export function readOptions(
     for (const { name, value } of reader.options()) take(name, value);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    session.tool.error(`${command.name}: ${describeCommandUsage(error)}\n`);
+    session.tool.error(`${session.commandName}: ${describeCommandUsage(error)}\n`);
     showUsage(session, command);
   }
   return reader.operands;

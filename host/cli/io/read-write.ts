@@ -201,17 +201,18 @@ function fillBuffer(
 ): Uint8Array {
   const buffer = session.allocate(bytes);
   if (sourceFile === undefined) return buffer.fill(pattern ?? defaultPattern);
-  const source = readSource(session, sourceFile);
+  const source = readSource(session, sourceFile, bytes);
   for (let at = 0; at < bytes; at += source.length) {
     buffer.set(source.subarray(0, Math.min(source.length, bytes - at)), at);
   }
   return buffer;
 }
 
-function readSource(session: Session, path: string): Uint8Array {
+/** The first `bytes` of a file, or all of it. Errors: there are none. */
+function readSource(session: Session, path: string, bytes: number): Uint8Array {
   let content: Uint8Array;
   try {
-    content = readFileSync(path);
+    content = readFileSync(path).subarray(0, bytes);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const reason = code === 'ENOENT' ? new BlockError('ENOENT').message : String((error as Error).message);

@@ -39,6 +39,8 @@ export class Session {
   private readonly pending = new Set<Promise<void>>();
   private completed: (() => void)[] = [];
   quit = false;
+  /** Of the command that runs, as it was typed. */
+  commandName = '';
   /** It is not for commands to choose another image. */
   isFixed = false;
 
