@@ -8,6 +8,7 @@ import { Perm } from '../../block/permissions.ts';
 import { maxRequestBytes } from '../../block/request.ts';
 import type { SnapshotStorage } from '../../block/snapshot-storage.ts';
 import { snapshotNode } from '../../block/snapshots.ts';
+import { isZero } from '../../core/scan.ts';
 import {
   CommandFailed,
   complain,
@@ -224,9 +225,10 @@ function readSource(session: Session, path: string, bytes: number): Uint8Array {
   throw new CommandFailed(path);
 }
 
-/** Cluster by cluster; only the last cluster of the image may be short. */
+/** Cluster by cluster; only the last cluster of the image may be short. Zeros that are detected need no compression. */
 async function writeCompressed(backend: BlockBackend, offset: number, buffer: Uint8Array): Promise<void> {
-  const { driver } = backend.node;
+  const { driver, flags } = backend.node;
+  if (flags.detectZeroes !== 'off' && isZero(buffer)) return backend.write(offset, buffer);
   const unit = driver.info?.().clusterBytes ?? 0;
   const end = offset + buffer.length;
   if (end > backend.length) throw new BlockError('EIO');
