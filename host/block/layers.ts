@@ -7,6 +7,7 @@ import { createImage } from './create.ts';
 import type { BlockGraph } from './graph.ts';
 import type { BlockNode } from './node.ts';
 import type { OpenFlags } from './open-context.ts';
+import type { NodeOptions } from './options.ts';
 
 /** What `make` puts on top of `node`, which from then on is held by that. */
 export async function replaced(
@@ -29,13 +30,13 @@ export async function addTemporaryOverlay(
   graph: BlockGraph,
   node: BlockNode,
   directory: string,
-  flags: Partial<OpenFlags> = {},
+  { flags = {}, options = {} }: { flags?: Partial<OpenFlags>; options?: NodeOptions } = {},
 ): Promise<BlockNode> {
   const filename = `${directory}/vl.${randomSuffix(graph)}`;
   await createImage(graph, { filename, format: 'qcow2', size: node.length, quiet: true });
   try {
     return await graph.open(
-      { driver: 'qcow2', file: { driver: 'file', filename }, backing: node.name },
+      { ...options, driver: 'qcow2', file: { driver: 'file', filename }, backing: node.name },
       { ...flags, noFlush: true },
     );
   } finally {
@@ -51,7 +52,8 @@ function randomSuffix({ platform }: BlockGraph): string {
 
 /** The filter that copies what is read from further below up into the node; queries do not show it. */
 export async function addCopyOnRead(graph: BlockGraph, node: BlockNode): Promise<BlockNode> {
-  const filter = await graph.open({ driver: 'copy-on-read', file: node.name });
+  // Whether a discard goes on is for the node to say.
+  const filter = await graph.open({ driver: 'copy-on-read', file: node.name }, { discard: true });
   filter.implicit = true;
   return filter;
 }

@@ -5,10 +5,11 @@
 import { invalid } from '../base/errors.ts';
 import { nestDottedKeys } from '../qapi/dotted-keys.ts';
 import { isJsonObject } from '../qapi/json-value.ts';
+import { flattened } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
 import type { BlockNode } from './node.ts';
 import type { OpenFlags } from './open-context.ts';
-import { childDefaults, commonOptions, type NodeOptions, resolveFlags } from './options.ts';
+import { childDefaults, commonOptions, isCommonOption, type NodeOptions, resolveFlags } from './options.ts';
 import { type ChildChange, carryOut, checkOptions, exchangeable, type Planned } from './reopen.ts';
 
 /** `changes`: in the form of blockdev-add, names with dots or nested. Errors: as of `reopen`; the node is as before. */
@@ -39,6 +40,7 @@ function planNode(
   const own = Object.entries(changes).filter(
     ([name, value]) => !(isJsonObject(value) && children.some((edge) => edge.name === name)),
   );
+  checkObjects(node, own);
   const name = changes['node-name'];
   if (name !== undefined && name !== node.name) throw invalid("Cannot change the option 'node-name'");
   const options = merged(node.options, Object.fromEntries(own));
@@ -48,6 +50,15 @@ function planNode(
   checkOptions(node, options, flags);
   for (const { name, role, node: child } of children) {
     planNode(graph, plan, child, changesOf(name), childDefaults(flags, role));
+  }
+}
+
+/** Options of what is no child of its own, and no option either. */
+function checkObjects({ definition }: BlockNode, changes: readonly [name: string, value: unknown][]): void {
+  for (const [name, value] of changes) {
+    if (!isJsonObject(value) || isCommonOption(name) || definition.reopenableOptions?.includes(name))
+      continue;
+    throw invalid(`Cannot change the option '${Object.keys(flattened(name, value))[0] ?? name}'`);
   }
 }
 

@@ -57,6 +57,10 @@ describe.skipIf(!haveQemu)('io', () => {
   async function compare(options: string, commands: readonly string[]): Promise<void> {
     const args = [...words(options), ...ioCommands(...commands)];
     const { ours, theirs } = await bothHere(folders, 'qemu-io', args);
+    // The real one aborts where a node that has no place for VM state is asked for it.
+    if (theirs.status === null && theirs.stderr.includes('Assertion')) return;
+    // Past the host's cache it cannot fill what does not begin in a block.
+    if (theirs.stderr.includes('Could not write zeros for preallocation: Invalid argument')) return;
     const script = [options, ...commands].join('\n');
     expect(withoutNames(ours), script).toEqual(withoutNames(theirs));
     for (const name of images) await compareImages(name, script);
@@ -68,7 +72,11 @@ describe.skipIf(!haveQemu)('io', () => {
     const compared = await folders.realTool('qemu-img', 'compare', ...formats, name, `../theirs/${name}`);
     expect(compared.stdout, script).toBe('Images are identical.\n');
     if (name.endsWith('.raw')) return;
-    const checked = await folders.realTool('qemu-img', 'check', '-q', '-f', 'qcow2', name);
+    const check = (path: string): Promise<Outcome> =>
+      folders.realTool('qemu-img', 'check', '-q', '-f', 'qcow2', path);
+    const checked = await check(name);
+    // VM state that a shorter disk leaves behind is lost space in both.
+    if (checked.status === 3 && (await check(`../theirs/${name}`)).status === 3) return;
     expect(checked, script).toEqual({ status: 0, stdout: '', stderr: '' });
   }
 

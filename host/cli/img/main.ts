@@ -4,7 +4,7 @@ import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.t
 import { nearest } from '../shared/nearest.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { commands } from './commands.ts';
-import { HelpWanted } from './options.ts';
+import { HelpWanted, isOurs, standardOptions } from './options.ts';
 
 export function main(argv: string[], programName: string, terminal?: Terminal): Promise<number> {
   const tool = new Tool(programName, terminal);
@@ -26,19 +26,14 @@ async function dispatch(tool: Tool, argv: string[]): Promise<number> {
     if (!(error instanceof HelpWanted)) throw error;
   }
   const { printCommandHelp } = await import('./help.ts');
-  printCommandHelp(tool, command);
+  await printCommandHelp(tool, command);
   return 0;
-}
-
-/** Under the name of QEMU's tool it says what that says, and no more. */
-function isOurs({ name }: Tool): boolean {
-  return name.startsWith('blockyard ');
 }
 
 async function helpAbout(tool: Tool, [topic]: readonly string[]): Promise<number> {
   const { printCommandHelp, printHelp } = await import('./help.ts');
   const command = commands.find(({ name }) => name === topic);
-  if (command) printCommandHelp(tool, command);
+  if (command) await printCommandHelp(tool, command);
   else if (topic === undefined) await printHelp(tool);
   else unknownCommand(tool, topic);
   return 0;
@@ -53,13 +48,6 @@ function unknownCommand(tool: Tool, word: string): never {
     : undefined;
   tool.failUsage(`Command not found: ${word}${near === undefined ? '' : `. Did you mean '${near}'?`}`);
 }
-
-/** In front of the subcommand. */
-export const standardOptions = [
-  { short: 'h', long: 'help' },
-  { short: 'V', long: 'version' },
-  { short: 'T', long: 'trace', argument: true },
-];
 
 /** Options before the subcommand; gives it and what follows. */
 async function takeStandardOptions(tool: Tool, argv: string[]): Promise<readonly string[]> {

@@ -1,18 +1,57 @@
 /** open, close, reopen: which image the session works on (specification: cli, section 4). */
 import { invalid } from '../../base/errors.ts';
 import type { NodeOptions } from '../../block/options.ts';
-import type { CacheMode } from '../shared/cache-mode.ts';
+import { type CacheMode, parseCacheMode } from '../shared/cache-mode.ts';
 import { parseImageOptions } from '../shared/image-options.ts';
 import { type IoCommand, readOptions, showUsage } from './command.ts';
-import { type OpenRequest, Session } from './session.ts';
+import type { OpenRequest } from './session.ts';
 
 const aioModes: readonly string[] = ['threads', 'native', 'io_uring'];
 
+/** How an image is to be opened, as options of the tool and of `open` say it: by letters, which are the same. */
+export class OpenSettings {
+  private cache = cacheModeOf('writethrough');
+  private discard = true;
+  private nativeAio = false;
+  private readonly flags = { r: false, s: false, C: false, U: false };
+
+  /** Errors: a mode that there is not. */
+  take(letter: string, value: string): void {
+    if (letter === 'n') this.cache = cacheModeOf('none');
+    else if (letter === 't') this.cache = cacheModeOf(value);
+    else if (letter === 'd') this.discard = parseDiscard(value);
+    else if (letter === 'k') this.nativeAio = true;
+    else if (letter === 'i') this.nativeAio = parseAio(value) === 'native';
+    else this.flags[letter as keyof typeof this.flags] = true;
+  }
+
+  get request(): Omit<OpenRequest, 'path' | 'format' | 'options'> {
+    const { cache, discard, nativeAio, flags } = this;
+    return {
+      ...{ cache, discard, nativeAio },
+      ...{ readOnly: flags.r, temporary: flags.s, copyOnRead: flags.C, forceShare: flags.U },
+    };
+  }
+}
+
+function cacheModeOf(name: string): CacheMode {
+  return parseCacheMode(name) ?? fail(`Invalid cache option: ${name}`);
+}
+
 /** True for `unmap`. */
-export function parseDiscard(mode: string): boolean {
+function parseDiscard(mode: string): boolean {
   if (mode === 'unmap' || mode === 'on') return true;
   if (mode === 'ignore' || mode === 'off') return false;
-  throw invalid(`Invalid discard option: ${mode}`);
+  return fail(`Invalid discard option: ${mode}`);
+}
+
+/** How requests reach the host is chosen per request; the modes differ only in what they require. */
+function parseAio(mode: string): string {
+  return aioModes.includes(mode) ? mode : fail(`Invalid aio option: ${mode}`);
+}
+
+function fail(message: string): never {
+  throw invalid(message);
 }
 
 export const open: IoCommand = {
@@ -36,46 +75,17 @@ export const open: IoCommand = {
   ],
   noFile: true,
   async run(session, args) {
-    let cache = 'writethrough';
-    let discard = 'unmap';
-    let aio: string | undefined;
+    const settings = new OpenSettings();
     let options: NodeOptions | undefined;
-    const flags = { r: false, s: false, C: false, U: false };
     const operands = readOptions(session, open, args, 'snCro:ki:t:d:U', (letter, value) => {
-      if (letter === 'n') cache = 'none';
-      else if (letter === 'o') options = { ...options, ...parseImageOptions(value, session.tool, undefined) };
-      else if (letter === 'k') aio = 'native';
-      else if (letter === 'i') aio = value;
-      else if (letter === 't') cache = value;
-      else if (letter === 'd') discard = value;
-      else flags[letter as keyof typeof flags] = true;
+      if (letter !== 'o') settings.take(letter, value);
+      else options = { ...options, ...parseImageOptions(value, session.tool, undefined) };
     });
     if (operands.length > 1 || (operands.length === 0 && options === undefined)) showUsage(session, open);
-    const path = operands[0];
-    const request: OpenRequest = {
-      path,
-      format: undefined,
-      options: options ?? {},
-      readOnly: flags.r,
-      cache: Session.cacheMode(cache),
-      discard: parseDiscard(discard),
-      forceShare: flags.U,
-      temporary: flags.s,
-      copyOnRead: flags.C,
-    };
-    if (aio !== undefined) checkOpenAio(aio, request);
-    await session.open(request);
+    const [path] = operands;
+    await session.open({ path, format: undefined, options: options ?? {}, ...settings.request });
   },
 };
-
-/** How requests reach the host is chosen per request; the modes differ only in what they require. */
-export function checkOpenAio(mode: string, { path, cache }: OpenRequest): void {
-  if (!aioModes.includes(mode)) throw invalid(`Invalid aio option: ${mode}`);
-  if (mode !== 'native' || cache.flags.direct) return;
-  throw invalid(
-    `can't open device ${path ?? ''}: aio=native was specified, but it requires cache.direct=on, which was not specified.`,
-  );
-}
 
 export const close: IoCommand = {
   name: 'close',
@@ -106,7 +116,7 @@ export const reopen: IoCommand = {
     let cache: CacheMode | undefined;
     let options: NodeOptions = {};
     const operands = readOptions(session, reopen, args, 'c:o:rw', (letter, value) => {
-      if (letter === 'c') cache = Session.cacheMode(value);
+      if (letter === 'c') cache = cacheModeOf(value);
       else if (letter === 'o') options = { ...options, ...parseImageOptions(value, session.tool, undefined) };
       else {
         if (readOnly !== undefined) throw invalid('Only one -r/-w option may be given');
@@ -114,7 +124,13 @@ export const reopen: IoCommand = {
       }
     });
     if (operands.length > 0) showUsage(session, reopen);
-    await session.reopen({ ...options, ...changed(options, readOnly, cache) }, cache?.writethrough);
+    await session.reopen(
+      { ...options, ...changed(options, readOnly, cache) },
+      {
+        writethrough: cache?.writethrough,
+        withoutWriting: readOnly === true,
+      },
+    );
   },
 };
 

@@ -10,10 +10,10 @@ import type { BlockBackend } from '../../block/backend.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import { addCopyOnRead, addTemporaryOverlay, replaced } from '../../block/layers.ts';
 import type { BlockNode } from '../../block/node.ts';
-import type { NodeOptions } from '../../block/options.ts';
+import { commonOptions, type NodeOptions } from '../../block/options.ts';
 import { Perm } from '../../block/permissions.ts';
 import { reopenWith } from '../../block/reopen-changes.ts';
-import { type CacheMode, parseCacheMode } from '../shared/cache-mode.ts';
+import type { CacheMode } from '../shared/cache-mode.ts';
 import { attachUser } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
 import { complain } from './command.ts';
@@ -28,6 +28,8 @@ export interface OpenRequest {
   cache: CacheMode;
   discard: boolean;
   forceShare: boolean;
+  /** The host's own asynchronous requests, which go past its cache. */
+  nativeAio: boolean;
   /** What is written goes to an overlay, which is gone when the image is closed. */
   temporary: boolean;
   copyOnRead: boolean;
@@ -91,6 +93,9 @@ export class Session {
   private async openImage(request: OpenRequest): Promise<BlockBackend> {
     const { graph } = this;
     const { path, format, options, readOnly, cache, discard, forceShare, temporary } = request;
+    if (request.nativeAio && !cache.flags.direct) {
+      throw invalid('aio=native was specified, but it requires cache.direct=on, which was not specified.');
+    }
     const flags = { ...cache.flags, discard, forceShare, readOnly: readOnly || temporary };
     let node =
       path === undefined
@@ -98,9 +103,11 @@ export class Session {
         : await graph.openFile(path, { flags, options, ...withoutUndefined({ format }) });
     if (temporary) {
       const directory = process.env['TMPDIR'] ?? '/var/tmp';
-      node = await replaced(graph, node, (below) =>
-        addTemporaryOverlay(graph, below, directory, { discard, readOnly }),
-      );
+      const overlay = {
+        flags: { discard, readOnly },
+        options: withoutUndefined({ 'read-only': options['read-only'] }),
+      };
+      node = await replaced(graph, node, (below) => addTemporaryOverlay(graph, below, directory, overlay));
     }
     if (request.copyOnRead) node = await replaced(graph, node, (below) => this.addCopyOnRead(below));
     return attachUser(node, { write: !readOnly, cache });
@@ -113,14 +120,17 @@ export class Session {
 
   /**
    * Opens the image, as it is, with other options of its nodes, or changes nothing. `writethrough`: of the image's user from then on.
-   * Errors: as of `reopenWith`.
+   * `withoutWriting`: that may no longer write, until a command needs it. Errors: as of `reopenWith`.
    */
-  async reopen(changes: NodeOptions, writethrough: boolean | undefined): Promise<void> {
+  async reopen(
+    changes: NodeOptions,
+    { writethrough, withoutWriting }: { writethrough?: boolean | undefined; withoutWriting: boolean },
+  ): Promise<void> {
     const { backend } = this;
     const node = backend.node.skipImplicit();
-    if (changes['read-only'] === true) {
-      if (this.copiesOnRead && !node.readOnly)
-        throw invalid(`Can't set node '${node.name}' to r/o with copy-on-read enabled`);
+    if (this.copiesOnRead && !node.readOnly && commonOptions(changes, node.definition)['read-only'])
+      throw invalid(`Can't set node '${node.name}' to r/o with copy-on-read enabled`);
+    if (withoutWriting) {
       const { perm, shared } = backend.edge;
       await backend.setPermissions(perm & ~(Perm.write | Perm.resize), shared);
     }
@@ -184,12 +194,5 @@ export class Session {
     const elapsedNs = this.nowNs() - startNs;
     this.announceCompleted();
     return elapsedNs;
-  }
-
-  /** Errors: BlockError in the words of the tool. */
-  static cacheMode(name: string): CacheMode {
-    const mode = parseCacheMode(name);
-    if (!mode) throw new BlockError('EINVAL', `Invalid cache option: ${name}`);
-    return mode;
   }
 }
