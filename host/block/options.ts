@@ -82,7 +82,7 @@ export function isProtocol({ kind, filenamePrefix }: Kind): boolean {
 }
 
 /** The error about an option that a driver does not have. */
-function unsupportedBy(definition: Kind | undefined): (name: string) => BlockError {
+export function unsupportedBy(definition: Kind | undefined): (name: string) => BlockError {
   const of = definition?.name ?? '';
   return (name) =>
     invalid(

@@ -1,10 +1,13 @@
-/** `img --help`, that of each command, and `--version`. */
+/**
+ * `img --help`, the help of each command, and `--version`. What an option does is said once, in the texts of the manual page: it is
+ * listed here for each option that the command's own table has.
+ */
 import { versionText } from '../../qmp/version.ts';
 import { imageOptionTexts, optionTexts } from '../manual/option-texts.ts';
 import { fromSpecs, helpText } from '../manual/options.ts';
 import type { Tool } from '../shared/tool.ts';
 import { commands, type ImgCommand } from './commands.ts';
-import { helpSpec, isOurs, standardOptions, traceSpec } from './options.ts';
+import { isOurs, standardOptions, traceSpec } from './options.ts';
 
 export function printVersion(tool: Tool): void {
   tool.out(`${tool.name.replace(/ /g, '-')} version ${versionText}\n`);
@@ -14,43 +17,26 @@ export async function printHelp(tool: Tool): Promise<void> {
   const { drivers } = await import('../../drivers.ts');
   const formats = drivers.map(({ name }) => name).sort();
   printVersion(tool);
-  tool.out(
-    [
-      `usage: ${tool.name} [standard options] command [command options]`,
-      'Makes, inspects, checks, converts and compares disk images',
-      '',
-      helpText(fromSpecs(standardOptions, optionTexts.img)),
-      'Command syntax:',
-      ...commands.map(({ name, synopsis }) => `  ${name} ${synopsis}`),
-      '',
-      'Command parameters:',
-      ...Object.entries(operands).map(([name, help]) => `  ${name.padEnd(10)} ${help}`),
-      `What the options of a command do: ${tool.name} COMMAND --help`,
-      '',
-      `Supported formats: ${formats.join(' ')}`,
-      '',
-    ].join('\n'),
-  );
+  tool.out(`usage: ${tool.name} [STANDARD OPTIONS] COMMAND [--help | OPTIONS]
+
+Makes, inspects, checks, converts and compares disk images.
+
+Standard options:
+${helpText(fromSpecs(standardOptions, optionTexts.img))}
+Commands ('${tool.name} COMMAND --help' tells of one):
+${commands.map(({ name, help }) => `  ${name.padEnd(10)}${help}\n`).join('')}
+Formats, protocols and filters:
+  ${formats.join(' ')}
+`);
 }
 
-/** The words of the synopses that are no options. */
-const operands: Readonly<Record<string, string>> = {
-  filename: 'a disk image; with --image-opts an option string: driver=qcow2,file.filename=F',
-  fmt: 'the image format; guessed from the content when not given',
-  cache: 'none, writeback (default), writethrough, directsync, unsafe (default of convert)',
-  size: 'bytes; suffixes k, M, G, T, P and E are powers of 1024',
-  options: "name=value,...; '-o help' lists those of a format",
-};
-
-/** The help of one command: what its synopsis has. */
-export async function printCommandHelp(
-  tool: Tool,
-  { name, synopsis, help, load }: ImgCommand,
-): Promise<void> {
-  const { specs } = await load();
-  const options = fromSpecs(
-    isOurs(tool) ? [helpSpec, traceSpec, ...specs] : [helpSpec, ...specs],
-    imageOptionTexts(name),
-  );
-  tool.out(`usage: ${tool.name} ${name} ${synopsis}\n\n${help}\n\n${helpText(options)}`);
+/** The help of one command: how it is called, and what each of its options and operands does. */
+export async function printCommandHelp(tool: Tool, command: ImgCommand): Promise<void> {
+  const { name, synopsis, help, operands = [] } = command;
+  const { specs } = await command.load();
+  const items = [
+    ...fromSpecs(isOurs(tool) ? [...specs, traceSpec] : specs, imageOptionTexts(name)),
+    ...operands.map(([operand, text]) => ({ spellings: [operand], help: text })),
+  ];
+  tool.out(`usage: ${tool.name} ${name} ${synopsis}\n\n${help}\n\n${helpText(items)}`);
 }

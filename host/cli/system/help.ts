@@ -56,7 +56,7 @@ export async function printHelp(tool: Tool): Promise<void> {
 'disk_image' is a raw hard disk image for IDE hard disk 0
 
 The storage of a machine without a processor: block nodes, drives, devices, jobs
-and the monitor.
+and both monitors.
 
 ${helpText(fromTable(machineOptions, machineTexts))}`);
 }
