@@ -99,7 +99,7 @@ export async function openNode(
   node.references = 1;
   try {
     await openDriver(graph, node, params);
-    if (params.noBacking) checkNoBacking(node);
+    if (params.noBacking || flags.noIo) checkNoBacking(node);
     if (params.noBacking && node.driver.backing) node.options = { ...node.options, backing: null };
     if (!flags.inactive) await graph.observer.nodeOpened(node);
     if (params.probed && definition.isProbeFallback && !flags.readOnly) restrictProbedRaw(graph, node);

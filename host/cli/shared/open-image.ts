@@ -54,6 +54,7 @@ export async function openBackend(
     ? await graph.open(
         { ...parseImageOptions(source.name, tool, source.implicitName), ...options.override },
         flags,
+        noBacking,
       )
     : await graph.openFile(source.name, {
         flags,
