@@ -57,8 +57,8 @@ describe.skipIf(!haveQemu)('io', () => {
   async function compare(options: string, commands: readonly string[]): Promise<void> {
     const args = [...words(options), ...ioCommands(...commands)];
     const { ours, theirs } = await bothHere(folders, 'qemu-io', args);
-    // The real one aborts where a node that has no place for VM state is asked for it.
-    if (theirs.status === null && theirs.stderr.includes('Assertion')) return;
+    // It crashes: by an assertion where a node without a place for VM state is asked for it, and in free() with -m.
+    if (theirs.status === null && /Assertion|free\(\)/.test(theirs.stderr)) return;
     // Past the host's cache it cannot fill what does not begin in a block.
     if (theirs.stderr.includes('Could not write zeros for preallocation: Invalid argument')) return;
     const script = [options, ...commands].join('\n');
