@@ -10,6 +10,7 @@ import { fromTable } from '../manual/machine-options.ts';
 import { machineTexts, vmTexts } from '../manual/machine-texts.ts';
 import { imageOptionTexts, optionTexts } from '../manual/option-texts.ts';
 import { fromSpecs, type Option } from '../manual/options.ts';
+import { specs as nbdSpecs } from '../nbd/options.ts';
 import { specs as storageDaemonSpecs } from '../storage-daemon/options.ts';
 import { machineOptions } from '../system/options.ts';
 import { vmOptions } from '../vm/main.ts';
@@ -34,6 +35,7 @@ export interface NamedCommand {
 const optionsOf: Readonly<Record<string, Option[]>> = {
   img: fromSpecs(standardOptions, optionTexts.img),
   io: fromSpecs(ioSpecs, optionTexts.io),
+  nbd: fromSpecs(nbdSpecs, optionTexts.nbd),
   'storage-daemon': fromSpecs(storageDaemonSpecs, optionTexts['storage-daemon']),
   web: fromSpecs(webSpecs, optionTexts.web),
   demo: fromSpecs(demoSpecs, optionTexts.demo),
