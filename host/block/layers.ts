@@ -55,5 +55,6 @@ export async function addCopyOnRead(graph: BlockGraph, node: BlockNode): Promise
   // Whether a discard goes on is for the node to say.
   const filter = await graph.open({ driver: 'copy-on-read', file: node.name }, { discard: true });
   filter.implicit = true;
+  filter.isHidden = true;
   return filter;
 }

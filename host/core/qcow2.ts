@@ -167,6 +167,11 @@ export class Qcow2Core extends CoreInstance<Qcow2Exports> {
     this.exports.qcow2_table_failed(slot);
   }
 
+  /** Forgets the tables that nobody has used since the last call, but for those that are not on the disk yet. */
+  cleanCache(): void {
+    this.exports.qcow2_clean_cache();
+  }
+
   /** The content of a `freshTable` is written, or failed to be. 0, or `Wait.writeback`: ask again when that is over. */
   freshTableDone(token: number, ok: boolean): number {
     return this.exports.qcow2_init_done(token, ok);

@@ -38,6 +38,7 @@ export function fileOptions(driver: string) {
       worded(enumeration('BlockdevAioOptions', ['threads', 'native', 'io_uring']), { refused: refusedValue }),
     ),
     'aio-max-batch': optional(int),
+    // Of no account: what the host has cached of a file is what the file holds.
     'drop-cache': optional(bool),
     'x-check-cache-dropped': optional(bool),
   });
@@ -56,6 +57,7 @@ export const file: DriverDefinition<FileOptions> = {
   kind: 'protocol',
   options,
   strongOptions: ['filename'],
+  reopenableOptions: ['drop-cache'],
   filenamePrefix: 'file',
   servesPlainNames: true,
   parseFilename: (filename) => ({ filename: plainName(filename.replace(/^file:/, '')) }),
@@ -82,7 +84,6 @@ export function checkOptions(driver: string, { flags }: OpenContext, given: File
   if (typeof given.filename !== 'string' || given.filename === '') throw invalid(missingFilename(driver));
   const manager = given['pr-manager'];
   if (manager !== undefined) throw invalid(`No persistent reservation manager with id '${manager}'`);
-  if (given['drop-cache'] === false) throw invalid("Option 'drop-cache' can only be on");
   if (given['x-check-cache-dropped'] === true)
     throw invalid("Option 'x-check-cache-dropped' can only be off");
   if ((given['aio-max-batch'] ?? 0) !== 0) throw invalid("Option 'aio-max-batch' can only be 0");
