@@ -352,8 +352,11 @@ export interface AmendDefinition<Options extends object = object> {
 export interface AmendPlan {
   /** The image will have no place for its bitmaps: the caller removes them first. */
   readonly dropsBitmaps: boolean;
-  /** A crash on the way leaves a sound image with its contents. Errors: of I/O, and of the host's space. */
-  apply(): Promise<void>;
+  /**
+   * A crash on the way leaves a sound image with its contents. `report` hears how much of it is done, from 0 to 1. Errors: of I/O, and of
+   * the host's space.
+   */
+  apply(report?: (done: number) => void): Promise<void>;
 }
 
 export interface CreateDefinition {

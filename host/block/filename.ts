@@ -8,6 +8,7 @@ import { BlockError, invalid } from '../base/errors.ts';
 import { inDictionaryOrder } from '../qapi/dictionary-order.ts';
 import { formatJson } from '../qapi/json-output.ts';
 import type { BlockNode } from './node.ts';
+import { isProtocol } from './options.ts';
 
 /** Longest name shown. */
 const maxFilenameChars = 4095;
@@ -30,12 +31,7 @@ export function exactFilename(node: BlockNode): string | undefined {
   if (overridesBacking(node)) return undefined;
   if (definition.strongOptions?.some((name) => options[name] !== undefined)) return undefined;
   const file = node.children.get('file')?.node;
-  return file && isProtocol(file) ? exactFilename(file) : undefined;
-}
-
-/** Reached by a name of its own kind; a filter may be, too. */
-function isProtocol({ definition }: BlockNode): boolean {
-  return definition.kind === 'protocol' || definition.filenamePrefix !== undefined;
+  return file && isProtocol(file.definition) ? exactFilename(file) : undefined;
 }
 
 /** The child whose name stands for a node that has none of its own. */

@@ -167,10 +167,14 @@ export class BlockGraph {
 
   /**
    * Opens a node with its children from options in the form of blockdev-add. The caller owns one reference.
-   * `defaults` apply where the options say nothing. Errors: BlockError; nothing is left open.
+   * `defaults` apply where the options say nothing. `noBacking`: the backing file stays closed. Errors: BlockError; nothing is left open.
    */
-  open(options: Readonly<Record<string, unknown>>, defaults: Partial<OpenFlags> = {}): Promise<BlockNode> {
-    return openNode(this, options, { defaults });
+  open(
+    options: Readonly<Record<string, unknown>>,
+    defaults: Partial<OpenFlags> = {},
+    noBacking = false,
+  ): Promise<BlockNode> {
+    return openNode(this, options, { defaults, noBacking });
   }
 
   /** Opens a node of a driver that options cannot name. As `open`. */

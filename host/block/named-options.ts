@@ -13,7 +13,7 @@ import { parseJsonFilename } from '../qapi/json-filename.ts';
 import { isJsonObject } from '../qapi/json-value.ts';
 import type { DriverDefinition } from './driver.ts';
 import type { DriverRegistry } from './driver-registry.ts';
-import type { NodeOptions } from './options.ts';
+import { isProtocol, type NodeOptions } from './options.ts';
 
 /** What names are looked up in. */
 interface Known {
@@ -70,7 +70,7 @@ async function withFilename(
   filename: string,
   options: NodeOptions,
 ): Promise<NodeOptions> {
-  if (definition.kind !== 'protocol' && definition.filenamePrefix === undefined) {
+  if (!isProtocol(definition)) {
     return { ...options, file: await storageOptions(known, filename, options['file']) };
   }
   const named = definition.parseFilename?.(filename) ?? { filename };

@@ -14,12 +14,19 @@ import { BlockBackend } from './backend.ts';
 import type { DriverDefinition } from './driver.ts';
 import { probeBytes } from './driver-registry.ts';
 import type { ChildRole, Edge } from './edge.ts';
-import { exactFilename, filenameOf, resolveBackingName } from './filename.ts';
+import { exactFilename, filenameOf, flattened, resolveBackingName } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
 import { leavesFileToImage, optionsOfFilename } from './named-options.ts';
 import { BlockNode } from './node.ts';
 import type { CorruptionReport, OpenContext, OpenFlags, TroubleReport } from './open-context.ts';
-import { childDefaults, commonOptions, type NodeOptions, ownOptions, resolveFlags } from './options.ts';
+import {
+  childDefaults,
+  commonOptions,
+  type NodeOptions,
+  ownOptions,
+  resolveFlags,
+  unsupportedBy,
+} from './options.ts';
 import { Perm } from './permissions.ts';
 import { rangeReadsAsZeros } from './status.ts';
 import { readMapped, writeMapped } from './transfer.ts';
@@ -92,6 +99,7 @@ export async function openNode(
   node.references = 1;
   try {
     await openDriver(graph, node, params);
+    if (params.noBacking || flags.noIo) checkNoBacking(node);
     if (params.noBacking && node.driver.backing) node.options = { ...node.options, backing: null };
     if (!flags.inactive) await graph.observer.nodeOpened(node);
     if (params.probed && definition.isProbeFallback && !flags.readOnly) restrictProbedRaw(graph, node);
@@ -111,6 +119,13 @@ function withBackingNull(graph: BlockGraph, options: NodeOptions): NodeOptions {
   if (options['backing'] !== '') return options;
   graph.platform.console.warn('Use of "backing": "" is deprecated; use "backing": null instead');
   return { ...options, backing: null };
+}
+
+/** Options of what is not opened are options that nobody has. */
+function checkNoBacking({ definition, options: { backing } }: BlockNode): void {
+  if (backing === undefined || backing === null || backing === '') return;
+  const [name = ''] = Object.keys(flattened('backing', backing));
+  throw unsupportedBy(definition)(name);
 }
 
 async function openDriver(graph: BlockGraph, node: BlockNode, params: OpenParams): Promise<void> {
@@ -142,7 +157,7 @@ async function openProbing(
       const how = { flags, options: rest, ...withoutUndefined({ namedByImage }) };
       return openFile(graph, filename as string, how, params.chain);
     }
-    throw invalid('Must specify either driver or file');
+    throw undriven();
   }
   if (!describesChild(options['file'])) throw undescribed('file');
   const file = await openChildNode(graph, options['file'], childDefaults(flags, 'file'), params, 'file');
@@ -199,6 +214,10 @@ function isReference(option: unknown): boolean {
   return typeof option === 'string' || option instanceof BlockNode;
 }
 
+function undriven(): BlockError {
+  return invalid('Must specify either driver or file');
+}
+
 function undescribed(child: string): BlockError {
   return invalid(`A block device must be specified for "${child}"`);
 }
@@ -236,7 +255,7 @@ async function openChildNode(
       const named = protocol.parseFilename?.(filename) ?? { filename };
       return openNode(graph, { ...others, driver: protocol.name, ...named }, inner);
     }
-    return openNode(graph, { ...options, driver: graph.drivers.plainProtocol().name }, inner);
+    throw undriven();
   }
   return openNode(graph, options, inner);
 }

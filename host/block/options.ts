@@ -74,14 +74,19 @@ export function ownOptions<O extends object>(
   return checkNodeOptions(definition.options, Object.fromEntries(own), unsupportedBy(definition));
 }
 
+type Kind = Pick<DriverDefinition, 'name' | 'kind' | 'filenamePrefix'>;
+
+/** Reached by a name of its own kind; a filter may be, too. */
+export function isProtocol({ kind, filenamePrefix }: Kind): boolean {
+  return kind === 'protocol' || filenamePrefix !== undefined;
+}
+
 /** The error about an option that a driver does not have. */
-function unsupportedBy(
-  definition: Pick<DriverDefinition, 'name' | 'kind' | 'filenamePrefix'> | undefined,
-): (name: string) => BlockError {
+export function unsupportedBy(definition: Kind | undefined): (name: string) => BlockError {
   const of = definition?.name ?? '';
   return (name) =>
     invalid(
-      definition && (definition.kind === 'protocol' || definition.filenamePrefix !== undefined)
+      definition && isProtocol(definition)
         ? `Block protocol '${of}' doesn't support the option '${name}'`
         : `Block format '${of}' does not support the option '${name}'`,
     );

@@ -25,7 +25,8 @@ import {
   resolveFlags,
 } from './options.ts';
 
-interface Planned {
+/** What becomes of one node. */
+export interface Planned {
   node: BlockNode;
   options: NodeOptions;
   flags: OpenFlags;
@@ -34,7 +35,7 @@ interface Planned {
   step?: ReopenStep | undefined;
 }
 
-interface ChildChange {
+export interface ChildChange {
   name: string;
   edge: Edge | undefined;
   /** Undefined: none any more. */
@@ -42,7 +43,7 @@ interface ChildChange {
 }
 
 /** Children that may be exchanged. */
-const exchangeable = ['file', 'backing'] as const;
+export const exchangeable = ['file', 'backing'] as const;
 
 export interface ReopenRequest {
   node: BlockNode;
@@ -158,7 +159,7 @@ async function planChildren(graph: BlockGraph, planned: Planned, mode: PlanMode)
 }
 
 /** Options that cannot change must be as they were. */
-function checkOptions(node: BlockNode, options: NodeOptions, flags: OpenFlags): void {
+export function checkOptions(node: BlockNode, options: NodeOptions, flags: OpenFlags): void {
   const { definition } = node;
   if (options['driver'] !== undefined && options['driver'] !== definition.name) {
     throw invalid("Cannot change the option 'driver'");
@@ -202,13 +203,6 @@ function checkReopenable({ driver, definition, name }: BlockNode): void {
     'ENOTSUP',
     `Block format '${definition.name}' used by node '${name}' does not support reopening files`,
   );
-}
-
-/** The same for all that were opened together with it. */
-export function checkTreeReopenable(node: BlockNode): void {
-  checkReopenable(node);
-  for (const { node: child } of node.children.values())
-    if (child.inheritsFrom === node) checkTreeReopenable(child);
 }
 
 function strongMembers(options: NodeOptions, names: readonly string[]): Record<string, unknown> {

@@ -310,8 +310,7 @@ async function writeCompressed(edge: Edge, offset: number, buffer: Uint8Array): 
 
 async function writeZeroes(edge: Edge, offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
   const { node } = edge;
-  // As in QEMU: what a node hands down is subject to the child's discard option, what a user asks for is not.
-  const mayUnmap = flags.mayUnmap === true && (node.flags.discard || edge.parent.isNode !== true);
+  const mayUnmap = flags.mayUnmap === true && node.flags.discard;
   await changing(edge, offset, bytes, flags, 'zeroes', async () => {
     await writeZeroesNode(node, offset, bytes, { ...driverFlags(node, flags, 'zeroes'), mayUnmap });
     node.growTo(offset + bytes);

@@ -50,6 +50,6 @@ export interface SnapshotStorage {
   view(snapshot: InternalSnapshot): Promise<void>;
   /** Writes VM state at `offset` bytes from its start, for the next `create`. */
   saveVmState(offset: number, data: Uint8Array): Promise<void>;
-  /** Reads VM state of a snapshot, applied or not; zeros where nothing was saved. */
-  loadVmState(snapshot: InternalSnapshot, offset: number, buffer: Uint8Array): Promise<void>;
+  /** Reads VM state of a snapshot, applied or not, or what the next one gets; zeros where nothing was saved. */
+  loadVmState(snapshot: InternalSnapshot | undefined, offset: number, buffer: Uint8Array): Promise<void>;
 }

@@ -5,8 +5,8 @@
 import { invalid } from '../base/errors.ts';
 import { withoutUndefined } from '../base/without-undefined.ts';
 import { BlockBackend } from '../block/backend.ts';
-import { createImage } from '../block/create.ts';
 import type { BlockGraph } from '../block/graph.ts';
+import { addCopyOnRead, addTemporaryOverlay, replaced } from '../block/layers.ts';
 import type { BlockNode } from '../block/node.ts';
 import type { OpenFlags } from '../block/open-context.ts';
 import { Perm } from '../block/permissions.ts';
@@ -129,22 +129,12 @@ async function openMedium(options: DriveOptions, services: DriveContext): Promis
     throw invalid("option 'copy-on-read' is not supported");
   }
   let node = await openImage(options, graph);
-  if (options.snapshot) node = await replaced(graph, node, (below) => addOverlay(below, services));
+  if (options.snapshot)
+    node = await replaced(graph, node, (below) =>
+      addTemporaryOverlay(graph, below, services.temporaryDirectory),
+    );
   if (options.copyOnRead) node = await replaced(graph, node, (below) => addCopyOnRead(graph, below));
   return node;
-}
-
-/** What `make` puts on top of `node`, which from then on is held by that. */
-async function replaced(
-  graph: BlockGraph,
-  node: BlockNode,
-  make: (below: BlockNode) => Promise<BlockNode>,
-): Promise<BlockNode> {
-  try {
-    return await make(node);
-  } finally {
-    await graph.unref(node);
-  }
 }
 
 async function openImage(options: DriveOptions, graph: BlockGraph): Promise<BlockNode> {
@@ -174,31 +164,4 @@ async function openImage(options: DriveOptions, graph: BlockGraph): Promise<Bloc
 function withAio(options: Record<string, unknown>, aio: string, isFile: boolean): Record<string, unknown> {
   if (isFile) return { ...options, aio };
   return { ...options, file: { ...(options['file'] as object | undefined), aio } };
-}
-
-/** A temporary overlay takes what is written. Its file has no name any more, and goes with the last user. */
-async function addOverlay(node: BlockNode, { graph, temporaryDirectory }: DriveContext): Promise<BlockNode> {
-  const filename = `${temporaryDirectory}/vl.${randomSuffix(graph)}`;
-  await createImage(graph, { filename, format: 'qcow2', size: node.length, quiet: true });
-  try {
-    return await graph.open(
-      { driver: 'qcow2', file: { driver: 'file', filename }, backing: node.name },
-      { noFlush: true },
-    );
-  } finally {
-    await graph.platform.files.unlink(filename);
-  }
-}
-
-const suffixLetters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
-
-function randomSuffix({ platform }: BlockGraph): string {
-  return Array.from({ length: 6 }, () => suffixLetters[platform.random.below(suffixLetters.length)]).join('');
-}
-
-async function addCopyOnRead(graph: BlockGraph, node: BlockNode): Promise<BlockNode> {
-  const filter = await graph.open({ driver: 'copy-on-read', file: node.name });
-  filter.implicit = true;
-  filter.isHidden = true;
-  return filter;
 }

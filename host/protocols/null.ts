@@ -3,8 +3,8 @@
  * Reads give zeros with `read-zeroes` and leave the buffer as it was without, so nothing may depend on them; for
  * measuring everything but the disk. The two differ in name only.
  */
-import { invalid } from '../base/errors.ts';
-import type { Driver, DriverDefinition, Extent } from '../block/driver.ts';
+import { BlockError, invalid } from '../base/errors.ts';
+import type { Driver, DriverDefinition, Extent, ZeroFlags } from '../block/driver.ts';
 import type { Clock } from '../platform/platform.ts';
 import { bool, byteCount, int, optional, struct, type TypeOf } from '../qapi/types.ts';
 
@@ -76,8 +76,10 @@ class NullDriver implements Driver {
     return this.delay();
   }
 
-  writeZeroes(): Promise<void> {
-    return this.delay();
+  /** It has no other way than to write them. */
+  async writeZeroes(_offset: number, _bytes: number, flags: ZeroFlags): Promise<void> {
+    if (flags.noFallback) throw new BlockError('ENOTSUP');
+    await this.delay();
   }
 
   flush(): Promise<void> {

@@ -22,7 +22,7 @@ export function isBeyondSizes(text: string): boolean {
 function readSize(text: string): number | undefined {
   const hex = /^\s*\+?0x([0-9a-f]+)$/i.exec(text);
   if (hex) return Number.parseInt(hex[1]!, 16); // the pattern has it
-  const match = /^\s*\+?(\d+)(\.\d*)?([bkmgtpe]?)$/i.exec(text);
+  const match = /^\s*\+?(?=\.?\d)(\d*)(\.\d*)?([bkmgtpe]?)$/i.exec(text);
   if (!match) return undefined;
   const [, whole, point = '', suffix = ''] = match;
   const fraction = point.length > 1 ? Number(`0${point}`) : 0;

@@ -37,6 +37,7 @@ describe('help', () => {
     expect(out).toMatch(/^ {2}--atomic +\w/m);
     expect(run(bundle, 'img', 'convert', '--help').out).toBe(out);
     expect(run(bundle, 'help', 'img', 'snapshot').out).toMatch(/^ {2}-a, --apply SNAPSHOT\n? +\w/m);
+    expect(out).toMatch(/^ {2}--trace /m);
     for (const { help } of imageCommands) expect(help).not.toBe('');
     expect(run(bundle, 'help', 'img').out).toBe(run(bundle, 'img', '--help').out);
   });

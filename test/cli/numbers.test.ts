@@ -13,6 +13,7 @@ describe('sizes', () => {
     ['+5', 5],
     [' 5', 5],
     ['0.1k', 102],
+    ['.5k', 512],
     ['1b', 1],
     ['5B', 5],
     ['1e', 2 ** 60],
@@ -26,7 +27,7 @@ describe('sizes', () => {
     expect(parseSize(text)).toEqual({ ok: true, value });
   });
 
-  test.each(['', '1e3', '1.5', '1.5b', '.5k', '5 ', '1KB', 'inf', 'nan', '0x', '0x1.8', '1,5', '1.e1k', 'k'])(
+  test.each(['', '1e3', '1.5', '1.5b', '.5', '5 ', '1KB', 'inf', 'nan', '0x', '0x1.8', '1,5', '1.e1k', 'k'])(
     'refuse %j',
     (text) => {
       expect(parseSize(text)).toEqual({ ok: false, problem: 'invalid' });

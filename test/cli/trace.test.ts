@@ -20,6 +20,15 @@ describe('the log', () => {
     expect(status).toBe(0);
   });
 
+  test('is asked for behind a command of img, too, but not of the real one', async () => {
+    const args = ['map', '--trace', 'block_status', '--image-opts', 'driver=null-co,node-name=n,size=1M'];
+    const own = await runOwn('blockyard img', args);
+    expect(own.stderr).toMatch(/^block_status node n offset 0 bytes 1048576 /);
+    expect(own.status).toBe(0);
+    const theirs = await runOwn('qemu-img', args);
+    expect(theirs.stderr).toContain("unrecognized option '--trace'");
+  });
+
   test('is the file that was named last', async () => {
     await runOwn('qemu-io', ['-T', `block_read,file=${path('a')}`, '-T', `file=${path('b')}`, ...read]);
     expect(existsSync(path('a'))).toBe(false);

@@ -3,10 +3,10 @@ import { main as img } from '../../host/cli/img/main.ts';
 import { main as io } from '../../host/cli/io/main.ts';
 import { masked, type Outcome, type ToolName, type TwoFolders } from './cli.ts';
 
-const mains = { 'qemu-img': img, 'qemu-io': io } as const;
+const mains = { 'qemu-img': img, 'qemu-io': io, 'blockyard img': img } as const;
 
 /** As when it is started under the name of the tool that it stands in for. A bug rejects. */
-export async function runOwn(tool: ToolName, args: string[]): Promise<Outcome> {
+export async function runOwn(tool: keyof typeof mains, args: string[]): Promise<Outcome> {
   let stdout = '';
   let stderr = '';
   const status = await mains[tool](args, tool, {

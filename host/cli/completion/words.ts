@@ -4,15 +4,15 @@
  */
 import { specs as demoSpecs } from '../demo/main.ts';
 import { commands as imageCommands } from '../img/commands.ts';
-import { standardOptions } from '../img/main.ts';
+import { helpSpec, standardOptions, traceSpec } from '../img/options.ts';
 import { specs as ioSpecs } from '../io/main.ts';
+import { fromTable } from '../manual/machine-options.ts';
 import { machineTexts, vmTexts } from '../manual/machine-texts.ts';
-import { imageOptionTexts, type OptionTexts, optionTexts } from '../manual/option-texts.ts';
-import { described, fromSpecs, type Option } from '../manual/options.ts';
+import { imageOptionTexts, optionTexts } from '../manual/option-texts.ts';
+import { fromSpecs, type Option } from '../manual/options.ts';
 import { specs as nbdSpecs } from '../nbd/options.ts';
-import type { OptionSpec } from '../shared/getopt.ts';
 import { specs as storageDaemonSpecs } from '../storage-daemon/options.ts';
-import { machineOptions, type OptionKind, takesArgument } from '../system/options.ts';
+import { machineOptions } from '../system/options.ts';
 import { vmOptions } from '../vm/main.ts';
 import { specs as webSpecs } from '../web/options.ts';
 
@@ -32,8 +32,6 @@ export interface NamedCommand {
   readonly help: string;
 }
 
-const helpSpec: OptionSpec = { short: 'h', long: 'help' };
-
 const optionsOf: Readonly<Record<string, Option[]>> = {
   img: fromSpecs(standardOptions, optionTexts.img),
   io: fromSpecs(ioSpecs, optionTexts.io),
@@ -50,7 +48,7 @@ export async function allWords(commands: readonly NamedCommand[]): Promise<Comma
   const ofImages = await Promise.all(
     imageCommands.map(async ({ name, help, load }) => {
       const { specs } = await load();
-      const options = fromSpecs([helpSpec, ...specs], imageOptionTexts(name));
+      const options = fromSpecs([helpSpec, traceSpec, ...specs], imageOptionTexts(name));
       return { name, help, links: [], options, subcommands: [] };
     }),
   );
@@ -61,10 +59,4 @@ export async function allWords(commands: readonly NamedCommand[]): Promise<Comma
     options: optionsOf[name] ?? [],
     subcommands: name === 'img' ? ofImages : [],
   }));
-}
-
-function fromTable(table: Readonly<Record<string, OptionKind>>, texts: OptionTexts): Option[] {
-  return Object.entries(table)
-    .filter(([, kind]) => kind !== 'refused')
-    .map(([name, kind]) => described([`-${name}`], takesArgument(kind), texts[name]));
 }

@@ -62,7 +62,8 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     const amend = definitionOf(tool, definition);
     const progress = new Progress(tool, showProgress && !quiet, progressStep);
     try {
-      await tool.attempt(async () => change(image, amend, readValues(definition, amend, options)));
+      const report = (done: number): void => progress.set(done * 100);
+      await tool.attempt(async () => change(image, amend, readValues(definition, amend, options), report));
       progress.set(100);
     } finally {
       progress.finish();
@@ -108,10 +109,15 @@ function isValid(pair: OptionPair, known: readonly CreateOption[]): boolean {
   }
 }
 
-async function change(image: BlockBackend, amend: AmendDefinition, values: CreateValues): Promise<void> {
+async function change(
+  image: BlockBackend,
+  amend: AmendDefinition,
+  values: CreateValues,
+  report: (done: number) => void,
+): Promise<void> {
   const plan = await amend.plan(image, values);
   if (plan.dropsBitmaps) await removeBitmaps(image.node.skipFilters());
-  await plan.apply();
+  await plan.apply(report);
 }
 
 async function removeBitmaps(node: BlockNode): Promise<void> {

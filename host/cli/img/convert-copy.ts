@@ -12,7 +12,8 @@ import { createDeferred } from '../../base/deferred.ts';
 import { asBlockError, BlockError } from '../../base/errors.ts';
 import { roundDown, sectorBytes } from '../../base/sectors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
-import { type BlockStatus, blockStatus, statusAbove } from '../../block/status.ts';
+import { type BlockStatus, statusAbove } from '../../block/status.ts';
+import { statusThroughRaw } from '../../block/status-through-raw.ts';
 import { RateLimiter } from '../../copy/rate-limiter.ts';
 import { ScanArena, type ScanBuffer } from '../../core/scan.ts';
 import type { Clock } from '../../platform/platform.ts';
@@ -216,7 +217,7 @@ export class ConvertCopy {
       const status: BlockStatus =
         backingLength === undefined
           ? await statusAbove(node, undefined, offset, rest)
-          : await blockStatus(node, offset, rest);
+          : await statusThroughRaw(node, offset, rest);
       if (status.zero) return { bytes: status.bytes, kind: sparseBytes === 0 ? 'data' : 'zero' };
       const left = !status.data && backingLength !== undefined;
       return { bytes: status.bytes, kind: left ? 'backing' : 'data' };

@@ -5,15 +5,15 @@
 import { versionText } from '../../qmp/version.ts';
 import { imageOptionTexts, optionTexts } from '../manual/option-texts.ts';
 import { fromSpecs, helpText } from '../manual/options.ts';
-import type { OptionSpec } from '../shared/getopt.ts';
 import type { Tool } from '../shared/tool.ts';
 import { commands, type ImgCommand } from './commands.ts';
+import { isOurs, standardOptions, traceSpec } from './options.ts';
 
 export function printVersion(tool: Tool): void {
   tool.out(`${tool.name.replace(/ /g, '-')} version ${versionText}\n`);
 }
 
-export async function printHelp(tool: Tool, standardOptions: readonly OptionSpec[]): Promise<void> {
+export async function printHelp(tool: Tool): Promise<void> {
   const { drivers } = await import('../../drivers.ts');
   const formats = drivers.map(({ name }) => name).sort();
   printVersion(tool);
@@ -35,7 +35,7 @@ export async function printCommandHelp(tool: Tool, command: ImgCommand): Promise
   const { name, synopsis, help, operands = [] } = command;
   const { specs } = await command.load();
   const items = [
-    ...fromSpecs(specs, imageOptionTexts(name)),
+    ...fromSpecs(isOurs(tool) ? [...specs, traceSpec] : specs, imageOptionTexts(name)),
     ...operands.map(([operand, text]) => ({ spellings: [operand], help: text })),
   ];
   tool.out(`usage: ${tool.name} ${name} ${synopsis}\n\n${help}\n\n${helpText(items)}`);

@@ -4,7 +4,7 @@ import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.t
 import { nearest } from '../shared/nearest.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { commands } from './commands.ts';
-import { HelpWanted } from './options.ts';
+import { HelpWanted, isOurs, standardOptions } from './options.ts';
 
 export function main(argv: string[], programName: string, terminal?: Terminal): Promise<number> {
   const tool = new Tool(programName, terminal);
@@ -30,16 +30,11 @@ async function dispatch(tool: Tool, argv: string[]): Promise<number> {
   return 0;
 }
 
-/** Under the name of QEMU's tool it says what that says, and no more. */
-function isOurs({ name }: Tool): boolean {
-  return name.startsWith('blockyard ');
-}
-
 async function helpAbout(tool: Tool, [topic]: readonly string[]): Promise<number> {
   const { printCommandHelp, printHelp } = await import('./help.ts');
   const command = commands.find(({ name }) => name === topic);
   if (command) await printCommandHelp(tool, command);
-  else if (topic === undefined) await printHelp(tool, standardOptions);
+  else if (topic === undefined) await printHelp(tool);
   else unknownCommand(tool, topic);
   return 0;
 }
@@ -54,13 +49,6 @@ function unknownCommand(tool: Tool, word: string): never {
   tool.failUsage(`Command not found: ${word}${near === undefined ? '' : `. Did you mean '${near}'?`}`);
 }
 
-/** In front of the subcommand. */
-export const standardOptions = [
-  { short: 'h', long: 'help' },
-  { short: 'V', long: 'version' },
-  { short: 'T', long: 'trace', argument: true },
-];
-
 /** Options before the subcommand; gives it and what follows. */
 async function takeStandardOptions(tool: Tool, argv: string[]): Promise<readonly string[]> {
   const reader = new OptionReader(argv, standardOptions, { stopsAtOperand: true });
@@ -71,7 +59,7 @@ async function takeStandardOptions(tool: Tool, argv: string[]): Promise<readonly
         continue;
       }
       const help = await import('./help.ts');
-      if (name === 'help') await help.printHelp(tool, standardOptions);
+      if (name === 'help') await help.printHelp(tool);
       else help.printVersion(tool);
       throw new ExitStatus(0);
     }

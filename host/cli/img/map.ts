@@ -3,6 +3,7 @@ import { BlockError } from '../../base/errors.ts';
 import { filenameOf } from '../../block/filename.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { type BlockStatus, statusAbove } from '../../block/status.ts';
+import { isRaw, statusThroughRaw } from '../../block/status-through-raw.ts';
 import { statusRuns } from '../../copy/status-runs.ts';
 import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -77,7 +78,10 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
 
 async function entryAt(tool: Tool, node: BlockNode, at: number, bytes: number): Promise<Entry> {
   try {
-    const { behindEnd, ...status } = await statusAbove(node.skipFilters(), undefined, at, bytes);
+    const top = node.skipFilters();
+    const { behindEnd, ...status } = isRaw(top)
+      ? await statusThroughRaw(top, at, bytes)
+      : await statusAbove(top, undefined, at, bytes);
     // The layer above is told for what a shorter one does not reach.
     return behindEnd ? { ...status, allocated: false, depth: status.depth - 1 } : status;
   } catch (error) {

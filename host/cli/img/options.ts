@@ -13,7 +13,17 @@ import {
 import { type ParsedNumber, parseCount, parseSize } from '../shared/numbers.ts';
 import type { Tool } from '../shared/tool.ts';
 
-const help: OptionSpec = { short: 'h', long: 'help' };
+export const helpSpec: OptionSpec = { short: 'h', long: 'help' };
+
+/** In front of the subcommand. */
+export const standardOptions: readonly OptionSpec[] = [
+  helpSpec,
+  { short: 'V', long: 'version' },
+  { short: 'T', long: 'trace', argument: true },
+];
+
+/** Behind a subcommand, too, which QEMU's tool does not have: that has it in front. */
+export const traceSpec: OptionSpec = { long: 'trace', argument: true };
 
 /** `--help` behind a subcommand shows the help of that. */
 export class HelpWanted extends Error {}
@@ -39,10 +49,17 @@ export async function readCommandLine(
   take: (option: ParsedOption) => void,
   settings: ReaderSettings = {},
 ): Promise<string[]> {
-  const reader = new OptionReader(argv, [help, ...specs], settings);
+  const own = isOurs(tool) ? [helpSpec, traceSpec] : [helpSpec];
+  const reader = new OptionReader(argv, [...own, ...specs], settings);
+  let isTraced = false;
   try {
     for (const option of reader.options()) {
       if (option.name === 'help') throw new HelpWanted();
+      if (option.name === traceSpec.long) {
+        isTraced = true;
+        (await tool.trace()).take(option.value);
+        continue;
+      }
       if (option.name === 'object') await tool.addObject(option.value);
       else take(option);
     }
@@ -50,7 +67,13 @@ export async function readCommandLine(
     if (!(error instanceof UsageError)) throw error;
     tool.failOption(describeUsageError(error));
   }
+  if (isTraced) (await tool.trace()).begin();
   return reader.operands;
+}
+
+/** Under the name of QEMU's tool it has what that has, and no more. */
+export function isOurs({ name }: Tool): boolean {
+  return name.startsWith('blockyard ');
 }
 
 export type OutputFormat = 'human' | 'json';

@@ -23,8 +23,9 @@ export const aioRead: IoCommand = {
     const operands = readOptions(session, aioRead, args, 'CP:iqrv', (letter, value) => {
       if (letter === 'P') pattern = parsePattern(session, value);
       else flags[letter as keyof typeof flags] = true;
+      return flags.i ? 'done' : undefined;
     });
-    // The invalid request is only counted, whatever its arguments.
+    // The invalid request is only counted, whatever follows.
     if (flags.i) return void session.tool.out('injecting invalid read request\n');
     if (operands.length < 2) showUsage(session, aioRead);
     const offset = parseNumber(session, operands[0]!); // checked above
@@ -54,6 +55,7 @@ export const aioWrite: IoCommand = {
     const operands = readOptions(session, aioWrite, args, 'CfiP:qruz', (letter, value) => {
       if (letter === 'P') pattern = parsePattern(session, value);
       else flags[letter as keyof typeof flags] = true;
+      return flags.i ? 'done' : undefined;
     });
     if (flags.i) return void session.tool.out('injecting invalid write request\n');
     if (operands.length < 2) showUsage(session, aioWrite);

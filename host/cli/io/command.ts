@@ -30,7 +30,7 @@ export class CommandFailed extends Error {
 }
 
 /** `read [-abCqrv] … off len -- reads a number of bytes at a specified offset` */
-export function oneLine({ name, synopsis, help }: IoCommand): string {
+export function oneLine({ synopsis, help, ...command }: IoCommand, name = command.name): string {
   return `${name} ${synopsis === undefined ? '' : `${synopsis} `}-- ${help}\n`;
 }
 
@@ -45,20 +45,23 @@ export function showUsage(session: Session, command: IoCommand): never {
   throw new CommandFailed(`usage of ${command.name}`);
 }
 
-/** Options as a getopt string: a colon follows those with an argument. Returns the operands. */
+/**
+ * Options as a getopt string: a colon follows those with an argument. Returns the operands. What comes behind an option of which
+ * `take` says `done` is not looked at.
+ */
 export function readOptions(
   session: Session,
   command: IoCommand,
   args: readonly string[],
   letters: string,
-  take: (letter: string, value: string) => void,
+  take: (letter: string, value: string) => unknown,
 ): string[] {
   const reader = new OptionReader(args, optionSpecs(letters));
   try {
-    for (const { name, value } of reader.options()) take(name, value);
+    for (const { name, value } of reader.options()) if (take(name, value) === 'done') break;
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    session.tool.error(`${command.name}: ${describeCommandUsage(error)}\n`);
+    session.tool.error(`${session.commandName}: ${describeCommandUsage(error)}\n`);
     showUsage(session, command);
   }
   return reader.operands;

@@ -23,6 +23,7 @@ export async function execute(session: Session, line: string): Promise<boolean> 
     tool.error(`${problem}\n`);
     return false;
   }
+  session.commandName = name;
   try {
     if (command.needs !== undefined) await session.ensurePermissions(command.needs);
     await command.run(session, args);

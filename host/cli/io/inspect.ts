@@ -2,8 +2,9 @@
 import { asBlockError, BlockError } from '../../base/errors.ts';
 import { sectorBytes } from '../../base/sectors.ts';
 import type { Preallocation } from '../../block/driver.ts';
+import { isProtocol } from '../../block/options.ts';
 import { Perm } from '../../block/permissions.ts';
-import { blockStatus } from '../../block/status.ts';
+import { statusThroughRaw } from '../../block/status-through-raw.ts';
 import { statusRuns } from '../../copy/status-runs.ts';
 import { infoOf } from '../../qmp/node-info.ts';
 import { formatSpecificText } from '../shared/human-info.ts';
@@ -19,13 +20,8 @@ interface Allocation {
 const isSame = (one: Allocation, next: Allocation): boolean => one.allocated === next.allocated;
 
 /** Whether the image itself, not what backs it, holds the data at `offset`; and for how many bytes that goes on. */
-async function isAllocated(session: Session, offset: number, bytes: number): Promise<Allocation> {
-  let { node } = session.backend;
-  for (let below = node.filtered(); below; below = node.filtered()) {
-    await node.driver.checkStatus?.(offset, bytes);
-    node = below;
-  }
-  return blockStatus(node, offset, bytes, false);
+function isAllocated(session: Session, offset: number, bytes: number): Promise<Allocation> {
+  return statusThroughRaw(session.backend.node, offset, bytes, false);
 }
 
 async function attempt<T>(asked: Promise<T>, failed: (reason: string) => never): Promise<T> {
@@ -94,8 +90,11 @@ export const info: IoCommand = {
   args: { min: 0, max: 0 },
   help: 'prints information about the current file',
   async run(session) {
-    const { node } = session.backend;
-    session.tool.out(`format name: ${node.definition.name}\n`);
+    const node = session.backend.node.skipImplicit();
+    const { definition } = node;
+    const line = `format name: ${definition.name}\n`;
+    // A second time as the name of a protocol.
+    session.tool.out(isProtocol(definition) ? line + line : line);
     const known = infoOf(node);
     if (!known) throw new CommandFailed('there is nothing to tell');
     session.tool.out(`cluster size: ${formatIoSize(known.clusterBytes ?? 0)}\n`);

@@ -6,10 +6,11 @@ import { createInterface } from 'node:readline';
 import { versionText } from '../../qmp/version.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
 import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.ts';
+import { parseImageOptions } from '../shared/image-options.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { commands } from './commands.ts';
 import { execute } from './execute.ts';
-import { checkOpenAio, parseDiscard } from './opening.ts';
+import { OpenSettings } from './opening.ts';
 import { type OpenRequest, Session } from './session.ts';
 
 export const specs = [
@@ -34,7 +35,8 @@ export const specs = [
 
 interface Invocation {
   commands: string[];
-  request: OpenRequest;
+  /** Undefined: no image is named. */
+  request: OpenRequest | undefined;
   misaligned: boolean;
 }
 
@@ -47,7 +49,7 @@ async function run(tool: Tool, argv: string[]): Promise<number> {
   const { commands, request, misaligned } = await tool.attempt(() => readCommandLine(tool, argv));
   const session = new Session(tool, await tool.createGraph(), misaligned);
   try {
-    if (request.path !== undefined) await tool.attempt(() => session.open(request));
+    if (request) await tool.attempt(() => session.open(request));
     const good = commands.length > 0 ? await runAll(session, commands) : await runInteractively(session);
     return good ? 0 : 1;
   } finally {
@@ -57,59 +59,45 @@ async function run(tool: Tool, argv: string[]): Promise<number> {
 
 async function readCommandLine(tool: Tool, argv: string[]): Promise<Invocation> {
   const commands: string[] = [];
-  let cache = 'writethrough';
-  let discard = 'unmap';
-  let aio: string | undefined;
+  const settings = new OpenSettings();
   let format: string | undefined;
   let imageOpts = false;
-  let readOnly = false;
-  let forceShare = false;
   let misaligned = false;
   let isTraced = false;
   const reader = new OptionReader(argv, specs);
   try {
     for (const { name, value } of reader.options()) {
-      if (name === 'help') leave(tool, usage(tool));
+      if (name === 'help') leave(tool, await usage(tool));
       else if (name === 'version') leave(tool, versionLine(tool));
       else if (name === 'object') await tool.addObject(value);
       else if (name === 'image-opts') imageOpts = true;
       else if (name === 'cmd') commands.push(value);
       else if (name === 'format') format = value;
-      else if (name === 'read-only') readOnly = true;
-      else if (name === 'snapshot') tool.fail('a temporary snapshot (-s) is not supported');
-      else if (name === 'nocache') cache = 'none';
-      else if (name === 'copy-on-read') tool.fail('copy on read (-C) is not supported');
       else if (name === 'misalign') misaligned = true;
-      else if (name === 'native-aio') aio = 'native';
-      else if (name === 'aio') aio = value;
-      else if (name === 'cache') cache = value;
-      else if (name === 'discard') discard = value;
       else if (name === 'trace') {
         isTraced = true;
         (await tool.trace()).take(value);
-      } else forceShare = true;
+      } else settings.take(letterOf(name), value);
     }
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     tool.report(describeUsageError(error));
-    leave(tool, usage(tool), 1);
+    leave(tool, await usage(tool), 1);
   }
   if (isTraced) (await tool.trace()).begin();
   const [path, extra] = reader.operands;
-  if (extra !== undefined) leave(tool, usage(tool), 1);
+  if (extra !== undefined) leave(tool, await usage(tool), 1);
   if (format !== undefined && imageOpts) tool.fail('--image-opts and -f are mutually exclusive');
-  const request: OpenRequest = {
-    path,
-    imageOpts,
-    format,
-    options: undefined,
-    readOnly,
-    cache: Session.cacheMode(cache),
-    discard: parseDiscard(discard),
-    forceShare,
-  };
-  if (aio !== undefined) checkOpenAio(aio, request);
-  return { commands, request, misaligned };
+  if (path === undefined) return { commands, request: undefined, misaligned };
+  const named = imageOpts
+    ? { path: undefined, options: parseImageOptions(path, tool, undefined) }
+    : { path, options: {} };
+  return { commands, request: { ...named, format, ...settings.request }, misaligned };
+}
+
+/** Of an option that has one. */
+function letterOf(name: string): string {
+  return specs.find(({ long }) => long === name)?.short ?? name;
 }
 
 function leave(tool: Tool, text: string, status = 0): never {
@@ -162,28 +150,8 @@ function versionLine(tool: Tool): string {
   return `${tool.name.replace(/ /g, '-')} version ${versionText}\n`;
 }
 
-function usage(tool: Tool): string {
-  return [
-    `Usage: ${tool.name} [OPTIONS]... [-c STRING]... [file]`,
-    'Reads and writes a disk image by commands',
-    '',
-    '  --image-opts         file is an option string: driver=qcow2,file.filename=F',
-    '  -c, --cmd STRING     run this command (repeatable); without it, commands are read from a prompt',
-    '  -f, --format FMT     the image format; guessed when not given',
-    '  -r, --read-only      open for reading only',
-    '  -n, --nocache        bypass the host cache: -t none',
-    '  -m, --misalign       use buffers at odd addresses',
-    '  -k, --native-aio     the same as -i native',
-    '  -i, --aio=MODE       threads, native or io_uring',
-    '  -t, --cache=MODE     writethrough (default), writeback, none, directsync, unsafe',
-    '  -d, --discard=MODE   unmap (default) or ignore',
-    '  -T, --trace [[enable=]<pattern>][,events=<file>][,file=<file>]',
-    "                       show what happens, request by request; 'help' lists the events",
-    '  -U, --force-share    open although another process has the image open for writing',
-    '  -h, --help           display this help and exit',
-    '  -V, --version        output version information and exit',
-    '',
-    `See '${tool.name} -c help' for information on available commands.`,
-    '',
-  ].join('\n');
+/** Loaded when it is asked for. */
+async function usage(tool: Tool): Promise<string> {
+  const help = await import('./help.ts');
+  return help.usage(tool.name, specs);
 }

@@ -1,15 +1,57 @@
 /** open, close, reopen: which image the session works on (specification: cli, section 4). */
 import { invalid } from '../../base/errors.ts';
-import { complain, type IoCommand, readOptions, showUsage } from './command.ts';
-import { type OpenRequest, Session } from './session.ts';
+import type { NodeOptions } from '../../block/options.ts';
+import { type CacheMode, parseCacheMode } from '../shared/cache-mode.ts';
+import { parseImageOptions } from '../shared/image-options.ts';
+import { type IoCommand, readOptions, showUsage } from './command.ts';
+import type { OpenRequest } from './session.ts';
 
 const aioModes: readonly string[] = ['threads', 'native', 'io_uring'];
 
+/** How an image is to be opened, as options of the tool and of `open` say it: by letters, which are the same. */
+export class OpenSettings {
+  private cache = cacheModeOf('writethrough');
+  private discard = true;
+  private nativeAio = false;
+  private readonly flags = { r: false, s: false, C: false, U: false };
+
+  /** Errors: a mode that there is not. */
+  take(letter: string, value: string): void {
+    if (letter === 'n') this.cache = cacheModeOf('none');
+    else if (letter === 't') this.cache = cacheModeOf(value);
+    else if (letter === 'd') this.discard = parseDiscard(value);
+    else if (letter === 'k') this.nativeAio = true;
+    else if (letter === 'i') this.nativeAio = parseAio(value) === 'native';
+    else this.flags[letter as keyof typeof this.flags] = true;
+  }
+
+  get request(): Omit<OpenRequest, 'path' | 'format' | 'options'> {
+    const { cache, discard, nativeAio, flags } = this;
+    return {
+      ...{ cache, discard, nativeAio },
+      ...{ readOnly: flags.r, temporary: flags.s, copyOnRead: flags.C, forceShare: flags.U },
+    };
+  }
+}
+
+function cacheModeOf(name: string): CacheMode {
+  return parseCacheMode(name) ?? fail(`Invalid cache option: ${name}`);
+}
+
 /** True for `unmap`. */
-export function parseDiscard(mode: string): boolean {
+function parseDiscard(mode: string): boolean {
   if (mode === 'unmap' || mode === 'on') return true;
   if (mode === 'ignore' || mode === 'off') return false;
-  throw invalid(`Invalid discard option: ${mode}`);
+  return fail(`Invalid discard option: ${mode}`);
+}
+
+/** How requests reach the host is chosen per request; the modes differ only in what they require. */
+function parseAio(mode: string): string {
+  return aioModes.includes(mode) ? mode : fail(`Invalid aio option: ${mode}`);
+}
+
+function fail(message: string): never {
+  throw invalid(message);
 }
 
 export const open: IoCommand = {
@@ -21,6 +63,8 @@ export const open: IoCommand = {
   help: 'open the file specified by path',
   longHelp: [
     '-r   for reading only',
+    '-s   what is written goes to a temporary overlay, and is gone afterwards',
+    '-C   what is read from a backing file is copied into the image',
     '-n   bypass the host cache: -t none',
     '-t   cache mode',
     '-d   discard mode: unmap (default) or ignore',
@@ -31,54 +75,17 @@ export const open: IoCommand = {
   ],
   noFile: true,
   async run(session, args) {
-    let cache = 'writethrough';
-    let discard = 'unmap';
-    let aio: string | undefined;
-    let options: string | undefined;
-    let readOnly = false;
-    let forceShare = false;
+    const settings = new OpenSettings();
+    let options: NodeOptions | undefined;
     const operands = readOptions(session, open, args, 'snCro:ki:t:d:U', (letter, value) => {
-      if (letter === 's' || letter === 'C') refuseMode(session, letter);
-      else if (letter === 'n') cache = 'none';
-      else if (letter === 'r') readOnly = true;
-      else if (letter === 'o') options = options === undefined ? value : `${options},${value}`;
-      else if (letter === 'k') aio = 'native';
-      else if (letter === 'i') aio = value;
-      else if (letter === 't') cache = value;
-      else if (letter === 'd') discard = value;
-      else forceShare = true;
+      if (letter !== 'o') settings.take(letter, value);
+      else options = { ...options, ...parseImageOptions(value, session.tool, undefined) };
     });
     if (operands.length > 1 || (operands.length === 0 && options === undefined)) showUsage(session, open);
-    const path = operands[0];
-    const request: OpenRequest = {
-      path,
-      imageOpts: false,
-      format: undefined,
-      options,
-      readOnly,
-      cache: Session.cacheMode(cache),
-      discard: parseDiscard(discard),
-      forceShare,
-    };
-    if (aio !== undefined) checkOpenAio(aio, request);
-    await session.open(request);
+    const [path] = operands;
+    await session.open({ path, format: undefined, options: options ?? {}, ...settings.request });
   },
 };
-
-/** How requests reach the host is chosen per request; the modes differ only in what they require. */
-export function checkOpenAio(mode: string, { path, cache }: OpenRequest): void {
-  if (!aioModes.includes(mode)) throw invalid(`Invalid aio option: ${mode}`);
-  if (mode !== 'native' || cache.flags.direct) return;
-  throw invalid(
-    `can't open device ${path ?? ''}: aio=native was specified, but it requires cache.direct=on, which was not specified.`,
-  );
-}
-
-/** `-s` and `-C` put another layer on top of the image. */
-function refuseMode(session: Session, letter: 's' | 'C'): never {
-  const what = letter === 's' ? 'a temporary snapshot (-s)' : 'copy on read (-C)';
-  return complain(session, `open: ${what} is not supported`);
-}
 
 export const close: IoCommand = {
   name: 'close',
@@ -95,27 +102,49 @@ export const reopen: IoCommand = {
   choosesImage: true,
   synopsis: '[(-r|-w)] [-c cache] [-o options]',
   help: 'reopens an image with new options',
-  longHelp: ['-r   for reading only', '-w   for writing', '-c   cache mode', '-o   options for the driver'],
+  longHelp: [
+    'What is not said stays as it is.',
+    '-r   for reading only',
+    '-w   for writing',
+    '-c   cache mode',
+    '-o   options of the image and, as file.NAME and backing.NAME, of what it was opened with; may be repeated',
+    "Example: 'reopen -r -o lazy-refcounts=on'",
+  ],
   async run(session, args) {
     let readOnly: boolean | undefined;
-    let cache: string | undefined;
-    let options: string | undefined;
+    let cache: CacheMode | undefined;
+    let options: NodeOptions = {};
     const operands = readOptions(session, reopen, args, 'c:o:rw', (letter, value) => {
-      if (letter === 'c') cache = value;
-      else if (letter === 'o') options = options === undefined ? value : `${options},${value}`;
+      if (letter === 'c') cache = cacheModeOf(value);
+      else if (letter === 'o') options = { ...options, ...parseImageOptions(value, session.tool, undefined) };
       else {
         if (readOnly !== undefined) throw invalid('Only one -r/-w option may be given');
         readOnly = letter === 'r';
       }
     });
     if (operands.length > 0) showUsage(session, reopen);
-    const before = session.openedAs!; // reopen needs an open image
-    const merged = [before.options, options].filter((part) => part !== undefined);
-    await session.reopen({
-      ...before,
-      ...(readOnly !== undefined && { readOnly, overridesReadOnly: true }),
-      cache: cache === undefined ? before.cache : Session.cacheMode(cache),
-      options: merged.length === 0 ? undefined : merged.join(','),
-    });
+    await session.reopen(
+      { ...options, ...changed(options, readOnly, cache) },
+      {
+        writethrough: cache?.writethrough,
+        withoutWriting: readOnly === true,
+      },
+    );
   },
 };
+
+/** What options of the command say of the node, which must not be said twice. */
+function changed(
+  options: NodeOptions,
+  readOnly: boolean | undefined,
+  cache: CacheMode | undefined,
+): NodeOptions {
+  if (readOnly !== undefined && 'read-only' in options)
+    throw invalid("Cannot set both -r/-w and 'read-only'");
+  if (cache && ('cache.direct' in options || 'cache.no-flush' in options))
+    throw invalid('Cannot set both -c and the cache options');
+  return {
+    ...(readOnly === undefined ? {} : { 'read-only': readOnly }),
+    ...(cache ? { 'cache.direct': cache.flags.direct, 'cache.no-flush': cache.flags.noFlush } : {}),
+  };
+}

@@ -6,6 +6,9 @@ import type { BlockBackend } from '../../block/backend.ts';
 import type { ZeroFlags } from '../../block/driver.ts';
 import { Perm } from '../../block/permissions.ts';
 import { maxRequestBytes } from '../../block/request.ts';
+import type { SnapshotStorage } from '../../block/snapshot-storage.ts';
+import { snapshotNode } from '../../block/snapshots.ts';
+import { isZero } from '../../core/scan.ts';
 import {
   CommandFailed,
   complain,
@@ -42,9 +45,11 @@ function checkSectorAligned(session: Session, range: { offset: number; bytes: nu
   check(range.bytes, 'count');
 }
 
-/** VM state is stored behind the guest's data by some formats; nothing here reaches it. */
-function refuseVmState(session: Session, command: string): never {
-  return complain(session, `${command}: VM state (-b) is not supported`);
+/** Where VM state goes: behind the guest's data, in formats that have a place for it. ENOTSUP elsewhere. */
+function vmStateStorage({ backend }: Session): SnapshotStorage {
+  const storage = snapshotNode(backend.node)?.driver.snapshots;
+  if (!storage) throw new BlockError('ENOTSUP');
+  return storage;
 }
 
 /** Lengths of the parts of a vectored request, and their sum. */
@@ -69,6 +74,7 @@ export const read: IoCommand = {
   synopsis: '[-abCqrv] [-P pattern [-s off] [-l len]] off len',
   help: 'reads a number of bytes at a specified offset',
   longHelp: [
+    '-b   from the VM state instead of the disk',
     '-C   report in a form for machines',
     '-P   check that what was read is this byte throughout',
     '-s   where the check starts, from the start of the range (with -P)',
@@ -107,12 +113,12 @@ export const read: IoCommand = {
     if (from + (checkBytes ?? 0) > bytes || from > bytes) {
       complain(session, 'pattern verification range exceeds end of read data');
     }
-    if (vmState) {
-      checkSectorAligned(session, range);
-      refuseVmState(session, 'read');
-    }
+    if (vmState) checkSectorAligned(session, range);
     const buffer = session.allocate(bytes);
-    const elapsedNs = await session.timed('read', () => session.backend.read(offset, buffer));
+    const elapsedNs = await session.timed('read', async () => {
+      if (vmState) return vmStateStorage(session).loadVmState(undefined, offset, buffer);
+      return session.backend.read(offset, buffer);
+    });
     const checked = buffer.subarray(from, checkBytes === undefined ? bytes : from + checkBytes);
     const isGood = pattern === undefined || verify(session, checked, offset + from, pattern);
     if (!quiet) reportRead(session, { offset, buffer, elapsedNs, machine, verbose });
@@ -130,6 +136,7 @@ export const write: IoCommand = {
     `-P   the byte to write (default 0x${defaultPattern.toString(16)})`,
     '-s   write the content of a file, repeated',
     '-z   write zeros as such; -u: their space may be given back; -n: only if that is cheap',
+    '-b   into the VM state instead of the disk',
     '-c   write compressed clusters',
     '-f   the data is durable before the command ends',
     '-C   report in a form for machines',
@@ -174,11 +181,11 @@ export const write: IoCommand = {
       complain(session, `length cannot exceed ${maxRequestBytes} without -n, given ${operands[1]}`);
     }
     if (flags.b || flags.c) checkSectorAligned(session, range);
-    if (flags.b) refuseVmState(session, 'write');
     const zero: ZeroFlags = { fua: flags.f, mayUnmap: flags.u, noFallback: flags.n };
     const buffer = flags.z ? undefined : fillBuffer(session, bytes, pattern, sourceFile);
     const { backend } = session;
-    const elapsedNs = await session.timed('write', () => {
+    const elapsedNs = await session.timed('write', async () => {
+      if (flags.b) return vmStateStorage(session).saveVmState(offset, buffer ?? new Uint8Array());
       if (!buffer) return backend.writeZeroes(offset, bytes, zero);
       if (flags.c) return writeCompressed(backend, offset, buffer);
       return backend.write(offset, buffer, { fua: flags.f });
@@ -195,17 +202,18 @@ function fillBuffer(
 ): Uint8Array {
   const buffer = session.allocate(bytes);
   if (sourceFile === undefined) return buffer.fill(pattern ?? defaultPattern);
-  const source = readSource(session, sourceFile);
+  const source = readSource(session, sourceFile, bytes);
   for (let at = 0; at < bytes; at += source.length) {
     buffer.set(source.subarray(0, Math.min(source.length, bytes - at)), at);
   }
   return buffer;
 }
 
-function readSource(session: Session, path: string): Uint8Array {
+/** The first `bytes` of a file, or all of it. Errors: there are none. */
+function readSource(session: Session, path: string, bytes: number): Uint8Array {
   let content: Uint8Array;
   try {
-    content = readFileSync(path);
+    content = readFileSync(path).subarray(0, bytes);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const reason = code === 'ENOENT' ? new BlockError('ENOENT').message : String((error as Error).message);
@@ -217,9 +225,10 @@ function readSource(session: Session, path: string): Uint8Array {
   throw new CommandFailed(path);
 }
 
-/** Cluster by cluster; only the last cluster of the image may be short. */
+/** Cluster by cluster; only the last cluster of the image may be short. Zeros that are detected need no compression. */
 async function writeCompressed(backend: BlockBackend, offset: number, buffer: Uint8Array): Promise<void> {
-  const { driver } = backend.node;
+  const { driver, flags } = backend.node;
+  if (flags.detectZeroes !== 'off' && isZero(buffer)) return backend.write(offset, buffer);
   const unit = driver.info?.().clusterBytes ?? 0;
   const end = offset + buffer.length;
   if (end > backend.length) throw new BlockError('EIO');

@@ -19,7 +19,9 @@ export function report(session: Session, { verb, offset, bytes, elapsedNs, machi
     session.tool.out(`${bytes},1,${formatDuration(elapsedNs, true)},${rates}\n`);
     return;
   }
-  session.tool.out(`${verb} ${bytes}/${bytes} bytes at offset ${offset}\n`);
+  // All digits of numbers beyond 2^53, too.
+  const length = BigInt(bytes);
+  session.tool.out(`${verb} ${length}/${length} bytes at offset ${BigInt(offset)}\n`);
   session.tool.out(
     `${formatIoSize(bytes)}, 1 ops; ${formatDuration(elapsedNs)} ` +
       `(${formatIoSize(bytesPerSecond)}/sec and ${opsPerSecond.toFixed(4)} ops/sec)\n`,
@@ -61,6 +63,6 @@ function shownAs(byte: number): string {
 /** Says so when the range is not all `pattern`, and returns whether it is. */
 export function verify(session: Session, range: Uint8Array, offset: number, pattern: number): boolean {
   if (range.every((byte) => byte === pattern)) return true;
-  session.tool.out(`Pattern verification failed at offset ${offset}, ${range.length} bytes\n`);
+  session.tool.out(`Pattern verification failed at offset ${BigInt(offset)}, ${range.length} bytes\n`);
   return false;
 }

@@ -4,38 +4,45 @@
  * What an asynchronous request has to report is held back until a later command does I/O, waits for it (`aio_flush`)
  * or closes the image, so that output comes at the same places as from QEMU.
  */
-import { asBlockError, BlockError } from '../../base/errors.ts';
+import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { BlockGraph } from '../../block/graph.ts';
-import { checkTreeReopenable } from '../../block/reopen.ts';
-import { parseQemuOpts } from '../../qapi/qemu-opts.ts';
-import { type CacheMode, parseCacheMode } from '../shared/cache-mode.ts';
-import { type ImageSource, openBackend } from '../shared/open-image.ts';
+import { addCopyOnRead, addTemporaryOverlay, replaced } from '../../block/layers.ts';
+import type { BlockNode } from '../../block/node.ts';
+import { commonOptions, type NodeOptions } from '../../block/options.ts';
+import { Perm } from '../../block/permissions.ts';
+import { reopenWith } from '../../block/reopen-changes.ts';
+import type { CacheMode } from '../shared/cache-mode.ts';
+import { attachUser } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
 import { complain } from './command.ts';
 
+/** What an image is opened as: by its name, or by options that say it all. */
 export interface OpenRequest {
-  /** File name; undefined when the options say it all. */
   path: string | undefined;
-  /** `path` is an option string. */
-  imageOpts: boolean;
   format: string | undefined;
-  /** Option string, in addition to the path. */
-  options: string | undefined;
+  /** Of the node, in addition to the path. */
+  options: NodeOptions;
   readOnly: boolean;
-  /** `readOnly` was said last, and counts whatever the options say. */
-  overridesReadOnly?: true;
   cache: CacheMode;
   discard: boolean;
   forceShare: boolean;
+  /** The host's own asynchronous requests, which go past its cache. */
+  nativeAio: boolean;
+  /** What is written goes to an overlay, which is gone when the image is closed. */
+  temporary: boolean;
+  copyOnRead: boolean;
 }
 
 export class Session {
   private image: BlockBackend | undefined;
-  private current: OpenRequest | undefined;
+  private copiesOnRead = false;
   private readonly pending = new Set<Promise<void>>();
   private completed: (() => void)[] = [];
   quit = false;
+  /** Of the command that runs, as it was typed. */
+  commandName = '';
   /** It is not for commands to choose another image. */
   isFixed = false;
 
@@ -54,10 +61,6 @@ export class Session {
   get backend(): BlockBackend {
     if (!this.image) throw new BlockError('ENOMEDIUM');
     return this.image;
-  }
-
-  get openedAs(): OpenRequest | undefined {
-    return this.current;
   }
 
   allocate(bytes: number): Uint8Array {
@@ -79,43 +82,66 @@ export class Session {
     if (this.image) throw new BlockError('EBUSY', "file open already, try 'help close'");
     try {
       this.image = await this.openImage(request);
-      this.current = request;
+      this.copiesOnRead = request.copyOnRead;
     } catch (error) {
-      const name = request.imageOpts ? undefined : request.path;
-      throw asBlockError(error).within(`can't open${name === undefined ? '' : ` device ${name}`}`);
+      throw asBlockError(error).within(
+        `can't open${request.path === undefined ? '' : ` device ${request.path}`}`,
+      );
     }
   }
 
-  private openImage(request: OpenRequest): Promise<BlockBackend> {
-    const { path, imageOpts, format, options, readOnly, cache, discard, forceShare } = request;
-    const override = request.overridesReadOnly ? { 'read-only': readOnly } : {};
-    const open = { write: !readOnly, cache, forceShare, flags: { discard }, override };
-    let source: ImageSource;
-    if (options === undefined) source = { name: path ?? '', imageOpts, format };
-    else if (imageOpts) source = { name: `${path},${options}`, imageOpts };
-    else source = { name: describePath(path, format, options), imageOpts: true };
-    return openBackend(this.graph, source, open, this.tool);
+  private async openImage(request: OpenRequest): Promise<BlockBackend> {
+    const { graph } = this;
+    const { path, format, options, readOnly, cache, discard, forceShare, temporary } = request;
+    if (request.nativeAio && !cache.flags.direct) {
+      throw invalid('aio=native was specified, but it requires cache.direct=on, which was not specified.');
+    }
+    const flags = { ...cache.flags, discard, forceShare, readOnly: readOnly || temporary };
+    let node =
+      path === undefined
+        ? await graph.open(options, flags)
+        : await graph.openFile(path, { flags, options, ...withoutUndefined({ format }) });
+    if (temporary) {
+      const directory = process.env['TMPDIR'] ?? '/var/tmp';
+      const overlay = {
+        flags: { discard, readOnly },
+        options: withoutUndefined({ 'read-only': options['read-only'] }),
+      };
+      node = await replaced(graph, node, (below) => addTemporaryOverlay(graph, below, directory, overlay));
+    }
+    if (request.copyOnRead) node = await replaced(graph, node, (below) => this.addCopyOnRead(below));
+    return attachUser(node, { write: !readOnly, cache });
   }
 
-  /** Closes the image and opens it again with other options; when that fails, as it was. */
-  async reopen(request: OpenRequest): Promise<void> {
-    const before = this.current;
-    checkTreeReopenable(this.backend.node);
-    await this.close();
-    try {
-      this.image = await this.openImage(request);
-      this.current = request;
-    } catch (error) {
-      if (before) await this.open(before);
-      throw error;
+  private async addCopyOnRead(node: BlockNode): Promise<BlockNode> {
+    if (node.readOnly) throw invalid("Can't use copy-on-read on read-only device");
+    return addCopyOnRead(this.graph, node);
+  }
+
+  /**
+   * Opens the image, as it is, with other options of its nodes, or changes nothing. `writethrough`: of the image's user from then on.
+   * `withoutWriting`: that may no longer write, until a command needs it. Errors: as of `reopenWith`.
+   */
+  async reopen(
+    changes: NodeOptions,
+    { writethrough, withoutWriting }: { writethrough?: boolean | undefined; withoutWriting: boolean },
+  ): Promise<void> {
+    const { backend } = this;
+    const node = backend.node.skipImplicit();
+    if (this.copiesOnRead && !node.readOnly && commonOptions(changes, node.definition)['read-only'])
+      throw invalid(`Can't set node '${node.name}' to r/o with copy-on-read enabled`);
+    if (withoutWriting) {
+      const { perm, shared } = backend.edge;
+      await backend.setPermissions(perm & ~(Perm.write | Perm.resize), shared);
     }
+    await reopenWith(this.graph, node, changes);
+    if (writethrough !== undefined) backend.writethrough = writethrough;
   }
 
   async close(): Promise<void> {
     await this.waitForAll();
     const { image } = this;
     this.image = undefined;
-    this.current = undefined;
     if (!this.isFixed) await image?.close();
   }
 
@@ -169,22 +195,4 @@ export class Session {
     this.announceCompleted();
     return elapsedNs;
   }
-
-  /** Errors: BlockError in the words of the tool. */
-  static cacheMode(name: string): CacheMode {
-    const mode = parseCacheMode(name);
-    if (!mode) throw new BlockError('EINVAL', `Invalid cache option: ${name}`);
-    return mode;
-  }
-}
-
-/** A path and options for the driver, as one option string. */
-function describePath(path: string | undefined, format: string | undefined, options: string): string {
-  const given = parseQemuOpts(options).pairs.map(({ name }) => name);
-  const escaped = (value: string): string => value.replaceAll(',', ',,');
-  const parts = [options];
-  if (path !== undefined)
-    parts.push(`${given.includes('driver') || format ? 'file.' : ''}filename=${escaped(path)}`);
-  if (format !== undefined) parts.push(`driver=${escaped(format)}`);
-  return parts.join(',');
 }

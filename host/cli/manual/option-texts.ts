@@ -31,6 +31,7 @@ const cacheModes = 'none, writeback, writethrough, directsync or unsafe';
 /** Of every command of `img` that has them. */
 const ofImages: OptionTexts = {
   h: standard['h']!, // it is above
+  trace: traceText,
   f: formatText,
   q: 'print nothing but errors',
   p: 'show progress',
@@ -157,9 +158,9 @@ const ofIo: OptionTexts = {
   c: ['COMMAND', 'run this command; may be repeated. Without it commands are read from a prompt'],
   f: formatText,
   r: 'open for reading only',
-  s: 'refused: temporary snapshots are not supported',
+  s: 'write to a temporary overlay, which is gone afterwards',
   n: 'the same as -t none',
-  C: 'refused: for copy on read open a node of that driver, by --image-opts',
+  C: 'copy what is read from a backing file into the image',
   m: 'use buffers at odd addresses',
   k: 'the same as -i native',
   i: ['MODE', 'how files are read and written: threads, native or io_uring'],

@@ -4,6 +4,7 @@
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import { BlockBackend } from '../../block/backend.ts';
 import type { BlockGraph } from '../../block/graph.ts';
+import type { BlockNode } from '../../block/node.ts';
 import type { OpenFlags } from '../../block/open-context.ts';
 import type { NodeOptions } from '../../block/options.ts';
 import { Perm } from '../../block/permissions.ts';
@@ -53,6 +54,7 @@ export async function openBackend(
     ? await graph.open(
         { ...parseImageOptions(source.name, tool, source.implicitName), ...options.override },
         flags,
+        noBacking,
       )
     : await graph.openFile(source.name, {
         flags,
@@ -60,17 +62,22 @@ export async function openBackend(
         noBacking,
         ...withoutUndefined({ format: source.format }),
       });
+  return attachUser(node, options);
+}
+
+/** Hands the caller's reference to the node over to one user, as `openBackend` does. Errors: a permission conflict. */
+export async function attachUser(node: BlockNode, options: OpenImageOptions): Promise<BlockBackend> {
   try {
     const backend = await BlockBackend.attach(node, {
       name: 'root',
       description: 'an unnamed block device',
-      perm: Perm.consistentRead | (write ? Perm.write : 0) | (options.resize ? Perm.resize : 0),
+      perm: Perm.consistentRead | (options.write ? Perm.write : 0) | (options.resize ? Perm.resize : 0),
       shared: options.exclusive && !options.forceShare ? Perm.all & ~(Perm.write | Perm.resize) : Perm.all,
     });
     backend.writethrough = options.cache?.writethrough === true;
     return backend;
   } finally {
-    await graph.unref(node);
+    await node.graph.unref(node);
   }
 }
 

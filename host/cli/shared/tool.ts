@@ -191,6 +191,7 @@ function timestamp(): string {
 /** Runs a tool's body to its exit status. Operating errors that nobody expected (closing an image, a file that Node
  * may not read) are reported, and bugs. */
 export async function runTool(tool: Tool, body: () => Promise<number>): Promise<number> {
+  process.on('SIGUSR1', ignore);
   try {
     return await body();
   } catch (error) {
@@ -203,6 +204,10 @@ export async function runTool(tool: Tool, body: () => Promise<number>): Promise<
     tool.reportInternalError(error);
     return internalErrorStatus;
   } finally {
+    process.off('SIGUSR1', ignore);
     await tool.end();
   }
 }
+
+/** SIGUSR1 asks for progress (progress.ts): where there is none nothing happens, and Node must not open its debugger. */
+function ignore(): void {}

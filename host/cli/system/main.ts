@@ -14,7 +14,7 @@ export function main(argv: string[], programName: string, terminal?: Terminal): 
   return runTool(tool, async () => {
     const line = readCommandLine(tool, argv);
     await takeReporting(tool, line);
-    if (line.has('help')) printHelp(tool);
+    if (line.has('help')) await printHelp(tool);
     else if (line.has('version')) printVersion(tool);
     else if (line.get('machine') === 'help') printMachines(tool);
     else if (line.has('daemonize') && !isBackgroundProcess()) return startInBackground();

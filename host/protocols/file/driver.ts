@@ -249,12 +249,11 @@ export class FileDriver implements Driver {
   }
 
   async truncate(length: number, { preallocation }: TruncateOptions): Promise<void> {
+    const size = await this.opened.getSize();
+    if (preallocation !== 'off' && length < size)
+      throw invalid('Cannot use preallocation for shrinking files');
     if (preallocation === 'metadata')
       throw new BlockError('ENOTSUP', 'Unsupported preallocation mode: metadata');
-    const size = await this.opened.getSize();
-    if (preallocation !== 'off' && length < size) {
-      throw invalid('Preallocation can only be used for growing images');
-    }
     if (preallocation === 'off') {
       await this.resize(length);
       return;

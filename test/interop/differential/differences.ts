@@ -31,14 +31,6 @@ const differences: readonly Difference[] = [
     adapt: (_theirs, ours) => ours,
   },
   {
-    reason: 'after reopen -w QEMU asks for the permission to write when it writes',
-    applies: ({ commands = [] }, theirs, ours) =>
-      commands.includes('reopen -w') &&
-      /without 'resize'|is read-only/.test(ours.stderr) &&
-      theirs.stderr !== ours.stderr,
-    adapt: () => 'give up',
-  },
-  {
     reason:
       'zeros that must not be data fail in a quorum of QEMU when one of its children needs data for them',
     applies: ({ args, commands = [] }, { stdout }) =>

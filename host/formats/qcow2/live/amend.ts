@@ -26,17 +26,29 @@ export async function planAmend(
     await driver.engine.settle();
     await checkDowngrade(driver, wanted.size ?? header.size);
   }
-  return { dropsBitmaps: isDowngrade, apply: () => apply(image, driver, wanted) };
+  return { dropsBitmaps: isDowngrade, apply: (report = () => {}) => apply(image, driver, wanted, report) };
 }
 
-async function apply(image: BlockBackend, driver: Qcow2Driver, wanted: WantedImage): Promise<void> {
+async function apply(
+  image: BlockBackend,
+  driver: Qcow2Driver,
+  wanted: WantedImage,
+  report: (done: number) => void,
+): Promise<void> {
   const { version, refcountOrder, lazyRefcounts, size } = wanted;
   const before = driver.engine.header;
+  // Those that take time, in their order; each counts as much as the other.
+  const long = [refcountOrder !== before.refcountOrder, version < before.version].filter(Boolean).length;
+  let finished = 0;
+  const reportStep = (done: number): void => report((finished + done) / long);
   if (version > before.version) {
     await driver.snapshots.upgradeTable();
     await driver.changeHeader({ version: 3 });
   }
-  if (refcountOrder !== before.refcountOrder) await changeRefcountWidth(driver, refcountOrder);
+  if (refcountOrder !== before.refcountOrder) {
+    await changeRefcountWidth(driver, refcountOrder, reportStep);
+    finished++;
+  }
   const isLazy = (before.compatibleFeatures & compatible.lazyRefcounts) !== 0n;
   if (lazyRefcounts !== isLazy) {
     const bit = compatible.lazyRefcounts;
@@ -44,7 +56,7 @@ async function apply(image: BlockBackend, driver: Qcow2Driver, wanted: WantedIma
   }
   if (size !== undefined && size !== before.size) await image.truncate(size);
   if (version < before.version) {
-    await removeZeroClusters(driver);
+    await removeZeroClusters(driver, reportStep);
     await driver.changeHeader({ version: 2 });
   }
 }

@@ -85,9 +85,9 @@ async function lookAtSnapshots(driver: Qcow2Driver): Promise<SnapshotClusters> {
   return found;
 }
 
-/** After `checkDowngrade`. The image must be loaded anew afterwards. */
-export async function removeZeroClusters(driver: Qcow2Driver): Promise<void> {
-  await writeOutZeros(driver);
+/** After `checkDowngrade`. The image must be loaded anew afterwards. `report`: how much of the disk is done, from 0 to 1. */
+export async function removeZeroClusters(driver: Qcow2Driver, report: (done: number) => void): Promise<void> {
+  await writeOutZeros(driver, report);
   const { engine } = driver;
   await engine.settle();
   const { entries } = await lookAtSnapshots(driver);
@@ -95,13 +95,14 @@ export async function removeZeroClusters(driver: Qcow2Driver): Promise<void> {
   await engine.file.flush();
 }
 
-async function writeOutZeros(driver: Qcow2Driver): Promise<void> {
+async function writeOutZeros(driver: Qcow2Driver, report: (done: number) => void): Promise<void> {
   const { size, clusterSize } = driver.engine.header;
   const zeros = new Uint8Array(clusterSize);
   for (let offset = 0; offset < size; ) {
     const extent = await driver.map(offset, size - offset);
     if (extent.type === 'zero') await replace(offset, extent.bytes, extent.child !== undefined);
     offset += extent.bytes;
+    report(offset / size);
   }
 
   /** An extent begins at a cluster, and ends at one or with the disk. */

@@ -37,7 +37,7 @@ import type { Qcow2Engine } from './engine.ts';
 import type { Qcow2Driver } from './image.ts';
 import { type ClusterRun, releaseRun, writeRun } from './metadata-space.ts';
 import { findSnapshotRanges, protectSnapshots, type SnapshotRanges } from './overlap-check.ts';
-import { dropVmState, readVmState, writeVmState } from './vm-state.ts';
+import { dropVmState, readActiveVmState, readVmState, writeVmState } from './vm-state.ts';
 
 const maxNameBytes = 65_535;
 
@@ -62,7 +62,8 @@ export class SnapshotOperations {
     return writeVmState(this.driver, offset, data);
   }
 
-  async loadVmState(snapshot: Snapshot, offset: number, buffer: Uint8Array): Promise<void> {
+  async loadVmState(snapshot: Snapshot | undefined, offset: number, buffer: Uint8Array): Promise<void> {
+    if (!snapshot) return readActiveVmState(this.driver, offset, buffer);
     this.requireKnown(snapshot);
     const { l1Size } = snapshot;
     const l1 = await readL1(this.engine, this.l1Offset(snapshot), l1Size);

@@ -17,8 +17,15 @@ import {
 import type { Qcow2Engine } from './engine.ts';
 import type { Qcow2Driver } from './image.ts';
 
-/** The widths that are too narrow for a count: EINVAL, with nothing changed, as after ENOSPC and other errors of I/O. */
-export async function changeRefcountWidth(driver: Qcow2Driver, refcountOrder: number): Promise<void> {
+/**
+ * The widths that are too narrow for a count: EINVAL, with nothing changed, as after ENOSPC and other errors of I/O. `report`: how much of
+ * the new set is written, from 0 to 1.
+ */
+export async function changeRefcountWidth(
+  driver: Qcow2Driver,
+  refcountOrder: number,
+  report: (done: number) => void,
+): Promise<void> {
   const { engine } = driver;
   await engine.settle();
   const { file } = engine;
@@ -29,7 +36,7 @@ export async function changeRefcountWidth(driver: Qcow2Driver, refcountOrder: nu
   const plan = planRefcounts(used, Math.ceil(file.length / clusterSize), geometry);
   const oldBytes = file.length;
   try {
-    await writeSet(engine, old, { plan, refcountOrder });
+    await writeSet(engine, old, { plan, refcountOrder, report });
     await file.flush();
   } catch (error) {
     // Nothing refers to what has been written.
@@ -39,10 +46,16 @@ export async function changeRefcountWidth(driver: Qcow2Driver, refcountOrder: nu
   await driver.changeHeader({ refcountTable: refcountTablePlace(plan, clusterSize), refcountOrder });
 }
 
+interface NewRefcounts {
+  plan: RefcountPlan;
+  refcountOrder: number;
+  report(done: number): void;
+}
+
 async function writeSet(
   { file, header: { clusterSize } }: Qcow2Engine,
   old: OldRefcounts,
-  { plan, refcountOrder }: { plan: RefcountPlan; refcountOrder: number },
+  { plan, refcountOrder, report }: NewRefcounts,
 ): Promise<void> {
   const perBlock = refcountBlockEntries({ clusterSize, refcountOrder });
   const write = async (offset: number, bytes: Uint8Array, what: string): Promise<void> => {
@@ -63,6 +76,7 @@ async function writeSet(
       setRefcount(block, cluster - first, refcountOrder, 1);
     }
     await write((plan.start + position) * clusterSize, block, 'refblock');
+    report((position + 1) / plan.blocks.length);
   }
   await write(plan.tableStart * clusterSize, refcountTableOf(plan, clusterSize), 'reftable');
 }

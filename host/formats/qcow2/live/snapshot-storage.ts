@@ -49,7 +49,7 @@ export class Qcow2Snapshots implements SnapshotStorage {
     return this.run((operations) => operations.saveVmState(offset, data));
   }
 
-  loadVmState(snapshot: Snapshot, offset: number, buffer: Uint8Array): Promise<void> {
+  loadVmState(snapshot: Snapshot | undefined, offset: number, buffer: Uint8Array): Promise<void> {
     return this.run((operations) => operations.loadVmState(snapshot, offset, buffer));
   }
 

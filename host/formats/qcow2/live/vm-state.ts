@@ -1,7 +1,7 @@
 /**
  * The state of a virtual machine, stored like guest data behind the end of the disk (specification: qcow2, section 5.6).
  *
- * It is written into the active tree, handed over to a snapshot, and read from that snapshot's tree only.
+ * It is written into the active tree, and handed over to a snapshot, from whose tree a machine reads it.
  */
 import { BlockError } from '../../../base/errors.ts';
 import { roundDown } from '../../../base/sectors.ts';
@@ -56,10 +56,30 @@ function writeClusters(driver: Qcow2Driver, offset: number, data: Uint8Array): P
   );
 }
 
-/** Zeros where nothing is stored, whatever a backing file has there. */
-async function readActiveCluster(driver: Qcow2Driver, offset: number, cluster: Uint8Array): Promise<void> {
-  const extent = await driver.map(offset, cluster.length);
-  if (extent.type === 'data') await extent.child.read(extent.offset, cluster);
+/** Leaves the buffer, which is within one cluster, as it is where nothing is stored, whatever a backing file has there. */
+async function readActiveCluster(driver: Qcow2Driver, offset: number, buffer: Uint8Array): Promise<void> {
+  const extent = await driver.map(offset, buffer.length);
+  if (extent.type === 'data') await extent.child.read(extent.offset, buffer);
+}
+
+/** Reads what was written and no snapshot has taken over; zeros beyond what the L1 table maps. */
+export async function readActiveVmState(
+  driver: Qcow2Driver,
+  offset: number,
+  buffer: Uint8Array,
+): Promise<void> {
+  const { header, file } = driver.engine;
+  await file.debugEvent('vmstate_load');
+  const { clusterSize, l1Size } = header;
+  const start = vmStateStart(header, header.size) + offset;
+  const mapped = l1Size * l2Entries(header) * clusterSize - start;
+  buffer.fill(0);
+  for (let done = 0; done < Math.min(buffer.length, mapped); ) {
+    const at = start + done;
+    const part = buffer.subarray(done, done + clusterSize - (at % clusterSize));
+    await readActiveCluster(driver, at, part);
+    done += part.length;
+  }
 }
 
 /** Takes VM state out of the active tree: the snapshot has it now. */
