@@ -48,7 +48,7 @@ export class DriverRegistry {
   }
 
   /** What a name without prefix is a file of. */
-  plainProtocol(): DriverDefinition {
+  private plainProtocol(): DriverDefinition {
     return this.definitions.find(({ servesPlainNames }) => servesPlainNames) ?? this.get('file');
   }
 

@@ -16,7 +16,7 @@ import { probeBytes } from './driver-registry.ts';
 import type { ChildRole, Edge } from './edge.ts';
 import { exactFilename, filenameOf, resolveBackingName } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
-import { leavesFileToImage, optionsOfFilename } from './named-options.ts';
+import { isNamedToo, leavesFileToImage, namedTwice, optionsOfFilename } from './named-options.ts';
 import { BlockNode } from './node.ts';
 import type { CorruptionReport, OpenContext, OpenFlags, TroubleReport } from './open-context.ts';
 import { childDefaults, commonOptions, type NodeOptions, ownOptions, resolveFlags } from './options.ts';
@@ -51,6 +51,8 @@ interface OpenParams {
 
 /** Longest chain of backing files. */
 const maxBackingDepth = 200;
+
+const nothingToOpen = 'Must specify either driver or file';
 
 export async function openFile(
   graph: BlockGraph,
@@ -98,6 +100,8 @@ export async function openNode(
     // The name is looked at again: opening the file child took time.
     if (name !== undefined) graph.checkName(name);
     graph.register(node);
+    if (options['backing'] === '')
+      graph.platform.console.warn('Use of "backing": "" is deprecated; use "backing": null instead');
     if (!flags.noIo && params.noBacking !== true) await openBacking(graph, node, params);
     return node;
   } catch (error) {
@@ -128,15 +132,7 @@ async function openProbing(
   params: OpenParams,
   flags: OpenFlags,
 ): Promise<BlockNode> {
-  if (options['file'] === undefined) {
-    if (typeof options['filename'] === 'string') {
-      const { filename, ...rest } = options;
-      const { defaults: flags, namedByImage } = params;
-      const how = { flags, options: rest, ...withoutUndefined({ namedByImage }) };
-      return openFile(graph, filename as string, how, params.chain);
-    }
-    throw invalid('Must specify either driver or file');
-  }
+  if (options['file'] === undefined) throw invalid(nothingToOpen);
   if (!describesChild(options['file'])) throw undescribed('file');
   const file = await openChildNode(graph, options['file'], childDefaults(flags, 'file'), params, 'file');
   try {
@@ -213,6 +209,7 @@ async function openChildNode(
     return node;
   }
   const options = nestDottedKeys(option);
+  if (isNamedToo(option)) throw namedTwice();
   const inner: OpenParams = {
     defaults,
     ...withoutUndefined({ chain: params.chain, namedByImage: params.namedByImage }),
@@ -229,7 +226,7 @@ async function openChildNode(
       const named = protocol.parseFilename?.(filename) ?? { filename };
       return openNode(graph, { ...others, driver: protocol.name, ...named }, inner);
     }
-    return openNode(graph, { ...options, driver: graph.drivers.plainProtocol().name }, inner);
+    throw invalid(nothingToOpen);
   }
   return openNode(graph, options, inner);
 }
@@ -239,8 +236,6 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
   if (node.children.has('backing')) return;
   const option = node.options['backing'];
   const { backing } = node.driver;
-  if (option === '')
-    graph.platform.console.warn('Use of "backing": "" is deprecated; use "backing": null instead');
   if (option === null || option === '') return;
   const named = backing && isLeftToImage(graph, option) ? backing : undefined;
   if (!named && !describesChild(option)) return;
@@ -258,7 +253,9 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
   try {
     if (filename !== undefined) {
       if (await isInChain(graph, chain, filename)) throw loopError(filename);
-      const how = { flags: defaults, namedByImage: true as const, options: described as NodeOptions };
+      const options = described as NodeOptions;
+      if (isNamedToo(options)) throw namedTwice();
+      const how = { flags: defaults, namedByImage: true as const, options };
       child = await openFile(graph, filename, how, chain);
     } else {
       child = await openChildNode(graph, described, defaults, { ...params, chain }, 'cow');

@@ -75,7 +75,7 @@ export function ownOptions<O extends object>(
 }
 
 /** The error about an option that a driver does not have. */
-function unsupportedBy(
+export function unsupportedBy(
   definition: Pick<DriverDefinition, 'name' | 'kind' | 'filenamePrefix'> | undefined,
 ): (name: string) => BlockError {
   const of = definition?.name ?? '';
