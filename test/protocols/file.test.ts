@@ -4,6 +4,7 @@ import { BlockGraph } from '../../host/block/graph.ts';
 import { ownOptions } from '../../host/block/options.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
+import type { FileLayout, Files } from '../../host/platform/platform.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
 import { file } from '../../host/protocols/file/driver.ts';
 import { openDriver } from '../support/open-driver.ts';
@@ -189,13 +190,31 @@ describe('making a file', () => {
   test.each([
     [{ preallocation: 'metadata' }, 'Unsupported preallocation mode: metadata'],
     [{ preallocation: 'zz' }, 'invalid parameter value: zz'],
-    [{ nocow: true }, "Option 'nocow' can only be off"],
-    [{ extent_size_hint: 1048576 }, "Option 'extent_size_hint' can only be 0"],
+    [{ extent_size_hint: 2 ** 32 }, 'Extent size hint is too large'],
   ])('refuses %j and touches nothing', async (values, message) => {
     const { platform, storage } = createSimulation(1);
     storage.writeFile('image', new Uint8Array(10));
     await expect(create(platform, 'image', { size: 512, ...values })).rejects.toThrow(message);
     expect(storage.get('image').size).toBe(10);
+  });
+
+  test('tells the file system how to lay out a new file', async () => {
+    const { platform } = createSimulation(1);
+    const advised: FileLayout[] = [];
+    const files = Object.assign(Object.create(platform.files) as Files, {
+      open: async (...args: Parameters<typeof platform.files.open>) =>
+        Object.assign(await platform.files.open(...args), {
+          advise: (layout: FileLayout) => void advised.push(layout),
+        }),
+    });
+    await create({ ...platform, files }, 'image', { size: 512, nocow: true, extent_size_hint: 1048576 });
+    expect(advised).toEqual([{ inPlace: true, extentBytes: 1048576 }]);
+  });
+
+  test('takes what this file system does not know for a hint', async () => {
+    const filename = scratch('hinted');
+    await create(nodePlatform, filename, { size: 512, nocow: true, extent_size_hint: 4096 });
+    expect(fs.statSync(filename).size).toBe(512);
   });
 
   test('says what is wrong with the place', async () => {
@@ -255,7 +274,7 @@ test('a file that ends within a sector reads as zeros up to the end of the secto
   const { platform, storage } = createSimulation(1);
   storage.writeFile('image', new Uint8Array(1000).fill(1));
   const { driver } = await openDriver(file, platform, { filename: 'image' });
-  expect(await driver.map!(512, 512)).toEqual({ type: 'own', bytes: 512, zero: false });
+  expect(await driver.map!(512, 512)).toEqual({ type: 'own', bytes: 488, zero: false });
   expect(await driver.map!(1000, 24)).toEqual({ type: 'own', bytes: 24, zero: true });
   const buffer = new Uint8Array(512);
   await driver.read!(512, buffer);

@@ -65,11 +65,12 @@ export const file: DriverDefinition<FileOptions> = {
 };
 
 async function openFile(context: OpenContext, given: FileOptions): Promise<Driver> {
-  checkOptions('file', context, given);
+  checkOptions('file', given);
   const { filename } = given;
   const opened = await openHostFile(context, filename);
   try {
     if ((await opened.status()).type !== 'file') throw notRegular(filename);
+    checkAio(context, given);
     return new FileDriver(context, filename, opened, lockingOf(context, given, opened));
   } catch (error) {
     await opened.close();
@@ -77,8 +78,11 @@ async function openFile(context: OpenContext, given: FileOptions): Promise<Drive
   }
 }
 
+export const nativeNeedsDirect =
+  'aio=native was specified, but it requires cache.direct=on, which was not specified.';
+
 /** Refuses values that `driver` does nothing for. */
-export function checkOptions(driver: string, { flags }: OpenContext, given: FileOptions): void {
+export function checkOptions(driver: string, given: FileOptions): void {
   if (typeof given.filename !== 'string' || given.filename === '') throw invalid(missingFilename(driver));
   const manager = given['pr-manager'];
   if (manager !== undefined) throw invalid(`No persistent reservation manager with id '${manager}'`);
@@ -86,9 +90,11 @@ export function checkOptions(driver: string, { flags }: OpenContext, given: File
   if (given['x-check-cache-dropped'] === true)
     throw invalid("Option 'x-check-cache-dropped' can only be off");
   if ((given['aio-max-batch'] ?? 0) !== 0) throw invalid("Option 'aio-max-batch' can only be 0");
-  if (given.aio === 'native' && !flags.direct) {
-    throw invalid('aio=native was specified, but it requires cache.direct=on, which was not specified.');
-  }
+}
+
+/** Of a file that is open: one that is not there is told first. */
+export function checkAio({ flags }: OpenContext, given: FileOptions): void {
+  if (given.aio === 'native' && !flags.direct) throw invalid(nativeNeedsDirect);
 }
 
 /** Opens the file as the node is to be open. Errors: `Could not open 'F': …`. */
@@ -199,12 +205,9 @@ export class FileDriver implements Driver {
     // Up to the end of the last sector the file reads as zeros.
     if (offset >= size) return { type: 'own', bytes, zero: true };
     const extent = await this.opened.extent(offset);
-    const reachesEnd = offset + extent.bytes >= size;
-    return {
-      type: 'own',
-      bytes: reachesEnd ? bytes : Math.min(bytes, extent.bytes),
-      zero: extent.type === 'hole',
-    };
+    const zero = extent.type === 'hole';
+    if (zero && offset + extent.bytes >= size) return { type: 'own', bytes, zero };
+    return { type: 'own', bytes: Math.min(bytes, extent.bytes, size - offset), zero };
   }
 
   async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
