@@ -7,11 +7,15 @@ export type ParsedNumber = { ok: true; value: number } | { ok: false; problem: '
 
 /** Sizes and offsets are signed 64-bit in QEMU's tools. Beyond 2^53 a double is not exact any more. */
 const sizeLimit = 2 ** 63;
+/** The largest double below. */
+const largestSize = sizeLimit - 1024;
 
 /** Bytes from `64k`, `1.5G`, `0x200` (qapi/sizes.ts), told apart from what is just too large. */
 export function parseSize(text: string): ParsedNumber {
   const value = parseUnsignedSize(text);
   if (value !== undefined && value < sizeLimit) return { ok: true, value };
+  // Its double is the limit itself.
+  if (/^\d+$/.test(text) && BigInt(text) < 2n ** 63n) return { ok: true, value: largestSize };
   const isNumber = value !== undefined || isBeyondSizes(text);
   return { ok: false, problem: isNumber ? 'range' : 'invalid' };
 }

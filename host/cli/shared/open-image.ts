@@ -3,10 +3,14 @@
  */
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import { BlockBackend } from '../../block/backend.ts';
+import { flattened } from '../../block/filename.ts';
 import type { BlockGraph } from '../../block/graph.ts';
+import type { BlockNode } from '../../block/node.ts';
 import type { OpenFlags } from '../../block/open-context.ts';
-import type { NodeOptions } from '../../block/options.ts';
+import { type NodeOptions, unsupportedBy } from '../../block/options.ts';
 import { Perm } from '../../block/permissions.ts';
+import { nestDottedKeys } from '../../qapi/dotted-keys.ts';
+import { parseJsonFilename } from '../../qapi/json-filename.ts';
 import type { CacheMode } from './cache-mode.ts';
 import { parseImageOptions } from './image-options.ts';
 import type { Tool } from './tool.ts';
@@ -49,11 +53,9 @@ export async function openBackend(
     forceShare: options.forceShare === true,
   };
   const noBacking = options.noBacking === true;
+  const given = optionsIn(source, tool);
   const node = source.imageOpts
-    ? await graph.open(
-        { ...parseImageOptions(source.name, tool, source.implicitName), ...options.override },
-        flags,
-      )
+    ? await graph.open({ ...(noBacking ? withoutBacking(given) : given), ...options.override }, flags)
     : await graph.openFile(source.name, {
         flags,
         options: options.override ?? {},
@@ -61,6 +63,7 @@ export async function openBackend(
         ...withoutUndefined({ format: source.format }),
       });
   try {
+    if (noBacking) refuseBackingOptions(node, given);
     const backend = await BlockBackend.attach(node, {
       name: 'root',
       description: 'an unnamed block device',
@@ -72,6 +75,26 @@ export async function openBackend(
   } finally {
     await graph.unref(node);
   }
+}
+
+/** What is said of the image beside where it is. */
+function optionsIn({ name, imageOpts, implicitName }: ImageSource, tool: Tool): NodeOptions {
+  if (imageOpts) return parseImageOptions(name, tool, implicitName);
+  return name.startsWith('json:') ? parseJsonFilename(name) : {};
+}
+
+function withoutBacking(given: NodeOptions): NodeOptions {
+  const options = nestDottedKeys<unknown>(given);
+  // Either means none; of "" there is a warning.
+  return { ...options, backing: options['backing'] === '' ? '' : null };
+}
+
+/** Where no backing file is opened, options of one are options that nobody has. */
+function refuseBackingOptions({ definition }: BlockNode, given: NodeOptions): void {
+  const { backing } = nestDottedKeys<unknown>(given);
+  if (!backing) return;
+  const [name = 'backing'] = Object.keys(flattened('backing', backing));
+  throw unsupportedBy(definition)(name);
 }
 
 /** The same for a tool that ends when it cannot: `Could not open 'F': …`. */
