@@ -46,7 +46,6 @@ const coloMode = enumeration('COLOMode', ['none', 'primary', 'secondary']);
 
 const answers: Readonly<Record<string, Fixed>> = {
   'query-audiodevs': nothing,
-  'query-block-exports': nothing,
   'query-cpu-definitions': nothing,
   'query-cpus-fast': nothing,
   'query-cryptodev': nothing,

@@ -7,10 +7,12 @@ import { absentParts } from './absent-parts.ts';
 import { machineCommands } from './machine.ts';
 import { queryCommandLineOptions } from './query-command-line-options.ts';
 import { queryIothreads } from './query-iothreads.ts';
+import { exportCommands } from './storage-daemon.ts';
 
 /** The QMP commands of `blockyard system` and `vm`. */
 export const systemCommands: readonly AnyCommand[] = [
   ...machineCommands,
+  ...exportCommands,
   queryIothreads,
   queryCommandLineOptions,
   ...absentParts,
