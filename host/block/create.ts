@@ -37,8 +37,7 @@ export async function createImage(graph: BlockGraph, params: CreateImageParams):
   const { filename, format } = params;
   const driver = graph.drivers.find(format);
   if (!driver) throw invalid(`Unknown file format '${format}'`);
-  const protocol =
-    driver.kind === 'protocol' ? driver : await graph.drivers.protocolFor(graph.platform.files, filename);
+  const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
   if (!driver.create) throw invalid(`Format driver '${format}' does not support image creation`);
   if (!protocol.create?.createFile) {
     throw invalid(`Protocol driver '${protocol.name}' does not support image creation`);
@@ -195,7 +194,7 @@ async function formatFile(
   }
   try {
     driver.create!.checkValues?.(values);
-    await createFile(graph.platform, path, { ...values, size: 0, preallocation: 'off' });
+    await createFile(graph.platform, path, { size: 0 });
     try {
       await writeInto(graph, driver, { filename, format: protocol.name }, values);
     } catch (error) {

@@ -6,9 +6,9 @@
  * not the same. `json:` names are options themselves; what is on top of them counts more. Nothing is opened here; of a plain name,
  * the kind of the file that is there tells the driver.
  */
-import { type BlockError, invalid } from '../base/errors.ts';
+import { invalid } from '../base/errors.ts';
 import type { Files } from '../platform/platform.ts';
-import { nestDottedKeys, ownValue } from '../qapi/dotted-keys.ts';
+import { nestDottedKeys } from '../qapi/dotted-keys.ts';
 import { parseJsonFilename } from '../qapi/json-filename.ts';
 import { isJsonObject } from '../qapi/json-value.ts';
 import type { DriverDefinition } from './driver.ts';
@@ -77,19 +77,10 @@ async function withFilename(
   return { ...together(named, options), driver: definition.name };
 }
 
-/** Beside options, it is the name of a node. */
-export function isNamedToo(options: { readonly [ownValue]?: unknown }): boolean {
-  return options[ownValue] !== undefined;
-}
-
-export function namedTwice(): BlockError {
-  return invalid('Cannot reference an existing block device with additional options or a new filename');
-}
-
 /** What a format's file is, of which the options say `given`. */
 async function storageOptions(known: Known, filename: string, given: unknown): Promise<NodeOptions> {
-  if (given !== undefined && (!isJsonObject(given) || isNamedToo(given))) {
-    throw namedTwice();
+  if (given !== undefined && !isJsonObject(given)) {
+    throw invalid('Cannot reference an existing block device with additional options or a new filename');
   }
   const options = nestDottedKeys<unknown>(given ?? {});
   const { driver } = options;

@@ -16,7 +16,7 @@ import { probeBytes } from './driver-registry.ts';
 import type { ChildRole, Edge } from './edge.ts';
 import { exactFilename, filenameOf, resolveBackingName } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
-import { isNamedToo, leavesFileToImage, namedTwice, optionsOfFilename } from './named-options.ts';
+import { leavesFileToImage, optionsOfFilename } from './named-options.ts';
 import { BlockNode } from './node.ts';
 import type { CorruptionReport, OpenContext, OpenFlags, TroubleReport } from './open-context.ts';
 import { childDefaults, commonOptions, type NodeOptions, ownOptions, resolveFlags } from './options.ts';
@@ -100,8 +100,6 @@ export async function openNode(
     // The name is looked at again: opening the file child took time.
     if (name !== undefined) graph.checkName(name);
     graph.register(node);
-    if (options['backing'] === '')
-      graph.platform.console.warn('Use of "backing": "" is deprecated; use "backing": null instead');
     if (!flags.noIo && params.noBacking !== true) await openBacking(graph, node, params);
     return node;
   } catch (error) {
@@ -209,24 +207,20 @@ async function openChildNode(
     return node;
   }
   const options = nestDottedKeys(option);
-  if (isNamedToo(option)) throw namedTwice();
   const inner: OpenParams = {
     defaults,
     ...withoutUndefined({ chain: params.chain, namedByImage: params.namedByImage }),
   };
   if (options['driver'] === undefined && role !== 'cow' && role !== 'image') {
     // The file under a format is a protocol: it is never probed.
-    const filename = options['filename'];
-    if (typeof filename === 'string') {
-      const { filename: _, ...others } = options;
-      if (filename.startsWith('json:')) {
-        return openNode(graph, await optionsOfFilename(knownTo(graph), filename, others), inner);
-      }
-      const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
-      const named = protocol.parseFilename?.(filename) ?? { filename };
-      return openNode(graph, { ...others, driver: protocol.name, ...named }, inner);
+    const { filename, ...others } = options;
+    if (typeof filename !== 'string') throw invalid(nothingToOpen);
+    if (filename.startsWith('json:')) {
+      return openNode(graph, await optionsOfFilename(knownTo(graph), filename, others), inner);
     }
-    throw invalid(nothingToOpen);
+    const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
+    const named = protocol.parseFilename?.(filename) ?? { filename };
+    return openNode(graph, { ...others, driver: protocol.name, ...named }, inner);
   }
   return openNode(graph, options, inner);
 }
@@ -236,6 +230,8 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
   if (node.children.has('backing')) return;
   const option = node.options['backing'];
   const { backing } = node.driver;
+  if (option === '')
+    graph.platform.console.warn('Use of "backing": "" is deprecated; use "backing": null instead');
   if (option === null || option === '') return;
   const named = backing && isLeftToImage(graph, option) ? backing : undefined;
   if (!named && !describesChild(option)) return;
@@ -253,9 +249,7 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
   try {
     if (filename !== undefined) {
       if (await isInChain(graph, chain, filename)) throw loopError(filename);
-      const options = described as NodeOptions;
-      if (isNamedToo(options)) throw namedTwice();
-      const how = { flags: defaults, namedByImage: true as const, options };
+      const how = { flags: defaults, namedByImage: true as const, options: described as NodeOptions };
       child = await openFile(graph, filename, how, chain);
     } else {
       child = await openChildNode(graph, described, defaults, { ...params, chain }, 'cow');

@@ -1,6 +1,7 @@
 /**
  * Opening images as the tools do: by file name or, with `--image-opts`, by an option string.
  */
+import { invalid } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import { BlockBackend } from '../../block/backend.ts';
 import { flattened } from '../../block/filename.ts';
@@ -54,8 +55,9 @@ export async function openBackend(
   };
   const noBacking = options.noBacking === true;
   const given = optionsIn(source, tool);
+  refuseOptionsBesideNames(given, noBacking);
   const node = source.imageOpts
-    ? await graph.open({ ...(noBacking ? withoutBacking(given) : given), ...options.override }, flags)
+    ? await graph.open({ ...(noBacking ? withoutBacking(given, tool) : given), ...options.override }, flags)
     : await graph.openFile(source.name, {
         flags,
         options: options.override ?? {},
@@ -83,10 +85,27 @@ function optionsIn({ name, imageOpts, implicitName }: ImageSource, tool: Tool): 
   return name.startsWith('json:') ? parseJsonFilename(name) : {};
 }
 
-function withoutBacking(given: NodeOptions): NodeOptions {
-  const options = nestDottedKeys<unknown>(given);
-  // Either means none; of "" there is a warning.
-  return { ...options, backing: options['backing'] === '' ? '' : null };
+/** What may be the name of a node, or the options of one. */
+const children = new Set(['file', 'backing', 'image', 'raw', 'test', 'target']);
+
+/** A node that there is has its options, and takes no others. */
+function refuseOptionsBesideNames(given: NodeOptions, noBacking: boolean): void {
+  const keys = Object.keys(given);
+  for (const [key, value] of Object.entries(given)) {
+    const child = key.slice(key.lastIndexOf('.') + 1);
+    const isNamed = typeof value === 'string' && value !== '' && children.has(child);
+    if (!isNamed || !keys.some((other) => other.startsWith(`${key}.`))) continue;
+    const error = invalid(
+      'Cannot reference an existing block device with additional options or a new filename',
+    );
+    if (child !== 'backing') throw error;
+    if (!noBacking) throw error.within('Could not open backing file');
+  }
+}
+
+function withoutBacking(given: NodeOptions, tool: Tool): NodeOptions {
+  if (given['backing'] === '') tool.warn('Use of "backing": "" is deprecated; use "backing": null instead');
+  return { ...nestDottedKeys<unknown>(given), backing: null };
 }
 
 /** Where no backing file is opened, options of one are options that nobody has. */
