@@ -17,13 +17,13 @@ import { AtomicFile } from '../shared/atomic-file.ts';
 import type { CacheMode } from '../shared/cache-mode.ts';
 import { type ImageSource, openBackend, openImage } from '../shared/open-image.ts';
 import { Progress } from '../shared/progress.ts';
+import { loadSnapshot } from '../shared/snapshot-param.ts';
 import type { Tool } from '../shared/tool.ts';
 import { bitmapsToCopy, copyBitmaps, requireBitmapPlace } from './convert-bitmaps.ts';
 import { ConvertCopy } from './convert-copy.ts';
 import { type ConvertOptions, readConvertOptions } from './convert-options.ts';
 import { convertCreationOptions, isHelpWanted, printCreationOptions } from './creation-options.ts';
 import { parseCacheOption } from './options.ts';
-import { loadSnapshot } from './snapshot-param.ts';
 
 export { specs } from './convert-options.ts';
 
