@@ -42,6 +42,7 @@ describe('opening a file', () => {
     [{ 'x-check-cache-dropped': true }, "Option 'x-check-cache-dropped' can only be off"],
     [{ 'aio-max-batch': 4 }, "Option 'aio-max-batch' can only be 0"],
   ] as const)('refuses %j by name', async (options, message) => {
+    fs.writeFileSync(scratch('x'), '');
     await expect(openDriver(file, nodePlatform, { filename: scratch('x'), ...options })).rejects.toThrow(
       message,
     );
