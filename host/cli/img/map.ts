@@ -119,7 +119,7 @@ function humanPrinter(tool: Tool): Print {
 function jsonPrinter(tool: Tool): Print {
   tool.out('[');
   return ({ start, bytes, depth, allocated, zero, data, compressed, offset }, last) => {
-    const where = offset === undefined ? '' : `, "offset": ${offset}`;
+    const where = offset === undefined ? '' : `, "offset": ${BigInt(offset)}`;
     tool.out(
       `{ "start": ${start}, "length": ${bytes}, "depth": ${depth}, "present": ${allocated}, ` +
         `"zero": ${zero}, "data": ${data}, "compressed": ${compressed === true}${where}}${last ? ']\n' : ',\n'}`,
