@@ -59,6 +59,8 @@ interface OpenParams {
 /** Longest chain of backing files. */
 const maxBackingDepth = 200;
 
+const nothingToOpen = 'Must specify either driver or file';
+
 export async function openFile(
   graph: BlockGraph,
   filename: string,
@@ -150,15 +152,7 @@ async function openProbing(
   params: OpenParams,
   flags: OpenFlags,
 ): Promise<BlockNode> {
-  if (options['file'] === undefined) {
-    if (typeof options['filename'] === 'string') {
-      const { filename, ...rest } = options;
-      const { defaults: flags, namedByImage } = params;
-      const how = { flags, options: rest, ...withoutUndefined({ namedByImage }) };
-      return openFile(graph, filename as string, how, params.chain);
-    }
-    throw undriven();
-  }
+  if (options['file'] === undefined) throw invalid(nothingToOpen);
   if (!describesChild(options['file'])) throw undescribed('file');
   const file = await openChildNode(graph, options['file'], childDefaults(flags, 'file'), params, 'file');
   try {
@@ -214,10 +208,6 @@ function isReference(option: unknown): boolean {
   return typeof option === 'string' || option instanceof BlockNode;
 }
 
-function undriven(): BlockError {
-  return invalid('Must specify either driver or file');
-}
-
 function undescribed(child: string): BlockError {
   return invalid(`A block device must be specified for "${child}"`);
 }
@@ -245,17 +235,14 @@ async function openChildNode(
   };
   if (options['driver'] === undefined && role !== 'cow' && role !== 'image') {
     // The file under a format is a protocol: it is never probed.
-    const filename = options['filename'];
-    if (typeof filename === 'string') {
-      const { filename: _, ...others } = options;
-      if (filename.startsWith('json:')) {
-        return openNode(graph, await optionsOfFilename(knownTo(graph), filename, others), inner);
-      }
-      const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
-      const named = protocol.parseFilename?.(filename) ?? { filename };
-      return openNode(graph, { ...others, driver: protocol.name, ...named }, inner);
+    const { filename, ...others } = options;
+    if (typeof filename !== 'string') throw invalid(nothingToOpen);
+    if (filename.startsWith('json:')) {
+      return openNode(graph, await optionsOfFilename(knownTo(graph), filename, others), inner);
     }
-    throw undriven();
+    const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
+    const named = protocol.parseFilename?.(filename) ?? { filename };
+    return openNode(graph, { ...others, driver: protocol.name, ...named }, inner);
   }
   return openNode(graph, options, inner);
 }

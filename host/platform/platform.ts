@@ -193,11 +193,20 @@ export interface HostFile {
   discard(offset: number, bytes: number): Promise<boolean>;
   /** Reserves space without changing the content; may extend the file. False: the host cannot. */
   allocate(offset: number, bytes: number): Promise<boolean>;
+  /** How the file system is to lay out what is written from now on. What it cannot do is as if it had not been asked for. */
+  advise?(layout: FileLayout): void;
   /** Undefined where the host has no open-file-description locks. */
   readonly locks: ByteLocks | undefined;
   /** Of a block device. It has a length that nothing here changes; `truncate` gives EINVAL. */
   readonly device?: HostDevice | undefined;
   close(): Promise<void>;
+}
+
+export interface FileLayout {
+  /** Changes are made in place, also where the file system otherwise copies on write (btrfs). */
+  readonly inPlace: boolean;
+  /** Space is reserved in units of so many bytes (XFS), below 2^32; 0: as the file system does. */
+  readonly extentBytes: number;
 }
 
 /** What there is to ask of a block device beside its content. */

@@ -4,6 +4,7 @@ import { BlockGraph } from '../../host/block/graph.ts';
 import { ownOptions } from '../../host/block/options.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
+import type { FileLayout, Files } from '../../host/platform/platform.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
 import { file } from '../../host/protocols/file/driver.ts';
 import { openDriver } from '../support/open-driver.ts';
@@ -40,6 +41,7 @@ describe('opening a file', () => {
     [{ 'x-check-cache-dropped': true }, "Option 'x-check-cache-dropped' can only be off"],
     [{ 'aio-max-batch': 4 }, "Option 'aio-max-batch' can only be 0"],
   ] as const)('refuses %j by name', async (options, message) => {
+    fs.writeFileSync(scratch('x'), '');
     await expect(openDriver(file, nodePlatform, { filename: scratch('x'), ...options })).rejects.toThrow(
       message,
     );
@@ -189,13 +191,31 @@ describe('making a file', () => {
   test.each([
     [{ preallocation: 'metadata' }, 'Unsupported preallocation mode: metadata'],
     [{ preallocation: 'zz' }, 'invalid parameter value: zz'],
-    [{ nocow: true }, "Option 'nocow' can only be off"],
-    [{ extent_size_hint: 1048576 }, "Option 'extent_size_hint' can only be 0"],
+    [{ extent_size_hint: 2 ** 32 }, 'Extent size hint is too large'],
   ])('refuses %j and touches nothing', async (values, message) => {
     const { platform, storage } = createSimulation(1);
     storage.writeFile('image', new Uint8Array(10));
     await expect(create(platform, 'image', { size: 512, ...values })).rejects.toThrow(message);
     expect(storage.get('image').size).toBe(10);
+  });
+
+  test('tells the file system how to lay out a new file', async () => {
+    const { platform } = createSimulation(1);
+    const advised: FileLayout[] = [];
+    const files = Object.assign(Object.create(platform.files) as Files, {
+      open: async (...args: Parameters<typeof platform.files.open>) =>
+        Object.assign(await platform.files.open(...args), {
+          advise: (layout: FileLayout) => void advised.push(layout),
+        }),
+    });
+    await create({ ...platform, files }, 'image', { size: 512, nocow: true, extent_size_hint: 1048576 });
+    expect(advised).toEqual([{ inPlace: true, extentBytes: 1048576 }]);
+  });
+
+  test('takes what this file system does not know for a hint', async () => {
+    const filename = scratch('hinted');
+    await create(nodePlatform, filename, { size: 512, nocow: true, extent_size_hint: 4096 });
+    expect(fs.statSync(filename).size).toBe(512);
   });
 
   test('says what is wrong with the place', async () => {

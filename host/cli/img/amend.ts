@@ -16,13 +16,13 @@ import { checkImageOpts, common, parseCacheOption, readCommandLine } from './opt
 
 /** Its options, beside `--help`. */
 export const specs = [
-  common.object,
-  common.imageOpts,
-  common.format,
   common.quiet,
   common.progress,
+  common.object,
+  common.format,
   { short: 't', long: 'cache', argument: true },
   { short: 'o', long: 'options', argument: true },
+  common.imageOpts,
   { long: 'force' },
 ];
 
@@ -45,33 +45,39 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     // `--force` overrides refusals to erase keys, of which there are none.
   });
   const options = list ?? tool.failUsage('Must specify options (-o)');
-  const [filename, extra] = operands;
-  checkImageOpts(tool, imageOpts, format);
-  const graph = await tool.createGraph();
-  if (filename === undefined && format !== undefined && isHelpWanted(options)) {
-    const definition = graph.drivers.find(format) ?? tool.fail(`Unknown file format '${format}'`);
-    return printAmendOptions(tool, definition);
-  }
-  if (filename === undefined || extra !== undefined) tool.fail('Expecting one image file name');
-  const cache = parseCacheOption(tool, cacheName, `Invalid cache option: ${cacheName}`);
-  const source = { name: filename, imageOpts, format };
-  const image = await openImage(tool, graph, source, { write: true, resize: true, cache });
+  const progress = new Progress(tool, showProgress && !quiet, progressStep);
   try {
-    const { definition } = image.node.skipFilters();
-    if (isHelpWanted(options)) return printAmendOptions(tool, definition);
-    const amend = definitionOf(tool, definition);
-    const progress = new Progress(tool, showProgress && !quiet, progressStep);
+    const [filename, extra] = operands;
+    checkImageOpts(tool, imageOpts, format);
+    const graph = await tool.createGraph();
+    if (filename === undefined && format !== undefined && isHelpWanted(options)) {
+      const definition = graph.drivers.find(format) ?? tool.fail(`Unknown file format '${format}'`);
+      return printAmendOptions(tool, definition);
+    }
+    if (filename === undefined || extra !== undefined) tool.fail('Expecting one image file name');
+    const cache = parseCacheOption(tool, cacheName, `Invalid cache option: ${cacheName}`);
+    const source = { name: filename, imageOpts, format };
+    const image = await openImage(tool, graph, source, { write: true, resize: true, cache });
     try {
-      const report = (done: number): void => progress.set(done * 100);
-      await tool.attempt(async () => change(image, amend, readValues(definition, amend, options), report));
-      progress.set(100);
+      await amendImage(tool, image, options, progress);
     } finally {
-      progress.finish();
+      await tool.close([image]);
     }
     return 0;
   } finally {
-    await tool.close([image]);
+    progress.finish();
   }
+}
+
+async function amendImage(tool: Tool, image: BlockBackend, list: string, progress: Progress): Promise<void> {
+  const { definition } = image.node.skipFilters();
+  if (isHelpWanted(list)) return void printAmendOptions(tool, definition);
+  const amend = definitionOf(tool, definition);
+  const values = await tool.attempt(async () => readValues(definition, amend, list));
+  progress.begin();
+  const report = (done: number): void => progress.set(done * 100);
+  await tool.attempt(() => change(image, amend, values, report));
+  progress.set(100);
 }
 
 function definitionOf(tool: Tool, { name, amend }: DriverDefinition): AmendDefinition {
@@ -88,20 +94,24 @@ function printAmendOptions(tool: Tool, definition: DriverDefinition): number {
 function readValues({ create }: DriverDefinition, amend: AmendDefinition, list: string): CreateValues {
   const { pairs } = parseQemuOpts(list);
   const known = amend.imageOptions;
-  const unknown = pairs.find((pair) => known.every(({ name }) => name !== pair.name));
-  if (unknown) {
-    const isForNewImages = isValid(unknown, create?.options ?? []);
+  for (const pair of pairs) {
+    // In the order in which they are written.
+    if (known.some(({ name }) => name === pair.name)) {
+      optionValues([pair], known);
+      continue;
+    }
+    const isForNewImages = isValid(pairs, create?.options ?? []);
     throw invalid(
-      `Invalid parameter '${unknown.name}'`,
+      `Invalid parameter '${pair.name}'`,
       isForNewImages ? 'This option is only supported for image creation' : undefined,
     );
   }
   return optionValues(pairs, known);
 }
 
-function isValid(pair: OptionPair, known: readonly CreateOption[]): boolean {
+function isValid(pairs: readonly OptionPair[], known: readonly CreateOption[]): boolean {
   try {
-    optionValues([pair], known);
+    optionValues(pairs, known);
     return true;
   } catch (error) {
     asBlockError(error);

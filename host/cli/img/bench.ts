@@ -8,8 +8,10 @@
 import { BlockError } from '../../base/errors.ts';
 import { InFlight } from '../../base/in-flight.ts';
 import type { BlockBackend } from '../../block/backend.ts';
+import type { BlockNode } from '../../block/node.ts';
 import { Pacer } from '../../platform/pacer.ts';
 import type { Clock } from '../../platform/platform.ts';
+import { nativeNeedsDirect } from '../../protocols/file/driver.ts';
 import type { CacheMode } from '../shared/cache-mode.ts';
 import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -24,22 +26,22 @@ import {
 
 /** Its options, beside `--help`. */
 export const specs = [
-  common.imageOpts,
   common.format,
-  common.forceShare,
-  common.quiet,
+  common.imageOpts,
+  { short: 't', long: 'cache', argument: true },
   { short: 'c', long: 'count', argument: true },
   { short: 'd', long: 'depth', argument: true },
-  { short: 'i', long: 'aio', argument: true },
-  { short: 'n', long: 'native' },
   { short: 'o', long: 'offset', argument: true },
   { short: 's', long: 'buffer-size', argument: true },
   { short: 'S', long: 'step-size', argument: true },
-  { short: 't', long: 'cache', argument: true },
+  { short: 'i', long: 'aio', argument: true },
+  { short: 'n', long: 'native' },
   { short: 'w', long: 'write' },
   { long: 'pattern', argument: true },
   { long: 'flush-interval', argument: true },
   { long: 'no-drain' },
+  common.forceShare,
+  { short: 'q' },
 ];
 
 const maxInt = 2_147_483_647;
@@ -65,6 +67,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   const { clock } = graph.platform;
   const image = await openImage(tool, graph, { name, ...how }, { ...how, write: settings.write });
   try {
+    if (how.native && mayNotBeNative(image.node)) tool.fail(`Could not open '${name}': ${nativeNeedsDirect}`);
     tool.out(introduction(settings));
     const startNs = clock.nowNs();
     try {
@@ -80,12 +83,19 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   }
 }
 
+/** Whether a file below leaves it to the command line how it is accessed, and is not opened past the page cache. */
+function mayNotBeNative({ definition, options, flags, children }: BlockNode): boolean {
+  if (definition.servesPlainNames) return options['aio'] === undefined && !flags.direct;
+  return [...children.values()].some(({ node }) => mayNotBeNative(node));
+}
+
 interface BenchOptions {
   settings: Settings;
   name: string;
   format: string | undefined;
   imageOpts: boolean;
   forceShare: boolean;
+  native: boolean;
   cache: CacheMode;
 }
 
@@ -134,12 +144,7 @@ async function readBenchOptions(tool: Tool, argv: string[]): Promise<BenchOption
   checkImageOpts(tool, imageOpts, format);
   settings.stepBytes ||= settings.bufferBytes;
   const cache = parseCacheOption(tool, cacheName, 'Invalid cache mode');
-  if (native && !cache.flags.direct) {
-    tool.fail(
-      `Could not open '${name}': aio=native was specified, but it requires cache.direct=on, which was not specified.`,
-    );
-  }
-  return { settings, name, format, imageOpts, forceShare, cache };
+  return { settings, name, format, imageOpts, forceShare, native, cache };
 }
 
 /** How requests reach the host is chosen per request; the modes differ only in what they require. True: `native`. */

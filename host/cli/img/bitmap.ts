@@ -27,11 +27,12 @@ const operationSpecs = [
 export const specs = [
   common.object,
   common.imageOpts,
-  common.format,
   ...operationSpecs,
+  { short: 'g', long: 'granularity', argument: true },
   { short: 'b', long: 'source-file', argument: true },
   { short: 'F', long: 'source-format', argument: true },
-  { short: 'g', long: 'granularity', argument: true },
+  // Without a long name, as in QEMU.
+  { short: 'f', argument: true },
 ];
 
 interface Operation {
@@ -60,7 +61,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     granularity: undefined,
   };
   const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => {
-    if (name === 'format') wanted.format = value;
+    if (name === 'f') wanted.format = value;
     else if (name === 'image-opts') wanted.imageOpts = true;
     else if (name === 'source-file') wanted.sourceFile = value;
     else if (name === 'source-format') wanted.sourceFormat = value;
@@ -77,12 +78,22 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   const graph = await tool.createGraph();
   const opened: BlockBackend[] = [];
   try {
-    const image = await openImage(tool, graph, { name: filename, imageOpts, format }, { write: true });
+    // Backing files have nothing to say, and may be missing, or be the other one of the two images.
+    const image = await openImage(
+      tool,
+      graph,
+      { name: filename, imageOpts, format },
+      {
+        write: true,
+        noBacking: true,
+      },
+    );
     opened.push(image);
     const { node } = image;
     let source = node;
     if (sourceFile !== undefined) {
-      const other = await openImage(tool, graph, { name: sourceFile, format: wanted.sourceFormat });
+      const described = { name: sourceFile, format: wanted.sourceFormat };
+      const other = await openImage(tool, graph, described, { noBacking: true });
       opened.push(other);
       source = other.node;
     }

@@ -16,14 +16,14 @@ import { checkImageOpts, common, parseCacheOption, parseSizeOption, readCommandL
 
 /** Its options, beside `--help`. */
 export const specs = [
-  common.object,
-  common.imageOpts,
-  common.format,
   common.quiet,
-  common.progress,
+  common.object,
+  common.format,
+  common.imageOpts,
   { short: 't', long: 'cache', argument: true },
   { short: 'd', long: 'drop' },
   { short: 'b', long: 'base', argument: true },
+  common.progress,
   { short: 'r', long: 'rate', argument: true },
 ];
 
@@ -60,9 +60,9 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     { write: true, cache, flags: { discard: true } },
   );
   try {
-    const base = chooseBase(tool, image.node, filename, baseName);
-    const progress = new Progress(tool, showProgress && !quiet, progressStep);
+    const progress = new Progress(tool, showProgress && !quiet, progressStep).begin();
     try {
+      const base = chooseBase(tool, image.node, filename, baseName);
       await commit(tool, image, { base, speed: rate, progress: (percent) => progress.set(percent) });
       if (!keep && baseName === undefined) await empty(tool, image, filename);
       progress.set(100);

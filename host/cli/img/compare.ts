@@ -7,6 +7,7 @@ import { roundDown, sectorBytes } from '../../base/sectors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { type BlockStatus, statusAbove } from '../../block/status.ts';
 import { ScanArena, type ScanBuffer } from '../../core/scan.ts';
+import type { ParsedOption } from '../shared/getopt.ts';
 import { openImage } from '../shared/open-image.ts';
 import { Progress } from '../shared/progress.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -40,7 +41,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   let quiet = false;
   let strict = false;
   let showProgress = false;
-  const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => {
+  const take = ({ name, value }: ParsedOption): void => {
     if (name === 'a-format' || name === 'left-format') firstFormat = value;
     else if (name === 'b-format' || name === 'right-format') secondFormat = value;
     else if (name === 'cache') cacheName = value;
@@ -49,19 +50,21 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     else if (name === 'quiet') quiet = true;
     else if (name === 'strict') strict = true;
     else if (name === 'progress') showProgress = true;
-  });
+  };
+  const operands = await readCommandLine(tool, argv, specs, take, { objectStatus: exit.failed });
   if (operands.length !== 2) tool.failUsage('Expecting two image file names');
-  checkImageOpts(tool, imageOpts, firstFormat ?? secondFormat, exit.failed);
   const cache = parseCacheOption(tool, cacheName, `Invalid source cache option: ${cacheName}`, exit.failed);
+  checkImageOpts(tool, imageOpts, firstFormat, exit.failed);
   const [firstName, secondName] = operands as [string, string];
   const graph = await tool.createGraph();
   const open = (name: string, format: string | undefined): Promise<BlockBackend> =>
     openImage(tool, graph, { name, imageOpts, format }, { cache, forceShare, status: exit.failed });
   const first = await open(firstName, firstFormat);
   try {
+    checkImageOpts(tool, imageOpts, secondFormat, exit.failed);
     const second = await open(secondName, secondFormat);
     try {
-      const progress = new Progress(tool, showProgress && !quiet, progressStep);
+      const progress = new Progress(tool, showProgress && !quiet, progressStep).begin();
       try {
         const sides: Sides = [
           { name: firstName, image: first },

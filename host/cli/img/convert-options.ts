@@ -38,7 +38,8 @@ export interface ConvertOptions {
   forceShare: boolean;
   progress: boolean;
   quiet: boolean;
-  cache: CacheMode;
+  /** Of the target. As it was given: what the target is made of is looked at first. */
+  cacheName: string;
   sourceCache: CacheMode;
 }
 
@@ -79,8 +80,7 @@ const defaultSparseBytes = 4096;
 const maxWorkers = 16;
 const defaultWorkers = 8;
 
-type ParsedOptions = Omit<ConvertOptions, 'operands' | 'cache' | 'sourceCache'> & {
-  cacheName: string;
+type ParsedOptions = Omit<ConvertOptions, 'operands' | 'sourceCache'> & {
   sourceCacheName: string;
   /** `-S` was given. */
   explicitSparse: boolean;
@@ -150,11 +150,10 @@ export async function readConvertOptions(tool: Tool, argv: string[]): Promise<Co
   };
   const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => take[name]?.(value));
   checkCombination(tool, parsed);
-  const { cacheName, sourceCacheName } = parsed;
+  const { sourceCacheName } = parsed;
   return {
     ...parsed,
     operands,
-    cache: parseCacheOption(tool, cacheName, `Invalid cache option: ${cacheName}`),
     sourceCache: parseCacheOption(tool, sourceCacheName, `Invalid source cache option: ${sourceCacheName}`),
   };
 }

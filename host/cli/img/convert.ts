@@ -14,6 +14,7 @@ import type { BlockGraph } from '../../block/graph.ts';
 import { startsAsZeros } from '../../block/status.ts';
 import { fileExists } from '../../platform/node/file-exists.ts';
 import { AtomicFile } from '../shared/atomic-file.ts';
+import type { CacheMode } from '../shared/cache-mode.ts';
 import { type ImageSource, openBackend, openImage } from '../shared/open-image.ts';
 import { Progress } from '../shared/progress.ts';
 import { loadSnapshot } from '../shared/snapshot-param.ts';
@@ -22,6 +23,7 @@ import { bitmapsToCopy, copyBitmaps, requireBitmapPlace } from './convert-bitmap
 import { ConvertCopy } from './convert-copy.ts';
 import { type ConvertOptions, readConvertOptions } from './convert-options.ts';
 import { convertCreationOptions, isHelpWanted, printCreationOptions } from './creation-options.ts';
+import { parseCacheOption } from './options.ts';
 
 export { specs } from './convert-options.ts';
 
@@ -86,7 +88,7 @@ async function convert(
   target: Target,
 ): Promise<number> {
   const { operands, outputFormat = 'raw' } = options;
-  const progress = new Progress(tool, options.progress && !options.quiet, progressStep);
+  const progress = new Progress(tool, options.progress && !options.quiet, progressStep).begin();
   const opened: BlockBackend[] = [];
   // There is a new image, which half a copy does not make one to keep.
   let isUnfinished = false;
@@ -98,19 +100,17 @@ async function convert(
       if (sources.length > 1) tool.fail('No support for concatenating multiple snapshot');
       await tool.attempt(() => loadSnapshot(sources[0]!.node, snapshot)); // there is one at the least
     }
-    if (options.bitmaps && sources.length > 1) tool.fail('Copying bitmaps only possible with single source');
-    const { skipBrokenBitmaps } = options;
-    // There is one source at the least.
-    const bitmaps = options.bitmaps ? bitmapsToCopy(tool, sources[0]!.node, skipBrokenBitmaps) : undefined;
     const totalBytes = sources.reduce((sum, { length }) => sum + length, 0);
     const creation = await prepareCreation(tool, graph, options, target, totalBytes, sources.length);
+    const bitmaps = options.bitmaps ? chooseBitmaps(tool, options, sources) : undefined;
+    const cache = parseCacheOption(tool, options.cacheName, `Invalid cache option: ${options.cacheName}`);
     if (creation) {
       await tool.attempt(() => createImage(graph, creation), {
         context: `${target.name}: error while converting ${outputFormat}`,
       });
     }
     isUnfinished = creation !== undefined;
-    const image = await openTarget(tool, graph, options, target.path);
+    const image = await openTarget(tool, graph, options, target.path, cache);
     opened.push(image);
     if (options.compressed && !image.node.driver.writeCompressed) {
       tool.fail('Compression not supported for this file format');
@@ -148,6 +148,16 @@ async function convert(
     if (isUnfinished) await discard(graph, opened, target.path);
     else await tool.close(opened);
   }
+}
+
+function chooseBitmaps(
+  tool: Tool,
+  { skipBrokenBitmaps }: ConvertOptions,
+  sources: readonly BlockBackend[],
+): ReturnType<typeof bitmapsToCopy> {
+  const [source, other] = sources;
+  if (other) tool.fail('Copying bitmaps only possible with single source');
+  return bitmapsToCopy(tool, source!.node, skipBrokenBitmaps); // there is one at the least
 }
 
 /** Closes all, and takes the target away: what goes wrong with an image that goes is nobody's concern. */
@@ -203,6 +213,9 @@ async function prepareCreation(
     if (backing !== undefined && !definition.supportsBacking) {
       tool.fail(`Backing file not supported for file format '${format}'`);
     }
+    if (creation.backingFormat !== undefined && !definition.supportsBacking) {
+      tool.fail(`Backing file format not supported for file format '${format}'`);
+    }
     if (backing !== undefined && (creation.backingFormat ?? creation.values.backing_fmt) === undefined) {
       tool.fail('Use of backing file requires explicit backing format');
     }
@@ -241,6 +254,7 @@ function openTarget(
   graph: BlockGraph,
   options: ConvertOptions,
   name: string,
+  cache: CacheMode,
 ): Promise<BlockBackend> {
   const imageOpts = options.targetImageOpts;
   const format = imageOpts ? undefined : (options.outputFormat ?? 'raw');
@@ -252,7 +266,7 @@ function openTarget(
       write: true,
       // Past the page cache a file may have to become as long as whole units are.
       resize: true,
-      cache: options.cache,
+      cache,
       flags: { discard: options.sparseBytes > 0 },
     },
   );

@@ -1,7 +1,7 @@
 /** The `-o` of `create`, `convert`, `amend` and `measure`: from text to typed values, and the list that `-o help` prints. */
 import { invalid } from '../../base/errors.ts';
 import { creationOptions } from '../../block/create.ts';
-import type { CreateOption, CreateValues } from '../../block/driver.ts';
+import type { CreateOption, CreateValues, DriverDefinition } from '../../block/driver.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import { type OptionPair, OptionValues, parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -33,10 +33,19 @@ export async function convertCreationOptions(
 ): Promise<CreateValues> {
   const driver = graph.drivers.find(format);
   if (!driver) throw invalid(`Unknown file format '${format}'`);
-  const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
+  const protocol = await makerOf(graph, driver, filename);
   if (!driver.create) throw invalid(`Format driver '${format}' does not support image creation`);
   if (!protocol.create) throw invalid(`Protocol driver '${protocol.name}' does not support image creation`);
   return readCreateValues(creationOptions(driver, protocol), list);
+}
+
+/** What makes the file: a protocol that is named as the format does so itself. */
+async function makerOf(
+  graph: BlockGraph,
+  format: DriverDefinition,
+  filename: string,
+): Promise<DriverDefinition> {
+  return format.kind === 'protocol' ? format : graph.drivers.protocolFor(graph.platform.files, filename);
 }
 
 /** The list's values as `known` types them. Errors: BlockError in the words of QemuOpts. */
@@ -67,7 +76,7 @@ export async function printCreationOptions(
   if (!driver.create) tool.fail(`Format driver '${format}' does not support image creation`);
   let options = driver.create.options;
   if (filename !== undefined) {
-    const protocol = await tool.attempt(() => graph.drivers.protocolFor(graph.platform.files, filename));
+    const protocol = await tool.attempt(() => makerOf(graph, driver, filename));
     if (!protocol.create) tool.fail(`Protocol driver '${protocol.name}' does not support image creation`);
     options = creationOptions(driver, protocol);
   }

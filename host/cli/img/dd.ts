@@ -18,10 +18,10 @@ import { checkImageOpts, common, parseSizeOption, readCommandLine } from './opti
 /** Its options, beside `--help`. */
 export const specs = [
   common.object,
-  common.imageOpts,
   common.format,
-  common.forceShare,
   { short: 'O', long: 'output-format', argument: true },
+  common.imageOpts,
+  common.forceShare,
 ];
 
 const defaultBlockBytes = 512;
@@ -67,7 +67,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
       { write: true },
     );
     opened.push(output);
-    await tool.attempt(() => copy(input, output, range));
+    await tool.attempt(() => copy(input, output, range, operands.block));
     return 0;
   } finally {
     await tool.close(opened);
@@ -96,9 +96,7 @@ function readOperands(tool: Tool, words: readonly string[]): Operands {
 }
 
 function parseBlock(tool: Tool, text: string): number {
-  const bytes = parseSizeOption(tool, 'bs', text);
-  if (bytes > 0 && bytes <= maxBlockBytes) return bytes;
-  return tool.fail(`Invalid bs specified. Must be between 1 and ${maxBlockBytes}.`);
+  return parseSizeOption(tool, 'bs', text, { min: 1, max: maxBlockBytes });
 }
 
 /** Without a suffix. */
@@ -140,13 +138,42 @@ async function createOutput(
 }
 
 /** Errors: BlockError, which says at which end. */
-async function copy(input: BlockBackend, output: BlockBackend, { start, end }: Range): Promise<void> {
+async function copy(
+  input: BlockBackend,
+  output: BlockBackend,
+  { start, end }: Range,
+  block: number,
+): Promise<void> {
   const buffer = new Uint8Array(Math.min(bufferBytes, end - start));
   for (let at = start; at < end; at += buffer.length) {
     const part = buffer.subarray(0, end - at);
-    await within('error while reading from input image file', () => readPadded(input, at, part));
-    await within('error while writing to output image file', () => output.write(at - start, part));
+    try {
+      await readPadded(input, at, part);
+    } catch (error) {
+      asBlockError(error);
+      await copyUpToFailure(input, output, { start: at, end: at + part.length, block, to: at - start });
+      continue;
+    }
+    await writeTo(output, at - start, part);
   }
+}
+
+/** Block by block: the output holds what is before the one that cannot be read. */
+async function copyUpToFailure(
+  input: BlockBackend,
+  output: BlockBackend,
+  { start, end, block, to }: Range & { block: number; to: number },
+): Promise<void> {
+  const buffer = new Uint8Array(Math.min(block, end - start));
+  for (let at = start; at < end; at += buffer.length) {
+    const part = buffer.subarray(0, end - at);
+    await within('error while reading from input image file', () => readPadded(input, at, part));
+    await writeTo(output, to + at - start, part);
+  }
+}
+
+function writeTo(output: BlockBackend, offset: number, part: Uint8Array): Promise<void> {
+  return within('error while writing to output image file', () => output.write(offset, part));
 }
 
 /** The last sector of the input may be shorter than others: the rest of it is zeros. */

@@ -4,7 +4,6 @@ import { filenameOf } from '../../block/filename.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { type BlockStatus, statusAbove } from '../../block/status.ts';
 import { isRaw, statusThroughRaw } from '../../block/status-through-raw.ts';
-import { statusRuns } from '../../copy/status-runs.ts';
 import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
 import {
@@ -65,9 +64,14 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
       zero: false,
       compressed: false,
     };
-    for await (const run of statusRuns(start, end, ask, continues)) {
-      if (last.bytes > 0) print(last, false);
-      last = run;
+    // What is complete is printed before the next is asked for, which may fail.
+    for (let at = start; at < end; at = last.start + last.bytes) {
+      const entry = await ask(at, end - at);
+      if (last.bytes > 0 && continues(last, entry)) last = { ...last, bytes: last.bytes + entry.bytes };
+      else {
+        if (last.bytes > 0) print(last, false);
+        last = { ...entry, start: at };
+      }
     }
     print(last, true);
     return 0;
@@ -86,7 +90,7 @@ async function entryAt(tool: Tool, node: BlockNode, at: number, bytes: number): 
     return behindEnd ? { ...status, allocated: false, depth: status.depth - 1 } : status;
   } catch (error) {
     if (!(error instanceof BlockError)) throw error;
-    return tool.fail(`Failed to read image metadata: ${error.message}`);
+    return tool.fail(`Could not read file metadata: ${error.message}`);
   }
 }
 
@@ -117,13 +121,12 @@ function humanPrinter(tool: Tool): Print {
 }
 
 function jsonPrinter(tool: Tool): Print {
-  let separator = '[';
+  tool.out('[');
   return ({ start, bytes, depth, allocated, zero, data, compressed, offset }, last) => {
     const where = offset === undefined ? '' : `, "offset": ${BigInt(offset)}`;
     tool.out(
-      `${separator}{ "start": ${start}, "length": ${bytes}, "depth": ${depth}, "present": ${allocated}, ` +
+      `{ "start": ${start}, "length": ${bytes}, "depth": ${depth}, "present": ${allocated}, ` +
         `"zero": ${zero}, "data": ${data}, "compressed": ${compressed === true}${where}}${last ? ']\n' : ',\n'}`,
     );
-    separator = '';
   };
 }

@@ -24,15 +24,15 @@ import {
 
 /** Its options, beside `--help`. */
 export const specs = [
-  common.object,
-  common.imageOpts,
-  common.format,
-  common.output,
-  common.forceShare,
   { short: 'O', long: 'target-format', argument: true },
+  common.format,
+  common.imageOpts,
   { short: 'o', long: 'options', argument: true },
   { short: 'l', long: 'snapshot', argument: true },
+  common.object,
+  common.output,
   { long: 'size', argument: true },
+  common.forceShare,
 ];
 
 type Measure = (values: CreateValues, size: number, source: BlockNode | undefined) => Promise<Measured>;

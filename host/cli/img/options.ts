@@ -40,14 +40,15 @@ export const common = {
 } as const satisfies Record<string, OptionSpec>;
 
 /**
- * Walks through the options in order and returns the operands. Refuses what fits no option. Errors: HelpWanted.
+ * Walks through the options in order and returns the operands. Refuses what fits no option, and objects that cannot be
+ * made, these with exit status `objectStatus`. Errors: HelpWanted.
  */
 export async function readCommandLine(
   tool: Tool,
   argv: readonly string[],
   specs: readonly OptionSpec[],
   take: (option: ParsedOption) => void,
-  settings: ReaderSettings = {},
+  settings: ReaderSettings & { objectStatus?: number } = {},
 ): Promise<string[]> {
   const own = isOurs(tool) ? [helpSpec, traceSpec] : [helpSpec];
   const reader = new OptionReader(argv, [...own, ...specs], settings);
@@ -60,7 +61,7 @@ export async function readCommandLine(
         (await tool.trace()).take(option.value);
         continue;
       }
-      if (option.name === 'object') await tool.addObject(option.value);
+      if (option.name === 'object') await tool.addObject(option.value, settings.objectStatus);
       else take(option);
     }
   } catch (error) {

@@ -9,7 +9,7 @@
  */
 import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
 import { BlockBackend } from '../../block/backend.ts';
-import { resolveBackingName } from '../../block/filename.ts';
+import { filenameOf, resolveAgainst, resolveBackingName } from '../../block/filename.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
@@ -23,18 +23,18 @@ import { copyWhatDiffers } from './rebase-copy.ts';
 
 /** Its options, beside `--help`. */
 export const specs = [
-  common.object,
-  common.imageOpts,
-  common.format,
-  common.forceShare,
   common.quiet,
   common.progress,
+  common.object,
+  common.imageOpts,
+  common.forceShare,
+  common.format,
   { short: 't', long: 'cache', argument: true },
+  { short: 'c', long: 'compress' },
   { short: 'b', long: 'backing', argument: true },
   { short: 'F', long: 'backing-format', argument: true },
   { short: 'T', long: 'backing-cache', argument: true },
   { short: 'u', long: 'backing-unsafe' },
-  { short: 'c', long: 'compress' },
 ];
 
 const progressStep = 1;
@@ -77,16 +77,16 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   if (!unsafe && backingName === undefined) {
     tool.failUsage('Must specify backing file (-b) or use unsafe mode (-u)');
   }
-  checkImageOpts(tool, imageOpts, format);
-  const cache = parseCacheOption(tool, cacheName, `Invalid cache option: ${cacheName}`);
-  const backing: NewBacking = {
-    name: backingName ?? '',
-    format: backingFormat,
-    cache: parseCacheOption(tool, backingCacheName, `Invalid source cache option: ${backingCacheName}`),
-    forceShare,
-  };
-  const progress = new Progress(tool, showProgress && !quiet, progressStep);
+  const progress = new Progress(tool, showProgress && !quiet, progressStep).begin();
   try {
+    checkImageOpts(tool, imageOpts, format);
+    const cache = parseCacheOption(tool, cacheName, `Invalid cache option: ${cacheName}`);
+    const backing: NewBacking = {
+      name: backingName ?? '',
+      format: backingFormat,
+      cache: parseCacheOption(tool, backingCacheName, `Invalid source cache option: ${backingCacheName}`),
+      forceShare,
+    };
     const graph = await tool.createGraph();
     const source = { name: operands[0]!, imageOpts, format }; // checked above
     const image = await openImage(tool, graph, source, {
@@ -143,14 +143,16 @@ async function rebaseSafely(tool: Tool, graph: BlockGraph, rebase: Rebase): Prom
 /** The chain must not lead back to the image. */
 async function refuseLoop(tool: Tool, node: BlockNode, { name, format }: NewBacking): Promise<void> {
   const image = node.skipFilters();
-  const found = await findInChain(image, { name: await resolve(tool, image, name), format });
+  const found = await findInChain(image, {
+    name: await resolve(tool, () => resolveBackingName(image, name)),
+    format,
+  });
   if (found !== undefined) tool.fail(`Backing file '${found}' creates an infinite loop.`);
 }
 
-function resolve(tool: Tool, node: BlockNode, name: string): Promise<string> {
-  return tool.attempt(async () => resolveBackingName(node, name), {
-    context: 'Could not resolve backing filename',
-  });
+/** `path` finds the file of the new name. */
+function resolve(tool: Tool, path: () => string): Promise<string> {
+  return tool.attempt(async () => path(), { context: 'Could not resolve backing filename' });
 }
 
 async function openNewBacking(
@@ -159,7 +161,8 @@ async function openNewBacking(
   node: BlockNode,
   backing: NewBacking,
 ): Promise<BlockBackend> {
-  const name = await resolve(tool, node.skipFilters(), backing.name);
+  // By the text alone, as what opens the image later has it.
+  const name = await resolve(tool, () => resolveAgainst(filenameOf(node.skipFilters()), backing.name));
   const { format, cache, forceShare } = backing;
   return tool.attempt(
     async () => {

@@ -43,8 +43,8 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   const [filename, sizeText, extra] = operands;
   if (filename === undefined || sizeText === undefined) tool.failUsage('Expecting image file name and size');
   if (extra !== undefined) tool.failUsage('Extra argument(s) in command line');
-  checkImageOpts(tool, imageOpts, format);
   const change = parseSizeChange(tool, sizeText);
+  checkImageOpts(tool, imageOpts, format);
   const graph = await tool.createGraph();
   const source = { name: filename, imageOpts, format };
   const image = await openImage(tool, graph, source, { write: true, resize: true });
@@ -72,7 +72,9 @@ function parseSizeChange(tool: Tool, text: string): SizeChange {
   const amount = text.slice(sign.length);
   const parsed = parseSize(amount);
   if (parsed.ok) return { sign, bytes: parsed.value };
-  // The sizes of images are signed numbers of 64 bits; what is read is not.
+  // What is read is a number of 64 bits without a sign, and then taken for one with a sign.
+  if (/^\d+$/.test(amount) && BigInt(amount) < 2n ** 64n)
+    return { sign, bytes: Number(BigInt.asIntN(64, BigInt(amount))) };
   if (isBeyondSizes(amount)) return tool.fail(`Value '${amount}' is out of range for parameter 'size'`);
   if (parsed.problem === 'range') return tool.fail('New image size must be positive');
   return tool.fail("Parameter 'size' expects a non-negative number below 2^64", {

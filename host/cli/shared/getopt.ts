@@ -147,7 +147,7 @@ export function describeUsageError({ problem, word, option, possibilities }: Usa
   const isLong = option.startsWith('--');
   switch (problem) {
     case 'unrecognized':
-      return isLong ? `unrecognized option '${word.split('=', 1)[0]}'` : `invalid option -- '${option}'`;
+      return isLong ? `unrecognized option '${word}'` : `invalid option -- '${option}'`;
     case 'missing-argument':
       return isLong
         ? `option '${option}' requires an argument`

@@ -2,9 +2,12 @@
  * `--object [qom-type=]TYPE,id=ID,…`, `-object` of a machine: object-add on the command line. The argument may be JSON.
  * Asked for help, it says which types there are, or what a type's properties are.
  */
+import { invalid } from '../../base/errors.ts';
 import type { BlockGraph } from '../../block/graph.ts';
+import { refusalOf } from '../../objects/refused-types.ts';
 import { type ObjectOptions, objectTypes } from '../../objects/types.ts';
 import { UserObjects } from '../../objects/user-objects.ts';
+import { checkIdentifier } from '../../qapi/identifier.ts';
 import { parseKeyval } from '../../qapi/keyval.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
 import type { Type } from '../../qapi/types.ts';
@@ -15,20 +18,35 @@ export function readObject(text: string): ObjectOptions {
   return parseOption(knownObjectOptions, text, 'qom-type');
 }
 
+/** What a program without a monitor has: in such a one nothing runs in an iothread. */
+export const imageToolTypes = objectTypes.filter(({ name }) => name !== 'iothread');
+
+/** As `readObject`, of a type that there is without a monitor. Errors: BlockError. */
+export function readImageToolObject(text: string): ObjectOptions {
+  const options = readObject(text);
+  const type = options['qom-type'];
+  const isServed = (types: typeof objectTypes): boolean => types.some(({ name }) => name === type);
+  if (isServed(objectTypes) && !isServed(imageToolTypes)) {
+    checkIdentifier(options.id);
+    throw invalid(refusalOf(type));
+  }
+  return options;
+}
+
 /** Objects for nodes of `graph`. Errors: BlockError. */
 export function makeObjects(graph: BlockGraph, wanted: readonly ObjectOptions[]): void {
   const objects = new UserObjects({ graph });
   for (const options of wanted) objects.add(options);
 }
 
-/** What to print instead when the argument asks for help. */
-export function objectHelp(text: string): string | undefined {
+/** What to print instead when the argument asks for help, where there are these types. */
+export function objectHelp(text: string, types = objectTypes): string | undefined {
   if (text.startsWith('{')) return undefined;
   const { values, help } = parseKeyval(text, 'qom-type');
   if (!help) return undefined;
-  const type = objectTypes.find(({ name }) => name === values['qom-type']);
+  const type = types.find(({ name }) => name === values['qom-type']);
   if (!type) {
-    return ['List of user creatable objects:', ...objectTypes.map(({ name }) => `  ${name}`), ''].join('\n');
+    return ['List of user creatable objects:', ...types.map(({ name }) => `  ${name}`), ''].join('\n');
   }
   const properties = type.options.members.map((member) => `  ${member.name}=<${typeName(member.type)}>`);
   return [`${type.name} options:`, ...properties.sort(), ''].join('\n');

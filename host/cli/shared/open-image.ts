@@ -1,6 +1,7 @@
 /**
  * Opening images as the tools do: by file name or, with `--image-opts`, by an option string.
  */
+import { invalid } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import { BlockBackend } from '../../block/backend.ts';
 import type { BlockGraph } from '../../block/graph.ts';
@@ -8,6 +9,7 @@ import type { BlockNode } from '../../block/node.ts';
 import type { OpenFlags } from '../../block/open-context.ts';
 import type { NodeOptions } from '../../block/options.ts';
 import { Perm } from '../../block/permissions.ts';
+import { parseJsonFilename } from '../../qapi/json-filename.ts';
 import type { CacheMode } from './cache-mode.ts';
 import { parseImageOptions } from './image-options.ts';
 import type { Tool } from './tool.ts';
@@ -50,12 +52,10 @@ export async function openBackend(
     forceShare: options.forceShare === true,
   };
   const noBacking = options.noBacking === true;
+  const given = optionsIn(source, tool);
+  refuseOptionsBesideNames(given, noBacking);
   const node = source.imageOpts
-    ? await graph.open(
-        { ...parseImageOptions(source.name, tool, source.implicitName), ...options.override },
-        flags,
-        noBacking,
-      )
+    ? await graph.open({ ...given, ...options.override }, flags, noBacking)
     : await graph.openFile(source.name, {
         flags,
         options: options.override ?? {},
@@ -78,6 +78,30 @@ export async function attachUser(node: BlockNode, options: OpenImageOptions): Pr
     return backend;
   } finally {
     await node.graph.unref(node);
+  }
+}
+
+/** What is said of the image beside where it is. */
+function optionsIn({ name, imageOpts, implicitName }: ImageSource, tool: Tool): NodeOptions {
+  if (imageOpts) return parseImageOptions(name, tool, implicitName);
+  return name.startsWith('json:') ? parseJsonFilename(name) : {};
+}
+
+/** What may be the name of a node, or the options of one. */
+const children = new Set(['file', 'backing', 'image', 'raw', 'test', 'target']);
+
+/** A node that there is has its options, and takes no others. */
+function refuseOptionsBesideNames(given: NodeOptions, noBacking: boolean): void {
+  const keys = Object.keys(given);
+  for (const [key, value] of Object.entries(given)) {
+    const child = key.slice(key.lastIndexOf('.') + 1);
+    const isNamed = typeof value === 'string' && value !== '' && children.has(child);
+    if (!isNamed || !keys.some((other) => other.startsWith(`${key}.`))) continue;
+    const error = invalid(
+      'Cannot reference an existing block device with additional options or a new filename',
+    );
+    if (child !== 'backing') throw error;
+    if (!noBacking) throw error.within('Could not open backing file');
   }
 }
 

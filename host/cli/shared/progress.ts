@@ -1,6 +1,6 @@
 /**
  * The progress line of `-p`: `    (12.34/100%)` and a carriage return, whenever it moved by more than `step` percent,
- * and always at the start and at 100 (specification: cli, section 1). SIGUSR1 prints it once in any case.
+ * and always when work begins and at 100 (specification: cli, section 1). SIGUSR1 prints it once in any case.
  */
 import { toFixedHalfEven } from './human-size.ts';
 import type { Tool } from './tool.ts';
@@ -16,7 +16,12 @@ export class Progress {
     private readonly step: number,
   ) {
     process.on('SIGUSR1', this.onSignal);
+  }
+
+  /** Work begins. */
+  begin(): this {
     this.set(0);
+    return this;
   }
 
   /** `percent`: 0–100. */

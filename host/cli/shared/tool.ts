@@ -141,10 +141,17 @@ export class Tool {
     return { ...nodePlatform, console };
   }
 
-  /** `--object TEXT`. */
-  async addObject(text: string): Promise<void> {
-    const { readObject } = await import('./object-option.ts');
-    this.objects.push(await this.attempt(async () => readObject(text)));
+  /** `--object TEXT`. What is wrong with it is told before the next option is looked at; `status` is that of the program then. */
+  async addObject(text: string, status = 1): Promise<void> {
+    const { imageToolTypes, objectHelp, readImageToolObject } = await import('./object-option.ts');
+    const help = objectHelp(text, imageToolTypes);
+    if (help !== undefined) {
+      this.out(help);
+      throw new ExitStatus(0);
+    }
+    this.objects.push(await this.attempt(async () => readImageToolObject(text), { status }));
+    // Only to see whether it can be made.
+    await this.createGraph({ status });
   }
 
   /**
@@ -166,7 +173,7 @@ export class Tool {
     (await this.traceLog)?.end();
   }
 
-  async createGraph(options: { quiet?: boolean } = {}): Promise<BlockGraph> {
+  async createGraph(options: { quiet?: boolean; status?: number } = {}): Promise<BlockGraph> {
     const [platform, { createGraph }, { drivers }] = await Promise.all([
       this.platform(),
       import('../../graph.ts'),
@@ -176,7 +183,9 @@ export class Tool {
     const graph = createGraph({ platform: { ...platform, console }, drivers });
     if (this.objects.length > 0) {
       const { makeObjects } = await import('./object-option.ts');
-      await this.attempt(async () => makeObjects(graph, this.objects));
+      await this.attempt(async () => makeObjects(graph, this.objects), {
+        status: options.status ?? 1,
+      });
     }
     return graph;
   }

@@ -25,7 +25,7 @@ export const files: Files = {
       throw new BlockError('ENOTSUP', 'cache.direct=on needs O_DIRECT and the optional package koffi');
     }
     if (isRestricted && !direct) return openRestricted(path, options);
-    const fd = await call<number>((callback) => fs.open(path, openFlags(options), newFileMode, callback));
+    const fd = await openDescriptor(path, options);
     try {
       const stats = fs.fstatSync(fd);
       if (stats.isDirectory()) throw new BlockError('EISDIR');
@@ -50,6 +50,15 @@ export const files: Files = {
     return `${dev}:${ino}`;
   },
 };
+
+async function openDescriptor(path: string, options: FileOpenOptions): Promise<number> {
+  try {
+    return await call<number>((callback) => fs.open(path, openFlags(options), newFileMode, callback));
+  } catch (error) {
+    if (!options.direct || !(error instanceof BlockError) || error.errno !== 'EINVAL') throw error;
+    throw new BlockError('EINVAL', 'filesystem does not support O_DIRECT');
+  }
+}
 
 /** Node's permission model then refuses calls that a bare descriptor is enough for, fdatasync among them. */
 const isRestricted = process.permission !== undefined;

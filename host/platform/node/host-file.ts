@@ -9,9 +9,10 @@
 import * as fs from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { BlockError } from '../../base/errors.ts';
-import type { ByteLocks, FileStatus, HostDevice, HostExtent, HostFile } from '../platform.ts';
+import type { ByteLocks, FileLayout, FileStatus, HostDevice, HostExtent, HostFile } from '../platform.ts';
 import { DeviceSpace, deviceOf } from './device-space.ts';
 import { fromSystemError, isInterrupted } from './errors.ts';
+import { adviseLayout } from './file-layout.ts';
 import { type FileSpace, RegularSpace } from './file-space.ts';
 import { LatencyWatch } from './latency-watch.ts';
 import { libc } from './libc.ts';
@@ -54,6 +55,11 @@ export class NodeFile implements HostFile {
     if (isDevice && !c) throw new BlockError('ENOTSUP', 'Block devices need the optional package koffi');
     this.space = c ? new DeviceSpace(c) : new RegularSpace();
     this.device = c && deviceOf(c, fd);
+  }
+
+  advise(layout: FileLayout): void {
+    const c = libc();
+    if (c) adviseLayout(c, this.fd, layout);
   }
 
   read(offset: number, buffer: Uint8Array): Promise<void> {

@@ -187,6 +187,11 @@ export class Libc {
     return stored[0]!; // it has one element
   }
 
+  /** An ioctl that reads or changes `memory`. False when it fails. */
+  memoryIoctl(fd: number, request: number, memory: Uint32Array): boolean {
+    return this.ioctlMemoryCall(fd, request, memory) >= 0;
+  }
+
   /** How far the first byte of `buffer` is past a multiple of `alignment` in memory. */
   misalignment(buffer: Uint8Array, alignment: number): number {
     return Number(BigInt(this.koffi.address(buffer)) % BigInt(alignment));

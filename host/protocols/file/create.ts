@@ -27,6 +27,8 @@ const jobOptions = struct('BlockdevCreateOptionsFile', {
   'extent-size-hint': optional(size),
 });
 
+const maxExtentBytes = 2 ** 32 - 1;
+
 export const fileCreateJob: CreateJobDefinition<TypeOf<typeof jobOptions>> = {
   options: jobOptions,
   values: ({ size, preallocation, nocow, 'extent-size-hint': hint }) => ({
@@ -38,8 +40,8 @@ export const fileCreateJob: CreateJobDefinition<TypeOf<typeof jobOptions>> = {
 };
 
 /**
- * Errors: `Could not create 'F': …`, `Failed to get "write" lock`, `Unsupported preallocation mode: metadata`; and
- * for what is not honoured: nocow=on and an extent size hint.
+ * Errors: `Could not create 'F': …`, `Failed to get "write" lock`, `Unsupported preallocation mode: metadata`. nocow and
+ * extent_size_hint are hints, which file systems may not know.
  */
 export async function createFile(
   platform: Platform,
@@ -49,14 +51,15 @@ export async function createFile(
 ): Promise<void> {
   const { size = 0, preallocation: mode = 'off', nocow, extent_size_hint: extentSizeHint = 0 } = values;
   if (typeof size !== 'number') throw invalid("Parameter 'size' expects a size");
-  if (nocow === true) throw invalid("Option 'nocow' can only be off");
-  if (extentSizeHint !== 0) throw invalid("Option 'extent_size_hint' can only be 0");
+  if (typeof extentSizeHint !== 'number' || extentSizeHint > maxExtentBytes)
+    throw invalid('Extent size hint is too large');
   if (mode !== 'off' && mode !== 'metadata' && mode !== 'falloc' && mode !== 'full')
     throw invalid(`invalid parameter value: ${String(mode)}`);
 
-  const existed = await exists(platform, filename);
+  let existed: boolean;
   let file: HostFile;
   try {
+    existed = await exists(platform, filename);
     file = await platform.files.open(filename, { write: true, create: 'if-absent' });
   } catch (error) {
     throw asBlockError(error).within(`Could not create '${filename}'`);
@@ -71,6 +74,8 @@ export async function createFile(
     if (mode === 'metadata') throw invalid('Unsupported preallocation mode: metadata');
     await resize(file, 0);
     isOurs = true;
+    // Of a file that has nothing yet.
+    file.advise?.({ inPlace: nocow === true, extentBytes: extentSizeHint });
     if (mode === 'off') await resize(file, size);
     else await preallocate(file, mode, 0, size);
   } catch (error) {

@@ -20,6 +20,7 @@ import type { OpenContext } from '../../block/open-context.ts';
 import { Perm } from '../../block/permissions.ts';
 import type { Files, HostFile, Platform } from '../../platform/platform.ts';
 import {
+  checkAio,
   checkOptions,
   FileDriver,
   type FileOptions,
@@ -99,11 +100,12 @@ function definitionOf(name: string, makeDriver: MakeDriver): DriverDefinition<Fi
     }),
     exactFilename: (given) => given.filename,
     async open(context, given) {
-      checkOptions(name, context, given);
+      checkOptions(name, given);
       const { filename } = given;
       await checkType(name, context.platform, filename);
       const opened = await openHostFile(context, filename);
       try {
+        checkAio(context, given);
         return makeDriver(context, given, opened, lockingOf(context, given, opened));
       } catch (error) {
         await opened.close();

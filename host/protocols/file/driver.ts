@@ -67,11 +67,12 @@ export const file: DriverDefinition<FileOptions> = {
 };
 
 async function openFile(context: OpenContext, given: FileOptions): Promise<Driver> {
-  checkOptions('file', context, given);
+  checkOptions('file', given);
   const { filename } = given;
   const opened = await openHostFile(context, filename);
   try {
     if ((await opened.status()).type !== 'file') throw notRegular(filename);
+    checkAio(context, given);
     return new FileDriver(context, filename, opened, lockingOf(context, given, opened));
   } catch (error) {
     await opened.close();
@@ -79,17 +80,22 @@ async function openFile(context: OpenContext, given: FileOptions): Promise<Drive
   }
 }
 
+export const nativeNeedsDirect =
+  'aio=native was specified, but it requires cache.direct=on, which was not specified.';
+
 /** Refuses values that `driver` does nothing for. */
-export function checkOptions(driver: string, { flags }: OpenContext, given: FileOptions): void {
+export function checkOptions(driver: string, given: FileOptions): void {
   if (typeof given.filename !== 'string' || given.filename === '') throw invalid(missingFilename(driver));
   const manager = given['pr-manager'];
   if (manager !== undefined) throw invalid(`No persistent reservation manager with id '${manager}'`);
   if (given['x-check-cache-dropped'] === true)
     throw invalid("Option 'x-check-cache-dropped' can only be off");
   if ((given['aio-max-batch'] ?? 0) !== 0) throw invalid("Option 'aio-max-batch' can only be 0");
-  if (given.aio === 'native' && !flags.direct) {
-    throw invalid('aio=native was specified, but it requires cache.direct=on, which was not specified.');
-  }
+}
+
+/** Of a file that is open: one that is not there is told first. */
+export function checkAio({ flags }: OpenContext, given: FileOptions): void {
+  if (given.aio === 'native' && !flags.direct) throw invalid(nativeNeedsDirect);
 }
 
 /** Opens the file as the node is to be open. Errors: `Could not open 'F': …`. */

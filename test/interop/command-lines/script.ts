@@ -2,14 +2,12 @@
  * A script: command lines one after the other, by the real tools and by ours, in two folders that start out equal. After each line
  * output, exit status, and the files with their lengths and allocation have to be the same; what an image holds, too.
  */
-import { createHash } from 'node:crypto';
-import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { expect } from 'vitest';
 import { type Outcome, type ToolName, TwoFolders, words } from '../../support/cli.ts';
 import { bothHere } from '../../support/own-tools.ts';
 import { ioCommands } from '../../support/qemu.ts';
-import { compared, isExplained, isKnown, type Shape } from './differences.ts';
+import { compared, isKnown } from './differences.ts';
+import { FolderDifferences, withoutPlaces } from './folder-differences.ts';
 
 export interface Script {
   readonly name: string;
@@ -26,7 +24,7 @@ export function parseLine(line: string): { tool: ToolName; args: string[] } {
 }
 
 /** The images that every script begins with, made by the real tools. */
-const setUp: readonly string[] = [
+export const setUp: readonly string[] = [
   'create -q -f qcow2 a.qcow2 1M',
   'io a.qcow2: write -P 1 0 200k',
   'create -q -f qcow2 -b a.qcow2 -F qcow2 b.qcow2',
@@ -65,22 +63,26 @@ const setUp: readonly string[] = [
 /** Two folders, and how their files differed after the last line: that is told once. */
 export interface Progress {
   readonly folders: TwoFolders;
+  readonly files: FolderDifferences;
   known: Set<string>;
-  /** What has been found of two files, by what they hold. */
-  readonly looked: Map<string, string[]>;
 }
 
 export function startScript(): Progress {
   const folders = new TwoFolders();
-  for (const line of setUp) {
+  prepare(folders, setUp);
+  return { folders, files: new FolderDifferences(folders), known: new Set() };
+}
+
+/** Lines of the real tools, in both folders. */
+export function prepare(folders: TwoFolders, lines: readonly string[]): void {
+  for (const line of lines) {
     const { tool, args } = parseLine(line);
     folders.prepare(tool, ...args);
   }
-  return { folders, known: new Set(), looked: new Map() };
 }
 
 /** The two tools work one after the other: what a clock said is not compared. */
-function withoutDates({ status, stdout, stderr }: Outcome): Outcome {
+export function withoutDates({ status, stdout, stderr }: Outcome): Outcome {
   const mask = (text: string): string =>
     withoutPlaces(text)
       .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, 'DATE')
@@ -89,91 +91,13 @@ function withoutDates({ status, stdout, stderr }: Outcome): Outcome {
 }
 
 export async function compareLine(progress: Progress, line: string): Promise<void> {
-  const { folders, known } = progress;
+  const { folders, files, known } = progress;
   const { tool, args } = parseLine(line);
   const { ours, theirs } = await bothHere(folders, tool, args);
-  const differing = await differencesOf(progress);
+  const answers = { line, ours: withoutDates(ours), theirs: withoutDates(theirs) };
+  const differing = await files.find();
   progress.known = new Set(differing);
-  const [actual, expected] = [ours, theirs].map((outcome) => compared(line, withoutDates(outcome)));
+  const { ours: actual, theirs: expected } = compared(answers);
   expect(actual).toEqual(expected);
-  expect(differing.filter((one) => !known.has(one) && !isKnown(line, one))).toEqual([]);
-}
-
-interface FileFacts extends Shape {
-  /** Empty: too large to read. */
-  readonly hash: string;
-}
-
-const largest = 64 << 20;
-
-function filesOf(folder: string): Map<string, FileFacts> {
-  return new Map(
-    readdirSync(folder).map((name) => {
-      const path = join(folder, name);
-      const { size: bytes, blocks } = statSync(path);
-      const hash = bytes > largest ? '' : createHash('sha1').update(readFileSync(path)).digest('hex');
-      const header = headerOf(path);
-      const qcow2 = isQcow2(header) ? { clusterBytes: 2 ** header.readUInt32BE(20) } : {};
-      return [name, { bytes, allocated: 512 * blocks, hash, ...qcow2 }];
-    }),
-  );
-}
-
-/** How the files of ours differ from those of the real tools, a sentence each. */
-async function differencesOf({ folders, looked }: Progress): Promise<string[]> {
-  const [ours, theirs] = [filesOf(folders.ours), filesOf(folders.theirs)];
-  const found: string[] = [];
-  for (const name of new Set([...ours.keys(), ...theirs.keys()])) {
-    const [our, their] = [ours.get(name), theirs.get(name)];
-    if (!our || !their) found.push(our ? `${name} is only in ours` : `${name} is missing`);
-    else {
-      if (!isExplained(our, their)) found.push(`${name} is ${inWords(our)}, theirs ${inWords(their)}`);
-      if (our.hash !== '' && our.hash === their.hash) continue;
-      const pair = `${name} ${our.hash} ${their.hash}`;
-      const differences = looked.get(pair) ?? (await imageDifferences(folders, name));
-      if (our.hash !== '') looked.set(pair, differences);
-      found.push(...differences);
-    }
-  }
-  return found;
-}
-
-function inWords({ bytes, allocated }: Shape): string {
-  return `${bytes} bytes long and takes ${allocated}`;
-}
-
-/** Clusters may lie in another order: the disk inside is the same, and sound. */
-async function imageDifferences(folders: TwoFolders, name: string): Promise<string[]> {
-  const path = join('..', 'theirs', name);
-  const format = isQcow2(headerOf(join(folders.theirs, name))) ? 'qcow2' : 'raw';
-  const equal = await folders.realTool('qemu-img', 'compare', '-f', format, '-F', format, path, name);
-  const found: string[] = [];
-  // An image whose backing file is not there can be read by nobody.
-  if (equal.status !== 0 && !equal.stderr.includes('Could not open backing file'))
-    found.push(`${name}: ${equal.stdout}${equal.stderr}`);
-  if (format === 'raw') return found;
-  const [ours, theirs] = await Promise.all([
-    folders.realTool('qemu-img', 'check', '-f', 'qcow2', name),
-    folders.realTool('qemu-img', 'check', '-f', 'qcow2', path),
-  ]);
-  const [our, their] = [withoutPlaces(ours.stdout), withoutPlaces(theirs.stdout)];
-  if (our !== their) found.push(`${name}: check says ${our}, of theirs ${their}`);
-  return found;
-}
-
-/** What `check` says, without where clusters lie. */
-function withoutPlaces(text: string): string {
-  return text.replace(/[\d.]+% fragmented/, 'fragmented').replace(/Image end offset: \d+/, '');
-}
-
-function headerOf(path: string): Buffer {
-  const header = Buffer.alloc(32);
-  const file = openSync(path, 'r');
-  readSync(file, header);
-  closeSync(file);
-  return header;
-}
-
-function isQcow2(header: Buffer): boolean {
-  return header.toString('latin1', 0, 4) === 'QFI\xfb';
+  expect(differing.filter((one) => !known.has(one) && !isKnown(answers, one))).toEqual([]);
 }

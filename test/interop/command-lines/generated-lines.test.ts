@@ -1,0 +1,47 @@
+/**
+ * Generated command lines of `img`, by the tables of its options: the real tool and ours answer alike and leave the same files. LINES
+ * sets how many, LINES_SEED the first of their seeds.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { words } from '../../support/cli.ts';
+import { bothHere } from '../../support/own-tools.ts';
+import { testSeeds } from '../../support/seeds.ts';
+import { haveQemu } from '../../support/tools.ts';
+import { compared, isKnown } from './differences.ts';
+import { kept } from './kept-lines.ts';
+import { randomLine } from './random-line.ts';
+import { Scene } from './scene.ts';
+import { withoutDates } from './script.ts';
+
+const count = Number(process.env['LINES'] ?? 60);
+const firstSeed = Number(process.env['LINES_SEED'] ?? 1);
+
+describe.skipIf(!haveQemu)('the real img and ours do the same', () => {
+  let scene: Scene;
+  beforeAll(async () => {
+    scene = new Scene();
+    await scene.lock();
+  });
+  afterAll(() => scene?.remove());
+
+  async function check(args: readonly string[]): Promise<void> {
+    const line = args.join(' ');
+    try {
+      const { ours, theirs } = await bothHere(scene.folders, 'qemu-img', [...args]);
+      const answers = { line, ours: withoutDates(ours), theirs: withoutDates(theirs) };
+      const seen = compared(answers);
+      expect(seen.ours, line).toEqual(seen.theirs);
+      const differing = await scene.files.find();
+      expect(
+        differing.filter((one) => !isKnown(answers, one)),
+        line,
+      ).toEqual([]);
+    } finally {
+      scene.restore();
+    }
+  }
+
+  test.each(kept)('%s', (line) => check(words(line)));
+
+  testSeeds({ first: firstSeed, count, batch: 20 }, (seed) => check(randomLine(seed)));
+});
