@@ -19,7 +19,14 @@ import type { BlockGraph } from './graph.ts';
 import { leavesFileToImage, optionsOfFilename } from './named-options.ts';
 import { BlockNode } from './node.ts';
 import type { CorruptionReport, OpenContext, OpenFlags, TroubleReport } from './open-context.ts';
-import { childDefaults, commonOptions, type NodeOptions, ownOptions, resolveFlags } from './options.ts';
+import {
+  checkDetectZeroes,
+  childDefaults,
+  commonOptions,
+  type NodeOptions,
+  ownOptions,
+  resolveFlags,
+} from './options.ts';
 import { Perm } from './permissions.ts';
 import { rangeReadsAsZeros } from './status.ts';
 import { readMapped, writeMapped } from './transfer.ts';
@@ -83,6 +90,7 @@ export async function openNode(
   if (flags.forceShare && !(flags.inactive?.readOnly ?? flags.readOnly)) {
     throw invalid('force-share=on can only be used with read-only images');
   }
+  checkDetectZeroes(flags);
   if (common.driver === undefined && !params.definition) return openProbing(graph, options, params, flags);
   const definition = params.definition ?? graph.drivers.get(common.driver!); // one of the two is there
   const name = common['node-name'];
