@@ -5,6 +5,8 @@
 import type { AnyCommand } from '../command.ts';
 import { absentParts } from './absent-parts.ts';
 import { machineCommands } from './machine.ts';
+import { migrationQueries } from './migration-queries.ts';
+import { processorQueries } from './processor-queries.ts';
 import { queryCommandLineOptions } from './query-command-line-options.ts';
 import { queryIothreads } from './query-iothreads.ts';
 
@@ -13,5 +15,7 @@ export const systemCommands: readonly AnyCommand[] = [
   ...machineCommands,
   queryIothreads,
   queryCommandLineOptions,
+  ...processorQueries,
+  ...migrationQueries,
   ...absentParts,
 ];
