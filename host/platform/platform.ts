@@ -5,10 +5,11 @@
  * virtual clock and seeded storage that can delay, fail and lose writes. Nothing outside platform/ and cli/ reaches
  * the world any other way; a test enforces it.
  *
- * Sockets and standard streams are not here: the monitor takes any byte stream, and cli/ makes those.
+ * Standard streams, and the sockets of monitors, are not here: a monitor takes any byte stream, and cli/ makes those.
  */
 
 import type { Blobs } from './blobs.ts';
+import type { Sockets } from './sockets.ts';
 
 /** What the block layer takes from the world: time, chance, files, codecs, and a way to tell people something. */
 export interface Platform {
@@ -24,6 +25,8 @@ export interface Platform {
   readonly fetch?: Fetch;
   /** Absent where nothing outlives the program that could be fetched again. */
   readonly chunkStore?: ChunkStore;
+  /** Absent where nobody can be listened for. */
+  readonly sockets?: Sockets;
   /** Absent where nobody hands over Blobs. */
   readonly blobs?: Blobs;
   /** Waits for a part of the program that is being loaded. Absent where it may take its time like anything else. */

@@ -135,6 +135,7 @@ export const any: AnyType = { kind: 'any' };
 export const int: IntType = { kind: 'int', width: 'int' };
 export const int32: IntType = { kind: 'int', width: 'int32' };
 export const int64: IntType = { kind: 'int', width: 'int64' };
+export const uint16: IntType = { kind: 'int', width: 'uint16' };
 export const uint32: IntType = { kind: 'int', width: 'uint32' };
 export const uint64: IntType = { kind: 'int', width: 'uint64' };
 export const size: IntType = { kind: 'int', width: 'size' };

@@ -93,6 +93,7 @@ export const events: readonly EventDefinition[] = [
     }),
     rateLimit: { key: 'node-name' },
   },
+  { name: 'BLOCK_EXPORT_DELETED', data: struct('BlockExportDeleted', { id: str }) },
   { name: 'JOB_STATUS_CHANGE', data: struct('JobStatusChange', { id: str, status: jobStatus }) },
 ];
 

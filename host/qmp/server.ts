@@ -36,6 +36,8 @@ export interface QmpServerOptions<Given extends MachineOptions | undefined = Mac
   machine?: Given;
   /** What limits and latencies of disks keep to instead of the platform's clock. */
   guestClock?: Clock;
+  /** What ends before the jobs do, when the program is to end. */
+  beforeEnd?(graph: BlockGraph): Promise<void>;
   /** Hears of a bug in a command. Absent: it is printed, with its stack. */
   reportBug?(error: unknown): void;
 }
@@ -50,6 +52,7 @@ export class QmpServer<Given extends MachineOptions | undefined = MachineOptions
   readonly commands: CommandTable;
   private readonly platform: Platform;
   private readonly reportBug: (error: unknown) => void;
+  private readonly beforeEnd: QmpServerOptions['beforeEnd'];
   private readonly limiter: EventLimiter;
   /** The client whose turn is next comes first. */
   private monitors: Monitor[] = [];
@@ -59,8 +62,9 @@ export class QmpServer<Given extends MachineOptions | undefined = MachineOptions
   private readonly ended = createDeferred();
 
   constructor(options: QmpServerOptions<Given>) {
-    const { platform, drivers, commands, machine, guestClock, reportBug } = options;
+    const { platform, drivers, commands, machine, guestClock, reportBug, beforeEnd } = options;
     this.platform = platform;
+    this.beforeEnd = beforeEnd;
     this.reportBug = reportBug ?? ((error) => platform.console.stderr(`internal error: ${stackOf(error)}`));
     this.limiter = new EventLimiter(qmpEvents, platform.clock, ({ name, data }, timestamp) => {
       for (const monitor of [...this.monitors]) monitor.event(timestamp, name, data);
@@ -116,6 +120,7 @@ export class QmpServer<Given extends MachineOptions | undefined = MachineOptions
   /** Cancels all jobs and ends the server; clients of a machine are told why. */
   async stop(reason: ShutdownReason = 'host-signal'): Promise<void> {
     this.machine?.shutDown(reason);
+    await this.beforeEnd?.(this.graph);
     // What is in flight comes to rest, in a machine once more for its devices, before jobs are told.
     if (this.machine) await this.comeToRest();
     await this.comeToRest();

@@ -84,6 +84,11 @@ describe.skipIf(!installedV86 || !haveQemu)('the recipe', () => {
   }, 90_000);
 });
 
+test("the recipe of links in place of QEMU's tools prints what is said", () => {
+  const [lines, printed] = blocksOf("In place of QEMU's tools");
+  expect(shell(lines!)).toEqual({ status: 0, text: printed }); // both are there, or this fails
+});
+
 test('the recipe of measuring prints what is said', () => {
   const [lines, printed] = blocksOf('Measure it yourself');
   const masked = (text: string): string => text.replace(/[\d.]+(?= seconds)/, 'N');

@@ -4,13 +4,18 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { asBlockError, BlockError } from '../../host/base/errors.ts';
 import { Lines } from '../../host/base/lines.ts';
 import { withObjectOptions } from '../../host/cli/shared/object-types.ts';
 import { drivers } from '../../host/drivers.ts';
+import { closeExports } from '../../host/exports/block-exports.ts';
+import type { Connection } from '../../host/platform/connection.ts';
 import { joinedConnections } from '../../host/platform/joined-connections.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
+import { sockets } from '../../host/platform/node/sockets.ts';
 import { ProgramEnded } from '../../host/platform/platform.ts';
-import { commands } from '../../host/qmp/commands/index.ts';
+import type { SocketAddress } from '../../host/platform/sockets.ts';
+import { storageDaemonCommands } from '../../host/qmp/commands/storage-daemon.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
 
 export interface Message {
@@ -99,6 +104,15 @@ export function startOurs(cwd: string): QmpSession & { readonly server: QmpServe
       unlink: (path: string) => files.unlink(at(path)),
       identify: (path: string) => files.identify(at(path)),
     },
+    sockets: {
+      listen: (address: SocketAddress, accept: (connection: Connection) => void) =>
+        sockets
+          .listen(address.type === 'unix' ? { ...address, path: at(address.path) } : address, accept)
+          .catch((error: unknown) => {
+            const { errno, message } = asBlockError(error);
+            throw new BlockError(errno, message.replace(`${cwd}/`, ''));
+          }),
+    },
     console: {
       stdout: (line: string) => lines.push(line),
       stderr: (line: string) => {
@@ -111,7 +125,12 @@ export function startOurs(cwd: string): QmpSession & { readonly server: QmpServe
       },
     },
   };
-  const server = new QmpServer({ platform, drivers, commands: withObjectOptions(commands) });
+  const server = new QmpServer({
+    platform,
+    drivers,
+    commands: withObjectOptions(storageDaemonCommands),
+    beforeEnd: closeExports,
+  });
   const [ours, theirs] = joinedConnections();
   server.connect(theirs);
   const received = new Lines();

@@ -8,6 +8,8 @@ export interface ImgCommand {
   name: string;
   help: string;
   synopsis: string;
+  /** What it takes beside options and file names, and what that means. */
+  operands?: readonly (readonly [operand: string, help: string])[];
   load(): Promise<{
     run(tool: Tool, argv: string[]): Promise<number>;
     readonly specs: readonly OptionSpec[];
@@ -71,6 +73,13 @@ export const commands: readonly ImgCommand[] = [
     help: 'copy blocks of an image into a new one',
     synopsis:
       '[--image-opts] [-f fmt] [-O output_fmt] [-U] [bs=size] [count=blocks] [skip=blocks] if=input of=output',
+    operands: [
+      ['if=FILE', 'the image that is read'],
+      ['of=FILE', 'the image that is made'],
+      ['bs=SIZE', 'the length of a block, in bytes (512)'],
+      ['count=BLOCKS', 'where in the input to stop'],
+      ['skip=BLOCKS', 'where in the input to begin'],
+    ],
     load: () => import('./dd.ts'),
   },
   {

@@ -26,7 +26,7 @@ async function dispatch(tool: Tool, argv: string[]): Promise<number> {
     if (!(error instanceof HelpWanted)) throw error;
   }
   const { printCommandHelp } = await import('./help.ts');
-  printCommandHelp(tool, command);
+  await printCommandHelp(tool, command);
   return 0;
 }
 
@@ -38,8 +38,8 @@ function isOurs({ name }: Tool): boolean {
 async function helpAbout(tool: Tool, [topic]: readonly string[]): Promise<number> {
   const { printCommandHelp, printHelp } = await import('./help.ts');
   const command = commands.find(({ name }) => name === topic);
-  if (command) printCommandHelp(tool, command);
-  else if (topic === undefined) await printHelp(tool);
+  if (command) await printCommandHelp(tool, command);
+  else if (topic === undefined) await printHelp(tool, standardOptions);
   else unknownCommand(tool, topic);
   return 0;
 }
@@ -71,7 +71,7 @@ async function takeStandardOptions(tool: Tool, argv: string[]): Promise<readonly
         continue;
       }
       const help = await import('./help.ts');
-      if (name === 'help') await help.printHelp(tool);
+      if (name === 'help') await help.printHelp(tool, standardOptions);
       else help.printVersion(tool);
       throw new ExitStatus(0);
     }

@@ -94,8 +94,14 @@ function synopsis(usage: string): string[] {
 }
 
 function subcommandParts({ name, help, options }: CommandWords): string[] {
-  const { synopsis: usage = '' } = imageCommands.find((command) => command.name === name) ?? {};
-  return [subsection(name), paragraphs([sentence(help), `${name} ${usage}`]), ...options.map(optionItem)];
+  const { synopsis: usage = '', operands = [] } =
+    imageCommands.find((command) => command.name === name) ?? {};
+  return [
+    subsection(name),
+    paragraphs([sentence(help), `${name} ${usage}`]),
+    ...options.map(optionItem),
+    ...operands.map(([operand, text]) => item(operand, sentence(text))),
+  ];
 }
 
 /** What the prompt of `io` takes. */
@@ -112,6 +118,6 @@ function ioParts(): string[] {
 function exitStatus(own: readonly (readonly [string, string])[]): string[] {
   return [
     section('Exit status'),
-    ...[...statuses, ...own, internalStatus].map(([status, meaning]) => item(status, meaning)),
+    ...[...new Map([...statuses, ...own, internalStatus])].map(([status, meaning]) => item(status, meaning)),
   ];
 }

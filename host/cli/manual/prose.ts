@@ -9,7 +9,7 @@ export interface Prose {
   readonly description: readonly string[];
   /** What somebody types. */
   readonly examples: readonly string[];
-  /** Beside 0, 1 and 70. */
+  /** Beside 0, 1 and 70, or in place of them. */
   readonly statuses?: readonly (readonly [status: string, meaning: string])[];
 }
 
@@ -18,16 +18,21 @@ export const prose: Readonly<Record<string, Prose>> = {
     synopsis: 'img [STANDARD OPTION …] COMMAND [OPTION …] FILE …',
     description: [
       'Makes, inspects, checks, converts and compares disk images: qcow2 and raw, in files and on web servers. It takes the commands and options of qemu-img, and prints what that prints; started by a link named qemu-img it is that tool.',
-      'An image that another process has open for writing is not touched. Formats are guessed from the content unless one is named; an image that a guest could write to should have its format named.',
+      'An image that another process has open for writing is not touched. Formats are guessed from the content unless one is named; an image that a guest could write to should have its format named. One in a format that is not read, such as vmdk or vhdx, is refused by its name.',
+      'A block device is named by its path as a file is. convert -n writes onto one.',
       'Sizes are in bytes; the suffixes k, M, G, T, P and E are powers of 1024.',
     ],
     examples: [
       'blockyard img create -f qcow2 disk.qcow2 10G',
       'blockyard img info --backing-chain disk.qcow2',
       'blockyard img convert -p -O qcow2 -c disk.raw disk.qcow2',
+      'blockyard img convert --atomic -O qcow2 new.raw disk.qcow2',
+      'blockyard img convert -n -O raw disk.qcow2 /dev/vg/disk',
+      'blockyard img rebase -b base.qcow2 -F qcow2 disk.qcow2',
       'blockyard img check -r leaks disk.qcow2',
     ],
     statuses: [
+      ['1', 'Something failed, and standard error says what. compare: the images differ.'],
       [
         '2',
         'check: the image is corrupt. compare: the second image cannot be opened, or something else failed.',
@@ -109,7 +114,7 @@ export const overview = {
 
 export const statuses: readonly (readonly [status: string, meaning: string])[] = [
   ['0', 'All went well.'],
-  ['1', 'Something failed, and standard error says what; of compare: the images differ.'],
+  ['1', 'Something failed, and standard error says what.'],
 ];
 
 export const internalStatus = ['70', 'A bug in blockyard itself. What is open has been closed.'] as const;

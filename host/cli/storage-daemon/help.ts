@@ -9,7 +9,7 @@ export function printVersion(tool: Tool): void {
 export function printHelp(tool: Tool): void {
   tool.out(
     `Usage: ${tool.name} [options]
-Serves block nodes, block jobs and a QMP monitor
+Serves block nodes, their exports, block jobs and a QMP monitor
 
   -h, --help             display this help and exit
   -V, --version          output version information and exit
@@ -32,8 +32,18 @@ Serves block nodes, block jobs and a QMP monitor
 
   --daemonize            go on in the background once startup is complete
 
+  --export [type=]nbd,id=<id>,node-name=<N>[,name=<name>][,description=<text>]
+           [,writable=on|off][,writethrough=on|off][,allocation-depth=on|off]
+           [,bitmaps.<i>=<name>]
+                         export a block node by NBD
+
   --monitor [chardev=]name[,mode=control][,pretty=on|off]
                          serve QMP on a character device
+
+  --nbd-server addr.type=unix,addr.path=<path>[,max-connections=<n>]
+               [,handshake-max-seconds=<n>]
+  --nbd-server addr.type=inet,addr.host=<host>,addr.port=<port>[,...]
+                         listen for the clients of exports
 
   --object throttle-group,id=<id>[,limits.iops-total=<n>][,limits.bps-read-max=<n>]...
                          make a throttle group
@@ -44,7 +54,7 @@ Serves block nodes, block jobs and a QMP monitor
                          show what happens, request by request; 'help' lists the events
 
 Options take effect in the order given. The argument of --blockdev,
---monitor and --object may be JSON.
+--export, --monitor, --nbd-server and --object may be JSON.
 `,
   );
 }

@@ -3,15 +3,20 @@
  * then serves monitors until a client or a signal ends it (specification: cli, section 5).
  *
  * Options take effect in the order given, so a node must come before those that use it, and a chardev before its
- * monitor. Clients are answered when the last one has. What fails is named with its option, and nobody is answered. Not
- * here: exports; they are refused by name, and so are the types of objects that there are not.
+ * monitor, and the NBD server before its exports. Clients of monitors are answered when the last one has. What fails is
+ * named with its option, and nobody is answered. Not here: exports other than by NBD, and types of objects that there are
+ * not; they are refused by name.
  */
 import { invalid } from '../../base/errors.ts';
 import { drivers } from '../../drivers.ts';
+import { closeExports, exportsOf } from '../../exports/block-exports.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
 import { bool, enumeration, optional, str, struct } from '../../qapi/types.ts';
-import { commands } from '../../qmp/commands/index.ts';
+import { addExport, blockExportOptions } from '../../qmp/commands/block-export-add.ts';
+import { nbdServerOptions, readNbdServerOptions } from '../../qmp/commands/nbd-server-start.ts';
+import { storageDaemonCommands } from '../../qmp/commands/storage-daemon.ts';
 import { QmpServer } from '../../qmp/server.ts';
+import { readSocketAddress } from '../../qmp/socket-address.ts';
 import { Chardevs } from '../chardev/chardevs.ts';
 import { detach, isBackgroundProcess, startInBackground } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
@@ -55,7 +60,13 @@ class StorageDaemon implements Daemon {
     platform: Awaited<ReturnType<Tool['platform']>>,
   ) {
     const reportBug = (error: unknown): void => tool.reportInternalError(error);
-    this.server = new QmpServer({ platform, drivers, commands: withObjectOptions(commands), reportBug });
+    this.server = new QmpServer({
+      platform,
+      drivers,
+      commands: withObjectOptions(storageDaemonCommands),
+      beforeEnd: closeExports,
+      reportBug,
+    });
   }
 
   get whenEnded(): Promise<void> {
@@ -101,11 +112,18 @@ class StorageDaemon implements Daemon {
         return this.addMonitor(value);
       case 'object':
         return addObject(tool, server, value);
+      case 'nbd-server':
+        return this.startNbdServer(value);
+      case 'export':
+        return addExport(server.graph, parseOption(blockExportOptions, value, 'type'));
       case 'trace':
         return this.takeTrace(value, context);
-      default:
-        throw invalid(`--${name} is not supported`);
     }
+  }
+
+  private async startNbdServer(text: string): Promise<void> {
+    const { addr, ...options } = parseOption(nbdServerOptions, text);
+    await exportsOf(this.server.graph).startServer(readSocketAddress(addr), readNbdServerOptions(options));
   }
 
   private async takeTrace(text: string, context: string): Promise<void> {

@@ -50,7 +50,7 @@ export function printHelp(tool: Tool): void {
 const options = `'disk_image' is a raw hard disk image for IDE hard disk 0
 
 The storage of a machine without a processor: block nodes, drives, devices, jobs
-and the monitor.
+and both monitors.
 
 Standard options:
 -h or -help     display this help and exit
@@ -108,12 +108,14 @@ Device options:
 Monitor options:
 -chardev backend,id=id[,...]
                 configure a character device
+-monitor dev    open a human monitor on a character device
 -qmp dev        open a QMP monitor on a character device
 -qmp-pretty dev the same, with pretty-printed JSON
 -serial dev, -parallel dev
                 a port of the machine, at which nobody listens
--mon [chardev=]name[,mode=control][,pretty[=on|off]]
-                open a QMP monitor on a character device of -chardev
+-mon [chardev=]name[,mode=readline|control][,pretty[=on|off]]
+                open a monitor on a character device of -chardev: a human one,
+                or with mode=control QMP
 -object TYPE,id=ID[,...]
                 create an object
 
@@ -131,6 +133,6 @@ Other options:
 -nodefaults     don't create default devices
 -no-reboot      exit instead of rebooting
 -m, -smp, -cpu, -nographic, -display none, -vga none,
--net none, -nic none, -monitor none, -no-shutdown
+-net none, -nic none, -no-shutdown
                 taken as they are: there is no such part
 `;

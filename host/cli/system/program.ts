@@ -8,6 +8,7 @@
 import { type BlockError, invalid } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import { drivers } from '../../drivers.ts';
+import { closeExports } from '../../exports/block-exports.ts';
 import { addBuiltInDevices, addDefaultDrives, checkOrphans } from '../../machine/default-devices.ts';
 import { deviceTypes } from '../../machine/device-types.ts';
 import { GlobalProperties, type GlobalProperty } from '../../machine/globals.ts';
@@ -96,6 +97,7 @@ export class MachineProgram implements Daemon {
       commands: [...withObjectOptions(systemCommands), humanMonitor],
       machine: { ...options, globals: new GlobalProperties(globals) },
       ...withoutUndefined({ guestClock: clock }),
+      beforeEnd: closeExports,
       reportBug: (error) => tool.reportInternalError(error),
     });
     return runDaemon(tool, new MachineProgram(tool, line, server.machine!, server, clock, guest)); // it was given one

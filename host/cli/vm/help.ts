@@ -27,7 +27,7 @@ Machine options:
 -name, -uuid    as shown by the monitor
 -S              freeze the machine at startup (use 'cont' to start it)
 -global, -set, -readconfig
-                say more about devices and drives, as those of 'system'
+                say more about devices and drives, as 'blockyard system -help' shows them
 -loadvm tag     start with a state that 'savevm' has saved
 -no-reboot      exit instead of rebooting when 'system_reset' is given
 -no-shutdown    stop instead of exiting when the guest switches itself off

@@ -6,6 +6,7 @@ import { codecs } from './codecs.ts';
 import { nodeFetch } from './fetch.ts';
 import { files } from './files.ts';
 import { random } from './random.ts';
+import { sockets } from './sockets.ts';
 
 const terminal: Console = {
   stdout: (line) => void process.stdout.write(`${line}\n`),
@@ -26,6 +27,7 @@ export const nodePlatform: Platform = {
   codecs,
   console: terminal,
   fetch: nodeFetch,
+  sockets,
   // That of the first thread.
   threadId: process.pid,
 };

@@ -154,6 +154,8 @@ export function lockingOf(
   return undefined;
 }
 
+const nothingKnown = { start: 0, end: 0 };
+
 export class FileDriver implements Driver {
   limits: { requestAlignment: number };
   readonly hasZeroInit: boolean = true;
@@ -161,6 +163,11 @@ export class FileDriver implements Driver {
   readonly supportsFua = 'data';
   private readonly discards = { ok: 0, failed: 0, bytes: 0 };
   private readonly forceShare: boolean;
+  /**
+   * A stretch of data that was found last: some file systems look at every page of it to say where it ends. Should
+   * somebody else make a hole there, it still reads as what it is.
+   */
+  private known = nothingKnown;
 
   constructor(
     private readonly context: OpenContext,
@@ -198,7 +205,11 @@ export class FileDriver implements Driver {
     const size = await this.opened.getSize();
     // Up to the end of the last sector the file reads as zeros.
     if (offset >= size) return { type: 'own', bytes, zero: true };
+    const { known } = this;
+    if (offset >= known.start && offset < known.end)
+      return { type: 'own', bytes: Math.min(bytes, known.end - offset), zero: false };
     const extent = await this.opened.extent(offset);
+    if (extent.type === 'data') this.known = { start: offset, end: offset + extent.bytes };
     const reachesEnd = offset + extent.bytes >= size;
     return {
       type: 'own',
@@ -208,11 +219,13 @@ export class FileDriver implements Driver {
   }
 
   async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
+    this.known = nothingKnown;
     const zeroed = await this.opened.zero(offset, bytes, { unmap: flags.mayUnmap === true });
     if (!zeroed) throw new BlockError('ENOTSUP');
   }
 
   async discard(offset: number, bytes: number): Promise<void> {
+    this.known = nothingKnown;
     let done = false;
     try {
       done = await this.opened.discard(offset, bytes);
@@ -258,6 +271,7 @@ export class FileDriver implements Driver {
   }
 
   private async resize(length: number): Promise<void> {
+    this.known = nothingKnown;
     try {
       await this.opened.truncate(length);
     } catch (error) {

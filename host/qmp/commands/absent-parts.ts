@@ -47,7 +47,6 @@ const coloMode = enumeration('COLOMode', ['none', 'primary', 'secondary']);
 
 const answers: Readonly<Record<string, Fixed>> = {
   'query-audiodevs': nothing,
-  'query-block-exports': nothing,
   'query-cpus-fast': nothing,
   'query-cryptodev': nothing,
   'query-fdsets': nothing,

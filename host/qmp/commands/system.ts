@@ -9,10 +9,12 @@ import { migrationQueries } from './migration-queries.ts';
 import { processorQueries } from './processor-queries.ts';
 import { queryCommandLineOptions } from './query-command-line-options.ts';
 import { queryIothreads } from './query-iothreads.ts';
+import { exportCommands } from './storage-daemon.ts';
 
 /** The QMP commands of `blockyard system` and `vm`. */
 export const systemCommands: readonly AnyCommand[] = [
   ...machineCommands,
+  ...exportCommands,
   queryIothreads,
   queryCommandLineOptions,
   ...processorQueries,

@@ -1,0 +1,163 @@
+/**
+ * One client of an NBD server: what arrives goes to the protocol, requests to the export, replies back (specification: nbd,
+ * sections 2 and 3).
+ *
+ * A client holds back nobody but itself: no more is taken from it than there is room for, be it that many requests are on
+ * their way, or that it does not fetch what it is answered. One that does not finish its negotiation in time is let go.
+ */
+import { assert } from '../base/assert.ts';
+import { createDeferred } from '../base/deferred.ts';
+import { Command, CommandFlag } from '../nbd/constants.ts';
+import type { Agreement } from '../nbd/server/handshake.ts';
+import type { Offer } from '../nbd/server/offer.ts';
+import { type ServerEvent, ServerProtocol } from '../nbd/server/protocol.ts';
+import { Request } from '../nbd/server/request.ts';
+import type { Connection } from '../platform/connection.ts';
+import type { Clock, Timer } from '../platform/platform.ts';
+import type { NbdExport } from './nbd-export.ts';
+
+/** Requests of one client that may be on their way. */
+const maxInFlight = 64;
+/** Bytes that a client may leave to be fetched: then nothing more is done for it. */
+const maxUnsentBytes = 8 << 20;
+/** Bytes that have arrived and wait: then no more is read. */
+const maxPendingBytes = 1 << 20;
+/** Others have their turn after that. */
+const maxTurnNs = 2_000_000;
+/** Bytes that are gathered before they are sent. */
+const maxGatheredBytes = 256 << 10;
+
+interface ClientOwner {
+  readonly clock: Clock;
+  readonly offer: Offer<NbdExport>;
+  /** Seconds; 0: any time. */
+  readonly handshakeMaxSeconds: number;
+  /** The client has chosen: the export must stay until it is gone. */
+  chosen(target: NbdExport): void;
+}
+
+export class NbdConnection {
+  private readonly protocol: ServerProtocol<NbdExport>;
+  private timer: Timer | undefined;
+  private agreement: Agreement<NbdExport> | undefined;
+  private inFlight = 0;
+  private readonly gone = createDeferred<string | undefined>();
+  private isPumping = false;
+  private isPaused = false;
+  private isClosed = false;
+  private reason: string | undefined;
+
+  constructor(
+    private readonly connection: Connection,
+    private readonly owner: ClientOwner,
+  ) {
+    this.protocol = new ServerProtocol(owner.offer);
+  }
+
+  /** Greets the client. What it does is told from now on. */
+  begin(): void {
+    const { handshakeMaxSeconds: limit, clock } = this.owner;
+    this.timer =
+      limit > 0 ? clock.setTimer(limit * 1e9, () => this.close('handshake took too long')) : undefined;
+    this.connection.start({
+      data: (bytes) => this.receive(bytes),
+      drained: () => this.pump(),
+      ended: () => this.close(undefined),
+      closed: () => this.close(undefined),
+    });
+    this.send();
+  }
+
+  /** Nothing is answered any more. Harmless when closed before. */
+  close(reason: string | undefined): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.timer?.cancel();
+    this.connection.close();
+    this.reason = reason;
+    if (this.inFlight === 0) this.gone.resolve(reason);
+  }
+
+  /** Settles when it is closed and its last request is over; with the reason, unless the client wanted it. */
+  get whenGone(): Promise<string | undefined> {
+    return this.gone.promise;
+  }
+
+  private receive(bytes: Uint8Array): void {
+    this.protocol.receive(bytes);
+    this.pump();
+  }
+
+  private pump(): void {
+    if (this.isPumping || this.isClosed) return;
+    this.isPumping = true;
+    const { clock } = this.owner;
+    const began = clock.nowNs();
+    while (this.hasRoom()) {
+      const event = this.protocol.next();
+      if (!event) break;
+      this.take(event);
+      if (this.protocol.output.length > maxGatheredBytes) this.send();
+      if (clock.nowNs() - began < maxTurnNs) continue;
+      void clock.yield().then(() => {
+        this.isPumping = false;
+        this.pump();
+      });
+      this.send();
+      this.throttleInput();
+      return;
+    }
+    this.isPumping = false;
+    this.send();
+    this.throttleInput();
+  }
+
+  private hasRoom(): boolean {
+    return !this.isClosed && this.inFlight < maxInFlight && this.connection.unsentBytes < maxUnsentBytes;
+  }
+
+  private throttleInput(): void {
+    const isFull = !this.hasRoom() && this.protocol.pendingBytes > maxPendingBytes;
+    if (isFull === this.isPaused || this.isClosed) return;
+    this.isPaused = isFull;
+    if (isFull) this.connection.pause();
+    else this.connection.resume();
+  }
+
+  private take(event: ServerEvent<NbdExport>): void {
+    if (event instanceof Request) this.perform(event);
+    else if (event.type === 'chosen') this.choose(event.agreement);
+    else if (event.type === 'ended') {
+      this.send();
+      this.close(event.reason);
+    }
+  }
+
+  private choose(agreement: Agreement<NbdExport>): void {
+    this.timer?.cancel();
+    this.agreement = agreement;
+    this.owner.chosen(agreement.export);
+  }
+
+  private perform(request: Request): void {
+    const { agreement } = this;
+    assert(agreement, 'there are no requests before an export is chosen');
+    const isSparse =
+      request.command === Command.read &&
+      agreement.replies !== 'simple' &&
+      (request.flags & CommandFlag.df) === 0;
+    const done = agreement.export.requests.perform(request, this.protocol.replies, isSparse);
+    if (!done) return;
+    this.inFlight++;
+    void done.then(() => {
+      this.inFlight--;
+      if (!this.isClosed) this.pump();
+      else if (this.inFlight === 0) this.gone.resolve(this.reason);
+    });
+  }
+
+  private send(): void {
+    if (this.isClosed) return;
+    for (const bytes of this.protocol.output.take()) this.connection.write(bytes);
+  }
+}

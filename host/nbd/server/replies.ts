@@ -1,0 +1,179 @@
+/**
+ * Replies as a server writes them, in the form that was negotiated (specification: nbd, section 3).
+ *
+ * A reply of several chunks may have others' chunks between them. The last one says so (`isLast`).
+ */
+import { assert } from '../../base/assert.ts';
+import {
+  Chunk,
+  chunkDone,
+  extendedReplyMagic,
+  maxStringBytes,
+  simpleReplyMagic,
+  structuredReplyMagic,
+} from '../constants.ts';
+import type { Output } from '../output.ts';
+import type { ReplyForm } from './handshake.ts';
+import type { Request } from './request.ts';
+
+const simpleHeadBytes = 16;
+const structuredHeadBytes = 20;
+const extendedHeadBytes = 32;
+const offsetBytes = 8;
+
+/** Longer data does not go into the gathered output. */
+const maxInPlaceBytes = 32_768;
+
+/** Equal status, in one context. */
+export interface StatusExtent {
+  readonly bytes: number;
+  readonly flags: number;
+}
+
+/** Room for the data of a reply, in the output itself. */
+interface InPlace {
+  readonly data: Uint8Array;
+  /** There will be no such reply; nothing else has been written meanwhile. */
+  takeBack(): void;
+}
+
+export class Replies {
+  constructor(
+    private readonly output: Output,
+    private readonly form: ReplyForm,
+  ) {}
+
+  /** The request is done; there is nothing else to say. */
+  done(request: Request): void {
+    if (this.form === 'extended') this.chunk(request, Chunk.none, 0, true);
+    else this.simple(request, 0);
+  }
+
+  /** `error`: its number on the wire. `message` reaches clients with structured replies only. */
+  fail(request: Request, error: number, message: string): void {
+    if (this.form === 'simple') {
+      this.simple(request, error);
+      return;
+    }
+    const text = new TextEncoder().encode(message).subarray(0, maxStringBytes);
+    const at = this.chunk(request, Chunk.error, 6 + text.length, true);
+    const view = viewOf(at);
+    view.setUint32(0, error);
+    view.setUint16(4, text.length);
+    at.set(text, 6);
+  }
+
+  /** A READ of nothing. */
+  empty(request: Request): void {
+    if (this.form === 'simple') this.simple(request, 0);
+    else this.chunk(request, Chunk.none, 0, true);
+  }
+
+  /** Data of a READ, from `offset` on; all of it when replies are simple. Nobody changes it any more. */
+  data(request: Request, offset: number, data: Uint8Array, isLast: boolean): void {
+    this.dataHead(request, offset, data.length, isLast, 0);
+    this.output.add(data);
+  }
+
+  /** As `data` for all that was asked for, to be filled at once. Undefined: that is too much, or nothing. */
+  dataInPlace(request: Request): InPlace | undefined {
+    const { offset, length } = request;
+    if (length > maxInPlaceBytes || length === 0) return undefined;
+    const before = this.output.length;
+    const data = this.dataHead(request, offset, length, true, length);
+    return { data, takeBack: () => this.output.unreserve(this.output.length - before) };
+  }
+
+  /** Zeros of a READ. */
+  hole(request: Request, offset: number, bytes: number, isLast: boolean): void {
+    assert(this.form !== 'simple', 'simple replies have data only');
+    const view = viewOf(this.chunk(request, Chunk.offsetHole, offsetBytes + 4, isLast));
+    setU64(view, 0, offset);
+    view.setUint32(8, bytes);
+  }
+
+  /** What is known in one context, from the start of the request on. */
+  status(request: Request, context: number, extents: readonly StatusExtent[], isLast: boolean): void {
+    const isExtended = this.form === 'extended';
+    const [headBytes, extentBytes] = isExtended ? [8, 16] : [4, 8];
+    const payload = new Uint8Array(headBytes + extents.length * extentBytes);
+    const view = viewOf(payload);
+    view.setUint32(0, context);
+    if (isExtended) view.setUint32(4, extents.length);
+    let at = headBytes;
+    for (const { bytes, flags } of extents) {
+      if (isExtended) {
+        setU64(view, at, bytes);
+        setU64(view, at + 8, flags);
+      } else {
+        view.setUint32(at, bytes);
+        view.setUint32(at + 4, flags);
+      }
+      at += extentBytes;
+    }
+    const type = isExtended ? Chunk.blockStatusExtended : Chunk.blockStatus;
+    this.chunk(request, type, payload.length, isLast, 0);
+    this.output.add(payload);
+  }
+
+  /** Returned: room for the first `roomBytes` of the data. */
+  private dataHead(
+    request: Request,
+    offset: number,
+    bytes: number,
+    isLast: boolean,
+    roomBytes: number,
+  ): Uint8Array {
+    if (this.form === 'simple') return this.simple(request, 0, roomBytes);
+    const room = this.chunk(request, Chunk.offsetData, offsetBytes + bytes, isLast, offsetBytes + roomBytes);
+    setU64(viewOf(room), 0, offset);
+    return room.subarray(offsetBytes);
+  }
+
+  /** Returned: room for what follows. */
+  private simple({ cookieHigh, cookieLow }: Request, error: number, roomBytes = 0): Uint8Array {
+    const reserved = this.output.reserve(simpleHeadBytes + roomBytes);
+    const view = viewOf(reserved);
+    view.setUint32(0, simpleReplyMagic);
+    view.setUint32(4, error);
+    view.setUint32(8, cookieHigh);
+    view.setUint32(12, cookieLow);
+    return reserved.subarray(simpleHeadBytes);
+  }
+
+  /** Returned: room for the first `roomBytes` of the payload. */
+  private chunk(
+    request: Request,
+    type: number,
+    bytes: number,
+    isLast: boolean,
+    roomBytes: number = bytes,
+  ): Uint8Array {
+    const isExtended = this.form === 'extended';
+    const headBytes = isExtended ? extendedHeadBytes : structuredHeadBytes;
+    const reserved = this.output.reserve(headBytes + roomBytes);
+    const view = viewOf(reserved);
+    view.setUint32(0, isExtended ? extendedReplyMagic : structuredReplyMagic);
+    view.setUint16(4, isLast ? chunkDone : 0);
+    view.setUint16(6, type);
+    view.setUint32(8, request.cookieHigh);
+    view.setUint32(12, request.cookieLow);
+    if (isExtended) {
+      view.setUint32(16, request.offsetHigh);
+      view.setUint32(20, request.offsetLow);
+      setU64(view, 24, bytes);
+    } else {
+      view.setUint32(16, bytes);
+    }
+    return reserved.subarray(headBytes);
+  }
+}
+
+function viewOf({ buffer, byteOffset, length }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, length);
+}
+
+function setU64(view: DataView, at: number, value: number): void {
+  view.setUint32(at, Math.floor(value / 2 ** 32));
+  view.setUint32(at + 4, value % 2 ** 32);
+}

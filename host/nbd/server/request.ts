@@ -1,0 +1,122 @@
+/** Requests as a server reads them off the wire, one after the other, with what comes with them (specification: nbd, section 3). */
+import { Command, CommandFlag, extendedRequestMagic, maxPayloadBytes, requestMagic } from '../constants.ts';
+import type { Input } from '../input.ts';
+import type { MetaContext } from './offer.ts';
+
+const compactBytes = 28;
+const extendedBytes = 32;
+
+export class Request {
+  /** What came with it: the data of a WRITE, or what a BLOCK_STATUS is about. */
+  payload: Uint8Array | undefined;
+  /** Of a BLOCK_STATUS: how far, and in which contexts. */
+  status: { readonly bytes: number; readonly contexts: readonly MetaContext[] } | undefined;
+
+  constructor(
+    readonly magic: number,
+    readonly flags: number,
+    readonly command: number,
+    /** The client's name for it, two words. */
+    readonly cookieHigh: number,
+    readonly cookieLow: number,
+    readonly offsetHigh: number,
+    readonly offsetLow: number,
+    readonly lengthHigh: number,
+    readonly lengthLow: number,
+  ) {}
+
+  /** Bytes; exact up to 2^53. */
+  get offset(): number {
+    return this.offsetHigh * 2 ** 32 + this.offsetLow;
+  }
+
+  /** Bytes; exact up to 2^53. */
+  get length(): number {
+    return this.lengthHigh * 2 ** 32 + this.lengthLow;
+  }
+
+  get isFua(): boolean {
+    return (this.flags & CommandFlag.fua) !== 0;
+  }
+}
+
+/** What ends a connection: nobody knows where the next request would begin. */
+interface BrokenRequest {
+  readonly request: Request;
+  readonly message: string;
+}
+
+export class RequestReader {
+  /** One whose payload is still on its way. */
+  private pending: Request | undefined;
+  /** Of the payload. */
+  private filled = 0;
+
+  constructor(
+    private readonly input: Input,
+    private readonly isExtended: boolean,
+  ) {}
+
+  /** The next one that has arrived as a whole. */
+  next(): Request | BrokenRequest | undefined {
+    if (this.pending) return this.fill(this.pending);
+    const head = this.input.take(this.isExtended ? extendedBytes : compactBytes);
+    if (!head) return undefined;
+    const request = this.parse(head);
+    const expected = this.isExtended ? extendedRequestMagic : requestMagic;
+    if (request.magic !== expected) {
+      const [found, wanted] = [request.magic, expected].map((magic) => `0x${magic.toString(16)}`);
+      return { request, message: `invalid magic (got ${found}, expected ${wanted})` };
+    }
+    const bytes = this.payloadBytes(request);
+    if (bytes > maxPayloadBytes) return { request, message: tooLong(request) };
+    if (bytes === 0) return request;
+    // What came in one piece is used where it is.
+    request.payload = this.input.take(bytes);
+    if (request.payload) return request;
+    request.payload = new Uint8Array(bytes);
+    this.filled = 0;
+    return this.fill(request);
+  }
+
+  private parse(head: Uint8Array): Request {
+    const at = new DataView(head.buffer, head.byteOffset, head.length);
+    const word = (index: number): number => at.getUint32(index);
+    const [lengthHigh, lengthLow] = this.isExtended ? [word(24), word(28)] : [0, word(24)];
+    return new Request(
+      word(0),
+      at.getUint16(4),
+      at.getUint16(6),
+      word(8),
+      word(12),
+      word(16),
+      word(20),
+      lengthHigh,
+      lengthLow,
+    );
+  }
+
+  private payloadBytes({ command, flags, length }: Request): number {
+    if (command === Command.write) return length;
+    return this.isExtended && (flags & CommandFlag.payloadLength) !== 0 ? length : 0;
+  }
+
+  private fill(request: Request): Request | undefined {
+    const payload = request.payload!; // those that wait have one
+    this.filled += this.input.moveTo(payload.subarray(this.filled));
+    this.pending = this.filled < payload.length ? request : undefined;
+    return this.pending ? undefined : request;
+  }
+}
+
+export function tooLong(request: Request): string {
+  return `len (${exactLength(request)}) is larger than max len (${maxPayloadBytes})`;
+}
+
+export function exactLength({ lengthHigh, lengthLow }: Request): bigint {
+  return (BigInt(lengthHigh) << 32n) + BigInt(lengthLow);
+}
+
+export function exactOffset({ offsetHigh, offsetLow }: Request): bigint {
+  return (BigInt(offsetHigh) << 32n) + BigInt(offsetLow);
+}

@@ -1,0 +1,174 @@
+/**
+ * The same words of a client to QEMU's storage daemon and to ours: the same bytes in answer, but for what
+ * `differences` explains.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { bitmapsOf } from '../../../host/bitmaps/node-bitmaps.ts';
+import type { BlockGraph } from '../../../host/block/graph.ts';
+import { drivers } from '../../../host/drivers.ts';
+import { closeExports, exportsOf } from '../../../host/exports/block-exports.ts';
+import { createGraph } from '../../../host/graph.ts';
+import { nodePlatform } from '../../../host/platform/node/index.ts';
+import { run } from '../../support/qemu.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
+import { haveQemu } from '../../support/tools.ts';
+import { type Conversation, conversations } from './conversations.ts';
+
+const scratch = scratchDirectory();
+
+type Disk = Conversation['disk'];
+
+const nothing = { driver: 'null-co', size: 1 << 20, 'read-zeroes': true };
+
+/** The node `n` of each disk. */
+const nodes: Readonly<Record<Disk, (image: string) => Record<string, unknown>>> = {
+  readonly: (image) => ({ driver: 'qcow2', 'read-only': true, file: { driver: 'file', filename: image } }),
+  writable: (image) => ({ driver: 'raw', file: { driver: 'file', filename: image } }),
+  failing: () => ({
+    driver: 'blkdebug',
+    image: nothing,
+    'inject-error': [
+      { event: 'none', iotype: 'write', errno: 28 },
+      { event: 'none', iotype: 'write-zeroes', errno: 95 },
+      { event: 'none', iotype: 'discard', errno: 1 },
+      { event: 'none', iotype: 'flush', errno: 5 },
+      { event: 'none', iotype: 'read', errno: 12, sector: 0 },
+    ],
+  }),
+  aligned: () => ({ driver: 'blkdebug', image: nothing, align: 4096, 'max-transfer': 65536 }),
+};
+
+const disks = Object.keys(nodes) as Disk[];
+
+/** 64 KiB of data, a cluster of zeros, data that two bitmaps have recorded; or a file that ends within a sector. */
+function makeImage(disk: Disk, path: string): void {
+  if (disk === 'writable') writeFileSync(path, Buffer.alloc(1_000_000, 5));
+  if (disk !== 'readonly') return;
+  run('qemu-img', 'create', '-q', '-f', 'qcow2', path, '1M');
+  run('qemu-io', '-c', 'write -P 1 64k 64k', '-c', 'write -z 256k 64k', path);
+  for (const name of ['b0', 'b1']) run('qemu-img', 'bitmap', '--add', path, name);
+  run('qemu-io', '-c', 'write -P 1 512k 64k', path);
+  for (const name of ['b0', 'b1']) run('qemu-img', 'bitmap', '--disable', path, name);
+}
+
+interface Server {
+  readonly socket: string;
+  stop(): Promise<void>;
+}
+
+async function startTheirs(disk: Disk): Promise<Server> {
+  const [image, socket] = [scratch(`${disk}.theirs`), scratch(`${disk}.theirs.sock`)];
+  makeImage(disk, image);
+  const bitmaps = disk === 'readonly' ? { bitmaps: ['b0', 'b1'] } : {};
+  const target = { type: 'nbd', id: 'e', 'node-name': 'n', name: 'exp', description: 'a disk', ...bitmaps };
+  const options = { ...target, 'allocation-depth': true, writable: disk !== 'readonly' };
+  const child: ChildProcess = spawn(
+    'qemu-storage-daemon',
+    [
+      ['--blockdev', JSON.stringify({ 'node-name': 'n', ...nodes[disk](image) })],
+      ['--nbd-server', JSON.stringify({ addr: { type: 'unix', path: socket } })],
+      ['--export', JSON.stringify(options)],
+    ].flat(),
+    { stdio: ['ignore', 'inherit', 'inherit'] },
+  );
+  await vi.waitUntil(() => existsSync(socket), { timeout: 10_000, interval: 10 });
+  return {
+    socket,
+    async stop() {
+      if (child.kill()) await once(child, 'exit');
+    },
+  };
+}
+
+async function startOurs(disk: Disk): Promise<Server> {
+  const [image, socket] = [scratch(`${disk}.ours`), scratch(`${disk}.ours.sock`)];
+  makeImage(disk, image);
+  const graph: BlockGraph = createGraph({ platform: nodePlatform, drivers });
+  const node = await graph.open({ 'node-name': 'n', ...nodes[disk](image) });
+  await exportsOf(graph).startServer(
+    { type: 'unix', path: socket },
+    { maxConnections: 100, handshakeMaxSeconds: 10 },
+  );
+  const bitmaps = disk === 'readonly' ? ['b0', 'b1'] : [];
+  const writable = disk !== 'readonly';
+  const told = { name: 'exp', description: 'a disk', allocationDepth: true, bitmaps };
+  await exportsOf(graph).add({ id: 'e', node, writable, writethrough: false, ...told });
+  return {
+    socket,
+    async stop() {
+      await closeExports(graph);
+      for (const { busy } of bitmapsOf(node)) expect(busy).toBe(false);
+      await graph.unref(node);
+    },
+  };
+}
+
+/** What has been answered to each message: hexadecimal digits, and whether the connection is over. */
+async function talk(
+  path: string,
+  says: readonly Uint8Array[],
+  expected?: readonly string[],
+): Promise<string[]> {
+  const socket = connect(path);
+  let received = Buffer.alloc(0);
+  let isOver = false;
+  socket.on('data', (bytes) => {
+    received = Buffer.concat([received, bytes]);
+  });
+  socket.on('error', () => {});
+  socket.on('close', () => {
+    isOver = true;
+  });
+  const answers: string[] = [];
+  for (const [index, message] of [undefined, ...says].entries()) {
+    if (message && !isOver) socket.write(message);
+    await settled(socket, () => received.length, expected?.[index]);
+    answers.push(received.toString('hex') + (isOver ? ' end' : ''));
+    received = Buffer.alloc(0);
+  }
+  socket.destroy();
+  return answers;
+}
+
+/** Waits for an answer: for as much as is expected, or else until nothing more comes. */
+async function settled(socket: Socket, count: () => number, expected: string | undefined): Promise<void> {
+  if (expected !== undefined) {
+    const isThere = (): boolean =>
+      count() * 2 >= expected.replace(' end', '').length && (!expected.endsWith(' end') || socket.closed);
+    await vi.waitUntil(isThere, { timeout: 5000, interval: 1 }).catch(() => {});
+    return;
+  }
+  for (let quiet = 0, before = -1; quiet < 20 && !socket.closed; quiet++) {
+    if (count() !== before) quiet = 0;
+    before = count();
+    await delay(count() > 0 ? 1 : 5);
+  }
+}
+
+describe.skipIf(!haveQemu)('the same conversation with both servers', () => {
+  const servers = new Map<Disk, { theirs: Server; ours: Server }>();
+  beforeAll(async () => {
+    for (const disk of disks)
+      servers.set(disk, { theirs: await startTheirs(disk), ours: await startOurs(disk) });
+  });
+  afterAll(async () => {
+    for (const { theirs, ours } of servers.values()) {
+      await ours.stop();
+      await theirs.stop();
+    }
+  });
+
+  test.each(conversations)('$disk: $name', async ({ disk, says }) => {
+    const { theirs, ours } = servers.get(disk)!; // there is one of each
+    const wanted = await talk(theirs.socket, says);
+    const answered = await talk(ours.socket, says, wanted);
+    const told = (answers: readonly string[]): string[] =>
+      answers.map((answer, at) => `${at}: ${answer.slice(0, 4000)}`);
+    expect(told(answered)).toEqual(told(wanted));
+  });
+});

@@ -1,0 +1,82 @@
+/** Bytes in pieces: what goes into an Input or an Output comes out in order, however it is cut. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Input } from '../../host/nbd/input.ts';
+import { Output } from '../../host/nbd/output.ts';
+
+const pieces = fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 12 });
+
+describe('Input', () => {
+  test('hands out what was appended, in the sizes that are asked for', () => {
+    fc.assert(
+      fc.property(pieces, fc.array(fc.nat(60)), (appended, sizes) => {
+        const input = new Input();
+        for (const piece of appended) input.append(piece);
+        const all = Buffer.concat(appended);
+        let at = 0;
+        for (const size of sizes) {
+          const expected = at + size <= all.length ? all.subarray(at, at + size) : undefined;
+          const taken = input.take(size);
+          expect(taken && Buffer.from(taken)).toEqual(expected);
+          if (taken) at += size;
+          expect(input.length).toBe(all.length - at);
+        }
+      }),
+    );
+  });
+
+  test('moves into a buffer as much as fits, and skips as much as there is', () => {
+    fc.assert(
+      fc.property(pieces, fc.nat(100), fc.nat(100), (appended, room, skipped) => {
+        const input = new Input();
+        for (const piece of appended) input.append(piece);
+        const all = Buffer.concat(appended);
+        const target = Buffer.alloc(room);
+        const moved = input.moveTo(target);
+        expect(moved).toBe(Math.min(room, all.length));
+        expect(target.subarray(0, moved)).toEqual(all.subarray(0, moved));
+        expect(input.skip(skipped)).toBe(Math.min(skipped, all.length - moved));
+      }),
+    );
+  });
+});
+
+describe('Output', () => {
+  test('gives what was added and reserved, in order', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(40_000))), (parts) => {
+        const output = new Output();
+        const expected: Buffer[] = [];
+        for (const [index, [reserve, bytes]] of parts.entries()) {
+          const content = Buffer.alloc(bytes, index + 1);
+          if (reserve) output.reserve(bytes).set(content);
+          else output.add(content);
+          expected.push(content);
+        }
+        const all = Buffer.concat(expected);
+        expect(output.length).toBe(all.length);
+        expect(Buffer.concat(output.take()).equals(all)).toBe(true);
+        expect(output.length).toBe(0);
+        expect(output.take()).toEqual([]);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test('takes back what was reserved last, also where a new room was begun for it', () => {
+    const output = new Output();
+    output.reserve(65_000).fill(1);
+    output.reserve(1000).fill(2);
+    output.unreserve(1000);
+    output.add(Uint8Array.of(3));
+    expect(Buffer.concat(output.take())).toEqual(Buffer.concat([Buffer.alloc(65_000, 1), Buffer.of(3)]));
+  });
+
+  test('does not write again into what was taken', () => {
+    const output = new Output();
+    output.add(Uint8Array.of(1, 2));
+    const [taken] = output.take();
+    output.add(Uint8Array.of(3, 4));
+    expect([...taken!]).toEqual([1, 2]); // it was just added
+  });
+});
