@@ -23,6 +23,12 @@ export const commands: readonly Command[] = [
     load: () => import('./io/main.ts'),
   },
   {
+    name: 'nbd',
+    link: 'qemu-nbd',
+    help: 'serve a disk image to NBD clients (qemu-nbd)',
+    load: () => import('./nbd/main.ts'),
+  },
+  {
     name: 'storage-daemon',
     link: 'qemu-storage-daemon',
     help: 'serve block nodes, jobs and a QMP monitor (qemu-storage-daemon)',

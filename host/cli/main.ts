@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * The executable. Which tool it is follows from the name it was started by, as with busybox: `qemu-img`, `qemu-io`,
- * `qemu-storage-daemon` and `qemu-system-*` are those tools and say so in their messages; under any other name the first argument chooses
+ * `qemu-nbd`, `qemu-storage-daemon` and `qemu-system-*` are those tools and say so in their messages; under any other name the first argument chooses
  * (`blockyard img …`). Each tool is loaded only when it is the one.
  */
 import { basename } from 'node:path';
@@ -31,7 +31,7 @@ function usage(): string {
     ...lines,
     '',
     "'blockyard help COMMAND' tells more. A link to this program named qemu-img, qemu-io,",
-    'qemu-storage-daemon or qemu-system-… behaves as that tool.',
+    'qemu-nbd, qemu-storage-daemon or qemu-system-… behaves as that tool.',
     '',
   ].join('\n');
 }

@@ -16,7 +16,7 @@ import { Perm } from '../block/permissions.ts';
 import { maxStringBytes } from '../nbd/constants.ts';
 import type { SocketAddress } from '../platform/sockets.ts';
 import { NbdExport } from './nbd-export.ts';
-import { NbdServer, type NbdServerOptions } from './nbd-server.ts';
+import { NbdServer, type NbdServerListener, type NbdServerOptions } from './nbd-server.ts';
 
 interface NewExport {
   readonly id: string;
@@ -58,12 +58,16 @@ class BlockExports {
   constructor(private readonly graph: BlockGraph) {}
 
   /** Errors: BlockError, when there is one already, or nobody can listen there. */
-  async startServer(address: SocketAddress, options: NbdServerOptions): Promise<void> {
+  async startServer(
+    address: SocketAddress,
+    options: NbdServerOptions,
+    hears: NbdServerListener = {},
+  ): Promise<void> {
     if (this.server) throw invalid('NBD server already running');
     const { clock, sockets } = this.graph.platform;
     if (!sockets)
       throw new BlockError('ENOTSUP', 'There are no sockets here that an NBD server could listen on');
-    const server = new NbdServer(options, clock);
+    const server = new NbdServer(options, clock, hears);
     this.server = server;
     try {
       await server.listen(sockets, address);

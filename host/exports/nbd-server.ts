@@ -17,6 +17,14 @@ export interface NbdServerOptions {
   readonly handshakeMaxSeconds: number;
 }
 
+/** Who hears of clients. */
+export interface NbdServerListener {
+  /** One is greeted. */
+  came?(): void;
+  /** One has gone that had chosen `left`, or nothing yet. `reason` absent: as it wanted. */
+  gone?(left: NbdExport | undefined, reason: string | undefined): void;
+}
+
 export const defaultMaxConnections = 100;
 export const defaultHandshakeMaxSeconds = 10;
 
@@ -34,10 +42,7 @@ export class NbdServer {
   constructor(
     readonly options: NbdServerOptions,
     private readonly clock: Clock,
-    private readonly hears: {
-      /** A client has gone that had chosen `left`, or nothing yet. */
-      gone?(left: NbdExport | undefined, reason: string | undefined): void;
-    } = {},
+    private readonly hears: NbdServerListener = {},
   ) {}
 
   /** Errors: BlockError, when nobody can listen there. */
@@ -97,6 +102,7 @@ export class NbdServer {
       chosen: (target) => void this.clients.set(client, target),
     });
     this.clients.set(client, undefined);
+    this.hears.came?.();
     void client.whenGone.then((reason) => {
       const left = this.clients.get(client);
       this.clients.delete(client);

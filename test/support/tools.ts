@@ -35,3 +35,4 @@ export const haveQemuSystem = haveRelease('qemu-system-x86_64');
 export const haveE2fsprogs = have('e2fsck', '-V') && have('debugfs', '-V');
 export const haveOpenssl = have('openssl', 'version');
 export const haveScript = have('script');
+export const haveLibnbd = have('nbdcopy') && have('nbdinfo');

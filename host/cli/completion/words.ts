@@ -9,6 +9,7 @@ import { specs as ioSpecs } from '../io/main.ts';
 import { machineTexts, vmTexts } from '../manual/machine-texts.ts';
 import { imageOptionTexts, type OptionTexts, optionTexts } from '../manual/option-texts.ts';
 import { described, fromSpecs, type Option } from '../manual/options.ts';
+import { specs as nbdSpecs } from '../nbd/options.ts';
 import type { OptionSpec } from '../shared/getopt.ts';
 import { specs as storageDaemonSpecs } from '../storage-daemon/options.ts';
 import { machineOptions, type OptionKind, takesArgument } from '../system/options.ts';
@@ -36,6 +37,7 @@ const helpSpec: OptionSpec = { short: 'h', long: 'help' };
 const optionsOf: Readonly<Record<string, Option[]>> = {
   img: fromSpecs(standardOptions, optionTexts.img),
   io: fromSpecs(ioSpecs, optionTexts.io),
+  nbd: fromSpecs(nbdSpecs, optionTexts.nbd),
   'storage-daemon': fromSpecs(storageDaemonSpecs, optionTexts['storage-daemon']),
   web: fromSpecs(webSpecs, optionTexts.web),
   demo: fromSpecs(demoSpecs, optionTexts.demo),

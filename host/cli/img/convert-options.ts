@@ -1,10 +1,10 @@
 /** The command line of `img convert`, read and checked as far as that goes without opening anything. */
 import { sectorBytes } from '../../base/sectors.ts';
 import type { CacheMode } from '../shared/cache-mode.ts';
+import { parseSnapshotParam, type SnapshotParam } from '../shared/snapshot-param.ts';
 import type { Tool } from '../shared/tool.ts';
 import { addOptionList } from './creation-options.ts';
 import { common, parseCacheOption, parseCountOption, parseSizeOption, readCommandLine } from './options.ts';
-import { parseSnapshotParam, type SnapshotParam } from './snapshot-param.ts';
 
 export interface ConvertOptions {
   operands: string[];

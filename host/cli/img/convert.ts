@@ -16,12 +16,12 @@ import { fileExists } from '../../platform/node/file-exists.ts';
 import { AtomicFile } from '../shared/atomic-file.ts';
 import { type ImageSource, openBackend, openImage } from '../shared/open-image.ts';
 import { Progress } from '../shared/progress.ts';
+import { loadSnapshot } from '../shared/snapshot-param.ts';
 import type { Tool } from '../shared/tool.ts';
 import { bitmapsToCopy, copyBitmaps, requireBitmapPlace } from './convert-bitmaps.ts';
 import { ConvertCopy } from './convert-copy.ts';
 import { type ConvertOptions, readConvertOptions } from './convert-options.ts';
 import { convertCreationOptions, isHelpWanted, printCreationOptions } from './creation-options.ts';
-import { loadSnapshot } from './snapshot-param.ts';
 
 export { specs } from './convert-options.ts';
 

@@ -10,6 +10,7 @@ import type { BlockNode } from '../../block/node.ts';
 import { type Measured, measureQcow2 } from '../../formats/qcow2/create/measure.ts';
 import { formatPrettyJson } from '../../qapi/json-output.ts';
 import { openImage } from '../shared/open-image.ts';
+import { loadSnapshot, parseSnapshotParam, type SnapshotParam } from '../shared/snapshot-param.ts';
 import type { Tool } from '../shared/tool.ts';
 import { addOptionList, readCreateValues } from './creation-options.ts';
 import {
@@ -20,7 +21,6 @@ import {
   parseSizeOption,
   readCommandLine,
 } from './options.ts';
-import { loadSnapshot, parseSnapshotParam, type SnapshotParam } from './snapshot-param.ts';
 
 /** Its options, beside `--help`. */
 export const specs = [

@@ -1,5 +1,5 @@
 /**
- * What each option of `img`, `io`, `storage-daemon`, `web` and `demo` does, in a sentence: for manual pages, and for shells that
+ * What each option of `img`, `io`, `nbd`, `storage-daemon`, `web` and `demo` does, in a sentence: for manual pages, and for shells that
  * show it beside a completion. Which options there are is said by the tables that the commands read their command lines by; a test
  * finds those that have no sentence.
  */
@@ -168,6 +168,42 @@ const ofIo: OptionTexts = {
   U: 'open the image although another process has it open for writing',
 };
 
+const ofNbd: OptionTexts = {
+  ...standard,
+  p: ['PORT', 'the TCP port to listen on (10809)'],
+  b: ['ADDRESS', 'the address to listen at (0.0.0.0)'],
+  k: ['PATH', 'listen on a unix socket of this absolute path instead'],
+  e: ['NUMBER', 'how many clients there may be at the same time (1); 0: any number'],
+  t: 'stay when the last client has gone',
+  v: 'say why clients were let go',
+  x: ['NAME', 'the name of the export (empty)'],
+  D: ['TEXT', 'what it is, for people'],
+  'handshake-limit': ['SECONDS', 'how long a client may take to choose the export (10); 0: any time'],
+  o: ['OFFSET', 'serve what is in the image from this byte on'],
+  A: 'tell clients how deep in the chain of backing files data is',
+  B: ['NAME', 'tell clients what this persistent dirty bitmap has recorded; may be repeated'],
+  L: 'refused: what other servers export cannot be listed',
+  object: objectText,
+  'tls-creds': ['ID', 'refused: there is no TLS'],
+  'tls-authz': ['ID', 'refused: there is no TLS'],
+  'tls-hostname': ['NAME', 'refused: there is no TLS'],
+  fork: 'go on in the background once clients can come',
+  'pid-file': ['FILE', 'write the process ID to a file once clients can come'],
+  'selinux-label': ['LABEL', 'refused'],
+  c: ['DEVICE', 'refused: NBD devices of the kernel are not served'],
+  d: 'refused: NBD devices of the kernel are not served',
+  f: formatText,
+  r: 'clients may only read',
+  s: 'refused: temporary snapshots are not supported',
+  l: ['SNAPSHOT', 'serve an internal snapshot, to be read: snapshot.id=ID,snapshot.name=NAME, or either'],
+  n: 'the same as --cache=none',
+  cache: ['CACHE', `how the image is cached (writeback): ${cacheModes}`],
+  aio: ['MODE', 'how files are read and written: threads, native or io_uring'],
+  discard: ['MODE', 'what discards do: ignore (the default) or unmap'],
+  'detect-zeroes': ['MODE', 'whether zeros are looked for in what is written: off, on or unmap'],
+  'image-opts': 'FILE is an option string: driver=qcow2,file.filename=F',
+};
+
 const ofStorageDaemon: OptionTexts = {
   ...standard,
   blockdev: ['[driver=]DRIVER[,node-name=N][,…]', 'open a block node; the argument may be JSON'],
@@ -200,6 +236,7 @@ const ofWeb: OptionTexts = {
 export const optionTexts = {
   img: standard,
   io: ofIo,
+  nbd: ofNbd,
   'storage-daemon': ofStorageDaemon,
   web: ofWeb,
   demo: standard,

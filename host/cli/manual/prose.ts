@@ -52,6 +52,17 @@ export const prose: Readonly<Record<string, Prose>> = {
       'blockyard io -r -c map disk.qcow2',
     ],
   },
+  nbd: {
+    synopsis: 'nbd [OPTION …] FILE',
+    description: [
+      'Serves a disk image to NBD clients: QEMU, nbdcopy, the NBD devices of Linux. It takes the options of qemu-nbd; started by a link of that name it is that tool.',
+      'It ends when the last client has gone, unless -t is given, and with SIGINT, SIGTERM and SIGHUP. It listens on the socket that it was started with if LISTEN_FDS and LISTEN_PID say so.',
+    ],
+    examples: [
+      'blockyard nbd -t -e 0 -f qcow2 -k /run/disk.sock disk.qcow2',
+      'nbdcopy -- [ qemu-nbd -r -f qcow2 disk.qcow2 ] disk.raw',
+    ],
+  },
   'storage-daemon': {
     synopsis: 'storage-daemon [OPTION …]',
     description: [

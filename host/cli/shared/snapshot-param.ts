@@ -4,14 +4,14 @@ import type { BlockNode } from '../../block/node.ts';
 import type { InternalSnapshot, SnapshotStorage } from '../../block/snapshot-storage.ts';
 import { findSnapshot, findSnapshotByIdOrName, viewSnapshot } from '../../block/snapshots.ts';
 import { parseQemuOpts } from '../../qapi/qemu-opts.ts';
-import type { Tool } from '../shared/tool.ts';
+import type { Tool } from './tool.ts';
 
 export type SnapshotParam = { idOrName: string } | { id?: string; name?: string };
 
-/** Reports what is wrong with it, and gives up. */
-export function parseSnapshotParam(tool: Tool, text: string): SnapshotParam {
+/** Reports what is wrong with it, and gives up. `quote`: what the tool puts in front of a word that it quotes. */
+export function parseSnapshotParam(tool: Tool, text: string, quote = "'"): SnapshotParam {
   if (!text.startsWith('snapshot.')) return { idOrName: text };
-  const fail = () => tool.fail(`Failed in parsing snapshot param '${text}'`);
+  const fail = () => tool.fail(`Failed in parsing snapshot param ${quote}${text}'`);
   const param: { id?: string; name?: string } = {};
   try {
     const { pairs } = parseQemuOpts(text, { warn: (message, hint) => tool.warn(message, hint) });
