@@ -52,7 +52,7 @@ type CommonOptions = TypeOf<typeof commonOptionsType>;
 
 const commonNames: readonly string[] = commonOptionsType.members.map(({ name }) => name);
 
-export function isCommonOption(name: string): boolean {
+function isCommonOption(name: string): boolean {
   return commonNames.includes(name);
 }
 

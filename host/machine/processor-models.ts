@@ -64,7 +64,7 @@ const plain = ['base', 'host', 'max'];
 /** What their names stand for may be another version in another machine. */
 const unsafe = ['host', 'max'];
 
-export interface ProcessorModel {
+interface ProcessorModel {
   readonly name: string;
   readonly aliasOf?: string;
   /** The same in every release. */
