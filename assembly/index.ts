@@ -86,7 +86,12 @@ export {
   qcow2_share_table,
   qcow2_walk_begin,
 } from './qcow2/snapshot';
-export { qcow2_init_cache, qcow2_table_failed, qcow2_table_loaded } from './qcow2/table-cache';
+export {
+  qcow2_clean_cache,
+  qcow2_init_cache,
+  qcow2_table_failed,
+  qcow2_table_loaded,
+} from './qcow2/table-cache';
 export {
   qcow2_grow_block,
   qcow2_grow_done,

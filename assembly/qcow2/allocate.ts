@@ -6,7 +6,7 @@
  * to the active tree alone; where it does not, the step reserves a cluster for it and the host fills that first (INIT).
  */
 import { ERROR_INVALID, FREES_FULL, INIT, OK, setResult, WRITEBACK } from '../abi';
-import { corrupt, CORRUPT_L2 } from './corruption';
+import { corruptTable, CORRUPT_L2 } from './corruption';
 import { compressedEnd, compressedOffset, COPIED, OFFSET_MASK } from './entry';
 import { clusterBits, clusterBytes, clusterLimit, l1Entries, l1Entry, l2Bits, setL1Entry } from './image';
 import {
@@ -59,7 +59,7 @@ export function writableSlice(cluster: u64): i32 {
   if (l1Index >= l1Entries) return ERROR_INVALID;
   const entry = l1Entry(<u32>l1Index);
   const table = entry & OFFSET_MASK;
-  if (table & (clusterBytes - 1)) return corrupt(CORRUPT_L2, table);
+  if (table & (clusterBytes - 1)) return corruptTable(CORRUPT_L2, table, l1Index);
   if (table && isCopied(entry)) return ensure(L2, sliceOffset(table, cluster));
   const first = l1Index << l2Bits;
   const span = (1 as u64) << l2Bits;

@@ -1,8 +1,16 @@
 /**
  * Where guest bytes are (specification: qcow2, sections 3.1 to 3.6).
  */
-import { ERROR_CORRUPT, setResult } from '../abi';
-import { CORRUPT_DATA, CORRUPT_L2, CORRUPT_ZERO_ALLOC, CORRUPT_ZERO_V2, corrupt } from './corruption';
+import { ERROR_CORRUPT, getResult, setResult } from '../abi';
+import {
+  CORRUPT_DATA,
+  CORRUPT_L2,
+  CORRUPT_MAPPING,
+  CORRUPT_ZERO_ALLOC,
+  CORRUPT_ZERO_V2,
+  corruptEntry,
+  corruptTable,
+} from './corruption';
 import { COMPRESSED, COPIED, OFFSET_MASK, ZERO } from './entry';
 import { clusterBits, clusterBytes, l1Entries, l1Entry, l2Bits, version } from './image';
 import { ensure, entryBytes, L2, lookup, slotData } from './table-cache';
@@ -23,13 +31,13 @@ function classify(entry: u64): i32 {
   return offset ? NORMAL : UNALLOCATED;
 }
 
-/** Refuses entries that no valid image has; OK is UNALLOCATED or above. */
-export function checked(entry: u64, at: u64): i32 {
+/** Refuses entries that no valid image has; OK is UNALLOCATED or above. `guest` is for who tells of it. */
+export function checked(entry: u64, guest: u64): i32 {
   const type = classify(entry);
   if (type == IS_COMPRESSED) return type;
-  if (entry & ZERO && version < 3) return corrupt(CORRUPT_ZERO_V2, at);
+  if (entry & ZERO && version < 3) return corruptEntry(CORRUPT_ZERO_V2, entry & OFFSET_MASK, guest);
   if (entry & OFFSET_MASK & (clusterBytes - 1)) {
-    return corrupt(type == ZERO_ALLOC ? CORRUPT_ZERO_ALLOC : CORRUPT_DATA, entry & OFFSET_MASK);
+    return corruptEntry(type == ZERO_ALLOC ? CORRUPT_ZERO_ALLOC : CORRUPT_DATA, entry & OFFSET_MASK, guest);
   }
   return type;
 }
@@ -70,7 +78,7 @@ export function qcow2_map(guest: f64, bytes: f64): i32 {
     setResult(1, <f64>min(wanted, unmappedBytes(l1Index, offset, wanted)));
     return UNALLOCATED;
   }
-  if (table & (clusterBytes - 1)) return corrupt(CORRUPT_L2, table);
+  if (table & (clusterBytes - 1)) return corruptTable(CORRUPT_L2, table, l1Index);
   const slice = sliceOffset(table, cluster);
   let slot = lookup(L2, slice);
   if (slot < 0) {
@@ -80,8 +88,11 @@ export function qcow2_map(guest: f64, bytes: f64): i32 {
   const entries: u32 = entryBytes(L2) >> 3;
   let index = indexInSlice(cluster);
   const entry = sliceEntry(slot, index);
-  const type = checked(entry, table);
-  if (type == ERROR_CORRUPT) return type;
+  const type = checked(entry, offset);
+  if (type == ERROR_CORRUPT) {
+    if (getResult(4) != CORRUPT_ZERO_V2) setResult(4, CORRUPT_MAPPING);
+    return type;
+  }
   const host = entry & OFFSET_MASK;
   let length = clusterBytes - inCluster;
   if (type == IS_COMPRESSED) {

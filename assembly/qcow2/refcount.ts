@@ -6,7 +6,7 @@
  * (`table-growth.ts`).
  */
 import { ERROR_INVALID, ERROR_TOO_BIG, GROW_TABLE, OK, setResult, WRITEBACK } from '../abi';
-import { CORRUPT_ALLOCATION, CORRUPT_REFBLOCK, CORRUPT_REFCOUNT, corrupt } from './corruption';
+import { CORRUPT_ALLOCATION, CORRUPT_REFBLOCK, CORRUPT_REFCOUNT, corrupt, corruptTable } from './corruption';
 import { refcountBlockOffset } from './entry';
 import {
   blockBits,
@@ -56,8 +56,10 @@ function blockOffset(cluster: u64): u64 {
 function ensureBlock(cluster: u64): i32 {
   const offset = blockOffset(cluster);
   if (!offset) return corrupt(CORRUPT_REFCOUNT, cluster << clusterBits);
-  if (offset == u64.MAX_VALUE)
-    return corrupt(CORRUPT_REFBLOCK, refcountTableEntry(<u32>(cluster >> blockBits)));
+  if (offset == u64.MAX_VALUE) {
+    const index = cluster >> blockBits;
+    return corruptTable(CORRUPT_REFBLOCK, refcountBlockOffset(refcountTableEntry(<u32>index)), index);
+  }
   return ensure(BLOCK, offset);
 }
 

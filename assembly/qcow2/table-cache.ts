@@ -217,6 +217,16 @@ export function qcow2_table_failed(slot: u32): void {
   unlink(slot);
 }
 
+/** Forgets the tables that nobody has used since the last time, but for those that are not on the disk yet or pinned. */
+export function qcow2_clean_cache(): void {
+  for (let slot: u32 = 0; slot < l2Slots + blockSlots; slot++) {
+    const at = slotAt(slot);
+    if (state(slot) != VALID || load<u32>(at, PINS)) continue;
+    if (!load<u32>(at, USED)) unlink(slot);
+    store<u32>(at, 0, USED);
+  }
+}
+
 /** Forgets tables in a cluster that was freed, unwritten changes included. */
 export function dropTables(offset: u64, bytes: u64): void {
   const step = <u64>entryBytes(L2);

@@ -21,6 +21,7 @@
  * identity, disk length, region bytes, offset of the area, pages, length and crc of the checkpoint, time stamp of the image.
  */
 import { crc32 } from '../base/crc32.ts';
+import { decodeCString, decodeText } from '../base/text.ts';
 
 export const sectorBytes = 512;
 export const headPlaces = [0, 4096] as const;
@@ -100,7 +101,6 @@ export function decodeHead(bytes: Uint8Array): Head | undefined {
   if (view.getUint32(12, true) !== version || !state) return undefined;
   const number = (index: number) => Number(view.getBigUint64(24 + index * 8, true));
   const time = bytes.subarray(96, 128);
-  const timeEnd = time.indexOf(0);
   return {
     state,
     sequence: number(0),
@@ -112,7 +112,7 @@ export function decodeHead(bytes: Uint8Array): Head | undefined {
     pages: number(4),
     payloadBytes: number(5),
     payloadCrc: number(6),
-    imageTime: new TextDecoder().decode(timeEnd < 0 ? time : time.subarray(0, timeEnd)),
+    imageTime: decodeCString(time),
   };
 }
 
@@ -178,7 +178,7 @@ export function decodeBitmaps(bytes: Uint8Array): SavedBitmap[] {
   };
   return Array.from({ length: next() }, () => {
     const [nameLength, granularity, flags, size, wordBytes] = [next(), next(), next(), next(), next()];
-    const name = new TextDecoder().decode(bytes.subarray(at, at + nameLength));
+    const name = decodeText(bytes.subarray(at, at + nameLength));
     at += nameLength;
     const words = new Uint8Array(wordBytes);
     for (let offset = next(); offset < wordBytes; offset = next()) {

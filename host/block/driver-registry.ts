@@ -81,5 +81,5 @@ export class DriverRegistry {
 }
 
 function prefixOf(filename: string): string | undefined {
-  return /^([^/:]+):/.exec(filename)?.[1];
+  return /^([^/:]*):/.exec(filename)?.[1];
 }

@@ -256,8 +256,8 @@ export interface CheckResult {
 
 export interface CheckOptions {
   fix: { leaks: boolean; errors: boolean };
-  /** One finding, as a line of text. */
-  report(line: string): void;
+  /** One finding, as a line of text. `ends`: the check cannot go on. */
+  report(line: string, ends?: true): void;
 }
 
 /** A child that blockdev-add takes as an inline object or as the name of an existing node. */

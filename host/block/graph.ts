@@ -85,6 +85,11 @@ export class BlockGraph {
     return [...this.byName.values()].sort((a, b) => b.place - a.place);
   }
 
+  /** Those that clients see, newest first. */
+  shownNodes(): BlockNode[] {
+    return this.nodes().filter(({ isHidden }) => !isHidden);
+  }
+
   /** Settles the place of a node that is being opened among all nodes; the first call counts. */
   takePlace(node: BlockNode): void {
     if (node.place === 0) node.place = ++this.places;

@@ -67,6 +67,8 @@ export class BlockNode implements EdgeParent {
   monitorOwned = false;
   /** Inserted by a command on its own account: queries skip it. */
   implicit = false;
+  /** It stands for an option of the node below, and is no node to those who ask for nodes. */
+  isHidden = false;
   /** Guessed by its content to be raw: the first sector must not become another format's header. */
   probedRaw = false;
   /** Whether the format of an image that starts with `head` would be guessed to be raw. */

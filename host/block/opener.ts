@@ -83,7 +83,7 @@ export async function openNode(
   givenOptions: NodeOptions,
   params: OpenParams,
 ): Promise<BlockNode> {
-  const options = nestDottedKeys(givenOptions);
+  const options = withBackingNull(graph, nestDottedKeys(givenOptions));
   const named = typeof options['driver'] === 'string' ? graph.drivers.find(options['driver']) : undefined;
   const common = commonOptions(options, params.definition ?? named);
   const flags = resolveFlags(common, params.defaults);
@@ -112,6 +112,13 @@ export async function openNode(
     await discardFailed(graph, node);
     throw asBlockError(error);
   }
+}
+
+/** An empty name for "none" is old. */
+function withBackingNull(graph: BlockGraph, options: NodeOptions): NodeOptions {
+  if (options['backing'] !== '') return options;
+  graph.platform.console.warn('Use of "backing": "" is deprecated; use "backing": null instead');
+  return { ...options, backing: null };
 }
 
 async function openDriver(graph: BlockGraph, node: BlockNode, params: OpenParams): Promise<void> {
@@ -247,9 +254,7 @@ async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParam
   if (node.children.has('backing')) return;
   const option = node.options['backing'];
   const { backing } = node.driver;
-  if (option === '')
-    graph.platform.console.warn('Use of "backing": "" is deprecated; use "backing": null instead');
-  if (option === null || option === '') return;
+  if (option === null) return;
   const named = backing && isLeftToImage(graph, option) ? backing : undefined;
   if (!named && !describesChild(option)) return;
   if (!(option instanceof BlockNode) && !node.definition.supportsBacking)

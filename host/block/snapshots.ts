@@ -3,6 +3,8 @@
  *
  * A node whose format has none passes the question to the one child that its data is in, as filters and raw do.
  */
+import { exactInteger } from '../base/exact-integer.ts';
+import { decodeText } from '../base/text.ts';
 import type { BlockNode } from './node.ts';
 import type { InternalSnapshot, SnapshotStorage } from './snapshot-storage.ts';
 
@@ -46,31 +48,31 @@ export function snapshotNameOf(text: string): string {
   let end = maxNameBytes;
   // Not within a character, of which there is a first byte.
   while ((bytes[end]! & 0xc0) === 0x80) end--;
-  return new TextDecoder().decode(bytes.subarray(0, end));
+  return decodeText(bytes.subarray(0, end));
 }
 
-/** SnapshotInfo, in QEMU's order of members. Those beyond 2^53 lose their last digits. */
+/** SnapshotInfo, in QEMU's order of members. Those beyond 2^53 are bigints. */
 export interface SnapshotInfo {
-  icount?: number;
+  icount?: number | bigint;
   'vm-clock-nsec': number;
   name: string;
   'date-sec': number;
   'date-nsec': number;
   'vm-clock-sec': number;
   id: string;
-  'vm-state-size': number;
+  'vm-state-size': number | bigint;
 }
 
 export function describeSnapshot(snapshot: InternalSnapshot): SnapshotInfo {
   return {
-    ...(snapshot.icount === undefined ? {} : { icount: Number(snapshot.icount) }),
+    ...(snapshot.icount === undefined ? {} : { icount: exactInteger(snapshot.icount) }),
     'vm-clock-nsec': Number(snapshot.vmClockNs % 1_000_000_000n),
     name: snapshot.name,
     'date-sec': snapshot.dateSeconds,
     'date-nsec': snapshot.dateNanoseconds,
     'vm-clock-sec': Number(snapshot.vmClockNs / 1_000_000_000n),
     id: snapshot.id,
-    'vm-state-size': Number(snapshot.vmStateBytes),
+    'vm-state-size': exactInteger(snapshot.vmStateBytes),
   };
 }
 

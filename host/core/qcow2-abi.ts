@@ -26,6 +26,7 @@ export const Corruption = {
   zeroInVersion2: 6,
   zeroCluster: 7,
   allocation: 8,
+  mapping: 9,
 } as const;
 
 /** Classes of metadata: assembly/qcow2/overlap-check.ts. */
@@ -91,6 +92,7 @@ export interface Qcow2Exports {
   qcow2_refresh_slice(l1Index: number, slice: number): number;
   qcow2_refresh_table(l1Index: number): number;
   qcow2_table_loaded(slot: number): void;
+  qcow2_clean_cache(): void;
   qcow2_table_failed(slot: number): void;
   qcow2_map(guest: number, bytes: number): number;
   qcow2_write_prepare(guest: number, bytes: number): number;

@@ -35,8 +35,11 @@ export interface FoundCorruption {
   readonly offset: number;
   /** With `overlap`: of the write that was refused. */
   readonly bytes: number;
-  /** With `overlap` the class in the way; with `allocation` what the cluster was for. */
+  /** With `overlap` the class in the way; with `allocation` what the cluster was for; else the index in the table. */
   readonly detail: number;
+  /** With entries of L2 tables: where the table is in the file, and what the entry is for. */
+  readonly table: number;
+  readonly guest: number;
 }
 /** Something to write back. */
 export interface WritebackItem {

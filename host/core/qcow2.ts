@@ -149,7 +149,8 @@ export class Qcow2Core extends CoreInstance<Qcow2Exports> {
   /** With `StepError.corrupt`. */
   get corruption(): FoundCorruption {
     const { record } = this;
-    return { kind: record[4], offset: record[0], bytes: record[1], detail: record[5] };
+    const [offset, bytes, table, , kind, detail] = record;
+    return { kind, offset, bytes, detail, table, guest: bytes };
   }
 
   // Loading tables.
@@ -165,6 +166,11 @@ export class Qcow2Core extends CoreInstance<Qcow2Exports> {
 
   tableFailed(slot: number): void {
     this.exports.qcow2_table_failed(slot);
+  }
+
+  /** Forgets the tables that nobody has used since the last call, but for those that are not on the disk yet. */
+  cleanCache(): void {
+    this.exports.qcow2_clean_cache();
   }
 
   /** The content of a `freshTable` is written, or failed to be. 0, or `Wait.writeback`: ask again when that is over. */

@@ -73,6 +73,11 @@ export class Buses {
     this.all = this.all.filter((other) => other !== bus);
   }
 
+  /** In the order in which they came. */
+  list(): readonly Bus[] {
+    return this.all;
+  }
+
   find(name: string): Bus | undefined {
     return this.all.find((bus) => bus.name === name);
   }

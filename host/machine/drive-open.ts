@@ -199,5 +199,6 @@ function randomSuffix({ platform }: BlockGraph): string {
 async function addCopyOnRead(graph: BlockGraph, node: BlockNode): Promise<BlockNode> {
   const filter = await graph.open({ driver: 'copy-on-read', file: node.name });
   filter.implicit = true;
+  filter.isHidden = true;
   return filter;
 }

@@ -79,12 +79,11 @@ export class JsonLexer {
     return at;
   }
 
-  /** The input is over: completes a number or keyword. False when it ended inside a token. */
-  finish(): boolean {
-    this.feed(0x20);
-    const complete = this.state === 'start';
+  /** The input is over: completes a number or keyword; any other token that it ends in is an error. */
+  finish(): void {
+    if (/^(keyword|zero|digits|fraction|exponent-digits)$/.test(this.state)) this.feed(0x20);
+    else if (this.collected.length > 0) this.emit({ type: 'error', text: toText(this.collected) });
     this.reset();
-    return complete;
   }
 
   /** True when `byte` was used. */

@@ -86,6 +86,8 @@ const shortEscapes: Record<string, string> = {
 function quote(text: string): string {
   // Almost every string needs no escape.
   if (/^[ !#-[\]-~]*$/.test(text)) return `"${text}"`;
+  // Halves of characters, and what is never one.
+  text = text.replace(/\p{Cs}|\p{NChar}/gu, '\ufffd');
   let result = '"';
   for (let i = 0; i < text.length; i++) {
     const char = text[i]!; // i < length

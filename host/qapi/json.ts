@@ -5,6 +5,7 @@
  * braces and brackets balance. Whatever a peer sends, memory and nesting stay within the limits below.
  */
 import { BlockError, invalid } from '../base/errors.ts';
+import { exactInteger } from '../base/exact-integer.ts';
 import { JsonLexer, type Token } from './json-lexer.ts';
 import { JsonDouble, type JsonObject, type JsonValue } from './json-value.ts';
 
@@ -50,10 +51,12 @@ export class JsonStream {
     return taken;
   }
 
-  /** The input is over. False when it ended inside a value. */
-  finish(): boolean {
-    const whole = this.lexer.finish();
-    return whole && this.tokens.length === 0;
+  /** The input is over: a value that it ends in is an error. */
+  finish(): void {
+    this.lexer.finish();
+    const { tokens } = this;
+    this.clear();
+    if (tokens.length > 0) this.emit(parseTokens(tokens));
   }
 
   reset(): void {
@@ -105,16 +108,16 @@ export class JsonStream {
   }
 }
 
-/** Reads one value that is all of `text`. Errors: BlockError with `JSON parse error, …`. */
+/** Reads one value that is all of `text`. Errors: BlockError with `JSON parse error, …`; there is none, or another one. */
 export function parseJson(text: string): JsonValue {
   const results: JsonResult[] = [];
   const stream = new JsonStream((result) => results.push(result));
   const bytes = encoder.encode(text);
   for (let at = 0; at < bytes.length; ) at += stream.push(bytes.subarray(at));
-  const whole = stream.finish();
-  const first = results[0];
-  if (first && 'error' in first) throw first.error;
-  if (!whole || !first) throw parseError('premature EOI');
+  stream.finish();
+  const [first] = results;
+  if (!first) throw invalid('Expecting a JSON value');
+  if ('error' in first) throw first.error;
   if (results.length > 1) throw invalid('Expecting at most one JSON value');
   return first.value;
 }
@@ -208,8 +211,7 @@ function parseInteger(text: string): JsonValue {
   const value = BigInt(text);
   const fits = value >= int64.min && value <= (value < 0n ? int64.max : uint64Max);
   if (!fits) return wrapDouble(Number(text));
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? (Object.is(number, -0) ? 0 : number) : value;
+  return exactInteger(value);
 }
 
 function parseFloatToken(text: string): JsonValue {

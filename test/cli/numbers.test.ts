@@ -20,6 +20,8 @@ describe('sizes', () => {
     ['1.5E', 1.5 * 2 ** 60],
     ['0.00001k', 0],
     ['64K', 65536],
+    ['9223372036854775807', 2 ** 63],
+    ['0x7fffffffffffffff', 2 ** 63],
   ])('read %j as %d', (text, value) => {
     expect(parseSize(text)).toEqual({ ok: true, value });
   });

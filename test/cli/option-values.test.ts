@@ -229,7 +229,7 @@ describe('the tables of command lines', () => {
       if (name !== 'stdio') expect(names).toContain(`storage-daemon --chardev ${name}`);
     }
     // What an option is said to be in the help, it is here, too.
-    for (const { name, synopsis } of [
+    for (const { name, synopsis = '' } of [
       ...imgCommands.map((one) => ({ ...one, name: `img ${one.name}` })),
       ...ioCommands.map((one) => ({ ...one, name: `io -c ${one.name}` })),
     ]) {

@@ -34,8 +34,8 @@ describe('reading', () => {
 
   test.each([
     ['{', 'JSON parse error, premature EOI'],
-    ['', 'JSON parse error, premature EOI'],
-    ['"a', 'JSON parse error, premature EOI'],
+    ['', 'Expecting a JSON value'],
+    ['"a', `JSON parse error, stray '"a'`],
     ['{"a":1,"a":2}', 'JSON parse error, duplicate key'],
     ['1 2', 'Expecting at most one JSON value'],
   ])('refuses %s', (text, message) => {

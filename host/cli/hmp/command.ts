@@ -3,6 +3,7 @@
  * them, and what it does, mostly by way of QMP commands. What it returns is shown; a BlockError is shown as `Error: …`.
  */
 import { assert } from '../../base/assert.ts';
+import type { BlockError } from '../../base/errors.ts';
 import { checkStrict } from '../../qapi/strict.ts';
 import type { CommandContext } from '../../qmp/command.ts';
 
@@ -13,14 +14,18 @@ type ParameterKind =
   | 'device'
   /** A word that names a file. */
   | 'filename'
-  /** An integer. */
+  /** An expression of 64 bits. */
   | 'int'
+  /** An expression, from 0 to 2^32 - 1. */
+  | 'int32'
   /** Bytes, with a suffix; mebibytes without one. */
   | 'size'
   /** `on` or `off`. */
   | 'switch'
-  /** `-x`, anywhere among the parameters before it. */
+  /** `-x`. */
   | 'flag'
+  /** `NAME=VALUE,…`, which may be missing. */
+  | 'options'
   /** All that is left of the line. */
   | 'rest';
 
@@ -34,12 +39,18 @@ export interface Parameter {
 
 export type Arguments = Readonly<Record<string, string | number | boolean | undefined>>;
 
-export interface HmpCommand {
+/** A command as `help` shows it. */
+export interface HmpTopic {
   /** `info block` for those that `info` shows. */
   readonly name: string;
   readonly alias?: string;
-  readonly parameters?: readonly Parameter[];
+  /** Its arguments; absent: none. */
+  readonly usage?: string;
   readonly help: string;
+}
+
+export interface HmpCommand extends HmpTopic {
+  readonly parameters?: readonly Parameter[];
   /** Lines end with LF; empty when there is nothing to say. */
   run(context: CommandContext, args: Arguments): Promise<string> | string;
 }
@@ -50,6 +61,11 @@ export async function qmp(context: CommandContext, name: string, args: object = 
   assert(command, `command ${name} is not registered`);
   const given = Object.fromEntries(Object.entries(args).filter(([, value]) => value !== undefined));
   return command.run(context, checkStrict(command.args, given) as object);
+}
+
+/** What went wrong, and what may help. Lines end with LF. */
+export function describeError({ message, hint }: BlockError): string {
+  return `${message}\n${hint === undefined ? '' : `${hint.trimEnd()}\n`}`;
 }
 
 /** As `qmp`, for commands that answer nothing. */

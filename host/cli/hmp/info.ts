@@ -2,7 +2,7 @@
 import type { CommandContext } from '../../qmp/command.ts';
 import { humanInfo } from '../shared/human-info.ts';
 import type { ImageInfo } from '../shared/image-info.ts';
-import { type Arguments, flag, type HmpCommand, optionalWord, qmp } from './command.ts';
+import { type Arguments, device, flag, type HmpCommand, qmp } from './command.ts';
 
 interface Inserted {
   file: string;
@@ -28,37 +28,45 @@ interface BlockInfo {
   inserted?: Inserted;
 }
 
+interface Described {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** A name that is no device's may be a node's. What is not the first of its list has an empty line in front, alone or not. */
 async function infoBlock(context: CommandContext, { device, nodes, verbose }: Arguments): Promise<string> {
-  const texts = nodes
-    ? await describeNodes(context, device as string | undefined, verbose === true)
-    : await describeDevices(context, device as string | undefined, verbose === true);
-  return texts.join('\n');
+  const isVerbose = verbose === true;
+  if (nodes) return select(await describeNodes(context, isVerbose), device);
+  const shown = select(await describeDevices(context, isVerbose), device);
+  return shown === '' && device !== undefined
+    ? select(await describeNodes(context, isVerbose), device)
+    : shown;
 }
 
-async function describeDevices(
-  context: CommandContext,
-  name: string | undefined,
-  verbose: boolean,
-): Promise<string[]> {
+function select(all: readonly Described[], wanted: Arguments[string]): string {
+  return all
+    .map(({ name, text }, i) => ({ name, text: i === 0 ? text : `\n${text}` }))
+    .filter(({ name }) => wanted === undefined || name === wanted)
+    .map(({ text }) => text)
+    .join('');
+}
+
+async function describeDevices(context: CommandContext, verbose: boolean): Promise<Described[]> {
   const infos = (await qmp(context, 'query-block')) as BlockInfo[];
-  return infos
-    .filter(({ device }) => name === undefined || device === name)
-    .map((info) => {
-      const { device, inserted } = info;
-      const title = device || info.qdev || '<anonymous>';
-      return `${title}${describeInserted(inserted)}${describeDevice(info)}${inserted ? describeMedium(inserted, verbose) : ''}`;
-    });
+  return infos.map((info) => {
+    const { device, inserted } = info;
+    const title = device || info.qdev || '<anonymous>';
+    const medium = inserted ? describeMedium(inserted, verbose) : '';
+    return { name: device, text: `${title}${describeInserted(inserted)}${describeDevice(info)}${medium}` };
+  });
 }
 
-async function describeNodes(
-  context: CommandContext,
-  name: string | undefined,
-  verbose: boolean,
-): Promise<string[]> {
+async function describeNodes(context: CommandContext, verbose: boolean): Promise<Described[]> {
   const infos = (await qmp(context, 'query-named-block-nodes')) as Inserted[];
-  return infos
-    .filter((info) => name === undefined || info['node-name'] === name)
-    .map((info) => `${info['node-name']}: ${describeFile(info)}\n${describeMedium(info, verbose)}`);
+  return infos.map((info) => {
+    const name = info['node-name'] ?? '';
+    return { name, text: `${name}: ${describeFile(info)}\n${describeMedium(info, verbose)}` };
+  });
 }
 
 function describeInserted(inserted: Inserted | undefined): string {
@@ -192,7 +200,8 @@ async function infoUuid(context: CommandContext): Promise<string> {
 export const infoCommands: readonly HmpCommand[] = [
   {
     name: 'info block',
-    parameters: [flag('n', 'nodes'), flag('v', 'verbose'), optionalWord('device')],
+    parameters: [flag('n', 'nodes'), flag('v', 'verbose'), { ...device, optional: true }],
+    usage: '[-n] [-v] [device]',
     help: 'show info of one block device or all block devices (-n: show named nodes; -v: show details)',
     run: infoBlock,
   },
@@ -201,5 +210,5 @@ export const infoCommands: readonly HmpCommand[] = [
   { name: 'info name', help: 'show the current VM name', run: infoName },
   { name: 'info status', help: 'show the current VM status (running|paused)', run: infoStatus },
   { name: 'info uuid', help: 'show the current VM UUID', run: infoUuid },
-  { name: 'info version', help: 'show the version of this program', run: infoVersion },
+  { name: 'info version', help: 'show the version of QEMU', run: infoVersion },
 ];

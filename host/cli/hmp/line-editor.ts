@@ -45,6 +45,11 @@ export class LineEditor {
     return this.line.slice(0, this.cursor);
   }
 
+  /** The lines before, oldest first. */
+  get entered(): readonly string[] {
+    return this.history;
+  }
+
   /** A new line. Gives what is to be shown. */
   begin(): string {
     this.line = '';

@@ -44,7 +44,8 @@ export const machineCommands: readonly HmpCommand[] = [
   { name: 'quit', alias: 'q', help: 'quit the emulator', run: (context) => silently(context, 'quit') },
   {
     name: 'device_add',
-    parameters: [word('device')],
+    parameters: [{ name: 'device', kind: 'options' }],
+    usage: 'driver[,prop=value][,...]',
     help: 'add device, like -device on the command line',
     async run({ machine }, { device }) {
       // A program without a machine has no such monitor.
@@ -55,13 +56,15 @@ export const machineCommands: readonly HmpCommand[] = [
   {
     name: 'device_del',
     parameters: [word('id')],
+    usage: 'device',
     help: 'remove device',
     run: (context, { id }) => silently(context, 'device_del', { id }),
   },
   {
     name: 'object_add',
     parameters: [word('object')],
-    help: 'create QOM object, like --object on the command line',
+    usage: '[qom-type=]type,id=str[,prop=value][,...]',
+    help: 'create QOM object',
     async run(context, { object }) {
       const command = context.commands.find('object-add')!; // every program has it
       await command.run(context, parseOption(command.args, object as string, 'qom-type') as object);
@@ -71,25 +74,29 @@ export const machineCommands: readonly HmpCommand[] = [
   {
     name: 'object_del',
     parameters: [word('id')],
+    usage: 'id',
     help: 'destroy QOM object',
     run: (context, { id }) => silently(context, 'object-del', { id }),
   },
   {
     name: 'qom-list',
     parameters: [optionalWord('path')],
+    usage: 'path',
     help: 'list QOM properties',
     run: qomList,
   },
   {
     name: 'qom-get',
     parameters: [word('path'), word('property')],
+    usage: 'path property',
     help: 'print QOM property',
     run: qomGet,
   },
   {
     name: 'qom-set',
     parameters: [flag('j', 'json'), word('path'), word('property'), { name: 'value', kind: 'rest' }],
-    help: 'set QOM property (-j: the value is JSON)',
+    usage: '[-j] path property value',
+    help: ['set QOM property.', '\t\t\t-j: the value is specified in json format.'].join('\n'),
     run: qomSet,
   },
 ];

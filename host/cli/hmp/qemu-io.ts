@@ -47,7 +47,7 @@ async function run(context: CommandContext, args: Arguments): Promise<string> {
   const { graph } = context;
   const name = args['device'] as string;
   const backend = args['qdev'] ? backendOfDevice(context, name) : graph.backends.find(name);
-  if (backend?.hasMedium) return runOn(graph, backend, args['command'] as string);
+  if (backend) return runOn(graph, backend, args['command'] as string);
   const node = graph.lookup(undefined, name);
   const own = await BlockBackend.attach(node, {
     name: 'root',
@@ -67,7 +67,7 @@ async function runOn(graph: BlockGraph, disk: BlockBackend, command: string): Pr
   const tool = new AnsweringTool('qemu-io', new LineTerminal(graph.platform.console));
   const session = new Session(tool, graph, false);
   session.use(disk);
-  const { perm, shared } = disk.edge;
+  const { perm, shared } = disk.hasMedium ? disk.edge : { perm: Perm.none, shared: Perm.all };
   try {
     await execute(session, command);
   } finally {
@@ -81,6 +81,10 @@ async function runOn(graph: BlockGraph, disk: BlockBackend, command: string): Pr
 export const qemuIo: HmpCommand = {
   name: 'qemu-io',
   parameters: [flag('d', 'qdev'), device, word('command')],
-  help: 'run a qemu-io command on a block device (-d: the device is named by its id)',
+  usage: '[-d] [device] "[command]"',
+  help: [
+    'run a qemu-io command on a block device',
+    '\t\t\t-d: [device] is a device ID rather than a drive ID or node name',
+  ].join('\n'),
   run,
 };

@@ -54,7 +54,7 @@ class ReadlineMonitor {
     const { server, terminal } = this;
     const { major, minor, micro } = versionInfo.qemu;
     this.show(
-      `QEMU ${major}.${minor}.${micro} monitor (${versionInfo.package}) - type 'help' for more information\r\n${this.editor.begin()}`,
+      `QEMU ${major}.${minor}.${micro} monitor - type 'help' for more information\r\n${this.editor.begin()}`,
     );
     server.connect({
       start: (handlers) => {
@@ -114,9 +114,20 @@ class ReadlineMonitor {
 
   private async run(line: string): Promise<void> {
     const command = Buffer.from(line, 'latin1').toString();
-    const { return: result, error } = await this.ask('human-monitor-command', { 'command-line': command });
-    const text = error ? `Error: ${error.desc}\r\n` : String(result);
+    const text = /^\s*info\s+history\s*$/.test(command) ? this.describeHistory() : await this.answer(command);
     this.show(Buffer.from(text).toString('latin1') + (this.isOver ? '' : this.editor.begin()));
+  }
+
+  private async answer(command: string): Promise<string> {
+    const { return: result, error } = await this.ask('human-monitor-command', { 'command-line': command });
+    return error ? `Error: ${error.desc}\r\n` : String(result);
+  }
+
+  /** It is of this terminal's lines: over QMP there are none. */
+  private describeHistory(): string {
+    return this.editor.entered
+      .map((line, i) => `${i}: '${Buffer.from(line, 'latin1').toString()}'\r\n`)
+      .join('');
   }
 
   private async complete(): Promise<void> {

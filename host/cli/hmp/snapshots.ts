@@ -67,7 +67,8 @@ export const snapshotCommands: readonly HmpCommand[] = [
   {
     name: 'savevm',
     parameters: [optionalWord('tag')],
-    help: 'save a VM snapshot; a name is made up when none is given',
+    usage: 'tag',
+    help: 'save a VM snapshot. If no tag is provided, a new snapshot is created',
     run: (context, { tag }) =>
       withMachines(context, (machines) =>
         machines.save((tag as string | undefined) ?? generatedName(context)),
@@ -76,12 +77,14 @@ export const snapshotCommands: readonly HmpCommand[] = [
   {
     name: 'loadvm',
     parameters: [word('tag')],
+    usage: 'tag',
     help: 'restore a VM snapshot from its tag',
     run: (context, { tag }) => withMachines(context, (machines) => machines.load(tag as string)),
   },
   {
     name: 'delvm',
     parameters: [word('tag')],
+    usage: 'tag',
     help: 'delete a VM snapshot from its tag',
     run: (context, { tag }) => withMachines(context, (machines) => machines.delete(tag as string)),
   },

@@ -4,7 +4,7 @@ import type { CommandContext } from '../../qmp/command.ts';
 import { type Arguments, type HmpCommand, optionalWord, qmp, silently, word } from './command.ts';
 
 /** Of no account, as in QEMU: no event belongs to a processor. */
-const processor = { name: 'vcpu', kind: 'int', optional: true } as const;
+const processor = { name: 'vcpu', kind: 'int32', optional: true } as const;
 
 /** QEMU shows errors of these without a word in front. */
 async function plainly(act: () => Promise<string>): Promise<string> {
@@ -27,14 +27,16 @@ export const traceCommands: readonly HmpCommand[] = [
   {
     name: 'trace-event',
     parameters: [word('name'), { name: 'option', kind: 'switch' }, processor],
-    help: 'changes status of a specific trace event',
+    usage: 'name on|off [vcpu]',
+    help: 'changes status of a specific trace event (vcpu: vCPU to set, default is all)',
     run: (context, { name, option }) =>
       plainly(() => silently(context, 'trace-event-set-state', { name, enable: option })),
   },
   {
     name: 'info trace-events',
     parameters: [optionalWord('name'), processor],
-    help: 'show available trace-events & their state (name: event name pattern)',
+    usage: '[name] [vcpu]',
+    help: 'show available trace-events & their state (name: event name pattern; vcpu: vCPU to query, default is any)',
     run: (context, args) => plainly(() => listEvents(context, args)),
   },
 ];

@@ -89,7 +89,10 @@ async function check(tool: Tool, image: BlockBackend, fix: CheckOptions['fix']):
     return tool.fail('This image format does not support checks', { status: status.unsupported });
   }
   try {
-    return await definition.check(driver, { fix, report: (line) => tool.error(`${line}\n`) });
+    return await definition.check(driver, {
+      fix,
+      report: (line, ends) => (ends ? tool.report(line) : tool.error(`${line}\n`)),
+    });
   } catch (error) {
     return tool.fail(`Check failed: ${asBlockError(error).message}`, { status: status.failed });
   }

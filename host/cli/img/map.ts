@@ -115,7 +115,7 @@ function humanPrinter(tool: Tool): Print {
 function jsonPrinter(tool: Tool): Print {
   let separator = '[';
   return ({ start, bytes, depth, allocated, zero, data, compressed, offset }, last) => {
-    const where = offset === undefined ? '' : `, "offset": ${offset}`;
+    const where = offset === undefined ? '' : `, "offset": ${BigInt(offset)}`;
     tool.out(
       `${separator}{ "start": ${start}, "length": ${bytes}, "depth": ${depth}, "present": ${allocated}, ` +
         `"zero": ${zero}, "data": ${data}, "compressed": ${compressed === true}${where}}${last ? ']\n' : ',\n'}`,

@@ -80,7 +80,6 @@ export const aioWrite: IoCommand = {
 export const aioFlush: IoCommand = {
   name: 'aio_flush',
   args: { min: 0, max: 0 },
-  synopsis: '',
   help: 'completes all outstanding aio requests',
   run: (session) => session.waitForAll(),
 };

@@ -9,8 +9,8 @@ export interface IoCommand {
   alias?: string;
   /** Bounds on the number of words after the name; without `max` there is none. */
   args: { min: number; max?: number };
-  /** As the one-line help shows them. */
-  synopsis: string;
+  /** As the one-line help shows them; absent: none. */
+  synopsis?: string;
   help: string;
   /** More help, in lines. */
   longHelp?: readonly string[];
@@ -31,7 +31,7 @@ export class CommandFailed extends Error {
 
 /** `read [-abCqrv] … off len -- reads a number of bytes at a specified offset` */
 export function oneLine({ name, synopsis, help }: IoCommand): string {
-  return `${name} ${synopsis ? `${synopsis} ` : ''}-- ${help}\n`;
+  return `${name} ${synopsis === undefined ? '' : `${synopsis} `}-- ${help}\n`;
 }
 
 /** What is wrong is said on standard output, as all that commands print. */

@@ -12,12 +12,13 @@ export function helpOn(commands: () => readonly IoCommand[]): IoCommand {
     help: 'help for one or all commands',
     noFile: true,
     async run(session, [name]) {
+      const known = commands().filter(({ choosesImage }) => !choosesImage || !session.isFixed);
       if (name === undefined) {
-        const lines = commands().map(oneLine).join('');
+        const lines = known.map(oneLine).join('');
         session.tool.out(`${lines}\nUse 'help commandname' for extended help.\n`);
         return;
       }
-      const command = findCommand(commands(), name);
+      const command = findCommand(known, name);
       if (!command) complain(session, `command ${name} not found`);
       session.tool.out(oneLine(command));
       if (command.longHelp) session.tool.out(`\n${command.longHelp.map((line) => ` ${line}\n`).join('')}\n`);
@@ -30,7 +31,6 @@ export const quit: IoCommand = {
   alias: 'q',
   args: { min: 0 },
   choosesImage: true,
-  synopsis: '',
   help: 'exit the program',
   noFile: true,
   async run(session) {
@@ -43,7 +43,6 @@ const maxSleepMs = 2_147_483_647;
 export const sleep: IoCommand = {
   name: 'sleep',
   args: { min: 1, max: 1 },
-  synopsis: '',
   help: 'waits for the given value in milliseconds',
   noFile: true,
   async run(session, [text]) {
@@ -78,7 +77,6 @@ export const sigraise: IoCommand = {
 export const abort: IoCommand = {
   name: 'abort',
   args: { min: 0 },
-  synopsis: '',
   help: 'simulate a program crash using abort(3)',
   noFile: true,
   async run() {

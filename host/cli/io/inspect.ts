@@ -82,7 +82,6 @@ export const length: IoCommand = {
   name: 'length',
   alias: 'l',
   args: { min: 0, max: 0 },
-  synopsis: '',
   help: 'gets the length of the current file',
   async run(session) {
     session.tool.out(`${formatIoSize(session.backend.length)}\n`);
@@ -93,7 +92,6 @@ export const info: IoCommand = {
   name: 'info',
   alias: 'i',
   args: { min: 0, max: 0 },
-  synopsis: '',
   help: 'prints information about the current file',
   async run(session) {
     const { node } = session.backend;

@@ -85,7 +85,6 @@ export const close: IoCommand = {
   alias: 'c',
   args: { min: 0, max: 0 },
   choosesImage: true,
-  synopsis: '',
   help: 'close the current open file',
   run: (session) => session.close(),
 };

@@ -315,7 +315,6 @@ export const flush: IoCommand = {
   name: 'flush',
   alias: 'f',
   args: { min: 0, max: 0 },
-  synopsis: '',
   help: 'flush all in-core file state to disk',
   async run(session) {
     try {

@@ -92,6 +92,7 @@ export class Session {
     const open = { write: !readOnly, cache, forceShare, flags: { discard }, override };
     let source: ImageSource;
     if (options === undefined) source = { name: path ?? '', imageOpts, format };
+    else if (imageOpts) source = { name: `${path},${options}`, imageOpts };
     else source = { name: describePath(path, format, options), imageOpts: true };
     return openBackend(this.graph, source, open, this.tool);
   }

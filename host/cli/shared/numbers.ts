@@ -11,9 +11,15 @@ const sizeLimit = 2 ** 63;
 /** Bytes from `64k`, `1.5G`, `0x200` (qapi/sizes.ts), told apart from what is just too large. */
 export function parseSize(text: string): ParsedNumber {
   const value = parseUnsignedSize(text);
-  if (value !== undefined && value < sizeLimit) return { ok: true, value };
+  if (value !== undefined && (value < sizeLimit || isRoundedUp(text))) return { ok: true, value };
   const isNumber = value !== undefined || isBeyondSizes(text);
   return { ok: false, problem: isNumber ? 'range' : 'invalid' };
+}
+
+/** Whether a number in the last 512 below the limit is written out, which as a double is the limit. */
+function isRoundedUp(text: string): boolean {
+  const [, digits] = /^\s*\+?(0x[0-9a-f]+|\d+)b?$/i.exec(text) ?? [];
+  return digits !== undefined && BigInt(digits) < BigInt(sizeLimit);
 }
 
 /** Decimal, `0x` hexadecimal or `0` octal, with a sign if it is not negative; told apart from what is negative. */

@@ -8,7 +8,7 @@ export function snapshotTable(snapshots: readonly object[]): string[] {
     row(
       snapshot.id,
       snapshot.name,
-      formatSize(snapshot['vm-state-size']),
+      formatSize(Number(snapshot['vm-state-size'])),
       localTime(snapshot['date-sec']),
       vmClock(snapshot),
       snapshot.icount === undefined ? '--' : String(snapshot.icount),
@@ -17,8 +17,13 @@ export function snapshotTable(snapshots: readonly object[]): string[] {
   return [row('ID', 'TAG', 'VM_SIZE', 'DATE', 'VM_CLOCK', 'ICOUNT'), ...rows];
 }
 
+/** As C pads: by bytes. */
+function padded(text: string, bytes: number): string {
+  return text + ' '.repeat(Math.max(bytes - Buffer.byteLength(text), 0));
+}
+
 function row(id: string, tag: string, size: string, date: string, clock: string, icount: string): string {
-  return `${id.padEnd(7)} ${tag.padEnd(16)} ${size.padStart(8)} ${date.padStart(19)} ${clock.padStart(15)} ${icount.padStart(10)}`;
+  return `${padded(id, 7)} ${padded(tag, 16)} ${size.padStart(8)} ${date.padStart(19)} ${clock.padStart(15)} ${icount.padStart(10)}`;
 }
 
 const two = (value: number): string => String(value).padStart(2, '0');

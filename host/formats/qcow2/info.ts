@@ -51,7 +51,7 @@ function describeV3(header: Qcow2Header, bitmaps: readonly BitmapEntry[]): objec
     ...(bitmaps.length === 0 ? {} : { bitmaps: bitmaps.map(describeBitmap) }),
     'refcount-bits': 2 ** header.refcountOrder,
     ...describeEncryption(header),
-    ...(usesDataFile && header.dataFile !== undefined ? { 'data-file': header.dataFile } : {}),
+    ...(header.dataFile === undefined ? {} : { 'data-file': header.dataFile }),
     ...(usesDataFile ? { 'data-file-raw': (header.autoclearFeatures & autoclear.dataFileRaw) !== 0n } : {}),
     corrupt: (header.incompatibleFeatures & incompatible.corrupt) !== 0n,
     'extended-l2': hasExtendedL2(header),

@@ -2,12 +2,10 @@
  * Run-time options of the qcow2 driver: their declaration, and what they come to for one image (specification: qcow2,
  * section 12). The children `file` and `backing` are added by the block layer.
  *
- * Defaults that depend on the image (cache sizes) are settled here, once, so the driver sees plain numbers. What this
- * driver does not do (encryption, data files, a cache-cleaning timer: its tables live in memory of a fixed size) is
- * refused by name.
+ * Defaults that depend on the image are settled here, once, so the driver sees plain numbers (those of caches: caches.ts). What this
+ * driver does not do (encryption, data files) is refused by name.
  */
 import { BlockError, invalid } from '../../base/errors.ts';
-import { roundUp } from '../../base/sectors.ts';
 import { MetadataClass } from '../../core/qcow2-abi.ts';
 import {
   type AlternateType,
@@ -21,8 +19,9 @@ import {
   type TypeOf,
   worded,
 } from '../../qapi/types.ts';
+import type { Caches } from './caches.ts';
 import { compatible } from './disk/feature-bits.ts';
-import { l2Entries, type Qcow2Header } from './disk/header.ts';
+import type { Qcow2Header } from './disk/header.ts';
 
 /** Classes of metadata that writes are checked against (section 10.6), as the core numbers them. */
 const overlapClasses = {
@@ -95,22 +94,6 @@ export const qcow2Options = struct('BlockdevOptionsQcow2', {
 });
 export type Qcow2Options = TypeOf<typeof qcow2Options>;
 
-/** Default upper limit of the L2 cache in bytes; it never takes more than the whole disk needs. */
-const defaultMaxL2CacheBytes = 32 * 1024 * 1024;
-/** Largest cache of either kind: all of it must fit in one instance of the core. */
-const maxCacheBytes = 1024 * 1024 * 1024;
-const minL2CacheEntries = 2;
-const minRefcountCacheEntries = 4;
-const defaultL2EntryBytes = 4096;
-
-/** Bytes; entries are what is loaded and evicted at once. */
-interface CacheSizes {
-  l2EntryBytes: number;
-  l2EntryCount: number;
-  /** Refcount blocks, each of one cluster. */
-  refcountEntryCount: number;
-}
-
 export interface ResolvedOptions {
   lazyRefcounts: boolean;
   /** Whether freed clusters are discarded in the file, by what freed them (section 4.4). */
@@ -119,36 +102,18 @@ export interface ResolvedOptions {
   discardNoUnref: boolean;
   /** The `MetadataClass`es that writes are checked against. */
   overlapMask: number;
-  caches: CacheSizes;
+  caches: Caches;
 }
 
 /** Settles the options for one image. EINVAL with QEMU's words; ENOTSUP for what is not done here. */
 export function resolveOptions(
   options: Qcow2Options,
   header: Qcow2Header,
-  flags: { discard: boolean },
+  { discard, caches }: { discard: boolean; caches: Caches },
 ): ResolvedOptions {
-  if (options.encrypt !== undefined) {
-    if (typeof options.encrypt !== 'object')
-      throw invalid("Block format 'qcow2' does not support the option 'encrypt'");
-    if (header.cryptMethod === 0) {
-      const format = (options.encrypt as { format?: unknown }).format;
-      throw invalid(`No encryption in image header, but options specified format '${String(format)}'`);
-    }
-    throw new BlockError('ENOTSUP', "Parameter 'encrypt' is not supported");
-  }
   if (options['data-file'] !== undefined) {
     throw invalid("'data-file' can only be set for images with an external data file");
   }
-  const interval = options['cache-clean-interval'] ?? 0;
-  if (interval > 2 ** 32 - 1 || interval < 0) throw invalid('Cache clean interval too big');
-  if (interval !== 0) {
-    throw new BlockError(
-      'ENOTSUP',
-      "Parameter 'cache-clean-interval' is not supported, except for the value 0",
-    );
-  }
-  const caches = resolveCacheSizes(options, header);
   const lazyRefcounts =
     options['lazy-refcounts'] ?? (header.compatibleFeatures & compatible.lazyRefcounts) !== 0n;
   if (lazyRefcounts && header.version < 3) {
@@ -158,10 +123,19 @@ export function resolveOptions(
   if (discardNoUnref && header.version < 3) {
     throw invalid('discard-no-unref is only supported since qcow2 version 3');
   }
+  if (options.encrypt !== undefined) {
+    if (typeof options.encrypt !== 'object')
+      throw invalid("Block format 'qcow2' does not support the option 'encrypt'");
+    if (header.cryptMethod === 0) {
+      const format = (options.encrypt as { format?: unknown }).format;
+      throw invalid(`No encryption in image header, but options specified format '${String(format)}'`);
+    }
+    throw new BlockError('ENOTSUP', "Parameter 'encrypt' is not supported");
+  }
   return {
     lazyRefcounts,
     passDiscard: {
-      request: options['pass-discard-request'] ?? flags.discard,
+      request: options['pass-discard-request'] ?? discard,
       snapshot: options['pass-discard-snapshot'] ?? true,
       other: options['pass-discard-other'] ?? false,
     },
@@ -180,49 +154,4 @@ function resolveOverlapMask(option: Qcow2Options['overlap-check']): number {
     if (wanted !== undefined) mask = wanted ? mask | bit : mask & ~bit;
   }
   return mask;
-}
-
-/** Cache sizes for an image (section 12). */
-function resolveCacheSizes(options: Qcow2Options, header: Qcow2Header): CacheSizes {
-  const { clusterSize } = header;
-  const l2EntrySize = clusterSize / l2Entries(header);
-  const fullL2Bytes = roundUp(Math.ceil(header.size / clusterSize) * l2EntrySize, clusterSize);
-  const minRefcountBytes = minRefcountCacheEntries * clusterSize;
-  const total = options['cache-size'];
-  let l2Bytes = options['l2-cache-size'];
-  let refcountBytes = options['refcount-cache-size'];
-  if (total !== undefined) {
-    if (l2Bytes !== undefined && refcountBytes !== undefined) {
-      throw invalid('cache-size, l2-cache-size and refcount-cache-size may not be set at the same time');
-    }
-    if (l2Bytes !== undefined && l2Bytes > total) throw invalid('l2-cache-size may not exceed cache-size');
-    if (refcountBytes !== undefined && refcountBytes > total) {
-      throw invalid('refcount-cache-size may not exceed cache-size');
-    }
-    if (l2Bytes !== undefined) refcountBytes = total - l2Bytes;
-    else if (refcountBytes !== undefined) l2Bytes = total - refcountBytes;
-    else if (total >= fullL2Bytes + minRefcountBytes) {
-      l2Bytes = fullL2Bytes;
-      refcountBytes = total - fullL2Bytes;
-    } else {
-      refcountBytes = Math.min(total, minRefcountBytes);
-      l2Bytes = total - refcountBytes;
-    }
-  }
-  l2Bytes = Math.min(l2Bytes ?? defaultMaxL2CacheBytes, fullL2Bytes);
-  refcountBytes = Math.max(refcountBytes ?? 0, minRefcountBytes);
-  const entryDefault = l2Bytes < fullL2Bytes ? Math.min(clusterSize, defaultL2EntryBytes) : clusterSize;
-  const l2EntryBytes = options['l2-cache-entry-size'] ?? entryDefault;
-  if (l2EntryBytes < 512 || l2EntryBytes > clusterSize || !Number.isInteger(Math.log2(l2EntryBytes))) {
-    throw invalid(
-      `L2 cache entry size must be a power of two between 512 and the cluster size (${clusterSize})`,
-    );
-  }
-  if (l2Bytes > maxCacheBytes) throw invalid('L2 cache size too big');
-  if (refcountBytes > maxCacheBytes) throw invalid('Refcount cache size too big');
-  return {
-    l2EntryBytes,
-    l2EntryCount: Math.max(minL2CacheEntries, Math.floor(l2Bytes / l2EntryBytes)),
-    refcountEntryCount: Math.floor(refcountBytes / clusterSize),
-  };
 }

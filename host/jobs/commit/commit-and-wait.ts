@@ -20,6 +20,8 @@ interface CommitRequest {
   speed?: number;
   /** Told now and then how far it is, in percent. */
   progress?(percent: number): void;
+  /** The base is in step with the top: what is written from now on may be late for it. */
+  ready?(): void;
 }
 
 const progressIntervalNs = 100_000_000;
@@ -30,7 +32,7 @@ const progressIntervalNs = 100_000_000;
  */
 export async function commitAndWait(
   graph: BlockGraph,
-  { id, top, base, speed = 0, progress }: CommitRequest,
+  { id, top, base, speed = 0, progress, ready }: CommitRequest,
 ): Promise<void> {
   const { platform } = graph;
   const wasReadOnly = base.readOnly;
@@ -50,7 +52,10 @@ export async function commitAndWait(
   try {
     while (!job.isReady && job.status !== 'concluded') await changes.wait();
     // What is ready ends without giving the base the place of the top when it is cancelled.
-    if (job.isReady) await job.cancel(false);
+    if (job.isReady) {
+      ready?.();
+      await job.cancel(false);
+    }
     while (job.status !== 'concluded') await changes.wait();
   } finally {
     timer?.stop();

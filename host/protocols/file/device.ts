@@ -92,6 +92,7 @@ function definitionOf(name: string, makeDriver: MakeDriver): DriverDefinition<Fi
     kind: 'protocol',
     options: fileOptions(name),
     strongOptions: ['filename'],
+    reopenableOptions: ['drop-cache'],
     filenamePrefix: name,
     parseFilename: (filename) => ({
       filename: filename.startsWith(`${name}:`) ? filename.slice(name.length + 1) : filename,

@@ -38,6 +38,7 @@ export function fileOptions(driver: string) {
       worded(enumeration('BlockdevAioOptions', ['threads', 'native', 'io_uring']), { refused: refusedValue }),
     ),
     'aio-max-batch': optional(int),
+    // Of no account: what the host has cached of a file is what the file holds.
     'drop-cache': optional(bool),
     'x-check-cache-dropped': optional(bool),
   });
@@ -56,6 +57,7 @@ export const file: DriverDefinition<FileOptions> = {
   kind: 'protocol',
   options,
   strongOptions: ['filename'],
+  reopenableOptions: ['drop-cache'],
   filenamePrefix: 'file',
   servesPlainNames: true,
   parseFilename: (filename) => ({ filename: plainName(filename.replace(/^file:/, '')) }),
@@ -82,7 +84,6 @@ export function checkOptions(driver: string, { flags }: OpenContext, given: File
   if (typeof given.filename !== 'string' || given.filename === '') throw invalid(missingFilename(driver));
   const manager = given['pr-manager'];
   if (manager !== undefined) throw invalid(`No persistent reservation manager with id '${manager}'`);
-  if (given['drop-cache'] === false) throw invalid("Option 'drop-cache' can only be on");
   if (given['x-check-cache-dropped'] === true)
     throw invalid("Option 'x-check-cache-dropped' can only be off");
   if ((given['aio-max-batch'] ?? 0) !== 0) throw invalid("Option 'aio-max-batch' can only be 0");
@@ -209,13 +210,10 @@ export class FileDriver implements Driver {
     if (offset >= known.start && offset < known.end)
       return { type: 'own', bytes: Math.min(bytes, known.end - offset), zero: false };
     const extent = await this.opened.extent(offset);
-    if (extent.type === 'data') this.known = { start: offset, end: offset + extent.bytes };
-    const reachesEnd = offset + extent.bytes >= size;
-    return {
-      type: 'own',
-      bytes: reachesEnd ? bytes : Math.min(bytes, extent.bytes),
-      zero: extent.type === 'hole',
-    };
+    const isHole = extent.type === 'hole';
+    if (!isHole) this.known = { start: offset, end: offset + extent.bytes };
+    const reachesEnd = isHole && offset + extent.bytes >= size;
+    return { type: 'own', bytes: reachesEnd ? bytes : Math.min(bytes, extent.bytes), zero: isHole };
   }
 
   async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {

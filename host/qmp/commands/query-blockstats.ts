@@ -10,7 +10,7 @@ export const queryBlockstats = defineCommand({
   run({ graph }, { 'query-nodes': queryNodes = false }) {
     if (!queryNodes) return graph.backends.list().map(backendStatistics);
     return graph
-      .nodes()
+      .shownNodes()
       .reverse()
       .map((node) => nodeStatistics(node, false));
   },

@@ -9,7 +9,7 @@ export const queryNamedBlockNodes = defineCommand({
   returns: array(blockDeviceInfoType),
   async run({ graph }, { flat = false }) {
     const infos = [];
-    for (const node of graph.nodes()) infos.push(await blockDeviceInfo(node, flat));
+    for (const node of graph.shownNodes()) infos.push(await blockDeviceInfo(node, flat));
     return infos;
   },
 });

@@ -1,6 +1,7 @@
 /** x-debug-query-block-graph: devices, jobs and nodes, and the edges between them (specification: graph, section 12). */
 import type { BlockBackend } from '../../block/backend.ts';
 import type { Edge } from '../../block/edge.ts';
+import type { BlockNode } from '../../block/node.ts';
 import { array, empty, enumeration, int64, str, struct } from '../../qapi/types.ts';
 import { defineCommand } from '../command.ts';
 
@@ -42,7 +43,7 @@ class GraphListing {
   addEdge(parent: object, edge: Edge): void {
     this.edges.unshift({
       parent: this.idOf(parent),
-      child: this.idOf(edge.node),
+      child: this.idOf(shown(edge.node)),
       name: edge.name,
       perm: namesOf(edge.perm),
       'shared-perm': namesOf(edge.shared),
@@ -54,6 +55,11 @@ class GraphListing {
     this.ids.set(subject, id);
     return id;
   }
+}
+
+/** A node that is not shown has what it filters in its place. */
+function shown(node: BlockNode): BlockNode {
+  return (node.isHidden ? node.filtered() : undefined) ?? node;
 }
 
 function namesOf(mask: number): string[] {
@@ -82,7 +88,7 @@ export const xDebugQueryBlockGraph = defineCommand({
       listing.addNode(job, 'block-job', job.id);
       for (const { edge } of [...(job.driver.edges ?? [])].reverse()) listing.addEdge(job, edge);
     }
-    for (const node of nodes) {
+    for (const node of nodes.filter(({ isHidden }) => !isHidden)) {
       listing.addNode(node, 'block-driver', node.name);
       for (const edge of [...node.children.values()].reverse()) listing.addEdge(node, edge);
     }

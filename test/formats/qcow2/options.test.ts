@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { defaultCaches } from '../../../host/formats/qcow2/caches.ts';
 import { createImage } from '../../../host/formats/qcow2/create/create.ts';
 import { type Qcow2Header, readHeader } from '../../../host/formats/qcow2/disk/header.ts';
+import { chooseCaches } from '../../../host/formats/qcow2/live/cache-options.ts';
 import { type Qcow2Options, resolveOptions } from '../../../host/formats/qcow2/options.ts';
 import { kib, mib } from '../../support/units.ts';
 import { MemoryFile } from './memory-file.ts';
@@ -14,18 +16,27 @@ async function headerOf(values: Record<string, string | number | boolean>): Prom
 }
 
 async function resolve(options: Qcow2Options, values: Record<string, string | number | boolean> = {}) {
-  return resolveOptions(options, await headerOf(values), { discard: false });
+  const header = await headerOf(values);
+  return resolveOptions(options, header, { discard: false, caches: chooseCaches(options, header) });
 }
 
 describe('cache sizes', () => {
   const caches = async (options: Qcow2Options, size = GiB) => (await resolve(options, { size })).caches;
 
   test('by default cover the whole disk, cluster by cluster', async () => {
-    expect(await caches({})).toEqual({ l2EntryBytes: 65536, l2EntryCount: 2, refcountEntryCount: 4 });
+    expect(await caches({})).toMatchObject({ l2EntryBytes: 65536, l2EntryCount: 2, refcountEntryCount: 4 });
   });
 
+  test.each([0, 1, mib, GiB, 1024 * GiB])(
+    'are the same for %i bytes when nobody says anything',
+    async (size) => {
+      const header = await headerOf({ size });
+      expect(chooseCaches({}, header)).toEqual(defaultCaches(header));
+    },
+  );
+
   test('by default stop at 32 MiB, in small entries', async () => {
-    expect(await caches({}, 1024 * GiB)).toEqual({
+    expect(await caches({}, 1024 * GiB)).toMatchObject({
       l2EntryBytes: 4096,
       l2EntryCount: (32 * mib) / 4096,
       refcountEntryCount: 4,
@@ -33,7 +44,7 @@ describe('cache sizes', () => {
   });
 
   test('never get fewer than two L2 entries and four refcount blocks', async () => {
-    expect(await caches({ 'l2-cache-size': 0, 'refcount-cache-size': 0 })).toEqual({
+    expect(await caches({ 'l2-cache-size': 0, 'refcount-cache-size': 0 })).toMatchObject({
       l2EntryBytes: 4096,
       l2EntryCount: 2,
       refcountEntryCount: 4,
@@ -41,7 +52,7 @@ describe('cache sizes', () => {
   });
 
   test('of a total give the L2 cache what it needs and refcounts the rest', async () => {
-    expect(await caches({ 'cache-size': 4 * mib })).toEqual({
+    expect(await caches({ 'cache-size': 4 * mib })).toMatchObject({
       l2EntryBytes: 65536,
       l2EntryCount: 2,
       refcountEntryCount: 62,
@@ -122,6 +133,13 @@ test('lazy refcounts are refused for version 2', async () => {
   });
 });
 
-test('a cache-cleaning timer is refused by name', async () => {
-  await expect(resolve({ 'cache-clean-interval': 600 })).rejects.toMatchObject({ errno: 'ENOTSUP' });
+test('a cache that nobody could have is refused, and a larger one than can be had is as large as can be', async () => {
+  await expect(resolve({ 'refcount-cache-size': 2 ** 40 })).rejects.toMatchObject({ errno: 'ENOMEM' });
+  const { caches } = await resolve({ 'refcount-cache-size': 2 ** 32 });
+  expect(caches.refcountEntryCount).toBe(2 ** 30 / 65536);
+});
+
+test('the caches are not cleaned unless somebody asks for it', async () => {
+  expect((await resolve({})).caches.keepClean).toBeUndefined();
+  expect((await resolve({ 'cache-clean-interval': 600 })).caches.keepClean).toBeDefined();
 });

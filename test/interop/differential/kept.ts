@@ -159,6 +159,21 @@ export const kept: readonly (Case & { name: string })[] = [
     ],
   },
   {
+    name: 'reopen with options of what options describe',
+    recipes: [qcow2('b.qcow2', 65_536, '-o cluster_size=65536')],
+    steps: [
+      io(
+        '--image-opts driver=qcow2,file.driver=file,file.filename=b.qcow2',
+        'write -P 1 0 512',
+        'reopen -o lazy-refcounts=on',
+        'read -P 1 0 512',
+        'reopen -r -o l2-cache-size=64k',
+        'read -P 1 0 512',
+        'write 0 512',
+      ),
+    ],
+  },
+  {
     name: 'dumps of bytes that are no letters',
     recipes: [raw('a.raw', 1025, 'write -q -P 60 0 818')],
     steps: [io('-f raw a.raw', 'read -v 0 64', 'write -q -P 0x61 0 16', 'read -v 0 20')],

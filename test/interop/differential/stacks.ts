@@ -77,7 +77,7 @@ function addQcow2Options(random: Seeded, tree: Tree, { clusterBytes }: Image): v
     ['l2-cache-size', () => size(random.pick([512, 65_536, 1 << 20, 1.25 * (1 << 20)]))],
     ['refcount-cache-size', () => size(random.pick([0, 65_536, 1 << 18]))],
     ['l2-cache-entry-size', () => size(random.pick([512, clusterBytes, clusterBytes / 2]))],
-    ['cache-clean-interval', () => number(0)],
+    ['cache-clean-interval', () => number(random.pick([0, 1, 600]))],
   ];
   for (const [name, make] of choices) if (random.oneIn(4)) tree[name] = make();
 }

@@ -3,10 +3,10 @@ import type { Message } from '../../support/qmp-sessions.ts';
 import { event, gone, run, type Scenario, status } from './scenario.ts';
 
 /** Lines for the human monitor. */
-const lines = (...all: readonly string[]): Message[] =>
+export const lines = (...all: readonly string[]): Message[] =>
   all.map((line) => run('human-monitor-command', { 'command-line': line }));
 
-const machine = (more: Omit<Scenario, 'program' | 'prepare'>): Scenario => ({
+export const machine = (more: Omit<Scenario, 'program' | 'prepare'>): Scenario => ({
   program: 'system',
   prepare: [
     'qemu-img create -q -f qcow2 base.qcow2 1M',
@@ -26,7 +26,7 @@ function withoutTimes(message: Message): Message {
 }
 
 const bare = ['-machine', 'none'];
-const two = [
+export const two = [
   ...bare,
   '-drive',
   'if=none,id=a,file=a.qcow2',

@@ -48,6 +48,16 @@ export const scenarios: readonly Scenario[] = [
     ],
   },
   {
+    name: 'reopen: whether the cache of a file is dropped',
+    prepare: ['truncate -s 64k a.raw'],
+    steps: [true, false].flatMap((was) => [
+      run('blockdev-add', file('a.raw', { 'node-name': 'f', 'drop-cache': was })),
+      reopen(file('a.raw', { 'node-name': 'f', 'drop-cache': true })),
+      reopen(file('a.raw', { 'node-name': 'f', 'drop-cache': false })),
+      run('blockdev-del', { 'node-name': 'f' }),
+    ]),
+  },
+  {
     name: 'reopen: options of qcow2 change',
     prepare: chain,
     steps: [

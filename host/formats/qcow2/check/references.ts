@@ -6,7 +6,6 @@
  */
 import { BlockError } from '../../../base/errors.ts';
 import { dataClusters, readBitmapDirectory, readBitmapTable } from '../disk/bitmap-directory.ts';
-import { autoclear } from '../disk/feature-bits.ts';
 import { l2Entries } from '../disk/header.ts';
 import { viewOf } from '../disk/image-file.ts';
 import { bufferBytes } from './check-core.ts';
@@ -131,7 +130,7 @@ async function countStructures(image: CheckedImage, snapshots: CheckedSnapshots)
 async function countBitmaps(image: CheckedImage): Promise<void> {
   const { header, file } = image;
   const { bitmaps, clusterSize } = header;
-  if (bitmaps === undefined || (header.autoclearFeatures & autoclear.bitmaps) === 0n) return;
+  if (bitmaps === undefined) return;
   try {
     if (!countStructure(image, bitmaps.directoryOffset, bitmaps.directoryBytes)) return;
     for (const entry of await readBitmapDirectory(file, bitmaps, clusterSize)) {

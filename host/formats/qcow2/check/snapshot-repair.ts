@@ -98,11 +98,11 @@ export async function loadSnapshotsForCheck(
 async function readTable(
   file: ImageFile,
   header: Qcow2Header,
-  how: { repair: SnapshotTableRepair | undefined; report(line: string): void },
+  how: { repair: SnapshotTableRepair | undefined; report: CheckOptions['report'] },
 ): Promise<SnapshotTable> {
   const reported = (error: unknown, describe: (message: string) => string): BlockError => {
     const { errno, message, hint } = asBlockError(error);
-    how.report(`ERROR ${describe(message)}`);
+    how.report(`ERROR ${describe(message)}`, true);
     if (hint !== undefined) how.report(hint);
     return new BlockError(errno);
   };

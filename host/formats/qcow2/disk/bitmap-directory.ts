@@ -7,11 +7,14 @@
  */
 import { invalid } from '../../../base/errors.ts';
 import { roundUp } from '../../../base/sectors.ts';
+import { decodeText } from '../../../base/text.ts';
 import type { BitmapsExtension } from './extensions.ts';
 import { type ReadableImageFile, viewOf } from './image-file.ts';
 
 const fixedBytes = 24;
 export const maxNameBytes = 1023;
+/** Of those that are not broken, with a little extra data. */
+const maxEntryBytes = 4096;
 const maxTableEntries = 2 ** 27;
 export const maxBitmapBytes = 512 * 1024 * 1024;
 const minGranularityBits = 9;
@@ -39,9 +42,9 @@ export async function readBitmapDirectory(
   clusterSize: number,
 ): Promise<BitmapEntry[]> {
   if (extension.directoryBytes === 0) throw invalid('Requested bitmap directory size is zero');
-  // Never more than the file has: a directory that reaches past its end is broken, and not worth its memory.
-  if (extension.directoryOffset + extension.directoryBytes > file.length) throw brokenDirectory();
-  const bytes = new Uint8Array(extension.directoryBytes);
+  // Hardly more than the file has: behind its end there are zeros, which are no entry.
+  const stored = Math.max(0, file.length - extension.directoryOffset);
+  const bytes = new Uint8Array(Math.min(extension.directoryBytes, stored + maxEntryBytes));
   await file.read(extension.directoryOffset, bytes);
   const entries: BitmapEntry[] = [];
   const names = new Set<string>();
@@ -78,7 +81,7 @@ function parseEntry(
   nameBytes: Uint8Array,
   { clusterSize, extraData }: { clusterSize: number; extraData: Uint8Array },
 ): BitmapEntry {
-  const name = new TextDecoder().decode(nameBytes);
+  const name = decodeText(nameBytes);
   const tableOffset = view.getBigUint64(0);
   const tableEntries = view.getUint32(8);
   const flags = view.getUint32(12);

@@ -6,6 +6,8 @@
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { roundUp } from '../../../base/sectors.ts';
+import { decodeCString, decodeText } from '../../../base/text.ts';
+import { autoclear } from './feature-bits.ts';
 import { viewOf } from './image-file.ts';
 
 export const extensionType = {
@@ -42,7 +44,7 @@ export interface BitmapsExtension {
   readonly directoryOffset: number;
 }
 
-export interface EncryptionExtension {
+interface EncryptionExtension {
   readonly offset: number;
   readonly bytes: number;
 }
@@ -50,32 +52,121 @@ export interface EncryptionExtension {
 /** The bytes at hand end before the extensions do: read more and parse again. */
 export class ShortRead extends Error {}
 
+/** What the extensions of a header say. */
+export interface ParsedExtensions {
+  readonly extensions: readonly HeaderExtension[];
+  readonly backingFormat: string | undefined;
+  /** Undefined also where a program that does not know bitmaps has been at the image. */
+  readonly bitmaps: BitmapsExtension | undefined;
+  readonly encryption: EncryptionExtension | undefined;
+  /** Also where the image does not use it. */
+  readonly dataFile: string | undefined;
+}
+
+/** What else the header says. */
+interface DescribedImage {
+  readonly clusterSize: number;
+  readonly cryptMethod: number;
+  readonly autoclearFeatures: bigint;
+}
+
+type Found = { -readonly [K in keyof ParsedExtensions]: ParsedExtensions[K] } & {
+  extensions: HeaderExtension[];
+};
+
+const nothing = { backingFormat: undefined, bitmaps: undefined, encryption: undefined, dataFile: undefined };
+
 /**
- * The records between `start` and `end` (offsets in the file; `bytes` is its beginning). Stops at the end marker.
- * EINVAL when a record reaches beyond `end` or a known type comes twice.
+ * The records between `start` and `end` (offsets in the file; `bytes` is its beginning), up to the end marker. EINVAL when a
+ * record reaches beyond `end`, a known type comes twice, or what it says is wrong: of several things the first.
  */
-export function parseExtensions(bytes: Uint8Array, start: number, end: number): HeaderExtension[] {
-  const extensions: HeaderExtension[] = [];
-  const seen = new Set<number>();
+export function parseExtensions(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  image: DescribedImage,
+): ParsedExtensions {
+  const found: Found = { ...nothing, extensions: [] };
+  readRecords(bytes, { start, end }, image, found);
+  const types = found.extensions.map(({ type }) => type).filter((type) => known.has(type));
+  const duplicate = types.find((type, index) => types.indexOf(type) < index);
+  if (duplicate !== undefined) throw invalid(`Duplicate header extension 0x${duplicate.toString(16)}`);
+  return found;
+}
+
+/** Whether there are bitmaps that a program which does not know them has left behind, and so nobody may use. */
+export function hasStaleBitmaps({
+  extensions,
+  autoclearFeatures,
+}: Pick<ParsedExtensions, 'extensions'> & Pick<DescribedImage, 'autoclearFeatures'>): boolean {
+  return (
+    (autoclearFeatures & autoclear.bitmaps) === 0n &&
+    findExtension(extensions, extensionType.bitmaps) !== undefined
+  );
+}
+
+/** The last table of the names of features in front of anything that is wrong. */
+export function findFeatureNames(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  image: DescribedImage,
+): Uint8Array | undefined {
+  const found: Found = { ...nothing, extensions: [] };
+  try {
+    readRecords(bytes, { start, end }, image, found);
+  } catch (error) {
+    // The features are what is told.
+    if (!(error instanceof BlockError)) throw error;
+  }
+  return found.extensions.findLast(({ type }) => type === extensionType.featureNames)?.data;
+}
+
+function readRecords(
+  bytes: Uint8Array,
+  { start, end }: { start: number; end: number },
+  image: DescribedImage,
+  found: Found,
+): void {
   const view = viewOf(bytes);
   let offset = start;
   while (offset < end) {
     if (offset + recordHeaderBytes > end) throw invalid('Header extension too large');
     if (offset + recordHeaderBytes > bytes.length) throw new ShortRead();
     const type = view.getUint32(offset);
-    if (type === extensionType.end) return extensions;
     const length = view.getUint32(offset + 4);
     offset += recordHeaderBytes;
     if (length > end - offset) throw invalid('Header extension too large');
+    if (type === extensionType.end) return;
     if (offset + length > bytes.length) throw new ShortRead();
-    if (known.has(type)) {
-      if (seen.has(type)) throw invalid(`Duplicate header extension 0x${type.toString(16)}`);
-      seen.add(type);
-    }
-    extensions.push({ type, data: bytes.slice(offset, offset + length) });
+    const extension = { type, data: bytes.slice(offset, offset + length) };
+    readExtension(extension, image, found);
+    found.extensions.push(extension);
     offset += roundUp(length, 8);
   }
-  return extensions;
+}
+
+function readExtension({ type, data }: HeaderExtension, image: DescribedImage, found: Found): void {
+  const { clusterSize, cryptMethod, autoclearFeatures } = image;
+  switch (type) {
+    case extensionType.backingFormat:
+      // A zero-length name says nothing, as no extension does.
+      found.backingFormat = parseBackingFormat(data) || undefined;
+      break;
+    case extensionType.bitmaps:
+      found.bitmaps = parseBitmapsExtension(
+        data,
+        clusterSize,
+        (autoclearFeatures & autoclear.bitmaps) === 0n,
+      );
+      break;
+    case extensionType.encryption:
+      found.encryption = parseEncryptionExtension(data, cryptMethod, clusterSize);
+      break;
+    case extensionType.dataFile:
+      found.dataFile = decodeCString(data);
+      break;
+  }
 }
 
 export function findExtension(extensions: readonly HeaderExtension[], type: number): Uint8Array | undefined {
@@ -101,18 +192,24 @@ export function serializeExtensions(extensions: readonly HeaderExtension[]): Uin
 /** Names are arbitrary bytes without NUL; what is not UTF-8 shows as replacement characters. */
 export function decodeName(bytes: Uint8Array, what: string): string {
   if (bytes.includes(0)) throw invalid(`${what} contains a NUL byte`);
-  return new TextDecoder().decode(bytes);
+  return decodeText(bytes);
 }
 
-export function parseBackingFormat(data: Uint8Array): string {
+function parseBackingFormat(data: Uint8Array): string {
   if (data.length > maxBackingFormatBytes) {
     throw invalid(`ERROR: ext_backing_format: len=${data.length} too large (>=${maxBackingFormatBytes + 1})`);
   }
   return decodeName(data, 'Backing format name');
 }
 
-export function parseBitmapsExtension(data: Uint8Array, clusterSize: number): BitmapsExtension {
+/** Undefined when it is stale. */
+function parseBitmapsExtension(
+  data: Uint8Array,
+  clusterSize: number,
+  isStale: boolean,
+): BitmapsExtension | undefined {
   if (data.length !== bitmapsExtensionBytes) throw invalid('bitmaps_ext: Invalid extension length');
+  if (isStale) return undefined;
   const view = viewOf(data);
   const bitmapCount = view.getUint32(0);
   const directoryBytes = view.getBigUint64(8);
@@ -151,7 +248,7 @@ export function serializeBitmapsExtension(extension: BitmapsExtension): Uint8Arr
   return data;
 }
 
-export function parseEncryptionExtension(
+function parseEncryptionExtension(
   data: Uint8Array,
   cryptMethod: number,
   clusterSize: number,

@@ -4,6 +4,7 @@
  * Bits are 64-bit masks. A bit that is unknown here stops the open when it is incompatible, is kept when it is
  * compatible, and is cleared before the first write when it is autoclear.
  */
+import { decodeCString } from '../../../base/text.ts';
 import { viewOf } from './image-file.ts';
 
 export const incompatible = {
@@ -68,8 +69,7 @@ export function describeUnknownIncompatible(bits: bigint, table: Uint8Array | un
     if (view.getUint8(at) !== sets.incompatible || (bits & mask) === 0n) continue;
     bits &= ~mask;
     const name = new Uint8Array(view.buffer, view.byteOffset + at + 2, nameBytes);
-    const end = name.indexOf(0);
-    parts.push(new TextDecoder().decode(end < 0 ? name : name.subarray(0, end)));
+    parts.push(decodeCString(name));
   }
   if (bits !== 0n) parts.push(`Unknown incompatible feature: ${bits.toString(16)}`);
   return parts.join(', ');

@@ -21,6 +21,7 @@ import {
   type BitmapsExtension,
   extensionType,
   type HeaderExtension,
+  hasStaleBitmaps,
   serializeBitmapsExtension,
 } from './extensions.ts';
 import { autoclear, featureNameTable, hasFeatureNames } from './feature-bits.ts';
@@ -99,7 +100,7 @@ export async function prepareForWriting(file: ImageFile, header: Qcow2Header): P
   const kept =
     autoclear.dataFileRaw | autoclear.bitmapJournal | (header.bitmaps === undefined ? 0n : autoclear.bitmaps);
   const clearAutoclear = header.autoclearFeatures & ~kept;
-  const stale = header.bitmaps !== undefined && (header.autoclearFeatures & autoclear.bitmaps) === 0n;
+  const stale = hasStaleBitmaps(header);
   if (clearAutoclear === 0n && !stale) return header;
   return updateHeader(file, { clearAutoclear, dropExtensions: stale ? [extensionType.bitmaps] : [] });
 }

@@ -14,15 +14,9 @@
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { roundUp } from '../../../base/sectors.ts';
 import {
-  type BitmapsExtension,
   decodeName,
-  type EncryptionExtension,
-  extensionType,
-  findExtension,
-  type HeaderExtension,
-  parseBackingFormat,
-  parseBitmapsExtension,
-  parseEncryptionExtension,
+  findFeatureNames,
+  type ParsedExtensions,
   parseExtensions,
   ShortRead,
   serializeExtensions,
@@ -57,7 +51,7 @@ export type CompressionType = 'zlib' | 'zstd';
 const compressionTypes: readonly CompressionType[] = ['zlib', 'zstd'];
 
 /** All offsets and sizes in bytes. */
-export interface Qcow2Header {
+export interface Qcow2Header extends ParsedExtensions {
   readonly version: 2 | 3;
   readonly clusterBits: number;
   readonly clusterSize: number;
@@ -81,15 +75,10 @@ export interface Qcow2Header {
   readonly headerLength: number;
   /** Bytes 112 to headerLength, rewritten as they are. */
   readonly unknownFields: Uint8Array;
-  readonly extensions: readonly HeaderExtension[];
   /** Undefined when the image has no backing file. Bytes as in the file. */
   readonly backingFileName: Uint8Array | undefined;
   readonly backingFileOffset: number;
   readonly backingFile: string | undefined;
-  readonly backingFormat: string | undefined;
-  readonly bitmaps: BitmapsExtension | undefined;
-  readonly encryption: EncryptionExtension | undefined;
-  readonly dataFile: string | undefined;
 }
 
 export interface ParseFlags {
@@ -157,21 +146,19 @@ export function parseHeader(bytes: Uint8Array, flags: ParseFlags): Qcow2Header {
   const { clusterSize, headerLength, autoclearFeatures, backingFileOffset } = fields;
   const extensionsEnd = backingFileOffset === 0 ? clusterSize : backingFileOffset;
   const compressionType = parseCompressionType(view, headerLength, fields.incompatibleFeatures);
-  checkFeatures(fields, flags, () =>
-    findExtension(parseExtensions(bytes, headerLength, extensionsEnd), extensionType.featureNames),
-  );
+  const cryptMethod = view.getUint32(32);
+  const described = { ...fields, cryptMethod };
+  checkFeatures(fields, flags, () => findFeatureNames(bytes, headerLength, extensionsEnd, described));
   const refcountOrder = fields.version === 2 ? 4 : view.getUint32(96);
   if (refcountOrder > maxRefcountOrder) {
     throw invalid('Reference count entry width too large; may not exceed 64 bits');
   }
-  const cryptMethod = view.getUint32(32);
-  if (cryptMethod > maxCryptMethod) throw invalid(`Unsupported encryption method ${cryptMethod}`);
   const tables = parseTables(view, fields, flags);
-  const extensions = parseExtensions(bytes, headerLength, extensionsEnd);
-  const described = readExtensions(extensions, { ...fields, cryptMethod });
-  if (!flags.noIo) checkExtensions(described, { ...fields, cryptMethod });
+  if (cryptMethod > maxCryptMethod) throw invalid(`Unsupported encryption method ${cryptMethod}`);
+  const extensions = parseExtensions(bytes, headerLength, extensionsEnd, described);
+  if (!flags.noIo) checkExtensions(extensions, described);
   const backingFileName = parseBackingName(bytes, backingFileOffset, view.getUint32(16), fields);
-  if (backingFileName !== undefined && (autoclearFeatures & autoclear.dataFileRaw) !== 0n) {
+  if (!flags.noIo && backingFileName !== undefined && (autoclearFeatures & autoclear.dataFileRaw) !== 0n) {
     throw invalid('Backing file and data-file-raw cannot be used at the same time');
   }
   return {
@@ -181,8 +168,7 @@ export function parseHeader(bytes: Uint8Array, flags: ParseFlags): Qcow2Header {
     refcountOrder,
     compressionType,
     unknownFields: bytes.slice(headerBytesV3, Math.max(headerBytesV3, headerLength)),
-    extensions,
-    ...described,
+    ...extensions,
     backingFileName,
     backingFile: backingFileName && decodeName(backingFileName, 'Backing file name'),
   };
@@ -296,31 +282,9 @@ function parseTables(
   };
 }
 
-type DescribedParts = Pick<Qcow2Header, 'backingFormat' | 'bitmaps' | 'encryption' | 'dataFile'>;
-
-/** What the extensions that we know say. */
-function readExtensions(
-  extensions: Qcow2Header['extensions'],
-  fields: Pick<Qcow2Header, 'clusterSize' | 'cryptMethod' | 'incompatibleFeatures'>,
-): DescribedParts {
-  const { clusterSize, cryptMethod, incompatibleFeatures } = fields;
-  const formatData = findExtension(extensions, extensionType.backingFormat);
-  const bitmapsData = findExtension(extensions, extensionType.bitmaps);
-  const encryptionData = findExtension(extensions, extensionType.encryption);
-  const dataFileData = findExtension(extensions, extensionType.dataFile);
-  const usesDataFile = (incompatibleFeatures & incompatible.dataFile) !== 0n;
-  return {
-    // A zero-length name says nothing, as no extension does.
-    backingFormat: (formatData && parseBackingFormat(formatData)) || undefined,
-    bitmaps: bitmapsData && parseBitmapsExtension(bitmapsData, clusterSize),
-    encryption: encryptionData && parseEncryptionExtension(encryptionData, cryptMethod, clusterSize),
-    dataFile: usesDataFile && dataFileData ? decodeName(dataFileData, 'Data file name') : undefined,
-  };
-}
-
 /** What is needed to read data must be there. */
 function checkExtensions(
-  { encryption, dataFile }: DescribedParts,
+  { encryption, dataFile }: ParsedExtensions,
   fields: Pick<Qcow2Header, 'cryptMethod' | 'incompatibleFeatures' | 'autoclearFeatures'>,
 ): void {
   const usesDataFile = (fields.incompatibleFeatures & incompatible.dataFile) !== 0n;
@@ -370,7 +334,7 @@ export function validateLayout(header: Qcow2Header, snapshotTableBytes: number):
     },
     { name: 'LUKS header', offset: header.encryption?.offset ?? 0, bytes: header.encryption?.bytes ?? 0 },
   ];
-  if (header.bitmaps !== undefined && (header.autoclearFeatures & autoclear.bitmaps) !== 0n) {
+  if (header.bitmaps !== undefined) {
     const { directoryOffset: offset, directoryBytes: bytes } = header.bitmaps;
     regions.push({ name: 'bitmap directory', offset, bytes });
   }
@@ -459,7 +423,8 @@ function tableOffset(offset: bigint, bytes: number, place: { clusterSize: number
   if (offset % BigInt(place.clusterSize) !== 0n || offset + BigInt(bytes) > maxSigned64) {
     throw invalid(place.message);
   }
-  if (offset + BigInt(bytes) > maxSafe) throw new BlockError('EFBIG', place.message);
+  // Of nothing it does not matter where it is.
+  if (bytes > 0 && offset + BigInt(bytes) > maxSafe) throw new BlockError('EFBIG', place.message);
   return Number(offset);
 }
 
@@ -482,8 +447,8 @@ function parseBackingName(
   if (length > Math.min(maxBackingNameBytes, place.clusterSize - offset)) {
     throw invalid('Backing file name too long');
   }
-  if (offset < place.headerLength) throw invalid('Invalid backing file offset');
   if (length === 0) return undefined;
+  if (offset < place.headerLength) throw invalid('Invalid backing file offset');
   if (offset + length > bytes.length) throw new ShortRead();
   return bytes.slice(offset, offset + length);
 }

@@ -10,6 +10,7 @@
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { roundUp } from '../../../base/sectors.ts';
+import { decodeCString } from '../../../base/text.ts';
 import type { InternalSnapshot } from '../../../block/snapshot-storage.ts';
 import { maxSnapshots, type Qcow2Header, validateSnapshotPointer } from './header.ts';
 import { type ReadableImageFile, viewOf } from './image-file.ts';
@@ -79,7 +80,7 @@ export function countEntries(
   repair?: SnapshotTableRepair,
 ): number {
   const count = repair ? Math.min(snapshotCount, maxSnapshots) : snapshotCount;
-  if (count > 0) validateSnapshotPointer(count, snapshotsOffset, clusterSize);
+  validateSnapshotPointer(count, snapshotsOffset, clusterSize);
   return count;
 }
 
@@ -139,8 +140,8 @@ function parseSnapshot(fixed: DataView, extra: Uint8Array, names: Uint8Array, cu
   const nameBytes = names.slice(idLength);
   const icount = extra.length >= 24 ? view.getBigUint64(16) : 2n ** 64n - 1n;
   return {
-    id: new TextDecoder().decode(idBytes),
-    name: new TextDecoder().decode(nameBytes),
+    id: decodeCString(idBytes),
+    name: decodeCString(nameBytes),
     idBytes,
     nameBytes,
     l1TableOffset: fixed.getBigUint64(0),

@@ -7,51 +7,14 @@
  */
 import { BlockError } from '../../../base/errors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
-import { Corruption, MetadataClass } from '../../../core/qcow2-abi.ts';
+import { Corruption } from '../../../core/qcow2-abi.ts';
 import type { FoundCorruption } from '../../../core/qcow2-results.ts';
-
-/** In QEMU's words. */
-const metadataNames = new Map<number, string>([
-  [MetadataClass.mainHeader, 'qcow2_header'],
-  [MetadataClass.activeL1, 'active L1 table'],
-  [MetadataClass.activeL2, 'active L2 table'],
-  [MetadataClass.refcountTable, 'refcount table'],
-  [MetadataClass.refcountBlock, 'refcount block'],
-  [MetadataClass.snapshotTable, 'snapshot table'],
-  [MetadataClass.inactiveL1, 'inactive L1 table'],
-  [MetadataClass.inactiveL2, 'inactive L2 table'],
-  [MetadataClass.bitmapDirectory, 'bitmap directory'],
-]);
-
-/** What a cluster was to be allocated for, by the numbers of assembly/qcow2/refcount.ts. */
-const purposes = ['data cluster', 'L2 table', 'compressed cluster', 'refcount block', 'metadata'];
-
-const hex = (offset: number): string => `0x${offset.toString(16)}`;
-
-const texts = new Map<number, (found: FoundCorruption) => string>([
-  [Corruption.refcountBlock, ({ offset }) => `Refblock offset ${hex(offset)} unaligned`],
-  [Corruption.l2Table, ({ offset }) => `L2 table offset ${hex(offset)} unaligned`],
-  [Corruption.dataCluster, ({ offset }) => `Cluster allocation offset ${hex(offset)} unaligned`],
-  [
-    Corruption.overlap,
-    ({ detail }) => `Preventing invalid write on metadata (overlaps with ${metadataNames.get(detail)})`,
-  ],
-  [Corruption.refcount, ({ offset }) => `Refcount of the cluster at offset ${hex(offset)} is wrong`],
-  [
-    Corruption.zeroInVersion2,
-    ({ offset }) => `Zero cluster entry found in pre-v3 image (guest offset ${hex(offset)})`,
-  ],
-  [Corruption.zeroCluster, ({ offset }) => `Preallocated zero cluster offset ${hex(offset)} unaligned`],
-  [Corruption.allocation, ({ detail }) => `Preventing invalid allocation of ${purposes[detail]} at offset 0`],
-]);
-
-function describe(found: FoundCorruption): string {
-  return texts.get(found.kind)?.(found) ?? `Damage of kind ${found.kind} at offset ${hex(found.offset)}`;
-}
+import { loadPart } from '../../../platform/platform.ts';
 
 export class ImageCorruption {
   private fatal = false;
   private told = false;
+  private telling: Promise<void> | undefined;
   private marking: Promise<void> | undefined;
 
   /** `mark` sets the corrupt bit of the header, durably. */
@@ -75,12 +38,13 @@ export class ImageCorruption {
     const { readOnly } = this.context.flags;
     if (!this.told) {
       this.told = true;
-      this.tell(describe(what), what);
+      this.telling = this.tell(what);
     }
     if (!readOnly && !this.fatal) {
       this.fatal = true;
       this.marking = this.tryToMark();
     }
+    await this.telling;
     await this.marking;
     return new BlockError('EIO');
   }
@@ -97,7 +61,9 @@ export class ImageCorruption {
     await this.marking;
   }
 
-  private tell(message: string, { kind, offset, bytes }: FoundCorruption): void {
+  private async tell(found: FoundCorruption): Promise<void> {
+    const { kind, offset, bytes } = found;
+    const message = await this.describe(found);
     const fatal = !this.context.flags.readOnly;
     const [marking, which] = fatal ? ['Marking image as corrupt', ''] : ['Image is corrupt', 'non-fatal '];
     this.stderr(`${marking}: ${message}; further ${which}corruption events will be suppressed`);
@@ -109,7 +75,19 @@ export class ImageCorruption {
     });
   }
 
+  private async describe(found: FoundCorruption): Promise<string> {
+    try {
+      const { describeCorruption } = await loadPart(this.context.platform, () => import('./on-demand.ts'));
+      return describeCorruption(found);
+    } catch {
+      // The words are not to be had; that there is damage is told all the same.
+      return `Damage at offset ${found.offset}`;
+    }
+  }
+
   private async tryToMark(): Promise<void> {
+    // What it is marked for is told first.
+    await this.telling;
     try {
       await this.mark();
     } catch (error) {

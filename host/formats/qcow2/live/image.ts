@@ -23,14 +23,16 @@ import type { OpenContext } from '../../../block/open-context.ts';
 import { Qcow2Core } from '../../../core/qcow2.ts';
 import { Mapping, UnmapMode, WriteResult } from '../../../core/qcow2-abi.ts';
 import type { PreparedWrite } from '../../../core/qcow2-results.ts';
-import { loadPart } from '../../../platform/platform.ts';
+import { loadPart, type Timer } from '../../../platform/platform.ts';
+import { defaultCaches } from '../caches.ts';
 import { type BitmapEntry, readBitmapDirectory } from '../disk/bitmap-directory.ts';
-import { autoclear, incompatible } from '../disk/feature-bits.ts';
+import { hasStaleBitmaps } from '../disk/extensions.ts';
+import { incompatible } from '../disk/feature-bits.ts';
 import { type Qcow2Header, readHeader, requireStandardImage, validateLayout } from '../disk/header.ts';
 import { encodeBackingName, type HeaderChanges, prepareForWriting } from '../disk/header-update.ts';
 import { readSnapshotTable, type SnapshotTable } from '../disk/snapshot-table.ts';
 import { describeImage } from '../info.ts';
-import { type Qcow2Options, resolveOptions } from '../options.ts';
+import { type Qcow2Options, type ResolvedOptions, resolveOptions } from '../options.ts';
 import { readCompressed, writeCompressedCluster } from './compressed.ts';
 import { Qcow2Engine } from './engine.ts';
 import { hasHoles } from './holes.ts';
@@ -63,6 +65,7 @@ export class Qcow2Driver implements Driver {
   /** Another one after the node was reopened, as `engine`. */
   bitmapStorage: Qcow2BitmapStorage;
   snapshots: Qcow2Snapshots;
+  private cleaning: Pick<Timer, 'cancel'> | undefined;
 
   constructor(
     public engine: Qcow2Engine,
@@ -77,6 +80,12 @@ export class Qcow2Driver implements Driver {
     if (header.backingFile !== undefined) {
       this.backing = { filename: header.backingFile, format: header.backingFormat };
     }
+    this.scheduleCleaning();
+  }
+
+  private scheduleCleaning(): void {
+    this.cleaning?.cancel();
+    this.cleaning = this.engine.options.caches.keepClean?.(this);
   }
 
   /** Asked for once: as with QEMU, the answer stays for as long as the image is open so. */
@@ -205,7 +214,10 @@ export class Qcow2Driver implements Driver {
   async unmap(first: number, last: number, mode: number): Promise<void> {
     const { engine } = this;
     const inPlace = this.modeInPlace(mode);
-    if (inPlace !== mode) return this.unmapInPlace(first, last, inPlace);
+    if (inPlace !== mode) {
+      const { unmapInPlace } = await loadPart(this.context.platform, () => import('./on-demand.ts'));
+      return unmapInPlace(this, { first, last }, inPlace);
+    }
     for (let cluster = first; cluster < last; ) {
       const done = await engine.run(() =>
         engine.core.unmap(cluster, last - cluster, { mode, hasBacking: this.context.hasBacking() }),
@@ -219,31 +231,6 @@ export class Qcow2Driver implements Driver {
     if (!this.engine.options.discardNoUnref) return mode;
     if (mode === UnmapMode.discard) return UnmapMode.discardKeeping;
     return mode === UnmapMode.unmap ? UnmapMode.keep : mode;
-  }
-
-  /** As `unmap`. Clusters stay where they are; the file may have the space below them back. */
-  private async unmapInPlace(first: number, last: number, mode: number): Promise<void> {
-    const { engine, clusterSize } = this;
-    const { core, file, header, options } = engine;
-    for (let cluster = first; cluster < last; ) {
-      // Both steps at once: nobody comes in between.
-      const { clusters, place } = await engine.run(() => {
-        const start = cluster * clusterSize;
-        const mapping = core.map(start, Math.min(last * clusterSize, header.size) - start);
-        if (mapping < 0) return mapping;
-        const { bytes, offset } = core.mapped;
-        const hasPlace = mapping === Mapping.normal || mapping === Mapping.zeroAllocated;
-        // A snapshot may have the same cluster.
-        const how = { mode, hasBacking: this.context.hasBacking() };
-        const changed = core.unmap(cluster, Math.ceil(bytes / clusterSize), how);
-        if (typeof changed === 'number') return changed;
-        return { clusters: changed.clusters, place: hasPlace && changed.isAlone ? offset : undefined };
-      });
-      // A hint: the file need not be able to follow it.
-      if (place !== undefined && options.passDiscard.request)
-        await file.discard(place, clusters * clusterSize).catch(() => {});
-      cluster += clusters;
-    }
   }
 
   async flush(): Promise<void> {
@@ -281,7 +268,7 @@ export class Qcow2Driver implements Driver {
 
   /** Everything is written back, and the image loaded anew under the new options. */
   async reopen({ flags, options }: ReopenChange<Qcow2Options>): Promise<ReopenStep> {
-    resolveOptions(options, this.engine.header, { discard: flags.discard });
+    await settleOptions(this.context, options, this.engine.header, flags.discard);
     if (!this.context.flags.readOnly) await this.engine.settle();
     return {
       afterCommit: async () => {
@@ -299,6 +286,7 @@ export class Qcow2Driver implements Driver {
     this.holes = undefined;
     this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
     this.snapshots = new Qcow2Snapshots(this, facts.snapshots);
+    this.scheduleCleaning();
   }
 
   /** Changes what the core knows of the header, durably. For an image that nobody uses meanwhile. */
@@ -314,6 +302,7 @@ export class Qcow2Driver implements Driver {
   }
 
   async close(): Promise<void> {
+    this.cleaning?.cancel();
     if (!this.context.flags.readOnly) await this.engine.settle();
   }
 }
@@ -322,7 +311,11 @@ export class Qcow2Driver implements Driver {
 export async function open(context: OpenContext, options: Qcow2Options): Promise<Driver> {
   const file = await context.openChild('file', 'file');
   const { flags } = context;
-  if (flags.check) return new CheckOnlyDriver(await readHeader(file, flags), file);
+  if (flags.check) {
+    const header = await readHeader(file, flags);
+    warnOfStaleBitmaps(context, header);
+    return new CheckOnlyDriver(header, file);
+  }
   const loaded = await load(context, file, options);
   if (!loaded.engine) return new InfoDriver(loaded.header, loaded.facts);
   return new Qcow2Driver(loaded.engine, context, loaded.facts, options);
@@ -339,15 +332,10 @@ interface LoadedImage {
 async function load(context: OpenContext, file: Edge, options: Qcow2Options): Promise<LoadedImage> {
   const { flags } = context;
   let header = await readHeader(file, flags);
+  warnOfStaleBitmaps(context, header);
   let table = await readSnapshotTable(file, header);
-  if (hasStaleBitmaps(header)) {
-    context.warn(
-      'a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent\n' +
-        "Some clusters may be leaked, run 'qemu-img check -r' on the image file to fix.",
-    );
-  }
   if (!flags.noIo) requireStandardImage(header);
-  const resolved = resolveOptions(options, header, { discard: flags.discard });
+  const resolved = await settleOptions(context, options, header, flags.discard);
   if (!flags.readOnly && !flags.noIo) {
     validateLayout(header, table.bytes);
     header = await prepareWritable(context, file, header);
@@ -382,14 +370,30 @@ async function load(context: OpenContext, file: Edge, options: Qcow2Options): Pr
   return { header, facts, engine };
 }
 
-/** The bitmap directory; nothing when a program that does not know about bitmaps has written to the image since. */
-async function readBitmaps(file: Edge, header: Qcow2Header): Promise<readonly BitmapEntry[]> {
-  if (header.bitmaps === undefined || hasStaleBitmaps(header)) return [];
-  return readBitmapDirectory(file, header.bitmaps, header.clusterSize);
+async function settleOptions(
+  { platform }: OpenContext,
+  options: Qcow2Options,
+  header: Qcow2Header,
+  discard: boolean,
+): Promise<ResolvedOptions> {
+  const caches = Object.keys(options).some((name) => name.includes('cache'))
+    ? (await loadPart(platform, () => import('./on-demand.ts'))).chooseCaches(options, header)
+    : defaultCaches(header);
+  return resolveOptions(options, header, { discard, caches });
 }
 
-function hasStaleBitmaps(header: Qcow2Header): boolean {
-  return header.bitmaps !== undefined && (header.autoclearFeatures & autoclear.bitmaps) === 0n;
+function warnOfStaleBitmaps(context: OpenContext, header: Qcow2Header): void {
+  if (!hasStaleBitmaps(header)) return;
+  context.warn(
+    'a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent\n' +
+      "Some clusters may be leaked, run 'qemu-img check -r' on the image file to fix.",
+  );
+}
+
+/** The bitmap directory; nothing when a program that does not know about bitmaps has written to the image since. */
+async function readBitmaps(file: Edge, header: Qcow2Header): Promise<readonly BitmapEntry[]> {
+  if (header.bitmaps === undefined) return [];
+  return readBitmapDirectory(file, header.bitmaps, header.clusterSize);
 }
 
 /** Brings an image that is opened for writing into a state in which it can be (section 1.2, steps 14 and 16). */

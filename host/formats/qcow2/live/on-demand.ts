@@ -1,10 +1,14 @@
 /**
- * What few images need, loaded when one does: the check, amending, changes of the size, emptying, and internal snapshots. In one piece: each
+ * What few images need, loaded when one does: the check, amending, the words for damage, changes of the size, emptying, internal snapshots,
+ * options of caches, and discarding in place. In one piece: each
  * more would make what everybody loads larger.
  */
 
 export { checkImage } from '../check/check.ts';
 export { planAmend } from './amend.ts';
+export { chooseCaches } from './cache-options.ts';
+export { describeCorruption } from './corruption-texts.ts';
 export { SnapshotOperations } from './internal-snapshots.ts';
 export { makeEmpty } from './make-empty.ts';
 export { resize } from './resize.ts';
+export { unmapInPlace } from './unmap-in-place.ts';
