@@ -32,6 +32,7 @@ export async function setActive(graph: BlockGraph, node: BlockNode, active: bool
       options: one.options,
       flags: active ? activeFlags(one.flags) : inactiveFlags(one.flags),
       children: [],
+      complete: false,
     }));
     await carryOut(graph, plan);
   } finally {

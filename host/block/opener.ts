@@ -20,6 +20,7 @@ import { leavesFileToImage, optionsOfFilename } from './named-options.ts';
 import { BlockNode } from './node.ts';
 import type { CorruptionReport, OpenContext, OpenFlags, TroubleReport } from './open-context.ts';
 import {
+  checkDetectZeroes,
   childDefaults,
   commonOptions,
   type NodeOptions,
@@ -92,6 +93,7 @@ export async function openNode(
   if (flags.forceShare && !(flags.inactive?.readOnly ?? flags.readOnly)) {
     throw invalid('force-share=on can only be used with read-only images');
   }
+  checkDetectZeroes(flags);
   if (common.driver === undefined && !params.definition) return openProbing(graph, options, params, flags);
   const definition = params.definition ?? graph.drivers.get(common.driver!); // one of the two is there
   const name = common['node-name'];

@@ -128,10 +128,14 @@ export function resolveFlags(options: Checked<CommonOptions>, defaults: Partial<
   } else {
     flags.inactive = undefined;
   }
-  if (flags.detectZeroes === 'unmap' && !flags.discard) {
+  return flags;
+}
+
+/** Errors: zeroes are to be discarded, and discards ignored. */
+export function checkDetectZeroes({ detectZeroes, discard }: OpenFlags): void {
+  if (detectZeroes === 'unmap' && !discard) {
     throw invalid('setting detect-zeroes to unmap is not allowed without setting discard operation to unmap');
   }
-  return flags;
 }
 
 /** What a child takes over from its parent when its own options say nothing. */

@@ -10,7 +10,7 @@ import type { BlockGraph } from './graph.ts';
 import type { BlockNode } from './node.ts';
 import type { OpenFlags } from './open-context.ts';
 import { childDefaults, commonOptions, isCommonOption, type NodeOptions, resolveFlags } from './options.ts';
-import { type ChildChange, carryOut, checkOptions, exchangeable, type Planned } from './reopen.ts';
+import { type ChildChange, carryOut, checkReopening, exchangeable, type Planned } from './reopen.ts';
 
 /** `changes`: in the form of blockdev-add, names with dots or nested. Errors: as of `reopen`; the node is as before. */
 export async function reopenWith(graph: BlockGraph, node: BlockNode, changes: NodeOptions): Promise<void> {
@@ -46,8 +46,14 @@ function planNode(
   const options = merged(node.options, Object.fromEntries(own));
   checkCacheOptions(options['cache']);
   const flags = resolveFlags(commonOptions(options, node.definition), defaults);
-  plan.push({ node, options, flags, children: exchanges(graph, node, Object.fromEntries(own)) });
-  checkOptions(node, options, flags);
+  plan.push({
+    node,
+    options,
+    flags,
+    children: exchanges(graph, node, Object.fromEntries(own)),
+    complete: false,
+  });
+  checkReopening(node, options, flags);
   for (const { name, role, node: child } of children) {
     planNode(graph, plan, child, changesOf(name), childDefaults(flags, role));
   }

@@ -15,11 +15,10 @@ import type { BlockGraph } from './graph.ts';
 import type { GraphChange } from './graph-change.ts';
 import type { BlockNode } from './node.ts';
 import type { OpenFlags } from './open-context.ts';
-import { openNode } from './opener.ts';
 import {
+  checkDetectZeroes,
   childDefaults,
   commonOptions,
-  isCommonOption,
   type NodeOptions,
   ownOptions,
   resolveFlags,
@@ -31,6 +30,8 @@ export interface Planned {
   options: NodeOptions;
   flags: OpenFlags;
   children: ChildChange[];
+  /** The options say everything, what the backing file is to be among it. */
+  complete: boolean;
   own?: Checked<object>;
   step?: ReopenStep | undefined;
 }
@@ -55,21 +56,18 @@ export interface ReopenRequest {
 export async function reopen(graph: BlockGraph, requests: readonly ReopenRequest[]): Promise<void> {
   const nodes = requests.map(({ node }) => node);
   for (const node of nodes) node.drainedBegin();
-  const opened: BlockNode[] = [];
   try {
     for (const node of nodes) await node.whenIdle();
     const plan: Planned[] = [];
     for (const { node, options } of requests) {
-      await planNode(graph, plan, node, options, resolveFlags(commonOptions(options, node.definition), {}), {
-        complete: true,
-        opened,
-      });
+      // Of all options this one stays when nothing is said of it.
+      const { discard } = node.flags;
+      const flags = resolveFlags(commonOptions(options, node.definition), { discard });
+      planNode(graph, plan, node, options, flags, { complete: true });
     }
     await carryOut(graph, plan);
   } finally {
     for (const node of nodes) node.drainedEnd();
-    // The edges have their own references.
-    for (const node of opened) await graph.unref(node);
   }
 }
 
@@ -81,7 +79,7 @@ export async function setReadOnly(graph: BlockGraph, node: BlockNode, readOnly: 
     const plan: Planned[] = [];
     const options = { ...node.options, 'read-only': readOnly };
     const flags = { ...node.flags, readOnly };
-    await planNode(graph, plan, node, options, flags, { complete: false, opened: [] });
+    planNode(graph, plan, node, options, flags, { complete: false });
     await carryOut(graph, plan);
   } finally {
     node.drainEnd();
@@ -91,22 +89,21 @@ export async function setReadOnly(graph: BlockGraph, node: BlockNode, readOnly: 
 interface PlanMode {
   /** The options say everything, and a child must be among them. */
   complete: boolean;
-  /** Nodes that were opened on the way. */
-  opened: BlockNode[];
 }
 
-async function planNode(
+function planNode(
   graph: BlockGraph,
   plan: Planned[],
   node: BlockNode,
   options: NodeOptions,
   flags: OpenFlags,
   mode: PlanMode,
-): Promise<void> {
-  const planned: Planned = { node, options, flags, children: [] };
+): void {
+  const planned: Planned = { node, options, flags, children: [], complete: mode.complete };
   plan.push(planned);
-  if (mode.complete) await planChildren(graph, planned, mode);
-  checkOptions(node, options, flags);
+  checkDetectZeroes(flags);
+  if (mode.complete) planChildren(graph, planned);
+  checkReopening(node, options, flags);
   for (const edge of node.children.values()) {
     const child = edge.node;
     if (child.inheritsFrom !== node || planned.children.some((change) => change.edge === edge)) continue;
@@ -114,10 +111,7 @@ async function planNode(
     const inline = mode.complete && isInline(given) ? given : child.options;
     const defaults = childDefaults(flags, edge.role);
     const childFlags = resolveFlags(commonOptions(inline, child.definition), defaults);
-    await planNode(graph, plan, child, inline, childFlags, {
-      ...mode,
-      complete: mode.complete && isInline(given),
-    });
+    planNode(graph, plan, child, inline, childFlags, { complete: mode.complete && isInline(given) });
   }
 }
 
@@ -126,30 +120,17 @@ function isInline(option: unknown): option is NodeOptions {
 }
 
 /** Finds which children are to be exchanged for others. */
-async function planChildren(graph: BlockGraph, planned: Planned, mode: PlanMode): Promise<void> {
+function planChildren(graph: BlockGraph, planned: Planned): void {
   const { node, options } = planned;
-  if (options['driver'] !== undefined && options['driver'] !== node.definition.name && !node.backing()) {
-    throw invalid(`Cannot change the option 'driver'`);
-  }
   for (const name of exchangeable) {
     const edge = node.children.get(name);
     const given = options[name];
-    if (given === undefined) {
-      const names = name === 'backing' && (edge || node.driver.backing !== undefined);
-      if (names && node.definition.supportsBacking) throw invalid(`backing is missing for '${node.name}'`);
-      continue;
-    }
+    if (given === undefined) continue;
     if (given === null || given === '') {
       if (edge) planned.children.push({ name, edge, to: undefined });
       continue;
     }
-    if (isInline(given)) {
-      if (edge) continue;
-      const opened = await openNode(graph, given, { defaults: childDefaults(planned.flags, 'cow') });
-      mode.opened.push(opened);
-      planned.children.push({ name, edge, to: opened });
-      continue;
-    }
+    if (isInline(given)) continue;
     const to = graph.lookup(undefined, given as string);
     if (edge?.node.implicit) throw invalid(`Cannot replace implicit ${name} child of ${node.name}`);
     if (edge?.node === to) continue;
@@ -158,31 +139,10 @@ async function planChildren(graph: BlockGraph, planned: Planned, mode: PlanMode)
   }
 }
 
-/** Options that cannot change must be as they were. */
-export function checkOptions(node: BlockNode, options: NodeOptions, flags: OpenFlags): void {
-  const { definition } = node;
-  if (options['driver'] !== undefined && options['driver'] !== definition.name) {
-    throw invalid("Cannot change the option 'driver'");
-  }
+/** What can be said before anything is prepared. */
+export function checkReopening(node: BlockNode, options: NodeOptions, flags: OpenFlags): void {
   checkActivity(node, options, flags);
   checkReopenable(node);
-  if (flags.forceShare !== node.flags.forceShare) throw invalid("Cannot change the option 'force-share'");
-  const childNames = new Set((definition.children ?? []).map(({ name }) => name));
-  for (const [key, value] of Object.entries(options)) {
-    const base = key.replace(/\..*/s, '');
-    if (isCommonOption(key) || childNames.has(base)) continue;
-    if (definition.reopenableOptions?.includes(key)) continue;
-    if (value !== undefined && !isSame(value, node.options[key])) {
-      throw invalid(`Cannot change the option '${key}'`);
-    }
-  }
-  const fixed = (definition.strongOptions ?? []).filter(
-    (name) => !definition.reopenableOptions?.includes(name),
-  );
-  const given = strongMembers(options, fixed);
-  for (const [key] of inDictionaryOrder(strongMembers(node.options, fixed))) {
-    if (given[key] === undefined) throw invalid(`Option '${key}' cannot be reset to its default value`);
-  }
 }
 
 /** What was once said of it has to be said again; until then the node stays as it is. */
@@ -205,8 +165,66 @@ function checkReopenable({ driver, definition, name }: BlockNode): void {
   );
 }
 
-function strongMembers(options: NodeOptions, names: readonly string[]): Record<string, unknown> {
-  return Object.assign({}, ...names.map((name) => flattened(name, options[name])));
+/** The same for all that were opened together with it. */
+export function checkTreeReopenable(node: BlockNode): void {
+  checkReopenable(node);
+  for (const { node: child } of node.children.values())
+    if (child.inheritsFrom === node) checkTreeReopenable(child);
+}
+
+/** Options that can change, whatever the driver. */
+const changeable = [
+  'node-name',
+  'discard',
+  'cache',
+  'read-only',
+  'auto-read-only',
+  'active',
+  'detect-zeroes',
+];
+
+/** By their dotted names those of `options` that stay as they are while the node is open. */
+function fixedOptions(node: BlockNode, options: NodeOptions): [string, unknown][] {
+  const { definition, children } = node;
+  const flat = Object.entries(options).flatMap(([name, value]) => {
+    if (definition.reopenableOptions?.includes(name)) return [];
+    if (changeable.includes(name)) return [];
+    // Those of a child that belongs to this node are its own.
+    const edge = children.get(name);
+    if (isInline(value) && edge?.node.inheritsFrom === node) return [];
+    return Object.entries(flattened(name, value));
+  });
+  return inDictionaryOrder(Object.fromEntries(flat));
+}
+
+/** What was said has to be said again. */
+function checkResets({ node, options }: Planned): void {
+  const names = childNames(node);
+  const given = new Set(fixedOptions(node, options).map(([name]) => name));
+  for (const [name] of fixedOptions(node, node.options)) {
+    if (names.has(name.replace(/\..*/s, ''))) continue;
+    if (!given.has(name)) throw invalid(`Option '${name}' cannot be reset to its default value`);
+  }
+}
+
+function checkBackingNamed({ node, options }: Planned): void {
+  if (options['backing'] !== undefined || !node.definition.supportsBacking) return;
+  if (node.backing() || node.driver.backing) throw invalid(`backing is missing for '${node.name}'`);
+}
+
+/** What is said has to be as it was. */
+function checkUnchanged({ node, options, children }: Planned): void {
+  const before = new Map(fixedOptions(node, { ...node.options, driver: node.definition.name }));
+  for (const [name, value] of fixedOptions(node, options)) {
+    const edge = node.children.get(name);
+    const isSettled = edge?.node.name === value || children.some((change) => change.name === name);
+    if (isSettled || value === null || (before.has(name) && isSame(value, before.get(name)))) continue;
+    throw invalid(`Cannot change the option '${name}'`);
+  }
+}
+
+function childNames({ definition }: BlockNode): Set<string> {
+  return new Set(['backing', ...(definition.children ?? []).map(({ name }) => name)]);
 }
 
 function isSame(a: unknown, b: unknown): boolean {
@@ -222,6 +240,7 @@ export async function carryOut(graph: BlockGraph, plan: readonly Planned[]): Pro
   try {
     for (const planned of plan) {
       const { node, flags, options } = planned;
+      checkResets(planned);
       if (flags.inactive && !node.flags.inactive) {
         await observer.beforeInactive(node);
         undo.push(() => observer.afterActive(node));
@@ -231,8 +250,12 @@ export async function carryOut(graph: BlockGraph, plan: readonly Planned[]): Pro
         undo.push(() => observer.afterWritable(node));
         await node.flush();
       }
-      planned.own = ownOptions(node.definition, options);
-      planned.step = await node.driver.reopen?.({ flags, options: planned.own });
+      if (options['driver'] === undefined || options['driver'] === node.definition.name) {
+        planned.own = ownOptions(node.definition, options);
+        planned.step = await node.driver.reopen?.({ flags, options: planned.own });
+      }
+      if (planned.complete) checkBackingNamed(planned);
+      checkUnchanged(planned);
     }
     await graph.change((change) => {
       for (const planned of plan) applyEdges(change, planned);

@@ -131,7 +131,7 @@ export const raw: DriverDefinition<RawOptions> = {
   reopenableOptions: ['offset', 'size'],
   async open(context, options) {
     // All of a file is passed through as by a filter; in a part of one, the disk's end is not the file's.
-    const isWhole = options.offset === undefined && options.size === undefined;
+    const isWhole = (options.offset ?? 0) === 0 && options.size === undefined;
     const file = await context.openChild('file', isWhole ? 'filtered' : 'data');
     const { offset, size } = await checkWindow(file, options);
     return new RawDriver(file, offset, size);

@@ -7,6 +7,16 @@ export interface MachineType {
   readonly name: string;
   readonly aliases: readonly string[];
   readonly description: string;
+  /** What there is when nobody names a machine. */
+  readonly isDefault?: true;
+  readonly maxProcessors: number;
+  /** The model of its processors unless `-cpu` says otherwise. Absent: it has none. */
+  readonly defaultProcessor?: string;
+  readonly hasAcpi: boolean;
+  /** Of its memory, as an object. */
+  readonly memoryId: string;
+  /** Bytes of memory unless `-m` says otherwise. */
+  readonly defaultMemory: number;
   readonly buses: readonly BusSpec[];
   /** What is on the PCI bus already, by slot, and where others go. */
   readonly pci: {
@@ -25,6 +35,8 @@ export interface MachineType {
   /** What the devices that come by default add to these. */
   readonly defaultDevices: { ide: number; floppy: number };
 }
+
+const mebibyte = 1 << 20;
 
 /** `controller`: what has them, in `/machine/unattached`. */
 function ideBuses(controller: string, count: number, units: number): BusSpec[] {
@@ -52,6 +64,10 @@ export const machineTypes: readonly MachineType[] = [
     name: 'none',
     aliases: [],
     description: 'empty machine',
+    maxProcessors: 1,
+    hasAcpi: false,
+    memoryId: 'ram',
+    defaultMemory: 0,
     buses: [],
     pci: { builtIn: [], firstSlot: { bare: 0, withDefaults: 0 } },
     drives: { interface: 'none', idePerBus: 2 },
@@ -65,6 +81,12 @@ export const machineTypes: readonly MachineType[] = [
     name: 'pc-i440fx-10.0',
     aliases: ['pc'],
     description: 'Standard PC (i440FX + PIIX, 1996)',
+    isDefault: true,
+    maxProcessors: 255,
+    defaultProcessor: 'qemu64',
+    hasAcpi: true,
+    memoryId: 'pc.ram',
+    defaultMemory: 128 * mebibyte,
     buses: [
       { name: 'pci.0', kind: 'PCI', canHotplug: true, path: '/machine/i440fx/pci.0', capacity: 256 },
       isaBus(3),
@@ -88,6 +110,11 @@ export const machineTypes: readonly MachineType[] = [
     name: 'pc-q35-10.0',
     aliases: ['q35'],
     description: 'Standard PC (Q35 + ICH9, 2009)',
+    maxProcessors: 4096,
+    defaultProcessor: 'qemu64',
+    hasAcpi: true,
+    memoryId: 'pc.ram',
+    defaultMemory: 128 * mebibyte,
     buses: [
       { name: 'pcie.0', kind: 'PCI', canHotplug: false, path: '/machine/q35/pcie.0', capacity: 256 },
       isaBus(2),

@@ -39,6 +39,8 @@ export interface MachineOptions {
   /** In its usual form. */
   uuid?: string | undefined;
   temporaryDirectory: string;
+  /** How much memory it has; absent: as its type says. */
+  memoryBytes?: number;
   /** What `-nodefaults` leaves out is there. */
   hasDefaults?: boolean;
   /** system_reset ends the machine. */

@@ -148,6 +148,14 @@ const commandLines = [
   '-serial chardev:c',
   '-parallel foo',
   `${none}-qtest foo`,
+  ...[
+    '-cpu zz',
+    '-cpu ,',
+    '-smp 2',
+    '-machine none -smp 2',
+    '-machine q35 -smp 5000',
+    '-machine pc -smp 300',
+  ],
   `${none}-qtest none`,
   ...[
     'file=a.qcow2,driver=raw,file.driver=qcow2',

@@ -143,7 +143,10 @@ const limits: readonly { option: RegExp; suits(value: string): boolean }[] = [
     suits: (value) => !/^[+\s]*(0x)?\d{4,}$/.test(value),
   },
   // So slow is what is asked for.
-  { option: /^img convert -r$/, suits: (value) => !/^[+\s]*(0x)?\d{1,3}\.?$|^1K$|^1.5k$/.test(value) },
+  {
+    option: /^img (convert|commit) --rate$/,
+    suits: (value) => !/^[+\s]*(0x)?\d{1,3}\.?$|^1K$|^1.5k$/.test(value),
+  },
   // So much memory takes long to make.
   { option: /^vm -m$/, suits: (value) => !/^\d{3,}|k|M|T/i.test(value) },
 ];

@@ -5,13 +5,12 @@
 import { type BlockError, invalid } from '../../base/errors.ts';
 import type { GlobalProperty } from '../../machine/globals.ts';
 import { findMachineType, type MachineType } from '../../machine/machine-types.ts';
+import { processorModels } from '../../machine/processor-models.ts';
 import { OptionValues, parseQemuOpts, type QemuOption } from '../../qapi/qemu-opts.ts';
 import { parseSize } from '../../qapi/sizes.ts';
 
 const defaultMachine = 'pc';
 const accelerators = ['qtest', 'tcg'];
-const maxProcessors: Readonly<Record<string, number>> = { none: 1 };
-const defaultMaxProcessors = 255;
 
 type Warn = (message: string, hint?: string) => void;
 
@@ -109,22 +108,37 @@ export function checkProcessors(text: string | undefined, type: MachineType): vo
     names.map((name) => ({ name, type: 'number' })),
   );
   const count = values.number('cpus') ?? 1;
-  const max = maxProcessors[type.name] ?? defaultMaxProcessors;
+  const max = type.maxProcessors;
   if (count > max) {
     throw invalid(`Invalid SMP CPUs ${count}. The max CPUs supported by machine '${type.name}' is ${max}`);
   }
 }
 
-/** `-m [size=]N[,slots=…][,maxmem=…]`: nothing is ever in that memory. Errors: BlockError. */
-export function checkMemory(text: string | undefined): void {
+/** `-cpu MODEL[,…]`: what the processor would be. Errors: BlockError. */
+export function checkProcessorModel(text: string | undefined): void {
   if (text === undefined) return;
-  const { pairs } = parseQemuOpts(text, { impliedKey: 'size' });
-  for (const { name, value } of pairs) {
+  const [name = ''] = text.split(',', 1);
+  if (!processorModels.some((model) => model.name === name)) {
+    throw invalid(`unable to find CPU model '${name}'`);
+  }
+}
+
+const mebibyte = 1 << 20;
+/** Memory has whole pages of the host. */
+const pageBytes = 8192;
+
+/** `-m [size=]N[,slots=…][,maxmem=…]`: bytes of memory; a number alone is mebibytes, and 0 the usual. Errors: BlockError. */
+export function readMemory(text: string | undefined, type: MachineType): number {
+  let bytes = 0;
+  for (const { name, value } of text === undefined ? [] : parseQemuOpts(text, { impliedKey: 'size' }).pairs) {
     if (!['size', 'slots', 'maxmem'].includes(name)) throw invalid(`Invalid parameter '${name}'`);
-    if (parseSize(value) === undefined) {
+    const number = parseSize(value);
+    if (number === undefined) {
       throw invalid(`Parameter '${name}' expects a non-negative number below 2^64`);
     }
+    if (name === 'size') bytes = /\d$/.test(value) ? number * mebibyte : number;
   }
+  return bytes === 0 ? type.defaultMemory : Math.ceil(bytes / pageBytes) * pageBytes;
 }
 
 /** `-display`, `-vga`, `-parallel`, `-net` and `-nic` may say that there is none. Errors: BlockError. */

@@ -28,10 +28,11 @@ import { addNode, printObjectHelp } from '../shared/server-options.ts';
 import type { Tool } from '../shared/tool.ts';
 import {
   checkAbsent,
-  checkMemory,
+  checkProcessorModel,
   checkProcessors,
   readGlobal,
   readMachine,
+  readMemory,
   readName,
   readUuid,
 } from './machine-options.ts';
@@ -268,7 +269,8 @@ function machineOptions(tool: Tool, line: CommandLine): Choice {
     (message, hint) => tool.warn(message, hint),
   );
   checkProcessors(line.get('smp'), type);
-  checkMemory(line.get('m'));
+  checkProcessorModel(line.get('cpu'));
+  const memoryBytes = readMemory(line.get('m'), type);
   const uuid = line.get('uuid');
   try {
     readUuid(uuid);
@@ -282,6 +284,7 @@ function machineOptions(tool: Tool, line: CommandLine): Choice {
       name: readName(line.get('name'), (message, hint) => tool.warn(message, hint)),
       uuid: readUuid(uuid),
       deviceTypes,
+      memoryBytes,
       temporaryDirectory: process.env['TMPDIR'] ?? '/var/tmp',
       hasDefaults: !line.has('nodefaults'),
       endsOnReset: line.has('no-reboot'),

@@ -3,11 +3,12 @@
  *
  * Management and backup programs ask any machine for these, and go on when they hear that there is nothing. So each
  * answers as QEMU does for a machine without the part: an empty list, a state of `none`, or QEMU's words for its absence.
- * Lists that are always empty do not describe elements. Left out is what asks a processor, its memory or a network switch for
- * details (`query-cpu-model-expansion`, `query-sev…`, `query-rocker…`, `query-stats`, `x-query-…`): there is no such command.
+ * Lists that are always empty do not describe elements. What `query-tpm-models`, `query-dump-guest-memory-capability` and their like
+ * list could be asked for by options and commands that there are not, so that they list nothing; `query-kvm` says that there is no
+ * KVM. Left out is what asks a processor for details (`query-cpu-model-expansion`, `query-sgx`, `query-stats`, `x-query-…`): there is
+ * no such command.
  */
-import { BlockError } from '../../base/errors.ts';
-import { machineTypes } from '../../machine/machine-types.ts';
+import { BlockError, invalid } from '../../base/errors.ts';
 import {
   any,
   array,
@@ -46,14 +47,11 @@ const coloMode = enumeration('COLOMode', ['none', 'primary', 'secondary']);
 
 const answers: Readonly<Record<string, Fixed>> = {
   'query-audiodevs': nothing,
-  'query-cpu-definitions': nothing,
   'query-cpus-fast': nothing,
   'query-cryptodev': nothing,
   'query-fdsets': nothing,
-  'query-memdev': nothing,
   'query-memory-devices': nothing,
   'query-mice': nothing,
-  'query-migrate-capabilities': nothing,
   'query-migrationthreads': nothing,
   'query-pci': nothing,
   'query-pr-managers': nothing,
@@ -65,8 +63,6 @@ const answers: Readonly<Record<string, Fixed>> = {
   'query-vcpu-dirty-limit': nothing,
   'query-vnc-servers': nothing,
   'query-yank': nothing,
-  'query-migrate': fixed('MigrationInfo', {}),
-  'query-migrate-parameters': fixed('MigrationParameters', {}),
   'query-colo-status': fixed('COLOStatus', {
     mode: [coloMode, 'none'],
     'last-mode': [coloMode, 'none'],
@@ -92,13 +88,19 @@ const answers: Readonly<Record<string, Fixed>> = {
   }),
   'query-dump-guest-memory-capability': fixed('DumpGuestMemoryCapability', { formats: [array(any), []] }),
   'query-kvm': fixed('KvmInfo', { enabled: [bool, false], present: [bool, false] }),
-  'query-memory-size-summary': fixed('MemoryInfo', {
-    'base-memory': [size, 0],
-    'plugged-memory': [size, 0],
-  }),
   'query-replay': fixed('ReplayInfo', {
     mode: [enumeration('ReplayMode', ['none', 'record', 'play']), 'none'],
     icount: [int, 0],
+  }),
+  'query-sev': fixed('SevInfo', {
+    enabled: [bool, false],
+    'api-major': [int, 0],
+    'api-minor': [int, 0],
+    'build-id': [int, 0],
+    state: [enumeration('SevState', ['uninit']), 'uninit'],
+    'sev-type': [enumeration('SevGuestType', ['sev', 'sev-snp']), 'sev'],
+    policy: [int, 0],
+    handle: [int, 0],
   }),
   'query-spice': fixed('SpiceInfo', {
     enabled: [bool, false],
@@ -112,8 +114,9 @@ const answers: Readonly<Record<string, Fixed>> = {
 
 /** What is missing has words of its own. */
 const refusals: Readonly<Record<string, string>> = {
-  'query-acpi-ospm-status': 'command is not supported, missing ACPI device',
   'query-hotpluggable-cpus': 'machine does not support hot-plugging CPUs',
+  'query-sev-capabilities': 'KVM not enabled',
+  'query-sev-launch-measure': 'SEV launch measurement is not available',
   'query-hv-balloon-status-report': 'no hv-balloon device present',
   'query-vm-generation-id': 'VM Generation ID device not found',
 };
@@ -126,31 +129,23 @@ const queryBalloon = defineMachineCommand({
   },
 });
 
-/** The machines that `-machine` takes. None has a processor: it is the emulator's. */
-const queryMachines = defineMachineCommand({
-  name: 'query-machines',
-  args: empty,
-  returns: array(
-    struct('MachineInfo', {
-      name: str,
-      alias: optional(str),
-      'cpu-max': int,
-      'hotpluggable-cpus': bool,
-      'numa-mem-supported': bool,
-      deprecated: bool,
-      acpi: bool,
-    }),
-  ),
-  run: () =>
-    machineTypes.map(({ name, aliases: [alias] }) => ({
-      name,
-      ...(alias === undefined ? {} : { alias }),
-      'cpu-max': 1,
-      'hotpluggable-cpus': false,
-      'numa-mem-supported': false,
-      deprecated: false,
-      acpi: false,
-    })),
+/** A switch. There is none of the name. */
+function rockerQuery(name: string, more: Parameters<typeof struct>[1] = {}): AnyCommand {
+  return defineMachineCommand({
+    name,
+    args: struct(`${name}-arguments`, { name: str, ...more }),
+    run: (_machine, { name: wanted }) => {
+      throw invalid(`rocker ${wanted} not found`);
+    },
+  });
+}
+
+const querySevAttestationReport = defineMachineCommand({
+  name: 'query-sev-attestation-report',
+  args: struct('query-sev-attestation-report-arguments', { mnonce: str }),
+  run: () => {
+    throw invalid('SEV is not enabled');
+  },
 });
 
 export const absentParts: readonly AnyCommand[] = [
@@ -167,5 +162,9 @@ export const absentParts: readonly AnyCommand[] = [
     }),
   ),
   queryBalloon,
-  queryMachines,
+  querySevAttestationReport,
+  rockerQuery('query-rocker'),
+  rockerQuery('query-rocker-ports'),
+  rockerQuery('query-rocker-of-dpa-flows', { 'tbl-id': optional(int) }),
+  rockerQuery('query-rocker-of-dpa-groups', { type: optional(int) }),
 ];

@@ -5,6 +5,8 @@
 import type { AnyCommand } from '../command.ts';
 import { absentParts } from './absent-parts.ts';
 import { machineCommands } from './machine.ts';
+import { migrationQueries } from './migration-queries.ts';
+import { processorQueries } from './processor-queries.ts';
 import { queryCommandLineOptions } from './query-command-line-options.ts';
 import { queryIothreads } from './query-iothreads.ts';
 import { exportCommands } from './storage-daemon.ts';
@@ -15,5 +17,7 @@ export const systemCommands: readonly AnyCommand[] = [
   ...exportCommands,
   queryIothreads,
   queryCommandLineOptions,
+  ...processorQueries,
+  ...migrationQueries,
   ...absentParts,
 ];

@@ -1,4 +1,5 @@
 /** What queries show of graphs in many shapes. */
+import type { Message } from '../../support/qmp-sessions.ts';
 import { add, addNull, gone, graph, node, nodes, run, type Scenario, status } from './scenario.ts';
 
 const everything = [
@@ -16,6 +17,38 @@ const chain = [
   'qemu-img create -q -f qcow2 -b mid.qcow2 -F qcow2 top.qcow2',
   'qemu-img create -q -f raw r.raw 3M',
   'qemu-img create -q -f qcow2 t.qcow2 4M',
+];
+
+/** Lists of what there is have no order; what a host's accelerator lacks is its own affair. */
+function unordered(message: Message): Message {
+  const { return: list } = message;
+  if (!Array.isArray(list)) return message;
+  const lines = list.map((one) =>
+    JSON.stringify(one, (key, value: unknown) => (key === 'unavailable-features' ? [] : value)),
+  );
+  return { return: lines.sort() };
+}
+
+/** Asked of any machine. */
+const ofMachines = [
+  run('query-acpi-ospm-status'),
+  run('query-cpu-definitions'),
+  run('query-machines'),
+  run('query-memdev'),
+  run('query-memory-size-summary'),
+  run('query-migrate'),
+  run('query-migrate-capabilities'),
+  run('query-migrate-parameters'),
+  run('query-sev'),
+  run('query-sev-attestation-report', { mnonce: 'x' }),
+  run('query-sev-capabilities'),
+  run('query-sev-launch-measure'),
+  ...[
+    'query-rocker',
+    'query-rocker-ports',
+    'query-rocker-of-dpa-flows',
+    'query-rocker-of-dpa-groups',
+  ].flatMap((name) => [run(name), run(name, { name: 'r' })]),
 ];
 
 export const scenarios: readonly Scenario[] = [
@@ -130,5 +163,21 @@ export const scenarios: readonly Scenario[] = [
       'query-xen-replication-status',
       'query-yank',
     ].map((name) => run(name)),
+  },
+  ...['none', 'q35', 'pc'].map(
+    (type): Scenario => ({
+      name: `queries: about a machine of type ${type}`,
+      program: 'system',
+      options: ['-machine', type, '-S'],
+      normalise: unordered,
+      steps: ofMachines,
+    }),
+  ),
+  {
+    name: 'queries: about a machine with memory of a given size',
+    program: 'system',
+    options: ['-machine', 'q35', '-S', '-m', 'size=1000001k,slots=2,maxmem=2G', '-cpu', 'Haswell-IBRS'],
+    normalise: unordered,
+    steps: [run('query-memdev'), run('query-memory-size-summary')],
   },
 ];
