@@ -165,13 +165,6 @@ function checkReopenable({ driver, definition, name }: BlockNode): void {
   );
 }
 
-/** The same for all that were opened together with it. */
-export function checkTreeReopenable(node: BlockNode): void {
-  checkReopenable(node);
-  for (const { node: child } of node.children.values())
-    if (child.inheritsFrom === node) checkTreeReopenable(child);
-}
-
 /** Options that can change, whatever the driver. */
 const changeable = [
   'node-name',

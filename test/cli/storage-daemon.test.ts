@@ -210,8 +210,14 @@ describe('the storage daemon', () => {
         ['--object', 'secret,id=s,data=letmein'],
         "--object secret,id=s,data=letmein: object type 'secret' is not supported: images cannot be encrypted",
       ],
-      [['--nbd-server', 'addr.type=unix'], '--nbd-server addr.type=unix: --nbd-server is not supported'],
-      [['--export', 'nbd,id=e'], '--export nbd,id=e: --export is not supported'],
+      [
+        ['--nbd-server', 'addr.type=vsock,addr.cid=3,addr.port=1'],
+        "--nbd-server addr.type=vsock,addr.cid=3,addr.port=1: Socket address type 'vsock' is not supported",
+      ],
+      [
+        ['--export', 'fuse,id=e,node-name=n,mountpoint=m'],
+        "--export fuse,id=e,node-name=n,mountpoint=m: Block export type 'fuse' is not supported",
+      ],
       [['--chardev', 'pty,id=p'], "--chardev pty,id=p: char driver 'pty' is not supported"],
       [['--chardev', 'null,id=n,mux=on'], "--chardev null,id=n,mux=on: Invalid parameter 'mux'"],
     ] as const;

@@ -210,9 +210,9 @@ const ofStorageDaemon: OptionTexts = {
   blockdev: ['[driver=]DRIVER[,node-name=N][,…]', 'open a block node; the argument may be JSON'],
   chardev: ['BACKEND,id=ID[,…]', 'open a character device: stdio, null, file, pipe or socket'],
   daemonize: 'go on in the background once everything is there',
-  export: ['[type=]nbd,id=ID,node-name=N[,name=NAME][,writable=on|off][,…]', 'export a block node by NBD'],
+  export: ['[type=]nbd,id=ID,node-name=N[,…]', 'export a block node by NBD'],
   monitor: ['[chardev=]ID[,mode=control][,pretty=on|off]', 'serve QMP on a character device'],
-  'nbd-server': ['addr.type=unix|inet,addr.…=…[,max-connections=N][,…]', 'listen for the clients of exports'],
+  'nbd-server': ['addr.type=TYPE,addr.…=…[,…]', 'listen for the clients of exports'],
   object: objectText,
   pidfile: ['FILE', 'write the process ID to a file once everything is there'],
 };
