@@ -22,6 +22,8 @@ export interface CreateImageParams {
   format: string;
   /** Values of creation options, already of the right type, without those below. */
   values?: CreateValues;
+  /** Those of the numbers among them that a double does not hold, as the `Formatting …` line has them. */
+  exact?: Readonly<Record<string, bigint>>;
   /** Bytes; may be left out when a backing file gives it. */
   size?: number;
   backingFile?: string;
@@ -44,7 +46,8 @@ export async function createImage(graph: BlockGraph, params: CreateImageParams):
   }
   const options = creationOptions(driver, protocol);
   const values = await completeValues(graph, driver, options, params);
-  if (params.quiet !== true) graph.platform.console.stdout(formattingLine(filename, format, options, values));
+  if (params.quiet !== true)
+    graph.platform.console.stdout(formattingLine(filename, format, options, { ...values, ...params.exact }));
   const { size: bytes, backing_fmt: backingFormat } = values;
   if (backingFormat !== undefined && !graph.drivers.find(String(backingFormat))) {
     throw invalid(`Parameter 'backing-fmt' does not accept value '${backingFormat}'`);
@@ -163,7 +166,7 @@ function formattingLine(
   filename: string,
   format: string,
   options: readonly CreateOption[],
-  values: CreateValues,
+  values: Readonly<Record<string, CreateValues[string] | bigint>>,
 ): string {
   const shown = options
     .filter((option) => values[option.name] !== undefined)
@@ -171,10 +174,10 @@ function formattingLine(
   return `Formatting '${filename}', fmt=${format}${shown.join('')}`;
 }
 
-function formatValue(value: string | number | boolean): string {
+function formatValue(value: string | number | bigint | boolean): string {
   if (typeof value === 'boolean') return value ? 'on' : 'off';
-  if (typeof value === 'number') return String(BigInt(value));
-  return value.replaceAll(',', ',,');
+  if (typeof value === 'string') return value.replaceAll(',', ',,');
+  return String(BigInt(value));
 }
 
 async function formatFile(

@@ -7,8 +7,8 @@
  */
 import { type BlockError, invalid } from '../base/errors.ts';
 import { checkIdentifier } from './identifier.ts';
-import { parseBoolean } from './keyval-values.ts';
-import { isBeyondSizes, parseSize, sizeHint } from './sizes.ts';
+import { parseBoolean, parseInteger } from './keyval-values.ts';
+import { isBeyondSizes, readSize, sizeHint } from './sizes.ts';
 
 export interface QemuOption {
   readonly name: string;
@@ -87,7 +87,7 @@ function splitAtCommas(text: string): string[] {
 
 /** The values of a list, checked against what may be in it: the last of each name. Throws BlockError. */
 export class OptionValues {
-  private readonly values = new Map<string, string | number | boolean>();
+  private readonly values = new Map<string, string | bigint | boolean>();
 
   constructor(pairs: readonly OptionPair[], known: readonly QemuOption[]) {
     for (const { name, value } of pairs) {
@@ -105,12 +105,22 @@ export class OptionValues {
     return this.values.get(name) as boolean | undefined;
   }
 
+  /** Beyond 2^53 the double next to it. */
   number(name: string): number | undefined {
-    return this.values.get(name) as number | undefined;
+    const value = this.values.get(name) as bigint | undefined;
+    return value === undefined ? undefined : Number(value);
+  }
+
+  /** With all digits: 64 bits without a sign. Undefined for what is no number, too. */
+  exactNumber(name: string): bigint | undefined {
+    const value = this.values.get(name);
+    return typeof value === 'bigint' ? value : undefined;
   }
 }
 
-function readValue({ name, type }: QemuOption, text: string): string | number | boolean {
+const uint64Max = 2n ** 64n - 1n;
+
+function readValue({ name, type }: QemuOption, text: string): string | bigint | boolean {
   switch (type) {
     case 'string':
       return text;
@@ -119,12 +129,16 @@ function readValue({ name, type }: QemuOption, text: string): string | number | 
       if (value === undefined) throw expects(name, "'on' or 'off'");
       return value;
     }
-    case 'number':
-      if (!/^\s*\+?(0x[0-9a-f]+|\d+)$/i.test(text)) throw expects(name, 'a number');
-      return Number(text);
+    case 'number': {
+      const value = parseInteger(text);
+      if (value === undefined) throw expects(name, 'a number');
+      if (value > uint64Max || value < -uint64Max)
+        throw invalid(`Value '${text}' is too large for parameter '${name}'`);
+      return BigInt.asUintN(64, value);
+    }
     case 'size': {
-      const bytes = parseSize(text);
-      if (bytes === undefined && isBeyondSizes(text)) {
+      const bytes = readSize(text);
+      if (isBeyondSizes(text)) {
         throw invalid(`Value '${text}' is out of range for parameter '${name}'`);
       }
       if (bytes === undefined) throw expects(name, 'a non-negative number below 2^64', sizeHint);

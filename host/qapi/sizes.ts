@@ -4,12 +4,15 @@
  */
 
 const powers = 'bkmgtpe';
-const limit = 2 ** 64;
+const limit = 2n ** 64n;
 
-/** Bytes; a part of a byte is cut off. Undefined for anything else, negative numbers and 2^64 or more. */
+/**
+ * Bytes, to the nearest. Undefined for anything else, negative numbers and 2^64 or more. Beyond 2^53 it is the
+ * double next to what is written.
+ */
 export function parseSize(text: string): number | undefined {
   const value = readSize(text);
-  return value !== undefined && value < limit ? value : undefined;
+  return value !== undefined && value < limit ? Number(value) : undefined;
 }
 
 /** Whether `text` would be a size, but is negative, or 2^64 or more. */
@@ -19,16 +22,17 @@ export function isBeyondSizes(text: string): boolean {
   return value !== undefined && value >= limit;
 }
 
-function readSize(text: string): number | undefined {
-  const hex = /^\s*\+?0x([0-9a-f]+)$/i.exec(text);
-  if (hex) return Number.parseInt(hex[1]!, 16); // the pattern has it
+/** All digits of a size, however large; of a fraction, as many as a double has. Undefined for anything else. */
+export function readSize(text: string): bigint | undefined {
+  const hex = /^\s*\+?(0x[0-9a-f]+)$/i.exec(text);
+  if (hex) return BigInt(hex[1]!); // the pattern has it
   const match = /^\s*\+?(?=\.?\d)(\d*)(\.\d*)?([bkmgtpe]?)$/i.exec(text);
   if (!match) return undefined;
   const [, whole, point = '', suffix = ''] = match;
-  const fraction = point.length > 1 ? Number(`0${point}`) : 0;
-  const power = suffix === '' ? 0 : powers.indexOf(suffix.toLowerCase());
+  const fraction = Number(`0${point}`);
+  const power = powers.indexOf(suffix.toLowerCase()); // 0 without one
   if (fraction > 0 && power === 0) return undefined;
-  return Number(whole) * 1024 ** power + Math.floor(fraction * 1024 ** power);
+  return (BigInt(whole!) << BigInt(10 * power)) + BigInt(Math.round(fraction * 1024 ** power)); // the pattern has it
 }
 
 /** What stands below an error about a size. */

@@ -13,6 +13,7 @@ describe('sizes', () => {
     ['+5', 5],
     [' 5', 5],
     ['0.1k', 102],
+    ['0.00048828125k', 1],
     ['.5k', 512],
     ['1b', 1],
     ['5B', 5],
@@ -21,10 +22,12 @@ describe('sizes', () => {
     ['1.5E', 1.5 * 2 ** 60],
     ['0.00001k', 0],
     ['64K', 65536],
-    ['9223372036854775807', 2 ** 63],
-    ['0x7fffffffffffffff', 2 ** 63],
+    ['9007199254740993', 2n ** 53n + 1n],
+    ['4503599627370497.5k', 2n ** 62n + 1536n],
+    ['9223372036854775807', 2n ** 63n - 1n],
+    ['0x7fffffffffffffff', 2n ** 63n - 1n],
   ])('read %j as %d', (text, value) => {
-    expect(parseSize(text)).toEqual({ ok: true, value });
+    expect(parseSize(text)).toEqual({ ok: true, value: BigInt(value) });
   });
 
   test.each(['', '1e3', '1.5', '1.5b', '.5', '5 ', '1KB', 'inf', 'nan', '0x', '0x1.8', '1,5', '1.e1k', 'k'])(
@@ -46,7 +49,7 @@ describe('sizes', () => {
     'with a suffix are multiples of its power',
     (count, suffix) => {
       const power = suffix === '' ? 0 : 'bkmg'.indexOf(suffix.toLowerCase());
-      expect(parseSize(`${count}${suffix}`)).toEqual({ ok: true, value: count * 1024 ** power });
+      expect(parseSize(`${count}${suffix}`)).toEqual({ ok: true, value: BigInt(count * 1024 ** power) });
     },
   );
 });

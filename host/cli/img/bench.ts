@@ -20,6 +20,7 @@ import {
   common,
   parseCacheOption,
   parseCountOption,
+  parseExactSizeOption,
   parseSizeOption,
   readCommandLine,
 } from './options.ts';
@@ -51,7 +52,7 @@ const breathRequests = 64;
 interface Settings {
   count: number;
   depth: number;
-  offset: number;
+  offset: bigint;
   bufferBytes: number;
   stepBytes: number;
   write: boolean;
@@ -103,7 +104,7 @@ async function readBenchOptions(tool: Tool, argv: string[]): Promise<BenchOption
   const settings: Settings = {
     count: 75_000,
     depth: 64,
-    offset: 0,
+    offset: 0n,
     bufferBytes: 4096,
     stepBytes: 0,
     write: false,
@@ -124,7 +125,7 @@ async function readBenchOptions(tool: Tool, argv: string[]): Promise<BenchOption
     depth: (value) => (settings.depth = parseCountOption(tool, 'queue depth', value, { min: 1 })),
     aio: (value) => (native = parseAio(tool, value)),
     native: () => (native = true),
-    offset: (value) => (settings.offset = parseSizeOption(tool, 'offset', value)),
+    offset: (value) => (settings.offset = parseExactSizeOption(tool, 'offset', value)),
     'buffer-size': (value) =>
       (settings.bufferBytes = parseSizeOption(tool, 'buffer size', value, { min: 1, max: maxInt })),
     'step-size': (value) => (settings.stepBytes = parseSizeOption(tool, 'step size', value, { max: maxInt })),
@@ -194,7 +195,7 @@ class Bench {
     clock: Clock,
   ) {
     this.imageBytes = image.length;
-    this.offset = settings.offset;
+    this.offset = Number(settings.offset);
     this.pacer = new Pacer(clock);
   }
 

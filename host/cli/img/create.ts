@@ -4,13 +4,8 @@ import { withoutUndefined } from '../../base/without-undefined.ts';
 import { createImage } from '../../block/create.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { Tool } from '../shared/tool.ts';
-import {
-  addOptionList,
-  convertCreationOptions,
-  isHelpWanted,
-  printCreationOptions,
-} from './creation-options.ts';
-import { common, parseSizeOption, readCommandLine } from './options.ts';
+import { addOptionList, convertExactly, isHelpWanted, printCreationOptions } from './creation-options.ts';
+import { common, parseExactSizeOption, readCommandLine } from './options.ts';
 
 /** Its options, beside `--help`. */
 export const specs = [
@@ -27,7 +22,7 @@ interface Wanted {
   filename: string;
   format: string;
   options: string | undefined;
-  size: number | undefined;
+  size: bigint | undefined;
   backingFile: string | undefined;
   backingFormat: string | undefined;
   unsafe: boolean;
@@ -55,7 +50,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     return printCreationOptions(tool, graph, format, filename);
   }
   if (filename === undefined) tool.failUsage('Expecting image file name');
-  const size = sizeText === undefined ? undefined : parseSizeOption(tool, 'image size', sizeText);
+  const size = sizeText === undefined ? undefined : parseExactSizeOption(tool, 'image size', sizeText);
   if (extra !== undefined) tool.failUsage(`Unexpected argument: ${extra}`);
   const graph = await tool.createGraph({ quiet });
   const wanted = { filename, format, options, size, backingFile, backingFormat, unsafe, quiet };
@@ -65,16 +60,18 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
 
 async function create(graph: BlockGraph, wanted: Wanted): Promise<void> {
   const { filename, format, options, size, backingFile, backingFormat, unsafe, quiet } = wanted;
-  const given = await convertCreationOptions(graph, { filename, format, list: options ?? '' });
+  const { values: given, exact } = await convertExactly(graph, { filename, format, list: options ?? '' });
   const { size: givenSize, ...values } = given;
   if (size !== undefined && givenSize !== undefined) {
     throw invalid('The image size must be specified only once');
   }
-  const total = size ?? (givenSize as number | undefined);
+  const total = size === undefined ? (givenSize as number | undefined) : Number(size);
+  if (size !== undefined) exact['size'] = size;
   await createImage(graph, {
     filename,
     format,
     values,
+    exact,
     unsafe,
     quiet,
     ...withoutUndefined({ size: total, backingFile, backingFormat }),

@@ -31,12 +31,31 @@ export async function convertCreationOptions(
   graph: BlockGraph,
   { filename, format, list }: CreationOptionList,
 ): Promise<CreateValues> {
+  return readCreateValues(await knownOptions(graph, filename, format), list);
+}
+
+/** The same, and the numbers as 64 bits with a sign, which is how QEMU shows them. */
+export async function convertExactly(
+  graph: BlockGraph,
+  { filename, format, list }: CreationOptionList,
+): Promise<{ values: CreateValues; exact: Record<string, bigint> }> {
+  const known = await knownOptions(graph, filename, format);
+  const { pairs } = parseQemuOpts(list);
+  const given = new OptionValues(pairs, known);
+  const exact = known.flatMap(({ name }) => {
+    const value = given.exactNumber(name);
+    return value === undefined ? [] : [[name, BigInt.asIntN(64, value)] as const];
+  });
+  return { values: optionValues(pairs, known), exact: Object.fromEntries(exact) };
+}
+
+async function knownOptions(graph: BlockGraph, filename: string, format: string): Promise<CreateOption[]> {
   const driver = graph.drivers.find(format);
   if (!driver) throw invalid(`Unknown file format '${format}'`);
   const protocol = await makerOf(graph, driver, filename);
   if (!driver.create) throw invalid(`Format driver '${format}' does not support image creation`);
   if (!protocol.create) throw invalid(`Protocol driver '${protocol.name}' does not support image creation`);
-  return readCreateValues(creationOptions(driver, protocol), list);
+  return creationOptions(driver, protocol);
 }
 
 /** What makes the file: a protocol that is named as the format does so itself. */

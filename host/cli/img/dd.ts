@@ -9,7 +9,7 @@ import { wholeSectors } from '../../base/sectors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { createImage } from '../../block/create.ts';
 import type { BlockGraph } from '../../block/graph.ts';
-import { parseInteger } from '../shared/numbers.ts';
+import { parseCount } from '../shared/numbers.ts';
 import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
 import { convertCreationOptions } from './creation-options.ts';
@@ -101,9 +101,9 @@ function parseBlock(tool: Tool, text: string): number {
 
 /** Without a suffix. */
 function parseBlocks(tool: Tool, what: string, text: string): number {
-  const blocks = parseInteger(text, 2 ** 63);
-  if (blocks !== undefined) return blocks;
-  if (!/^[ \t\n]*[+-]?(0x[\da-f]+|\d+)$/i.test(text)) tool.fail(`Invalid ${what} specified: '${text}'.`);
+  const parsed = parseCount(text);
+  if (parsed.ok && parsed.value < 2n ** 63n) return Number(parsed.value);
+  if (!parsed.ok && parsed.problem === 'invalid') tool.fail(`Invalid ${what} specified: '${text}'.`);
   return tool.fail(`Invalid ${what} specified. Must be between 0 and 9223372036854775807.`);
 }
 

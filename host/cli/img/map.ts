@@ -10,6 +10,7 @@ import {
   checkImageOpts,
   common,
   type OutputFormat,
+  parseExactSizeOption,
   parseOutputFormat,
   parseSizeOption,
   readCommandLine,
@@ -36,14 +37,14 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   let output: OutputFormat = 'human';
   let imageOpts = false;
   let forceShare = false;
-  let start = 0;
+  let exactStart = 0n;
   let maxLength = Number.POSITIVE_INFINITY;
   const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => {
     if (name === 'format') format = value;
     else if (name === 'output') output = parseOutputFormat(tool, value);
     else if (name === 'image-opts') imageOpts = true;
     else if (name === 'force-share') forceShare = true;
-    else if (name === 'start-offset') start = parseSizeOption(tool, 'start offset', value);
+    else if (name === 'start-offset') exactStart = parseExactSizeOption(tool, 'start offset', value);
     else maxLength = parseSizeOption(tool, 'max length', value);
   });
   if (operands.length !== 1) tool.failUsage('Expecting one image file name');
@@ -51,7 +52,10 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   const graph = await tool.createGraph();
   const image = await openImage(tool, graph, { name: operands[0]!, imageOpts, format }, { forceShare }); // checked above
   try {
-    const print = (output as OutputFormat) === 'human' ? humanPrinter(tool) : jsonPrinter(tool);
+    const start = Number(exactStart);
+    // What a double does not hold of it is only shown.
+    const rest = exactStart - BigInt(start);
+    const print = (output as OutputFormat) === 'human' ? humanPrinter(tool) : jsonPrinter(tool, rest);
     const end = Math.min(image.length, start + maxLength);
     const ask = (at: number, bytes: number): Promise<Entry> => entryAt(tool, image.node, at, bytes);
     // Of nothing there is an entry too.
@@ -120,12 +124,12 @@ function humanPrinter(tool: Tool): Print {
   };
 }
 
-function jsonPrinter(tool: Tool): Print {
+function jsonPrinter(tool: Tool, startRest: bigint): Print {
   tool.out('[');
   return ({ start, bytes, depth, allocated, zero, data, compressed, offset }, last) => {
     const where = offset === undefined ? '' : `, "offset": ${BigInt(offset)}`;
     tool.out(
-      `{ "start": ${start}, "length": ${bytes}, "depth": ${depth}, "present": ${allocated}, ` +
+      `{ "start": ${BigInt(start) + startRest}, "length": ${BigInt(bytes)}, "depth": ${depth}, "present": ${allocated}, ` +
         `"zero": ${zero}, "data": ${data}, "compressed": ${compressed === true}${where}}${last ? ']\n' : ',\n'}`,
     );
   };

@@ -2,7 +2,7 @@
  * `img measure`: how large the file of a new image becomes, empty or as a copy of another (specification: cli, section 2).
  */
 import { BlockError, invalid } from '../../base/errors.ts';
-import { wholeSectors } from '../../base/sectors.ts';
+import { sectorBytes } from '../../base/sectors.ts';
 import { creationOptions } from '../../block/create.ts';
 import type { CreateOption, CreateValues } from '../../block/driver.ts';
 import type { BlockGraph } from '../../block/graph.ts';
@@ -17,8 +17,8 @@ import {
   checkImageOpts,
   common,
   type OutputFormat,
+  parseExactSizeOption,
   parseOutputFormat,
-  parseSizeOption,
   readCommandLine,
 } from './options.ts';
 
@@ -35,14 +35,13 @@ export const specs = [
   common.forceShare,
 ];
 
-type Measure = (values: CreateValues, size: number, source: BlockNode | undefined) => Promise<Measured>;
+type Measure = (values: CreateValues, size: bigint, source: BlockNode | undefined) => Promise<Measured>;
 
 /** What is asked of a format here only: the drivers, which pages load, do without it. */
 const measures: Readonly<Record<string, Measure>> = { raw: measureRaw, qcow2: measureQcow2 };
 
-async function measureRaw(_values: CreateValues, size: number): Promise<Measured> {
-  const bytes = wholeSectors(size);
-  return { required: bytes, fullyAllocated: bytes };
+async function measureRaw(_values: CreateValues, size: bigint): Promise<Measured> {
+  return { required: size, fullyAllocated: size };
 }
 
 interface Wanted {
@@ -53,7 +52,7 @@ interface Wanted {
   outputFormat: string;
   /** The text of all `-o`. */
   creation: string | undefined;
-  size: number | undefined;
+  size: bigint | undefined;
   output: OutputFormat;
 }
 
@@ -75,7 +74,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     else if (name === 'snapshot') wanted.snapshot = parseSnapshotParam(tool, value);
     else if (name === 'target-format') wanted.outputFormat = value;
     else if (name === 'options') wanted.creation = addOptionList(tool, wanted.creation, value);
-    else if (name === 'size') wanted.size = parseSizeOption(tool, 'image size', value);
+    else if (name === 'size') wanted.size = parseExactSizeOption(tool, 'image size', value);
     else wanted.output = parseOutputFormat(tool, value);
   });
   const [filename, extra] = operands;
@@ -110,14 +109,14 @@ async function measureImage(tool: Tool, graph: BlockGraph, wanted: Wanted, name:
   const image = await openImage(tool, graph, { name, imageOpts, format }, { forceShare });
   try {
     if (snapshot) await tool.attempt(() => loadSnapshot(image.node, snapshot));
-    return await measureTarget(tool, graph, wanted, { bytes: image.length, source: image.node });
+    return await measureTarget(tool, graph, wanted, { bytes: BigInt(image.length), source: image.node });
   } finally {
     await image.close();
   }
 }
 
 interface Disk {
-  bytes: number;
+  bytes: bigint;
   /** What is to be copied. */
   source?: BlockNode;
 }
@@ -136,7 +135,7 @@ async function measureTarget(
   return tool.attempt(async () => {
     const measure = Object.hasOwn(measures, outputFormat) ? measures[outputFormat] : undefined;
     if (!measure) throw invalid(`Block driver '${outputFormat}' does not support size measurement`);
-    return measure(values, bytes, source);
+    return measure(values, wholeSectors(bytes), source);
   });
 }
 
@@ -156,17 +155,21 @@ function readValues(
 }
 
 function human({ required, fullyAllocated, bitmaps }: Measured): string {
-  const lines = [`required size: ${exactly(required)}`, `fully allocated size: ${exactly(fullyAllocated)}`];
+  const lines = [`required size: ${required}`, `fully allocated size: ${fullyAllocated}`];
   if (bitmaps !== undefined) lines.push(`bitmaps size: ${bitmaps}`);
   return `${lines.join('\n')}\n`;
 }
 
 function json({ required, fullyAllocated, bitmaps }: Measured): string {
-  const sizes = { required, 'fully-allocated': fullyAllocated };
+  // As QEMU's own, these numbers have a sign.
+  const sizes = {
+    required: BigInt.asIntN(64, required),
+    'fully-allocated': BigInt.asIntN(64, fullyAllocated),
+  };
   return `${formatPrettyJson(bitmaps === undefined ? sizes : { bitmaps, ...sizes })}\n`;
 }
 
-/** With all digits, also beyond 2^53. */
-function exactly(bytes: number): bigint {
-  return BigInt(bytes);
+function wholeSectors(bytes: bigint): bigint {
+  const unit = BigInt(sectorBytes);
+  return ((bytes + unit - 1n) / unit) * unit;
 }

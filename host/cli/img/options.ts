@@ -91,17 +91,22 @@ interface Range {
 
 /** A size within the range, from 0 on unless that says more; `what` names it in messages. */
 export function parseSizeOption(tool: Tool, what: string, text: string, range: Range = {}): number {
+  return Number(parseExactSizeOption(tool, what, text, range));
+}
+
+/** The same with all digits, where they are shown. */
+export function parseExactSizeOption(tool: Tool, what: string, text: string, range: Range = {}): bigint {
   return within(tool, what, text, parseSize(text), range);
 }
 
 /** As `parseSizeOption`, without suffixes. */
 export function parseCountOption(tool: Tool, what: string, text: string, range: Range = {}): number {
-  return within(tool, what, text, parseCount(text), { max: maxInt, ...range });
+  return Number(within(tool, what, text, parseCount(text), { max: maxInt, ...range }));
 }
 
 const maxInt = 2_147_483_647;
 
-function within(tool: Tool, what: string, text: string, parsed: ParsedNumber, range: Range): number {
+function within(tool: Tool, what: string, text: string, parsed: ParsedNumber, range: Range): bigint {
   const { min = 0, max } = range;
   if (parsed.ok && parsed.value >= min && parsed.value <= (max ?? parsed.value)) return parsed.value;
   if (!parsed.ok && parsed.problem === 'invalid') tool.fail(`Invalid ${what} specified: '${text}'.`);

@@ -1,7 +1,7 @@
 /** `img resize` (specification: cli, section 2). */
 import type { Preallocation } from '../../block/driver.ts';
-import { isBeyondSizes, sizeHint } from '../../qapi/sizes.ts';
-import { parseSize } from '../shared/numbers.ts';
+import { isBeyondSizes, readSize, sizeHint } from '../../qapi/sizes.ts';
+import { checkDiskLength } from '../shared/numbers.ts';
 import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
 import { checkImageOpts, common, readCommandLine } from './options.ts';
@@ -18,7 +18,7 @@ export const specs = [
 
 interface SizeChange {
   sign: '' | '+' | '-';
-  bytes: number;
+  bytes: bigint;
 }
 
 export async function run(tool: Tool, argv: string[]): Promise<number> {
@@ -54,7 +54,10 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
       tool.fail('Preallocation can only be used for growing images');
     }
     if (length < image.length && !shrink) refuseShrinking(tool);
-    await tool.attempt(() => image.truncate(length, { preallocation, exact: true }));
+    await tool.attempt(async () => {
+      checkDiskLength(length);
+      await image.truncate(Number(length), { preallocation, exact: true });
+    });
     if (!quiet) tool.out('Image resized.\n');
     return 0;
   } finally {
@@ -70,21 +73,20 @@ function parsePreallocation(tool: Tool, value: string): Preallocation {
 function parseSizeChange(tool: Tool, text: string): SizeChange {
   const sign = text.startsWith('+') ? '+' : text.startsWith('-') ? '-' : '';
   const amount = text.slice(sign.length);
-  const parsed = parseSize(amount);
-  if (parsed.ok) return { sign, bytes: parsed.value };
-  // What is read is a number of 64 bits without a sign, and then taken for one with a sign.
-  if (/^\d+$/.test(amount) && BigInt(amount) < 2n ** 64n)
-    return { sign, bytes: Number(BigInt.asIntN(64, BigInt(amount))) };
+  const bytes = readSize(amount);
   if (isBeyondSizes(amount)) return tool.fail(`Value '${amount}' is out of range for parameter 'size'`);
-  if (parsed.problem === 'range') return tool.fail('New image size must be positive');
+  // What is read is a number of 64 bits without a sign, and then taken for one with a sign.
+  if (bytes !== undefined) return { sign, bytes: BigInt.asIntN(64, bytes) };
   return tool.fail("Parameter 'size' expects a non-negative number below 2^64", {
     hint: sizeHint,
   });
 }
 
-function newLength(tool: Tool, current: number, { sign, bytes }: SizeChange): number {
-  const length = sign === '' ? bytes : sign === '+' ? current + bytes : current - bytes;
-  return length > 0 ? length : tool.fail('New image size must be positive');
+/** In 64 bits, as QEMU counts: what becomes too large becomes negative. */
+function newLength(tool: Tool, current: number, { sign, bytes }: SizeChange): bigint {
+  const length = sign === '' ? bytes : BigInt(current) + (sign === '+' ? bytes : -bytes);
+  const wrapped = BigInt.asIntN(64, length);
+  return wrapped > 0 ? wrapped : tool.fail('New image size must be positive');
 }
 
 function refuseShrinking(tool: Tool): never {

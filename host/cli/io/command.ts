@@ -80,7 +80,13 @@ function optionSpecs(letters: string): OptionSpec[] {
   }));
 }
 
+/** Complains of what is no size. Beyond 2^53 it is the double next to it, for requests, which do not get there. */
 export function parseNumber(session: Session, text: string): number {
+  return Number(parseExactNumber(session, text));
+}
+
+/** The same with all digits, where they are shown. */
+export function parseExactNumber(session: Session, text: string): bigint {
   const parsed = parseSize(text);
   if (parsed.ok) return parsed.value;
   if (parsed.problem === 'range') complain(session, `Parsing error: argument too large -- ${text}`);

@@ -9,7 +9,16 @@ import { statusRuns } from '../../copy/status-runs.ts';
 import { infoOf } from '../../qmp/node-info.ts';
 import { formatSpecificText } from '../shared/human-info.ts';
 import { formatIoSize } from '../shared/human-size.ts';
-import { CommandFailed, complain, type IoCommand, parseNumber, readOptions, showUsage } from './command.ts';
+import { checkDiskLength } from '../shared/numbers.ts';
+import {
+  CommandFailed,
+  complain,
+  type IoCommand,
+  parseExactNumber,
+  parseNumber,
+  readOptions,
+  showUsage,
+} from './command.ts';
 import type { Session } from './session.ts';
 
 interface Allocation {
@@ -50,7 +59,9 @@ export const alloc: IoCommand = {
     for await (const run of statusRuns(offset, offset + bytes, look, isSame)) {
       if (run.allocated) allocated += run.bytes;
     }
-    session.tool.out(`${allocated}/${bytes} bytes allocated at offset ${formatIoSize(offset)}\n`);
+    session.tool.out(
+      `${BigInt(allocated)}/${BigInt(bytes)} bytes allocated at offset ${formatIoSize(offset)}\n`,
+    );
   },
 };
 
@@ -67,7 +78,7 @@ export const map: IoCommand = {
       });
     for await (const { start, bytes, allocated } of statusRuns(0, length, look, isSame)) {
       session.tool.out(
-        `${formatIoSize(bytes)} (0x${bytes.toString(16)}) bytes ${allocated ? '    allocated' : 'not allocated'} ` +
+        `${formatIoSize(bytes)} (0x${BigInt(bytes).toString(16)}) bytes ${allocated ? '    allocated' : 'not allocated'} ` +
           `at offset ${formatIoSize(start)} (0x${start.toString(16)})\n`,
       );
     }
@@ -117,8 +128,9 @@ export const truncate: IoCommand = {
     });
     if (!isPreallocation(mode)) throw new BlockError('EINVAL', `Invalid preallocation mode '${mode}'`);
     if (operands.length !== 1) showUsage(session, truncate);
-    const bytes = parseNumber(session, operands[0]!); // checked above
-    await session.backend.truncate(bytes, { preallocation: mode });
+    const bytes = parseExactNumber(session, operands[0]!); // checked above
+    checkDiskLength(bytes);
+    await session.backend.truncate(Number(bytes), { preallocation: mode });
     session.announceCompleted();
   },
 };

@@ -35,7 +35,7 @@ function describeOne(info: OneImage, [filename, format, length]: Labels): string
   const lines = [
     `${filename}: ${info.filename}`,
     `${format}: ${info.format}`,
-    `${length}: ${formatSize(info['virtual-size'])} (${info['virtual-size']} bytes)`,
+    `${length}: ${formatSize(info['virtual-size'])} (${BigInt(info['virtual-size'])} bytes)`,
     `disk size: ${info['actual-size'] === undefined ? 'unavailable' : formatSize(info['actual-size'])}`,
   ];
   if (info.encrypted) lines.push('encrypted: yes');

@@ -5,17 +5,17 @@
  * all counts as written. Options that have no part in the size are not looked at, as `qemu-img` does it.
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
-import { roundUp, wholeSectors } from '../../../base/sectors.ts';
+import { roundUp } from '../../../base/sectors.ts';
 import type { CreateValues } from '../../../block/driver.ts';
 import type { BlockNode } from '../../../block/node.ts';
 import { statusAbove } from '../../../block/status.ts';
 import { maxClusterBits, maxL1Entries, minClusterBits } from '../disk/header.ts';
 import { layoutOf, wholeDisk } from './layout.ts';
 
-/** Bytes. */
+/** Bytes; those of a large disk are more than a double holds. */
 export interface Measured {
-  required: number;
-  fullyAllocated: number;
+  required: bigint;
+  fullyAllocated: bigint;
   /** Beside `required`; absent where the source or the new image has no place for bitmaps. */
   bitmaps?: number;
 }
@@ -31,20 +31,22 @@ const directoryEntryBytes = 24;
 const minExtendedL2ClusterBytes = 16 * 1024;
 
 /**
- * The size of a new image of `size` bytes, or of a copy of `source`, which is as long. Errors: EINVAL with QEMU's words;
+ * The size of a new image of `size` bytes, in whole sectors, or of a copy of `source`, which is as long. Errors: EINVAL with QEMU's words;
  * of I/O, from the source.
  */
 export async function measureQcow2(
   values: CreateValues,
-  size: number,
+  size: bigint,
   source: BlockNode | undefined,
 ): Promise<Measured> {
   const shape = parseShape(values);
   const { clusterSize, refcountOrder } = shape;
   const isFilled = parseFilled(values['preallocation']);
-  const diskBytes = roundUp(wholeSectors(size), clusterSize);
+  // Below 2^62 a double holds whole sectors.
+  const diskBytes = roundUp(Number(size), clusterSize);
   const disk = wholeDisk(diskBytes, { clusterSize, l2EntryBytes: shape.extendedL2 ? 16 : 8 });
-  if (disk.l2Tables > maxL1Entries) {
+  // Of a copy it is told all the same.
+  if (!source && disk.l2Tables > maxL1Entries) {
     throw invalid('The image size is too large (try using a larger cluster size)');
   }
   const layout = layoutOf({ clusterSize, refcountOrder, l1Entries: disk.l2Tables, ...disk });
@@ -54,8 +56,8 @@ export async function measureQcow2(
   if (isFilled || (source && values['backing_file'] !== undefined)) dataBytes = diskBytes;
   else if (source) dataBytes = await copiedBytes(source, clusterSize);
   return {
-    required: fullyAllocated - diskBytes + dataBytes,
-    fullyAllocated,
+    required: BigInt(fullyAllocated - diskBytes + dataBytes),
+    fullyAllocated: BigInt(fullyAllocated),
     ...(bitmaps === undefined ? {} : { bitmaps }),
   };
 }
