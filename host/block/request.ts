@@ -454,7 +454,6 @@ async function writeOut(node: BlockNode): Promise<void> {
 async function truncate(edge: Edge, length: number, options: TruncateOptions): Promise<void> {
   const { node } = edge;
   checkOpen(node);
-  if (!(length >= 0) || length > Number.MAX_SAFE_INTEGER) throw new BlockError('EFBIG');
   if (node.readOnly) throw new BlockError('EACCES', 'Image is read-only');
   if ((edge.perm & Perm.resize) === 0) throw new BlockError('EPERM');
   node.requestBegin();

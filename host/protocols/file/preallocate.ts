@@ -1,5 +1,5 @@
 /** Reserving the space of a file before it is used. */
-import { asBlockError } from '../../base/errors.ts';
+import { asBlockError, BlockError } from '../../base/errors.ts';
 import type { HostFile } from '../../platform/platform.ts';
 
 const zeroBytes = 1 << 20;
@@ -17,6 +17,7 @@ export async function preallocate(
 ): Promise<void> {
   if (to <= from) return;
   try {
+    if (to > Number.MAX_SAFE_INTEGER) throw new BlockError('EFBIG');
     if (mode === 'falloc' && (await file.allocate(from, to - from))) return;
     await writeZeros(file, from, to);
   } catch (error) {
