@@ -7,6 +7,7 @@
 import { BlockError, invalid } from '../base/errors.ts';
 import { inDictionaryOrder } from '../qapi/dictionary-order.ts';
 import { formatJson } from '../qapi/json-output.ts';
+import { isJsonObject } from '../qapi/json-value.ts';
 import type { BlockNode } from './node.ts';
 import { isProtocol } from './options.ts';
 
@@ -103,7 +104,7 @@ function addChild(options: Record<string, unknown>, name: string, child: object)
  * puts two in one place.
  */
 export function flattened(key: string, value: unknown): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null) return { [key]: value };
+  if (!isJsonObject(value) && !Array.isArray(value)) return { [key]: value };
   const members = Array.isArray(value) ? Object.entries(value) : inDictionaryOrder(value);
   return Object.assign({}, ...members.map(([name, inner]) => flattened(`${key}.${name}`, inner)));
 }
