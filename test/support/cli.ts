@@ -58,8 +58,8 @@ export class TwoFolders {
   /** Both at once. `input` goes to standard input. */
   async both(tool: ToolName, args: string[], input = ''): Promise<{ ours: Outcome; theirs: Outcome }> {
     const [ours, theirs] = await Promise.all([
-      run(process.execPath, [join(this.bin, tool), ...args], this.ours, input),
-      run(tool, args, this.theirs, input),
+      runProgram(process.execPath, [join(this.bin, tool), ...args], this.ours, input),
+      runProgram(tool, args, this.theirs, input),
     ]);
     return { ours: masked(ours), theirs: masked(theirs) };
   }
@@ -75,16 +75,16 @@ export class TwoFolders {
   }
 
   ourTool(tool: ToolName, ...args: string[]): Promise<Outcome> {
-    return run(process.execPath, [join(this.bin, tool), ...args], this.ours, '');
+    return runProgram(process.execPath, [join(this.bin, tool), ...args], this.ours, '');
   }
 
   /** The real tool in its own folder, as one half of a comparison. */
   async theirTool(tool: ToolName, ...args: string[]): Promise<Outcome> {
-    return masked(await run(tool, args, this.theirs, ''));
+    return masked(await runProgram(tool, args, this.theirs, ''));
   }
 
   realTool(tool: ToolName, ...args: string[]): Promise<Outcome> {
-    return run(tool, args, this.ours, '');
+    return runProgram(tool, args, this.ours, '');
   }
 
   remove(): void {
@@ -97,7 +97,7 @@ export function words(line: string): string[] {
   return line.split(' ').map((word) => (word === "''" ? '' : word));
 }
 
-function run(command: string, args: string[], cwd: string, input: string): Promise<Outcome> {
+export function runProgram(command: string, args: string[], cwd: string, input = ''): Promise<Outcome> {
   return new Promise((settle, fail) => {
     const child = spawn(command, args, { cwd });
     let stdout = '';
