@@ -13,7 +13,7 @@ import type { Edge } from './edge.ts';
 import { flattened } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
 import type { GraphChange } from './graph-change.ts';
-import type { BlockNode } from './node.ts';
+import { BlockNode } from './node.ts';
 import type { OpenFlags } from './open-context.ts';
 import {
   checkDetectZeroes,
@@ -182,6 +182,7 @@ function fixedOptions(node: BlockNode, options: NodeOptions): [string, unknown][
   const flat = Object.entries(options).flatMap(([name, value]) => {
     if (definition.reopenableOptions?.includes(name)) return [];
     if (changeable.includes(name)) return [];
+    if (value instanceof BlockNode) return [[name, value.name] as [string, unknown]];
     // Those of a child that belongs to this node are its own.
     const edge = children.get(name);
     if (isInline(value) && edge?.node.inheritsFrom === node) return [];

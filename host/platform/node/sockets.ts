@@ -72,7 +72,7 @@ export async function connectTo(address: SocketAddress, { noDelay }: SocketOptio
 }
 
 /** As messages name it. */
-export function describeAddress(address: SocketAddress): string {
+function describeAddress(address: SocketAddress): string {
   if (address.type === 'unix') return address.path;
   return address.type === 'inet' ? `${address.host}:${address.port}` : String(address.fd);
 }
