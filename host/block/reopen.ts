@@ -213,12 +213,16 @@ function checkUnchanged({ node, options, children }: Planned): void {
     const edge = node.children.get(name);
     const isSettled = edge?.node.name === value || children.some((change) => change.name === name);
     if (isSettled || value === null || (before.has(name) && isSame(value, before.get(name)))) continue;
-    throw invalid(`Cannot change the option '${name}'`);
+    throw cannotChange(name);
   }
 }
 
 function childNames({ definition }: BlockNode): Set<string> {
   return new Set(['backing', ...(definition.children ?? []).map(({ name }) => name)]);
+}
+
+function cannotChange(name: string): BlockError {
+  return invalid(`Cannot change the option '${name}'`);
 }
 
 function isSame(a: unknown, b: unknown): boolean {
@@ -245,7 +249,7 @@ export async function carryOut(graph: BlockGraph, plan: readonly Planned[]): Pro
         await node.flush();
       }
       if (options['driver'] === undefined || options['driver'] === node.definition.name) {
-        planned.own = ownOptions(node.definition, options);
+        planned.own = ownOptions(node.definition, options, cannotChange);
         planned.step = await node.driver.reopen?.({ flags, options: planned.own });
       }
       if (planned.complete) checkBackingNamed(planned);
