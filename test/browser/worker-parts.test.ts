@@ -15,6 +15,7 @@ let browser: BrowserContext;
 
 type Library = typeof import('../../host/library/index.ts');
 declare const library: Library;
+declare const yard: Awaited<ReturnType<Library['openBlockyard']>>;
 
 const page = `<!doctype html><title>test</title><script type="module" src="/main.js"></script>`;
 const main = `globalThis.library = await import('/blockyard/index.js'); document.title = 'ready';`;
@@ -82,6 +83,48 @@ async function useAllParts(opened: Page, workerUrl: string | undefined): Promise
   }, workerUrl);
 }
 
+/** Opens a library as `yard`, has a disk on an overlay written to, and backed up while it is. */
+async function backUp(opened: Page, workerUrl: string | undefined): Promise<void> {
+  await opened.evaluate(async (workerUrl) => {
+    const yard = await library.openBlockyard(workerUrl === undefined ? {} : { workerUrl });
+    Object.assign(globalThis, { yard });
+    await yard.createImage('top.qcow2', { size: 1 << 20 });
+    await yard.add({ driver: 'memory', 'node-name': 'base', size: 1 << 20 });
+    const file = { driver: 'opfs', filename: 'top.qcow2' };
+    await yard.add({ driver: 'qcow2', 'node-name': 'top', file, backing: 'base' });
+    const { disk } = await yard.disk({ node: 'top', id: 'hda', cacheBytes: 0 });
+    await disk.write(0, new Uint8Array(65536).fill(7));
+    const backup = await yard.backup({ disks: { top: { target: 'copy.qcow2' } } });
+    await disk.write(0, new Uint8Array(65536).fill(8));
+    await backup.done;
+  }, workerUrl);
+}
+
+/** Has the layers of that disk brought into one and that one copied to another, with nothing below it to stream; gives how each job ended. */
+async function moveLayers(opened: Page): Promise<string[]> {
+  return opened.evaluate(async () => {
+    const run = async (command: string, args: object): Promise<string> => {
+      const end = new Promise<string>((resolve) => {
+        yard.on('*', ({ event, data }) => {
+          if (data?.['device'] !== command) return;
+          if (event === 'BLOCK_JOB_READY') void yard.qmp('block-job-complete', { device: command });
+          if (event === 'BLOCK_JOB_COMPLETED') resolve(`${data['type']}: ${data['error'] ?? 'done'}`);
+        });
+      });
+      await yard.qmp(command, { 'job-id': command, ...args });
+      return end;
+    };
+    await yard.add({ driver: 'memory', 'node-name': 'copy', size: 1 << 20 });
+    const ends = [await run('block-commit', { device: 'top' })];
+    await yard.remove('top');
+    ends.push(await run('blockdev-mirror', { device: 'base', target: 'copy', sync: 'full' }));
+    ends.push(await run('block-stream', { device: 'copy' }));
+    for (const file of ['top.qcow2', 'copy.qcow2']) await yard.removeFile(file);
+    await yard.close();
+    return ends;
+  });
+}
+
 const partsAsked = (): string[] => asked.filter((path) => path.startsWith('/blockyard/')).sort();
 
 describe.skipIf(!haveChromium)('the worker', () => {
@@ -101,6 +144,19 @@ describe.skipIf(!haveChromium)('the worker', () => {
     const opened = await open();
     expect(await useAllParts(opened, '/blockyard/worker.js')).toEqual([7, 7]);
     expect(partsAsked()).toEqual(['/blockyard/parts/zstd.js', '/blockyard/worker.js']);
+    await opened.close();
+  });
+
+  test.each([
+    { way: 'of a text', workerUrl: undefined, first: ['parts/worker.js'], more: ['parts/chain-jobs.js'] },
+    { way: 'of one file', workerUrl: '/blockyard/worker.js', first: ['worker.js'], more: [] },
+  ])('made $way runs backups as it is, and asks for what moves layers', async (asksFor) => {
+    const { workerUrl, first, more } = asksFor;
+    const opened = await open();
+    await backUp(opened, workerUrl);
+    expect(partsAsked()).toEqual(first.map((name) => `/blockyard/${name}`));
+    expect(await moveLayers(opened)).toEqual(['commit: done', 'mirror: done', 'stream: done']);
+    expect(partsAsked()).toEqual([...more, ...first].map((name) => `/blockyard/${name}`));
     await opened.close();
   });
 
