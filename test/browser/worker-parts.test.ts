@@ -160,6 +160,30 @@ describe.skipIf(!haveChromium)('the worker', () => {
     await opened.close();
   });
 
+  test('refuses what needs a part that is not to be had, and goes on', async () => {
+    const opened = await open();
+    const whole = server.find;
+    server.find = (path) => (path.endsWith('/chain-jobs.js') ? undefined : whole(path));
+    try {
+      const answers = await opened.evaluate(async () => {
+        const yard = await library.openBlockyard();
+        const told = await yard.qmp('block-stream', { device: 'hda' }).catch(String);
+        const { status } = (await yard.qmp('query-status')) as { status: string };
+        await yard.close();
+        return [String(told), status];
+      });
+      expect(answers).toEqual([
+        expect.stringMatching(
+          /^QmpError: Could not load part 'chain-jobs' of the block layer: .*chain-jobs\.js/,
+        ),
+        'running',
+      ]);
+    } finally {
+      server.find = whole;
+    }
+    await opened.close();
+  });
+
   test('starts from its file in a page that allows no workers and scripts but from its own server', async () => {
     server.headersOf = () => ({
       'content-security-policy': "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'",
