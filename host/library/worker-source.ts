@@ -13,6 +13,7 @@ const texts: Readonly<Record<string, () => Promise<{ default: string }>>> = {
   'remote-file': () => import('blockyard:remote-file'),
   'saved-machines': () => import('blockyard:saved-machines'),
   'chain-jobs': () => import('blockyard:chain-jobs'),
+  introspect: () => import('blockyard:introspect'),
   deflate: () => import('blockyard:deflate'),
   zstd: () => import('blockyard:zstd'),
 };

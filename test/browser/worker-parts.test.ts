@@ -48,7 +48,7 @@ async function open(): Promise<Page> {
   return opened;
 }
 
-/** Has clusters compressed and read again, and images resized, with a library of its own. */
+/** Has clusters compressed and read again, images resized, and all commands described, with a library of its own. */
 async function useAllParts(opened: Page, workerUrl: string | undefined): Promise<number[]> {
   return opened.evaluate(async (workerUrl) => {
     const yard = await library.openBlockyard(workerUrl === undefined ? {} : { workerUrl });
@@ -78,6 +78,8 @@ async function useAllParts(opened: Page, workerUrl: string | undefined): Promise
       await disk.read(4096, content);
       found.push(content[0] ?? -1);
     }
+    const schema = (await yard.qmp('query-qmp-schema')) as { name: string }[];
+    if (!schema.some(({ name }) => name === 'block-stream')) found.push(-1);
     await yard.close();
     return found;
   }, workerUrl);
@@ -133,6 +135,7 @@ describe.skipIf(!haveChromium)('the worker', () => {
     expect(await useAllParts(opened, undefined)).toEqual([7, 7]);
     expect(partsAsked()).toEqual([
       '/blockyard/parts/deflate.js',
+      '/blockyard/parts/introspect.js',
       '/blockyard/parts/on-demand.js',
       '/blockyard/parts/worker.js',
       '/blockyard/parts/zstd.js',
