@@ -2,7 +2,7 @@
  * A child that serves QMP on its standard streams, just enough of it to time jobs.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { StreamConnection } from '../host/cli/chardev/stream-connection.ts';
+import { StreamConnection } from '../host/platform/node/stream-connection.ts';
 import { QmpClient } from '../host/qmp/client.ts';
 import type { Command } from './side.ts';
 

@@ -5,12 +5,11 @@
 import * as fs from 'node:fs';
 import * as net from 'node:net';
 import type { Readable, Writable } from 'node:stream';
-import { BlockError, type Errno, errnoNumbers } from '../../base/errors.ts';
 import type { Connection } from '../../platform/connection.ts';
-import { fromDenial } from '../../platform/node/errors.ts';
+import { fromSystemError } from '../../platform/node/errors.ts';
 import { fileExists } from '../../platform/node/file-exists.ts';
+import { endSocket, StreamConnection } from '../../platform/node/stream-connection.ts';
 import type { Chardev } from './chardev.ts';
-import { endSocket, StreamConnection } from './stream-connection.ts';
 
 class FileChardev implements Chardev {
   constructor(
@@ -59,28 +58,6 @@ function openFd(path: string, flags: string, named: string): number {
   try {
     return fs.openSync(path, flags, 0o666);
   } catch (error) {
-    throw systemError(error, `Could not open '${named}'`);
+    throw fromSystemError(error).within(`Could not open '${named}'`);
   }
 }
-
-/** `CONTEXT: STRERROR` for what a system call threw; anything else is a bug and goes on. */
-export function systemError(error: unknown, context: string): BlockError {
-  if (!(error instanceof Error) || !('code' in error)) throw error;
-  const denial = fromDenial(error);
-  if (denial) return denial.within(context);
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (code !== undefined && code in errnoNumbers) return new BlockError(code as Errno).within(context);
-  return new BlockError('EIO', `${context}: ${otherTexts[code ?? ''] ?? message}`, { cause: error });
-}
-
-/** What strerror says about errors that only sockets have. */
-const otherTexts: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'Address already in use',
-  EADDRNOTAVAIL: 'Cannot assign requested address',
-  ECONNREFUSED: 'Connection refused',
-  ECONNRESET: 'Connection reset by peer',
-  EHOSTUNREACH: 'No route to host',
-  ENETUNREACH: 'Network is unreachable',
-  ENOTFOUND: 'Name or service not known',
-  EAI_AGAIN: 'Temporary failure in name resolution',
-};

@@ -3,11 +3,12 @@
  * refused by name.
  */
 import { type BlockError, invalid } from '../../base/errors.ts';
+import type { SocketAddress } from '../../platform/sockets.ts';
 import { OptionValues, parseQemuOpts, type QemuOption } from '../../qapi/qemu-opts.ts';
 import type { Chardev } from './chardev.ts';
 import { openFileChardev, openPipeChardev } from './file.ts';
 import { NullChardev } from './null.ts';
-import { connect, listen, type SocketAddress } from './socket.ts';
+import { connect, listen } from './socket.ts';
 import { StdioChardev } from './stdio.ts';
 
 export interface ChardevServices {

@@ -7,8 +7,8 @@
  */
 import type { Readable } from 'node:stream';
 import type { Connection, ConnectionHandlers } from '../../platform/connection.ts';
+import { StreamConnection } from '../../platform/node/stream-connection.ts';
 import type { Chardev } from './chardev.ts';
-import { StreamConnection } from './stream-connection.ts';
 
 /** Keys, and the signals that a terminal sends for them. */
 const signals: ReadonlyMap<number, NodeJS.Signals> = new Map([

@@ -7,9 +7,9 @@
  */
 import { readFileSync } from 'node:fs';
 import { type BlockError, invalid } from '../../base/errors.ts';
+import { fromSystemError } from '../../platform/node/errors.ts';
 import { parseConfigFile } from '../../qapi/config-file.ts';
 import { parseQemuOpts } from '../../qapi/qemu-opts.ts';
-import { systemError } from '../chardev/file.ts';
 import type { Step } from './options.ts';
 
 /** The options whose arguments are of a group. */
@@ -93,7 +93,7 @@ function readText(path: string): string {
 
 function fileError(error: unknown, path: string): BlockError {
   const isDirectory = (error as NodeJS.ErrnoException).code === 'EISDIR';
-  return systemError(error, isDirectory ? 'Cannot read config file' : `Could not open '${path}'`);
+  return fromSystemError(error).within(isDirectory ? 'Cannot read config file' : `Could not open '${path}'`);
 }
 
 const escaped = (value: string): string => value.replaceAll(',', ',,');

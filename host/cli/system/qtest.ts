@@ -7,7 +7,7 @@
 import * as fs from 'node:fs';
 import { Lines } from '../../base/lines.ts';
 import type { Connection } from '../../platform/connection.ts';
-import { systemError } from '../chardev/file.ts';
+import { fromSystemError } from '../../platform/node/errors.ts';
 import type { QtestClock } from './qtest-clock.ts';
 
 const encoder = new TextEncoder();
@@ -24,7 +24,7 @@ export class QtestServer {
     try {
       this.logFd = log === undefined ? undefined : fs.openSync(log, 'w');
     } catch (error) {
-      throw systemError(error, `Could not open '${log}'`);
+      throw fromSystemError(error).within(`Could not open '${log}'`);
     }
   }
 

@@ -44,8 +44,20 @@ export function fromSystemError(error: unknown): BlockError {
   if (code === 'ERR_INVALID_ARG_VALUE') return new BlockError('EINVAL', undefined, { cause: error });
   if (typeof code !== 'string' || typeof errno !== 'number') throw error;
   if (code in errnoNumbers) return new BlockError(code as Errno, undefined, { cause: error });
-  return new BlockError('EIO', textOf(error.message), { cause: error });
+  return new BlockError('EIO', otherTexts[code] ?? textOf(error.message), { cause: error });
 }
+
+/** What strerror says about errors that only sockets have. */
+const otherTexts: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'Address already in use',
+  EADDRNOTAVAIL: 'Cannot assign requested address',
+  ECONNREFUSED: 'Connection refused',
+  ECONNRESET: 'Connection reset by peer',
+  EHOSTUNREACH: 'No route to host',
+  ENETUNREACH: 'Network is unreachable',
+  ENOTFOUND: 'Name or service not known',
+  EAI_AGAIN: 'Temporary failure in name resolution',
+};
 
 /** Whether a system call was only interrupted and is to be repeated. */
 export function isInterrupted(error: unknown): boolean {

@@ -8,32 +8,35 @@ import * as fs from 'node:fs';
 import * as net from 'node:net';
 import { dirname } from 'node:path';
 import { BlockError, invalid } from '../../base/errors.ts';
-import type { Connection, ConnectionHandlers } from '../connection.ts';
 import type { Listener, SocketAddress, Sockets } from '../sockets.ts';
 import { fromSystemError } from './errors.ts';
 import { fileExists } from './file-exists.ts';
+import { endSocket, StreamConnection } from './stream-connection.ts';
 
 const maxUnixPathBytes = 107;
 const maxPort = 65_535;
-/** A peer has that long to fetch what was written before the end. */
-const fetchingMs = 2_000;
 
 export const sockets: Sockets = {
   async listen(address, accept) {
     const server = await listenOn(address, { noDelay: true });
-    server.on('connection', (socket) => accept(new SocketConnection(socket)));
+    server.on('connection', (socket) => {
+      // A peer may go away before anybody is told of it.
+      socket.on('error', () => {});
+      accept(new StreamConnection(socket, socket, () => endSocket(socket)));
+    });
     // Nobody can be let in just now (EMFILE); who waits in the backlog may be later.
     server.on('error', () => {});
     return { close: () => void server.close() } satisfies Listener;
   },
 };
 
-interface ListenOptions {
+export interface SocketOptions {
+  /** What is written goes out at once, however little it is. */
   readonly noDelay: boolean;
 }
 
 /** Sockets come paused. Errors: BlockError. */
-async function listenOn(address: SocketAddress, options: ListenOptions): Promise<net.Server> {
+export async function listenOn(address: SocketAddress, options: SocketOptions): Promise<net.Server> {
   checkAddress(address);
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, ...options });
   if (address.type === 'unix') removeStaleSocket(address.path);
@@ -44,6 +47,28 @@ async function listenOn(address: SocketAddress, options: ListenOptions): Promise
   });
   server.removeAllListeners('error');
   return server;
+}
+
+/** Errors: BlockError. */
+export async function connectTo(address: SocketAddress, { noDelay }: SocketOptions): Promise<net.Socket> {
+  checkAddress(address);
+  if (address.type === 'fd') return new net.Socket({ fd: address.fd, allowHalfOpen: true });
+  const socket = new net.Socket({ allowHalfOpen: true });
+  const target =
+    address.type === 'unix'
+      ? { path: asPath(address.path) }
+      : { host: address.host, port: Number(address.port) };
+  await new Promise<void>((resolve, reject) => {
+    const context = `Failed to connect to '${describeAddress(address)}'`;
+    socket.once('error', (error) =>
+      reject(resolutionError(error, address) ?? fromSystemError(error).within(context)),
+    );
+    socket.once('connect', resolve);
+    socket.connect(target);
+  });
+  socket.removeAllListeners('error');
+  socket.setNoDelay(noDelay);
+  return socket;
 }
 
 /** As messages name it. */
@@ -91,13 +116,17 @@ function optionsOf(address: SocketAddress): net.ListenOptions & { fd?: number } 
 }
 
 function bindError(error: Error, address: SocketAddress): BlockError {
-  if ((error as NodeJS.ErrnoException).syscall === 'getaddrinfo')
-    return fromSystemError(error).within(`address resolution failed for ${describeAddress(address)}`);
   const context =
     address.type === 'unix' ? `Failed to bind socket to ${address.path}` : 'Failed to bind socket';
   // Node says EACCES where the directory does not exist.
   const isMissing = address.type === 'unix' && !fileExists(dirname(address.path));
-  return (isMissing ? new BlockError('ENOENT') : fromSystemError(error)).within(context);
+  if (isMissing) return new BlockError('ENOENT').within(context);
+  return resolutionError(error, address) ?? fromSystemError(error).within(context);
+}
+
+function resolutionError(error: Error, address: SocketAddress): BlockError | undefined {
+  if ((error as NodeJS.ErrnoException).syscall !== 'getaddrinfo') return undefined;
+  return fromSystemError(error).within(`address resolution failed for ${describeAddress(address)}`);
 }
 
 /** A socket left behind by a process that was killed would be in the way; anything else stays where it is. */
@@ -106,59 +135,5 @@ function removeStaleSocket(path: string): void {
     if (fs.lstatSync(path).isSocket()) fs.unlinkSync(path);
   } catch {
     // Whatever is wrong with the path, listening on it will say so.
-  }
-}
-
-class SocketConnection implements Connection {
-  private handlers: ConnectionHandlers | undefined;
-  private isClosed = false;
-
-  constructor(private readonly socket: net.Socket) {
-    // A peer may go away before anybody is told of it.
-    socket.on('error', () => this.closed());
-    socket.on('close', () => this.closed());
-  }
-
-  start(handlers: ConnectionHandlers): void {
-    this.handlers = handlers;
-    const { socket } = this;
-    socket.on('data', (bytes: Uint8Array) => handlers.data(bytes));
-    socket.on('end', () => handlers.ended());
-    socket.on('drain', () => handlers.drained());
-    socket.resume();
-    if (socket.destroyed) this.closed();
-  }
-
-  write(bytes: Uint8Array): void {
-    if (this.socket.writable) this.socket.write(bytes);
-  }
-
-  get unsentBytes(): number {
-    return this.socket.writableLength;
-  }
-
-  pause(): void {
-    this.socket.pause();
-  }
-
-  resume(): void {
-    this.socket.resume();
-  }
-
-  close(): void {
-    if (this.isClosed) return;
-    this.isClosed = true;
-    const { socket } = this;
-    socket.end(() => socket.destroy());
-    socket.unref();
-    // Node waits for what is being written, whatever is unreferenced.
-    if (socket.writableLength > 0) setTimeout(() => socket.destroy(), fetchingMs).unref();
-  }
-
-  private closed(): void {
-    if (this.isClosed) return;
-    this.isClosed = true;
-    this.socket.destroy();
-    this.handlers?.closed();
   }
 }

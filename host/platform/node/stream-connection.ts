@@ -1,7 +1,7 @@
 /** A connection made of Node streams. */
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
-import type { Connection, ConnectionHandlers } from '../../platform/connection.ts';
+import type { Connection, ConnectionHandlers } from '../connection.ts';
 
 /** A peer has that long to fetch what was written before the end. */
 const fetchingMs = 2_000;
@@ -37,6 +37,8 @@ export class StreamConnection implements Connection {
       stream?.on('close', () => this.closed());
     }
     input?.resume();
+    // It may have gone while nobody listened.
+    if (input?.destroyed || output?.destroyed) this.closed();
   }
 
   write(bytes: Uint8Array): void {
