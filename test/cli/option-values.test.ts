@@ -47,11 +47,10 @@ beforeAll(async () => {
     error: () => {},
   });
   fixtures = new Map(Object.values(images).map((name) => [name, readFileSync(name)]));
-  vi.spyOn(process, 'abort').mockImplementation((() => {}) as () => never);
   const { kill } = process;
   // A signal that there is would be for the tests.
   vi.spyOn(process, 'kill').mockImplementation((pid, signal) =>
-    isSignal(signal) ? true : kill(pid, signal),
+    isSignal(signal) || signal === 'SIGABRT' ? true : kill(pid, signal),
   );
   commands = await allCommands();
 });
