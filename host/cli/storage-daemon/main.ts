@@ -98,7 +98,7 @@ class StorageDaemon implements Daemon {
   /** Reports what goes wrong with the option in front: `--blockdev ARGUMENT: …` */
   private take(step: Step): Promise<void> {
     const context = `${step.spelling} ${step.value}`;
-    return this.tool.attempt(() => this.perform(step, context), { context });
+    return this.tool.attemptOption(() => this.perform(step, context), { context });
   }
 
   private async perform({ name, value }: Step, context: string): Promise<void> {

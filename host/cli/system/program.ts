@@ -15,16 +15,14 @@ import { GlobalProperties, type GlobalProperty } from '../../machine/globals.ts'
 import type { Machine, MachineOptions } from '../../machine/machine.ts';
 import { SavedMachines } from '../../machine/saved-machines.ts';
 import type { ObjectOptions } from '../../objects/types.ts';
-import { checkIdentifier } from '../../qapi/identifier.ts';
 import { systemCommands } from '../../qmp/commands/system.ts';
 import { QmpServer } from '../../qmp/server.ts';
 import { humanCommands, humanMonitor } from '../hmp/monitor.ts';
 import { detach } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
-import { readObject } from '../shared/object-option.ts';
 import { withObjectOptions } from '../shared/object-types.ts';
 import { LockedPidfile } from '../shared/pidfile.ts';
-import { addNode, printObjectHelp } from '../shared/server-options.ts';
+import { addNode } from '../shared/server-options.ts';
 import type { Tool } from '../shared/tool.ts';
 import {
   checkAbsent,
@@ -37,6 +35,7 @@ import {
   readUuid,
 } from './machine-options.ts';
 import { Monitors } from './monitors.ts';
+import { readMachineObject } from './object-option.ts';
 import type { CommandLine, Step } from './options.ts';
 import { QtestClock } from './qtest-clock.ts';
 import { addDevice, addDrive, replacesDefault } from './storage-options.ts';
@@ -168,9 +167,7 @@ export class MachineProgram implements Daemon {
     for (const step of line.all('object')) {
       await this.take(step, async () => {
         const { value } = step;
-        printObjectHelp(tool, value);
-        const options = readObject(value);
-        checkIdentifier(options.id);
+        const options = readMachineObject(tool, step);
         if (!value.startsWith('{') && wanted.some(({ id }) => id === options.id)) {
           throw invalid(`Duplicate ID '${options.id}' for object`);
         }
@@ -247,7 +244,7 @@ export class MachineProgram implements Daemon {
   private take(step: Step, act: (context: string) => Promise<void>): Promise<void> {
     const { place } = step;
     const context = contextOf(step);
-    return this.tool.attempt(() => act(context), place === undefined ? { context } : { place });
+    return this.tool.attemptOption(() => act(context), place === undefined ? { context } : { place });
   }
 }
 
