@@ -129,6 +129,12 @@ const commandLines = [
   `${none}-qmp unix:server=on,wait=off,path=s`,
   `${none}-monitor unix:s,server,nowait`,
   `${none}-qmp unix:nonexistent`,
+  ...[
+    ...['to=0', 'to=x', 'ipv4=off,ipv6=off', 'ipv6=on', 'reconnect=1', 'reconnect-ms=1', 'reconnect-ms=x'],
+    ...['reconnect=1,reconnect-ms=1', 'logfile=nonexistent/log', 'logappend=x', 'tls-creds=x', 'telnet=x'],
+  ].map((more) => `${none}-chardev socket,id=c,host=127.0.0.1,port=1,server=on,wait=off,${more}`),
+  `${none}-qmp tcp:127.0.0.1:1,reconnect=0`,
+  `${none}-qmp telnet:127.0.0.1:1`,
   `${none}-qmp unix:`,
   `${none}-qmp unix:s,foo=1`,
   `${none}-qmp tcp:5`,

@@ -12,12 +12,21 @@ import { endSocket, StreamConnection } from '../../platform/node/stream-connecti
 import type { SocketAddress } from '../../platform/sockets.ts';
 import { traceSocket } from '../shared/trace-socket.ts';
 import type { Chardev } from './chardev.ts';
+import { ReconnectingSocket } from './reconnecting-socket.ts';
+import { TelnetConnection } from './telnet.ts';
 
 /** Clients that may wait; others are turned away. */
 const maxWaiting = 16;
-function connectionOf(socket: net.Socket, onClosed: () => void): Connection {
+
+interface SocketChardevOptions extends SocketOptions {
+  /** Telnet is spoken. */
+  readonly telnet: boolean;
+}
+
+function connectionOf(telnet: boolean, socket: net.Socket, onClosed: () => void): Connection {
   socket.once('close', onClosed);
-  return new StreamConnection(socket, socket, () => endSocket(socket));
+  const connection = new StreamConnection(socket, socket, () => endSocket(socket));
+  return telnet ? new TelnetConnection(connection) : connection;
 }
 
 class ListeningSocket implements Chardev {
@@ -30,6 +39,7 @@ class ListeningSocket implements Chardev {
 
   constructor(
     private readonly server: net.Server,
+    private readonly telnet: boolean,
     waits: boolean,
   ) {
     this.whenReady = new Promise<void>((resolve, reject) => {
@@ -71,7 +81,7 @@ class ListeningSocket implements Chardev {
     if (!socket) return;
     this.isServing = true;
     this.onConnection(
-      connectionOf(socket, () => {
+      connectionOf(this.telnet, socket, () => {
         this.isServing = false;
         this.next();
       }),
@@ -82,12 +92,15 @@ class ListeningSocket implements Chardev {
 class ConnectedSocket implements Chardev {
   private readonly socket: net.Socket;
 
-  constructor(socket: net.Socket) {
+  constructor(
+    socket: net.Socket,
+    private readonly telnet: boolean,
+  ) {
     this.socket = expectingErrors(socket.pause());
   }
 
   serve(onConnection: (connection: Connection) => void): void {
-    onConnection(connectionOf(this.socket, () => {}));
+    onConnection(connectionOf(this.telnet, this.socket, () => {}));
   }
 
   close(): void {
@@ -100,18 +113,40 @@ function expectingErrors(socket: net.Socket): net.Socket {
   return socket.on('error', () => {});
 }
 
-/** With `onWait`, it is told so, and the chardev is ready when the first client has come. Errors: BlockError. */
+/** With `onWait`, it is told where, and the chardev is ready when the first client has come. Errors: BlockError. */
 export async function listen(
   address: SocketAddress,
-  options: SocketOptions,
-  onWait?: () => void,
+  options: SocketChardevOptions,
+  onWait?: (address: SocketAddress) => void,
 ): Promise<Chardev> {
   const server = await listenOn(address, options);
-  onWait?.();
-  return new ListeningSocket(server, onWait !== undefined);
+  onWait?.(boundAddress(server, address));
+  return new ListeningSocket(server, options.telnet, onWait !== undefined);
+}
+
+/** Which address and port it is when a name, a range or any was asked for. */
+function boundAddress(server: net.Server, asked: SocketAddress): SocketAddress {
+  const bound = server.address();
+  if (asked.type !== 'inet' || bound === null || typeof bound === 'string') return asked;
+  const host = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
+  return { type: 'inet', host, port: String(bound.port) };
 }
 
 /** Errors: BlockError. */
-export async function connect(address: SocketAddress, options: SocketOptions): Promise<Chardev> {
-  return new ConnectedSocket(await connectTo(address, options));
+export async function connect(address: SocketAddress, options: SocketChardevOptions): Promise<Chardev> {
+  return new ConnectedSocket(await connectTo(address, options), options.telnet);
+}
+
+/** `failed` is told why there is no connection. */
+export function keepConnecting(
+  address: SocketAddress,
+  options: SocketChardevOptions & { delayMs: number },
+  failed: (reason: string) => void,
+): Chardev {
+  return new ReconnectingSocket({
+    delayMs: options.delayMs,
+    connect: () => connectTo(address, options),
+    connectionOf: (socket, onClosed) => connectionOf(options.telnet, socket, onClosed),
+    failed,
+  });
 }

@@ -67,10 +67,16 @@ export class Tool {
   }
 
   /** What somebody has to say about the option `context`. */
-  commentsOn(context: string): { warn(message: string, hint?: string): void; info(message: string): void } {
+  commentsOn(context: string): {
+    warn(message: string, hint?: string): void;
+    info(message: string): void;
+    report(message: string): void;
+  } {
     return {
       warn: (message, hint) => this.report(`${context}: warning: ${message}`, hint),
       info: (message) => this.report(`${context}: info: ${message}`),
+      // What happens later is no fault of the option.
+      report: (message) => this.report(message),
     };
   }
 
