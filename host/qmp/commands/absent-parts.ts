@@ -51,7 +51,6 @@ const answers: Readonly<Record<string, Fixed>> = {
   'query-cryptodev': nothing,
   'query-fdsets': nothing,
   'query-memory-devices': nothing,
-  'query-mice': nothing,
   'query-migrationthreads': nothing,
   'query-pci': nothing,
   'query-pr-managers': nothing,
@@ -68,7 +67,6 @@ const answers: Readonly<Record<string, Fixed>> = {
     'last-mode': [coloMode, 'none'],
     reason: [enumeration('COLOExitReason', ['none', 'request', 'error', 'processing']), 'none'],
   }),
-  'query-current-machine': fixed('CurrentMachineParams', { 'wakeup-suspend-support': [bool, false] }),
   'query-dirty-rate': fixed('DirtyRateInfo', {
     status: [enumeration('DirtyRateStatus', ['unstarted', 'measuring', 'measured']), 'unstarted'],
     'start-time': [int64, 0],

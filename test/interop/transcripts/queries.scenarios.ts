@@ -173,6 +173,14 @@ export const scenarios: readonly Scenario[] = [
       steps: ofMachines,
     }),
   ),
+  ...['q35', 'pc'].map(
+    (type): Scenario => ({
+      name: `queries: what every machine of type ${type} has`,
+      program: 'system',
+      options: ['-machine', type, '-S', '-nodefaults'],
+      steps: [run('query-mice'), run('query-current-machine')],
+    }),
+  ),
   {
     name: 'queries: about a machine with memory of a given size',
     program: 'system',
