@@ -73,6 +73,10 @@ class LoggedChardev implements Chardev {
     this.whenReady = inner.whenReady ?? Promise.resolve();
   }
 
+  get filename(): string {
+    return this.inner.filename;
+  }
+
   takeKeys(): void {
     this.inner.takeKeys?.();
   }

@@ -115,7 +115,7 @@ function openSocket(
   return listen(
     address,
     { noDelay, telnet },
-    waits ? (bound) => info(`QEMU waiting for connection on: ${serverName(bound, telnet)}`) : undefined,
+    waits ? (name) => info(`QEMU waiting for connection on: ${name}`) : undefined,
   );
 }
 
@@ -126,17 +126,6 @@ function readDelay(values: OptionValues): number {
     throw invalid("'reconnect' and 'reconnect-ms' are mutually exclusive");
   }
   return milliseconds ?? (seconds ?? 0) * 1000;
-}
-
-function serverName(address: SocketAddress, telnet: boolean): string {
-  switch (address.type) {
-    case 'unix':
-      return `disconnected:unix:${address.path},server=on`;
-    case 'inet':
-      return `disconnected:${telnet ? 'telnet' : 'tcp'}:${address.host}:${address.port},server=on`;
-    case 'fd':
-      return `disconnected:fd:${address.fd},server=on`;
-  }
 }
 
 function readAddress(values: OptionValues): SocketAddress {

@@ -10,6 +10,8 @@ import type { Chardev } from './chardev.ts';
 interface Reconnection {
   /** Milliseconds. */
   readonly delayMs: number;
+  /** Of what it is now, with the connection if there is one. */
+  nameWith(socket: net.Socket | undefined): string;
   connect(): Promise<net.Socket>;
   /** `onClosed` is called when the connection is over, whoever ends it. */
   connectionOf(socket: net.Socket, onClosed: () => void): Connection;
@@ -19,6 +21,7 @@ interface Reconnection {
 
 export class ReconnectingSocket implements Chardev {
   private socket: net.Socket | undefined;
+  private isHandedOver = false;
   private onConnection: ((connection: Connection) => void) | undefined;
   private timer: NodeJS.Timeout | undefined;
   private isClosed = false;
@@ -26,6 +29,10 @@ export class ReconnectingSocket implements Chardev {
 
   constructor(private readonly how: Reconnection) {
     void this.connect();
+  }
+
+  get filename(): string {
+    return this.how.nameWith(this.socket);
   }
 
   serve(onConnection: (connection: Connection) => void): void {
@@ -37,7 +44,7 @@ export class ReconnectingSocket implements Chardev {
     this.isClosed = true;
     clearTimeout(this.timer);
     // Who is connected is for the user of the connection to end.
-    this.socket?.destroy();
+    if (!this.isHandedOver) this.socket?.destroy();
   }
 
   private async connect(): Promise<void> {
@@ -47,6 +54,7 @@ export class ReconnectingSocket implements Chardev {
       socket.on('error', () => {});
       this.hasFailed = false;
       this.socket = socket.pause();
+      this.isHandedOver = false;
       if (this.isClosed) socket.destroy();
       else this.handOver();
     } catch (error) {
@@ -58,8 +66,8 @@ export class ReconnectingSocket implements Chardev {
 
   private handOver(): void {
     const { socket, onConnection } = this;
-    if (!socket || !onConnection) return;
-    this.socket = undefined;
+    if (!socket || !onConnection || this.isHandedOver) return;
+    this.isHandedOver = true;
     onConnection(this.how.connectionOf(socket, () => this.again()));
   }
 

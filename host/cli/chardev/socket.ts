@@ -13,6 +13,7 @@ import type { SocketAddress } from '../../platform/sockets.ts';
 import { traceSocket } from '../shared/trace-socket.ts';
 import type { Chardev } from './chardev.ts';
 import { ReconnectingSocket } from './reconnecting-socket.ts';
+import { type SocketPlace, socketName } from './socket-name.ts';
 import { TelnetConnection } from './telnet.ts';
 
 /** Clients that may wait; others are turned away. */
@@ -32,14 +33,14 @@ function connectionOf(telnet: boolean, socket: net.Socket, onClosed: () => void)
 class ListeningSocket implements Chardev {
   private onConnection: ((connection: Connection) => void) | undefined;
   private readonly waiting: net.Socket[] = [];
-  private isServing = false;
+  private served: net.Socket | undefined;
   private firstClient: () => void = () => {};
   private giveUp: (error: BlockError) => void = () => {};
   readonly whenReady: Promise<void>;
 
   constructor(
     private readonly server: net.Server,
-    private readonly telnet: boolean,
+    private readonly place: SocketPlace,
     waits: boolean,
   ) {
     this.whenReady = new Promise<void>((resolve, reject) => {
@@ -62,6 +63,10 @@ class ListeningSocket implements Chardev {
     server.on('error', () => {});
   }
 
+  get filename(): string {
+    return socketName(this.place, this.served ?? this.waiting[0]);
+  }
+
   serve(onConnection: (connection: Connection) => void): void {
     this.onConnection = onConnection;
     this.next();
@@ -76,13 +81,13 @@ class ListeningSocket implements Chardev {
   }
 
   private next(): void {
-    if (this.isServing || !this.onConnection) return;
+    if (this.served || !this.onConnection) return;
     const socket = this.waiting.shift();
     if (!socket) return;
-    this.isServing = true;
+    this.served = socket;
     this.onConnection(
-      connectionOf(this.telnet, socket, () => {
-        this.isServing = false;
+      connectionOf(this.place.telnet, socket, () => {
+        this.served = undefined;
         this.next();
       }),
     );
@@ -94,13 +99,17 @@ class ConnectedSocket implements Chardev {
 
   constructor(
     socket: net.Socket,
-    private readonly telnet: boolean,
+    private readonly place: SocketPlace,
   ) {
     this.socket = expectingErrors(socket.pause());
   }
 
+  get filename(): string {
+    return socketName(this.place, this.socket);
+  }
+
   serve(onConnection: (connection: Connection) => void): void {
-    onConnection(connectionOf(this.telnet, this.socket, () => {}));
+    onConnection(connectionOf(this.place.telnet, this.socket, () => {}));
   }
 
   close(): void {
@@ -113,15 +122,16 @@ function expectingErrors(socket: net.Socket): net.Socket {
   return socket.on('error', () => {});
 }
 
-/** With `onWait`, it is told where, and the chardev is ready when the first client has come. Errors: BlockError. */
+/** With `onWait`, it is told the chardev's name, and the chardev is ready when the first client has come. Errors: BlockError. */
 export async function listen(
   address: SocketAddress,
   options: SocketChardevOptions,
-  onWait?: (address: SocketAddress) => void,
+  onWait?: (name: string) => void,
 ): Promise<Chardev> {
   const server = await listenOn(address, options);
-  onWait?.(boundAddress(server, address));
-  return new ListeningSocket(server, options.telnet, onWait !== undefined);
+  const place = { address: boundAddress(server, address), telnet: options.telnet, isServer: true };
+  onWait?.(socketName(place));
+  return new ListeningSocket(server, place, onWait !== undefined);
 }
 
 /** Which address and port it is when a name, a range or any was asked for. */
@@ -134,7 +144,8 @@ function boundAddress(server: net.Server, asked: SocketAddress): SocketAddress {
 
 /** Errors: BlockError. */
 export async function connect(address: SocketAddress, options: SocketChardevOptions): Promise<Chardev> {
-  return new ConnectedSocket(await connectTo(address, options), options.telnet);
+  const place = { address, telnet: options.telnet, isServer: false };
+  return new ConnectedSocket(await connectTo(address, options), place);
 }
 
 /** `failed` is told why there is no connection. */
@@ -143,7 +154,9 @@ export function keepConnecting(
   options: SocketChardevOptions & { delayMs: number },
   failed: (reason: string) => void,
 ): Chardev {
+  const place = { address, telnet: options.telnet, isServer: false };
   return new ReconnectingSocket({
+    nameWith: (socket) => socketName(place, socket),
     delayMs: options.delayMs,
     connect: () => connectTo(address, options),
     connectionOf: (socket, onClosed) => connectionOf(options.telnet, socket, onClosed),

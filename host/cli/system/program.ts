@@ -17,6 +17,8 @@ import { SavedMachines } from '../../machine/saved-machines.ts';
 import type { ObjectOptions } from '../../objects/types.ts';
 import { systemCommands } from '../../qmp/commands/system.ts';
 import { QmpServer } from '../../qmp/server.ts';
+import { Chardevs } from '../chardev/chardevs.ts';
+import { chardevQueries } from '../chardev/queries.ts';
 import { humanCommands, humanMonitor } from '../hmp/monitor.ts';
 import { detach } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
@@ -70,11 +72,12 @@ export class MachineProgram implements Daemon {
     private readonly line: CommandLine,
     private readonly machine: Machine,
     server: QmpServer,
+    chardevs: Chardevs,
     private readonly clock: QtestClock | undefined,
     private readonly guest: GuestRunner | undefined,
   ) {
     this.server = server;
-    this.monitors = new Monitors(tool, server, line.has('daemonize'), humanCommands);
+    this.monitors = new Monitors(tool, server, chardevs, line.has('daemonize'), humanCommands);
   }
 
   /** Runs it to its end; gives the status to exit with. */
@@ -90,16 +93,18 @@ export class MachineProgram implements Daemon {
     }
     const platform = await tool.platform();
     const clock = isQtest || line.has('qtest') ? new QtestClock(platform.clock) : undefined;
+    const chardevs = new Chardevs();
     const server = new QmpServer({
       platform,
       drivers,
-      commands: [...withObjectOptions(systemCommands), humanMonitor],
+      commands: [...withObjectOptions(systemCommands), ...chardevQueries(chardevs), humanMonitor],
       machine: { ...options, globals: new GlobalProperties(globals) },
       ...withoutUndefined({ guestClock: clock }),
       beforeEnd: closeExports,
       reportBug: (error) => tool.reportInternalError(error),
     });
-    return runDaemon(tool, new MachineProgram(tool, line, server.machine!, server, clock, guest)); // it was given one
+    const program = new MachineProgram(tool, line, server.machine!, server, chardevs, clock, guest); // it was given a machine
+    return runDaemon(tool, program);
   }
 
   get whenEnded(): Promise<void> {

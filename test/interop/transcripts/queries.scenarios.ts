@@ -19,6 +19,14 @@ const chain = [
   'qemu-img create -q -f qcow2 t.qcow2 4M',
 ];
 
+/** The chardev of the session itself has a name of its own; the others are in no order. */
+function withoutOwnMonitor(message: Message): Message {
+  const list = message.return;
+  if (!Array.isArray(list)) return message;
+  const isOurs = (one: unknown): boolean => !/"(compat_monitor\d+|qmp)"/.test(JSON.stringify(one));
+  return { return: list.filter(isOurs).sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)) };
+}
+
 /** Lists of what there is have no order; what a host's accelerator lacks is its own affair. */
 function unordered(message: Message): Message {
   const { return: list } = message;
@@ -179,6 +187,25 @@ export const scenarios: readonly Scenario[] = [
       program: 'system',
       options: ['-machine', type, '-S', '-nodefaults'],
       steps: [run('query-mice'), run('query-current-machine')],
+    }),
+  ),
+  ...(['system', 'storage-daemon'] as const).map(
+    (program): Scenario => ({
+      name: `queries: chardevs of ${program}`,
+      program,
+      options: [
+        ...(program === 'system' ? ['-machine', 'none'] : []),
+        ...['--chardev', 'socket,id=a,path=a.sock,server=on,wait=off,telnet=on'],
+        ...['--chardev', 'null,id=b', '--chardev', 'file,id=c,path=out,logfile=log'],
+        ...[
+          '--chardev',
+          'socket,id=d,path=a.sock',
+          '--chardev',
+          'socket,id=e,path=b.sock,server=on,wait=off',
+        ],
+      ],
+      normalise: withoutOwnMonitor,
+      steps: [run('query-chardev'), run('query-chardev-backends')],
     }),
   ),
   {
