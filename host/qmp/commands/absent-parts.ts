@@ -1,5 +1,5 @@
 /**
- * The query commands about what no machine here has: a TPM, a balloon, PCI devices other than disks, migration, …
+ * The query commands about what no machine here has: a TPM, a balloon, network cards, …
  *
  * Management and backup programs ask any machine for these, and go on when they hear that there is nothing. So each
  * answers as QEMU does for a machine without the part: an empty list, a state of `none`, or QEMU's words for its absence.
@@ -52,7 +52,6 @@ const answers: Readonly<Record<string, Fixed>> = {
   'query-fdsets': nothing,
   'query-memory-devices': nothing,
   'query-migrationthreads': nothing,
-  'query-pci': nothing,
   'query-pr-managers': nothing,
   'query-rx-filter': nothing,
   'query-stats-schemas': nothing,

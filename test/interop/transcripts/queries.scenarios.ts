@@ -186,9 +186,24 @@ export const scenarios: readonly Scenario[] = [
       name: `queries: what every machine of type ${type} has`,
       program: 'system',
       options: ['-machine', type, '-S', '-nodefaults'],
-      steps: [run('query-mice'), run('query-current-machine')],
+      steps: [run('query-mice'), run('query-current-machine'), run('query-pci')],
     }),
   ),
+  {
+    name: 'queries: PCI devices that come and go',
+    program: 'system',
+    options: [
+      ...['-machine', 'pc', '-S', '-nodefaults', '-blockdev', 'null-co,node-name=n'],
+      ...['-device', 'virtio-scsi-pci,addr=9.1', '-device', 'virtio-blk-pci,drive=n,id=v,addr=5'],
+    ],
+    steps: [
+      run('query-pci'),
+      run('device_add', { driver: 'virtio-scsi-pci', id: 's' }),
+      run('query-pci'),
+      run('device_del', { id: 's' }),
+      run('query-pci'),
+    ],
+  },
   ...(['system', 'storage-daemon'] as const).map(
     (program): Scenario => ({
       name: `queries: chardevs of ${program}`,
