@@ -235,18 +235,23 @@ async function openChildNode(
     defaults,
     ...withoutUndefined({ chain: params.chain, namedByImage: params.namedByImage }),
   };
-  if (options['driver'] === undefined && role !== 'cow' && role !== 'image') {
-    // The file under a format is a protocol: it is never probed.
-    const { filename, ...others } = options;
-    if (typeof filename !== 'string') throw invalid(nothingToOpen);
-    if (filename.startsWith('json:')) {
-      return openNode(graph, await optionsOfFilename(knownTo(graph), filename, others), inner);
-    }
-    const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
-    const named = protocol.parseFilename?.(filename) ?? { filename };
-    return openNode(graph, { ...others, driver: protocol.name, ...named }, inner);
+  const { filename, ...others } = options;
+  if (options['driver'] !== undefined || role === 'cow') return openNode(graph, options, inner);
+  if (role === 'image') {
+    // Those that a filter's name names are images like others.
+    if (typeof filename !== 'string') return openNode(graph, options, inner);
+    const { chain, defaults: flags, namedByImage } = inner;
+    const how = { flags, options: others, ...withoutUndefined({ namedByImage }) };
+    return openFile(graph, filename, how, chain);
   }
-  return openNode(graph, options, inner);
+  // The file under a format is a protocol: it is never probed.
+  if (typeof filename !== 'string') throw invalid(nothingToOpen);
+  if (filename.startsWith('json:')) {
+    return openNode(graph, await optionsOfFilename(knownTo(graph), filename, others), inner);
+  }
+  const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
+  const named = protocol.parseFilename?.(filename) ?? { filename };
+  return openNode(graph, { ...others, driver: protocol.name, ...named }, inner);
 }
 
 async function openBacking(graph: BlockGraph, node: BlockNode, params: OpenParams): Promise<void> {

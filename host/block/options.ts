@@ -66,12 +66,13 @@ export function commonOptions(options: NodeOptions, driver?: DriverDefinition): 
 export function ownOptions<O extends object>(
   definition: DriverDefinition<O>,
   options: NodeOptions,
+  unknown: (name: string) => BlockError = unsupportedBy(definition),
 ): Checked<O> {
   const { children = [] } = definition;
   const own = Object.entries(options).filter(
     ([name]) => !isCommonOption(name) && name !== 'backing' && !children.some((child) => child.name === name),
   );
-  return checkNodeOptions(definition.options, Object.fromEntries(own), unsupportedBy(definition));
+  return checkNodeOptions(definition.options, Object.fromEntries(own), unknown);
 }
 
 type Kind = Pick<DriverDefinition, 'name' | 'kind' | 'filenamePrefix'>;

@@ -13,7 +13,7 @@ import type { Edge } from './edge.ts';
 import { flattened } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
 import type { GraphChange } from './graph-change.ts';
-import type { BlockNode } from './node.ts';
+import { BlockNode } from './node.ts';
 import type { OpenFlags } from './open-context.ts';
 import {
   checkDetectZeroes,
@@ -182,6 +182,7 @@ function fixedOptions(node: BlockNode, options: NodeOptions): [string, unknown][
   const flat = Object.entries(options).flatMap(([name, value]) => {
     if (definition.reopenableOptions?.includes(name)) return [];
     if (changeable.includes(name)) return [];
+    if (value instanceof BlockNode) return [[name, value.name] as [string, unknown]];
     // Those of a child that belongs to this node are its own.
     const edge = children.get(name);
     if (isInline(value) && edge?.node.inheritsFrom === node) return [];
@@ -212,12 +213,16 @@ function checkUnchanged({ node, options, children }: Planned): void {
     const edge = node.children.get(name);
     const isSettled = edge?.node.name === value || children.some((change) => change.name === name);
     if (isSettled || value === null || (before.has(name) && isSame(value, before.get(name)))) continue;
-    throw invalid(`Cannot change the option '${name}'`);
+    throw cannotChange(name);
   }
 }
 
 function childNames({ definition }: BlockNode): Set<string> {
   return new Set(['backing', ...(definition.children ?? []).map(({ name }) => name)]);
+}
+
+function cannotChange(name: string): BlockError {
+  return invalid(`Cannot change the option '${name}'`);
 }
 
 function isSame(a: unknown, b: unknown): boolean {
@@ -244,7 +249,7 @@ export async function carryOut(graph: BlockGraph, plan: readonly Planned[]): Pro
         await node.flush();
       }
       if (options['driver'] === undefined || options['driver'] === node.definition.name) {
-        planned.own = ownOptions(node.definition, options);
+        planned.own = ownOptions(node.definition, options, cannotChange);
         planned.step = await node.driver.reopen?.({ flags, options: planned.own });
       }
       if (planned.complete) checkBackingNamed(planned);

@@ -12,6 +12,8 @@ const texts: Readonly<Record<string, () => Promise<{ default: string }>>> = {
   'on-demand': () => import('blockyard:on-demand'),
   'remote-file': () => import('blockyard:remote-file'),
   'saved-machines': () => import('blockyard:saved-machines'),
+  'chain-jobs': () => import('blockyard:chain-jobs'),
+  introspect: () => import('blockyard:introspect'),
   deflate: () => import('blockyard:deflate'),
   zstd: () => import('blockyard:zstd'),
 };

@@ -90,7 +90,7 @@ describe('usage errors', () => {
   test.each([
     [['-Z'], "invalid option -- 'Z'"],
     [['-qZ'], "invalid option -- 'Z'"],
-    [['--foo=1'], "unrecognized option '--foo'"],
+    [['--foo=1'], "unrecognized option '--foo=1'"],
     [['-f'], "option requires an argument -- 'f'"],
     [['--format'], "option '--format' requires an argument"],
     [['--quiet=x'], "option '--quiet' doesn't allow an argument"],

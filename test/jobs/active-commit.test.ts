@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import type { BlockNode } from '../../host/block/node.ts';
 import { type ActiveCommitParams, startActiveCommit } from '../../host/jobs/commit/active-commit.ts';
-import { chooseCommit } from '../../host/jobs/commit/options.ts';
+import { chooseCommit } from '../../host/jobs/commit/choice.ts';
 import type { Job } from '../../host/jobs/job.ts';
 import { kib, mib } from '../support/units.ts';
 import { World } from './world.ts';

@@ -249,7 +249,7 @@ describe('resizing', () => {
   test('does not preallocate when shrinking', async () => {
     const { driver } = await opened();
     await expect(driver.truncate!(512, { preallocation: 'full' })).rejects.toThrow(
-      'Preallocation can only be used for growing images',
+      'Cannot use preallocation for shrinking files',
     );
   });
 

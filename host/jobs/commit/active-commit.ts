@@ -9,8 +9,7 @@ import type { BlockNode } from '../../block/node.ts';
 import type { BlockJobParams } from '../block-job.ts';
 import type { Job } from '../job.ts';
 import type { JobRegistry } from '../job-registry.ts';
-import { startMirror } from '../mirror/mirror.ts';
-import { defaultBufferBytes } from '../mirror/mirror-options.ts';
+import { defaultBufferBytes, startMirror } from '../mirror/mirror.ts';
 
 export interface ActiveCommitParams extends BlockJobParams {
   top: BlockNode;

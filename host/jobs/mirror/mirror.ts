@@ -18,6 +18,9 @@ import { MirrorDriver } from './mirror-driver.ts';
 import { MirrorTop, mirrorTop } from './mirror-top.ts';
 import type { TargetBacking } from './pivot.ts';
 
+/** What may be in flight where nobody says. */
+export const defaultBufferBytes = 16 << 20;
+
 export interface MirrorParams extends BlockJobParams {
   type: 'mirror' | 'commit';
   source: BlockNode;

@@ -3,9 +3,8 @@ import { BlockError } from '../../base/errors.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { blockJobParams } from '../../jobs/block-job.ts';
-import { startActiveCommit } from '../../jobs/commit/active-commit.ts';
-import { startCommit } from '../../jobs/commit/commit.ts';
-import { chooseCommit, commitArguments } from '../../jobs/commit/options.ts';
+import { commitArguments } from '../../jobs/commit/options.ts';
+import { loadPart } from '../../platform/platform.ts';
 import { defineCommand } from '../command.ts';
 import { getRootNode } from '../root-node.ts';
 
@@ -13,6 +12,10 @@ export const blockCommit = defineCommand({
   name: 'block-commit',
   args: commitArguments,
   async run({ graph, jobs }, options) {
+    const { chooseCommit, startActiveCommit, startCommit } = await loadPart(
+      graph.platform,
+      () => import('../../jobs/chain-jobs.ts'),
+    );
     const device = rootOf(graph, options.device);
     const { top, base, isActive } = chooseCommit(graph, device, options);
     const common = {

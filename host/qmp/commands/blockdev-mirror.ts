@@ -1,5 +1,6 @@
 /** blockdev-mirror: keeps a node that is there already in step with another. */
-import { mirror, mirrorCommon } from '../../jobs/mirror/mirror-options.ts';
+import { mirrorCommon } from '../../jobs/mirror/mirror-options.ts';
+import { loadPart } from '../../platform/platform.ts';
 import { extend, optional, str, struct } from '../../qapi/types.ts';
 import { defineCommand } from '../command.ts';
 import { getRootNode } from '../root-node.ts';
@@ -12,6 +13,7 @@ export const blockdevMirror = defineCommand({
     struct('BlockdevMirrorOwn', { 'filter-node-name': optional(str) }),
   ),
   async run({ graph, jobs }, options) {
+    const { mirror } = await loadPart(graph.platform, () => import('../../jobs/chain-jobs.ts'));
     const source = getRootNode(graph, options.device);
     const target = graph.lookup(options.target, options.target);
     await mirror(graph, jobs, {

@@ -7,8 +7,9 @@ import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { startsAsZeros } from '../../block/status.ts';
-import { mirror, mirrorCommon } from '../../jobs/mirror/mirror-options.ts';
+import { mirrorCommon } from '../../jobs/mirror/mirror-options.ts';
 import type { TargetBacking } from '../../jobs/mirror/pivot.ts';
+import { loadPart } from '../../platform/platform.ts';
 import { bool, extend, optional, str, struct, type TypeOf } from '../../qapi/types.ts';
 import { defineCommand } from '../command.ts';
 import { createImageLike, newImageMode } from '../new-image.ts';
@@ -31,6 +32,7 @@ export const driveMirror = defineCommand({
   name: 'drive-mirror',
   args: driveMirrorData,
   async run({ graph, jobs }, options) {
+    const { mirror } = await loadPart(graph.platform, () => import('../../jobs/chain-jobs.ts'));
     const source = getRootNode(graph, options.device);
     source.opBlockers.check('mirror-source');
     const isNew = options.mode !== 'existing';

@@ -1,5 +1,5 @@
 /** query-qmp-schema: everything that can be asked, in a form for programs (specification: qmp-protocol, section 7). */
-import { introspect } from '../../qapi/introspect.ts';
+import { loadPart } from '../../platform/platform.ts';
 import { empty } from '../../qapi/types.ts';
 import { defineCommand } from '../command.ts';
 import { events, machineEvents } from '../events.ts';
@@ -9,6 +9,8 @@ export const queryQmpSchema = defineCommand({
   name: 'query-qmp-schema',
   args: empty,
   returns: schemaInfoList,
-  run: ({ commands, machine }) =>
-    introspect(commands.list(), machine ? [...events, ...machineEvents] : events),
+  async run({ commands, graph, machine }) {
+    const { introspect } = await loadPart(graph.platform, () => import('../../qapi/introspect.ts'));
+    return introspect(commands.list(), machine ? [...events, ...machineEvents] : events);
+  },
 });

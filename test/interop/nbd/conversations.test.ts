@@ -127,7 +127,8 @@ async function talk(
   const answers: string[] = [];
   for (const [index, message] of [undefined, ...says].entries()) {
     if (message && !isOver) socket.write(message);
-    await settled(socket, () => received.length, expected?.[index]);
+    const isLast = index === says.length;
+    await settled(socket, () => received.length, { expected: expected?.[index], patience: isLast ? 5 : 1 });
     answers.push(received.toString('hex') + (isOver ? ' end' : ''));
     received = Buffer.alloc(0);
   }
@@ -136,14 +137,18 @@ async function talk(
 }
 
 /** Waits for an answer: for as much as is expected, or else until nothing more comes. */
-async function settled(socket: Socket, count: () => number, expected: string | undefined): Promise<void> {
+async function settled(
+  socket: Socket,
+  count: () => number,
+  { expected, patience }: { expected: string | undefined; patience: number },
+): Promise<void> {
   if (expected !== undefined) {
     const isThere = (): boolean =>
       count() * 2 >= expected.replace(' end', '').length && (!expected.endsWith(' end') || socket.closed);
     await vi.waitUntil(isThere, { timeout: 5000, interval: 1 }).catch(() => {});
     return;
   }
-  for (let quiet = 0, before = -1; quiet < 20 && !socket.closed; quiet++) {
+  for (let quiet = 0, before = -1; quiet < 20 * patience && !socket.closed; quiet++) {
     if (count() !== before) quiet = 0;
     before = count();
     await delay(count() > 0 ? 1 : 5);
@@ -167,8 +172,13 @@ describe.skipIf(!haveQemu)('the same conversation with both servers', () => {
     const { theirs, ours } = servers.get(disk)!; // there is one of each
     const wanted = await talk(theirs.socket, says);
     const answered = await talk(ours.socket, says, wanted);
+    // Which message a byte has come behind is chance where the machine is busy.
+    const whole = (answers: readonly string[]): string =>
+      `${answers.join('').replaceAll(' end', '')}${answers.at(-1)?.slice(-4)}`;
+    if (whole(answered) === whole(wanted)) return;
     const told = (answers: readonly string[]): string[] =>
       answers.map((answer, at) => `${at}: ${answer.slice(0, 4000)}`);
     expect(told(answered)).toEqual(told(wanted));
+    expect(whole(answered)).toEqual(whole(wanted));
   });
 });
