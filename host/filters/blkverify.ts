@@ -107,7 +107,8 @@ export const blkverify: DriverDefinition<Options> = {
     const match = /^blkverify:([^:]*):(.*)$/s.exec(filename);
     if (!match) throw invalid('blkverify requires raw copy and original image path');
     const [, raw, test] = match;
-    return { raw: { filename: raw }, test: { filename: test } } as Options;
+    // What is tested is in whichever format it is found to be.
+    return { raw: { filename: raw }, test: { file: { filename: test } } } as Options;
   },
   exactFilename(_, childName) {
     const [raw, test] = [childName('raw'), childName('test')];

@@ -4,7 +4,15 @@ import type { Connection } from './connection.ts';
 /** Where a socket is (QAPI SocketAddress). */
 export type SocketAddress =
   | { readonly type: 'unix'; readonly path: string }
-  | { readonly type: 'inet'; readonly host: string; readonly port: string }
+  | {
+      readonly type: 'inet';
+      readonly host: string;
+      readonly port: string;
+      /** Who listens takes the first port from `port` to this one that is free. */
+      readonly to?: number;
+      /** Of IP: the host's name has to have an address of it. */
+      readonly family?: 4 | 6;
+    }
   /** A descriptor that the program was started with. */
   | { readonly type: 'fd'; readonly fd: number };
 

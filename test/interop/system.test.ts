@@ -129,6 +129,12 @@ const commandLines = [
   `${none}-qmp unix:server=on,wait=off,path=s`,
   `${none}-monitor unix:s,server,nowait`,
   `${none}-qmp unix:nonexistent`,
+  ...[
+    ...['to=0', 'to=x', 'ipv4=off,ipv6=off', 'ipv6=on', 'reconnect=1', 'reconnect-ms=1', 'reconnect-ms=x'],
+    ...['reconnect=1,reconnect-ms=1', 'logfile=nonexistent/log', 'logappend=x', 'tls-creds=x', 'telnet=x'],
+  ].map((more) => `${none}-chardev socket,id=c,host=127.0.0.1,port=1,server=on,wait=off,${more}`),
+  `${none}-qmp tcp:127.0.0.1:1,reconnect=0`,
+  `${none}-qmp telnet:127.0.0.1:1`,
   `${none}-qmp unix:`,
   `${none}-qmp unix:s,foo=1`,
   `${none}-qmp tcp:5`,
@@ -268,6 +274,35 @@ const commandLines = [
   `${none}-object iothread,id=t,poll-max-ns=-5`,
   `${none}-object iothread,id=t,thread-pool-min=2,thread-pool-max=1`,
   `${none}-object iothread,id=1`,
+  ...[
+    ...[
+      'nope,foo',
+      'nope,id=1',
+      'iothread',
+      'id=a,iothread',
+      'iothread,id=t,foo=1',
+      'secret,id=t,foo=1',
+      'nope,help',
+    ],
+    ...['x', '0x', '', '5-6', '9223372036854775808', ' -0x5'].map(
+      (value) => `iothread,id=t,poll-max-ns=${value}`,
+    ),
+    ...[
+      'iothread,id=t,poll-grow',
+      'iothread,id=t,nopoll-grow',
+      'iothread,id=t,poll-grow=x,foo=1',
+      'iothread,id=t,=1',
+    ],
+    ...['limits=x', 'limits.iops-total=1', 'x-iops-total=1k'].map((limit) => `throttle-group,id=t,${limit}`),
+    '{"qom-type":"iothread","id":"t","foo":1}',
+  ].map((object) => `${none}-object ${object.replaceAll(' ', '\t')}`),
+  ...['', 'm', 'm,backing.driver=null-co'].map(
+    (backing) =>
+      `${none}-blockdev null-co,node-name=m -drive if=none,file=a.qcow2,backing=${backing} -device no`,
+  ),
+  `${none}-blockdev null-co,node-name=m -drive if=none,driver=blkverify,raw=m,raw.driver=null-co,test=m`,
+  `${none}-drive if=none,file=a.qcow2,backing.driver=qcow2,backing.file=m,backing.file.driver=file`,
+  `${none}-blockdev qcow2,node-name=q,file.driver=file,file.filename=a.qcow2,backing= -device no`,
   `${none}-object {"qom-type":"iothread","id":"t"} -object {"qom-type":"iothread","id":"t"}`,
   `${virtio},iothread=t`,
   `-object throttle-group,id=t ${virtio},iothread=t`,

@@ -10,6 +10,8 @@ import type { Connection } from '../../platform/connection.ts';
 export interface Chardev {
   /** The command line goes on when this has settled. Rejects with ECANCELED when it is closed first. Absent: at once. */
   readonly whenReady?: Promise<void>;
+  /** As query-chardev names it, which tells whether it is connected. */
+  readonly filename: string;
   /** Its user takes single keys and echoes them itself: a terminal is told. Absent: there is no terminal. */
   takeKeys?(): void;
   /** Hands over the connection there is and those that follow, one at a time. To be called once. */

@@ -45,6 +45,11 @@ export class Chardevs {
     this.awaited = undefined;
   }
 
+  /** All of them, in the order in which they came. */
+  list(): { id: string; filename: string; isUsed: boolean }[] {
+    return [...this.byId].map(([id, { filename }]) => ({ id, filename, isUsed: this.uses.has(id) }));
+  }
+
   /** Says who gets the connections of a chardev. Errors: BlockError, there is no such chardev, or it has a user. */
   use(id: string, onConnection: (connection: Connection) => void, typing: Typing = 'lines'): void {
     const chardev = this.byId.get(id);

@@ -13,6 +13,7 @@ import type { Chardev } from './chardev.ts';
 
 class FileChardev implements Chardev {
   constructor(
+    readonly filename: 'file' | 'pipe',
     private readonly input: Readable | undefined,
     private readonly output: Writable,
   ) {}
@@ -34,7 +35,7 @@ class FileChardev implements Chardev {
 
 export function openFileChardev(path: string, append: boolean): Chardev {
   const fd = openFd(path, append ? 'a' : 'w', path);
-  return new FileChardev(undefined, fs.createWriteStream(path, { fd }));
+  return new FileChardev('file', undefined, fs.createWriteStream(path, { fd }));
 }
 
 export function openPipeChardev(path: string): Chardev {
@@ -45,6 +46,7 @@ export function openPipeChardev(path: string): Chardev {
   // FIFOs are used like sockets: a thread that waits for one could not be called off, and the process would never end.
   const isFifo = (fd: number): boolean => fs.fstatSync(fd).isFIFO();
   return new FileChardev(
+    'pipe',
     isFifo(input)
       ? new net.Socket({ fd: input, readable: true, writable: false })
       : fs.createReadStream(path, { fd: input }),

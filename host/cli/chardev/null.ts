@@ -4,6 +4,8 @@ import { StreamConnection } from '../../platform/node/stream-connection.ts';
 import type { Chardev } from './chardev.ts';
 
 export class NullChardev implements Chardev {
+  readonly filename = 'null';
+
   serve(onConnection: (connection: Connection) => void): void {
     onConnection(new StreamConnection(undefined, undefined, () => {}));
   }

@@ -3,12 +3,14 @@
  * refused by name.
  */
 import { type BlockError, invalid } from '../../base/errors.ts';
+import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { SocketAddress } from '../../platform/sockets.ts';
 import { OptionValues, parseQemuOpts, type QemuOption } from '../../qapi/qemu-opts.ts';
 import type { Chardev } from './chardev.ts';
 import { openFileChardev, openPipeChardev } from './file.ts';
+import { withLog } from './log.ts';
 import { NullChardev } from './null.ts';
-import { connect, listen } from './socket.ts';
+import { connect, keepConnecting, listen } from './socket.ts';
 import { StdioChardev } from './stdio.ts';
 
 export interface ChardevServices {
@@ -17,15 +19,21 @@ export interface ChardevServices {
   warn(message: string, hint?: string): void;
   /** Something is waited for. */
   info(message: string): void;
+  /** Something has failed later. */
+  report(message: string): void;
 }
 
 interface Backend {
   options: readonly QemuOption[];
-  open(values: OptionValues, services: ChardevServices): Chardev | Promise<Chardev>;
+  open(values: OptionValues, services: ChardevServices, id: string): Chardev | Promise<Chardev>;
 }
 
 const string = (name: string): QemuOption => ({ name, type: 'string' });
 const bool = (name: string): QemuOption => ({ name, type: 'bool' });
+const number = (name: string): QemuOption => ({ name, type: 'number' });
+
+/** Those of every chardev. */
+const commonOptions = [string('backend'), string('logfile'), bool('logappend')];
 
 export const chardevBackends: Readonly<Record<string, Backend>> = {
   null: { options: [], open: () => new NullChardev() },
@@ -54,8 +62,9 @@ export const chardevBackends: Readonly<Record<string, Backend>> = {
   },
   socket: {
     options: [
-      ...['path', 'host', 'port', 'fd'].map(string),
-      ...['server', 'wait', 'nodelay', 'delay'].map(bool),
+      ...['path', 'host', 'port', 'fd', 'tls-creds'].map(string),
+      ...['server', 'wait', 'nodelay', 'delay', 'ipv4', 'ipv6', 'telnet'].map(bool),
+      ...['to', 'reconnect', 'reconnect-ms'].map(number),
     ],
     open: openSocket,
   },
@@ -78,33 +87,45 @@ const unsupported = [
   'braille',
 ];
 
-function openSocket(values: OptionValues, { info }: ChardevServices): Promise<Chardev> {
+function openSocket(
+  values: OptionValues,
+  { info, report }: ChardevServices,
+  id: string,
+): Chardev | Promise<Chardev> {
   const address = readAddress(values);
   // Small pieces are sent at once.
   const noDelay = values.bool('nodelay') ?? !(values.bool('delay') ?? true);
+  const telnet = values.bool('telnet') ?? false;
+  const credentials = values.string('tls-creds');
+  if (credentials !== undefined) throw invalid(`No TLS credentials with id '${credentials}'`);
   if (!values.bool('server')) {
     if (values.bool('wait') !== undefined) {
       throw invalid("'wait' option is incompatible with socket in client connect mode");
     }
-    return connect(address, { noDelay });
+    const delayMs = readDelay(values);
+    const options = { noDelay, telnet };
+    if (delayMs === 0) return connect(address, options);
+    return keepConnecting(address, { ...options, delayMs }, (reason) =>
+      report(`Unable to connect character device ${id}: ${reason}`),
+    );
   }
+  if (values.number('reconnect'))
+    throw invalid("'reconnect' option is incompatible with socket in server listen mode");
   const waits = values.bool('wait') ?? true;
   return listen(
     address,
-    { noDelay },
-    waits ? () => info(`QEMU waiting for connection on: ${serverName(address)}`) : undefined,
+    { noDelay, telnet },
+    waits ? (name) => info(`QEMU waiting for connection on: ${name}`) : undefined,
   );
 }
 
-function serverName(address: SocketAddress): string {
-  switch (address.type) {
-    case 'unix':
-      return `disconnected:unix:${address.path},server=on`;
-    case 'inet':
-      return `disconnected:tcp:${address.host}:${address.port},server=on`;
-    case 'fd':
-      return `disconnected:fd:${address.fd},server=on`;
+/** Milliseconds until the next attempt to connect; 0: there is none. */
+function readDelay(values: OptionValues): number {
+  const [seconds, milliseconds] = [values.number('reconnect'), values.number('reconnect-ms')];
+  if (seconds !== undefined && milliseconds !== undefined) {
+    throw invalid("'reconnect' and 'reconnect-ms' are mutually exclusive");
   }
+  return milliseconds ?? (seconds ?? 0) * 1000;
 }
 
 function readAddress(values: OptionValues): SocketAddress {
@@ -116,10 +137,25 @@ function readAddress(values: OptionValues): SocketAddress {
   if (host !== undefined) {
     const port = values.string('port');
     if (port === undefined) throw invalid('chardev: socket: no port given');
-    return { type: 'inet', host, port };
+    return {
+      type: 'inet',
+      host,
+      port,
+      ...withoutUndefined({ to: values.number('to'), family: readFamily(values) }),
+    };
   }
   if (!/^\d+$/.test(fd ?? '')) throw invalid(`Unable to parse FD number ${fd ?? ''}`);
   return { type: 'fd', fd: Number(fd) };
+}
+
+/** Undefined: either. */
+function readFamily(values: OptionValues): 4 | 6 | undefined {
+  const [ipv4, ipv6] = [values.bool('ipv4'), values.bool('ipv6')];
+  if (ipv4 === false && ipv6 === false) throw invalid('Cannot disable IPv4 and IPv6 at same time');
+  // Who wants one does not want the other, unless they say so.
+  const [wants4, wants6] = [ipv4 ?? ipv6 !== true, ipv6 ?? ipv4 !== true];
+  if (wants4 === wants6) return undefined;
+  return wants4 ? 4 : 6;
 }
 
 /** A chardev as an option string describes it, not opened yet. */
@@ -140,8 +176,11 @@ export function describeChardev(text: string, services: ChardevServices, ownId?:
   if (name === undefined) throw invalid(`chardev: "${id}" missing backend`);
   const backend = Object.hasOwn(chardevBackends, name) ? chardevBackends[name] : undefined;
   if (!backend) throw unknownBackend(name);
-  const values = new OptionValues(pairs, [string('backend'), ...backend.options]);
-  return { id, backend: name, open: () => backend.open(values, services) };
+  const values = new OptionValues(pairs, [...commonOptions, ...backend.options]);
+  const open = (): Chardev | Promise<Chardev> => backend.open(values, services, id);
+  const path = values.string('logfile');
+  const append = values.bool('logappend') ?? false;
+  return { id, backend: name, open: path === undefined ? open : () => withLog({ path, append }, open) };
 }
 
 function unknownBackend(name: string): BlockError {

@@ -12,24 +12,35 @@ import { endSocket, StreamConnection } from '../../platform/node/stream-connecti
 import type { SocketAddress } from '../../platform/sockets.ts';
 import { traceSocket } from '../shared/trace-socket.ts';
 import type { Chardev } from './chardev.ts';
+import { ReconnectingSocket } from './reconnecting-socket.ts';
+import { type SocketPlace, socketName } from './socket-name.ts';
+import { TelnetConnection } from './telnet.ts';
 
 /** Clients that may wait; others are turned away. */
 const maxWaiting = 16;
-function connectionOf(socket: net.Socket, onClosed: () => void): Connection {
+
+interface SocketChardevOptions extends SocketOptions {
+  /** Telnet is spoken. */
+  readonly telnet: boolean;
+}
+
+function connectionOf(telnet: boolean, socket: net.Socket, onClosed: () => void): Connection {
   socket.once('close', onClosed);
-  return new StreamConnection(socket, socket, () => endSocket(socket));
+  const connection = new StreamConnection(socket, socket, () => endSocket(socket));
+  return telnet ? new TelnetConnection(connection) : connection;
 }
 
 class ListeningSocket implements Chardev {
   private onConnection: ((connection: Connection) => void) | undefined;
   private readonly waiting: net.Socket[] = [];
-  private isServing = false;
+  private served: net.Socket | undefined;
   private firstClient: () => void = () => {};
   private giveUp: (error: BlockError) => void = () => {};
   readonly whenReady: Promise<void>;
 
   constructor(
     private readonly server: net.Server,
+    private readonly place: SocketPlace,
     waits: boolean,
   ) {
     this.whenReady = new Promise<void>((resolve, reject) => {
@@ -52,6 +63,10 @@ class ListeningSocket implements Chardev {
     server.on('error', () => {});
   }
 
+  get filename(): string {
+    return socketName(this.place, this.served ?? this.waiting[0]);
+  }
+
   serve(onConnection: (connection: Connection) => void): void {
     this.onConnection = onConnection;
     this.next();
@@ -66,13 +81,13 @@ class ListeningSocket implements Chardev {
   }
 
   private next(): void {
-    if (this.isServing || !this.onConnection) return;
+    if (this.served || !this.onConnection) return;
     const socket = this.waiting.shift();
     if (!socket) return;
-    this.isServing = true;
+    this.served = socket;
     this.onConnection(
-      connectionOf(socket, () => {
-        this.isServing = false;
+      connectionOf(this.place.telnet, socket, () => {
+        this.served = undefined;
         this.next();
       }),
     );
@@ -82,12 +97,19 @@ class ListeningSocket implements Chardev {
 class ConnectedSocket implements Chardev {
   private readonly socket: net.Socket;
 
-  constructor(socket: net.Socket) {
+  constructor(
+    socket: net.Socket,
+    private readonly place: SocketPlace,
+  ) {
     this.socket = expectingErrors(socket.pause());
   }
 
+  get filename(): string {
+    return socketName(this.place, this.socket);
+  }
+
   serve(onConnection: (connection: Connection) => void): void {
-    onConnection(connectionOf(this.socket, () => {}));
+    onConnection(connectionOf(this.place.telnet, this.socket, () => {}));
   }
 
   close(): void {
@@ -100,18 +122,44 @@ function expectingErrors(socket: net.Socket): net.Socket {
   return socket.on('error', () => {});
 }
 
-/** With `onWait`, it is told so, and the chardev is ready when the first client has come. Errors: BlockError. */
+/** With `onWait`, it is told the chardev's name, and the chardev is ready when the first client has come. Errors: BlockError. */
 export async function listen(
   address: SocketAddress,
-  options: SocketOptions,
-  onWait?: () => void,
+  options: SocketChardevOptions,
+  onWait?: (name: string) => void,
 ): Promise<Chardev> {
   const server = await listenOn(address, options);
-  onWait?.();
-  return new ListeningSocket(server, onWait !== undefined);
+  const place = { address: boundAddress(server, address), telnet: options.telnet, isServer: true };
+  onWait?.(socketName(place));
+  return new ListeningSocket(server, place, onWait !== undefined);
+}
+
+/** Which address and port it is when a name, a range or any was asked for. */
+function boundAddress(server: net.Server, asked: SocketAddress): SocketAddress {
+  const bound = server.address();
+  if (asked.type !== 'inet' || bound === null || typeof bound === 'string') return asked;
+  const host = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
+  return { type: 'inet', host, port: String(bound.port) };
 }
 
 /** Errors: BlockError. */
-export async function connect(address: SocketAddress, options: SocketOptions): Promise<Chardev> {
-  return new ConnectedSocket(await connectTo(address, options));
+export async function connect(address: SocketAddress, options: SocketChardevOptions): Promise<Chardev> {
+  const place = { address, telnet: options.telnet, isServer: false };
+  return new ConnectedSocket(await connectTo(address, options), place);
+}
+
+/** `failed` is told why there is no connection. */
+export function keepConnecting(
+  address: SocketAddress,
+  options: SocketChardevOptions & { delayMs: number },
+  failed: (reason: string) => void,
+): Chardev {
+  const place = { address, telnet: options.telnet, isServer: false };
+  return new ReconnectingSocket({
+    nameWith: (socket) => socketName(place, socket),
+    delayMs: options.delayMs,
+    connect: () => connectTo(address, options),
+    connectionOf: (socket, onClosed) => connectionOf(options.telnet, socket, onClosed),
+    failed,
+  });
 }

@@ -40,6 +40,7 @@ class StdioConnection extends StreamConnection {
 }
 
 export class StdioChardev implements Chardev {
+  readonly filename = 'stdio';
   private readonly stdin = process.stdin;
   private isRaw = false;
 

@@ -43,8 +43,12 @@ export function makeObjects(graph: BlockGraph, wanted: readonly ObjectOptions[])
 export function objectHelp(text: string, types = objectTypes): string | undefined {
   if (text.startsWith('{')) return undefined;
   const { values, help } = parseKeyval(text, 'qom-type');
-  if (!help) return undefined;
-  const type = types.find(({ name }) => name === values['qom-type']);
+  return help ? objectTypeHelp(values['qom-type'], types) : undefined;
+}
+
+/** The properties of the type `wanted`; the types that there are when it is none of them. */
+export function objectTypeHelp(wanted: unknown, types = objectTypes): string {
+  const type = types.find(({ name }) => name === wanted);
   if (!type) {
     return ['List of user creatable objects:', ...types.map(({ name }) => `  ${name}`), ''].join('\n');
   }

@@ -1,7 +1,6 @@
 /**
  * Opening images as the tools do: by file name or, with `--image-opts`, by an option string.
  */
-import { invalid } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import { BlockBackend } from '../../block/backend.ts';
 import type { BlockGraph } from '../../block/graph.ts';
@@ -12,6 +11,7 @@ import { Perm } from '../../block/permissions.ts';
 import { parseJsonFilename } from '../../qapi/json-filename.ts';
 import type { CacheMode } from './cache-mode.ts';
 import { parseImageOptions } from './image-options.ts';
+import { refuseOptionsBesideNames } from './node-references.ts';
 import type { Tool } from './tool.ts';
 
 export interface ImageSource {
@@ -85,24 +85,6 @@ export async function attachUser(node: BlockNode, options: OpenImageOptions): Pr
 function optionsIn({ name, imageOpts, implicitName }: ImageSource, tool: Tool): NodeOptions {
   if (imageOpts) return parseImageOptions(name, tool, implicitName);
   return name.startsWith('json:') ? parseJsonFilename(name) : {};
-}
-
-/** What may be the name of a node, or the options of one. */
-const children = new Set(['file', 'backing', 'image', 'raw', 'test', 'target']);
-
-/** A node that there is has its options, and takes no others. */
-function refuseOptionsBesideNames(given: NodeOptions, noBacking: boolean): void {
-  const keys = Object.keys(given);
-  for (const [key, value] of Object.entries(given)) {
-    const child = key.slice(key.lastIndexOf('.') + 1);
-    const isNamed = typeof value === 'string' && value !== '' && children.has(child);
-    if (!isNamed || !keys.some((other) => other.startsWith(`${key}.`))) continue;
-    const error = invalid(
-      'Cannot reference an existing block device with additional options or a new filename',
-    );
-    if (child !== 'backing') throw error;
-    if (!noBacking) throw error.within('Could not open backing file');
-  }
 }
 
 /** The same for a tool that ends when it cannot: `Could not open 'F': …`. */

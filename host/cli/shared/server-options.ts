@@ -11,7 +11,7 @@ export async function addNode(server: QmpServer, text: string): Promise<void> {
 }
 
 /** Errors: ExitStatus when the option asked for help, which has been printed. */
-export function printObjectHelp(tool: Tool, text: string): void {
+function printObjectHelp(tool: Tool, text: string): void {
   const help = objectHelp(text);
   if (help === undefined) return;
   tool.out(help);

@@ -17,10 +17,18 @@ import type { TraceLog } from './trace-log.ts';
 
 export type { Terminal };
 
+/** Whose mistake something is: the option as it was given, or the file and line that it comes from. */
+interface OptionOrigin {
+  readonly context?: string | undefined;
+  readonly place?: string | undefined;
+}
+
 export class Tool {
   /** Of `--object`: what every graph that is made from now on has. */
   private readonly objects: ObjectOptions[] = [];
   private traceLog: Promise<TraceLog> | undefined;
+  /** The option that takes effect just now. */
+  private option: OptionOrigin = {};
   /** The command has said why it gives up. */
   private hasFailed = false;
   /** The subcommand that runs: where hints say that there is help. */
@@ -59,10 +67,16 @@ export class Tool {
   }
 
   /** What somebody has to say about the option `context`. */
-  commentsOn(context: string): { warn(message: string, hint?: string): void; info(message: string): void } {
+  commentsOn(context: string): {
+    warn(message: string, hint?: string): void;
+    info(message: string): void;
+    report(message: string): void;
+  } {
     return {
       warn: (message, hint) => this.report(`${context}: warning: ${message}`, hint),
       info: (message) => this.report(`${context}: info: ${message}`),
+      // What happens later is no fault of the option.
+      report: (message) => this.report(message),
     };
   }
 
@@ -97,10 +111,7 @@ export class Tool {
    * Runs `act`; an operating error in it is reported, `context: ` in front, or with the place in a file that it comes from, and
    * ends the command.
    */
-  async attempt<T>(
-    act: () => Promise<T>,
-    options: { context?: string | undefined; place?: string | undefined; status?: number } = {},
-  ): Promise<T> {
+  async attempt<T>(act: () => Promise<T>, options: OptionOrigin & { status?: number } = {}): Promise<T> {
     try {
       return await act();
     } catch (error) {
@@ -109,6 +120,18 @@ export class Tool {
       this.report(message, hint, options.place);
       this.hasFailed = true;
       throw new ExitStatus(options.status ?? 1);
+    }
+  }
+
+  /**
+   * As `attempt`, for an option: what the layers below warn of while it takes effect names the option as well. One at a time.
+   */
+  async attemptOption<T>(act: () => Promise<T>, origin: OptionOrigin): Promise<T> {
+    this.option = origin;
+    try {
+      return await this.attempt(act, origin);
+    } finally {
+      this.option = {};
     }
   }
 
@@ -135,7 +158,10 @@ export class Tool {
       stdout: (line) => this.out(`${line}\n`),
       stderr: (line) => this.error(`${line}\n`),
       error: (message) => this.report(message),
-      warn: (message) => this.warn(message),
+      warn: (message) => {
+        const { context, place } = this.option;
+        this.report(`${context === undefined ? '' : `${context}: `}warning: ${message}`, undefined, place);
+      },
       fatal: nodePlatform.console.fatal,
     };
     return { ...nodePlatform, console };

@@ -27,7 +27,10 @@ Serves block nodes, their exports, block jobs and a QMP monitor
   --chardev pipe,id=<id>,path=<path>
   --chardev socket,id=<id>,path=<path>[,server=on|off][,wait=on|off]
   --chardev socket,id=<id>,host=<host>,port=<port>[,server=on|off][,wait=on|off]
+            [,to=<port>][,ipv4=on|off][,ipv6=on|off]
   --chardev socket,id=<id>,fd=<fd>[,server=on|off][,wait=on|off]
+            any socket: [,telnet=on|off][,reconnect=<s>|,reconnect-ms=<ms>]
+            any device: [,logfile=<path>[,logappend=on|off]]
                          open a character device
 
   --daemonize            go on in the background once startup is complete

@@ -18,6 +18,7 @@ import { storageDaemonCommands } from '../../qmp/commands/storage-daemon.ts';
 import { QmpServer } from '../../qmp/server.ts';
 import { readSocketAddress } from '../../qmp/socket-address.ts';
 import { Chardevs } from '../chardev/chardevs.ts';
+import { chardevQueries } from '../chardev/queries.ts';
 import { detach, isBackgroundProcess, startInBackground } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
 import { withObjectOptions } from '../shared/object-types.ts';
@@ -63,7 +64,7 @@ class StorageDaemon implements Daemon {
     this.server = new QmpServer({
       platform,
       drivers,
-      commands: withObjectOptions(storageDaemonCommands),
+      commands: [...withObjectOptions(storageDaemonCommands), ...chardevQueries(this.chardevs)],
       beforeEnd: closeExports,
       reportBug,
     });
@@ -98,7 +99,7 @@ class StorageDaemon implements Daemon {
   /** Reports what goes wrong with the option in front: `--blockdev ARGUMENT: …` */
   private take(step: Step): Promise<void> {
     const context = `${step.spelling} ${step.value}`;
-    return this.tool.attempt(() => this.perform(step, context), { context });
+    return this.tool.attemptOption(() => this.perform(step, context), { context });
   }
 
   private async perform({ name, value }: Step, context: string): Promise<void> {

@@ -8,7 +8,7 @@ import { joinedConnections } from '../../platform/joined-connections.ts';
 import { OptionValues, parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import { QmpClient } from '../../qmp/client.ts';
 import type { QmpServer } from '../../qmp/server.ts';
-import { Chardevs, type Typing } from '../chardev/chardevs.ts';
+import type { Chardevs, Typing } from '../chardev/chardevs.ts';
 import { readChardevName } from '../chardev/legacy.ts';
 import { Mux, type MuxServices } from '../chardev/mux.ts';
 import { describeChardev } from '../chardev/options.ts';
@@ -34,7 +34,6 @@ const notAName = (value: string): string => `'${value}' is not a valid char driv
 const parseError = (value: string): string => `parse error: ${value}`;
 
 export class Monitors {
-  private readonly chardevs = new Chardevs();
   private qtest: QtestServer | undefined;
   private opened = 0;
   /** Ids of the chardevs that monitors have. */
@@ -43,6 +42,7 @@ export class Monitors {
   constructor(
     private readonly tool: Tool,
     private readonly server: QmpServer,
+    private readonly chardevs: Chardevs,
     private readonly daemonize: boolean,
     /** Of the human monitor. */
     private readonly commands: readonly HmpCommand[],

@@ -15,16 +15,16 @@ import { GlobalProperties, type GlobalProperty } from '../../machine/globals.ts'
 import type { Machine, MachineOptions } from '../../machine/machine.ts';
 import { SavedMachines } from '../../machine/saved-machines.ts';
 import type { ObjectOptions } from '../../objects/types.ts';
-import { checkIdentifier } from '../../qapi/identifier.ts';
 import { systemCommands } from '../../qmp/commands/system.ts';
 import { QmpServer } from '../../qmp/server.ts';
+import { Chardevs } from '../chardev/chardevs.ts';
+import { chardevQueries } from '../chardev/queries.ts';
 import { humanCommands, humanMonitor } from '../hmp/monitor.ts';
 import { detach } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
-import { readObject } from '../shared/object-option.ts';
 import { withObjectOptions } from '../shared/object-types.ts';
 import { LockedPidfile } from '../shared/pidfile.ts';
-import { addNode, printObjectHelp } from '../shared/server-options.ts';
+import { addNode } from '../shared/server-options.ts';
 import type { Tool } from '../shared/tool.ts';
 import {
   checkAbsent,
@@ -37,6 +37,7 @@ import {
   readUuid,
 } from './machine-options.ts';
 import { Monitors } from './monitors.ts';
+import { readMachineObject } from './object-option.ts';
 import type { CommandLine, Step } from './options.ts';
 import { QtestClock } from './qtest-clock.ts';
 import { addDevice, addDrive, replacesDefault } from './storage-options.ts';
@@ -71,11 +72,12 @@ export class MachineProgram implements Daemon {
     private readonly line: CommandLine,
     private readonly machine: Machine,
     server: QmpServer,
+    chardevs: Chardevs,
     private readonly clock: QtestClock | undefined,
     private readonly guest: GuestRunner | undefined,
   ) {
     this.server = server;
-    this.monitors = new Monitors(tool, server, line.has('daemonize'), humanCommands);
+    this.monitors = new Monitors(tool, server, chardevs, line.has('daemonize'), humanCommands);
   }
 
   /** Runs it to its end; gives the status to exit with. */
@@ -91,16 +93,18 @@ export class MachineProgram implements Daemon {
     }
     const platform = await tool.platform();
     const clock = isQtest || line.has('qtest') ? new QtestClock(platform.clock) : undefined;
+    const chardevs = new Chardevs();
     const server = new QmpServer({
       platform,
       drivers,
-      commands: [...withObjectOptions(systemCommands), humanMonitor],
+      commands: [...withObjectOptions(systemCommands), ...chardevQueries(chardevs), humanMonitor],
       machine: { ...options, globals: new GlobalProperties(globals) },
       ...withoutUndefined({ guestClock: clock }),
       beforeEnd: closeExports,
       reportBug: (error) => tool.reportInternalError(error),
     });
-    return runDaemon(tool, new MachineProgram(tool, line, server.machine!, server, clock, guest)); // it was given one
+    const program = new MachineProgram(tool, line, server.machine!, server, chardevs, clock, guest); // it was given a machine
+    return runDaemon(tool, program);
   }
 
   get whenEnded(): Promise<void> {
@@ -168,9 +172,7 @@ export class MachineProgram implements Daemon {
     for (const step of line.all('object')) {
       await this.take(step, async () => {
         const { value } = step;
-        printObjectHelp(tool, value);
-        const options = readObject(value);
-        checkIdentifier(options.id);
+        const options = readMachineObject(tool, step);
         if (!value.startsWith('{') && wanted.some(({ id }) => id === options.id)) {
           throw invalid(`Duplicate ID '${options.id}' for object`);
         }
@@ -247,7 +249,7 @@ export class MachineProgram implements Daemon {
   private take(step: Step, act: (context: string) => Promise<void>): Promise<void> {
     const { place } = step;
     const context = contextOf(step);
-    return this.tool.attempt(() => act(context), place === undefined ? { context } : { place });
+    return this.tool.attemptOption(() => act(context), place === undefined ? { context } : { place });
   }
 }
 

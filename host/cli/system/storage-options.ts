@@ -11,6 +11,7 @@ import { parseJson } from '../../qapi/json.ts';
 import { isJsonObject, type JsonObject } from '../../qapi/json-value.ts';
 import { parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
+import { refuseOptionsBesideNames } from '../shared/node-references.ts';
 import type { Tool } from '../shared/tool.ts';
 import { printDeviceProperties, printDevices } from './help.ts';
 import type { Step } from './options.ts';
@@ -47,6 +48,7 @@ export async function addDrive(
   }
   const warn = (message: string, hint?: string): void => tool.report(`${context}: warning: ${message}`, hint);
   const options = parseDrive(text, machine.options.type.drives, warn);
+  refuseOptionsBesideNames(options.node, false);
   return machine.addDrive(snapshot ? { ...options, snapshot: true } : options, context);
 }
 

@@ -4,6 +4,7 @@
  * What is written goes out at once, however little it is. A socket that a killed process has left behind is taken away
  * when somebody listens under its name; anything else of that name stays.
  */
+import { lookup } from 'node:dns/promises';
 import * as fs from 'node:fs';
 import * as net from 'node:net';
 import { dirname } from 'node:path';
@@ -36,8 +37,42 @@ export interface SocketOptions {
 }
 
 /** Sockets come paused. Errors: BlockError. */
-export async function listenOn(address: SocketAddress, options: SocketOptions): Promise<net.Server> {
-  checkAddress(address);
+export async function listenOn(given: SocketAddress, options: SocketOptions): Promise<net.Server> {
+  checkAddress(given);
+  const address = await inFamily(given);
+  if (address.type !== 'inet' || address.to === undefined) return listenThere(address, options);
+  for (let port = Number(address.port); port <= address.to; port++) {
+    try {
+      return await listenThere({ ...address, port: String(port) }, options);
+    } catch (error) {
+      if (port === address.to || !isTaken(error)) throw error;
+    }
+  }
+  // None was tried.
+  throw new BlockError('ENOENT').within('Failed to create a socket');
+}
+
+function isTaken(error: unknown): boolean {
+  if (error instanceof BlockError) return isTaken(error.cause);
+  return error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
+}
+
+/** With the host's address where it has to be of one family. */
+async function inFamily(address: SocketAddress): Promise<SocketAddress> {
+  if (address.type !== 'inet' || address.family === undefined) return address;
+  const { host, family } = address;
+  if (host === '') return { ...address, host: family === 4 ? '0.0.0.0' : '::' };
+  if (net.isIP(host) !== 0 && net.isIP(host) !== family) {
+    throw unresolved(address, new BlockError('EINVAL', 'Address family for hostname not supported'));
+  }
+  try {
+    return { ...address, host: (await lookup(host, { family })).address };
+  } catch (error) {
+    throw unresolved(address, fromSystemError(error));
+  }
+}
+
+async function listenThere(address: SocketAddress, options: SocketOptions): Promise<net.Server> {
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, ...options });
   if (address.type === 'unix') removeStaleSocket(address.path);
   await new Promise<void>((resolve, reject) => {
@@ -50,8 +85,9 @@ export async function listenOn(address: SocketAddress, options: SocketOptions): 
 }
 
 /** Errors: BlockError. */
-export async function connectTo(address: SocketAddress, { noDelay }: SocketOptions): Promise<net.Socket> {
-  checkAddress(address);
+export async function connectTo(given: SocketAddress, { noDelay }: SocketOptions): Promise<net.Socket> {
+  checkAddress(given);
+  const address = await inFamily(given);
   if (address.type === 'fd') return new net.Socket({ fd: address.fd, allowHalfOpen: true });
   const socket = new net.Socket({ allowHalfOpen: true });
   const target =
@@ -116,8 +152,9 @@ function optionsOf(address: SocketAddress): net.ListenOptions & { fd?: number } 
 }
 
 function bindError(error: Error, address: SocketAddress): BlockError {
-  const context =
-    address.type === 'unix' ? `Failed to bind socket to ${address.path}` : 'Failed to bind socket';
+  let context = 'Failed to bind socket';
+  if (address.type === 'unix') context += ` to ${address.path}`;
+  if (address.type === 'inet' && isTaken(error)) context = 'Failed to find an available port';
   // Node says EACCES where the directory does not exist.
   const isMissing = address.type === 'unix' && !fileExists(dirname(address.path));
   if (isMissing) return new BlockError('ENOENT').within(context);
@@ -126,7 +163,11 @@ function bindError(error: Error, address: SocketAddress): BlockError {
 
 function resolutionError(error: Error, address: SocketAddress): BlockError | undefined {
   if ((error as NodeJS.ErrnoException).syscall !== 'getaddrinfo') return undefined;
-  return fromSystemError(error).within(`address resolution failed for ${describeAddress(address)}`);
+  return unresolved(address, fromSystemError(error));
+}
+
+function unresolved(address: SocketAddress, reason: BlockError): BlockError {
+  return reason.within(`address resolution failed for ${describeAddress(address)}`);
 }
 
 /** A socket left behind by a process that was killed would be in the way; anything else stays where it is. */

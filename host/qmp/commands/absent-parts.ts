@@ -1,5 +1,5 @@
 /**
- * The query commands about what no machine here has: a TPM, a balloon, PCI devices other than disks, migration, …
+ * The query commands about what no machine here has: a TPM, a balloon, network cards, …
  *
  * Management and backup programs ask any machine for these, and go on when they hear that there is nothing. So each
  * answers as QEMU does for a machine without the part: an empty list, a state of `none`, or QEMU's words for its absence.
@@ -51,9 +51,7 @@ const answers: Readonly<Record<string, Fixed>> = {
   'query-cryptodev': nothing,
   'query-fdsets': nothing,
   'query-memory-devices': nothing,
-  'query-mice': nothing,
   'query-migrationthreads': nothing,
-  'query-pci': nothing,
   'query-pr-managers': nothing,
   'query-rx-filter': nothing,
   'query-stats-schemas': nothing,
@@ -68,7 +66,6 @@ const answers: Readonly<Record<string, Fixed>> = {
     'last-mode': [coloMode, 'none'],
     reason: [enumeration('COLOExitReason', ['none', 'request', 'error', 'processing']), 'none'],
   }),
-  'query-current-machine': fixed('CurrentMachineParams', { 'wakeup-suspend-support': [bool, false] }),
   'query-dirty-rate': fixed('DirtyRateInfo', {
     status: [enumeration('DirtyRateStatus', ['unstarted', 'measuring', 'measured']), 'unstarted'],
     'start-time': [int64, 0],

@@ -1,5 +1,5 @@
 /**
- * What programs ask about machines and their processors: which there are, and how much memory this one has.
+ * What programs ask about machines and their processors: which there are, how much memory this one has, and what a PC always has.
  *
  * A machine here has the processor that an emulator brings, or none: `query-cpus-fast` lists none, and none can be plugged. Models
  * have no unavailable features, because nothing here lacks one.
@@ -131,7 +131,28 @@ const queryAcpiOspmStatus = defineMachineCommand({
   },
 });
 
+/** Only a machine with ACPI can be woken. */
+const queryCurrentMachine = defineMachineCommand({
+  name: 'query-current-machine',
+  args: empty,
+  returns: struct('CurrentMachineParams', { 'wakeup-suspend-support': bool }),
+  run: ({ options: { type } }) => ({ 'wakeup-suspend-support': type.hasAcpi }),
+});
+
+const mouseInfo = struct('MouseInfo', { name: str, index: int, current: bool, absolute: bool });
+
+/** The one that every PC has at its keyboard controller. */
+const queryMice = defineMachineCommand({
+  name: 'query-mice',
+  args: empty,
+  returns: array(mouseInfo),
+  run: ({ options: { type } }) =>
+    type.hasAcpi ? [{ name: 'QEMU PS/2 Mouse', index: 2, current: true, absolute: false }] : [],
+});
+
 export const processorQueries: readonly AnyCommand[] = [
+  queryCurrentMachine,
+  queryMice,
   queryCpuDefinitions,
   queryMachines,
   queryMemorySizeSummary,

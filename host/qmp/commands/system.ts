@@ -9,6 +9,7 @@ import { migrationQueries } from './migration-queries.ts';
 import { processorQueries } from './processor-queries.ts';
 import { queryCommandLineOptions } from './query-command-line-options.ts';
 import { queryIothreads } from './query-iothreads.ts';
+import { queryPci } from './query-pci.ts';
 import { exportCommands } from './storage-daemon.ts';
 
 /** The QMP commands of `blockyard system` and `vm`. */
@@ -17,6 +18,7 @@ export const systemCommands: readonly AnyCommand[] = [
   ...exportCommands,
   queryIothreads,
   queryCommandLineOptions,
+  queryPci,
   ...processorQueries,
   ...migrationQueries,
   ...absentParts,

@@ -19,6 +19,14 @@ const chain = [
   'qemu-img create -q -f qcow2 t.qcow2 4M',
 ];
 
+/** The chardev of the session itself has a name of its own; the others are in no order. */
+function withoutOwnMonitor(message: Message): Message {
+  const list = message.return;
+  if (!Array.isArray(list)) return message;
+  const isOurs = (one: unknown): boolean => !/"(compat_monitor\d+|qmp)"/.test(JSON.stringify(one));
+  return { return: list.filter(isOurs).sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)) };
+}
+
 /** Lists of what there is have no order; what a host's accelerator lacks is its own affair. */
 function unordered(message: Message): Message {
   const { return: list } = message;
@@ -171,6 +179,48 @@ export const scenarios: readonly Scenario[] = [
       options: ['-machine', type, '-S'],
       normalise: unordered,
       steps: ofMachines,
+    }),
+  ),
+  ...['q35', 'pc'].map(
+    (type): Scenario => ({
+      name: `queries: what every machine of type ${type} has`,
+      program: 'system',
+      options: ['-machine', type, '-S', '-nodefaults'],
+      steps: [run('query-mice'), run('query-current-machine'), run('query-pci')],
+    }),
+  ),
+  {
+    name: 'queries: PCI devices that come and go',
+    program: 'system',
+    options: [
+      ...['-machine', 'pc', '-S', '-nodefaults', '-blockdev', 'null-co,node-name=n'],
+      ...['-device', 'virtio-scsi-pci,addr=9.1', '-device', 'virtio-blk-pci,drive=n,id=v,addr=5'],
+    ],
+    steps: [
+      run('query-pci'),
+      run('device_add', { driver: 'virtio-scsi-pci', id: 's' }),
+      run('query-pci'),
+      run('device_del', { id: 's' }),
+      run('query-pci'),
+    ],
+  },
+  ...(['system', 'storage-daemon'] as const).map(
+    (program): Scenario => ({
+      name: `queries: chardevs of ${program}`,
+      program,
+      options: [
+        ...(program === 'system' ? ['-machine', 'none'] : []),
+        ...['--chardev', 'socket,id=a,path=a.sock,server=on,wait=off,telnet=on'],
+        ...['--chardev', 'null,id=b', '--chardev', 'file,id=c,path=out,logfile=log'],
+        ...[
+          '--chardev',
+          'socket,id=d,path=a.sock',
+          '--chardev',
+          'socket,id=e,path=b.sock,server=on,wait=off',
+        ],
+      ],
+      normalise: withoutOwnMonitor,
+      steps: [run('query-chardev'), run('query-chardev-backends')],
     }),
   ),
   {

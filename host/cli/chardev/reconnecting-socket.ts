@@ -1,0 +1,78 @@
+/**
+ * A socket that connects, and connects again a while after its peer has gone or was not there (`reconnect-ms=N`). Nobody waits for
+ * the first connection. Only the first failure of a row is told.
+ */
+import type * as net from 'node:net';
+import { asBlockError } from '../../base/errors.ts';
+import type { Connection } from '../../platform/connection.ts';
+import type { Chardev } from './chardev.ts';
+
+interface Reconnection {
+  /** Milliseconds. */
+  readonly delayMs: number;
+  /** Of what it is now, with the connection if there is one. */
+  nameWith(socket: net.Socket | undefined): string;
+  connect(): Promise<net.Socket>;
+  /** `onClosed` is called when the connection is over, whoever ends it. */
+  connectionOf(socket: net.Socket, onClosed: () => void): Connection;
+  /** The reason why there is no connection. */
+  failed(reason: string): void;
+}
+
+export class ReconnectingSocket implements Chardev {
+  private socket: net.Socket | undefined;
+  private isHandedOver = false;
+  private onConnection: ((connection: Connection) => void) | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private isClosed = false;
+  private hasFailed = false;
+
+  constructor(private readonly how: Reconnection) {
+    void this.connect();
+  }
+
+  get filename(): string {
+    return this.how.nameWith(this.socket);
+  }
+
+  serve(onConnection: (connection: Connection) => void): void {
+    this.onConnection = onConnection;
+    this.handOver();
+  }
+
+  close(): void {
+    this.isClosed = true;
+    clearTimeout(this.timer);
+    // Who is connected is for the user of the connection to end.
+    if (!this.isHandedOver) this.socket?.destroy();
+  }
+
+  private async connect(): Promise<void> {
+    const { how } = this;
+    try {
+      const socket = await how.connect();
+      socket.on('error', () => {});
+      this.hasFailed = false;
+      this.socket = socket.pause();
+      this.isHandedOver = false;
+      if (this.isClosed) socket.destroy();
+      else this.handOver();
+    } catch (error) {
+      if (!this.hasFailed && !this.isClosed) how.failed(asBlockError(error).message);
+      this.hasFailed = true;
+      this.again();
+    }
+  }
+
+  private handOver(): void {
+    const { socket, onConnection } = this;
+    if (!socket || !onConnection || this.isHandedOver) return;
+    this.isHandedOver = true;
+    onConnection(this.how.connectionOf(socket, () => this.again()));
+  }
+
+  private again(): void {
+    if (this.isClosed) return;
+    this.timer = setTimeout(() => void this.connect(), this.how.delayMs).unref();
+  }
+}
