@@ -236,14 +236,8 @@ async function openChildNode(
     ...withoutUndefined({ chain: params.chain, namedByImage: params.namedByImage }),
   };
   const { filename, ...others } = options;
-  if (options['driver'] !== undefined || role === 'cow') return openNode(graph, options, inner);
-  if (role === 'image') {
-    // Those that a filter's name names are images like others.
-    if (typeof filename !== 'string') return openNode(graph, options, inner);
-    const { chain, defaults: flags, namedByImage } = inner;
-    const how = { flags, options: others, ...withoutUndefined({ namedByImage }) };
-    return openFile(graph, filename, how, chain);
-  }
+  if (options['driver'] !== undefined || role === 'cow' || role === 'image')
+    return openNode(graph, options, inner);
   // The file under a format is a protocol: it is never probed.
   if (typeof filename !== 'string') throw invalid(nothingToOpen);
   if (filename.startsWith('json:')) {
