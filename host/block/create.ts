@@ -142,7 +142,6 @@ async function inspectBacking(
   try {
     const node = await graph.openFile(path, {
       ...withoutUndefined({ format }),
-      noBacking: true,
       // It may be in use, by ourselves even: its content is not looked at.
       flags: { readOnly: true, forceShare: true },
     });

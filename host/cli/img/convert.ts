@@ -216,6 +216,7 @@ async function prepareCreation(
     if (creation.backingFormat !== undefined && !definition.supportsBacking) {
       tool.fail(`Backing file format not supported for file format '${format}'`);
     }
+    if (options.backingFile !== undefined) checkBacking(tool, options, sourceCount);
     if (backing !== undefined && (creation.backingFormat ?? creation.values.backing_fmt) === undefined) {
       tool.fail('Use of backing file requires explicit backing format');
     }

@@ -71,8 +71,8 @@ async function openFile(context: OpenContext, given: FileOptions): Promise<Drive
   const { filename } = given;
   const opened = await openHostFile(context, filename);
   try {
-    if ((await opened.status()).type !== 'file') throw notRegular(filename);
     checkAio(context, given);
+    if ((await opened.status()).type !== 'file') throw notRegular(filename);
     return new FileDriver(context, filename, opened, lockingOf(context, given, opened));
   } catch (error) {
     await opened.close();
