@@ -7,7 +7,7 @@
 import { AttachmentKey } from '../base/attachments.ts';
 import { BlockError, invalid } from '../base/errors.ts';
 import type { DirtyBitmap } from '../bitmaps/dirty-bitmap.ts';
-import { bitmapsOf } from '../bitmaps/node-bitmaps.ts';
+import { bitmapsOf, findBitmap } from '../bitmaps/node-bitmaps.ts';
 import { BlockBackend } from '../block/backend.ts';
 import { chainFrom } from '../block/chain.ts';
 import type { BlockGraph } from '../block/graph.ts';
@@ -15,6 +15,7 @@ import type { BlockNode } from '../block/node.ts';
 import { Perm } from '../block/permissions.ts';
 import { maxStringBytes } from '../nbd/constants.ts';
 import type { SocketAddress } from '../platform/sockets.ts';
+import { isIdentifier } from '../qapi/identifier.ts';
 import { NbdExport } from './nbd-export.ts';
 import { NbdServer, type NbdServerListener, type NbdServerOptions } from './nbd-server.ts';
 
@@ -99,7 +100,7 @@ class BlockExports {
 
   /** Whether there may be an export of that name. Throws QEMU's words. */
   checkId(id: string): void {
-    if (!/^[A-Za-z][\w.-]*$/.test(id)) throw invalid('Invalid block export id');
+    if (!isIdentifier(id)) throw invalid('Invalid block export id');
     if (this.entries.some((entry) => entry.id === id))
       throw invalid(`Block export id '${id}' is already in use`);
   }
@@ -158,19 +159,16 @@ class BlockExports {
     wanted: string | { readonly node: string; readonly name: string },
     { node, writable }: NewExport,
   ): DirtyBitmap {
-    const bitmap = typeof wanted === 'string' ? findBelow(node, wanted) : this.findNamed(wanted);
+    const bitmap =
+      typeof wanted === 'string'
+        ? findBelow(node, wanted)
+        : findBitmap(this.graph, wanted.node, wanted.name).bitmap;
     bitmap.check('toggle');
     if (!writable && !node.readOnly && bitmap.recording) {
       const name = bitmap.name ?? '';
       throw invalid(`Enabled bitmap '${name}' incompatible with readonly export`);
     }
     return bitmap;
-  }
-
-  private findNamed({ node: nodeName, name }: { node: string; name: string }): DirtyBitmap {
-    const node = this.graph.find(nodeName, nodeName);
-    if (!node) throw invalid(`Node '${nodeName}' not found`);
-    return bitmapsOf(node).get(name);
   }
 
   private async finish(entry: Entry): Promise<void> {

@@ -7,7 +7,6 @@
  */
 import { assert } from '../base/assert.ts';
 import { createDeferred } from '../base/deferred.ts';
-import { Command, CommandFlag } from '../nbd/constants.ts';
 import type { Agreement } from '../nbd/server/handshake.ts';
 import type { Offer } from '../nbd/server/offer.ts';
 import { type ServerEvent, ServerProtocol } from '../nbd/server/protocol.ts';
@@ -142,11 +141,7 @@ export class NbdConnection {
   private perform(request: Request): void {
     const { agreement } = this;
     assert(agreement, 'there are no requests before an export is chosen');
-    const isSparse =
-      request.command === Command.read &&
-      agreement.replies !== 'simple' &&
-      (request.flags & CommandFlag.df) === 0;
-    const done = agreement.export.requests.perform(request, this.protocol.replies, isSparse);
+    const done = agreement.export.requests.perform(request, this.protocol.replies);
     if (!done) return;
     this.inFlight++;
     void done.then(() => {

@@ -25,27 +25,27 @@ export class NbdRequests {
     private readonly contexts: readonly NodeContext[],
   ) {}
 
-  perform(request: Request, replies: Replies, sparse: boolean): Promise<void> | undefined {
-    if (request.command !== Command.read) return this.answer(request, replies, sparse);
-    return this.readNow(request, replies, sparse) ? undefined : this.answer(request, replies, sparse);
+  perform(request: Request, replies: Replies): Promise<void> | undefined {
+    if (request.command !== Command.read) return this.answer(request, replies);
+    return this.readNow(request, replies) ? undefined : this.answer(request, replies);
   }
 
-  private async answer(request: Request, replies: Replies, sparse: boolean): Promise<void> {
+  private async answer(request: Request, replies: Replies): Promise<void> {
     try {
-      await this.act(request, replies, sparse);
+      await this.act(request, replies);
     } catch (error) {
       const { errno, message } = asBlockError(error);
       replies.fail(request, toWireError(errno), message);
     }
   }
 
-  private async act(request: Request, replies: Replies, sparse: boolean): Promise<void> {
+  private async act(request: Request, replies: Replies): Promise<void> {
     const { backend } = this;
     const { command, offset, length, flags, isFua: fua } = request;
     switch (command) {
       case Command.read:
         if (fua) await failingAs('flush failed', backend.flush());
-        return this.read(request, replies, sparse);
+        return this.read(request, replies);
       case Command.write:
         // What was checked has its data with it.
         await failingAs('writing to file failed', backend.write(offset, request.payload ?? nothing, { fua }));
@@ -74,11 +74,12 @@ export class NbdRequests {
   }
 
   /** Whether a small read could be answered at once, and is. */
-  private readNow(request: Request, replies: Replies, sparse: boolean): boolean {
+  private readNow(request: Request, replies: Replies): boolean {
     if (request.isFua) return false;
     const room = replies.dataInPlace(request);
     if (!room) return false;
     const { offset } = request;
+    const sparse = replies.takesHoles(request);
     // A file that ends within a sector has a hole behind its end.
     const isWhole = !sparse || offset + request.length <= this.backend.length - sectorBytes;
     if (isWhole && this.backend.readNow(offset, room.data) && !(sparse && mayHaveHoles(offset, room.data)))
@@ -87,13 +88,13 @@ export class NbdRequests {
     return false;
   }
 
-  private async read(request: Request, replies: Replies, sparse: boolean): Promise<void> {
+  private async read(request: Request, replies: Replies): Promise<void> {
     const { offset, length } = request;
     if (length === 0) {
       replies.empty(request);
       return;
     }
-    if (!sparse) {
+    if (!replies.takesHoles(request)) {
       const data = new Uint8Array(length);
       await failingAs('reading from file failed', this.backend.read(offset, data));
       replies.data(request, offset, data, true);

@@ -6,6 +6,7 @@
 import { invalid } from '../../base/errors.ts';
 import { type CacheMode, parseCacheMode } from '../shared/cache-mode.ts';
 import { describeUsageError, OptionReader, type OptionSpec, UsageError } from '../shared/getopt.ts';
+import { parseCount, parseInteger } from '../shared/numbers.ts';
 import { parseSnapshotParam, type SnapshotParam } from '../shared/snapshot-param.ts';
 import type { Tool } from '../shared/tool.ts';
 
@@ -83,6 +84,7 @@ export interface NbdCommandLine {
 }
 
 const maxTextBytes = 4096;
+const maxInt = 2 ** 31 - 1;
 const detectZeroesModes = ['off', 'on', 'unmap'] as const;
 const aioModes: readonly string[] = ['native', 'io_uring', 'threads'];
 
@@ -259,21 +261,14 @@ class LineReader {
   }
 
   private count(value: string, what: string): number {
-    const number = /^\s*\+?(0x[\da-f]+|\d+)$/i.test(value) ? readNumber(value) : Number.NaN;
-    if (!(number >= 0 && number < 2 ** 31)) this.tool.fail(`Invalid ${what} '${value}'`);
-    return number;
+    return parseInteger(value, maxInt) ?? this.tool.fail(`Invalid ${what} '${value}'`);
   }
 
   private bytes(value: string): number {
-    if (/^-\d+$/.test(value)) this.tool.fail(`Value '${value}' is out of range for parameter 'offset'`);
-    const number = /^\s*\+?(0x[\da-f]+|\d+)$/i.test(value) ? readNumber(value) : Number.NaN;
-    if (!(number <= Number.MAX_SAFE_INTEGER)) this.tool.fail(`Invalid offset '${value}'`);
-    return number;
+    const parsed = parseCount(value);
+    if (parsed.ok && parsed.value <= Number.MAX_SAFE_INTEGER) return Number(parsed.value);
+    if (!parsed.ok && parsed.problem === 'range')
+      this.tool.fail(`Value '${value}' is out of range for parameter 'offset'`);
+    return this.tool.fail(`Invalid offset '${value}'`);
   }
-}
-
-/** Hexadecimal after `0x`, octal after `0`, as C has it. */
-function readNumber(text: string): number {
-  const digits = text.trim().replace(/^\+/, '');
-  return /^0[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number(digits);
 }

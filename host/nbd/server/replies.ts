@@ -6,6 +6,7 @@
 import { assert } from '../../base/assert.ts';
 import {
   Chunk,
+  CommandFlag,
   chunkDone,
   extendedReplyMagic,
   maxStringBytes,
@@ -42,6 +43,11 @@ export class Replies {
     private readonly output: Output,
     private readonly form: ReplyForm,
   ) {}
+
+  /** Whether zeros of a READ may be told as holes. */
+  takesHoles({ flags }: Request): boolean {
+    return this.form !== 'simple' && (flags & CommandFlag.df) === 0;
+  }
 
   /** The request is done; there is nothing else to say. */
   done(request: Request): void {

@@ -1,16 +1,9 @@
 /** block-dirty-bitmap-merge: adds what other bitmaps have recorded, all of it or nothing. */
 import { mergeBitmaps } from '../../bitmaps/dirty-bitmap.ts';
 import { findBitmap } from '../../bitmaps/node-bitmaps.ts';
-import { type AlternateType, array, str, struct, type TypeOf } from '../../qapi/types.ts';
+import { array, str, struct } from '../../qapi/types.ts';
 import { defineAction } from './action.ts';
-import { bitmapData } from './bitmap-data.ts';
-
-/** A bitmap of the same node by its name, or any. */
-const bitmapOrName: AlternateType<string | TypeOf<typeof bitmapData>> = {
-  kind: 'alternate',
-  name: 'BlockDirtyBitmapOrStr',
-  branches: () => [str, bitmapData],
-};
+import { bitmapOrName } from './bitmap-data.ts';
 
 const bitmapMergeData = struct('BlockDirtyBitmapMerge', {
   node: str,

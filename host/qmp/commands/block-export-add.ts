@@ -3,7 +3,6 @@ import { invalid } from '../../base/errors.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import { exportsOf } from '../../exports/block-exports.ts';
 import {
-  type AlternateType,
   array,
   bool,
   optional,
@@ -13,15 +12,9 @@ import {
   type TypeOf,
   type UnionType,
 } from '../../qapi/types.ts';
-import { bitmapData } from '../actions/bitmap-data.ts';
+import { bitmapOrName } from '../actions/bitmap-data.ts';
 import { blockExportType } from '../block-export-type.ts';
 import { defineCommand } from '../command.ts';
-
-const bitmapOrName: AlternateType<string | TypeOf<typeof bitmapData>> = {
-  kind: 'alternate',
-  name: 'BlockDirtyBitmapOrStr',
-  branches: () => [str, bitmapData],
-};
 
 const base = struct('BlockExportOptionsBase', {
   type: blockExportType,
