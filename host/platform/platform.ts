@@ -27,6 +27,8 @@ export interface Platform {
   readonly chunkStore?: ChunkStore;
   /** Absent where nobody can be listened for. */
   readonly sockets?: Sockets;
+  /** Where files go that outlive nothing. Without a slash at the end; absent where there are no such files. */
+  readonly temporaryDirectory?: string;
   /** Absent where nobody hands over Blobs. */
   readonly blobs?: Blobs;
   /** Waits for a part of the program that is being loaded. Absent where it may take its time like anything else. */

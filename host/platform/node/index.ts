@@ -29,6 +29,7 @@ export const nodePlatform: Platform = {
   console: terminal,
   fetch: nodeFetch,
   sockets,
+  temporaryDirectory: process.env['TMPDIR'] ?? '/var/tmp',
   // That of the first thread.
   threadId: process.pid,
 };
