@@ -153,6 +153,6 @@ export class NbdConnection {
 
   private send(): void {
     if (this.isClosed) return;
-    for (const bytes of this.protocol.output.take()) this.connection.write(bytes);
+    for (const { bytes, sent } of this.protocol.output.take()) this.connection.write(bytes, sent);
   }
 }

@@ -53,7 +53,7 @@ function converse(chunks: Iterable<Uint8Array>): { events: string[]; sent: strin
         else protocol.replies.done(event);
       } else events.push(event.type === 'ended' ? `ended ${event.reason}` : event.type);
     }
-    sent.push(...protocol.output.take());
+    sent.push(...protocol.output.take().map(({ bytes }) => bytes));
   }
   return { events, sent: Buffer.concat(sent).toString('hex') };
 }
