@@ -10,7 +10,7 @@ const roomBytes = 65_536;
 /** From here on, a piece is sent from where it is. */
 const largeBytes = 16_384;
 
-export interface Piece {
+interface Piece {
   readonly bytes: Uint8Array;
   /** To be told when nobody needs the memory any more. */
   readonly sent?: (() => void) | undefined;

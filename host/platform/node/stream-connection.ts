@@ -19,8 +19,8 @@ export class StreamConnection implements Connection {
   private isClosed = false;
 
   constructor(
-    private readonly input: Readable | undefined,
-    private readonly output: Writable | undefined,
+    protected input: Readable | undefined,
+    protected output: Writable | undefined,
     /** What `close` does to the streams. */
     private readonly release: () => void,
   ) {}
