@@ -35,9 +35,12 @@ const offer = {
   usesTls: false,
 };
 
+/** As memory may come: longer than asked for, and with anything in it. */
+const memory = { take: (bytes: number) => new Uint8Array(bytes + 7).fill(0xee) };
+
 /** What has come of the bytes: events in words, and what is sent. Each request is answered at once. */
 function converse(chunks: Iterable<Uint8Array>): { events: string[]; sent: string } {
-  const protocol = new ServerProtocol(offer);
+  const protocol = new ServerProtocol(offer, memory);
   const events: string[] = [];
   const sent: Uint8Array[] = [];
   for (const chunk of chunks) {
@@ -53,7 +56,7 @@ function converse(chunks: Iterable<Uint8Array>): { events: string[]; sent: strin
         else protocol.replies.done(event);
       } else events.push(event.type === 'ended' ? `ended ${event.reason}` : event.type);
     }
-    sent.push(...protocol.output.take());
+    sent.push(...protocol.output.take().map(({ bytes }) => bytes));
   }
   return { events, sent: Buffer.concat(sent).toString('hex') };
 }
