@@ -9,14 +9,17 @@ import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { Connection, ConnectionHandlers } from '../connection.ts';
 
+/** Of what is received: the largest request of NBD fits, however it is cut. */
+const maxMessageBytes = 33 << 20;
+/** A peer has that long to fetch what was written before the end. */
+const fetchingMs = 2_000;
+
 /** What both sides of a connection are made with. */
 export const webSocketOptions = {
   // Disks hold what is compressed already, and each connection would need memory for it.
   perMessageDeflate: false,
-  /** The largest request of NBD fits, however it is cut. */
-  maxPayload: 33 << 20,
-  /** A peer has that long to fetch what was written before the end. */
-  closeTimeout: 2_000,
+  maxPayload: maxMessageBytes,
+  closeTimeout: fetchingMs,
 } as const;
 
 /** Of what is sent: who receives it deals with whole messages only. */

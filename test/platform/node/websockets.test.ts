@@ -6,7 +6,6 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { createDeferred } from '../../../host/base/deferred.ts';
 import type { Connection } from '../../../host/platform/connection.ts';
 import { listenOn } from '../../../host/platform/node/sockets.ts';
 import { WebSocketConnection } from '../../../host/platform/node/websocket-connection.ts';
@@ -15,57 +14,10 @@ import {
   listenForWebSockets,
   WebSocketUpgrades,
 } from '../../../host/platform/node/websockets.ts';
+import { ConnectionEnd } from '../../support/connection-end.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
 const scratch = scratchDirectory();
-
-/** One end of a connection, with what has come out of it. */
-class End {
-  private readonly chunks: Uint8Array[] = [];
-  private readonly over = createDeferred<void>();
-  private readonly onChange = new Set<() => void>();
-  private received = 0;
-  drains = 0;
-
-  constructor(readonly connection: Connection) {}
-
-  start(): this {
-    this.connection.start({
-      data: (bytes) => {
-        this.chunks.push(bytes);
-        this.received += bytes.length;
-        for (const look of this.onChange) look();
-      },
-      drained: () => void this.drains++,
-      ended: () => {},
-      closed: () => this.over.resolve(),
-    });
-    return this;
-  }
-
-  get bytes(): Buffer {
-    return Buffer.concat(this.chunks);
-  }
-
-  get sizes(): readonly number[] {
-    return this.chunks.map(({ length }) => length);
-  }
-
-  get whenOver(): Promise<void> {
-    return this.over.promise;
-  }
-
-  /** As soon as so many bytes have come. */
-  async has(bytes: number): Promise<Buffer> {
-    while (this.received < bytes) {
-      const { promise, resolve } = createDeferred<void>();
-      this.onChange.add(resolve);
-      await promise;
-      this.onChange.delete(resolve);
-    }
-    return this.bytes;
-  }
-}
 
 let server: Server;
 let upgrades: WebSocketUpgrades;
@@ -181,23 +133,23 @@ describe('a stream over a WebSocket', () => {
     for (const byte of Buffer.concat([Buffer.from(requestFor('/disk')), ...frames])) {
       await new Promise((resolve) => socket.write(Buffer.of(byte), resolve));
     }
-    const end = new End(await arrival()).start();
+    const end = new ConnectionEnd(await arrival()).start();
     expect((await end.has(13)).toString()).toBe('one two three');
   });
 
   test('is what was sent when it comes with the request', async () => {
     const first = frame(Opcode.binary, Buffer.from('early'));
     rawClient().write(Buffer.concat([Buffer.from(requestFor('/disk')), first]));
-    const end = new End(await arrival());
+    const end = new ConnectionEnd(await arrival());
     // Nothing is lost that comes before anybody listens.
     await new Promise((resolve) => void setImmediate(resolve));
     expect((await end.start().has(5)).toString()).toBe('early');
   });
 
   test('goes both ways between our own ends, large writes in messages of a bounded size', async () => {
-    const ours = new End(await connectWebSocket(url())).start();
+    const ours = new ConnectionEnd(await connectWebSocket(url())).start();
     opened.push(ours.connection);
-    const theirs = new End(await arrival()).start();
+    const theirs = new ConnectionEnd(await arrival()).start();
     const large = pattern(3_000_000);
     const isSent = new Promise<void>((resolve) => ours.connection.write(large, resolve));
     theirs.connection.write(Buffer.from('hello'));
@@ -210,7 +162,7 @@ describe('a stream over a WebSocket', () => {
   });
 
   test('reaches its peer before the end that follows', async () => {
-    const theirs = new End(await connectWebSocket(url())).start();
+    const theirs = new ConnectionEnd(await connectWebSocket(url())).start();
     const connection = await arrival();
     const large = pattern(1_000_000);
     connection.start({ data: () => {}, drained: () => {}, ended: () => {}, closed: () => {} });
@@ -225,7 +177,7 @@ describe('a stream over a WebSocket', () => {
     const connection = await arrival();
     peer.terminate();
     await new Promise((resolve) => void setTimeout(resolve, 20));
-    await new End(connection).start().whenOver;
+    await new ConnectionEnd(connection).start().whenOver;
   });
 });
 
@@ -233,7 +185,7 @@ describe('a slow peer', () => {
   test('makes what is written wait, and tells when it has fetched it', async () => {
     const peer = await client();
     peer.pause();
-    const end = new End(await arrival()).start();
+    const end = new ConnectionEnd(await arrival()).start();
     const piece = pattern(1 << 20);
     // More than the system takes by itself.
     for (let i = 0; i < 32; i++) end.connection.write(piece);
@@ -254,9 +206,9 @@ describe('a slow peer', () => {
   });
 
   test('waits while it is not read from, and nothing is lost', async () => {
-    const ours = new End(await connectWebSocket(url())).start();
+    const ours = new ConnectionEnd(await connectWebSocket(url())).start();
     opened.push(ours.connection);
-    const theirs = new End(await arrival()).start();
+    const theirs = new ConnectionEnd(await arrival()).start();
     theirs.connection.pause();
     const large = pattern(32 << 20);
     ours.connection.write(large);
@@ -316,7 +268,10 @@ describe('loses its connection, and no other does', () => {
     ['a peer whose message is too large', 1009, (peer) => peer.send(Buffer.alloc((33 << 20) + 1))],
   ])('%s', async (_, code, act) => {
     const [peer, other] = [await client(), await client()];
-    const [end, otherEnd] = [new End(await arrival()).start(), new End(await arrival()).start()];
+    const [end, otherEnd] = [
+      new ConnectionEnd(await arrival()).start(),
+      new ConnectionEnd(await arrival()).start(),
+    ];
     const closed = once(peer, 'close');
     act(peer);
     expect((await closed)[0]).toBe(code);
@@ -337,7 +292,7 @@ describe('loses its connection, and no other does', () => {
   ])('a peer that %s', async (_, bytes) => {
     const socket = rawClient();
     socket.write(requestFor('/disk'));
-    const end = new End(await arrival()).start();
+    const end = new ConnectionEnd(await arrival()).start();
     socket.resume().write(bytes);
     await once(socket, 'end');
     socket.destroy();
@@ -348,7 +303,7 @@ describe('loses its connection, and no other does', () => {
   test('a peer that asks for answers and does not fetch them', async () => {
     const socket = rawClient();
     socket.write(requestFor('/disk'));
-    const end = new End(await arrival()).start();
+    const end = new ConnectionEnd(await arrival()).start();
     socket.pause();
     const pings = Buffer.concat(Array.from({ length: 1000 }, () => frame(9, Buffer.alloc(125))));
     const flood = (): void => void (!socket.destroyed && socket.write(pings, flood));
@@ -363,7 +318,7 @@ describe('loses its connection, and no other does', () => {
     socket.write('GET /disk HTTP/1.1\r\n');
     await once(socket, 'close');
     // Who has been let in has all the time.
-    const end = new End(await connectWebSocket(url())).start();
+    const end = new ConnectionEnd(await connectWebSocket(url())).start();
     opened.push(end.connection);
     const theirs = await arrival();
     await new Promise((resolve) => void setTimeout(resolve, 60));
@@ -385,7 +340,7 @@ describe('loses its connection, and no other does', () => {
       let socket: Socket | undefined;
       webSocket.once('upgrade', (response) => void ({ socket } = response));
       await once(webSocket, 'open');
-      const end = new End(new WebSocketConnection(webSocket, socket!, 10)).start(); // it has been upgraded
+      const end = new ConnectionEnd(new WebSocketConnection(webSocket, socket!, 10)).start(); // it has been upgraded
       if (autoPong) await new Promise((resolve) => void setTimeout(resolve, 60));
       else await end.whenOver;
       expect(webSocket.readyState === webSocket.OPEN).toBe(autoPong);
@@ -429,12 +384,12 @@ describe('connecting', () => {
     const listener = await listenForWebSockets({ type: 'unix', path }, () => ({
       origins: [],
       accept: (connection) => {
-        new End(connection).start();
+        new ConnectionEnd(connection).start();
         connection.write(Buffer.from('unix'));
         opened.push(connection);
       },
     }));
-    const end = new End(await connectWebSocket(`ws+unix://${path}:/any`)).start();
+    const end = new ConnectionEnd(await connectWebSocket(`ws+unix://${path}:/any`)).start();
     opened.push(end.connection);
     expect((await end.has(4)).toString()).toBe('unix');
     listener.close();
