@@ -94,7 +94,7 @@ function converse(
       client.receive(bytes);
       pump();
     }
-    const said = Buffer.concat(client.output.take());
+    const said = Buffer.concat(client.output.take().map(({ bytes }) => bytes));
     sent.push(said);
     if (said.length === 0 && !isOver) {
       // Nobody has anything left to say.
@@ -245,11 +245,14 @@ const disk: OfferedExport = {
 
 /** Our own server over an array, with holes where there are zeros. */
 class OwnServer implements Peer {
-  private readonly protocol = new ServerProtocol({
-    list: () => [disk],
-    find: (name: string) => (name === disk.name ? disk : undefined),
-    usesTls: false,
-  });
+  private readonly protocol = new ServerProtocol(
+    {
+      list: () => [disk],
+      find: (name: string) => (name === disk.name ? disk : undefined),
+      usesTls: false,
+    },
+    { take: (bytes) => new Uint8Array(bytes) },
+  );
   hasEnded = false;
   readonly image = new Uint8Array(1 << 20);
 
@@ -262,7 +265,7 @@ class OwnServer implements Peer {
   }
 
   take(): Uint8Array {
-    return Buffer.concat(this.protocol.output.take());
+    return Buffer.concat(this.protocol.output.take().map(({ bytes }) => bytes));
   }
 
   private perform(request: Request): void {
@@ -320,7 +323,7 @@ describe('with our own server', () => {
           for (let rounds = 0; rounds < 20; rounds++) {
             client.receive(server.take());
             for (let event = client.next(); event; event = client.next()) events.push(event);
-            server.receive(Buffer.concat(client.output.take()));
+            server.receive(Buffer.concat(client.output.take().map(({ bytes }) => bytes)));
           }
           return events;
         };
@@ -393,7 +396,7 @@ test('what a server tells of its block sizes and itself is known', () => {
   for (let rounds = 0; rounds < 10; rounds++) {
     client.receive(server.take());
     for (let event = client.next(); event; event = client.next()) events.push(event);
-    server.receive(Buffer.concat(client.output.take()));
+    server.receive(Buffer.concat(client.output.take().map(({ bytes }) => bytes)));
   }
   expect(events).toMatchObject([
     {

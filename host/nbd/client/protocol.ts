@@ -30,7 +30,8 @@ const extendedBytes = 32;
 
 export class ClientProtocol {
   readonly output = new Output();
-  private readonly input = new Input();
+  /** Also for connections that put bytes where they are wanted: what `room` leads to is as if it were received. */
+  readonly input = new Input();
   private readonly handshake: ClientHandshake;
   private readonly slots = new RequestSlots();
   private replies: ReplyReader | undefined;

@@ -7,7 +7,7 @@
  * | `head`    | the head of a reply or chunk                         | `data` (simple), `payload`, `offset`; `head`      |
  * | `payload` | the payload of a chunk that is no data               | `head`                                            |
  * | `offset`  | where the data of a chunk begins                     | `data`                                            |
- * | `data`    | the rest of what the request's buffer has room for   | `head`                                            |
+ * | `data`    | the data of a reply or chunk                         | `head`                                            |
  *
  * A reply that cannot be is an error of the connection: nobody knows what else is wrong. Where QEMU is more
  * patient than the protocol, so is this: unknown chunk flags, more than one extent where one was asked for, an offset in an
@@ -94,10 +94,10 @@ export class ReplyReader {
   private cookie = 0;
   private chunk = 0;
   private isLast = false;
-  /** Of the reply or chunk, not yet read. */
-  private restBytes = 0;
-  /** Where the next data goes, in the request's buffer. */
-  private dataAt = 0;
+  /** Of the chunk, behind its head. */
+  private payloadBytes = 0;
+  /** Where its data goes, in the request's buffer. */
+  private place: Uint8Array = new Uint8Array(0);
 
   constructor(
     private readonly input: Input,
@@ -119,7 +119,7 @@ export class ReplyReader {
       case 'head':
         return this.readHead();
       case 'payload': {
-        const payload = this.input.take(this.restBytes);
+        const payload = this.input.take(this.payloadBytes);
         return payload ? this.takePayload(payload) : 'waits';
       }
       case 'offset': {
@@ -150,7 +150,7 @@ export class ReplyReader {
     this.isLast = (view.getUint16(4) & chunkDone) !== 0;
     this.chunk = view.getUint16(6);
     if (isExtended && view.getUint32(24) !== 0) throw tooLong(view.getUint32(24) * 2 ** 32);
-    this.restBytes = view.getUint32(isExtended ? 28 : 16);
+    this.payloadBytes = view.getUint32(isExtended ? 28 : 16);
     return this.beginChunk(request);
   }
 
@@ -169,49 +169,49 @@ export class ReplyReader {
     if (error !== 0) request.error ??= new BlockError(fromWireError(error));
     if (error !== 0 || !isRead || request.length === 0) return this.finish(request);
     this.isLast = true;
-    this.dataAt = 0;
-    this.restBytes = request.length;
-    this.state = 'data';
+    this.expectData(request, request.offset, request.length);
     return undefined;
   }
 
   private beginChunk(request: ClientRequest): ClientRequest | undefined {
-    const { chunk, restBytes } = this;
+    const { chunk, payloadBytes } = this;
     if (chunk === Chunk.none) {
       if (!this.isLast)
         throw new Violation('NBD_REPLY_TYPE_NONE chunk without NBD_REPLY_FLAG_DONE flag set', request);
-      if (restBytes !== 0) throw new Violation('NBD_REPLY_TYPE_NONE chunk with nonzero length', request);
+      if (payloadBytes !== 0) throw new Violation('NBD_REPLY_TYPE_NONE chunk with nonzero length', request);
       return this.endChunk(request);
     }
     if (chunk === Chunk.offsetData) {
       if (request.command !== Command.read) throw this.misplaced(request);
-      if (restBytes > maxPayloadBytes + offsetBytes) throw tooLong(restBytes);
-      if (restBytes <= offsetBytes)
+      if (payloadBytes > maxPayloadBytes + offsetBytes) throw tooLong(payloadBytes);
+      if (payloadBytes <= offsetBytes)
         throw new Violation('invalid payload for NBD_REPLY_TYPE_OFFSET_DATA', request);
       this.state = 'offset';
       return undefined;
     }
-    if (restBytes > maxOtherPayloadBytes) throw tooLong(restBytes);
+    if (payloadBytes > maxOtherPayloadBytes) throw tooLong(payloadBytes);
     this.state = 'payload';
     return undefined;
   }
 
   private takeOffset(offset: number): void {
     const request = this.request!; // there is a chunk for it
-    this.restBytes -= offsetBytes;
-    this.expectWithin(request, offset, this.restBytes, 'data');
-    this.dataAt = offset - request.offset;
+    const bytes = this.payloadBytes - offsetBytes;
+    this.expectWithin(request, offset, bytes, 'data');
+    this.expectData(request, offset, bytes);
+  }
+
+  private expectData(request: ClientRequest, offset: number, bytes: number): void {
+    const at = offset - request.offset;
+    this.place = request.data!.subarray(at, at + bytes); // as every READ
     this.state = 'data';
   }
 
   private fill(): ClientRequest | 'waits' | undefined {
     const request = this.request!; // there is a chunk for it
-    const room = request.data!.subarray(this.dataAt, this.dataAt + this.restBytes); // as every READ
-    const bytes = this.input.moveTo(room);
-    this.dataAt += bytes;
-    this.restBytes -= bytes;
-    request.told += bytes;
-    return this.restBytes > 0 ? 'waits' : this.endChunk(request);
+    if (!this.input.fill(this.place)) return 'waits';
+    request.told += this.place.length;
+    return this.endChunk(request);
   }
 
   private takePayload(payload: Uint8Array): ClientRequest | undefined {

@@ -13,7 +13,7 @@ import type { Connection } from '../connection.ts';
 import type { Listener, SocketAddress, Sockets } from '../sockets.ts';
 import { fromSystemError } from './errors.ts';
 import { fileExists } from './file-exists.ts';
-import { endSocket, StreamConnection } from './stream-connection.ts';
+import { SocketConnection } from './socket-connection.ts';
 
 const maxUnixPathBytes = 107;
 const maxPort = 65_535;
@@ -36,7 +36,7 @@ export const sockets: Sockets = {
 function connectionOver(socket: net.Socket): Connection {
   // A peer may go away before anybody is told of it.
   socket.on('error', () => {});
-  return new StreamConnection(socket, socket, () => endSocket(socket));
+  return new SocketConnection(socket);
 }
 
 export interface SocketOptions {
@@ -98,6 +98,8 @@ export async function connectTo(given: SocketAddress, { noDelay }: SocketOptions
   const address = await inFamily(given);
   if (address.type === 'fd') return new net.Socket({ fd: address.fd, allowHalfOpen: true });
   const socket = new net.Socket({ allowHalfOpen: true });
+  // Nothing is read before somebody wants it.
+  socket.pause();
   const target =
     address.type === 'unix'
       ? { path: asPath(address.path) }

@@ -102,6 +102,13 @@ export class NbdSession {
           this.protocol.receive(bytes);
           this.pump();
         },
+        into: {
+          room: () => this.protocol.input.room(),
+          filled: (bytes) => {
+            this.protocol.input.filled(bytes);
+            this.pump();
+          },
+        },
         drained: () => {},
         ended: () => this.cutOff(),
         closed: () => this.cutOff(),
@@ -145,6 +152,8 @@ export class NbdSession {
   private end(error: BlockError): void {
     this.isOver = true;
     this.owner = undefined;
+    // What still arrives must not go to where a request wanted it that may be done by now.
+    this.connection.pause();
     this.connection.close();
     this.opening?.reject(error);
     this.opening = undefined;
@@ -152,6 +161,6 @@ export class NbdSession {
 
   private flush(): void {
     if (this.isOver) return;
-    for (const bytes of this.protocol.output.take()) this.connection.write(bytes);
+    for (const { bytes, sent } of this.protocol.output.take()) this.connection.write(bytes, sent);
   }
 }
