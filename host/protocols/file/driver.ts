@@ -80,9 +80,6 @@ async function openFile(context: OpenContext, given: FileOptions): Promise<Drive
   }
 }
 
-export const nativeNeedsDirect =
-  'aio=native was specified, but it requires cache.direct=on, which was not specified.';
-
 /** Refuses values that `driver` does nothing for. */
 export function checkOptions(driver: string, given: FileOptions): void {
   if (typeof given.filename !== 'string' || given.filename === '') throw invalid(missingFilename(driver));
@@ -95,7 +92,9 @@ export function checkOptions(driver: string, given: FileOptions): void {
 
 /** Of a file that is open: one that is not there is told first. */
 export function checkAio({ flags }: OpenContext, given: FileOptions): void {
-  if (given.aio === 'native' && !flags.direct) throw invalid(nativeNeedsDirect);
+  const aio = given.aio ?? (flags.nativeAio ? 'native' : undefined);
+  if (aio === 'native' && !flags.direct)
+    throw invalid('aio=native was specified, but it requires cache.direct=on, which was not specified.');
 }
 
 /** Opens the file as the node is to be open. Errors: `Could not open 'F': …`. */
