@@ -28,7 +28,7 @@ export interface ConvertOptions {
   /** Bytes per second; 0: none. */
   rateLimit: number;
   salvage: boolean;
-  /** Copies what the source holds as it is, zeros in it too. */
+  /** Has the host copy what the source holds, as it is, where it can. */
   offload: boolean;
   /** Copies the persistent bitmaps of the only source. */
   bitmaps: boolean;

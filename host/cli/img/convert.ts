@@ -132,7 +132,7 @@ async function convert(
       outOfOrder: options.outOfOrder,
       rateLimit: options.rateLimit,
       salvage: options.salvage,
-      verbatim: options.offload,
+      offload: options.offload,
       clock: graph.platform.clock,
       warn: (message) => options.quiet || tool.warn(message),
       progress,

@@ -15,6 +15,7 @@ import type {
   Extent,
   ReopenChange,
   ReopenStep,
+  SourceRange,
   TruncateOptions,
   WriteFlags,
   ZeroFlags,
@@ -219,6 +220,13 @@ export class FileDriver implements Driver {
     if (!isHole) this.known = { start: offset, end: offset + extent.bytes };
     const reachesEnd = isHole && offset + extent.bytes >= size;
     return { type: 'own', bytes: reachesEnd ? bytes : Math.min(bytes, extent.bytes), zero: isHole };
+  }
+
+  async copyRange(offset: number, { driver, offset: from, bytes }: SourceRange): Promise<void> {
+    this.known = nothingKnown;
+    const isCopied =
+      driver instanceof FileDriver && (await this.opened.copyFrom?.(driver.opened, from, offset, bytes));
+    if (isCopied !== true) throw new BlockError('ENOTSUP');
   }
 
   async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
