@@ -30,8 +30,11 @@ export type Extent =
   | { type: 'unallocated'; bytes: number }
   /** Only the driver can produce the bytes (compressed, encrypted): `readSpecial` with this very object. */
   | { type: 'special'; bytes: number }
-  /** In this node itself, or in all its children at once; only `read` can tell. `zero`: known to read as zeros. */
-  | { type: 'own'; bytes: number; zero: boolean };
+  /**
+   * In this node itself, or in all its children at once; only `read` can tell. `zero`: known to read as zeros.
+   * `unspecified`: nothing is stored, and what is read may be anything.
+   */
+  | { type: 'own'; bytes: number; zero: boolean; unspecified?: boolean };
 
 /**
  * A write that may go ahead, for the first `bytes` of what was asked. Generic code writes the data to `child` at

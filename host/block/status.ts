@@ -117,11 +117,11 @@ async function layerStatus(
     case 'own':
       return {
         bytes: extent.bytes,
-        data: !extent.zero,
+        data: !extent.zero && !extent.unspecified,
         zero: extent.zero,
-        allocated: true,
+        allocated: !extent.unspecified,
         // What several children hold together has no place that could be told.
-        ...(node.children.size === 0 ? { offset, file: node } : {}),
+        ...(node.children.size === 0 && !extent.unspecified ? { offset, file: node } : {}),
         eof: false,
         depth: 0,
       };

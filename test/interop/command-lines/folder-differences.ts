@@ -14,8 +14,6 @@ interface FileFacts extends Shape {
 }
 
 const largest = 64 << 20;
-/** The real tool would look through a longer disk for hours. */
-const longestDisk = 2 ** 40;
 
 /** Changes with every change of the file. */
 export function stampOf(path: string): string {
@@ -75,9 +73,7 @@ export class FolderDifferences {
     const path = join('..', 'theirs', name);
     // What is before a colon is taken for a protocol.
     const ownPath = `./${name}`;
-    const header = headerOf(join(folders.theirs, name));
-    const format = isQcow2(header) ? 'qcow2' : 'raw';
-    if (format === 'qcow2' && header.readBigUInt64BE(24) > longestDisk) return [];
+    const format = isQcow2(headerOf(join(folders.theirs, name))) ? 'qcow2' : 'raw';
     const equal = await folders.realTool('qemu-img', 'compare', '-f', format, '-F', format, path, ownPath);
     const found: string[] = [];
     // An image whose backing file is not there can be read by nobody.
