@@ -22,7 +22,7 @@ import { chardevQueries } from '../chardev/queries.ts';
 import { detach, isBackgroundProcess, startInBackground } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
 import { withObjectOptions } from '../shared/object-types.ts';
-import { LockedPidfile } from '../shared/pidfile.ts';
+import { LockedPidfile, pidfileContext } from '../shared/pidfile.ts';
 import { addNode, addObject } from '../shared/server-options.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { printHelp, printVersion } from './help.ts';
@@ -80,7 +80,10 @@ class StorageDaemon implements Daemon {
     for (const step of line.steps) await this.take(step);
     if (line.operand !== undefined) tool.fail(`${line.operand}: Unexpected argument`);
     const { pidfile } = line;
-    if (pidfile !== undefined) this.pidfile = await tool.attempt(() => LockedPidfile.create(pidfile));
+    if (pidfile !== undefined) {
+      const create = (): Promise<LockedPidfile> => LockedPidfile.create(pidfile);
+      this.pidfile = await tool.attempt(create, { context: pidfileContext });
+    }
     this.chardevs.serve();
     if (line.daemonize) await detach();
   }
