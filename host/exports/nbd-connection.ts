@@ -7,6 +7,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { createDeferred } from '../base/deferred.ts';
+import type { BufferPool } from '../copy/buffer-pool.ts';
 import type { Agreement } from '../nbd/server/handshake.ts';
 import type { Offer } from '../nbd/server/offer.ts';
 import { type ServerEvent, ServerProtocol } from '../nbd/server/protocol.ts';
@@ -29,6 +30,8 @@ const maxGatheredBytes = 256 << 10;
 interface ClientOwner {
   readonly clock: Clock;
   readonly offer: Offer<NbdExport>;
+  /** For payloads. */
+  readonly memory: BufferPool;
   /** Seconds; 0: any time. */
   readonly handshakeMaxSeconds: number;
   /** The client has chosen: the export must stay until it is gone. */
@@ -50,7 +53,7 @@ export class NbdConnection {
     private readonly connection: Connection,
     private readonly owner: ClientOwner,
   ) {
-    this.protocol = new ServerProtocol(owner.offer);
+    this.protocol = new ServerProtocol(owner.offer, owner.memory);
   }
 
   /** Greets the client. What it does is told from now on. */
@@ -60,6 +63,13 @@ export class NbdConnection {
       limit > 0 ? clock.setTimer(limit * 1e9, () => this.close('handshake took too long')) : undefined;
     this.connection.start({
       data: (bytes) => this.receive(bytes),
+      into: {
+        room: () => this.protocol.input.room(),
+        filled: (bytes) => {
+          this.protocol.input.filled(bytes);
+          this.pump();
+        },
+      },
       drained: () => this.pump(),
       ended: () => this.close(undefined),
       closed: () => this.close(undefined),
@@ -146,6 +156,7 @@ export class NbdConnection {
     this.inFlight++;
     void done.then(() => {
       this.inFlight--;
+      if (request.memory) this.owner.memory.give(request.memory);
       if (!this.isClosed) this.pump();
       else if (this.inFlight === 0) this.gone.resolve(this.reason);
     });
@@ -153,6 +164,6 @@ export class NbdConnection {
 
   private send(): void {
     if (this.isClosed) return;
-    for (const bytes of this.protocol.output.take()) this.connection.write(bytes);
+    for (const { bytes, sent } of this.protocol.output.take()) this.connection.write(bytes, sent);
   }
 }

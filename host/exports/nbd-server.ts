@@ -4,6 +4,7 @@
  * Exports come and go while it listens. When as many clients are connected as may be, others wait, without a greeting, until
  * one goes. Stopping it ends all connections; the exports are for whoever made them.
  */
+import { BufferPool } from '../copy/buffer-pool.ts';
 import type { Connection } from '../platform/connection.ts';
 import type { Clock } from '../platform/platform.ts';
 import type { Listener, SocketAddress, Sockets } from '../platform/sockets.ts';
@@ -36,6 +37,7 @@ export class NbdServer {
   readonly exports: NbdExport[] = [];
   private readonly clients = new Map<NbdConnection, NbdExport | undefined>();
   private readonly waiting: Connection[] = [];
+  private readonly memory = new BufferPool();
   private listener: Listener | undefined;
   private isStopped = false;
 
@@ -98,6 +100,7 @@ export class NbdServer {
     const client = new NbdConnection(connection, {
       clock: this.clock,
       offer: { list: () => this.exports, find: (name) => this.find(name), usesTls: false },
+      memory: this.memory,
       handshakeMaxSeconds: this.options.handshakeMaxSeconds,
       chosen: (target) => void this.clients.set(client, target),
     });

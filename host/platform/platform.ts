@@ -10,6 +10,7 @@
 
 import type { Blobs } from './blobs.ts';
 import type { Sockets } from './sockets.ts';
+import type { WebSockets } from './websockets.ts';
 
 /** What the block layer takes from the world: time, chance, files, codecs, and a way to tell people something. */
 export interface Platform {
@@ -29,6 +30,8 @@ export interface Platform {
   readonly sockets?: Sockets;
   /** Where files go that outlive nothing. Without a slash at the end; absent where there are no such files. */
   readonly temporaryDirectory?: string;
+  /** Absent where there are none. */
+  readonly webSockets?: WebSockets;
   /** Absent where nobody hands over Blobs. */
   readonly blobs?: Blobs;
   /** Waits for a part of the program that is being loaded. Absent where it may take its time like anything else. */
@@ -195,6 +198,11 @@ export interface HostFile {
   discard(offset: number, bytes: number): Promise<boolean>;
   /** Reserves space without changing the content; may extend the file. False: the host cannot. */
   allocate(offset: number, bytes: number): Promise<boolean>;
+  /**
+   * Copies a range of another file, without its bytes coming here. False: the host cannot, for any reason, and part of
+   * it may be copied. Absent: it never can.
+   */
+  copyFrom?(source: HostFile, sourceOffset: number, offset: number, bytes: number): Promise<boolean>;
   /** How the file system is to lay out what is written from now on. What it cannot do is as if it had not been asked for. */
   advise?(layout: FileLayout): void;
   /** Undefined where the host has no open-file-description locks. */
