@@ -14,6 +14,7 @@ const texts: Readonly<Record<string, () => Promise<{ default: string }>>> = {
   'saved-machines': () => import('blockyard:saved-machines'),
   'chain-jobs': () => import('blockyard:chain-jobs'),
   introspect: () => import('blockyard:introspect'),
+  'spill-file': () => import('blockyard:spill-file'),
   deflate: () => import('blockyard:deflate'),
   zstd: () => import('blockyard:zstd'),
 };
