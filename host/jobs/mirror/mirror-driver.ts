@@ -260,7 +260,7 @@ export class MirrorDriver implements JobDriver {
   }
 
   private updateTotal(job: Job, map: DirtyMap): void {
-    job.progress.expect(job.progress.current + map.dirtyBytes + map.claims.bytes);
+    job.progress.expect(job.progress.current + map.dirtyBytes + map.claimedBytes);
   }
 
   private async flushTarget(job: Job, copier: MirrorCopier): Promise<boolean> {
