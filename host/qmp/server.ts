@@ -75,7 +75,7 @@ export class QmpServer<Given extends MachineOptions | undefined = MachineOptions
     };
     const guestPlatform = guestClock ? { ...platform, clock: guestClock } : platform;
     this.graph = createGraph({ platform: guestPlatform, drivers, emit, closeFailed });
-    this.jobs = new JobRegistry({ platform, emit });
+    this.jobs = new JobRegistry({ platform, emit, guests: this.graph.guestLatency });
     this.objects = new UserObjects({ graph: this.graph });
     const { graph, jobs, objects } = this;
     const made = machine && new Machine({ graph, jobs, tree: objects.tree, emit }, machine);

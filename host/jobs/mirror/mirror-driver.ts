@@ -87,6 +87,7 @@ export class MirrorDriver implements JobDriver {
     this.writer = await BlockBackend.attach(target, user);
     // Draining waits for the job's last requests; who holds them back would wait for itself.
     this.writer.ignoreDrain = true;
+    this.writer.isBulk = true;
     this.map = new DirtyMap(source, filter.node, params.granularity, this.unitBytes());
     await holds.hold(source, 'source', Perm.none, readAndWrite);
     await holds.hold(target, 'target', Perm.none, Perm.all);
