@@ -1,12 +1,14 @@
 /** Node as a platform: the operating system's clock, chance, files, codecs and network. */
 import { writeSync } from 'node:fs';
 import type { Console, Platform } from '../platform.ts';
+import { ciphers } from './ciphers.ts';
 import { clock } from './clock.ts';
 import { codecs } from './codecs.ts';
 import { nodeFetch } from './fetch.ts';
 import { files } from './files.ts';
 import { random } from './random.ts';
 import { sockets } from './sockets.ts';
+import { tls } from './tls/index.ts';
 
 const terminal: Console = {
   stdout: (line) => void process.stdout.write(`${line}\n`),
@@ -29,6 +31,8 @@ export const nodePlatform: Platform = {
   console: terminal,
   fetch: nodeFetch,
   sockets,
+  tls,
+  ciphers,
   // That of the first thread.
   threadId: process.pid,
 };
