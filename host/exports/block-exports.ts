@@ -17,7 +17,14 @@ import { maxStringBytes } from '../nbd/constants.ts';
 import type { SocketAddress } from '../platform/sockets.ts';
 import { isIdentifier } from '../qapi/identifier.ts';
 import { NbdExport } from './nbd-export.ts';
-import { NbdServer, type NbdServerListener, type NbdServerOptions } from './nbd-server.ts';
+import { NbdServer, type NbdServerLimits, type NbdServerListener } from './nbd-server.ts';
+import { secureClients } from './server-tls.ts';
+
+export interface NewServer extends NbdServerLimits {
+  /** Ids of objects: what clients have to speak TLS with, and what says who of them may come. */
+  readonly tlsCreds?: string | undefined;
+  readonly tlsAuthz?: string | undefined;
+}
 
 interface NewExport {
   readonly id: string;
@@ -58,17 +65,18 @@ class BlockExports {
 
   constructor(private readonly graph: BlockGraph) {}
 
-  /** Errors: BlockError, when there is one already, or nobody can listen there. */
+  /** Errors: BlockError, when there is one already, its credentials are none, or nobody can listen there. */
   async startServer(
     address: SocketAddress,
-    options: NbdServerOptions,
+    { tlsCreds, tlsAuthz, ...limits }: NewServer,
     hears: NbdServerListener = {},
   ): Promise<void> {
     if (this.server) throw invalid('NBD server already running');
-    const { clock, sockets } = this.graph.platform;
+    const { clock, console, sockets } = this.graph.platform;
     if (!sockets)
       throw new BlockError('ENOTSUP', 'There are no sockets here that an NBD server could listen on');
-    const server = new NbdServer(options, clock, hears);
+    const secure = secureClients(this.graph, tlsCreds, tlsAuthz);
+    const server = new NbdServer({ ...limits, secure }, clock, console, hears);
     this.server = server;
     try {
       await server.listen(sockets, address);
