@@ -8,6 +8,7 @@
 import { assert } from '../base/assert.ts';
 import { createDeferred } from '../base/deferred.ts';
 import { asBlockError } from '../base/errors.ts';
+import type { BufferPool } from '../copy/buffer-pool.ts';
 import type { Agreement } from '../nbd/server/handshake.ts';
 import type { Offer } from '../nbd/server/offer.ts';
 import { type ServerEvent, ServerProtocol } from '../nbd/server/protocol.ts';
@@ -31,6 +32,8 @@ const maxGatheredBytes = 256 << 10;
 interface ClientOwner {
   readonly clock: Clock;
   readonly offer: Offer<NbdExport>;
+  /** For payloads. */
+  readonly memory: BufferPool;
   /** Seconds; 0: any time. */
   readonly handshakeMaxSeconds: number;
   /** There is one where the offer uses TLS. */
@@ -54,7 +57,7 @@ export class NbdConnection {
     private connection: Connection,
     private readonly owner: ClientOwner,
   ) {
-    this.protocol = new ServerProtocol(owner.offer);
+    this.protocol = new ServerProtocol(owner.offer, owner.memory);
   }
 
   /** Greets the client. What it does is told from now on. */
@@ -69,6 +72,13 @@ export class NbdConnection {
   private listen(): void {
     this.connection.start({
       data: (bytes) => this.receive(bytes),
+      into: {
+        room: () => this.protocol.input.room(),
+        filled: (bytes) => {
+          this.protocol.input.filled(bytes);
+          this.pump();
+        },
+      },
       drained: () => this.pump(),
       ended: () => this.close(),
       closed: () => this.close(),
@@ -175,6 +185,7 @@ export class NbdConnection {
     this.inFlight++;
     void done.then(() => {
       this.inFlight--;
+      if (request.memory) this.owner.memory.give(request.memory);
       if (!this.isClosed) this.pump();
       else if (this.inFlight === 0) this.gone.resolve(this.reason);
     });
@@ -182,6 +193,6 @@ export class NbdConnection {
 
   private send(): void {
     if (this.isClosed) return;
-    for (const bytes of this.protocol.output.take()) this.connection.write(bytes);
+    for (const { bytes, sent } of this.protocol.output.take()) this.connection.write(bytes, sent);
   }
 }

@@ -4,6 +4,7 @@
  * Exports come and go while it listens. When as many clients are connected as may be, others wait, without a greeting, until
  * one goes. Stopping it ends all connections; the exports are for whoever made them.
  */
+import { BufferPool } from '../copy/buffer-pool.ts';
 import type { Connection } from '../platform/connection.ts';
 import type { Clock, Console } from '../platform/platform.ts';
 import type { Listener, SocketAddress, Sockets } from '../platform/sockets.ts';
@@ -18,7 +19,7 @@ export interface NbdServerLimits {
   readonly handshakeMaxSeconds: number;
 }
 
-interface NbdServerOptions extends NbdServerLimits {
+export interface NbdServerOptions extends NbdServerLimits {
   /** Clients have to speak TLS. Absent: they cannot. */
   readonly secure?: SecureClient | undefined;
 }
@@ -42,6 +43,7 @@ export class NbdServer {
   readonly exports: NbdExport[] = [];
   private readonly clients = new Map<NbdConnection, NbdExport | undefined>();
   private readonly waiting: Connection[] = [];
+  private readonly memory = new BufferPool();
   private listener: Listener | undefined;
   private isStopped = false;
 
@@ -107,6 +109,7 @@ export class NbdServer {
     const client = new NbdConnection(connection, {
       clock: this.clock,
       offer: { list: () => this.exports, find: (name) => this.find(name), usesTls: secure !== undefined },
+      memory: this.memory,
       handshakeMaxSeconds,
       secure,
       chosen: (target) => void this.clients.set(client, target),

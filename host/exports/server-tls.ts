@@ -1,5 +1,5 @@
 /**
- * How clients of a server are made secure, and who of them may come (specification: nbd, section 8).
+ * How clients of a server are made secure, and who of them may come (specification: nbd, section 9).
  *
  * Whether somebody may is asked of an object by its id, each time somebody comes: it need not be there before. Only those are
  * asked about who have shown a certificate, as in QEMU.

@@ -1,6 +1,6 @@
 /**
  * `tls-creds-x509`, `tls-creds-psk`, `tls-creds-anon`: what the NBD server and its clients speak TLS with (specification: nbd,
- * section 8).
+ * section 9).
  *
  * Files are read when the object is made; what is used keeps its credentials when the object is deleted. Properties can be
  * changed, as QEMU lets them be, and nothing follows from it.

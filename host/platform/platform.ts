@@ -11,6 +11,7 @@
 import type { Blobs } from './blobs.ts';
 import type { Sockets } from './sockets.ts';
 import type { Tls } from './tls.ts';
+import type { WebSockets } from './websockets.ts';
 
 /** What the block layer takes from the world: time, chance, files, codecs, and a way to tell people something. */
 export interface Platform {
@@ -32,6 +33,8 @@ export interface Platform {
   readonly tls?: Tls;
   /** Absent where nothing is encrypted here. */
   readonly ciphers?: Ciphers;
+  /** Absent where there are none. */
+  readonly webSockets?: WebSockets;
   /** Absent where nobody hands over Blobs. */
   readonly blobs?: Blobs;
   /** Waits for a part of the program that is being loaded. Absent where it may take its time like anything else. */

@@ -49,6 +49,7 @@ const allowed: readonly (readonly [RegExp, string])[] = [
     'monitors take their chardevs from the command line, and nothing else has any',
   ],
   [/^block-export-add<(vhost-user-blk|fuse|vduse-blk)>/, 'kinds of exports that are refused by name'],
+  [/^(block-export-add|query-block-exports\[\])\.type: more: nbd-ws$/, 'a kind of exports of our own'],
 ];
 
 interface Entry {

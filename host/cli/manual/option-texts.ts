@@ -210,7 +210,7 @@ const ofStorageDaemon: OptionTexts = {
   blockdev: ['[driver=]DRIVER[,node-name=N][,…]', 'open a block node; the argument may be JSON'],
   chardev: ['BACKEND,id=ID[,…]', 'open a character device: stdio, null, file, pipe or socket'],
   daemonize: 'go on in the background once everything is there',
-  export: ['[type=]nbd,id=ID,node-name=N[,…]', 'export a block node by NBD'],
+  export: ['[type=]nbd|nbd-ws,id=ID,node-name=N[,…]', 'export a block node by NBD, also over a WebSocket'],
   monitor: ['[chardev=]ID[,mode=control][,pretty=on|off]', 'serve QMP on a character device'],
   'nbd-server': ['addr.type=TYPE,addr.…=…[,…]', 'listen for the clients of exports'],
   object: objectText,

@@ -75,10 +75,10 @@ export class Replies {
     else this.chunk(request, Chunk.none, 0, true);
   }
 
-  /** Data of a READ, from `offset` on; all of it when replies are simple. Nobody changes it any more. */
-  data(request: Request, offset: number, data: Uint8Array, isLast: boolean): void {
+  /** Data of a READ, from `offset` on; all of it when replies are simple. Nobody changes it before `sent` is told, if ever. */
+  data(request: Request, offset: number, data: Uint8Array, isLast: boolean, sent?: () => void): void {
     this.dataHead(request, offset, data.length, isLast, 0);
-    this.output.add(data);
+    this.output.add(data, sent);
   }
 
   /** As `data` for all that was asked for, to be filled at once. Undefined: that is too much, or nothing. */

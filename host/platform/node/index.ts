@@ -1,6 +1,7 @@
 /** Node as a platform: the operating system's clock, chance, files, codecs and network. */
 import { writeSync } from 'node:fs';
 import type { Console, Platform } from '../platform.ts';
+import type { WebSockets } from '../websockets.ts';
 import { ciphers } from './ciphers.ts';
 import { clock } from './clock.ts';
 import { codecs } from './codecs.ts';
@@ -22,6 +23,12 @@ const terminal: Console = {
   },
 };
 
+/** Few need them, and they come with a library. */
+const webSockets: WebSockets = {
+  connect: async (...connecting) => (await import('./websockets.ts')).connectWebSocket(...connecting),
+  listen: async (...listening) => (await import('./websockets.ts')).listenForWebSockets(...listening),
+};
+
 /** The operating system as Node has it. */
 export const nodePlatform: Platform = {
   clock,
@@ -33,6 +40,7 @@ export const nodePlatform: Platform = {
   sockets,
   tls,
   ciphers,
+  webSockets,
   // That of the first thread.
   threadId: process.pid,
 };

@@ -12,7 +12,7 @@ import { BlockError, invalid } from '../../base/errors.ts';
 import type { Listener, SocketAddress, Sockets } from '../sockets.ts';
 import { fromSystemError } from './errors.ts';
 import { fileExists } from './file-exists.ts';
-import { endSocket, StreamConnection } from './stream-connection.ts';
+import { SocketConnection } from './socket-connection.ts';
 
 const maxUnixPathBytes = 107;
 const maxPort = 65_535;
@@ -23,7 +23,7 @@ export const sockets: Sockets = {
     server.on('connection', (socket) => {
       // A peer may go away before anybody is told of it.
       socket.on('error', () => {});
-      accept(new StreamConnection(socket, socket, () => endSocket(socket)));
+      accept(new SocketConnection(socket));
     });
     // Nobody can be let in just now (EMFILE); who waits in the backlog may be later.
     server.on('error', () => {});

@@ -19,8 +19,8 @@ export class StreamConnection implements Connection {
   private isClosed = false;
 
   constructor(
-    private readonly input: Readable | undefined,
-    private readonly output: Writable | undefined,
+    protected input: Readable | undefined,
+    protected output: Writable | undefined,
     /** What `close` does to the streams. */
     private release: () => void,
   ) {}
@@ -55,8 +55,10 @@ export class StreamConnection implements Connection {
     if (input?.destroyed || output?.destroyed) this.closed();
   }
 
-  write(bytes: Uint8Array): void {
-    if (this.output?.writable) this.output.write(bytes);
+  write(bytes: Uint8Array, sent?: () => void): void {
+    if (!this.output?.writable) return;
+    if (sent) this.output.write(bytes, (error) => !error && sent());
+    else this.output.write(bytes);
   }
 
   get unsentBytes(): number {

@@ -1,5 +1,5 @@
 /**
- * Certificates and keys from a directory, as QEMU names them (specification: nbd, section 8).
+ * Certificates and keys from a directory, as QEMU names them (specification: nbd, section 9).
  *
  * | file | |
  * |---|---|
