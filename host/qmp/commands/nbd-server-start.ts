@@ -1,9 +1,9 @@
 /** nbd-server-start: listens for NBD clients; what they can choose is added by block-export-add (specification: nbd, section 4). */
 import { exportsOf, type NewServer } from '../../exports/block-exports.ts';
 import { defaultHandshakeMaxSeconds, defaultMaxConnections } from '../../exports/nbd-server.ts';
+import { legacySocketAddress, readSocketAddress, socketAddress } from '../../qapi/socket-address.ts';
 import { optional, str, struct, type TypeOf, uint32 } from '../../qapi/types.ts';
 import { defineCommand } from '../command.ts';
-import { legacySocketAddress, readSocketAddress, socketAddress } from '../socket-address.ts';
 
 const server = {
   'handshake-max-seconds': optional(uint32),
