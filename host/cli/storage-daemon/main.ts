@@ -86,7 +86,13 @@ class StorageDaemon implements Daemon {
       const create = (): Promise<LockedPidfile> => LockedPidfile.create(pidfile);
       this.pidfile = await tool.attempt(create, { context: pidfileContext });
     }
-    this.chardevs.serve();
+    const { clock } = await tool.platform();
+    this.chardevs.serve({
+      // There are no disks but nodes.
+      commitAll: () => {},
+      end: () => void this.server.stop(),
+      nowNs: () => clock.nowNs(),
+    });
     if (line.daemonize) await detach();
   }
 
@@ -140,7 +146,10 @@ class StorageDaemon implements Daemon {
 
   private addMonitor(text: string): void {
     const { chardev: id, mode, pretty } = parseOption(monitorOptions, text, 'chardev');
-    this.chardevs.use(id, (connection) => this.server.connect(connection, { pretty }));
+    this.chardevs.use(id, {
+      kind: 'control',
+      connect: (connection) => void this.server.connect(connection, { pretty }),
+    });
     if (mode === 'readline') throw invalid('Only QMP is supported');
   }
 }

@@ -157,7 +157,7 @@ export class MachineProgram implements Daemon {
     }
     await this.restoreSaved();
     if (!line.has('S')) await machine.cont();
-    this.monitors.serve();
+    await this.monitors.serve();
     if (line.has('daemonize')) await detach();
   }
 
