@@ -12,7 +12,7 @@ const texts: Readonly<Record<string, () => Promise<{ default: string }>>> = {
   'on-demand': () => import('blockyard:on-demand'),
   'remote-file': () => import('blockyard:remote-file'),
   'saved-machines': () => import('blockyard:saved-machines'),
-  'chain-jobs': () => import('blockyard:chain-jobs'),
+  'copying-jobs': () => import('blockyard:copying-jobs'),
   introspect: () => import('blockyard:introspect'),
   deflate: () => import('blockyard:deflate'),
   zstd: () => import('blockyard:zstd'),
