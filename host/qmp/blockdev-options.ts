@@ -73,7 +73,7 @@ function describe(drivers: readonly DriverDefinition[]): {
 
 /** The members of one driver: `children` and `options`. */
 export function branch(
-  { options, children = [] }: Pick<DriverDefinition, 'options' | 'children'>,
+  { options, children = [], oldOptions = [] }: Pick<DriverDefinition, 'options' | 'children' | 'oldOptions'>,
   child: (spec: ChildSpec) => Member,
 ): StructType {
   // QEMU's declarations inherit `file` and `backing` from a common base, so they are checked first.
@@ -82,7 +82,11 @@ export function branch(
   return {
     kind: 'struct',
     name: options.name,
-    members: [...inherited.map(child), ...own.map(child), ...options.members],
+    members: [
+      ...inherited.map(child),
+      ...own.map(child),
+      ...options.members.filter(({ name }) => !oldOptions.includes(name)),
+    ],
   };
 }
 

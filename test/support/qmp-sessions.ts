@@ -96,6 +96,12 @@ export function startOurs(cwd: string): QmpSession & { readonly server: QmpServe
   const lines = new LineQueue();
   const { files } = nodePlatform;
   const at = (path: string): string => (path.startsWith('/') ? path : `${cwd}/${path}`);
+  const inFolder = (address: SocketAddress): SocketAddress =>
+    address.type === 'unix' ? { ...address, path: at(address.path) } : address;
+  const told = (error: unknown): never => {
+    const { errno, message } = asBlockError(error);
+    throw new BlockError(errno, message.replace(`${cwd}/`, ''));
+  };
   const platform = {
     ...nodePlatform,
     files: {
@@ -106,12 +112,8 @@ export function startOurs(cwd: string): QmpSession & { readonly server: QmpServe
     },
     sockets: {
       listen: (address: SocketAddress, accept: (connection: Connection) => void) =>
-        sockets
-          .listen(address.type === 'unix' ? { ...address, path: at(address.path) } : address, accept)
-          .catch((error: unknown) => {
-            const { errno, message } = asBlockError(error);
-            throw new BlockError(errno, message.replace(`${cwd}/`, ''));
-          }),
+        sockets.listen(inFolder(address), accept).catch(told),
+      connect: (address: SocketAddress) => sockets.connect(inFolder(address)).catch(told),
     },
     console: {
       stdout: (line: string) => lines.push(line),

@@ -1,7 +1,7 @@
 /**
  * The command line of `nbd`, checked option by option as it is read (specification: nbd, section 6).
  *
- * What concerns other servers and the kernel (`-L`, `-c`, `-d`), TLS, and what only other systems have is refused by name.
+ * What concerns the kernel (`-c`, `-d`), TLS, and what only other systems have is refused by name.
  */
 import { invalid } from '../../base/errors.ts';
 import { type CacheMode, parseCacheMode } from '../shared/cache-mode.ts';
@@ -54,6 +54,8 @@ type Name = (typeof specs)[number]['long'];
 export interface NbdCommandLine {
   /** Nothing else is to be done. */
   print: 'help' | 'version' | undefined;
+  /** The exports of another server are to be listed; there is no file then. */
+  list: boolean;
   file: string;
   imageOpts: boolean;
   format: string | undefined;
@@ -89,7 +91,6 @@ const detectZeroesModes = ['off', 'on', 'unmap'] as const;
 const aioModes: readonly string[] = ['native', 'io_uring', 'threads'];
 
 const refused: Partial<Record<Name, string>> = {
-  list: 'listing the exports of another server (-L) is not supported',
   connect: 'the NBD devices of the kernel (-c) are not supported',
   disconnect: 'the NBD devices of the kernel (-d) are not supported',
   snapshot: 'a temporary snapshot (-s) is not supported',
@@ -120,6 +121,10 @@ export async function readCommandLine(tool: Tool, argv: readonly string[]): Prom
   }
   if (isTraced) (await tool.trace()).begin();
   const [file, ...more] = reader.operands;
+  if (line.values.list) {
+    if (file !== undefined) tool.fail('List mode is incompatible with a file name');
+    return line.values;
+  }
   if (file === undefined || more.length > 0) {
     tool.fail('Invalid number of arguments', { hint: `Try \`${tool.name} --help' for more information.` });
   }
@@ -131,6 +136,7 @@ export async function readCommandLine(tool: Tool, argv: readonly string[]): Prom
 class LineReader {
   readonly values: NbdCommandLine = {
     print: undefined,
+    list: false,
     file: '',
     imageOpts: false,
     format: undefined,
@@ -222,6 +228,7 @@ class LineReader {
     else if (name === 'bind') values.bind = value;
     else if (name === 'persistent') values.persistent = true;
     else if (name === 'verbose') values.verbose = true;
+    else if (name === 'list') values.list = true;
     else if (name === 'export-name') values.name = value;
     else if (name === 'description') values.description = value;
     else if (name === 'allocation-depth') values.allocationDepth = true;

@@ -16,6 +16,7 @@ import type {
   WriteFlags,
   ZeroFlags,
 } from '../../block/driver.ts';
+import { existingTargetFailed } from '../../block/existing-target.ts';
 import type { OpenContext } from '../../block/open-context.ts';
 import { Perm } from '../../block/permissions.ts';
 import type { Files, HostFile, Platform } from '../../platform/platform.ts';
@@ -164,10 +165,7 @@ async function openForCreation(platform: Platform, filename: string): Promise<Ho
     await opened.close();
     throw notWritable();
   } catch (error) {
-    throw asBlockError(error).within(
-      "Protocol driver 'host_device' does not support creating new images, so an existing image must be selected as " +
-        'the target; however, opening the given target as an existing image failed',
-    );
+    throw asBlockError(error).within(existingTargetFailed('host_device'));
   }
 }
 

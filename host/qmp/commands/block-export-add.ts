@@ -6,6 +6,7 @@ import { invalid } from '../../base/errors.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import { exportsOf, type WebSocketExport } from '../../exports/block-exports.ts';
 import { defaultHandshakeMaxSeconds, defaultMaxConnections } from '../../exports/nbd-server.ts';
+import { readSocketAddress, socketAddress } from '../../qapi/socket-address.ts';
 import {
   array,
   bool,
@@ -21,7 +22,6 @@ import {
 import { bitmapOrName } from '../actions/bitmap-data.ts';
 import { blockExportType } from '../block-export-type.ts';
 import { defineCommand } from '../command.ts';
-import { readSocketAddress, socketAddress } from '../socket-address.ts';
 
 const base = struct('BlockExportOptionsBase', {
   type: blockExportType,

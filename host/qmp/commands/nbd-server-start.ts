@@ -2,9 +2,9 @@
 import { invalid } from '../../base/errors.ts';
 import { exportsOf } from '../../exports/block-exports.ts';
 import { defaultHandshakeMaxSeconds, defaultMaxConnections } from '../../exports/nbd-server.ts';
+import { legacySocketAddress, readSocketAddress, socketAddress } from '../../qapi/socket-address.ts';
 import { optional, str, struct, type TypeOf, uint32 } from '../../qapi/types.ts';
 import { defineCommand } from '../command.ts';
-import { legacySocketAddress, readSocketAddress, socketAddress } from '../socket-address.ts';
 
 const server = {
   'handshake-max-seconds': optional(uint32),
