@@ -19,9 +19,10 @@ export function causeFor(url: string, refusal: string): string {
   if (!URL.canParse(url, location.href)) return 'it is not an address';
   const { origin, protocol, hostname } = new URL(url, location.href);
   if (origin === location.origin) return 'the server cannot be reached';
-  const isPlain = protocol === 'http:' || protocol === 'ws:';
   const isHere = /^(localhost|127\..*|\[::1\])$/.test(hostname);
-  if (location.protocol === 'https:' && isPlain && !isHere)
-    return `a page that came over https may not read from ${protocol.slice(0, -1)}`;
+  if (location.protocol === 'https:' && !isHere) {
+    if (protocol === 'http:') return 'a page that came over https may not read from http';
+    if (protocol === 'ws:') return 'a page that came over https may connect to wss only';
+  }
   return `the server cannot be reached, does not let pages of ${location.origin} ${refusal}, or this page's Content-Security-Policy does not (connect-src)`;
 }
