@@ -5,6 +5,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { humanMonitor } from '../../host/cli/hmp/monitor.ts';
+import { withObjectOptions } from '../../host/cli/shared/object-types.ts';
 import { drivers } from '../../host/drivers.ts';
 import { introspect, type SchemaInfo } from '../../host/qapi/introspect.ts';
 import { checkStrict } from '../../host/qapi/strict.ts';
@@ -39,7 +40,10 @@ const allowed: readonly (readonly [RegExp, string])[] = [
   ],
   [/^blockdev-create\.options<(?!file>|qcow2>)/, 'images of formats that are not served'],
   [/^x-blockdev-amend\.options<luks>/, 'a format that is not served'],
-  [/^object-add<(?!throttle-group>|iothread>|main-loop>)/, 'types of objects that are known but not served'],
+  [
+    /^object-add<(?!throttle-group>|iothread>|main-loop>|secret>|authz-(simple|list)>|tls-creds-\w+>)/,
+    'types of objects that are known but not served',
+  ],
   [
     /^(add-fd|remove-fd|query-fdsets|getfd|closefd): no such/,
     'descriptors that come with a message cannot be taken over by Node',
@@ -156,7 +160,7 @@ function alternateDifferences(
   ];
 }
 
-const commands = [...systemCommands, humanMonitor];
+const commands = withObjectOptions([...systemCommands, humanMonitor]);
 const server = new QmpServer({ platform: new VirtualPlatform(), drivers, commands });
 const entries = introspect(server.commands.list(), [...events, ...machineEvents]);
 

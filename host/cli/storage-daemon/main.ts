@@ -10,6 +10,7 @@
 import { invalid } from '../../base/errors.ts';
 import { drivers } from '../../drivers.ts';
 import { closeExports, exportsOf } from '../../exports/block-exports.ts';
+import { hostObjectTypes } from '../../objects/host-types.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
 import { readSocketAddress } from '../../qapi/socket-address.ts';
 import { bool, enumeration, optional, str, struct } from '../../qapi/types.ts';
@@ -22,7 +23,7 @@ import { chardevQueries } from '../chardev/queries.ts';
 import { detach, isBackgroundProcess, startInBackground } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
 import { withObjectOptions } from '../shared/object-types.ts';
-import { LockedPidfile } from '../shared/pidfile.ts';
+import { LockedPidfile, pidfileContext } from '../shared/pidfile.ts';
 import { addNode, addObject } from '../shared/server-options.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { printHelp, printVersion } from './help.ts';
@@ -64,6 +65,7 @@ class StorageDaemon implements Daemon {
     this.server = new QmpServer({
       platform,
       drivers,
+      objectTypes: hostObjectTypes,
       commands: [...withObjectOptions(storageDaemonCommands), ...chardevQueries(this.chardevs)],
       beforeEnd: closeExports,
       reportBug,
@@ -80,8 +82,17 @@ class StorageDaemon implements Daemon {
     for (const step of line.steps) await this.take(step);
     if (line.operand !== undefined) tool.fail(`${line.operand}: Unexpected argument`);
     const { pidfile } = line;
-    if (pidfile !== undefined) this.pidfile = await tool.attempt(() => LockedPidfile.create(pidfile));
-    this.chardevs.serve();
+    if (pidfile !== undefined) {
+      const create = (): Promise<LockedPidfile> => LockedPidfile.create(pidfile);
+      this.pidfile = await tool.attempt(create, { context: pidfileContext });
+    }
+    const { clock } = await tool.platform();
+    this.chardevs.serve({
+      // There are no disks but nodes.
+      commitAll: () => {},
+      end: () => void this.server.stop(),
+      nowNs: () => clock.nowNs(),
+    });
     if (line.daemonize) await detach();
   }
 
@@ -135,7 +146,10 @@ class StorageDaemon implements Daemon {
 
   private addMonitor(text: string): void {
     const { chardev: id, mode, pretty } = parseOption(monitorOptions, text, 'chardev');
-    this.chardevs.use(id, (connection) => this.server.connect(connection, { pretty }));
+    this.chardevs.use(id, {
+      kind: 'control',
+      connect: (connection) => void this.server.connect(connection, { pretty }),
+    });
     if (mode === 'readline') throw invalid('Only QMP is supported');
   }
 }
