@@ -67,6 +67,13 @@ export interface WriteFlags {
   unchanged?: boolean;
 }
 
+/** Bytes as they lie in what `driver` stores. */
+export interface SourceRange {
+  readonly driver: Driver;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
 export interface ZeroFlags extends WriteFlags {
   /** The space may be given back. */
   mayUnmap?: boolean;
@@ -148,6 +155,8 @@ export interface Driver {
   prepareWrite?(offset: number, bytes: number): Promise<WritePlan>;
   /** Writes exactly one cluster (the last may be short). Filters that let such writes pass say so by having it. */
   writeCompressed?(offset: number, buffer: Uint8Array): Promise<void>;
+  /** Writes what lies elsewhere without its coming here. ENOTSUP, for whatever reason it cannot; part may be written. */
+  copyRange?(offset: number, source: SourceRange): Promise<void>;
   /** ENOTSUP asks the dispatcher for the fallback. */
   writeZeroes?(offset: number, bytes: number, flags: ZeroFlags): Promise<void>;
   discard?(offset: number, bytes: number): Promise<void>;

@@ -116,13 +116,14 @@ async function layerStatus(
       };
     case 'own': {
       const isHole = extent.hole ?? extent.zero;
+      const allocated = !isHole || extent.zero;
       return {
         bytes: extent.bytes,
         data: !isHole,
         zero: extent.zero,
-        allocated: !isHole || extent.zero,
+        allocated,
         // What several children hold together has no place that could be told.
-        ...(node.children.size === 0 ? { offset, file: node } : {}),
+        ...(node.children.size === 0 && allocated ? { offset, file: node } : {}),
         eof: false,
         depth: 0,
       };

@@ -196,6 +196,11 @@ export interface HostFile {
   discard(offset: number, bytes: number): Promise<boolean>;
   /** Reserves space without changing the content; may extend the file. False: the host cannot. */
   allocate(offset: number, bytes: number): Promise<boolean>;
+  /**
+   * Copies a range of another file, without its bytes coming here. False: the host cannot, for any reason, and part of
+   * it may be copied. Absent: it never can.
+   */
+  copyFrom?(source: HostFile, sourceOffset: number, offset: number, bytes: number): Promise<boolean>;
   /** How the file system is to lay out what is written from now on. What it cannot do is as if it had not been asked for. */
   advise?(layout: FileLayout): void;
   /** Undefined where the host has no open-file-description locks. */

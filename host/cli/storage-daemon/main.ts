@@ -22,7 +22,7 @@ import { chardevQueries } from '../chardev/queries.ts';
 import { detach, isBackgroundProcess, startInBackground } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
 import { withObjectOptions } from '../shared/object-types.ts';
-import { LockedPidfile } from '../shared/pidfile.ts';
+import { LockedPidfile, pidfileContext } from '../shared/pidfile.ts';
 import { addNode, addObject } from '../shared/server-options.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { printHelp, printVersion } from './help.ts';
@@ -80,8 +80,17 @@ class StorageDaemon implements Daemon {
     for (const step of line.steps) await this.take(step);
     if (line.operand !== undefined) tool.fail(`${line.operand}: Unexpected argument`);
     const { pidfile } = line;
-    if (pidfile !== undefined) this.pidfile = await tool.attempt(() => LockedPidfile.create(pidfile));
-    this.chardevs.serve();
+    if (pidfile !== undefined) {
+      const create = (): Promise<LockedPidfile> => LockedPidfile.create(pidfile);
+      this.pidfile = await tool.attempt(create, { context: pidfileContext });
+    }
+    const { clock } = await tool.platform();
+    this.chardevs.serve({
+      // There are no disks but nodes.
+      commitAll: () => {},
+      end: () => void this.server.stop(),
+      nowNs: () => clock.nowNs(),
+    });
     if (line.daemonize) await detach();
   }
 
@@ -135,7 +144,10 @@ class StorageDaemon implements Daemon {
 
   private addMonitor(text: string): void {
     const { chardev: id, mode, pretty } = parseOption(monitorOptions, text, 'chardev');
-    this.chardevs.use(id, (connection) => this.server.connect(connection, { pretty }));
+    this.chardevs.use(id, {
+      kind: 'control',
+      connect: (connection) => void this.server.connect(connection, { pretty }),
+    });
     if (mode === 'readline') throw invalid('Only QMP is supported');
   }
 }

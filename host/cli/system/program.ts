@@ -23,7 +23,7 @@ import { humanCommands, humanMonitor } from '../hmp/monitor.ts';
 import { detach } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
 import { withObjectOptions } from '../shared/object-types.ts';
-import { LockedPidfile } from '../shared/pidfile.ts';
+import { LockedPidfile, pidfileContext } from '../shared/pidfile.ts';
 import { addNode } from '../shared/server-options.ts';
 import type { Tool } from '../shared/tool.ts';
 import {
@@ -114,7 +114,10 @@ export class MachineProgram implements Daemon {
   async start(): Promise<void> {
     const { tool, line, machine, server } = this;
     const pidfile = line.get('pidfile');
-    if (pidfile !== undefined) this.pidfile = await tool.attempt(() => LockedPidfile.create(pidfile));
+    if (pidfile !== undefined) {
+      const create = (): Promise<LockedPidfile> => LockedPidfile.create(pidfile);
+      this.pidfile = await tool.attempt(create, { context: pidfileContext });
+    }
     const absent = ['display', 'vga', 'net', 'nic', ...(this.guest ? ['parallel'] : [])];
     for (const step of line.all(...absent)) {
       await this.take(step, async () => checkAbsent(step.name, step.value));
@@ -152,7 +155,7 @@ export class MachineProgram implements Daemon {
     }
     await this.restoreSaved();
     if (!line.has('S')) await machine.cont();
-    this.monitors.serve();
+    await this.monitors.serve();
     if (line.has('daemonize')) await detach();
   }
 
