@@ -35,6 +35,10 @@ const allowed: readonly (readonly [RegExp, string])[] = [
     'servers behind WebSockets',
   ],
   [
+    /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<nbd>: more: x-connections\?$/,
+    'an option of our own',
+  ],
+  [
     /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<qcow2>\.(encrypt|data-file): /,
     'refused by name when opened',
   ],

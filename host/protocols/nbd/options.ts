@@ -27,7 +27,7 @@ const old = struct('BlockdevOptionsNbdOld', {
 
 export const options = extend('BlockdevOptionsNbd', declared, old);
 
-export const oldOptions = old.members.map(({ name }) => name);
+export const oldOptions = { path: 'server', host: 'server', port: 'server' };
 
 export type NbdOptions = TypeOf<typeof options>;
 
