@@ -10,6 +10,7 @@ import { serveCalls } from './rpc.ts';
 const texts: Readonly<Record<string, () => Promise<{ default: string }>>> = {
   worker: () => import('blockyard:worker'),
   'on-demand': () => import('blockyard:on-demand'),
+  'on-server': () => import('blockyard:on-server'),
   'remote-file': () => import('blockyard:remote-file'),
   'saved-machines': () => import('blockyard:saved-machines'),
   'copying-jobs': () => import('blockyard:copying-jobs'),
