@@ -40,6 +40,8 @@ export interface GraphOptions {
   closeFailed?(node: BlockNode, error: BlockError): void;
   /** Absent: nothing that is stored beside the data of nodes is kept up to date. */
   observer?: GraphObserver;
+  /** Absent: it goes by the clock of the platform. */
+  guestLatency?: GuestLatency;
 }
 
 interface EdgeSpec {
@@ -75,7 +77,7 @@ export class BlockGraph {
 
   constructor(options: GraphOptions) {
     this.platform = options.platform;
-    this.guestLatency = new GuestLatency(options.platform.clock);
+    this.guestLatency = options.guestLatency ?? new GuestLatency(options.platform.clock);
     this.drivers = new DriverRegistry(options.drivers);
     this.emit = options.emit ?? (() => {});
     this.observer = options.observer ?? unobserved;

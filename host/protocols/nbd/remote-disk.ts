@@ -22,6 +22,7 @@ import { hasFlag, type UsedExport } from '../../nbd/client/remote-export.ts';
 import { ClientRequest } from '../../nbd/client/request.ts';
 import { AllocationFlag, Command, CommandFlag, maxPayloadBytes } from '../../nbd/constants.ts';
 import type { Platform } from '../../platform/platform.ts';
+import { connectToServer } from './address.ts';
 import { NbdClient, type NbdConnector } from './client.ts';
 import { type NbdOptions, type NbdSettings, settingsOf } from './options.ts';
 import { NbdSession } from './session.ts';
@@ -39,16 +40,13 @@ export async function openDisk(
   flags: Readonly<AccessFlags>,
   fallBackToReadOnly: () => void,
 ): Promise<RemoteDisk> {
-  const { sockets, clock } = platform;
   const settings = settingsOf(given);
-  if (!sockets)
-    throw new BlockError('ENOTSUP', 'There are no sockets here that an NBD server could be reached by');
   const purpose = { type: 'use', name: settings.name, context: settings.context, usesTls: false } as const;
   const connector: NbdConnector = {
-    connect: async () => new NbdSession(await sockets.connect(settings.address), purpose),
+    connect: async () => new NbdSession(await connectToServer(platform, settings.address), purpose),
     check: (target) => checkExport(target, settings, flags, fallBackToReadOnly),
   };
-  const client = new NbdClient(connector, settings, clock);
+  const client = new NbdClient(connector, settings, platform.clock);
   await client.open();
   return new RemoteDisk(client, flags);
 }
