@@ -54,6 +54,9 @@ export async function openDriver<O extends object>(
       readsAsZeros: async () => false,
     },
     reportCorruption: () => {},
+    credentials: () => {
+      throw new Error('no objects here');
+    },
     reportTrouble: (trouble) => void opened.troubles.push(trouble),
     warn: (message) => void opened.warnings.push(message),
     warnOnce: (message) => void opened.warnings.push(message),

@@ -12,10 +12,12 @@ import { invalid } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
+import { objectTableOf } from '../../block/object-table.ts';
 import type { NodeOptions } from '../../block/options.ts';
 import { exportsOf } from '../../exports/block-exports.ts';
 import { sockets } from '../../platform/node/sockets.ts';
 import type { SocketAddress } from '../../platform/sockets.ts';
+import type { SecureServer } from '../../protocols/nbd/session.ts';
 import { versionText } from '../../qmp/version.ts';
 import { optionTexts } from '../manual/option-texts.ts';
 import { fromSpecs, helpText } from '../manual/options.ts';
@@ -43,13 +45,26 @@ export function main(argv: string[], programName: string, terminal?: Terminal): 
     }
     const address = addressOf(tool, line);
     if (line.list) {
-      await tool.attempt(async () => tool.out(await listExports(sockets, address)));
+      const secure = await secureServer(tool, line, address);
+      await tool.attempt(async () => tool.out(await listExports(sockets, address, secure)));
       return 0;
     }
     if (line.fork && !isBackgroundProcess()) return startInBackground();
     const graph = await tool.createGraph();
     return runDaemon(tool, new NbdProgram(tool, line, graph, address));
   });
+}
+
+/** What the list of a server is asked for through. The command line has been checked. */
+async function secureServer(
+  tool: Tool,
+  { tlsCreds, tlsHostname }: NbdCommandLine,
+  address: SocketAddress,
+): Promise<SecureServer | undefined> {
+  if (tlsCreds === undefined) return undefined;
+  const credentials = objectTableOf(await tool.createGraph()).credentials(tlsCreds, 'client');
+  const hostname = tlsHostname ?? (address.type === 'inet' ? address.host : undefined);
+  return async (connection) => (await credentials.connect(connection, hostname)).connection;
 }
 
 function help(tool: Tool): string {

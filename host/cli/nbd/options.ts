@@ -124,6 +124,7 @@ export async function readCommandLine(tool: Tool, argv: readonly string[]): Prom
   const [file, ...more] = reader.operands;
   if (line.values.list) {
     if (file !== undefined) tool.fail('List mode is incompatible with a file name');
+    await checkTls(tool, line.values);
     return line.values;
   }
   if (file === undefined || more.length > 0) {
@@ -136,15 +137,18 @@ export async function readCommandLine(tool: Tool, argv: readonly string[]): Prom
 }
 
 /** What is wrong with the objects for TLS is told before anything else is looked at. */
-async function checkTls(tool: Tool, { tlsCreds, tlsAuthz, tlsHostname }: NbdCommandLine): Promise<void> {
+async function checkTls(tool: Tool, values: NbdCommandLine): Promise<void> {
+  const { list, tlsCreds, tlsAuthz, tlsHostname } = values;
   if (tlsCreds === undefined) {
     if (tlsHostname !== undefined) tool.fail('--tls-hostname is not permitted without --tls-creds');
     if (tlsAuthz !== undefined) tool.fail('--tls-authz is not permitted without --tls-creds');
     return;
   }
   const graph = await tool.createGraph();
-  const find = async (): Promise<void> => void objectTableOf(graph).credentials(tlsCreds, 'server');
+  const endpoint = list ? 'client' : 'server';
+  const find = async (): Promise<void> => void objectTableOf(graph).credentials(tlsCreds, endpoint);
   await tool.attempt(find, { context: 'Failed to get TLS creds' });
+  if (list && tlsAuthz !== undefined) tool.fail('TLS authorization is incompatible with export list');
 }
 
 class LineReader {
