@@ -292,8 +292,8 @@ export interface DriverDefinition<Options extends object = object> {
   readonly children?: readonly ChildSpec[];
   /** Options that change what data is seen, and so belong in a `json:` file name (specification: graph, section 6). */
   readonly strongOptions?: readonly string[];
-  /** Own options that names and option strings may have for the sake of old ones: commands do not know them. */
-  readonly oldOptions?: readonly string[];
+  /** Own options that names and option strings may have for the sake of old ones, and what commands want in their place. */
+  readonly oldOptions?: Readonly<Record<string, string>>;
   /** Own options that `reopen` can change. */
   readonly reopenableOptions?: readonly string[];
   /**

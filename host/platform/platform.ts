@@ -35,6 +35,8 @@ export interface Platform {
   readonly ciphers?: Ciphers;
   /** Absent where there are none. */
   readonly webSockets?: WebSockets;
+  /** Where files go that outlive nothing. Without a slash at the end; absent where there are no such files. */
+  readonly temporaryDirectory?: string;
   /** Absent where nobody hands over Blobs. */
   readonly blobs?: Blobs;
   /** Waits for a part of the program that is being loaded. Absent where it may take its time like anything else. */

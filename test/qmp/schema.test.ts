@@ -31,6 +31,18 @@ const allowed: readonly (readonly [RegExp, string])[] = [
     'an option of our own',
   ],
   [
+    /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<nbd>\.server\.type: more: ws$/,
+    'servers behind WebSockets',
+  ],
+  [
+    /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<nbd>: more: x-connections\?$/,
+    'an option of our own',
+  ],
+  [
+    /(^drive-backup|^blockdev-backup|<(drive|blockdev)-backup>\.data|<copy-before-write>): more: x-cbw-(buffer|policy|spill|spill-max)\?$/,
+    'options of our own',
+  ],
+  [
     /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<qcow2>\.(encrypt|data-file): /,
     'refused by name when opened',
   ],

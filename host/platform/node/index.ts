@@ -41,6 +41,7 @@ export const nodePlatform: Platform = {
   tls,
   ciphers,
   webSockets,
+  temporaryDirectory: process.env['TMPDIR'] ?? '/var/tmp',
   // That of the first thread.
   threadId: process.pid,
 };

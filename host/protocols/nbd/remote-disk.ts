@@ -22,6 +22,7 @@ import { hasFlag, type UsedExport } from '../../nbd/client/remote-export.ts';
 import { ClientRequest } from '../../nbd/client/request.ts';
 import { AllocationFlag, Command, CommandFlag, maxPayloadBytes } from '../../nbd/constants.ts';
 import type { Connection } from '../../platform/connection.ts';
+import { connectToServer } from './address.ts';
 import { NbdClient, type NbdConnector } from './client.ts';
 import { type NbdOptions, type NbdSettings, settingsOf } from './options.ts';
 import { NbdSession } from './session.ts';
@@ -39,11 +40,8 @@ interface DiskContext extends Pick<OpenContext, 'platform' | 'credentials' | 'fa
 
 /** Errors: what is wrong with the options; why the export cannot be used. */
 export async function openDisk(context: DiskContext, given: NbdOptions): Promise<RemoteDisk> {
-  const { flags } = context;
-  const { sockets, clock } = context.platform;
+  const { platform, flags } = context;
   const settings = settingsOf(given);
-  if (!sockets)
-    throw new BlockError('ENOTSUP', 'There are no sockets here that an NBD server could be reached by');
   const { name, context: status, tls } = settings;
   const credentials = tls && context.credentials(tls.credentials, 'client');
   const secure =
@@ -51,10 +49,10 @@ export async function openDisk(context: DiskContext, given: NbdOptions): Promise
     (async (connection: Connection) => (await credentials.connect(connection, tls.hostname)).connection);
   const purpose = { type: 'use', name, context: status, usesTls: secure !== undefined } as const;
   const connector: NbdConnector = {
-    connect: async () => new NbdSession(await sockets.connect(settings.address), purpose, secure),
+    connect: async () => new NbdSession(await connectToServer(platform, settings.address), purpose, secure),
     check: (target) => checkExport(target, settings, context),
   };
-  const client = new NbdClient(connector, settings, clock);
+  const client = new NbdClient(connector, settings, platform.clock);
   await client.open();
   return new RemoteDisk(client, flags);
 }
