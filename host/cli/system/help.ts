@@ -1,5 +1,4 @@
 /** What `-help`, `-version` and the lists behind `help` arguments print. */
-import { deviceTypes } from '../../machine/device-types.ts';
 import { machineTypes } from '../../machine/machine-types.ts';
 import { versionText } from '../../qmp/version.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -16,32 +15,6 @@ export function printMachines(tool: Tool): void {
     `${name.padEnd(20)} ${description}${aliases.includes('pc') ? ' (default)' : ''}`,
   ]);
   tool.out(`${lines.sort().join('\n')}\n`);
-}
-
-const busNames: Readonly<Record<string, string>> = { 'floppy-bus': 'floppy-bus' };
-
-export function printDevices(tool: Tool): void {
-  const line = ({ name, busKind, aliases, description }: (typeof deviceTypes)[number]): string =>
-    [
-      `name "${name}"`,
-      `bus ${busNames[busKind] ?? busKind}`,
-      ...(aliases ?? []).map((alias) => `alias "${alias}"`),
-      ...(description === undefined ? [] : [`desc "${description}"`]),
-    ].join(', ');
-  tool.out(`Storage devices:\n${deviceTypes.map(line).join('\n')}\n`);
-}
-
-/** `-device MODEL,help` */
-export function printDeviceProperties(tool: Tool, type: (typeof deviceTypes)[number]): void {
-  const lines = [...type.properties]
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
-    .map(({ name, typeName, initial }) => `  ${name}=<${typeName}>`.padEnd(24) + defaultText(initial));
-  tool.out(`${type.name} options:\n${lines.join('\n')}\n`);
-}
-
-function defaultText(initial: string | number | boolean): string {
-  if (initial === '') return '';
-  return ` -  (default: ${typeof initial === 'string' ? `"${initial}"` : initial})`;
 }
 
 /** What only this needs is loaded for it. */
