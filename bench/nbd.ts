@@ -9,6 +9,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runFio } from './fio.ts';
 import { makeImage } from './images.ts';
 import type { Report } from './report.ts';
 import { type Command, median, ours, run, theirs } from './side.ts';
@@ -20,11 +21,6 @@ const socketWaitMs = 10_000;
 const ticksPerSecond = 100;
 
 type Format = 'raw' | 'qcow2';
-
-interface FioSide {
-  iops: number;
-  total_ios: number;
-}
 
 interface Work {
   readonly name: string;
@@ -165,7 +161,7 @@ async function benchFormat(
     }
     for (const { name, fio, aims } of works)
       await compareServers(report, running, rounds, name, 'IOPS', aims[format], (server) =>
-        runFio(server, fio),
+        requests(server, fio),
       );
     if (!theirs('nbdcopy')) return;
     const aims: Aims = format === 'raw' ? { nbdkit: 1 } : {};
@@ -214,26 +210,10 @@ async function compareServers(
   }
 }
 
-async function runFio(server: Server, options: readonly string[]): Promise<Measured> {
+async function requests(server: Server, options: readonly string[]): Promise<Measured> {
   const before = server.cpuSeconds();
-  const { stdout } = await run({
-    program: 'fio',
-    args: [
-      '--name=guest',
-      '--ioengine=nbd',
-      `--uri=${server.uri}`,
-      '--time_based',
-      `--runtime=${seconds}`,
-      '--output-format=json',
-      ...options,
-    ],
-  });
-  // A line about the connection comes before.
-  const { read, write } = (
-    JSON.parse(stdout.slice(stdout.indexOf('{'))) as { jobs: Record<'read' | 'write', FioSide>[] }
-  ).jobs[0]!; // one was run
-  const side = read.total_ios > 0 ? read : write;
-  return { rate: side.iops, cpuUs: ((server.cpuSeconds() - before) * 1e6) / side.total_ios };
+  const { rate, requests } = await runFio(server.uri, options, seconds);
+  return { rate, cpuUs: ((server.cpuSeconds() - before) * 1e6) / requests };
 }
 
 async function copy(server: Server, from: string, to: string): Promise<Measured> {

@@ -8,7 +8,7 @@
 import { assert } from '../base/assert.ts';
 import { BlockError } from '../base/errors.ts';
 import { Waiters } from '../base/waiters.ts';
-import type { TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
+import type { SourceRange, TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
 import type { Edge, EdgeParent } from './edge.ts';
 import type { OnError } from './error-policy.ts';
 import type { BlockGraph } from './graph.ts';
@@ -248,6 +248,14 @@ export class BlockBackend implements EdgeParent {
 
   async writeCompressed(offset: number, buffer: Uint8Array): Promise<void> {
     await this.request(offset, buffer.length, () => this.edge.writeCompressed(offset, buffer));
+  }
+
+  /** As that of an edge (edge.ts). */
+  async copyRange(offset: number, source: SourceRange): Promise<void> {
+    await this.request(offset, source.bytes, async () => {
+      await this.edge.copyRange(offset, source);
+      if (this.writethrough) await this.edge.flush();
+    });
   }
 
   async writeZeroes(offset: number, bytes: number, flags: ZeroFlags = {}): Promise<void> {

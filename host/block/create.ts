@@ -7,7 +7,7 @@
  * in front only where QEMU does.
  */
 import { asBlockError, BlockError, invalid } from '../base/errors.ts';
-import { wholeSectors } from '../base/sectors.ts';
+import { sectorBytes, wholeSectors } from '../base/sectors.ts';
 import { withoutUndefined } from '../base/without-undefined.ts';
 import { BlockBackend } from './backend.ts';
 import type { CreateOption, CreateValues, DriverDefinition } from './driver.ts';
@@ -39,7 +39,8 @@ export async function createImage(graph: BlockGraph, params: CreateImageParams):
   const { filename, format } = params;
   const driver = graph.drivers.find(format);
   if (!driver) throw invalid(`Unknown file format '${format}'`);
-  const protocol = await graph.drivers.protocolFor(graph.platform.files, filename);
+  const protocol =
+    driver.kind === 'protocol' ? driver : await graph.drivers.protocolFor(graph.platform.files, filename);
   if (!driver.create) throw invalid(`Format driver '${format}' does not support image creation`);
   if (!protocol.create?.createFile) {
     throw invalid(`Protocol driver '${protocol.name}' does not support image creation`);
@@ -53,7 +54,12 @@ export async function createImage(graph: BlockGraph, params: CreateImageParams):
     throw invalid(`Parameter 'backing-fmt' does not accept value '${backingFormat}'`);
   }
   const size = wholeSectors(bytes as number);
-  await formatFile(graph, driver, protocol, filename, { ...values, size });
+  const exactBytes = params.exact?.['size'] ?? BigInt(bytes as number);
+  try {
+    await formatFile(graph, driver, protocol, filename, { ...values, size });
+  } catch (error) {
+    throw sizeError(error, driver, exactBytes);
+  }
 }
 
 /** Takes away an image that `createImage` made. What cannot be, a device for one, stays. */
@@ -189,25 +195,16 @@ async function formatFile(
   const createFile = protocol.create!.createFile!; // checked by the caller, as what follows of `driver`
   const path = pathOf(protocol, filename);
   if (!driver.create!.createImage) {
-    await createFile(graph.platform, path, values).catch((error: unknown) => {
-      throw sizeError(error, `The image size is too large for file format '${driver.name}'`);
-    });
+    await createFile(graph.platform, path, values);
     return;
   }
+  driver.create!.checkValues?.(values);
+  await createFile(graph.platform, path, { size: 0 });
   try {
-    driver.create!.checkValues?.(values);
-    await createFile(graph.platform, path, { size: 0 });
-    try {
-      await writeInto(graph, driver, { filename, format: protocol.name }, values);
-    } catch (error) {
-      await protocol.create!.removeFile?.(graph.platform, path); // it has made the file
-      throw error;
-    }
+    await writeInto(graph, driver, { filename, format: protocol.name }, values);
   } catch (error) {
-    throw sizeError(
-      error,
-      `The image size is too large for file format '${driver.name}' (try using a larger cluster size)`,
-    );
+    await protocol.create!.removeFile?.(graph.platform, path); // it has made the file
+    throw error;
   }
 }
 
@@ -226,10 +223,28 @@ async function writeInto(
   }
 }
 
-/** The error, in words of its own when the size was too much. */
-function sizeError(error: unknown, message: string): BlockError {
+/** The longest disk that QEMU opens, of whatever format. */
+const maxDiskBytes = 0x7fff_ffff_c000_0000n;
+
+/** The error, in words of its own when the size, of `bytes` as given, was too much. */
+function sizeError(error: unknown, { name, create }: DriverDefinition, bytes: bigint): BlockError {
   const known = asBlockError(error);
-  return known.errno === 'EFBIG' ? new BlockError('EFBIG', message, { cause: error }) : known;
+  if (known.errno !== 'EFBIG') return known;
+  const sector = BigInt(sectorBytes);
+  const length = ((bytes + sector - 1n) / sector) * sector;
+  const isNegative = BigInt.asIntN(64, length) < 0n;
+  const hasHeader = create?.createImage !== undefined;
+  if (isNegative && !hasHeader) return new BlockError('EINVAL').within('Could not resize file');
+  if (hasHeader && length > maxDiskBytes) {
+    const reason = isNegative
+      ? 'Image size cannot be negative'
+      : `offset(${length}) exceeds maximum(${maxDiskBytes})`;
+    return invalid(`Could not resize image: ${reason}`);
+  }
+  const advice = hasHeader ? ' (try using a larger cluster size)' : '';
+  return new BlockError('EFBIG', `The image size is too large for file format '${name}'${advice}`, {
+    cause: error,
+  });
 }
 
 /** Writes an empty image into `node`. */

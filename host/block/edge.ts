@@ -5,6 +5,7 @@
  * A parent is another node, or a root user: a tool, a job, an export, a device (backend.ts).
  */
 import {
+  blockCopyRange,
   blockDiscard,
   blockRead,
   blockTruncate,
@@ -14,7 +15,7 @@ import {
   blockWriteZeroes,
 } from '../trace/events.ts';
 import type { DebugEvent } from './debug-events.ts';
-import type { Driver, TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
+import type { Driver, SourceRange, TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
 import type { BlockNode } from './node.ts';
 import type { OpBlocker } from './op-blockers.ts';
 import { dispatcher } from './request.ts';
@@ -123,6 +124,13 @@ export class Edge {
     return blockWriteCompressed.enabled
       ? watched.writeCompressed(this, offset, buffer)
       : dispatcher.writeCompressed(this, offset, buffer);
+  }
+
+  /** Writes what lies elsewhere without its coming here. Errors: ENOTSUP, and whoever asked reads and writes. */
+  copyRange(offset: number, source: SourceRange): Promise<void> {
+    return blockCopyRange.enabled
+      ? watched.copyRange(this, offset, source)
+      : dispatcher.copyRange(this, offset, source);
   }
 
   writeZeroes(offset: number, bytes: number, flags: ZeroFlags = {}): Promise<void> {

@@ -28,6 +28,8 @@ export interface OpenFlags {
   discard: boolean;
   detectZeroes: 'off' | 'on' | 'unmap';
   forceShare: boolean;
+  /** Files that say nothing of `aio` are asked for `native`, which they have past the page cache alone. */
+  nativeAio: boolean;
   /** Only metadata will be asked for (`img info`): neither backing nor data files need to be opened. */
   noIo: boolean;
   /** `img check`: open what can be opened, repair nothing by opening. */

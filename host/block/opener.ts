@@ -23,6 +23,7 @@ import {
   checkDetectZeroes,
   childDefaults,
   commonOptions,
+  knownOptions,
   type NodeOptions,
   ownOptions,
   resolveFlags,
@@ -90,12 +91,12 @@ export async function openNode(
   const named = typeof options['driver'] === 'string' ? graph.drivers.find(options['driver']) : undefined;
   const common = commonOptions(options, params.definition ?? named);
   const flags = resolveFlags(common, params.defaults);
-  if (flags.forceShare && !(flags.inactive?.readOnly ?? flags.readOnly)) {
-    throw invalid('force-share=on can only be used with read-only images');
-  }
   checkDetectZeroes(flags);
   if (common.driver === undefined && !params.definition) return openProbing(graph, options, params, flags);
   const definition = params.definition ?? graph.drivers.get(common.driver!); // one of the two is there
+  if (flags.forceShare && !(flags.inactive?.readOnly ?? flags.readOnly)) {
+    throw invalid('force-share=on can only be used with read-only images');
+  }
   const name = common['node-name'];
   if (name !== undefined) graph.checkName(name);
   const node = new BlockNode(graph, name ?? graph.generateName(), definition, flags);
@@ -134,17 +135,25 @@ function checkNoBacking({ definition, options: { backing } }: BlockNode): void {
 
 async function openDriver(graph: BlockGraph, node: BlockNode, params: OpenParams): Promise<void> {
   const { definition, options } = node;
+  const context = new NodeOpenContext(graph, node, params);
   // What it is stored in comes before anything else that it says.
   const needsFile = definition.children?.some(({ name, optional }) => name === 'file' && !optional);
   if (needsFile && !describesChild(options['file'])) throw undescribed('file');
-  node.own = ownOptions(definition, options);
-  node.driver = await definition.open(new NodeOpenContext(graph, node, params), node.own);
+  try {
+    node.own = ownOptions(definition, knownOptions(definition, options));
+  } catch (error) {
+    if (needsFile) await context.openChild('file', definition.kind === 'filter' ? 'filtered' : 'file');
+    throw error;
+  }
+  node.driver = await definition.open(context, node.own);
   if (node.driver.childPermissions) await graph.refreshPermissions(node);
   try {
     await node.refreshLength();
   } catch (error) {
     throw asBlockError(error).within('Could not refresh total sector count');
   }
+  // Options that nobody knows are told last.
+  ownOptions(definition, options);
 }
 
 /** Finds the format by looking at the file, then opens the node on top of it. */

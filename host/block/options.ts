@@ -62,6 +62,13 @@ export function commonOptions(options: NodeOptions, driver?: DriverDefinition): 
   return checkNodeOptions(commonOptionsType, Object.fromEntries(common), unsupportedBy(driver));
 }
 
+/** Without those that the driver does not know. */
+export function knownOptions({ options: { members } }: DriverDefinition, options: NodeOptions): NodeOptions {
+  return Object.fromEntries(
+    Object.entries(options).filter(([option]) => members.some(({ name }) => name === option)),
+  );
+}
+
 /** Those of the driver, without its children; whether it can have a backing file is asked when that is opened. Errors: BlockError, also for what nobody knows. */
 export function ownOptions<O extends object>(
   definition: DriverDefinition<O>,
@@ -102,6 +109,7 @@ const defaultFlags: OpenFlags = {
   discard: false,
   detectZeroes: 'off',
   forceShare: false,
+  nativeAio: false,
   noIo: false,
   check: false,
 };
@@ -141,9 +149,13 @@ export function checkDetectZeroes({ detectZeroes, discard }: OpenFlags): void {
 
 /** What a child takes over from its parent when its own options say nothing. */
 export function childDefaults(parent: OpenFlags, role: ChildRole): Partial<OpenFlags> {
-  const { direct, noFlush, forceShare, check, noIo, inactive } = parent;
+  const { direct, noFlush, forceShare, nativeAio, check, noIo, inactive } = parent;
   // What a filter compares or counts it has to read.
-  const shared = { direct, noFlush, forceShare, check, noIo: noIo && role !== 'image', discard: true };
+  const shared = {
+    ...{ direct, noFlush, forceShare, nativeAio, check },
+    noIo: noIo && role !== 'image',
+    discard: true,
+  };
   if (role === 'cow') return { ...shared, readOnly: true, autoReadOnly: false, check: false, inactive };
   return {
     ...shared,

@@ -5,6 +5,7 @@
  * What is told of a request comes when it is over, and so behind what it led to at the nodes below.
  */
 import {
+  blockCopyRange,
   blockDiscard,
   blockFlush,
   blockRead,
@@ -15,7 +16,7 @@ import {
   blockWriteZeroes,
 } from '../trace/events.ts';
 import { measure } from '../trace/measure.ts';
-import type { TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
+import type { SourceRange, TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
 import type { Edge } from './edge.ts';
 import type { BlockNode } from './node.ts';
 import { dispatcher } from './request.ts';
@@ -38,6 +39,11 @@ export const watched = {
   writeCompressed: (edge: Edge, offset: number, buffer: Uint8Array) =>
     measure(blockWriteCompressed, about(edge, offset, buffer.length), () =>
       dispatcher.writeCompressed(edge, offset, buffer),
+    ),
+
+  copyRange: (edge: Edge, offset: number, source: SourceRange) =>
+    measure(blockCopyRange, about(edge, offset, source.bytes), () =>
+      dispatcher.copyRange(edge, offset, source),
     ),
 
   writeZeroes: (edge: Edge, offset: number, bytes: number, flags: ZeroFlags) =>

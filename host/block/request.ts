@@ -12,8 +12,9 @@
 import { BlockError } from '../base/errors.ts';
 import { roundDown, roundUp, sectorBytes } from '../base/sectors.ts';
 import { isZero } from '../core/scan.ts';
+import { copyIntoNode } from './copy-range.ts';
 import type { DebugEvent } from './debug-events.ts';
-import type { TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
+import type { SourceRange, TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
 import type { Edge } from './edge.ts';
 import type { BlockNode } from './node.ts';
 import { Perm } from './permissions.ts';
@@ -308,6 +309,16 @@ async function writeCompressed(edge: Edge, offset: number, buffer: Uint8Array): 
   });
 }
 
+async function copyRange(edge: Edge, offset: number, source: SourceRange): Promise<void> {
+  const { node } = edge;
+  // What is looked at before it is written has to come here.
+  if (node.flags.detectZeroes !== 'off' || node.probedRaw) throw new BlockError('ENOTSUP');
+  await changing(edge, offset, source.bytes, {}, 'data', async () => {
+    await copyIntoNode(node, offset, source);
+    node.growTo(offset + source.bytes);
+  });
+}
+
 async function writeZeroes(edge: Edge, offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
   const { node } = edge;
   const mayUnmap = flags.mayUnmap === true && node.flags.discard;
@@ -474,4 +485,7 @@ function filteredEdge(node: BlockNode): Edge {
   throw new BlockError('ENOTSUP');
 }
 
-export const dispatcher = { read, write, writeCompressed, writeZeroes, discard, flush, writeOut, truncate };
+export const dispatcher = {
+  ...{ read, write, writeCompressed, copyRange, writeZeroes },
+  ...{ discard, flush, writeOut, truncate },
+};

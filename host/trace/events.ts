@@ -17,6 +17,8 @@ const request = 'node %s offset %d bytes %d flags %s result %s us %d';
 export const blockRead = tracer.define('block_read', request);
 export const blockWrite = tracer.define('block_write', request);
 export const blockWriteCompressed = tracer.define('block_write_compressed', request);
+/** Copied from another file by the host. */
+export const blockCopyRange = tracer.define('block_copy_range', request);
 export const blockWriteZeroes = tracer.define('block_write_zeroes', request);
 export const blockDiscard = tracer.define('block_discard', request);
 /** `offset` is the new end. */

@@ -1,5 +1,6 @@
 /** `img convert` against the real qemu-img: messages, and targets that both tools find equal. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { libc } from '../../host/platform/node/libc.ts';
 import { TwoFolders } from '../support/cli.ts';
 import { bothHere } from '../support/own-tools.ts';
 import { haveQemu } from '../support/tools.ts';
@@ -88,6 +89,9 @@ describe.skipIf(!haveQemu)('img convert', () => {
     ['qcow2', '-O qcow2 -o cluster_size=512,compat=0.10'],
     ['qcow2', '-O qcow2 -o cluster_size=2M,refcount_bits=1'],
     ['qcow2', '-O qcow2 -t writethrough -T none'],
+    ['raw', '-C -O raw'],
+    ['qcow2', '-C -W -O qcow2 -o cluster_size=4k'],
+    ['qcow2', '-C -O qcow2 -t writethrough'],
   ];
 
   for (const [format, options] of ways) {
@@ -115,6 +119,30 @@ describe.skipIf(!haveQemu)('img convert', () => {
       const { ours, theirs } = await folders.both('qemu-io', ['-c', 'map', 'copy.qcow2']);
       expect({ options, ...ours }).toEqual({ options, ...theirs });
     }
+  });
+
+  test.skipIf(!libc())('has the host copy what lies in files as it is', async () => {
+    const line = '--trace block_copy_range convert -C -O qcow2 c.qcow2 copy.qcow2';
+    const { ours } = await bothHere(folders, 'qemu-img', line.split(' '));
+    const copied = [...ours.stderr.matchAll(/ bytes (\d+) .* result ok/g)].map(([, bytes]) => Number(bytes));
+    const total = copied.reduce((sum, bytes) => sum + bytes, 0);
+    const map = await folders.realTool('qemu-img', 'map', '--output=json', 'c.qcow2');
+    const stored = (JSON.parse(map.stdout) as { length: number; data: boolean }[])
+      .filter(({ data }) => data)
+      .reduce((sum, { length }) => sum + length, 0);
+    // Of each request the target tells, and its file.
+    expect(total).toBe(2 * stored);
+  });
+
+  test('reads and writes, and looks for zeros, where the host cannot copy', async () => {
+    const images = '--image-opts driver=compress,file.driver=qcow2,file.file.filename=a.qcow2';
+    const line = `--trace block_copy_range convert -C -O qcow2 ${images} copy.qcow2`;
+    const { ours, theirs } = await folders.both('qemu-img', line.replace(/--trace \S+ /, '').split(' '));
+    expect(ours).toEqual(theirs);
+    const seen = await folders.both('qemu-io', ['-c', 'map', 'copy.qcow2']);
+    expect(seen.ours).toEqual(seen.theirs);
+    const { ours: traced } = await bothHere(folders, 'qemu-img', line.split(' '));
+    expect(traced).toEqual({ status: 0, stdout: '', stderr: '' });
   });
 
   test('leaves to the backing file what the source does not hold itself', async () => {

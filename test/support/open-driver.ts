@@ -36,6 +36,7 @@ export async function openDriver<O extends object>(
       discard: true,
       detectZeroes: 'off',
       forceShare: false,
+      nativeAio: false,
       noIo: false,
       check: false,
       ...flags,

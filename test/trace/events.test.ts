@@ -41,6 +41,7 @@ test('everything that can be watched happens', async () => {
   const qcow2 = `driver=qcow2,discard=unmap,file.driver=file,file.filename=${disk}`;
   await io(qcow2, 'write 0 4k', 'write -z 128k 64k', 'discard 128k 64k', 'map', 'flush', 'truncate 2M');
   await io(qcow2, 'write -c 256k 64k', 'aio_write 512k 4k', 'aio_write 516k 4k', 'aio_flush', 'read 0 4k');
+  await img('convert', '-C', '-O', 'qcow2', disk, path('copied.qcow2'));
   const limits = 'throttle-group,id=g,x-iops-total=100';
   const throttled = 'driver=throttle,throttle-group=g,file.driver=null-co,file.size=1M';
   // A tenth of a second's worth goes at once.

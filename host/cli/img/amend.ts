@@ -48,7 +48,6 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   const progress = new Progress(tool, showProgress && !quiet, progressStep);
   try {
     const [filename, extra] = operands;
-    checkImageOpts(tool, imageOpts, format);
     const graph = await tool.createGraph();
     if (filename === undefined && format !== undefined && isHelpWanted(options)) {
       const definition = graph.drivers.find(format) ?? tool.fail(`Unknown file format '${format}'`);
@@ -56,6 +55,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     }
     if (filename === undefined || extra !== undefined) tool.fail('Expecting one image file name');
     const cache = parseCacheOption(tool, cacheName, `Invalid cache option: ${cacheName}`);
+    checkImageOpts(tool, imageOpts, format);
     const source = { name: filename, imageOpts, format };
     const image = await openImage(tool, graph, source, { write: true, resize: true, cache });
     try {
@@ -70,7 +70,8 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
 }
 
 async function amendImage(tool: Tool, image: BlockBackend, list: string, progress: Progress): Promise<void> {
-  const { definition } = image.node.skipFilters();
+  // A filter is not looked through.
+  const { definition } = image.node;
   if (isHelpWanted(list)) return void printAmendOptions(tool, definition);
   const amend = definitionOf(tool, definition);
   const values = await tool.attempt(async () => readValues(definition, amend, list));
@@ -126,7 +127,7 @@ async function change(
   report: (done: number) => void,
 ): Promise<void> {
   const plan = await amend.plan(image, values);
-  if (plan.dropsBitmaps) await removeBitmaps(image.node.skipFilters());
+  if (plan.dropsBitmaps) await removeBitmaps(image.node);
   await plan.apply(report);
 }
 

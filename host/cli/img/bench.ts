@@ -8,10 +8,8 @@
 import { BlockError } from '../../base/errors.ts';
 import { InFlight } from '../../base/in-flight.ts';
 import type { BlockBackend } from '../../block/backend.ts';
-import type { BlockNode } from '../../block/node.ts';
 import { Pacer } from '../../platform/pacer.ts';
 import type { Clock } from '../../platform/platform.ts';
-import { nativeNeedsDirect } from '../../protocols/file/driver.ts';
 import type { CacheMode } from '../shared/cache-mode.ts';
 import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -63,12 +61,16 @@ interface Settings {
 }
 
 export async function run(tool: Tool, argv: string[]): Promise<number> {
-  const { settings, name, ...how } = await readBenchOptions(tool, argv);
+  const { settings, name, native, ...how } = await readBenchOptions(tool, argv);
   const graph = await tool.createGraph();
   const { clock } = graph.platform;
-  const image = await openImage(tool, graph, { name, ...how }, { ...how, write: settings.write });
+  const image = await openImage(
+    tool,
+    graph,
+    { name, ...how },
+    { ...how, write: settings.write, flags: { nativeAio: native } },
+  );
   try {
-    if (how.native && mayNotBeNative(image.node)) tool.fail(`Could not open '${name}': ${nativeNeedsDirect}`);
     tool.out(introduction(settings));
     const startNs = clock.nowNs();
     try {
@@ -82,12 +84,6 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   } finally {
     await tool.close([image]);
   }
-}
-
-/** Whether a file below leaves it to the command line how it is accessed, and is not opened past the page cache. */
-function mayNotBeNative({ definition, options, flags, children }: BlockNode): boolean {
-  if (definition.servesPlainNames) return options['aio'] === undefined && !flags.direct;
-  return [...children.values()].some(({ node }) => mayNotBeNative(node));
 }
 
 interface BenchOptions {

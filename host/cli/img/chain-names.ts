@@ -18,7 +18,7 @@ interface NamedImage {
 /** The image below the top image that goes by `name`, which is seen from the folder of the top image. */
 export function findNamedImage(top: BlockNode, name: string): BlockNode | undefined {
   const [first, ...below] = imagesFrom(top);
-  const wanted = name === '' || !first ? undefined : fileIdentity(resolveBackingName(first, name));
+  const wanted = name === '' || !first ? undefined : identityBeside(first, name);
   return below.find((image) => {
     const own = fileIdentity(storageName(image));
     return own === undefined ? filenameOf(image) === name : own === wanted;
@@ -58,6 +58,16 @@ async function namedBacking(
     }
   } catch (error) {
     // What is wrong with it is for whoever opens it.
+    if (error instanceof BlockError) return undefined;
+    throw error;
+  }
+}
+
+/** As `fileIdentity`; undefined, too, where no folder is known that the name could be seen from. */
+function identityBeside(image: BlockNode, name: string): string | undefined {
+  try {
+    return fileIdentity(resolveBackingName(image, name));
+  } catch (error) {
     if (error instanceof BlockError) return undefined;
     throw error;
   }

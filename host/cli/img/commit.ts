@@ -64,7 +64,9 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     try {
       const base = chooseBase(tool, image.node, filename, baseName);
       await commit(tool, image, { base, speed: rate, progress: (percent) => progress.set(percent) });
-      if (!keep && baseName === undefined) await empty(tool, image, filename);
+      // What is below a filter is not emptied.
+      if (!keep && baseName === undefined && image.node.definition.kind !== 'filter')
+        await empty(tool, image, filename);
       progress.set(100);
     } finally {
       progress.finish();

@@ -6,12 +6,14 @@
  * write it when its turn has come (with `outOfOrder`, at once): the target grows in order, while reads overlap with
  * writes. Memory is the workers' buffers, whatever the size of the images.
  *
- * Where the target reads as zeros already, zeros are not written. A compressed target gets whole clusters.
+ * Where the target reads as zeros already, zeros are not written. A compressed target gets whole clusters. What the host
+ * copies from file to file is neither read nor scanned; where it cannot for the first time, that ends, as with QEMU.
  */
 import { createDeferred } from '../../base/deferred.ts';
 import { asBlockError, BlockError } from '../../base/errors.ts';
 import { roundDown, sectorBytes } from '../../base/sectors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
+import { findSourceRange } from '../../block/copy-range.ts';
 import { type BlockStatus, statusAbove } from '../../block/status.ts';
 import { statusThroughRaw } from '../../block/status-through-raw.ts';
 import { RateLimiter } from '../../copy/rate-limiter.ts';
@@ -22,6 +24,8 @@ import { measure } from '../../trace/measure.ts';
 
 /** What is read at once, unless it is less than a cluster to be compressed: so little stays in the processor's caches. */
 const usualBufferBytes = 256 << 10;
+/** What the host copies at once does not come here. */
+const offloadBytes = 2 << 20;
 
 interface CopySettings {
   sources: readonly BlockBackend[];
@@ -44,8 +48,8 @@ interface CopySettings {
   rateLimit: number;
   /** Unreadable sectors become zeros, with a warning. */
   salvage: boolean;
-  /** Data are not searched for zeros. */
-  verbatim: boolean;
+  /** Data are left to the host to copy, as they are, as long as it can. */
+  offload: boolean;
   clock: Clock;
   progress: { set(percent: number): void };
   /** The progress is in percent of what there is to write, for which all of the source is looked at first. */
@@ -76,6 +80,7 @@ export class ConvertCopy {
   private status: { end: number; kind: Kind } | undefined;
   private readonly turns: Turns;
   private failed = false;
+  private offloads: boolean;
   private writtenBytes = 0;
   private plannedBytes = 0;
 
@@ -83,10 +88,12 @@ export class ConvertCopy {
     const { sources, target, sparseBytes, workers, clock } = settings;
     this.totalBytes = sources.reduce((sum, { length }) => sum + length, 0);
     this.clusterBytes = target.node.driver.info?.().clusterBytes ?? 0;
-    this.bufferBytes = settings.compressed ? Math.max(usualBufferBytes, this.clusterBytes) : usualBufferBytes;
+    const usual = settings.offload ? offloadBytes : usualBufferBytes;
+    this.bufferBytes = settings.compressed ? Math.max(usual, this.clusterBytes) : usual;
     this.granule = this.scanGranule(sparseBytes);
     this.arena = new ScanArena(workers * (this.bufferBytes + sectorBytes));
     this.turns = new Turns(settings.outOfOrder);
+    this.offloads = settings.offload;
     this.limiter = new RateLimiter(clock);
     this.limiter.setSpeed(settings.rateLimit);
   }
@@ -125,12 +132,10 @@ export class ConvertCopy {
         const next = await this.nextPiece();
         if (!next) return;
         const { piece, turn } = next;
-        const writes = this.needsWriting(piece);
         try {
-          if (writes && piece.kind === 'data') await this.read(piece, buffer);
-          await turn.mine;
+          if (this.needsWriting(piece)) await this.copy(piece, buffer, turn.mine);
+          else await turn.mine;
           if (this.failed) return;
-          if (writes) await this.write(piece, buffer);
         } finally {
           turn.finish();
         }
@@ -139,6 +144,39 @@ export class ConvertCopy {
     } catch (error) {
       this.failed = true;
       throw error;
+    }
+  }
+
+  /** `turn`: when it may be written. */
+  private async copy(piece: Piece, buffer: ScanBuffer, turn: Promise<void> | undefined): Promise<void> {
+    const mayOffload = piece.kind === 'data' && this.offloads;
+    if (piece.kind === 'data' && !mayOffload) await this.read(piece, buffer);
+    await turn;
+    if (this.failed) return;
+    if (mayOffload) {
+      if (await this.offload(piece)) return;
+      this.offloads = false;
+      await this.read(piece, buffer);
+    }
+    await this.write(piece, buffer);
+  }
+
+  /** Has the host copy the data. False: it cannot. */
+  private async offload({ offset, bytes }: Piece): Promise<boolean> {
+    await this.throttle(bytes);
+    try {
+      for (let done = 0; done < bytes; ) {
+        const { image, base } = this.sourceAt(offset + done);
+        const range = await findSourceRange(image.node, offset + done - base, bytes - done);
+        if (!range) return false;
+        await this.settings.target.copyRange(offset + done, range);
+        done += range.bytes;
+      }
+      return true;
+    } catch (error) {
+      // Should there be something wrong, reading and writing will tell what.
+      asBlockError(error);
+      return false;
     }
   }
 
@@ -287,8 +325,8 @@ export class ConvertCopy {
 
   /** Data as data, zeros as zeros or, where the target has them already, not at all. */
   private async writeSparse({ offset, bytes }: Piece, buffer: ScanBuffer): Promise<void> {
-    const { target, sparseBytes, targetIsZero, verbatim } = this.settings;
-    if (sparseBytes === 0 || verbatim) return target.write(offset, whole(buffer, bytes));
+    const { target, sparseBytes, targetIsZero } = this.settings;
+    if (sparseBytes === 0) return target.write(offset, whole(buffer, bytes));
     for (let done = 0; done < bytes; ) {
       const toBoundary = this.granule - ((offset + done) % this.granule);
       const head = Math.min(toBoundary, bytes - done);

@@ -16,7 +16,7 @@ export interface ConvertOptions {
   creation: string | undefined;
   backingFile: string | undefined;
   backingFormat: string | undefined;
-  /** Of the only source. */
+  /** Of the first source. By its name or id alone: of the only one. */
   snapshot: SnapshotParam | undefined;
   skipCreate: boolean;
   targetIsZero: boolean;
@@ -28,7 +28,7 @@ export interface ConvertOptions {
   /** Bytes per second; 0: none. */
   rateLimit: number;
   salvage: boolean;
-  /** Copies what the source holds as it is, zeros in it too. */
+  /** Has the host copy what the source holds, as it is, where it can. */
   offload: boolean;
   /** Copies the persistent bitmaps of the only source. */
   bitmaps: boolean;
@@ -160,7 +160,7 @@ export async function readConvertOptions(tool: Tool, argv: string[]): Promise<Co
 
 /** What does not go together, in the order in which it is told. */
 function checkCombination(tool: Tool, options: ParsedOptions): void {
-  const { imageOpts, targetImageOpts, skipCreate, offload, bitmaps } = options;
+  const { targetImageOpts, skipCreate, offload, bitmaps } = options;
   if (options.skipBrokenBitmaps && !bitmaps) tool.fail('Use of --skip-broken-bitmaps requires --bitmaps');
   if (options.compressed && offload) tool.fail('Cannot enable copy offloading when -c is used');
   if (options.explicitSparse && offload) tool.fail('Cannot enable copy offloading when -S is used');
@@ -169,12 +169,6 @@ function checkCombination(tool: Tool, options: ParsedOptions): void {
   if (skipCreate && options.creation !== undefined)
     tool.fail('-o has no effect when skipping image creation');
   if (options.targetIsZero && !skipCreate) tool.fail('--target-is-zero requires use of -n flag');
-  if (
-    (imageOpts && options.format !== undefined) ||
-    (targetImageOpts && options.outputFormat !== undefined)
-  ) {
-    tool.fail('--image-opts and --format are mutually exclusive');
-  }
   if (options.atomic && skipCreate) tool.fail('--atomic makes the target anew: it cannot be used with -n');
 }
 

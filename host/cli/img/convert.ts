@@ -23,7 +23,7 @@ import { bitmapsToCopy, copyBitmaps, requireBitmapPlace } from './convert-bitmap
 import { ConvertCopy } from './convert-copy.ts';
 import { type ConvertOptions, readConvertOptions } from './convert-options.ts';
 import { convertCreationOptions, isHelpWanted, printCreationOptions } from './creation-options.ts';
-import { parseCacheOption } from './options.ts';
+import { checkImageOpts, parseCacheOption } from './options.ts';
 
 export { specs } from './convert-options.ts';
 
@@ -97,7 +97,8 @@ async function convert(
     const sources = [...opened];
     const { snapshot } = options;
     if (snapshot) {
-      if (sources.length > 1) tool.fail('No support for concatenating multiple snapshot');
+      if ('idOrName' in snapshot && sources.length > 1)
+        tool.fail('No support for concatenating multiple snapshot');
       await tool.attempt(() => loadSnapshot(sources[0]!.node, snapshot)); // there is one at the least
     }
     const totalBytes = sources.reduce((sum, { length }) => sum + length, 0);
@@ -112,10 +113,10 @@ async function convert(
     isUnfinished = creation !== undefined;
     const image = await openTarget(tool, graph, options, target.path, cache);
     opened.push(image);
+    if (bitmaps) requireBitmapPlace(tool, image.node);
     if (options.compressed && !image.node.driver.writeCompressed) {
       tool.fail('Compression not supported for this file format');
     }
-    if (bitmaps) requireBitmapPlace(tool, image.node);
     if (!creation && image.length < totalBytes) tool.fail('output file is smaller than input file');
     const hasBacking = (options.backingFile ?? creation?.values.backing_file) !== undefined;
     const copy = new ConvertCopy({
@@ -131,7 +132,7 @@ async function convert(
       outOfOrder: options.outOfOrder,
       rateLimit: options.rateLimit,
       salvage: options.salvage,
-      verbatim: options.offload,
+      offload: options.offload,
       clock: graph.platform.clock,
       warn: (message) => options.quiet || tool.warn(message),
       progress,
@@ -247,6 +248,7 @@ function openSource(
   { imageOpts, format, sourceCache: cache, forceShare }: ConvertOptions,
   name: string,
 ): Promise<BlockBackend> {
+  checkImageOpts(tool, imageOpts, format);
   return openImage(tool, graph, { name, imageOpts, format }, { cache, forceShare, exclusive: true });
 }
 
@@ -258,6 +260,7 @@ function openTarget(
   cache: CacheMode,
 ): Promise<BlockBackend> {
   const imageOpts = options.targetImageOpts;
+  checkImageOpts(tool, imageOpts, options.outputFormat);
   const format = imageOpts ? undefined : (options.outputFormat ?? 'raw');
   return openImage(
     tool,

@@ -103,6 +103,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
       if (backingFormat !== undefined && !graph.drivers.find(backingFormat)) {
         tool.fail(`Invalid format name: '${backingFormat}'`);
       }
+      if (unsafe) await checkChange(tool, rebase);
       // Otherwise the lock of the image speaks against opening it again.
       if (backing.name !== '' && (unsafe || forceShare)) await refuseLoop(tool, image.node, backing);
       if (unsafe) await changeBackingFile(tool, rebase);

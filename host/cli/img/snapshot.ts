@@ -53,7 +53,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     else if (name === 'force-share') forceShare = true;
     else if (action !== undefined) {
       if (wanted) tool.failUsage("Cannot mix '-l', '-a', '-c', '-d'");
-      wanted = { action, snapshot: snapshotNameOf(value) };
+      wanted = { action, snapshot: value };
     }
   });
   if (operands.length !== 1) tool.failUsage('Expecting one image file name');
@@ -100,7 +100,7 @@ async function create(tool: Tool, node: BlockNode, name: string): Promise<void> 
     const storage = snapshotNode(node)?.driver.snapshots;
     if (!storage) throw new BlockError('ENOTSUP');
     await storage.create({
-      name,
+      name: snapshotNameOf(name),
       dateSeconds: seconds,
       dateNanoseconds: microseconds * 1000,
       vmClockNs: 0n,

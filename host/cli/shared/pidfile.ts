@@ -10,17 +10,16 @@ export class LockedPidfile {
     private readonly file: HostFile,
   ) {}
 
-  /** Errors: BlockError, `cannot create PID file: …`. */
+  /** Errors: BlockError, `Could not create 'F': …`, `Cannot lock pid file: …`. */
   static async create(path: string): Promise<LockedPidfile> {
     let file: HostFile;
     try {
       file = await nodePlatform.files.open(path, { write: true, create: 'if-absent' });
     } catch (error) {
-      throw asBlockError(error).within(`Could not create '${path}'`).within(failure);
+      throw asBlockError(error).within(`Could not create '${path}'`);
     }
     try {
-      if (file.locks?.isHeldByOther(0))
-        throw new BlockError('EAGAIN').within('Cannot lock pid file').within(failure);
+      if (file.locks?.isHeldByOther(0)) throw new BlockError('EAGAIN').within('Cannot lock pid file');
       file.locks?.lockShared(0);
       const text = new TextEncoder().encode(`${process.pid}\n`);
       await file.truncate(0);
@@ -39,4 +38,5 @@ export class LockedPidfile {
   }
 }
 
-const failure = 'cannot create PID file';
+/** What daemons and machines put in front of what goes wrong with it. */
+export const pidfileContext = 'cannot create PID file';

@@ -170,7 +170,7 @@ export class Tool {
   /** `--object TEXT`. What is wrong with it is told before the next option is looked at; `status` is that of the program then. */
   async addObject(text: string, status = 1): Promise<void> {
     const { imageToolTypes, objectHelp, readImageToolObject } = await import('./object-option.ts');
-    const help = objectHelp(text, imageToolTypes);
+    const help = await this.attempt(async () => objectHelp(text, imageToolTypes), { status });
     if (help !== undefined) {
       this.out(help);
       throw new ExitStatus(0);
@@ -209,7 +209,7 @@ export class Tool {
     const graph = createGraph({ platform: { ...platform, console }, drivers });
     if (this.objects.length > 0) {
       const { makeObjects } = await import('./object-option.ts');
-      await this.attempt(async () => makeObjects(graph, this.objects), {
+      await this.attempt(() => makeObjects(graph, this.objects), {
         status: options.status ?? 1,
       });
     }

@@ -10,19 +10,20 @@
 import { invalid } from '../../base/errors.ts';
 import { drivers } from '../../drivers.ts';
 import { closeExports, exportsOf } from '../../exports/block-exports.ts';
+import { hostObjectTypes } from '../../objects/host-types.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
+import { readSocketAddress } from '../../qapi/socket-address.ts';
 import { bool, enumeration, optional, str, struct } from '../../qapi/types.ts';
 import { addExport, blockExportOptions } from '../../qmp/commands/block-export-add.ts';
 import { nbdServerOptions, readNbdServerOptions } from '../../qmp/commands/nbd-server-start.ts';
 import { storageDaemonCommands } from '../../qmp/commands/storage-daemon.ts';
 import { QmpServer } from '../../qmp/server.ts';
-import { readSocketAddress } from '../../qmp/socket-address.ts';
 import { Chardevs } from '../chardev/chardevs.ts';
 import { chardevQueries } from '../chardev/queries.ts';
 import { detach, isBackgroundProcess, startInBackground } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
 import { withObjectOptions } from '../shared/object-types.ts';
-import { LockedPidfile } from '../shared/pidfile.ts';
+import { LockedPidfile, pidfileContext } from '../shared/pidfile.ts';
 import { addNode, addObject } from '../shared/server-options.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { printHelp, printVersion } from './help.ts';
@@ -64,6 +65,7 @@ class StorageDaemon implements Daemon {
     this.server = new QmpServer({
       platform,
       drivers,
+      objectTypes: hostObjectTypes,
       commands: [...withObjectOptions(storageDaemonCommands), ...chardevQueries(this.chardevs)],
       beforeEnd: closeExports,
       reportBug,
@@ -80,7 +82,10 @@ class StorageDaemon implements Daemon {
     for (const step of line.steps) await this.take(step);
     if (line.operand !== undefined) tool.fail(`${line.operand}: Unexpected argument`);
     const { pidfile } = line;
-    if (pidfile !== undefined) this.pidfile = await tool.attempt(() => LockedPidfile.create(pidfile));
+    if (pidfile !== undefined) {
+      const create = (): Promise<LockedPidfile> => LockedPidfile.create(pidfile);
+      this.pidfile = await tool.attempt(create, { context: pidfileContext });
+    }
     const { clock } = await tool.platform();
     this.chardevs.serve({
       // There are no disks but nodes.

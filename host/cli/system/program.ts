@@ -14,6 +14,7 @@ import { deviceTypes } from '../../machine/device-types.ts';
 import { GlobalProperties, type GlobalProperty } from '../../machine/globals.ts';
 import type { Machine, MachineOptions } from '../../machine/machine.ts';
 import { SavedMachines } from '../../machine/saved-machines.ts';
+import { hostObjectTypes } from '../../objects/host-types.ts';
 import type { ObjectOptions } from '../../objects/types.ts';
 import { systemCommands } from '../../qmp/commands/system.ts';
 import { QmpServer } from '../../qmp/server.ts';
@@ -23,7 +24,7 @@ import { humanCommands, humanMonitor } from '../hmp/monitor.ts';
 import { detach } from '../shared/background.ts';
 import { type Daemon, runDaemon } from '../shared/daemon.ts';
 import { withObjectOptions } from '../shared/object-types.ts';
-import { LockedPidfile } from '../shared/pidfile.ts';
+import { LockedPidfile, pidfileContext } from '../shared/pidfile.ts';
 import { addNode } from '../shared/server-options.ts';
 import type { Tool } from '../shared/tool.ts';
 import {
@@ -97,6 +98,7 @@ export class MachineProgram implements Daemon {
     const server = new QmpServer({
       platform,
       drivers,
+      objectTypes: hostObjectTypes,
       commands: [...withObjectOptions(systemCommands), ...chardevQueries(chardevs), humanMonitor],
       machine: { ...options, globals: new GlobalProperties(globals) },
       ...withoutUndefined({ guestClock: clock }),
@@ -114,7 +116,10 @@ export class MachineProgram implements Daemon {
   async start(): Promise<void> {
     const { tool, line, machine, server } = this;
     const pidfile = line.get('pidfile');
-    if (pidfile !== undefined) this.pidfile = await tool.attempt(() => LockedPidfile.create(pidfile));
+    if (pidfile !== undefined) {
+      const create = (): Promise<LockedPidfile> => LockedPidfile.create(pidfile);
+      this.pidfile = await tool.attempt(create, { context: pidfileContext });
+    }
     const absent = ['display', 'vga', 'net', 'nic', ...(this.guest ? ['parallel'] : [])];
     for (const step of line.all(...absent)) {
       await this.take(step, async () => checkAbsent(step.name, step.value));
@@ -179,7 +184,7 @@ export class MachineProgram implements Daemon {
         wanted.push(options);
       });
     }
-    for (const options of wanted) await tool.attempt(async () => server.objects.add(options));
+    for (const options of wanted) await tool.attempt(() => server.objects.add(options));
   }
 
   /** `-serial` and `-parallel`, where no guest has a use for them. */

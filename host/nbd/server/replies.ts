@@ -10,11 +10,12 @@ import {
   chunkDone,
   extendedReplyMagic,
   maxStringBytes,
+  type ReplyForm,
   simpleReplyMagic,
   structuredReplyMagic,
 } from '../constants.ts';
+import { setU64, viewOf } from '../fields.ts';
 import type { Output } from '../output.ts';
-import type { ReplyForm } from './handshake.ts';
 import type { Request } from './request.ts';
 
 const simpleHeadBytes = 16;
@@ -173,13 +174,4 @@ export class Replies {
     }
     return reserved.subarray(headBytes);
   }
-}
-
-function viewOf({ buffer, byteOffset, length }: Uint8Array): DataView {
-  return new DataView(buffer, byteOffset, length);
-}
-
-function setU64(view: DataView, at: number, value: number): void {
-  view.setUint32(at, Math.floor(value / 2 ** 32));
-  view.setUint32(at + 4, value % 2 ** 32);
 }

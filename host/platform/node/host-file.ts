@@ -180,6 +180,12 @@ export class NodeFile implements HostFile {
     return this.space.allocate(this.fd, offset, bytes);
   }
 
+  async copyFrom(source: HostFile, sourceOffset: number, offset: number, bytes: number): Promise<boolean> {
+    const c = libc();
+    if (!c || !(source instanceof NodeFile)) return false;
+    return c.copyFileRange({ fd: source.fd, offset: sourceOffset, bytes }, { fd: this.fd, offset });
+  }
+
   get locks(): ByteLocks | undefined {
     const c = libc();
     if (!c) return undefined;

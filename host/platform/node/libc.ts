@@ -1,6 +1,6 @@
 /**
  * The system calls that Node does not offer, through koffi: open-file-description locks, lseek with SEEK_END, SEEK_DATA
- * and SEEK_HOLE, fallocate, ioctl, and where a buffer is in memory (O_DIRECT wants it aligned).
+ * and SEEK_HOLE, fallocate, copy_file_range, ioctl, and where a buffer is in memory (O_DIRECT wants it aligned).
  *
  * koffi is an optional dependency and only used on Linux. It is loaded when the first call is needed, because loading
  * it takes about 5 ms of the life of a process like `img info`. Without it `libc()` is undefined, everything still
@@ -64,6 +64,13 @@ interface Koffi {
   address(value: Uint8Array): number | bigint;
 }
 
+/** Of a file that is open. */
+interface FileRange {
+  readonly fd: number;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
 const namesOfErrno = new Map<number, Errno>(
   Object.entries(errnoNumbers).map(([name, value]) => [value, name as Errno]),
 );
@@ -74,6 +81,8 @@ export class Libc {
   private readonly fallocateCall: AsyncIntCall;
   private readonly ioctlNumberCall: IntCall;
   private readonly ioctlMemoryCall: AsyncIntCall;
+  /** Looked for when it is first needed: some C libraries do not have it. Null: not there. */
+  private copyFileRangeCall: AsyncIntCall | null | undefined;
   private readonly lock = new DataView(new ArrayBuffer(flockBytes));
   private readonly lockBytes = new Uint8Array(this.lock.buffer);
 
@@ -148,6 +157,39 @@ export class Libc {
     return this.changeRange(bytes, this.fallocateCall, [fd, mode, offset, bytes]);
   }
 
+  /**
+   * Copies between two files without the bytes coming here; the file system may share them. False when it cannot, for any
+   * reason: then part of the range may have been copied.
+   */
+  async copyFileRange(from: FileRange, to: Omit<FileRange, 'bytes'>): Promise<boolean> {
+    const call = this.findCopyFileRange();
+    if (!call) return false;
+    for (let done = 0; done < from.bytes; ) {
+      const places = [from, to].map(({ offset }) => new BigInt64Array([BigInt(offset + done)]));
+      const values = [from.fd, places[0], to.fd, places[1], from.bytes - done, 0];
+      const copied =
+        from.bytes - done > inlineRangeBytes ? await inThreadPool(call, values) : call(...values);
+      // Nothing at all: the file ends here.
+      if (copied === 0 || (copied < 0 && this.koffi.errno() !== EINTR)) return false;
+      done += Math.max(0, copied);
+    }
+    return true;
+  }
+
+  private findCopyFileRange(): AsyncIntCall | null {
+    if (this.copyFileRangeCall !== undefined) return this.copyFileRangeCall;
+    try {
+      this.copyFileRangeCall = this.koffi
+        .load(null)
+        .func(
+          'int64_t copy_file_range(int from, _Inout_ int64_t *fromOffset, int to, _Inout_ int64_t *toOffset, size_t bytes, unsigned int flags)',
+        );
+    } catch {
+      this.copyFileRangeCall = null;
+    }
+    return this.copyFileRangeCall;
+  }
+
   /** An ioctl that takes a range of a block device as two u64. False when the device does not have it. */
   rangeIoctl(fd: number, request: number, offset: number, bytes: number): Promise<boolean> {
     const range = new BigUint64Array([BigInt(offset), BigInt(bytes)]);
@@ -156,12 +198,7 @@ export class Libc {
 
   private async changeRange(bytes: number, call: AsyncIntCall, values: readonly unknown[]): Promise<boolean> {
     if (bytes > inlineRangeBytes) {
-      const result = await new Promise<number>((resolve, reject) => {
-        call.async(...values, (error: Error | null, value: number) =>
-          error ? reject(error) : resolve(value),
-        );
-      });
-      if (result === 0) return true;
+      if ((await inThreadPool(call, values)) === 0) return true;
       // errno belongs to the thread that made the call: ask again on this one. Repeating it is harmless.
     }
     while (call(...values) < 0) {
@@ -196,6 +233,13 @@ export class Libc {
   misalignment(buffer: Uint8Array, alignment: number): number {
     return Number(BigInt(this.koffi.address(buffer)) % BigInt(alignment));
   }
+}
+
+/** Errno stays with the thread that made the call. */
+function inThreadPool(call: AsyncIntCall, values: readonly unknown[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    call.async(...values, (error: Error | null, value: number) => (error ? reject(error) : resolve(value)));
+  });
 }
 
 let loaded: Libc | undefined;

@@ -8,6 +8,7 @@
  */
 import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
 import type {
+  CreateDefinition,
   CreateOption,
   CreateValues,
   Driver,
@@ -16,6 +17,7 @@ import type {
   WriteFlags,
   ZeroFlags,
 } from '../../block/driver.ts';
+import { existingTargetFailed } from '../../block/existing-target.ts';
 import type { OpenContext } from '../../block/open-context.ts';
 import { Perm } from '../../block/permissions.ts';
 import type { Files, HostFile, Platform } from '../../platform/platform.ts';
@@ -45,13 +47,14 @@ export const hostDevice: DriverDefinition<FileOptions> = {
   }),
   // Character devices too, which it then refuses in words of its own.
   claimsFile: async (files, filename) => (await deviceTypeOf(files, filename)) !== undefined,
-  create: { options: createOptions, createFile: createOnDevice },
+  create: creationOn('host_device'),
 };
 
 export const hostCdrom: DriverDefinition<FileOptions> = {
   ...definitionOf('host_cdrom', (context, given, opened, locks) => {
     return new CdromDriver(context, given.filename, opened, locks);
   }),
+  create: creationOn('host_cdrom'),
   async claimsFile(files, filename) {
     if ((await deviceTypeOf(files, filename)) !== 'block-device') return false;
     let opened: HostFile;
@@ -132,8 +135,16 @@ async function checkType(driver: string, platform: Platform, filename: string): 
   );
 }
 
+function creationOn(driver: string): CreateDefinition {
+  return {
+    options: createOptions,
+    createFile: (platform, filename, values) => createOnDevice(driver, platform, filename, values),
+  };
+}
+
 /** The device becomes the file of a new image. Errors: it cannot be written to, is in use, or is too short. */
 async function createOnDevice(
+  driver: string,
   platform: Platform,
   filename: string,
   { size = 0, preallocation = 'off' }: CreateValues,
@@ -141,7 +152,7 @@ async function createOnDevice(
   if (preallocation !== 'off') {
     throw new BlockError('ENOTSUP', `Unsupported preallocation mode '${String(preallocation)}'`);
   }
-  const device = await openForCreation(platform, filename);
+  const device = await openForCreation(driver, platform, filename);
   try {
     if (device.locks) {
       // Ends with the file.
@@ -156,18 +167,15 @@ async function createOnDevice(
   }
 }
 
-async function openForCreation(platform: Platform, filename: string): Promise<HostFile> {
+async function openForCreation(driver: string, platform: Platform, filename: string): Promise<HostFile> {
   try {
-    await checkType('host_device', platform, filename);
+    await checkType(driver, platform, filename);
     const opened = await platform.files.open(filename, { write: true });
     if (!opened.device?.isWriteProtected()) return opened;
     await opened.close();
     throw notWritable();
   } catch (error) {
-    throw asBlockError(error).within(
-      "Protocol driver 'host_device' does not support creating new images, so an existing image must be selected as " +
-        'the target; however, opening the given target as an existing image failed',
-    );
+    throw asBlockError(error).within(existingTargetFailed(driver));
   }
 }
 

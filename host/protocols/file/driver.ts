@@ -15,6 +15,7 @@ import type {
   Extent,
   ReopenChange,
   ReopenStep,
+  SourceRange,
   TruncateOptions,
   WriteFlags,
   ZeroFlags,
@@ -80,9 +81,6 @@ async function openFile(context: OpenContext, given: FileOptions): Promise<Drive
   }
 }
 
-export const nativeNeedsDirect =
-  'aio=native was specified, but it requires cache.direct=on, which was not specified.';
-
 /** Refuses values that `driver` does nothing for. */
 export function checkOptions(driver: string, given: FileOptions): void {
   if (typeof given.filename !== 'string' || given.filename === '') throw invalid(missingFilename(driver));
@@ -95,7 +93,9 @@ export function checkOptions(driver: string, given: FileOptions): void {
 
 /** Of a file that is open: one that is not there is told first. */
 export function checkAio({ flags }: OpenContext, given: FileOptions): void {
-  if (given.aio === 'native' && !flags.direct) throw invalid(nativeNeedsDirect);
+  const aio = given.aio ?? (flags.nativeAio ? 'native' : undefined);
+  if (aio === 'native' && !flags.direct)
+    throw invalid('aio=native was specified, but it requires cache.direct=on, which was not specified.');
 }
 
 /** Opens the file as the node is to be open. Errors: `Could not open 'F': …`. */
@@ -220,6 +220,13 @@ export class FileDriver implements Driver {
     if (!isHole) this.known = { start: offset, end: offset + extent.bytes };
     const reachesEnd = isHole && offset + extent.bytes >= size;
     return { type: 'own', bytes: reachesEnd ? bytes : Math.min(bytes, extent.bytes), zero: isHole };
+  }
+
+  async copyRange(offset: number, { driver, offset: from, bytes }: SourceRange): Promise<void> {
+    this.known = nothingKnown;
+    const isCopied =
+      driver instanceof FileDriver && (await this.opened.copyFrom?.(driver.opened, from, offset, bytes));
+    if (isCopied !== true) throw new BlockError('ENOTSUP');
   }
 
   async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {

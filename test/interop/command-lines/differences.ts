@@ -13,6 +13,8 @@ interface Difference {
   seen?(outcome: Outcome): Outcome;
   /** How files may differ after such a line. Absent: not at all. */
   readonly files?: RegExp;
+  /** The real tool has made what it does not come to the end of: its files are not looked at. */
+  readonly isEndless?: true;
 }
 
 /** Without what `pattern` finds in its output. */
@@ -55,6 +57,20 @@ const differences: readonly Difference[] = [
     seen: without(/(?<=unaligned)( \(L2 offset: 0x\w+, L2 index: \w+\))?/),
   },
   {
+    reason: 'QEMU takes a raw image for one that holds another, opens it once more, and warns a second time',
+    lines: /^snapshot .*(-a|--a)/,
+    theirs: /^(WARNING: Image format .*\n(?: {9}.*\n)+)\1/m,
+    seen: ({ status, stdout, stderr }) => ({
+      ...{ status, stdout },
+      stderr: stderr.replace(/^(WARNING: Image format .*\n(?: {9}.*\n)+)\1/, '$1'),
+    }),
+  },
+  {
+    reason: 'ours has an option more',
+    lines: /^convert .*--/,
+    seen: without(/ '--atomic'/),
+  },
+  {
     reason: 'bitmaps go with the version that has them: QEMU leaves their clusters behind as leaks',
     lines: /^check marked\.qcow2$/,
     seen: nothing,
@@ -88,6 +104,42 @@ const differences: readonly Difference[] = [
     lines: /^rebase /,
     theirs: /Could not change the backing file to '.*': backing format must be specified/,
     files: anyFile,
+  },
+  {
+    reason: 'ours refuses a backing file without a format before it reads anything',
+    lines: /^rebase .*broken\.qcow2/,
+    ours: /Could not change the backing file to '.*': backing format must be specified/,
+    theirs: /error while reading from/,
+    seen: nothing,
+  },
+  {
+    reason: 'ours makes no chain that leads back to itself',
+    lines: /^rebase .*(-\w*u|--backing-u|-\w*U|--fo)/,
+    ours: /^1\n.*\n.*creates an infinite loop/,
+    theirs: /^0/,
+    seen: nothing,
+    isEndless: true,
+  },
+  {
+    reason: 'ours changes nothing of an image in which it finds clusters that are not aligned',
+    lines: /^(amend|resize) .*broken\.qcow2/,
+    ours: /Marking image as corrupt: Data cluster offset 0x70200/,
+    theirs: /Cannot free unaligned/,
+    seen: nothing,
+    files: /^broken\.qcow2/,
+  },
+  {
+    reason: 'a snapshot that cannot be taken leaves nothing behind in ours',
+    lines: /^snapshot .*vast\.qcow2/,
+    theirs: /Could not create snapshot '.*': Invalid argument/,
+    files: /^vast\.qcow2: check says No errors/,
+  },
+  {
+    reason: 'ours looks at what a new image is to be before it makes a file, and so empties one',
+    lines: /^(convert|create|dd) /,
+    ours: /^1/,
+    theirs: /Could not create '.*': (Not a directory|No such file or directory)/,
+    seen: nothing,
   },
   {
     reason:
@@ -128,7 +180,7 @@ const differences: readonly Difference[] = [
   {
     reason: 'the long options of snapshot take no argument in QEMU, whatever its help says',
     lines: /^snapshot .*--[acd]/,
-    theirs: /doesn't allow an argument|Expecting one image file name/,
+    theirs: /doesn't allow an argument|Expecting one image file name|Must specify either driver or file/,
     seen: nothing,
     files: anyFile,
   },
@@ -181,6 +233,11 @@ export function compared(answers: Answers): { ours: Outcome; theirs: Outcome } {
   const seen = (outcome: Outcome): Outcome =>
     applying(answers).reduce((rest, difference) => difference.seen?.(rest) ?? rest, outcome);
   return { ours: seen(answers.ours), theirs: seen(answers.theirs) };
+}
+
+/** Whether nobody should look at the files of the real tool. */
+export function isEndless(answers: Answers): boolean {
+  return applying(answers).some((one) => one.isEndless);
 }
 
 /** Whether the files may differ so. */

@@ -71,15 +71,17 @@ export class FolderDifferences {
   private async imageDifferences(name: string): Promise<string[]> {
     const { folders } = this;
     const path = join('..', 'theirs', name);
+    // What is before a colon is taken for a protocol.
+    const ownPath = `./${name}`;
     const format = isQcow2(headerOf(join(folders.theirs, name))) ? 'qcow2' : 'raw';
-    const equal = await folders.realTool('qemu-img', 'compare', '-f', format, '-F', format, path, name);
+    const equal = await folders.realTool('qemu-img', 'compare', '-f', format, '-F', format, path, ownPath);
     const found: string[] = [];
     // An image whose backing file is not there can be read by nobody.
     if (equal.status !== 0 && !equal.stderr.includes('Could not open backing file'))
       found.push(`${name}: ${equal.stdout}${equal.stderr}`);
     if (format === 'raw') return found;
     const [ours, theirs] = await Promise.all([
-      folders.realTool('qemu-img', 'check', '-f', 'qcow2', name),
+      folders.realTool('qemu-img', 'check', '-f', 'qcow2', ownPath),
       folders.realTool('qemu-img', 'check', '-f', 'qcow2', path),
     ]);
     const [our, their] = [withoutPlaces(ours.stdout), withoutPlaces(theirs.stdout)];

@@ -7,7 +7,7 @@ import { words } from '../../support/cli.ts';
 import { bothHere } from '../../support/own-tools.ts';
 import { testSeeds } from '../../support/seeds.ts';
 import { haveQemu } from '../../support/tools.ts';
-import { compared, isKnown } from './differences.ts';
+import { compared, isEndless, isKnown } from './differences.ts';
 import { kept } from './kept-lines.ts';
 import { randomLine } from './random-line.ts';
 import { Scene } from './scene.ts';
@@ -31,7 +31,7 @@ describe.skipIf(!haveQemu)('the real img and ours do the same', () => {
       const answers = { line, ours: withoutDates(ours), theirs: withoutDates(theirs) };
       const seen = compared(answers);
       expect(seen.ours, line).toEqual(seen.theirs);
-      const differing = await scene.files.find();
+      const differing = isEndless(answers) ? [] : await scene.files.find();
       expect(
         differing.filter((one) => !isKnown(answers, one)),
         line,

@@ -115,7 +115,15 @@ const oddNames = [
     ' ',
     './a.qcow2',
   ],
-  ...['file:a.qcow2', 'file:', 'file://a.qcow2', 'zz:a.qcow2', './zz:a', 'null-co://x', 'x'.repeat(256)],
+  ...[
+    'file:a.qcow2',
+    'file:',
+    'file://nowhere/a.qcow2',
+    'zz:a.qcow2',
+    './zz:a',
+    'null-co://x',
+    'x'.repeat(256),
+  ],
   ...[
     'blkdebug::a.qcow2',
     'blkdebug:nonexistent:a.qcow2',

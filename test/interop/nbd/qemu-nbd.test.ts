@@ -53,6 +53,7 @@ const wrongLines: readonly (readonly string[])[] = [
   ['-l', 'snapshot.zz=9', 'a.qcow2'],
   ['-B', 'nope', '-k', '/nope/x', 'a.qcow2'],
   ['-o', '8M', 'a.qcow2'],
+  ['--pid-file=/nonexistent/p', '-p', '10999', 'a.qcow2'],
   ['-o', '2097152', 'a.qcow2'],
   ['-o', '-1', 'a.qcow2'],
   ['-o', 'x', 'a.qcow2'],

@@ -3,6 +3,7 @@
  * only a new image can have is refused where the list is read (cli/img/amend.ts).
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
+import { sectorBytes } from '../../../base/sectors.ts';
 import type { CreateOption, CreateValues } from '../../../block/driver.ts';
 import { createOptions } from '../create/create-options.ts';
 import { compatible } from '../disk/feature-bits.ts';
@@ -53,6 +54,8 @@ export function parseAmendValues(values: CreateValues, header: Qcow2Header): Wan
       'Lazy refcounts only supported with compatibility level 1.1 and above (use compat=1.1 or greater)',
     );
   }
+  const size = Number(values.size ?? 0);
+  if (size % sectorBytes !== 0) throw invalid('The new size must be a multiple of 512');
   if (version < 3 && refcountOrder !== 4)
     throw new BlockError('ENOTSUP', 'compat=0.10 requires refcount_bits=16');
   return {
@@ -60,7 +63,7 @@ export function parseAmendValues(values: CreateValues, header: Qcow2Header): Wan
     refcountOrder,
     lazyRefcounts: version === 3 && ((values.lazy_refcounts as boolean | undefined) ?? isLazy),
     // No size at all means that it stays, as in QEMU.
-    size: Number(values.size ?? 0) || undefined,
+    size: size || undefined,
   };
 }
 
