@@ -13,7 +13,7 @@ const texts: Readonly<Record<string, () => Promise<{ default: string }>>> = {
   'on-server': () => import('blockyard:on-server'),
   'remote-file': () => import('blockyard:remote-file'),
   'saved-machines': () => import('blockyard:saved-machines'),
-  'chain-jobs': () => import('blockyard:chain-jobs'),
+  'copying-jobs': () => import('blockyard:copying-jobs'),
   introspect: () => import('blockyard:introspect'),
   deflate: () => import('blockyard:deflate'),
   zstd: () => import('blockyard:zstd'),
