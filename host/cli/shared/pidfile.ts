@@ -19,8 +19,7 @@ export class LockedPidfile {
       throw asBlockError(error).within(`Could not create '${path}'`);
     }
     try {
-      if (file.locks?.isHeldByOther(0))
-        throw new BlockError('EAGAIN').within('Cannot lock pid file');
+      if (file.locks?.isHeldByOther(0)) throw new BlockError('EAGAIN').within('Cannot lock pid file');
       file.locks?.lockShared(0);
       const text = new TextEncoder().encode(`${process.pid}\n`);
       await file.truncate(0);

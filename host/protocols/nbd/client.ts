@@ -4,7 +4,7 @@
  *
  * | state       | a request                                        | goes on to                                                  |
  * |-------------|--------------------------------------------------|-------------------------------------------------------------|
- * | `connected` | is sent, or waits for one of those that are      | `waiting` or, without a reconnect delay, `failing`, when the last connection is lost |
+ * | `connected` | is sent, or waits for one of those that are      | `waiting` or, without a reconnect delay, or if nobody is to wait, `failing`, when the last connection is lost |
  * | `waiting`   | waits                                            | `connected`; `failing` when one has waited for the delay    |
  * | `failing`   | fails, and has the next attempt begin at once    | `connected`                                                 |
  * | `closed`    | fails                                            |                                                             |
@@ -28,12 +28,18 @@ interface NbdClientSettings {
   readonly maxConnections: number;
 }
 
-/** How connections come to be. */
+/** How connections come to be, and who hears of them. */
 export interface NbdConnector {
   /** Not yet negotiated. Errors: BlockError. */
   connect(): Promise<NbdSession>;
   /** Errors: BlockError, about an export that is not, or not any more, what it has to be. */
   check(target: UsedExport): void;
+  /** One connection more. */
+  connected(target: UsedExport): void;
+  /** One connection less, or none where one was to be. */
+  lost(error: BlockError): void;
+  /** Requests wait for a connection, because of the error. Undefined: none does any more. */
+  waiting(error: BlockError | undefined): void;
 }
 
 const firstPauseSeconds = 1;
@@ -46,6 +52,8 @@ export class NbdClient implements SessionOwner {
   private readonly beginning = new Set<NbdSession>();
   /** In the order in which they are to be sent. */
   private queue: ClientRequest[] = [];
+  /** Requests may wait for a connection. */
+  private isPatient = true;
   private isReconnecting = false;
   private isAdding = false;
   /** Ends the pause between two attempts. */
@@ -53,6 +61,8 @@ export class NbdClient implements SessionOwner {
   private delayTimer: Timer | undefined;
   private openTimer: Timer | undefined;
   private isOpenTimedOut = false;
+  /** Why there is one connection less, or none. */
+  private lastError: BlockError | undefined;
   /** What the server has told last. */
   private told: UsedExport | undefined;
 
@@ -90,7 +100,7 @@ export class NbdClient implements SessionOwner {
   /** It is settled whatever happens. */
   submit(request: ClientRequest): void {
     if (this.state === 'failing' || this.state === 'closed') {
-      fail(request, new BlockError('EIO'));
+      fail(request, this.unreachable());
       this.endPause?.();
       this.reconnect();
       return;
@@ -104,8 +114,9 @@ export class NbdClient implements SessionOwner {
     return this.state === 'connected';
   }
 
-  /** Requests that wait for a connection need not wait any longer. */
+  /** Requests do not wait for a connection, now or if there should be none, until the server has answered something. */
   cancelWaiting(): void {
+    this.isPatient = false;
     if (this.state === 'waiting') this.giveUpWaiting();
   }
 
@@ -120,11 +131,13 @@ export class NbdClient implements SessionOwner {
   }
 
   answered(): void {
+    this.isPatient = true;
     if (this.queue.length > 0) this.sendQueued();
   }
 
   lost(session: NbdSession, error: BlockError, culprit: ClientRequest | undefined): void {
     this.sessions.splice(this.sessions.indexOf(session), 1);
+    this.noteLoss(error);
     const unfinished = session.takeUnfinished();
     // Who answers wrongly would do so again.
     if (culprit) fail(culprit, new BlockError(error.errno, undefined, { cause: error }));
@@ -135,7 +148,7 @@ export class NbdClient implements SessionOwner {
       this.sendQueued();
       return;
     }
-    this.state = this.settings.reconnectDelay > 0 ? 'waiting' : 'failing';
+    this.state = this.settings.reconnectDelay > 0 && this.isPatient ? 'waiting' : 'failing';
     if (this.state === 'failing') this.failQueued();
     else if (this.queue.length > 0) this.awaitConnection();
   }
@@ -178,9 +191,8 @@ export class NbdClient implements SessionOwner {
       this.beginning.delete(session);
     }
     this.sessions.push(session);
-    this.delayTimer?.cancel();
-    this.delayTimer = undefined;
-    this.state = 'connected';
+    this.connector.connected(this.target);
+    this.endWaiting('connected');
     this.sendQueued();
   }
 
@@ -223,21 +235,30 @@ export class NbdClient implements SessionOwner {
         if (this.queue.length > 0) this.sendQueued();
       },
       // The server does not want it: what there is has to do, and is not asked for more.
-      (error) => void asBlockError(error),
+      (error) => this.noteLoss(asBlockError(error)),
     );
   }
 
   private awaitConnection(): void {
     const { reconnectDelay } = this.settings;
-    this.delayTimer ??= this.clock.setTimer(reconnectDelay * 1e9, () => this.giveUpWaiting());
+    if (!this.delayTimer) {
+      this.delayTimer = this.clock.setTimer(reconnectDelay * 1e9, () => this.giveUpWaiting());
+      this.connector.waiting(this.lastError);
+    }
     this.reconnect();
   }
 
   private giveUpWaiting(): void {
-    this.delayTimer?.cancel();
-    this.delayTimer = undefined;
-    this.state = 'failing';
+    this.endWaiting('failing');
     this.failQueued();
+  }
+
+  private endWaiting(state: 'connected' | 'failing'): void {
+    this.state = state;
+    if (!this.delayTimer) return;
+    this.delayTimer.cancel();
+    this.delayTimer = undefined;
+    this.connector.waiting(undefined);
   }
 
   private reconnect(): void {
@@ -252,7 +273,7 @@ export class NbdClient implements SessionOwner {
       try {
         await this.connectOnce();
       } catch (error) {
-        asBlockError(error);
+        this.noteLoss(asBlockError(error));
         await this.pause(pause);
         pause = Math.min(longestPauseSeconds, 2 * pause);
       }
@@ -272,8 +293,18 @@ export class NbdClient implements SessionOwner {
     });
   }
 
+  private noteLoss(error: BlockError): void {
+    if (this.state === 'closed') return;
+    this.lastError = error;
+    this.connector.lost(error);
+  }
+
   private failQueued(): void {
-    for (const request of this.queue.splice(0)) fail(request, new BlockError('EIO'));
+    for (const request of this.queue.splice(0)) fail(request, this.unreachable());
+  }
+
+  private unreachable(): BlockError {
+    return new BlockError('EIO', undefined, { cause: this.lastError, reason: 'unreachable' });
   }
 }
 

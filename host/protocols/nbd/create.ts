@@ -15,8 +15,14 @@ export async function createOnServer(
 ): Promise<void> {
   if (preallocation !== 'off')
     throw new BlockError('ENOTSUP', `Unsupported preallocation mode '${String(preallocation)}'`);
-  const flags = { readOnly: false, autoReadOnly: false };
-  const disk = await openDisk(platform, optionsOfName(filename), flags, () => {}).catch((error: unknown) => {
+  const context = {
+    platform,
+    nodeName: filename,
+    flags: { readOnly: false, autoReadOnly: false },
+    fallBackToReadOnly: () => {},
+    reportTrouble: () => {},
+  };
+  const disk = await openDisk(context, optionsOfName(filename)).catch((error: unknown) => {
     throw asBlockError(error).within(existingTargetFailed('nbd'));
   });
   try {

@@ -20,14 +20,14 @@ export const nbd: DriverDefinition<NbdOptions> = {
   otherPrefixes: ['nbd+tcp', 'nbd+unix'],
   parseFilename: (filename) => ({ ...optionsOfName(filename) }),
   exactFilename: (given) => nameOf(addressOf(given), given.export ?? ''),
-  async open({ platform, flags, fallBackToReadOnly }, given) {
-    const { openDisk } = await loadPart(platform, () => import('./remote-disk.ts'));
-    return openDisk(platform, given, flags, fallBackToReadOnly);
+  async open(context, given) {
+    const { openDisk } = await loadPart(context.platform, () => import('./on-demand.ts'));
+    return openDisk(context, given);
   },
   create: {
     options: [{ name: 'preallocation', type: 'string', help: 'Preallocation mode (allowed values: off)' }],
     async createFile(platform, filename, values) {
-      const { createOnServer } = await loadPart(platform, () => import('./create.ts'));
+      const { createOnServer } = await loadPart(platform, () => import('./on-demand.ts'));
       await createOnServer(platform, filename, values);
     },
   },

@@ -17,28 +17,27 @@ import type {
   WriteFlags,
   ZeroFlags,
 } from '../../block/driver.ts';
-import type { OpenFlags } from '../../block/open-context.ts';
+import type { OpenContext, OpenFlags } from '../../block/open-context.ts';
 import { hasFlag, type UsedExport } from '../../nbd/client/remote-export.ts';
 import { ClientRequest } from '../../nbd/client/request.ts';
 import { AllocationFlag, Command, CommandFlag, maxPayloadBytes } from '../../nbd/constants.ts';
-import type { Platform } from '../../platform/platform.ts';
+import { nbdConnect, nbdLost } from '../../trace/events.ts';
 import { NbdClient, type NbdConnector } from './client.ts';
 import { type NbdOptions, type NbdSettings, settingsOf } from './options.ts';
 import { NbdSession } from './session.ts';
 
-/** Whether it may be written to; a node's change while it is open. */
-type AccessFlags = Pick<OpenFlags, 'readOnly' | 'autoReadOnly'>;
+/** What there is to know of the node that it is for. Its flags change while it is open. */
+export interface DiskContext extends Pick<OpenContext, 'platform' | 'nodeName' | 'reportTrouble'> {
+  readonly flags: Readonly<Pick<OpenFlags, 'readOnly' | 'autoReadOnly'>>;
+  fallBackToReadOnly(): void;
+}
 
 /** The longest request without data, where lengths have 32 bits. */
 const maxCompactBytes = 2 ** 31 - 1;
 
 /** Errors: what is wrong with the options; why the export cannot be used. */
-export async function openDisk(
-  platform: Platform,
-  given: NbdOptions,
-  flags: Readonly<AccessFlags>,
-  fallBackToReadOnly: () => void,
-): Promise<RemoteDisk> {
+export async function openDisk(context: DiskContext, given: NbdOptions): Promise<RemoteDisk> {
+  const { platform, nodeName: node } = context;
   const { sockets, clock } = platform;
   const settings = settingsOf(given);
   if (!sockets)
@@ -46,25 +45,27 @@ export async function openDisk(
   const purpose = { type: 'use', name: settings.name, context: settings.context, usesTls: false } as const;
   const connector: NbdConnector = {
     connect: async () => new NbdSession(await sockets.connect(settings.address), purpose),
-    check: (target) => checkExport(target, settings, flags, fallBackToReadOnly),
+    check: (target) => checkExport(target, settings, context),
+    connected({ size, replies }) {
+      if (nbdConnect.enabled) nbdConnect.emit({ node, size, replies });
+    },
+    lost({ message }) {
+      if (nbdLost.enabled) nbdLost.emit({ node, message });
+    },
+    waiting: (error) => context.reportTrouble(error && { reason: 'unreachable', message: error.message }),
   };
   const client = new NbdClient(connector, settings, clock);
   await client.open();
-  return new RemoteDisk(client, flags);
+  return new RemoteDisk(client, context.flags);
 }
 
 /** Errors: the export cannot be opened as the node is to be open. */
-function checkExport(
-  target: UsedExport,
-  { needsContext }: NbdSettings,
-  flags: Readonly<AccessFlags>,
-  fallBackToReadOnly: () => void,
-): void {
+function checkExport(target: UsedExport, { needsContext }: NbdSettings, context: DiskContext): void {
   if (needsContext && target.context === undefined)
     throw new BlockError('EINVAL').within('Could not open image');
-  if (!hasFlag(target, 'readOnly') || flags.readOnly) return;
-  if (!flags.autoReadOnly) throw new BlockError('EACCES').within('Could not open image');
-  fallBackToReadOnly();
+  if (!hasFlag(target, 'readOnly') || context.flags.readOnly) return;
+  if (!context.flags.autoReadOnly) throw new BlockError('EACCES').within('Could not open image');
+  context.fallBackToReadOnly();
 }
 
 class RemoteDisk implements Driver {
@@ -78,7 +79,7 @@ class RemoteDisk implements Driver {
 
   constructor(
     private readonly client: NbdClient,
-    private readonly flags: Readonly<AccessFlags>,
+    private readonly flags: DiskContext['flags'],
   ) {
     const { target } = client;
     const { size, blockSizes, replies } = target;
@@ -166,6 +167,10 @@ class RemoteDisk implements Driver {
   async truncate(length: number, { exact }: TruncateOptions): Promise<void> {
     if (exact && length !== this.size) throw new BlockError('ENOTSUP', 'Cannot resize NBD nodes');
     if (length > this.size) throw new BlockError('EINVAL', 'Cannot grow NBD nodes');
+  }
+
+  cancelWaiting(): void {
+    this.client.cancelWaiting();
   }
 
   async getAllocatedBytes(): Promise<undefined> {
