@@ -19,12 +19,24 @@ import type { Connection } from '../platform/connection.ts';
 import type { SocketAddress } from '../platform/sockets.ts';
 import { isIdentifier } from '../qapi/identifier.ts';
 import { NbdExport } from './nbd-export.ts';
-import { NbdServer, type NbdServerListener, type NbdServerOptions } from './nbd-server.ts';
+import {
+  NbdServer,
+  type NbdServerLimits,
+  type NbdServerListener,
+  type NbdServerOptions,
+} from './nbd-server.ts';
+import { secureClients } from './server-tls.ts';
 import { type WebSocketPlace, WebSocketServers } from './websocket-servers.ts';
+
+export interface NewServer extends NbdServerLimits {
+  /** Ids of objects: what clients have to speak TLS with, and what says who of them may come. */
+  readonly tlsCreds?: string | undefined;
+  readonly tlsAuthz?: string | undefined;
+}
 
 /** Where an export is reached that is on no server with others. */
 export interface WebSocketExport extends WebSocketPlace {
-  readonly limits: NbdServerOptions;
+  readonly limits: NbdServerLimits;
   /** Whose pages may come: as of a `WebSocketService`. */
   readonly origins: readonly string[];
 }
@@ -81,17 +93,18 @@ class BlockExports {
     this.webSockets = new WebSocketServers(graph.platform.webSockets);
   }
 
-  /** Errors: BlockError, when there is one already, or nobody can listen there. */
+  /** Errors: BlockError, when there is one already, its credentials are none, or nobody can listen there. */
   async startServer(
     address: SocketAddress,
-    options: NbdServerOptions,
+    { tlsCreds, tlsAuthz, ...limits }: NewServer,
     hears: NbdServerListener = {},
   ): Promise<void> {
     if (this.server) throw invalid('NBD server already running');
-    const { clock, sockets } = this.graph.platform;
+    const { sockets } = this.graph.platform;
     if (!sockets)
       throw new BlockError('ENOTSUP', 'There are no sockets here that an NBD server could listen on');
-    const server = new NbdServer(options, clock, hears);
+    const secure = secureClients(this.graph, tlsCreds, tlsAuthz);
+    const server = this.createServer({ ...limits, secure }, hears);
     this.server = server;
     try {
       await server.listen(sockets, address);
@@ -147,7 +160,7 @@ class BlockExports {
     });
     backend.writethrough = wanted.writethrough;
     const { webSocket } = wanted;
-    const server = webSocket ? new NbdServer(webSocket.limits, this.graph.platform.clock) : this.server;
+    const server = webSocket ? this.createServer(webSocket.limits) : this.server;
     let target: NbdExport;
     try {
       if (!server) throw invalid('NBD server not running');
@@ -184,6 +197,11 @@ class BlockExports {
       throw invalid(`export '${id}' still in use`, "Use mode='hard' to force client disconnect");
     const finished = this.finish(entry);
     if (!hasClients) await finished;
+  }
+
+  private createServer(options: NbdServerOptions, hears: NbdServerListener = {}): NbdServer {
+    const { clock, console } = this.graph.platform;
+    return new NbdServer(options, clock, console, hears);
   }
 
   private createTarget(backend: BlockBackend, server: NbdServer, wanted: NewExport): NbdExport {

@@ -8,11 +8,8 @@ import type { Connection } from './connection.ts';
 import type { Listener, SocketAddress } from './sockets.ts';
 
 export interface WebSockets {
-  /**
-   * `url`: `ws:` or `wss:`. `signal` gives the attempt up, with ECANCELED. Errors: BlockError, as far as it can be known why there
-   * is no connection: pages are told nothing.
-   */
-  connect(url: string, signal?: AbortSignal): Promise<Connection>;
+  /** `url`: `ws:` or `wss:`. Errors: BlockError, as far as it can be known why there is no connection: pages are told nothing. */
+  connect(url: string): Promise<Connection>;
   /**
    * Absent where nobody can be listened for. `find`: who serves what is asked for under a path, which begins with `/`;
    * undefined: nobody. Errors: BlockError, in the words of `Sockets.listen`.
@@ -31,3 +28,9 @@ export interface WebSocketService {
 }
 
 export const webSocketProtocol = 'binary';
+
+/** From a connection's beginning until it is open; it is given up then. */
+export const webSocketHandshakeMs = 10_000;
+
+/** Of a message that is sent: who receives it deals with whole ones only. */
+export const maxSentBytes = 256 << 10;

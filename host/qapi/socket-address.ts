@@ -15,7 +15,8 @@ import {
 } from './types.ts';
 
 /** As an option of a node: the name is that of the member alone. */
-const named = (name: string): typeof str => worded(str, { missing: `Parameter '${name}' is missing` });
+export const missingByName = (name: string) => ({ missing: `Parameter '${name}' is missing` });
+const named = (name: string): typeof str => worded(str, missingByName(name));
 
 const inet = struct('InetSocketAddress', {
   host: named('host'),
@@ -35,9 +36,9 @@ const unix = struct('UnixSocketAddress', {
 const vsock = struct('VsockSocketAddress', { cid: named('cid'), port: named('port') });
 const fd = struct('FdSocketAddress', { str: named('str') });
 
-const addressTypes = worded(enumeration('SocketAddressType', ['inet', 'unix', 'vsock', 'fd']), {
-  missing: "Parameter 'type' is missing",
-});
+export const socketAddressTypes = ['inet', 'unix', 'vsock', 'fd'] as const;
+
+const addressTypes = worded(enumeration('SocketAddressType', socketAddressTypes), missingByName('type'));
 
 type Inet = TypeOf<typeof inet>;
 type Unix = TypeOf<typeof unix>;

@@ -9,6 +9,7 @@ import { Lines } from '../../host/base/lines.ts';
 import { withObjectOptions } from '../../host/cli/shared/object-types.ts';
 import { drivers } from '../../host/drivers.ts';
 import { closeExports } from '../../host/exports/block-exports.ts';
+import { hostObjectTypes } from '../../host/objects/host-types.ts';
 import type { Connection } from '../../host/platform/connection.ts';
 import { joinedConnections } from '../../host/platform/joined-connections.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
@@ -131,6 +132,7 @@ export function startOurs(cwd: string): QmpSession & { readonly server: QmpServe
   const server = new QmpServer({
     platform,
     drivers,
+    objectTypes: hostObjectTypes,
     commands: withObjectOptions(storageDaemonCommands),
     beforeEnd: closeExports,
   });

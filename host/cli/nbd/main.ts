@@ -95,11 +95,16 @@ class NbdProgram implements Daemon {
     if (line.offset > 0) node = await tool.attempt(() => this.behind(node));
     const { snapshot } = line;
     if (snapshot) await tool.attempt(() => loadSnapshot(node, snapshot));
-    const limits = { maxConnections: line.shared, handshakeMaxSeconds: line.handshakeLimit };
+    const options = {
+      maxConnections: line.shared,
+      handshakeMaxSeconds: line.handshakeLimit,
+      tlsCreds: line.tlsCreds,
+      tlsAuthz: line.tlsAuthz,
+    };
     await tool.attempt(async () => {
-      await exportsOf(graph).startServer(address, limits, {
+      await exportsOf(graph).startServer(address, options, {
         came: () => void this.clients++,
-        gone: (_, reason) => this.gone(reason),
+        gone: () => this.gone(),
       });
       await exportsOf(graph).add({
         id: 'disk',
@@ -127,8 +132,7 @@ class NbdProgram implements Daemon {
     return exportsOf(this.graph).closeAll();
   }
 
-  private gone(reason: string | undefined): void {
-    if (this.line.verbose && reason !== undefined) this.tool.report(reason);
+  private gone(): void {
     this.clients--;
     if (this.clients === 0 && !this.line.persistent) this.ended.resolve();
   }

@@ -1,9 +1,10 @@
 /**
  * The command line of `nbd`, checked option by option as it is read (specification: nbd, section 6).
  *
- * What concerns the kernel (`-c`, `-d`), TLS, and what only other systems have is refused by name.
+ * What concerns the kernel (`-c`, `-d`), and what only other systems have is refused by name.
  */
 import { invalid } from '../../base/errors.ts';
+import { objectTableOf } from '../../block/object-table.ts';
 import { type CacheMode, parseCacheMode } from '../shared/cache-mode.ts';
 import { describeUsageError, OptionReader, type OptionSpec, UsageError } from '../shared/getopt.ts';
 import { parseCount, parseInteger } from '../shared/numbers.ts';
@@ -81,6 +82,9 @@ export interface NbdCommandLine {
   allocationDepth: boolean;
   /** The last one comes first. */
   bitmaps: string[];
+  tlsCreds: string | undefined;
+  tlsAuthz: string | undefined;
+  tlsHostname: string | undefined;
   fork: boolean;
   pidFile: string | undefined;
 }
@@ -94,9 +98,6 @@ const refused: Partial<Record<Name, string>> = {
   connect: 'the NBD devices of the kernel (-c) are not supported',
   disconnect: 'the NBD devices of the kernel (-d) are not supported',
   snapshot: 'a temporary snapshot (-s) is not supported',
-  'tls-creds': 'TLS (--tls-creds) is not supported',
-  'tls-authz': 'TLS (--tls-authz) is not supported',
-  'tls-hostname': 'TLS (--tls-hostname) is not supported',
   'selinux-label': 'SELinux labels (--selinux-label) are not supported',
 };
 
@@ -129,8 +130,21 @@ export async function readCommandLine(tool: Tool, argv: readonly string[]): Prom
     tool.fail('Invalid number of arguments', { hint: `Try \`${tool.name} --help' for more information.` });
   }
   line.values.file = file;
+  await checkTls(tool, line.values);
   line.checkWhole();
   return line.values;
+}
+
+/** What is wrong with the objects for TLS is told before anything else is looked at. */
+async function checkTls(tool: Tool, { tlsCreds, tlsAuthz, tlsHostname }: NbdCommandLine): Promise<void> {
+  if (tlsCreds === undefined) {
+    if (tlsHostname !== undefined) tool.fail('--tls-hostname is not permitted without --tls-creds');
+    if (tlsAuthz !== undefined) tool.fail('--tls-authz is not permitted without --tls-creds');
+    return;
+  }
+  const graph = await tool.createGraph();
+  const find = async (): Promise<void> => void objectTableOf(graph).credentials(tlsCreds, 'server');
+  await tool.attempt(find, { context: 'Failed to get TLS creds' });
 }
 
 class LineReader {
@@ -158,6 +172,9 @@ class LineReader {
     handshakeLimit: 10,
     allocationDepth: false,
     bitmaps: [],
+    tlsCreds: undefined,
+    tlsAuthz: undefined,
+    tlsHostname: undefined,
     fork: false,
     pidFile: undefined,
   };
@@ -233,6 +250,9 @@ class LineReader {
     else if (name === 'description') values.description = value;
     else if (name === 'allocation-depth') values.allocationDepth = true;
     else if (name === 'bitmap') values.bitmaps.unshift(value);
+    else if (name === 'tls-creds') values.tlsCreds = value;
+    else if (name === 'tls-authz') values.tlsAuthz = value;
+    else if (name === 'tls-hostname') values.tlsHostname = value;
     else if (name === 'fork') values.fork = true;
     else if (name === 'pid-file') values.pidFile = value;
     else if (name === 'format') values.format = value;

@@ -10,6 +10,7 @@
 import { invalid } from '../../base/errors.ts';
 import { drivers } from '../../drivers.ts';
 import { closeExports, exportsOf } from '../../exports/block-exports.ts';
+import { hostObjectTypes } from '../../objects/host-types.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
 import { readSocketAddress } from '../../qapi/socket-address.ts';
 import { bool, enumeration, optional, str, struct } from '../../qapi/types.ts';
@@ -64,6 +65,7 @@ class StorageDaemon implements Daemon {
     this.server = new QmpServer({
       platform,
       drivers,
+      objectTypes: hostObjectTypes,
       commands: [...withObjectOptions(storageDaemonCommands), ...chardevQueries(this.chardevs)],
       beforeEnd: closeExports,
       reportBug,

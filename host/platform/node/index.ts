@@ -2,12 +2,14 @@
 import { writeSync } from 'node:fs';
 import type { Console, Platform } from '../platform.ts';
 import type { WebSockets } from '../websockets.ts';
+import { ciphers } from './ciphers.ts';
 import { clock } from './clock.ts';
 import { codecs } from './codecs.ts';
 import { nodeFetch } from './fetch.ts';
 import { files } from './files.ts';
 import { random } from './random.ts';
 import { sockets } from './sockets.ts';
+import { tls } from './tls/index.ts';
 
 const terminal: Console = {
   stdout: (line) => void process.stdout.write(`${line}\n`),
@@ -36,7 +38,10 @@ export const nodePlatform: Platform = {
   console: terminal,
   fetch: nodeFetch,
   sockets,
+  tls,
+  ciphers,
   webSockets,
+  temporaryDirectory: process.env['TMPDIR'] ?? '/var/tmp',
   // That of the first thread.
   threadId: process.pid,
 };

@@ -1,5 +1,5 @@
 /** A connection made of Node streams. */
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import type { Connection, ConnectionHandlers } from '../connection.ts';
 
@@ -22,8 +22,22 @@ export class StreamConnection implements Connection {
     protected input: Readable | undefined,
     protected output: Writable | undefined,
     /** What `close` does to the streams. */
-    private readonly release: () => void,
+    private release: () => void,
   ) {}
+
+  /**
+   * Gives the socket to whoever speaks TLS through it: nothing more arrives here, and closing this ends it at once. Undefined: it
+   * is no socket, or closed.
+   */
+  handOver(): Socket | undefined {
+    const { input } = this;
+    if (!(input instanceof Socket) || this.isClosed) return undefined;
+    input.pause();
+    for (const event of ['data', 'end', 'drain', 'error', 'close']) input.removeAllListeners(event);
+    input.on('error', () => {});
+    this.release = () => input.destroy();
+    return input;
+  }
 
   start(handlers: ConnectionHandlers): void {
     this.handlers = handlers;

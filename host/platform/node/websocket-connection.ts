@@ -8,6 +8,7 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { Connection, ConnectionHandlers } from '../connection.ts';
+import { maxSentBytes } from '../websockets.ts';
 
 /** Of what is received: the largest request of NBD fits, however it is cut. */
 const maxMessageBytes = 33 << 20;
@@ -22,8 +23,6 @@ export const webSocketOptions = {
   closeTimeout: fetchingMs,
 } as const;
 
-/** Of what is sent: who receives it deals with whole messages only. */
-const maxSentBytes = 256 << 10;
 /** In that time an answer comes from a peer that is there. Proxies wait for a minute. */
 const usualPingMs = 25_000;
 

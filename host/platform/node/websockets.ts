@@ -11,13 +11,11 @@ import { WebSocket, WebSocketServer } from 'ws';
 import { BlockError } from '../../base/errors.ts';
 import type { Connection } from '../connection.ts';
 import type { Listener, SocketAddress } from '../sockets.ts';
-import { type WebSocketService, webSocketProtocol } from '../websockets.ts';
+import { type WebSocketService, webSocketHandshakeMs, webSocketProtocol } from '../websockets.ts';
 import { fromSystemError } from './errors.ts';
 import { listenOn } from './sockets.ts';
 import { WebSocketConnection, webSocketOptions } from './websocket-connection.ts';
 
-/** From a connection's beginning to the end of its request. */
-const usualHandshakeMs = 10_000;
 /** Clients that are not upgraded yet; more are turned away. */
 const maxHandshaking = 128;
 const maxHeaderBytes = 8192;
@@ -37,7 +35,7 @@ export class WebSocketUpgrades {
   /** `find`: as of `WebSockets.listen`; its service is told of the socket, too. */
   constructor(
     private readonly find: (path: string) => UpgradingService | undefined,
-    private readonly handshakeMs = usualHandshakeMs,
+    private readonly handshakeMs = webSocketHandshakeMs,
   ) {
     this.http = createServer({ maxHeaderSize: maxHeaderBytes });
     this.http.on('upgrade', (request, _, head) => this.upgrade(request, head));
@@ -114,31 +112,22 @@ export async function listenForWebSockets(
 }
 
 /** As `WebSockets.connect`. */
-export function connectWebSocket(url: string, signal?: AbortSignal): Promise<Connection> {
+export function connectWebSocket(url: string): Promise<Connection> {
   return new Promise((resolve, reject) => {
     const failed = (error: BlockError): void => reject(error.within(`Failed to connect to '${url}'`));
-    const options = { ...webSocketOptions, handshakeTimeout: usualHandshakeMs };
+    const options = { ...webSocketOptions, handshakeTimeout: webSocketHandshakeMs };
     const webSocket = new WebSocket(url, webSocketProtocol, options);
-    const giveUp = (): void => {
-      failed(new BlockError('ECANCELED'));
-      webSocket.terminate();
-    };
     let socket: Socket;
     webSocket.once('upgrade', (response) => {
       ({ socket } = response);
     });
-    webSocket.once('open', () => {
-      signal?.removeEventListener('abort', giveUp);
-      resolve(new WebSocketConnection(webSocket, socket));
-    });
+    webSocket.once('open', () => resolve(new WebSocketConnection(webSocket, socket)));
     webSocket.once('unexpected-response', (request, { statusCode, statusMessage }) => {
       request.destroy();
       failed(new BlockError('EIO', `the server answers ${statusCode} ${statusMessage}`));
     });
     // What comes after the first is of no interest.
     webSocket.on('error', (error) => failed(asConnectError(error)));
-    if (signal?.aborted) giveUp();
-    else signal?.addEventListener('abort', giveUp, { once: true });
   });
 }
 

@@ -1,9 +1,11 @@
 /**
  * File names of NBD exports, both ways: `nbd://HOST[:PORT]/EXPORT`, `nbd+tcp://…`, `nbd+unix:///EXPORT?socket=PATH`, and as older
  * programs write them `nbd:HOST:PORT[:exportname=EXPORT]`, `nbd:unix:PATH[:exportname=EXPORT]` (specification: nbd, section 5).
+ *
+ * Those behind WebSockets are ours: `nbd+ws://HOST[:PORT]/PATH[?export=EXPORT]` and `nbd+wss://…` (section 8).
  */
 import { invalid } from '../../base/errors.ts';
-import type { SocketAddress } from '../../platform/sockets.ts';
+import { isWebSocketUrl, type ServerAddress } from './address.ts';
 import { defaultPort } from './options.ts';
 
 /** Options that a name stands for. */
@@ -11,6 +13,7 @@ interface NamedExport {
   readonly host?: string;
   readonly port?: string;
   readonly path?: string;
+  readonly server?: { readonly type: 'ws'; readonly url: string };
   readonly export?: string;
 }
 
@@ -19,13 +22,14 @@ const maxNameBytes = 1023;
 
 /** Errors: what the name lacks, in QEMU's words. */
 export function optionsOfName(name: string): NamedExport {
-  return name.includes('://') ? parseUri(name) : parseOldName(name);
+  return /:\/\/|^nbd\+wss?:/.test(name) ? parseUri(name) : parseOldName(name);
 }
 
 const uriPattern =
   /^(nbd|nbd\+tcp|nbd\+unix):\/\/(?:[^/?@]*@)?(\[[^\]/?]*\]|[^/?:[\]]*)(?::([^/?]*))?(?:\/([^?#]*))?(?:\?([^#]*))?$/s;
 
 function parseUri(name: string): NamedExport {
+  if (/^nbd\+wss?:/.test(name)) return parseWebSocketUri(name);
   const problem = invalid('No valid URL specified');
   const match = uriPattern.exec(name);
   if (!match) throw problem;
@@ -40,6 +44,12 @@ function parseUri(name: string): NamedExport {
   if (host === '' || query !== undefined) throw problem;
   if (port !== undefined && port !== '' && !/^\d+$/.test(port)) throw problem;
   return { host: decoded(host.replace(/^\[(.*)\]$/, '$1')), port: port || defaultPort, ...exported };
+}
+
+function parseWebSocketUri(name: string): NamedExport {
+  const [, url = '', exported] = /^nbd\+([^?]*)(?:\?export=([^&]*))?$/s.exec(name) ?? [];
+  if (!isWebSocketUrl(url)) throw invalid('No valid URL specified');
+  return { server: { type: 'ws', url }, ...(exported === undefined ? {} : { export: decoded(exported) }) };
 }
 
 function decoded(text: string): string {
@@ -62,17 +72,21 @@ function parseOldName(name: string): NamedExport {
 }
 
 /** The name of an export; undefined where only `json:` can say it. */
-export function nameOf(address: SocketAddress, exported: string): string | undefined {
+export function nameOf(address: ServerAddress, exported: string): string | undefined {
   const name = uriOf(address, exported);
   return name === undefined || new TextEncoder().encode(name).length > maxNameBytes ? undefined : name;
 }
 
-function uriOf(address: SocketAddress, exported: string): string | undefined {
+function uriOf(address: ServerAddress, exported: string): string | undefined {
   switch (address.type) {
     case 'unix':
       return `nbd+unix://${exported === '' ? '' : `/${exported}`}?socket=${address.path}`;
     case 'inet':
       return `nbd://${address.host}:${address.port}${exported === '' ? '' : `/${exported}`}`;
+    case 'ws':
+      // What has a query of its own would be read as something else.
+      if (address.url.includes('?')) return undefined;
+      return `nbd+${address.url}${exported === '' ? '' : `?export=${encodeURIComponent(exported)}`}`;
     case 'fd':
       return undefined;
   }

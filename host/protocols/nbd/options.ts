@@ -1,11 +1,10 @@
-/** Options of the `nbd` driver (specification: nbd, section 5). `x-connections` is our own. */
+/** Options of the `nbd` driver (specification: nbd, section 5). `x-connections` and servers behind WebSockets are our own. */
 import { invalid } from '../../base/errors.ts';
-import type { SocketAddress } from '../../platform/sockets.ts';
-import { readSocketAddress, socketAddress } from '../../qapi/socket-address.ts';
 import { extend, optional, plainUint32, str, struct, type TypeOf, uint32 } from '../../qapi/types.ts';
+import { readServerAddress, type ServerAddress, serverAddress } from './address.ts';
 
 const declared = struct('BlockdevOptionsNbd', {
-  server: optional(socketAddress),
+  server: optional(serverAddress),
   export: optional(str),
   'tls-creds': optional(str),
   'tls-hostname': optional(str),
@@ -41,7 +40,7 @@ const maxConnections = 64;
 export const strongOptions = ['path', 'host', 'port', 'export', 'tls-creds', 'tls-hostname', 'server'];
 
 export interface NbdSettings {
-  readonly address: SocketAddress;
+  readonly address: ServerAddress;
   /** Of the export. */
   readonly name: string;
   readonly context: string;
@@ -79,13 +78,13 @@ export function settingsOf(given: NbdOptions): NbdSettings {
 }
 
 /** Errors: as `settingsOf`. */
-export function addressOf({ server, path, host, port }: NbdOptions): SocketAddress {
+export function addressOf({ server, path, host, port }: NbdOptions): ServerAddress {
   if (path !== undefined && host !== undefined)
     throw invalid('path and host may not be used at the same time');
   if (server) {
     if (path !== undefined || host !== undefined || port !== undefined)
       throw invalid("Cannot use 'server' and path/host/port at the same time");
-    return readSocketAddress(server);
+    return readServerAddress(server);
   }
   if (path !== undefined) return { type: 'unix', path };
   if (host !== undefined) return { type: 'inet', host, port: port ?? defaultPort };

@@ -22,12 +22,13 @@ import { hasFlag, type UsedExport } from '../../nbd/client/remote-export.ts';
 import { ClientRequest } from '../../nbd/client/request.ts';
 import { AllocationFlag, Command, CommandFlag, maxPayloadBytes } from '../../nbd/constants.ts';
 import { nbdConnect, nbdLost } from '../../trace/events.ts';
+import { connectToServer } from './address.ts';
 import { NbdClient, type NbdConnector } from './client.ts';
 import { type NbdOptions, type NbdSettings, settingsOf } from './options.ts';
 import { NbdSession } from './session.ts';
 
 /** What there is to know of the node that it is for. Its flags change while it is open. */
-export interface DiskContext extends Pick<OpenContext, 'platform' | 'nodeName' | 'reportTrouble'> {
+interface DiskContext extends Pick<OpenContext, 'platform' | 'nodeName' | 'reportTrouble'> {
   readonly flags: Readonly<Pick<OpenFlags, 'readOnly' | 'autoReadOnly'>>;
   fallBackToReadOnly(): void;
 }
@@ -38,13 +39,10 @@ const maxCompactBytes = 2 ** 31 - 1;
 /** Errors: what is wrong with the options; why the export cannot be used. */
 export async function openDisk(context: DiskContext, given: NbdOptions): Promise<RemoteDisk> {
   const { platform, nodeName: node } = context;
-  const { sockets, clock } = platform;
   const settings = settingsOf(given);
-  if (!sockets)
-    throw new BlockError('ENOTSUP', 'There are no sockets here that an NBD server could be reached by');
   const purpose = { type: 'use', name: settings.name, context: settings.context, usesTls: false } as const;
   const connector: NbdConnector = {
-    connect: async () => new NbdSession(await sockets.connect(settings.address), purpose),
+    connect: async () => new NbdSession(await connectToServer(platform, settings.address), purpose),
     check: (target) => checkExport(target, settings, context),
     connected({ size, replies }) {
       if (nbdConnect.enabled) nbdConnect.emit({ node, size, replies });
@@ -54,7 +52,7 @@ export async function openDisk(context: DiskContext, given: NbdOptions): Promise
     },
     waiting: (error) => context.reportTrouble(error && { reason: 'unreachable', message: error.message }),
   };
-  const client = new NbdClient(connector, settings, clock);
+  const client = new NbdClient(connector, settings, platform.clock);
   await client.open();
   return new RemoteDisk(client, context.flags);
 }

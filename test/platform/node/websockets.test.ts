@@ -368,17 +368,6 @@ describe('connecting', () => {
     );
   });
 
-  test('is given up when it is told to', async () => {
-    const silent = await listenOn({ type: 'inet', host: '127.0.0.1', port: '0' }, { noDelay: true });
-    silent.on('connection', (socket) => opened.push(socket.resume()));
-    const giveUp = new AbortController();
-    const { port: its } = silent.address() as AddressInfo;
-    const connecting = connectWebSocket(`ws://127.0.0.1:${its}/`, giveUp.signal);
-    giveUp.abort();
-    await expect(connecting).rejects.toMatchObject({ errno: 'ECANCELED' });
-    silent.close();
-  });
-
   test('reaches who listens on a unix socket, until that ends', async () => {
     const path = scratch('ws.sock');
     const listener = await listenForWebSockets({ type: 'unix', path }, () => ({
