@@ -2,7 +2,7 @@
  * The `nbd` protocol: a disk that an NBD server exports (specification: nbd, section 5).
  *
  * What speaks to servers is loaded when the first one is named: not everybody has one. Differences from QEMU: several
- * connections to servers that take them; servers behind WebSockets; TLS is refused.
+ * connections to servers that take them; servers behind WebSockets.
  */
 import type { DriverDefinition } from '../../block/driver.ts';
 import { loadPart } from '../../platform/platform.ts';

@@ -21,6 +21,7 @@ import type { OpenContext, OpenFlags } from '../../block/open-context.ts';
 import { hasFlag, type UsedExport } from '../../nbd/client/remote-export.ts';
 import { ClientRequest } from '../../nbd/client/request.ts';
 import { AllocationFlag, Command, CommandFlag, maxPayloadBytes } from '../../nbd/constants.ts';
+import type { Connection } from '../../platform/connection.ts';
 import { nbdConnect, nbdLost } from '../../trace/events.ts';
 import { connectToServer } from './address.ts';
 import { NbdClient, type NbdConnector } from './client.ts';
@@ -28,7 +29,7 @@ import { type NbdOptions, type NbdSettings, settingsOf } from './options.ts';
 import { NbdSession } from './session.ts';
 
 /** What there is to know of the node that it is for. Its flags change while it is open. */
-interface DiskContext extends Pick<OpenContext, 'platform' | 'nodeName' | 'reportTrouble'> {
+interface DiskContext extends Pick<OpenContext, 'platform' | 'nodeName' | 'reportTrouble' | 'credentials'> {
   readonly flags: Readonly<Pick<OpenFlags, 'readOnly' | 'autoReadOnly'>>;
   fallBackToReadOnly(): void;
 }
@@ -40,9 +41,14 @@ const maxCompactBytes = 2 ** 31 - 1;
 export async function openDisk(context: DiskContext, given: NbdOptions): Promise<RemoteDisk> {
   const { platform, nodeName: node } = context;
   const settings = settingsOf(given);
-  const purpose = { type: 'use', name: settings.name, context: settings.context, usesTls: false } as const;
+  const { name, context: status, tls } = settings;
+  const credentials = tls && context.credentials(tls.credentials, 'client');
+  const secure =
+    credentials &&
+    (async (connection: Connection) => (await credentials.connect(connection, tls.hostname)).connection);
+  const purpose = { type: 'use', name, context: status, usesTls: secure !== undefined } as const;
   const connector: NbdConnector = {
-    connect: async () => new NbdSession(await connectToServer(platform, settings.address), purpose),
+    connect: async () => new NbdSession(await connectToServer(platform, settings.address), purpose, secure),
     check: (target) => checkExport(target, settings, context),
     connected({ size, replies }) {
       if (nbdConnect.enabled) nbdConnect.emit({ node, size, replies });
@@ -61,8 +67,9 @@ export async function openDisk(context: DiskContext, given: NbdOptions): Promise
 function checkExport(target: UsedExport, { needsContext }: NbdSettings, context: DiskContext): void {
   if (needsContext && target.context === undefined)
     throw new BlockError('EINVAL').within('Could not open image');
-  if (!hasFlag(target, 'readOnly') || context.flags.readOnly) return;
-  if (!context.flags.autoReadOnly) throw new BlockError('EACCES').within('Could not open image');
+  const { flags } = context;
+  if (!hasFlag(target, 'readOnly') || flags.readOnly) return;
+  if (!flags.autoReadOnly) throw new BlockError('EACCES').within('Could not open image');
   context.fallBackToReadOnly();
 }
 
