@@ -30,8 +30,8 @@ interface NbdClientSettings {
 
 /** How connections come to be, and who hears of them. */
 export interface NbdConnector {
-  /** Not yet negotiated. Errors: BlockError. */
-  connect(): Promise<NbdSession>;
+  /** Not yet negotiated. `signal` gives the attempt up, with ECANCELED. Errors: BlockError. */
+  connect(signal: AbortSignal): Promise<NbdSession>;
   /** Errors: BlockError, about an export that is not, or not any more, what it has to be. */
   check(target: UsedExport): void;
   /** One connection more. */
@@ -56,6 +56,8 @@ export class NbdClient implements SessionOwner {
   private isPatient = true;
   private isReconnecting = false;
   private isAdding = false;
+  /** Connections that are being made are not wanted any more. */
+  private readonly giveUp = new AbortController();
   /** Ends the pause between two attempts. */
   private endPause: (() => void) | undefined;
   private delayTimer: Timer | undefined;
@@ -83,8 +85,7 @@ export class NbdClient implements SessionOwner {
     if (openTimeout > 0) {
       this.openTimer = this.clock.setTimer(openTimeout * 1e9, () => {
         this.isOpenTimedOut = true;
-        for (const session of this.beginning) session.close();
-        this.endPause?.();
+        this.giveUpAttempts();
       });
     }
     try {
@@ -124,10 +125,9 @@ export class NbdClient implements SessionOwner {
     if (this.state === 'closed') return;
     this.state = 'closed';
     this.delayTimer?.cancel();
-    for (const session of [...this.sessions, ...this.beginning]) session.close();
-    this.sessions.length = 0;
+    for (const session of this.sessions.splice(0)) session.close();
     this.failQueued();
-    this.endPause?.();
+    this.giveUpAttempts();
   }
 
   answered(): void {
@@ -174,15 +174,16 @@ export class NbdClient implements SessionOwner {
   /** One more connection. Errors: BlockError. */
   private async connectOnce(): Promise<void> {
     const { connector } = this;
-    const session = await connector.connect();
-    if (this.state === 'closed' || this.isOpenTimedOut) {
+    const session = await connector.connect(this.giveUp.signal);
+    if (this.giveUp.signal.aborted) {
       session.close();
       throw new BlockError('ECANCELED');
     }
     this.beginning.add(session);
     try {
-      const target = await session.use(this);
+      const target = await session.use();
       this.checkSame(target);
+      session.serve(this);
       this.told = target;
     } catch (error) {
       session.close();
@@ -237,6 +238,13 @@ export class NbdClient implements SessionOwner {
       // The server does not want it: what there is has to do, and is not asked for more.
       (error) => this.noteLoss(asBlockError(error)),
     );
+  }
+
+  /** For good: whatever would become a connection does not. */
+  private giveUpAttempts(): void {
+    this.giveUp.abort();
+    for (const session of this.beginning) session.close();
+    this.endPause?.();
   }
 
   private awaitConnection(): void {

@@ -48,7 +48,9 @@ export async function openDisk(context: DiskContext, given: NbdOptions): Promise
     (async (connection: Connection) => (await credentials.connect(connection, tls.hostname)).connection);
   const purpose = { type: 'use', name, context: status, usesTls: secure !== undefined } as const;
   const connector: NbdConnector = {
-    connect: async () => new NbdSession(await connectToServer(platform, settings.address), purpose, secure),
+    async connect(signal) {
+      return new NbdSession(await connectToServer(platform, settings.address, signal), purpose, secure);
+    },
     check: (target) => checkExport(target, settings, context),
     connected({ size, replies }) {
       if (nbdConnect.enabled) nbdConnect.emit({ node, size, replies });
