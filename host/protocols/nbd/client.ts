@@ -11,13 +11,15 @@
  *
  * A server that takes several connections gets more of them when one is full of requests: what is durable for one is durable
  * for all. Requests that were on their way in a connection that is lost go out again in another one, if there is or will be
- * one; writing the same twice is harmless, for nobody has been told that it was done.
+ * one; writing the same twice is harmless, for nobody has been told that it was done. Where requests wait for another connection, it
+ * is told first what a server that was killed may have forgotten (unflushed.ts).
  */
 import { asBlockError, BlockError } from '../../base/errors.ts';
 import { hasFlag, type UsedExport } from '../../nbd/client/remote-export.ts';
 import type { ClientRequest } from '../../nbd/client/request.ts';
 import type { Clock, Timer } from '../../platform/platform.ts';
 import type { NbdSession, SessionOwner } from './session.ts';
+import type { Restoration } from './unflushed.ts';
 
 interface NbdClientSettings {
   /** Seconds for which requests wait for another connection; 0: they fail. */
@@ -40,6 +42,8 @@ export interface NbdConnector {
   lost(error: BlockError): void;
   /** Requests wait for a connection, because of the error. Undefined: none does any more. */
   waiting(error: BlockError | undefined): void;
+  /** What a server is told first that may have forgotten it. Absent: nobody keeps that. */
+  restoration?: () => Restoration;
 }
 
 const firstPauseSeconds = 1;
@@ -58,6 +62,11 @@ export class NbdClient implements SessionOwner {
   private isAdding = false;
   /** Connections that are being made are not wanted any more. */
   private readonly giveUp = new AbortController();
+  /**
+   * A connection has been lost, and the server may have been started again since: those that are left are to the one that was
+   * there before, and get no others beside them.
+   */
+  private mayBeAnother = false;
   /** Ends the pause between two attempts. */
   private endPause: (() => void) | undefined;
   private delayTimer: Timer | undefined;
@@ -138,6 +147,7 @@ export class NbdClient implements SessionOwner {
   lost(session: NbdSession, error: BlockError, culprit: ClientRequest | undefined): void {
     this.sessions.splice(this.sessions.indexOf(session), 1);
     this.noteLoss(error);
+    this.mayBeAnother = this.connector.restoration !== undefined;
     const unfinished = session.takeUnfinished();
     // Who answers wrongly would do so again.
     if (culprit) fail(culprit, new BlockError(error.errno, undefined, { cause: error }));
@@ -174,6 +184,7 @@ export class NbdClient implements SessionOwner {
   /** One more connection. Errors: BlockError. */
   private async connectOnce(): Promise<void> {
     const { connector } = this;
+    const isFirst = this.sessions.length === 0;
     const session = await connector.connect(this.giveUp.signal);
     if (this.giveUp.signal.aborted) {
       session.close();
@@ -183,6 +194,8 @@ export class NbdClient implements SessionOwner {
     try {
       const target = await session.use();
       this.checkSame(target);
+      if (!isFirst && this.mayBeAnother) throw new BlockError('ECANCELED');
+      if (isFirst && this.mayBeAnother) await this.restore(session);
       session.serve(this);
       this.told = target;
     } catch (error) {
@@ -192,9 +205,18 @@ export class NbdClient implements SessionOwner {
       this.beginning.delete(session);
     }
     this.sessions.push(session);
+    this.mayBeAnother = false;
     this.connector.connected(this.target);
     this.endWaiting('connected');
     this.sendQueued();
+  }
+
+  /** Errors: BlockError; the session is over then, or of no use. */
+  private async restore(session: NbdSession): Promise<void> {
+    const restoration = this.connector.restoration?.();
+    if (!restoration) return;
+    session.serve(restoration);
+    await restoration.run(session);
   }
 
   /** Errors: BlockError. The disk cannot become another while it is open. */
@@ -227,7 +249,8 @@ export class NbdClient implements SessionOwner {
 
   private addConnection(): void {
     const { maxConnections } = this.settings;
-    if (this.isAdding || this.sessions.length === 0 || this.sessions.length >= maxConnections) return;
+    if (this.isAdding || this.mayBeAnother || this.sessions.length === 0) return;
+    if (this.sessions.length >= maxConnections) return;
     if (!hasFlag(this.target, 'canMultiConn')) return;
     this.isAdding = true;
     void this.connectOnce().then(

@@ -27,6 +27,7 @@ import { connectToServer } from './address.ts';
 import { NbdClient, type NbdConnector } from './client.ts';
 import { type NbdOptions, type NbdSettings, settingsOf } from './options.ts';
 import { NbdSession } from './session.ts';
+import { UnflushedChanges } from './unflushed.ts';
 
 /** What there is to know of the node that it is for. Its flags change while it is open. */
 interface DiskContext extends Pick<OpenContext, 'platform' | 'nodeName' | 'reportTrouble' | 'credentials'> {
@@ -41,6 +42,7 @@ const maxCompactBytes = 2 ** 31 - 1;
 export async function openDisk(context: DiskContext, given: NbdOptions): Promise<RemoteDisk> {
   const { platform, nodeName: node } = context;
   const settings = settingsOf(given);
+  const unflushed = settings.reconnectDelay > 0 ? new UnflushedChanges() : undefined;
   const { name, context: status, tls } = settings;
   const credentials = tls && context.credentials(tls.credentials, 'client');
   const secure =
@@ -59,10 +61,11 @@ export async function openDisk(context: DiskContext, given: NbdOptions): Promise
       if (nbdLost.enabled) nbdLost.emit({ node, message });
     },
     waiting: (error) => context.reportTrouble(error && { reason: 'unreachable', message: error.message }),
+    ...(unflushed && { restoration: () => unflushed.restoration() }),
   };
   const client = new NbdClient(connector, settings, platform.clock);
   await client.open();
-  return new RemoteDisk(client, context.flags);
+  return new RemoteDisk(client, context.flags, hasFlag(client.target, 'sendFlush') ? unflushed : undefined);
 }
 
 /** Errors: the export cannot be opened as the node is to be open. */
@@ -87,6 +90,8 @@ class RemoteDisk implements Driver {
   constructor(
     private readonly client: NbdClient,
     private readonly flags: DiskContext['flags'],
+    /** Absent: what a server forgets is forgotten. */
+    private readonly unflushed: UnflushedChanges | undefined,
   ) {
     const { target } = client;
     const { size, blockSizes, replies } = target;
@@ -122,7 +127,7 @@ class RemoteDisk implements Driver {
   }
 
   write(offset: number, buffer: Uint8Array, { fua }: WriteFlags): Promise<void> {
-    return this.request(Command.write, fua ? CommandFlag.fua : 0, offset, buffer.length, buffer);
+    return this.change(Command.write, fua ? CommandFlag.fua : 0, offset, buffer.length, buffer);
   }
 
   async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
@@ -132,7 +137,7 @@ class RemoteDisk implements Driver {
     let sent = flags.fua ? CommandFlag.fua : 0;
     if (!flags.mayUnmap) sent |= CommandFlag.noHole;
     if (flags.noFallback) sent |= CommandFlag.fastZero;
-    await this.request(Command.writeZeroes, sent, offset, bytes, undefined);
+    await this.change(Command.writeZeroes, sent, offset, bytes, undefined);
   }
 
   /** Zeros, as the server can. */
@@ -146,12 +151,14 @@ class RemoteDisk implements Driver {
     // What is not whole blocks would be refused, and need not be discarded.
     const first = roundUp(offset, this.minimum);
     const end = offset + bytes >= this.size ? this.size : roundDown(offset + bytes, this.minimum);
-    if (first < end) await this.request(Command.trim, 0, first, end - first, undefined);
+    if (first < end) await this.change(Command.trim, 0, first, end - first, undefined);
   }
 
   async flush(): Promise<void> {
     if (!hasFlag(this.client.target, 'sendFlush')) return;
+    const mark = this.unflushed?.mark();
     await this.request(Command.flush, 0, 0, 0, undefined);
+    if (mark !== undefined) this.unflushed?.forget(mark);
   }
 
   async map(offset: number, bytes: number): Promise<Extent> {
@@ -201,6 +208,22 @@ class RemoteDisk implements Driver {
       }
     }
     this.client.close();
+  }
+
+  private change(
+    command: number,
+    flags: number,
+    offset: number,
+    bytes: number,
+    data: Uint8Array | undefined,
+  ): Promise<void> {
+    const { unflushed } = this;
+    const done = this.request(command, flags, offset, bytes, data);
+    if (!unflushed) return done;
+    return done.then(() => {
+      unflushed.note({ command, flags, offset, length: bytes, data });
+      return unflushed.isFull ? this.flush() : undefined;
+    });
   }
 
   private request(

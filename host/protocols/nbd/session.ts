@@ -62,7 +62,7 @@ export class NbdSession {
     return outcome.target;
   }
 
-  /** The export that was negotiated is used from now on. Errors: BlockError, why it is over already. */
+  /** The export that was negotiated is used from now on, and `owner` hears of it. Errors: BlockError, why it is over already. */
   serve(owner: SessionOwner): void {
     if (this.failure) throw this.failure;
     this.owner = owner;
