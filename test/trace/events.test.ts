@@ -1,11 +1,13 @@
 /** Every event that is declared happens: what is done here comes by each of their call sites. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openBlockyard } from '../../host/library/node.ts';
+import { Command } from '../../host/nbd/constants.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import type { TraceRecord } from '../../host/trace/event.ts';
 import { tracer } from '../../host/trace/events.ts';
 import { runOwn } from '../support/own-tools.ts';
 import { scratchDirectory } from '../support/scratch.ts';
+import { listen } from '../support/scripted-nbd-server.ts';
 
 const scratch = scratchDirectory();
 let tests = 0;
@@ -47,6 +49,19 @@ test('everything that can be watched happens', async () => {
   // A tenth of a second's worth goes at once.
   const reads = Array.from({ length: 12 }, () => ['-c', 'read 0 4k']).flat();
   await runOwn('qemu-io', ['--object', limits, ...reads, '--image-opts', throttled]);
+
+  const servers = await listen(path('nbd.sock'), {
+    commands: { [Command.read]: () => ({ last: Buffer.of() }) },
+  });
+  await runOwn('qemu-io', [
+    '-r',
+    '-f',
+    'raw',
+    '-c',
+    'read 0 4k',
+    `nbd+unix:///exp?socket=${path('nbd.sock')}`,
+  ]);
+  await new Promise((resolve) => servers.close(resolve));
 
   const yard = await openBlockyard();
   try {
