@@ -126,3 +126,8 @@ export function exactLength({ lengthHigh, lengthLow }: Request): bigint {
 export function exactOffset({ offsetHigh, offsetLow }: Request): bigint {
   return (BigInt(offsetHigh) << 32n) + BigInt(offsetLow);
 }
+
+/** As events tell it. */
+export function cookieOf({ cookieHigh, cookieLow }: Request): string {
+  return `0x${((BigInt(cookieHigh) << 32n) + BigInt(cookieLow)).toString(16)}`;
+}
