@@ -82,8 +82,8 @@ export class NbdConnection {
         },
       },
       drained: () => this.pump(),
-      ended: () => this.close(),
-      closed: () => this.close(),
+      ended: () => this.close(this.protocol.missing),
+      closed: () => this.close(this.protocol.missing),
     });
   }
 

@@ -122,6 +122,16 @@ export class Handshake<Export extends OfferedExport> {
     }
   }
 
+  /** What is missing of a negotiation that will not go on; undefined when it has not begun. */
+  get missing(): string | undefined {
+    const end = 'Unexpected end-of-file before all data were read';
+    if (this.state === 'flags') return undefined;
+    if (this.state !== 'option') return end;
+    // Magic, option, length of the data.
+    if (this.input.length < 8) return `Failed to read opts magic: ${end}`;
+    return `Failed to read ${this.input.length < 12 ? 'option' : 'option length'}: ${end}`;
+  }
+
   /** The rest of the negotiation is secret. */
   tlsBegun(): void {
     this.isSecure = true;

@@ -86,6 +86,12 @@ export class ServerProtocol<Export extends OfferedExport> {
     return this.transmission!.replies;
   }
 
+  /** What the client has left unsaid that says nothing more; undefined when it might leave. */
+  get missing(): string | undefined {
+    if (this.hasEnded) return undefined;
+    return this.transmission ? this.transmission.requests.missing : this.handshake.missing;
+  }
+
   /** What follows from the bytes so far. */
   next(): ServerEvent<Export> | undefined {
     if (this.hasEnded) return undefined;
