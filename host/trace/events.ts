@@ -64,6 +64,17 @@ export const nbdConnect = tracer.define('nbd_connect', 'node %s size %d replies 
 /** A connection is over that the node has not ended, or that has come to nothing. */
 export const nbdLost = tracer.define('nbd_lost', 'node %s message %s');
 
-/** `server`: `qmp`, `chardev`, `web`. */
+// What an NBD server and its clients say, message by message (nbd/server/). `client` is the number of the connection.
+export const nbdOption = tracer.define('nbd_option', 'client %d option %s bytes %d');
+export const nbdOptionReply = tracer.define('nbd_option_reply', 'client %d option %s reply %s bytes %d');
+/** As it has come: it may be refused. */
+export const nbdRequest = tracer.define(
+  'nbd_request',
+  'client %d cookie %s command %s flags %d offset %d bytes %d',
+);
+/** `kind`: `simple`, or the type of a chunk by its number; `bytes`: of what it carries. */
+export const nbdReply = tracer.define('nbd_reply', 'client %d cookie %s kind %s error %d bytes %d');
+
+/** `server`: `qmp`, `chardev`, `nbd`, `web`. */
 export const connectionOpen = tracer.define('connection_open', 'server %s client %s');
 export const connectionClose = tracer.define('connection_close', 'server %s client %s');
