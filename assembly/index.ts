@@ -16,7 +16,7 @@ export {
 export { bitmap_init, bitmap_words } from './bitmap/layout';
 export { bitmap_merge_words, bitmap_write_words } from './bitmap/words';
 export { cbw_begin_copy, cbw_check_write, cbw_end_copy, cbw_next } from './cbw/copy';
-export { cbw_begin_read, cbw_end_read } from './cbw/read';
+export { cbw_begin_read, cbw_end_read, cbw_reader_in } from './cbw/read';
 export { cbw_bitmap, cbw_copying_bytes, cbw_init } from './cbw/state';
 export {
   check_accepted_tables,

@@ -12,10 +12,19 @@ export async function makeImages(folder: string): Promise<{ raw: string; qcow2: 
   const raw = join(folder, 'disk.raw');
   const qcow2 = join(folder, 'disk.qcow2');
   const second = join(folder, 'second.qcow2');
-  const file = openSync(raw, 'w');
+  makeImage(raw, imageBytes);
+  for (const target of [qcow2, second]) {
+    await run(ours('img', 'convert', '-f', 'raw', '-O', 'qcow2', raw, target));
+  }
+  return { raw, qcow2, second };
+}
+
+/** A raw image of such data; `bytes` in whole MiB. */
+export function makeImage(path: string, bytes: number): void {
+  const file = openSync(path, 'w');
   const chunk = new Uint32Array(chunkBytes / 4);
   let state = 0x2545f491;
-  for (let offset = 0; offset < imageBytes; offset += chunkBytes) {
+  for (let offset = 0; offset < bytes; offset += chunkBytes) {
     for (let i = 0; i < chunk.length; i++) {
       state = (Math.imul(state, 1664525) + 1013904223) | 0;
       chunk[i] = state | 1;
@@ -23,8 +32,4 @@ export async function makeImages(folder: string): Promise<{ raw: string; qcow2: 
     writeSync(file, chunk);
   }
   closeSync(file);
-  for (const target of [qcow2, second]) {
-    await run(ours('img', 'convert', '-f', 'raw', '-O', 'qcow2', raw, target));
-  }
-  return { raw, qcow2, second };
 }

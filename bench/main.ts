@@ -1,7 +1,7 @@
 /**
- * `npm run bench [-- --json FILE] [--rounds N] [--only PART]`: everything that blockyard claims about speed, measured
- * side by side with QEMU's tools in one run. PART is one of io, convert, backup, guest, emulator, http-boot,
- * start, size, core.
+ * `npm run bench [-- --json FILE] [--rounds N] [--seconds N] [--only PART]`: everything that blockyard claims about speed, measured
+ * side by side with QEMU's tools in one run. PART is one of io, nbd, convert, backup, guest, emulator,
+ * http-boot, start, size, core.
  *
  * Images are 1 GiB, freshly written and so in the page cache; results hold for that case.
  */
@@ -14,6 +14,8 @@ import { benchEmulator } from './emulator.ts';
 import { ask, benchGuest } from './guest.ts';
 import { benchHttpBoot } from './http-boot.ts';
 import { makeImages } from './images.ts';
+import { benchNbd } from './nbd.ts';
+import { benchNbdGuest } from './nbd-guest.ts';
 import { QmpChild } from './qmp.ts';
 import { Report } from './report.ts';
 import { type Command, median, ours, run, theirs } from './side.ts';
@@ -23,6 +25,7 @@ const { values: options } = parseArgs({
     help: { type: 'boolean', short: 'h' },
     json: { type: 'string' },
     rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '60' },
     only: { type: 'string' },
     // How this program starts its own client: see guest.ts.
     ask: { type: 'string' },
@@ -33,8 +36,9 @@ if (options.help) {
 
 Measures what blockyard claims about speed, side by side with QEMU's tools where they are installed.
 
-  --only PART    io, convert, backup, guest, emulator, http-boot, start, size or core
+  --only PART    io, nbd, convert, backup, guest, emulator, http-boot, start, size or core
   --rounds N     measure each N times and take the median (5)
+  --seconds N    how long a guest over NBD is measured, alone and with a backup (60)
   --json FILE    write the results to a file, too`);
   process.exit();
 }
@@ -235,10 +239,14 @@ async function measure(): Promise<void> {
     const wanted = (part: string): boolean => options.only === undefined || options.only === part;
     console.log('                                              blockyard               QEMU');
     if (wanted('core')) await benchCore(report);
-    if (wanted('guest')) await benchGuest(report, folder);
+    if (wanted('nbd')) await benchNbd(report, rounds);
+    if (wanted('guest')) {
+      await benchGuest(report, folder);
+      await benchNbdGuest(report, Number(options.seconds));
+    }
     if (wanted('emulator')) await benchEmulator(report, folder);
     if (wanted('http-boot')) await benchHttpBoot(report, folder);
-    if (!['core', 'guest', 'emulator', 'http-boot'].includes(options.only ?? '')) {
+    if (!['core', 'nbd', 'guest', 'emulator', 'http-boot'].includes(options.only ?? '')) {
       const images = await makeImages(folder);
       if (wanted('io')) await benchIo(images);
       if (wanted('convert')) await benchConvert(images);

@@ -38,6 +38,16 @@ export class QmpChild {
     });
   }
 
+  /** Settles at the next one of that name. */
+  event(name: string): Promise<void> {
+    return new Promise((resolve) => {
+      const ignore = this.client.on(name, () => {
+        ignore();
+        resolve();
+      });
+    });
+  }
+
   async quit(): Promise<void> {
     const gone = new Promise((resolve) => this.child.on('exit', resolve));
     await this.client.run('quit');

@@ -13,6 +13,7 @@ import { snapshotAccess } from './formats/snapshot-access.ts';
 import { blob } from './protocols/blob.ts';
 import { http, https } from './protocols/http/driver.ts';
 import { memory } from './protocols/memory.ts';
+import { nbd } from './protocols/nbd/driver.ts';
 import { nullAio, nullCo } from './protocols/null.ts';
 import { opfs } from './protocols/opfs.ts';
 
@@ -23,6 +24,7 @@ export const browserDrivers: readonly DriverDefinition[] = [
   http,
   https,
   memory,
+  nbd,
   nullCo,
   nullAio,
   // formats

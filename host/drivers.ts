@@ -18,6 +18,7 @@ import { hostCdrom, hostDevice } from './protocols/file/device.ts';
 import { file } from './protocols/file/driver.ts';
 import { http, https } from './protocols/http/driver.ts';
 import { memory } from './protocols/memory.ts';
+import { nbd } from './protocols/nbd/driver.ts';
 import { nullAio, nullCo } from './protocols/null.ts';
 
 /** The drivers that there are on Node. */
@@ -29,6 +30,7 @@ export const drivers: readonly DriverDefinition[] = [
   http,
   https,
   memory,
+  nbd,
   nullCo,
   nullAio,
   // formats

@@ -65,3 +65,12 @@ export function cbw_end_read(state: usize, token: u32): i32 {
   removeTask(state, token);
   return OK;
 }
+
+/** Whether somebody reads any of the range where a write would spoil it. OK: nobody; BUSY: record 0 is a reader's token. */
+export function cbw_reader_in(state: usize, offset: f64, bytes: f64): i32 {
+  const end: u64 = clippedEnd(bitmapOf(state), offset + bytes);
+  const task = taskIn(state, TASK_READ, <u64>(<i64>offset), end);
+  if (task == NO_TASK) return OK;
+  setResult(0, <f64>task);
+  return BUSY;
+}

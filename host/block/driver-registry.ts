@@ -32,7 +32,8 @@ export class DriverRegistry {
     const prefix = prefixOf(filename);
     if (prefix === undefined) return this.plainProtocol();
     for (const definition of this.definitions) {
-      if (definition.filenamePrefix === prefix) return definition;
+      const { filenamePrefix, otherPrefixes } = definition;
+      if (filenamePrefix === prefix || otherPrefixes?.includes(prefix)) return definition;
     }
     throw new BlockError('EINVAL', `Unknown protocol '${prefix}'`);
   }

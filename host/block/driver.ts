@@ -31,10 +31,10 @@ export type Extent =
   /** Only the driver can produce the bytes (compressed, encrypted): `readSpecial` with this very object. */
   | { type: 'special'; bytes: number }
   /**
-   * In this node itself, or in all its children at once; only `read` can tell. `zero`: known to read as zeros.
-   * `unspecified`: nothing is stored, and what is read may be anything.
+   * In this node itself, or in all its children at once; only `read` can tell. `zero`: known to read as zeros. `hole`: whether
+   * there is nothing stored for it, where that is not the same.
    */
-  | { type: 'own'; bytes: number; zero: boolean; unspecified?: boolean };
+  | { type: 'own'; bytes: number; zero: boolean; hole?: boolean };
 
 /**
  * A write that may go ahead, for the first `bytes` of what was asked. Generic code writes the data to `child` at
@@ -292,6 +292,8 @@ export interface DriverDefinition<Options extends object = object> {
   readonly children?: readonly ChildSpec[];
   /** Options that change what data is seen, and so belong in a `json:` file name (specification: graph, section 6). */
   readonly strongOptions?: readonly string[];
+  /** Own options that names and option strings may have for the sake of old ones, and what commands want in their place. */
+  readonly oldOptions?: Readonly<Record<string, string>>;
   /** Own options that `reopen` can change. */
   readonly reopenableOptions?: readonly string[];
   /**
@@ -303,6 +305,8 @@ export interface DriverDefinition<Options extends object = object> {
   probe?(head: Uint8Array): number;
   /** Reached as `PREFIX:rest`: `parseFilename` turns the whole name into options, children included. */
   readonly filenamePrefix?: string;
+  /** Further prefixes. */
+  readonly otherPrefixes?: readonly string[];
   parseFilename?(filename: string): NodeOptions;
   /** Protocols: names without a prefix are files of the platform, and this is the driver for them. */
   readonly servesPlainNames?: true;
@@ -317,6 +321,8 @@ export interface DriverDefinition<Options extends object = object> {
   readonly isReplicated?: true;
   /** Reads write: copies to what it filters, which has to stay writable when nobody writes to the node any more. */
   readonly writesOnRead?: true;
+  /** Protocols whose files are in no folder from which others could be found: as messages call such nodes. */
+  readonly withoutFolder?: string;
   /** Shows the file name of what it filters, or of its `file` child, as its own. */
   readonly isNamedAsChild?: boolean;
   open(context: OpenContext, options: Checked<Options>): Promise<Driver>;

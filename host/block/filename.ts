@@ -139,6 +139,9 @@ export function resolveBackingName(node: BlockNode, backingName: string): string
   const storage = storageOf(node);
   if (storage.definition.kind !== 'protocol')
     throw invalid(`Cannot generate a base directory for ${storage.definition.name} nodes`);
+  const { withoutFolder } = storage.definition;
+  if (withoutFolder !== undefined)
+    throw invalid(`Cannot generate a base directory for ${withoutFolder} nodes`);
   const own = exactFilename(storage);
   if (own === undefined) {
     throw new BlockError('EINVAL', `Cannot use relative backing file names for '${filenameOf(node)}'`);

@@ -114,17 +114,20 @@ async function layerStatus(
         depth: 0,
         compressed: true,
       };
-    case 'own':
+    case 'own': {
+      const isHole = extent.hole ?? extent.zero;
+      const allocated = !isHole || extent.zero;
       return {
         bytes: extent.bytes,
-        data: !extent.zero && !extent.unspecified,
+        data: !isHole,
         zero: extent.zero,
-        allocated: !extent.unspecified,
+        allocated,
         // What several children hold together has no place that could be told.
-        ...(node.children.size === 0 && !extent.unspecified ? { offset, file: node } : {}),
+        ...(node.children.size === 0 && allocated ? { offset, file: node } : {}),
         eof: false,
         depth: 0,
       };
+    }
   }
 }
 

@@ -3,7 +3,7 @@
  * the garbage collector.
  */
 
-const minBytes = 64 << 10;
+const minBytes = 4 << 10;
 /** Bytes kept for later use. */
 const keptBytesLimit = 32 << 20;
 

@@ -4,21 +4,25 @@
  *
  * In the background several requests are in flight at once; each reads up to 1 MiB into a buffer of the pool, or finds
  * out that there is nothing but zeros, and hands it to the writer. As soon as the data is in memory its clusters count
- * as saved and guests may overwrite them; they count as progress when the target has them. The loop lets the event
- * loop in at least every 2 ms, sleeps as the speed limit says, and stops when it is wanted elsewhere.
+ * as saved and guests may overwrite them; they count as progress when the target has them. What guests write most comes
+ * first, and when their buffer fills up the target is left to it. The loop lets the event loop in at least every 2 ms, sleeps
+ * as the speed limit says, and stops when it is wanted elsewhere.
  */
 import { asBlockError, BlockError } from '../base/errors.ts';
 import { roundDown } from '../base/sectors.ts';
 import type { WorkProgress } from '../base/work-progress.ts';
+import type { Area } from '../core/bitmap.ts';
 import type { Pacer } from '../platform/pacer.ts';
 import type { Clock } from '../platform/platform.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { type Content, contentOf } from './content.ts';
 import type { Claim } from './copy-map.ts';
+import { Piece } from './piece.ts';
 import { PieceWriter } from './piece-writer.ts';
 import type { RateLimiter } from './rate-limiter.ts';
-import { SaveBuffer } from './save-buffer.ts';
-import type { CopySource, Piece, Saver } from './saver.ts';
+import { type BufferFill, SaveBuffer } from './save-buffer.ts';
+import { type CopySource, DirectSaver } from './saver.ts';
+import type { SpillFile } from './spill-file.ts';
 import { Traffic } from './traffic.ts';
 
 /** Longest request for data. */
@@ -40,8 +44,13 @@ interface CopyEngineOptions {
   /** Longest background request in bytes, a multiple of the cluster size; 0: only the built-in limit. */
   maxChunkBytes: number;
   compress: boolean;
-  /** Guests wait for the target: readers of the target see through to the source (fleecing). */
-  writeThrough: boolean;
+  /** What guests overwrite waits here for the target; 0: guests wait for the target themselves. */
+  bufferBytes: number;
+  spill: SpillFile | undefined;
+  /** Buffer and spill file are full, and guests are not to wait: the point in time is lost. Absent: they wait. */
+  onFull?: (() => void) | undefined;
+  /** Buffer and spill file fill up. */
+  onAlarm(fill: BufferFill): void;
   /** What the background has copied is discarded in the source: nobody will need it there. */
   discardSource: boolean;
   progress: WorkProgress;
@@ -66,10 +75,13 @@ export class CopyEngine {
   private readonly saved: SaveBuffer;
   private readonly pool = new BufferPool();
   private readonly chunkBytes: number;
+  /** Nobody may write what is on its way to the target: readers of that see the source, or it is about to be discarded. */
+  private readonly holdsClaims: boolean;
   private readError: BlockError | undefined;
   private readonly traffic: Traffic;
   private readers = 0;
   private cursor = 0;
+  private isDisposed = false;
 
   constructor(private readonly options: CopyEngineOptions) {
     const { filter, progress, compress, maxChunkBytes } = options;
@@ -79,7 +91,7 @@ export class CopyEngine {
     this.chunkBytes = compress ? clusterBytes : Math.max(clusterBytes, roundDown(limit, clusterBytes));
     progress.expect(filter.copyMap.dirtyBytes);
     const onWritten = (piece: Piece): void => {
-      this.saved.written(piece);
+      filter.held.delete(piece);
       progress.advance(filter.copyMap.progressOf(piece.bytes));
     };
     const onSkipped = (bytes: number): void => {
@@ -92,14 +104,24 @@ export class CopyEngine {
       onWritten,
     });
     this.saved = new SaveBuffer({
+      filter,
       pool: this.pool,
       writer: this.writer,
+      limitBytes: options.bufferBytes,
+      spill: options.spill,
+      // What is discarded is not to be written to before that.
+      wholeClusters: options.discardSource,
       onSkipped,
       onChange: () => this.traffic.wake(),
-      isStopped: options.isStopped,
+      async onStuck(error) {
+        if (options.isStopped()) throw error;
+      },
+      giveUp: options.onFull && (() => this.giveUp()),
+      onAlarm: options.onAlarm,
     });
-    if (options.writeThrough) filter.saver = observed(filter.saver, { onWritten, onSkipped });
-    else filter.saver = this.saved;
+    this.holdsClaims = options.bufferBytes === 0 || options.discardSource;
+    filter.saver =
+      options.bufferBytes === 0 ? new DirectSaver(filter.target, onWritten, onSkipped) : this.saved;
   }
 
   /**
@@ -125,8 +147,12 @@ export class CopyEngine {
       } catch (error) {
         throw new CopyFailure('read', asBlockError(error));
       }
-      this.cursor = run.offset + content.bytes;
-      const claim = content.kind === 'skip' ? map.claim(run.offset, content.bytes) : undefined;
+      // What has parts was held when they were saved.
+      const freeBytes = filter.held.bytesBeforeParts(run.offset, content.bytes);
+      const bytes = freeBytes || Math.min(content.bytes, map.clusterBytes);
+      this.cursor = run.offset + bytes;
+      const isSkipped = content.kind === 'skip' && freeBytes > 0;
+      const claim = isSkipped ? map.claim(run.offset, bytes) : undefined;
       if (!claim) continue;
       progress.expectLess(map.progressOf(claim.bytes));
       map.end(claim, true);
@@ -184,18 +210,35 @@ export class CopyEngine {
 
   /**
    * The copy is over: guests' writes pass, what is in memory is dropped. Settles when no request is in flight; the map
-   * then says what the target lacks.
+   * then says what the target lacks. Harmless when called again.
    */
   async close(): Promise<void> {
     const { filter } = this.options;
     filter.disable();
-    const dropped = this.saved.close();
+    this.saved.close();
     this.traffic.wake();
     await this.saved.whenIdle();
-    for (const piece of [...dropped, ...this.writer.unwritten]) filter.copyMap.set(piece.offset, piece.bytes);
+    for (const piece of filter.held.all()) {
+      if (!piece.isPart) filter.copyMap.set(piece.offset, piece.bytes);
+      filter.held.delete(piece);
+    }
+    if (this.isDisposed) return;
+    this.isDisposed = true;
+    await this.saved.dispose();
+  }
+
+  private giveUp(): void {
+    this.options.filter.disable();
+    this.saved.close();
+    this.options.onFull?.();
+    this.traffic.wake();
   }
 
   private async retryFailed(): Promise<void> {
+    if (this.saved.readError) {
+      this.saved.retry();
+      if (!this.writer.error) this.saved.pump();
+    }
     this.readError = undefined;
     if (this.writer.error) {
       // An error that stays must not turn a retrying job into a busy loop.
@@ -207,14 +250,15 @@ export class CopyEngine {
   }
 
   private throwFailure(): void {
-    if (this.readError) throw new CopyFailure('read', this.readError);
+    const readError = this.readError ?? this.saved.readError;
+    if (readError) throw new CopyFailure('read', readError);
     if (this.writer.error) throw new CopyFailure('write', this.writer.error);
   }
 
   private async copyClusters(): Promise<void> {
     const { filter, pacer, limiter, isWanted } = this.options;
     const { copyMap: map } = filter;
-    while (!isWanted() && !this.readError && !this.writer.error) {
+    while (!isWanted() && !this.hasFailed) {
       const breath = pacer.breathe();
       if (breath !== undefined) {
         await breath;
@@ -239,7 +283,26 @@ export class CopyEngine {
         await this.traffic.sleep(delayNs);
         continue;
       }
-      await this.startRequest(run.offset, run.bytes);
+      const hot = this.hotRun();
+      if (hot) await this.startRequest(hot);
+      else await this.startRequest(run, { movesCursor: true });
+    }
+  }
+
+  private get hasFailed(): boolean {
+    return (
+      this.readError !== undefined || this.saved.readError !== undefined || this.writer.error !== undefined
+    );
+  }
+
+  /** What guests write most. */
+  private hotRun(): Area | undefined {
+    const { copyMap, hotRegions } = this.options.filter;
+    for (;;) {
+      const region = hotRegions.take();
+      if (!region) return undefined;
+      const run = copyMap.next(region.offset, Math.min(region.offset + region.bytes, copyMap.length));
+      if (run && !('ended' in run)) return run;
     }
   }
 
@@ -247,6 +310,7 @@ export class CopyEngine {
     return (
       this.traffic.requests < this.options.maxWorkers &&
       this.readers < maxReaders &&
+      !this.saved.isPressed &&
       this.traffic.bytes + this.chunkBytes <= maxInFlightBytes
     );
   }
@@ -261,7 +325,7 @@ export class CopyEngine {
     await this.traffic.whenChanged();
   }
 
-  private async startRequest(offset: number, runBytes: number): Promise<void> {
+  private async startRequest({ offset, bytes: runBytes }: Area, { movesCursor = false } = {}): Promise<void> {
     const { filter, limiter } = this.options;
     let content: Content;
     try {
@@ -273,11 +337,21 @@ export class CopyEngine {
       this.readError = asBlockError(error);
       return;
     }
+    if (content.kind === 'zero') content = this.withoutParts(offset, content);
     const claim = filter.copyMap.claim(offset, content.bytes);
     if (!claim) return filter.copyMap.whenFree(offset, content.bytes);
-    this.cursor = offset + claim.bytes;
+    if (movesCursor) this.cursor = offset + claim.bytes;
     limiter.delay(claim.bytes);
     void this.copyClaim(claim, content.kind === 'zero');
+  }
+
+  /** What guests have saved of a cluster may be data, although it reads as zeros now. */
+  private withoutParts(offset: number, { bytes }: Content): Content {
+    const { held, copyMap } = this.options.filter;
+    const freeBytes = held.bytesBeforeParts(offset, bytes);
+    return freeBytes > 0
+      ? { kind: 'zero', bytes: freeBytes }
+      : { kind: 'data', bytes: Math.min(bytes, copyMap.clusterBytes) };
   }
 
   private isChunkFree(): boolean {
@@ -303,13 +377,13 @@ export class CopyEngine {
   }
 
   private async moveClaim(claim: Claim, buffer: Uint8Array | undefined): Promise<void> {
-    const { filter, writeThrough, discardSource } = this.options;
+    const { filter, discardSource } = this.options;
     const { offset, bytes } = claim;
-    // Nobody may write what is about to be discarded.
-    const holdsClaim = writeThrough || discardSource;
     if (buffer) {
       try {
-        await this.readSource(offset, buffer.subarray(0, bytes));
+        const data = buffer.subarray(0, bytes);
+        await this.readSource(offset, data);
+        await filter.held.overlay(offset, data);
       } catch (error) {
         // First of all: whoever sees the claim gone must see why.
         this.readError ??= asBlockError(error);
@@ -318,9 +392,16 @@ export class CopyEngine {
         throw error;
       }
     }
-    if (!holdsClaim) filter.copyMap.end(claim, true);
-    const isWritten = await this.writer.write({ offset, bytes, buffer });
-    if (!holdsClaim) return;
+    // Writes that pass unsaved may have got into what was read.
+    if (filter.isDisabled) return filter.copyMap.end(claim, false);
+    const piece = new Piece(offset, bytes, buffer);
+    if (!this.holdsClaims) {
+      filter.held.add(piece);
+      filter.held.dropParts(offset, bytes);
+      filter.copyMap.end(claim, true);
+    }
+    const isWritten = await this.writer.write(piece);
+    if (!this.holdsClaims) return;
     if (discardSource && isWritten) await this.discard(offset, bytes);
     filter.copyMap.end(claim, true);
   }
@@ -343,20 +424,4 @@ export class CopyEngine {
       this.traffic.wake();
     }
   }
-}
-
-/** A saver that tells what it did. */
-function observed(
-  saver: Saver,
-  observer: { onWritten(piece: Piece): void; onSkipped(bytes: number): void },
-): Saver {
-  return {
-    reserve: (bytes) => saver.reserve(bytes),
-    release: (buffer) => saver.release(buffer),
-    skipped: observer.onSkipped,
-    async save(piece) {
-      await saver.save(piece);
-      observer.onWritten(piece);
-    },
-  };
 }

@@ -113,20 +113,14 @@ export class CopyMap {
 
   /**
    * Where the first part of the range can be read as it was at the point in time: in the source, where writes wait until
-   * `end` is called, or from what was copied.
+   * `end` is called, or from what was copied. Or what to wait for before asking again.
    */
-  async beginRead(offset: number, bytes: number): Promise<ReadBack> {
-    for (;;) {
-      const step = this.state.beginRead(offset, bytes);
-      if (step.kind === 'wait') {
-        await this.whenEnded(step.token);
-      } else if (step.kind === 'copied') {
-        return { from: 'copy', bytes: step.bytes, end() {} };
-      } else {
-        const { token } = step;
-        return { from: 'source', bytes: step.bytes, end: () => this.endRead(token) };
-      }
-    }
+  beginRead(offset: number, bytes: number): ReadBack | { readonly ended: Promise<void> } {
+    const step = this.state.beginRead(offset, bytes);
+    if (step.kind === 'wait') return { ended: this.whenEnded(step.token) };
+    if (step.kind === 'copied') return { from: 'copy', bytes: step.bytes, end() {} };
+    const { token } = step;
+    return { from: 'source', bytes: step.bytes, end: () => this.endRead(token) };
   }
 
   private endRead(token: number): void {
@@ -134,11 +128,11 @@ export class CopyMap {
     this.release(token);
   }
 
-  /** Settles when nobody reads any of the range, all of it copied, from the source. */
+  /** Settles when nobody reads any of the range from the source. */
   async whenUnread(offset: number, bytes: number): Promise<void> {
     for (;;) {
-      const step = this.state.checkWrite(offset, bytes);
-      if (typeof step === 'string') return;
+      const step = this.state.readerIn(offset, bytes);
+      if (step.kind === 'done') return;
       await this.whenEnded(step.token);
     }
   }

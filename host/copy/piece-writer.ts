@@ -11,7 +11,7 @@ import { isZero } from '../core/scan.ts';
 import { copyPiece } from '../trace/events.ts';
 import { measure } from '../trace/measure.ts';
 import type { BufferPool } from './buffer-pool.ts';
-import type { Piece } from './saver.ts';
+import type { Piece } from './piece.ts';
 
 interface PieceWriterOptions {
   target: Edge;

@@ -2,56 +2,75 @@
  * Savers: where the old data goes that a guest's write is about to overwrite (specification: jobs, section 7).
  *
  * The filter in front of the source reads the data and hands it over; the saver decides when the guest may go on. Without
- * a job it goes straight to the target, and the guest waits for that, as in QEMU; a backup job keeps it in memory first
+ * a buffer it goes straight to the target, and the guest waits for that, as in QEMU; otherwise it is kept in memory first
  * (save-buffer.ts).
  */
 import type { Edge } from '../block/edge.ts';
 import type { CopyMap } from './copy-map.ts';
+import type { HeldPieces } from './held-pieces.ts';
+import type { HotRegions } from './hot-regions.ts';
+import { Piece } from './piece.ts';
+import type { BufferFill } from './save-buffer.ts';
 
-/** Old data on its way to the target. */
-export interface Piece {
-  readonly offset: number;
-  readonly bytes: number;
-  /** Absent: zeros. Longer than `bytes` when it came from a pool. */
+/** What a guest's write needs before it claims what it saves: nobody waits for room with a claim in hand. */
+export interface Room {
+  /** For data; absent: for zeros. */
   readonly buffer: Uint8Array | undefined;
 }
 
 /** Takes over what the guest is about to overwrite. */
 export interface Saver {
-  /** Room for `bytes` of data; waits while there is none. Errors: there will be none, the guest's write must fail. */
-  reserve(bytes: number): Promise<Uint8Array>;
+  /**
+   * Bytes that a write needs to have saved around itself, a power of two; absent: whole clusters, and the guest waits for
+   * whoever is copying them.
+   */
+  readonly unitBytes?: number | undefined;
+  /** Absent: nothing is kept. */
+  readonly fill?: BufferFill;
+  /** Room for `bytes` of data or zeros; waits while there is none. Errors: there will be none, the guest's write must fail. */
+  reserve(bytes: number, content: 'data' | 'zero'): Promise<Room>;
   /** Gives back what `reserve` gave and was not needed. */
-  release(buffer: Uint8Array): void;
-  /** Settles when the guest may go on. */
-  save(piece: Piece): Promise<void>;
+  release(room: Room): void;
+  /** Takes over what a claim covers. Settles when the guest may go on. */
+  save(offset: number, bytes: number, room: Room): Promise<void>;
+  /** Takes over units of one cluster, which stays to be copied. */
+  savePart?(offset: number, bytes: number, room: Room): void;
   /** So much turned out not to be part of the copy. */
   skipped(bytes: number): void;
 }
 
 /** Writes old data to the target while the guest waits. */
 export class DirectSaver implements Saver {
-  constructor(private readonly target: Edge) {}
+  constructor(
+    private readonly target: Edge,
+    private readonly onWritten: (piece: Piece) => void = () => {},
+    readonly skipped: (bytes: number) => void = () => {},
+  ) {}
 
-  async reserve(bytes: number): Promise<Uint8Array> {
-    return new Uint8Array(bytes);
+  async reserve(bytes: number, content: 'data' | 'zero'): Promise<Room> {
+    return { buffer: content === 'data' ? new Uint8Array(bytes) : undefined };
   }
 
   release(): void {}
 
-  skipped(): void {}
-
-  async save({ offset, bytes, buffer }: Piece): Promise<void> {
+  async save(offset: number, bytes: number, { buffer }: Room): Promise<void> {
     if (buffer) await this.target.write(offset, buffer.subarray(0, bytes));
     else await this.target.writeZeroes(offset, bytes);
+    this.onWritten(new Piece(offset, bytes, buffer));
   }
 }
 
 /** What a background copy needs of the filter that stands in front of its source. */
 export interface CopySource {
   readonly copyMap: CopyMap;
+  /** What is saved and not on the target yet. */
+  readonly held: HeldPieces;
+  readonly hotRegions: HotRegions;
   readonly source: Edge;
   readonly target: Edge;
   saver: Saver;
-  /** The copy is over: everything passes. */
+  /** Writes pass without their old data being saved. */
+  readonly isDisabled: boolean;
+  /** The copy is over: everything passes, and nobody can read the point in time any more. */
   disable(): void;
 }

@@ -19,6 +19,7 @@ interface CbwExports extends BitmapExports {
   cbw_check_write(state: number, offset: number, bytes: number): number;
   cbw_begin_read(state: number, offset: number, bytes: number): number;
   cbw_end_read(state: number, token: number): number;
+  cbw_reader_in(state: number, offset: number, bytes: number): number;
 }
 
 /** Codes of assembly/abi.ts, assembly/cbw/copy.ts and assembly/cbw/read.ts. */
@@ -140,6 +141,13 @@ export class CopyBeforeWriteState {
   endRead(token: number): void {
     const code = this.core.guard(() => this.core.exports.cbw_end_read(this.handle, token));
     assert(code === ok, `read ${token} was ended, but is not running`);
+  }
+
+  /** Whether somebody reads any of the range where a write would spoil it. */
+  readerIn(offset: number, bytes: number): Wait | Done {
+    return this.waitOrDone(
+      this.core.guard(() => this.core.exports.cbw_reader_in(this.handle, offset, bytes)),
+    );
   }
 
   private waitOrDone(code: number): Wait | Done {

@@ -1,5 +1,6 @@
 /**
- * The exports of a program, and the NBD server that those of NBD are reached by (specification: nbd, section 4).
+ * The exports of a program, and the NBD server that those of NBD are reached by (specification: nbd, section 4); those over
+ * WebSockets have one each (section 8).
  *
  * An export holds its node, which cannot be deleted meanwhile, and shares everything with its other users but the right to
  * change its length. It goes when it is told to and its clients have gone; then BLOCK_EXPORT_DELETED is emitted.
@@ -14,10 +15,31 @@ import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';
 import { Perm } from '../block/permissions.ts';
 import { maxStringBytes } from '../nbd/constants.ts';
+import type { Connection } from '../platform/connection.ts';
 import type { SocketAddress } from '../platform/sockets.ts';
 import { isIdentifier } from '../qapi/identifier.ts';
 import { NbdExport } from './nbd-export.ts';
-import { NbdServer, type NbdServerListener, type NbdServerOptions } from './nbd-server.ts';
+import {
+  NbdServer,
+  type NbdServerLimits,
+  type NbdServerListener,
+  type NbdServerOptions,
+} from './nbd-server.ts';
+import { secureClients } from './server-tls.ts';
+import { type WebSocketPlace, WebSocketServers } from './websocket-servers.ts';
+
+export interface NewServer extends NbdServerLimits {
+  /** Ids of objects: what clients have to speak TLS with, and what says who of them may come. */
+  readonly tlsCreds?: string | undefined;
+  readonly tlsAuthz?: string | undefined;
+}
+
+/** Where an export is reached that is on no server with others. */
+export interface WebSocketExport extends WebSocketPlace {
+  readonly limits: NbdServerLimits;
+  /** Whose pages may come: as of a `WebSocketService`. */
+  readonly origins: readonly string[];
+}
 
 interface NewExport {
   readonly id: string;
@@ -25,6 +47,8 @@ interface NewExport {
   readonly writable: boolean;
   /** Every write is durable before it is answered. */
   readonly writethrough: boolean;
+  /** Absent: it is on the NBD server. */
+  readonly webSocket?: WebSocketExport | undefined;
   /** Absent: the node's name. */
   readonly name?: string | undefined;
   readonly description?: string | undefined;
@@ -36,7 +60,15 @@ interface NewExport {
 interface Entry {
   readonly id: string;
   readonly target: NbdExport;
+  readonly server: NbdServer;
+  /** Has WebSockets accepted no more. Absent: of the NBD server. */
+  endWebSocket?: () => Promise<void>;
   isShuttingDown: boolean;
+}
+
+interface ExportInfo extends Pick<Entry, 'id' | 'isShuttingDown'> {
+  readonly node: BlockNode;
+  readonly overWebSocket: boolean;
 }
 
 const exportsKey = new AttachmentKey((graph: BlockGraph) => new BlockExports(graph));
@@ -55,20 +87,24 @@ class BlockExports {
   private server: NbdServer | undefined;
   /** Oldest first. */
   private entries: Entry[] = [];
+  private readonly webSockets: WebSocketServers;
 
-  constructor(private readonly graph: BlockGraph) {}
+  constructor(private readonly graph: BlockGraph) {
+    this.webSockets = new WebSocketServers(graph.platform.webSockets);
+  }
 
-  /** Errors: BlockError, when there is one already, or nobody can listen there. */
+  /** Errors: BlockError, when there is one already, its credentials are none, or nobody can listen there. */
   async startServer(
     address: SocketAddress,
-    options: NbdServerOptions,
+    { tlsCreds, tlsAuthz, ...limits }: NewServer,
     hears: NbdServerListener = {},
   ): Promise<void> {
     if (this.server) throw invalid('NBD server already running');
-    const { clock, sockets } = this.graph.platform;
+    const { sockets } = this.graph.platform;
     if (!sockets)
       throw new BlockError('ENOTSUP', 'There are no sockets here that an NBD server could listen on');
-    const server = new NbdServer(options, clock, hears);
+    const secure = secureClients(this.graph, tlsCreds, tlsAuthz);
+    const server = this.createServer({ ...limits, secure }, hears);
     this.server = server;
     try {
       await server.listen(sockets, address);
@@ -82,19 +118,25 @@ class BlockExports {
   async stopServer(): Promise<void> {
     const { server } = this;
     if (!server) throw invalid('NBD server not running');
-    for (const entry of this.entries.toReversed()) await this.finish(entry);
+    for (const entry of this.entries.toReversed()) {
+      if (entry.server === server) await this.finish(entry);
+    }
     this.server = undefined;
     await server.stop();
   }
 
   async closeAll(): Promise<void> {
     if (this.server) await this.stopServer();
+    for (const entry of this.entries.toReversed()) await this.finish(entry);
   }
 
   /** Newest first. */
-  list(): readonly { id: string; node: BlockNode; isShuttingDown: boolean }[] {
+  list(): readonly ExportInfo[] {
     return this.entries
-      .map(({ id, target, isShuttingDown }) => ({ id, node: target.backend.node, isShuttingDown }))
+      .map(({ id, server, target, isShuttingDown }) => {
+        const overWebSocket = server !== this.server;
+        return { id, node: target.backend.node, overWebSocket, isShuttingDown };
+      })
       .reverse();
   }
 
@@ -117,10 +159,26 @@ class BlockExports {
       shared: Perm.all & ~Perm.resize,
     });
     backend.writethrough = wanted.writethrough;
+    const { webSocket } = wanted;
+    const server = webSocket ? this.createServer(webSocket.limits) : this.server;
+    let target: NbdExport;
     try {
-      this.entries.push({ id, target: this.createTarget(backend, wanted), isShuttingDown: false });
+      if (!server) throw invalid('NBD server not running');
+      target = this.createTarget(backend, server, wanted);
     } catch (error) {
       await backend.close();
+      throw error;
+    }
+    const entry: Entry = { id, target, server, isShuttingDown: false };
+    this.entries.push(entry);
+    if (!webSocket) return;
+    try {
+      const { origins } = webSocket;
+      const accept = (connection: Connection): void => server.accept(connection);
+      entry.endWebSocket = await this.webSockets.serve(webSocket, { origins, accept });
+    } catch (error) {
+      this.entries = this.entries.filter((other) => other !== entry);
+      await target.close();
       throw error;
     }
   }
@@ -134,17 +192,20 @@ class BlockExports {
     const entry = this.entries.find((one) => one.id === id);
     if (!entry) throw invalid(`Export '${id}' is not found`);
     if (entry.isShuttingDown) throw invalid(`Export '${id}' is already shutting down`);
-    const hasClients = (this.server?.clientsOf(entry.target) ?? 0) > 0;
+    const hasClients = entry.server.clientsOf(entry.target) > 0;
     if (mode === 'safe' && hasClients)
       throw invalid(`export '${id}' still in use`, "Use mode='hard' to force client disconnect");
     const finished = this.finish(entry);
     if (!hasClients) await finished;
   }
 
-  private createTarget(backend: BlockBackend, wanted: NewExport): NbdExport {
-    const { server } = this;
+  private createServer(options: NbdServerOptions, hears: NbdServerListener = {}): NbdServer {
+    const { clock, console } = this.graph.platform;
+    return new NbdServer(options, clock, console, hears);
+  }
+
+  private createTarget(backend: BlockBackend, server: NbdServer, wanted: NewExport): NbdExport {
     const { node, name = node.name, description = '', allocationDepth = false, writable } = wanted;
-    if (!server) throw invalid('NBD server not running');
     if (byteLength(name) > maxStringBytes) throw invalid(`export name '${name}' too long`);
     if (byteLength(description) > maxStringBytes) throw invalid(`description '${description}' too long`);
     if (server.find(name)) throw invalid(`NBD server already has export named '${name}'`);
@@ -172,12 +233,13 @@ class BlockExports {
   }
 
   private async finish(entry: Entry): Promise<void> {
-    const { id, target } = entry;
+    const { id, target, server } = entry;
     if (entry.isShuttingDown) return;
     entry.isShuttingDown = true;
-    const { server } = this;
-    if (server) server.exports.splice(server.exports.indexOf(target), 1);
-    await server?.disconnect(target);
+    server.exports.splice(server.exports.indexOf(target), 1);
+    await entry.endWebSocket?.();
+    await server.disconnect(target);
+    if (entry.endWebSocket) await server.stop();
     await target.close();
     this.entries = this.entries.filter((other) => other !== entry);
     this.graph.emit({ name: 'BLOCK_EXPORT_DELETED', data: { id } });

@@ -7,6 +7,8 @@
  */
 import { assert } from '../base/assert.ts';
 import { createDeferred } from '../base/deferred.ts';
+import { asBlockError } from '../base/errors.ts';
+import type { BufferPool } from '../copy/buffer-pool.ts';
 import type { Agreement } from '../nbd/server/handshake.ts';
 import type { Offer } from '../nbd/server/offer.ts';
 import { type ServerEvent, ServerProtocol } from '../nbd/server/protocol.ts';
@@ -14,6 +16,7 @@ import { Request } from '../nbd/server/request.ts';
 import type { Connection } from '../platform/connection.ts';
 import type { Clock, Timer } from '../platform/platform.ts';
 import type { NbdExport } from './nbd-export.ts';
+import type { SecureClient } from './server-tls.ts';
 
 /** Requests of one client that may be on their way. */
 const maxInFlight = 64;
@@ -29,8 +32,12 @@ const maxGatheredBytes = 256 << 10;
 interface ClientOwner {
   readonly clock: Clock;
   readonly offer: Offer<NbdExport>;
+  /** For payloads. */
+  readonly memory: BufferPool;
   /** Seconds; 0: any time. */
   readonly handshakeMaxSeconds: number;
+  /** There is one where the offer uses TLS. */
+  readonly secure: SecureClient | undefined;
   /** The client has chosen: the export must stay until it is gone. */
   chosen(target: NbdExport): void;
 }
@@ -47,10 +54,10 @@ export class NbdConnection {
   private reason: string | undefined;
 
   constructor(
-    private readonly connection: Connection,
+    private connection: Connection,
     private readonly owner: ClientOwner,
   ) {
-    this.protocol = new ServerProtocol(owner.offer);
+    this.protocol = new ServerProtocol(owner.offer, owner.memory);
   }
 
   /** Greets the client. What it does is told from now on. */
@@ -58,17 +65,28 @@ export class NbdConnection {
     const { handshakeMaxSeconds: limit, clock } = this.owner;
     this.timer =
       limit > 0 ? clock.setTimer(limit * 1e9, () => this.close('handshake took too long')) : undefined;
-    this.connection.start({
-      data: (bytes) => this.receive(bytes),
-      drained: () => this.pump(),
-      ended: () => this.close(undefined),
-      closed: () => this.close(undefined),
-    });
+    this.listen();
     this.send();
   }
 
-  /** Nothing is answered any more. Harmless when closed before. */
-  close(reason: string | undefined): void {
+  private listen(): void {
+    this.connection.start({
+      data: (bytes) => this.receive(bytes),
+      into: {
+        room: () => this.protocol.input.room(),
+        filled: (bytes) => {
+          this.protocol.input.filled(bytes);
+          this.pump();
+        },
+      },
+      drained: () => this.pump(),
+      ended: () => this.close(),
+      closed: () => this.close(),
+    });
+  }
+
+  /** Nothing is answered any more. `reason`: what the client has done wrong. Harmless when closed before. */
+  close(reason?: string): void {
     if (this.isClosed) return;
     this.isClosed = true;
     this.timer?.cancel();
@@ -77,7 +95,7 @@ export class NbdConnection {
     if (this.inFlight === 0) this.gone.resolve(reason);
   }
 
-  /** Settles when it is closed and its last request is over; with the reason, unless the client wanted it. */
+  /** Settles when it is closed and its last request is over; with what the client has done wrong. */
   get whenGone(): Promise<string | undefined> {
     return this.gone.promise;
   }
@@ -126,10 +144,31 @@ export class NbdConnection {
   private take(event: ServerEvent<NbdExport>): void {
     if (event instanceof Request) this.perform(event);
     else if (event.type === 'chosen') this.choose(event.agreement);
+    else if (event.type === 'tls') void this.beginTls();
     else if (event.type === 'ended') {
       this.send();
       this.close(event.reason);
     }
+  }
+
+  /** Until it is done, closing the connection ends the attempt. */
+  private async beginTls(): Promise<void> {
+    const { secure } = this.owner;
+    assert(secure, 'TLS begins only where it is offered');
+    this.send();
+    try {
+      const connection = await secure(this.connection);
+      if (this.isClosed) {
+        connection.close();
+        return;
+      }
+      this.connection = connection;
+    } catch (error) {
+      this.close(asBlockError(error).message);
+      return;
+    }
+    this.protocol.tlsBegun();
+    this.listen();
   }
 
   private choose(agreement: Agreement<NbdExport>): void {
@@ -146,6 +185,7 @@ export class NbdConnection {
     this.inFlight++;
     void done.then(() => {
       this.inFlight--;
+      if (request.memory) this.owner.memory.give(request.memory);
       if (!this.isClosed) this.pump();
       else if (this.inFlight === 0) this.gone.resolve(this.reason);
     });
@@ -153,6 +193,6 @@ export class NbdConnection {
 
   private send(): void {
     if (this.isClosed) return;
-    for (const bytes of this.protocol.output.take()) this.connection.write(bytes);
+    for (const { bytes, sent } of this.protocol.output.take()) this.connection.write(bytes, sent);
   }
 }

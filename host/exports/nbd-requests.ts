@@ -9,6 +9,7 @@ import { asBlockError, BlockError } from '../base/errors.ts';
 import { sectorBytes } from '../base/sectors.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { type BlockStatus, statusAbove } from '../block/status.ts';
+import { BufferPool } from '../copy/buffer-pool.ts';
 import { firstRun } from '../copy/status-runs.ts';
 import { isZero } from '../core/scan.ts';
 import { Command, CommandFlag, maxExtents, toWireError } from '../nbd/constants.ts';
@@ -20,6 +21,9 @@ import type { NodeContext } from './nbd-contexts.ts';
 const cachePieceBytes = 1 << 20;
 
 export class NbdRequests {
+  /** What large reads are read into, and sent from. */
+  private readonly pool = new BufferPool();
+
   constructor(
     private readonly backend: BlockBackend,
     private readonly contexts: readonly NodeContext[],
@@ -95,9 +99,7 @@ export class NbdRequests {
       return;
     }
     if (!replies.takesHoles(request)) {
-      const data = new Uint8Array(length);
-      await failingAs('reading from file failed', this.backend.read(offset, data));
-      replies.data(request, offset, data, true);
+      await this.readData(request, replies, offset, length, true);
       return;
     }
     const ask = (at: number, bytes: number): Promise<BlockStatus> =>
@@ -108,12 +110,23 @@ export class NbdRequests {
       if (run.zero) {
         replies.hole(request, at, run.bytes, isLast);
       } else {
-        const data = new Uint8Array(run.bytes);
-        await failingAs('reading from file failed', this.backend.read(at, data));
-        replies.data(request, at, data, isLast);
+        await this.readData(request, replies, at, run.bytes, isLast);
       }
       at += run.bytes;
     }
+  }
+
+  private async readData(
+    request: Request,
+    replies: Replies,
+    offset: number,
+    bytes: number,
+    isLast: boolean,
+  ): Promise<void> {
+    const buffer = this.pool.take(bytes);
+    const data = buffer.subarray(0, bytes);
+    await failingAs('reading from file failed', this.backend.read(offset, data));
+    replies.data(request, offset, data, isLast, () => this.pool.give(buffer));
   }
 
   private async cache(offset: number, bytes: number): Promise<void> {

@@ -4,25 +4,32 @@
  * Exports come and go while it listens. When as many clients are connected as may be, others wait, without a greeting, until
  * one goes. Stopping it ends all connections; the exports are for whoever made them.
  */
+import { BufferPool } from '../copy/buffer-pool.ts';
 import type { Connection } from '../platform/connection.ts';
-import type { Clock } from '../platform/platform.ts';
+import type { Clock, Console } from '../platform/platform.ts';
 import type { Listener, SocketAddress, Sockets } from '../platform/sockets.ts';
 import { NbdConnection } from './nbd-connection.ts';
 import type { NbdExport } from './nbd-export.ts';
+import type { SecureClient } from './server-tls.ts';
 
-export interface NbdServerOptions {
+export interface NbdServerLimits {
   /** Clients at the same time; 0: any number. */
   readonly maxConnections: number;
   /** Seconds a client has to choose an export; 0: any time. */
   readonly handshakeMaxSeconds: number;
 }
 
+export interface NbdServerOptions extends NbdServerLimits {
+  /** Clients have to speak TLS. Absent: they cannot. */
+  readonly secure?: SecureClient | undefined;
+}
+
 /** Who hears of clients. */
 export interface NbdServerListener {
   /** One is greeted. */
   came?(): void;
-  /** One has gone that had chosen `left`, or nothing yet. `reason` absent: as it wanted. */
-  gone?(left: NbdExport | undefined, reason: string | undefined): void;
+  /** One has gone, as it wanted or not. */
+  gone?(): void;
 }
 
 export const defaultMaxConnections = 100;
@@ -36,12 +43,15 @@ export class NbdServer {
   readonly exports: NbdExport[] = [];
   private readonly clients = new Map<NbdConnection, NbdExport | undefined>();
   private readonly waiting: Connection[] = [];
+  private readonly memory = new BufferPool();
   private listener: Listener | undefined;
   private isStopped = false;
 
   constructor(
     readonly options: NbdServerOptions,
     private readonly clock: Clock,
+    /** Where it is said what a client has done wrong. */
+    private readonly console: Pick<Console, 'error'>,
     private readonly hears: NbdServerListener = {},
   ) {}
 
@@ -71,7 +81,7 @@ export class NbdServer {
   /** Ends the connections of those who have chosen it, and settles when the last request is over. */
   async disconnect(target: NbdExport): Promise<void> {
     const its = [...this.clients].filter(([, chosen]) => chosen === target).map(([client]) => client);
-    for (const client of its) client.close('the export is being removed');
+    for (const client of its) client.close();
     await Promise.all(its.map((client) => client.whenGone));
   }
 
@@ -81,7 +91,7 @@ export class NbdServer {
     this.listener?.close();
     for (const connection of this.waiting.splice(0)) connection.close();
     const all = [...this.clients.keys()];
-    for (const client of all) client.close('the server is being stopped');
+    for (const client of all) client.close();
     await Promise.all(all.map((client) => client.whenGone));
   }
 
@@ -95,10 +105,13 @@ export class NbdServer {
   }
 
   private serve(connection: Connection): void {
+    const { handshakeMaxSeconds, secure } = this.options;
     const client = new NbdConnection(connection, {
       clock: this.clock,
-      offer: { list: () => this.exports, find: (name) => this.find(name), usesTls: false },
-      handshakeMaxSeconds: this.options.handshakeMaxSeconds,
+      offer: { list: () => this.exports, find: (name) => this.find(name), usesTls: secure !== undefined },
+      memory: this.memory,
+      handshakeMaxSeconds,
+      secure,
       chosen: (target) => void this.clients.set(client, target),
     });
     this.clients.set(client, undefined);
@@ -106,7 +119,11 @@ export class NbdServer {
     void client.whenGone.then((reason) => {
       const left = this.clients.get(client);
       this.clients.delete(client);
-      this.hears.gone?.(left, reason);
+      if (reason !== undefined) {
+        const context = left ? 'Disconnect client, due to' : 'option negotiation failed';
+        this.console.error(`${context}: ${reason}`);
+      }
+      this.hears.gone?.();
       this.serveNext();
     });
     client.begin();

@@ -16,6 +16,8 @@ import { WorkProgress } from '../base/work-progress.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { type ErrorAction, errorAction, type OnError } from '../block/error-policy.ts';
 import { RateLimiter } from '../copy/rate-limiter.ts';
+import type { BufferFill } from '../copy/save-buffer.ts';
+import type { WaitStatistics } from '../copy/wait-statistics.ts';
 import { jobStateTransition } from '../trace/events.ts';
 import type { JobRegistry } from './job-registry.ts';
 import type { JobTransaction } from './job-transaction.ts';
@@ -54,8 +56,17 @@ export interface JobDriver {
   complete?(): Promise<void>;
   /** Mirrors: nothing is missing in the target, and no write can come between. */
   isActivelySynced?(): boolean | undefined;
+  /** Backups of which somebody has said how old data is to be buffered: how that goes. */
+  readonly saving?: SavingInfo | undefined;
   /** What a client may change while the job runs. Absent: nothing. Errors: a value that it cannot change to. */
   readonly change?: ((to: JobChange) => void) | undefined;
+}
+
+/** How the copies go that guests' writes wait for. Times in nanoseconds, since the start. */
+export interface SavingInfo {
+  /** Absent: guests wait for the target. */
+  readonly fill: BufferFill | undefined;
+  readonly waits: WaitStatistics;
 }
 
 export interface JobChange {

@@ -10,9 +10,10 @@ import { serveCalls } from './rpc.ts';
 const texts: Readonly<Record<string, () => Promise<{ default: string }>>> = {
   worker: () => import('blockyard:worker'),
   'on-demand': () => import('blockyard:on-demand'),
+  'on-server': () => import('blockyard:on-server'),
   'remote-file': () => import('blockyard:remote-file'),
   'saved-machines': () => import('blockyard:saved-machines'),
-  'chain-jobs': () => import('blockyard:chain-jobs'),
+  'copying-jobs': () => import('blockyard:copying-jobs'),
   introspect: () => import('blockyard:introspect'),
   deflate: () => import('blockyard:deflate'),
   zstd: () => import('blockyard:zstd'),

@@ -52,6 +52,12 @@ type FrontKind = Omit<
   'name' | 'path' | 'drive' | 'shareRw' | 'rerror' | 'werror' | 'writeCache' | 'isRemovable'
 >;
 
+/** What else a device looks at, before its disk is opened and after that. Errors: BlockError. */
+interface OpeningChecks {
+  before?(): void;
+  after?(): void;
+}
+
 export abstract class BlockDevice extends Device {
   private opened: BlockFront | undefined;
 
@@ -81,13 +87,19 @@ export abstract class BlockDevice extends Device {
 
   /** Errors: BlockError; the disk is not held then. */
   protected async openFront(
-    kind: FrontKind & { isRemovable: boolean; needsMedium: boolean },
-    check: (front: BlockFront) => void = () => {},
+    kind: FrontKind & {
+      isRemovable: boolean;
+      needsMedium: boolean;
+      maxHeads?: number;
+      checksSizesLate?: boolean;
+    },
+    { before, after }: OpeningChecks = {},
   ): Promise<void> {
-    const { needsMedium, ...options } = kind;
-    if (needsMedium && this.isDriveEmpty()) throw invalid('Device needs media, but drive is empty');
-    this.checkBlockSizes();
+    const { needsMedium, maxHeads = 255, checksSizesLate, ...options } = kind;
     this.checkBootIndex();
+    if (needsMedium && this.isDriveEmpty()) throw invalid('Device needs media, but drive is empty');
+    before?.();
+    if (!checksSizesLate) this.checkBlockSizes();
     const front = await BlockFront.open(this.machine, {
       ...this.frontPath,
       ...options,
@@ -98,7 +110,8 @@ export abstract class BlockDevice extends Device {
       writeCache: this.string('write-cache') as FrontOptions['writeCache'],
     });
     try {
-      check(front);
+      this.checkGeometry(maxHeads);
+      after?.();
     } catch (error) {
       await front.close();
       throw error;
@@ -124,8 +137,22 @@ export abstract class BlockDevice extends Device {
     return this.hasProperty(name) ? (this.string(name) as OnError) : 'auto';
   }
 
-  /** Settles the sizes that nobody gave. */
-  private checkBlockSizes(): void {
+  /** Who says how many cylinders, heads or sectors there are says all three. */
+  private checkGeometry(maxHeads: number): void {
+    if (!this.hasProperty('cyls')) return;
+    const limits = { cyls: 65535, heads: maxHeads, secs: 255 };
+    const names = Object.keys(limits) as (keyof typeof limits)[];
+    if (names.every((name) => this.number(name) === 0)) return;
+    for (const name of names) {
+      const value = this.number(name);
+      if (value < 1 || value > limits[name]) {
+        throw invalid(`${name} must be between 1 and ${limits[name]}`);
+      }
+    }
+  }
+
+  /** Settles the sizes that nobody gave. Errors: BlockError. */
+  protected checkBlockSizes(): void {
     const physical = this.number('physical_block_size') || defaultBlockBytes;
     const logical = this.number('logical_block_size') || defaultBlockBytes;
     if (logical > physical) {

@@ -1,8 +1,29 @@
 /** What `help` in place of a device, or behind its model, gives: on the command line and in the human monitor. */
 import { type DeviceType, findDeviceType } from './device-type.ts';
+import type { PropertySpec, PropertyValue } from './property.ts';
 
 /** How options ask for help: as a value without a name, or as a name without a value. */
 export const helpNames: readonly string[] = ['help', '?'];
+
+const onErrorHelp = 'Error handling policy (report/ignore/enospc/stop/auto)';
+const blockSizeHelp = 'A power of two between 512 B and 2 MiB';
+
+/** By the name of a property, or of its type. */
+const descriptions: Readonly<Record<string, string>> = {
+  addr: 'Slot and optional function number, example: 06.0 or 06',
+  drive: 'Node name or ID of a block device to use as a backend',
+  logical_block_size: blockSizeHelp,
+  physical_block_size: blockSizeHelp,
+  'x-max-bounce-buffer-size':
+    'Maximum buffer size allocated for bounce buffers used for mapped access to indirect DMA memory',
+  bool: 'on/off',
+  OnOffAuto: 'on/off/auto',
+  BlockdevOnError: onErrorHelp,
+  BiosAtaTranslation: 'Logical CHS translation algorithm  (auto/none/lba/large/rechs)',
+  FloppyDriveType: 'Floppy drive type (144/288/120/none/auto)',
+  IOThreadVirtQueueMappingList:
+    'IOThread virtqueue mapping list [{"iothread":"<id>", "vqs":[1,2,3,...]},...]',
+};
 
 /**
  * The answer to `options`, if they ask for help: the models that there are, or the properties of one. Errors: BlockError, there
@@ -29,14 +50,21 @@ function describeModels(types: readonly DeviceType[]): string {
   return `Storage devices:\n${types.map(line).join('\n')}\n`;
 }
 
-function describeProperties({ name: model, properties }: DeviceType): string {
-  const lines = [...properties]
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
-    .map(({ name, typeName, initial }) => `  ${name}=<${typeName}>`.padEnd(24) + defaultText(initial));
-  return `${model} options:\n${lines.join('\n')}\n`;
+function describeProperties({ name, properties }: DeviceType): string {
+  const lines = properties.map((spec) => describeProperty(spec)).sort();
+  return `${name} options:\n${lines.join('\n')}\n`;
 }
 
-function defaultText(initial: string | number | boolean): string {
-  if (initial === '') return '';
-  return ` -  (default: ${typeof initial === 'string' ? `"${initial}"` : initial})`;
+function describeProperty({ name, typeName, initial }: PropertySpec): string {
+  const option = `  ${name}=<${typeName}>`;
+  const description = descriptions[name] ?? descriptions[typeName];
+  const fallback = defaultText(name, initial);
+  if (description === undefined && fallback === '') return option;
+  return `${option.padEnd(24)} - ${description ?? ''}${fallback}`;
+}
+
+function defaultText(name: string, initial: PropertyValue): string {
+  // Set beside the others, and without one.
+  if (name.startsWith('bootindex') || initial === '' || typeof initial === 'object') return '';
+  return ` (default: ${typeof initial === 'boolean' ? (initial ? 'on' : 'off') : initial})`;
 }

@@ -5,7 +5,7 @@
  * id and lies in `/machine/peripheral`, or has none and lies in `/machine/peripheral-anon`; what comes with the machine
  * lies in `/machine/unattached`.
  */
-import { invalid } from '../base/errors.ts';
+import { type BlockError, invalid } from '../base/errors.ts';
 import type { QomObject, QomProperty } from '../objects/qom.ts';
 import type { JsonValue } from '../qapi/json-value.ts';
 import type { Bus } from './bus.ts';
@@ -111,11 +111,7 @@ export abstract class Device implements QomObject {
       type: typeName,
       get: () => this.shownValue(name),
       set: async (value) => {
-        if (this.isRealized && !spec.isLive) {
-          throw invalid(
-            `Attempt to set property '${name}' on device '${this.idOrPath}' (type '${this.typeName}') after it was realized`,
-          );
-        }
+        if (this.isRealized && !spec.isLive) throw this.settled(spec);
         const before = this.values.get(name)!; // one of its declared properties
         this.setProperty(name, value, false);
         try {
@@ -126,6 +122,21 @@ export abstract class Device implements QomObject {
         }
       },
     };
+  }
+
+  private settled({ name, linkTo }: PropertySpec): BlockError {
+    const part = this.partWith(name);
+    const kind = linkTo === undefined ? 'property' : 'link property';
+    const unnamed = linkTo === undefined ? 'anonymous device' : "device '(null)'";
+    const owner = part === undefined ? `device '${this.idOrPath}'` : unnamed;
+    return invalid(
+      `Attempt to set ${kind} '${name}' on ${owner} (type '${part ?? this.typeName}') after it was realized`,
+    );
+  }
+
+  /** The type of the part, which has no name, that a property is passed on to; undefined: it is the device's own. */
+  protected partWith(_name: string): string | undefined {
+    return undefined;
   }
 
   /** What qom-get shows. */

@@ -10,9 +10,27 @@ import { onErrorType } from '../block/error-policy.ts';
 import type { JsonValue } from '../qapi/json-value.ts';
 import { checkKeyval } from '../qapi/keyval-values.ts';
 import { checkStrict } from '../qapi/strict.ts';
-import { bool, enumeration, int32, size, str, struct, type Type, uint32, uint64 } from '../qapi/types.ts';
+import {
+  bool,
+  enumeration,
+  int32,
+  size,
+  str,
+  struct,
+  type Type,
+  uint16,
+  uint32,
+  uint64,
+} from '../qapi/types.ts';
 
-export type PropertyValue = string | number | boolean;
+/** A loop that has queues of a device. */
+export interface VirtQueueMapping {
+  readonly iothread: string;
+  /** Absent or empty: whichever are its turn. */
+  readonly vqs?: readonly number[] | undefined;
+}
+
+export type PropertyValue = string | number | boolean | readonly VirtQueueMapping[];
 
 export interface PropertySpec {
   readonly name: string;
@@ -30,9 +48,9 @@ export interface PropertySpec {
   readonly isLive?: boolean;
 }
 
-const uint16: Type = { kind: 'int', width: 'uint16' };
 const onOffAuto = enumeration('OnOffAuto', ['auto', 'on', 'off']);
-const floppyDriveType = enumeration('FdcDriveType', ['144', '288', '120', 'none', 'auto']);
+const biosTranslation = enumeration('BiosAtaTranslation', ['auto', 'none', 'lba', 'large', 'rechs']);
+const floppyDriveType = enumeration('FloppyDriveType', ['144', '288', '120', 'none', 'auto']);
 
 export const unsetUint32 = 0xffffffff;
 
@@ -49,7 +67,8 @@ export const signed32 = maker<number>(int32, 'int32', 0);
 export const bytes = maker<number>(size, 'size', 0);
 export const onOrOff = maker<string>(onOffAuto, 'OnOffAuto', 'auto');
 export const onError = maker<string>(onErrorType, 'BlockdevOnError', 'auto');
-export const floppyType = maker<string>(floppyDriveType, 'FdcDriveType', 'auto');
+export const translation = maker<string>(biosTranslation, 'BiosAtaTranslation', 'auto');
+export const floppyType = maker<string>(floppyDriveType, 'FloppyDriveType', 'auto');
 
 /** An object of that type, or nothing. */
 export function link(name: string, linkTo: string): PropertySpec {
@@ -68,16 +87,6 @@ export function blockSize(name: string): PropertySpec {
       if (given < 512 || given > maxBlockSize || !Number.isInteger(Math.log2(given))) {
         throw invalid(`parameter ${name} must be a power of 2 between 512 and ${maxBlockSize}`);
       }
-    },
-  };
-}
-
-/** A bool that keeps its word only as it is: the other value asks for something that is not here. */
-export function fixedFlag(name: string, initial: boolean): PropertySpec {
-  return {
-    ...flag(name, initial),
-    check(value) {
-      if (value !== initial) throw invalid(`Property '${name}' cannot be ${value ? 'on' : 'off'} here`);
     },
   };
 }

@@ -7,10 +7,15 @@ import type { Errno } from '../base/errors.ts';
 
 export type Words = readonly [high: number, low: number];
 
+/** What replies to requests look like, as the client has chosen. */
+export type ReplyForm = 'simple' | 'structured' | 'extended';
+
 /** `NBDMAGIC`: what every server says first. */
 export const initMagic: Words = [0x4e42444d, 0x41474943];
 /** `IHAVEOPT`: then says one that negotiates; and so begins each option. */
 export const optionMagic: Words = [0x49484156, 0x454f5054];
+/** In place of that, a server that does not negotiate. */
+export const oldStyleMagic: Words = [0x00004202, 0x81861253];
 export const optionReplyMagic: Words = [0x0003e889, 0x045565a9];
 export const requestMagic = 0x25609513;
 export const extendedRequestMagic = 0x21e41c71;
@@ -71,6 +76,33 @@ export const OptionReply = {
   tooBig: errorBit + 9,
   extendedHeadersRequired: errorBit + 10,
 } as const;
+
+const replyNames = new Map<number, string>([
+  [OptionReply.ack, 'ack'],
+  [OptionReply.server, 'server'],
+  [OptionReply.info, 'info'],
+  [OptionReply.metaContext, 'meta context'],
+  [OptionReply.unsupported, 'unsupported'],
+  [OptionReply.policy, 'denied by policy'],
+  [OptionReply.invalid, 'invalid'],
+  [OptionReply.platform, 'platform lacks support'],
+  [OptionReply.tlsRequired, 'TLS required'],
+  [OptionReply.unknown, 'export unknown'],
+  [OptionReply.shutdown, 'server shutting down'],
+  [OptionReply.blockSizeRequired, 'block size required'],
+  [OptionReply.tooBig, 'option payload too big'],
+  [OptionReply.extendedHeadersRequired, 'extended headers required'],
+]);
+
+/** As messages call an answer to an option. */
+export function replyName(type: number): string {
+  return replyNames.get(type) ?? '<unknown>';
+}
+
+/** Whether the answer is that the option cannot be. */
+export function isErrorReply(type: number): boolean {
+  return type >= errorBit;
+}
 
 /** What INFO and GO tell. */
 export const Info = { export: 0, name: 1, description: 2, blockSize: 3 } as const;
@@ -146,6 +178,8 @@ export const maxKeptOptionBytes = 1 << 20;
 export const maxStringBytes = 4096;
 /** Bytes of data of one request, either way. */
 export const maxPayloadBytes = 32 << 20;
+/** Requests that a client has on their way in one connection. */
+export const maxClientRequests = 16;
 /** Extents in the answer to one BLOCK_STATUS, per context. */
 export const maxExtents = 131_072;
 
@@ -155,7 +189,9 @@ const errorNumbers = {
   ENOMEM: 12,
   EINVAL: 22,
   ENOSPC: 28,
+  EOVERFLOW: 75,
   ENOTSUP: 95,
+  ESHUTDOWN: 108,
 } as const;
 
 /** Nothing of the protocol's is as good for these as one of its other errors. */
@@ -168,4 +204,13 @@ const likeErrors: Partial<Record<Errno, number>> = {
 /** The number of an error on the wire. */
 export function toWireError(errno: Errno): number {
   return likeErrors[errno] ?? errorNumbers.EINVAL;
+}
+
+const errnosByNumber = new Map<number, Errno>(
+  Object.entries(errorNumbers).map(([errno, number]) => [number, errno as Errno]),
+);
+
+/** The error of a number on the wire. */
+export function fromWireError(error: number): Errno {
+  return errnosByNumber.get(error) ?? 'EINVAL';
 }

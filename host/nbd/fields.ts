@@ -92,6 +92,16 @@ export class MessageReader {
   }
 }
 
+export function viewOf({ buffer, byteOffset, length }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, length);
+}
+
+/** `value` ≤ 2^53. */
+export function setU64(view: DataView, at: number, value: number): void {
+  view.setUint32(at, Math.floor(value / 2 ** 32));
+  view.setUint32(at + 4, value % 2 ** 32);
+}
+
 export function isMagic(found: Words | undefined, magic: Words): boolean {
   return found !== undefined && found[0] === magic[0] && found[1] === magic[1];
 }

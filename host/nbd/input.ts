@@ -2,13 +2,29 @@
  * Bytes that have arrived and are not yet understood, in the pieces in which they came.
  *
  * What is asked for is handed out whole or not at all. Nothing is copied that came in one piece: what was handed out
- * shares its memory with what was appended, which must not change.
+ * shares its memory with what was appended, which must not change. A connection that can put bytes where they are wanted
+ * asks for `room`: then a long payload comes straight to its place.
  */
-export class Input {
+import type { Destination } from '../platform/connection.ts';
+
+/** For what comes by `room`; a part of it is handed out once, and never used again. */
+const chunkBytes = 65_536;
+/** What is left of a chunk is given up when it is less. */
+const minRoomBytes = 16_384;
+
+export class Input implements Destination {
   /** The first has `start` bytes that were handed out before. */
   private readonly pieces: Uint8Array[] = [];
   private start = 0;
   private bytes = 0;
+  private chunk = new Uint8Array(0);
+  /** Of the chunk. */
+  private used = 0;
+  /** What `fill` is at. */
+  private target: Uint8Array | undefined;
+  private targetFilled = 0;
+  /** What was given as room last is the rest of the target. */
+  private isRoomOfTarget = false;
 
   get length(): number {
     return this.bytes;
@@ -44,18 +60,43 @@ export class Input {
     return whole;
   }
 
-  /** Moves what is there to the start of `target`, as far as it fits. Returned: how much that was. */
-  moveTo(target: Uint8Array): number {
-    let moved = 0;
-    while (moved < target.length) {
+  /**
+   * Whether `target` is filled with what comes next. If not, more has to arrive: then it is to be called again with the
+   * same one, and nothing else is taken before.
+   */
+  fill(target: Uint8Array): boolean {
+    if (target !== this.target) this.targetFilled = 0;
+    this.target = target;
+    while (this.targetFilled < target.length) {
       const first = this.pieces[0];
-      if (!first) break;
-      const part = first.subarray(this.start, this.start + target.length - moved);
-      target.set(part, moved);
-      moved += part.length;
+      if (!first) return false;
+      const part = first.subarray(this.start, this.start + target.length - this.targetFilled);
+      target.set(part, this.targetFilled);
+      this.targetFilled += part.length;
       this.skip(part.length);
     }
-    return moved;
+    this.target = undefined;
+    return true;
+  }
+
+  room(): Uint8Array {
+    this.isRoomOfTarget =
+      this.target !== undefined && this.targetFilled < this.target.length && this.bytes === 0;
+    if (this.isRoomOfTarget) return this.target!.subarray(this.targetFilled); // so it was just said
+    if (this.chunk.length - this.used < minRoomBytes) {
+      this.chunk = new Uint8Array(chunkBytes);
+      this.used = 0;
+    }
+    return this.chunk.subarray(this.used);
+  }
+
+  filled(bytes: number): void {
+    if (this.isRoomOfTarget) {
+      this.targetFilled += bytes;
+      return;
+    }
+    this.append(this.chunk.subarray(this.used, this.used + bytes));
+    this.used += bytes;
   }
 
   /** Drops the next `bytes`, or all that there are. Returned: how many that was. */

@@ -10,8 +10,14 @@ const roomBytes = 65_536;
 /** From here on, a piece is sent from where it is. */
 const largeBytes = 16_384;
 
+interface Piece {
+  readonly bytes: Uint8Array;
+  /** To be told when nobody needs the memory any more. */
+  readonly sent?: (() => void) | undefined;
+}
+
 export class Output {
-  private readonly pieces: Uint8Array[] = [];
+  private readonly pieces: Piece[] = [];
   private room = new Uint8Array(0);
   /** Of the room: what is gathered and not yet a piece begins at `start`. */
   private start = 0;
@@ -44,27 +50,27 @@ export class Output {
     this.bytes -= bytes;
   }
 
-  /** Adds bytes that nobody changes any more. */
-  add(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
+  /** Adds bytes that nobody changes before `sent` is told, if ever. */
+  add(bytes: Uint8Array, sent?: () => void): void {
     if (bytes.length < largeBytes) {
-      this.reserve(bytes.length).set(bytes);
+      if (bytes.length > 0) this.reserve(bytes.length).set(bytes);
+      sent?.();
       return;
     }
     this.finishPiece();
-    this.pieces.push(bytes);
+    this.pieces.push({ bytes, sent });
     this.bytes += bytes.length;
   }
 
   /** All that there is to send. */
-  take(): Uint8Array[] {
+  take(): Piece[] {
     this.finishPiece();
     this.bytes = 0;
     return this.pieces.splice(0);
   }
 
   private finishPiece(): void {
-    if (this.end > this.start) this.pieces.push(this.room.subarray(this.start, this.end));
+    if (this.end > this.start) this.pieces.push({ bytes: this.room.subarray(this.start, this.end) });
     this.start = this.end;
   }
 }

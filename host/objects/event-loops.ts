@@ -18,7 +18,6 @@ const iothreadDefaults = { ...commonDefaults, 'poll-max-ns': 32_768, 'poll-grow'
 type Tuning = Readonly<Record<string, number>>;
 
 export class EventLoop implements UserObject {
-  readonly isInUse = false;
   readonly properties: readonly QomProperty[];
 
   constructor(
@@ -43,8 +42,6 @@ export class EventLoop implements UserObject {
   get tuning(): Tuning {
     return this.values;
   }
-
-  deleted(): void {}
 }
 
 function check(values: Tuning): void {

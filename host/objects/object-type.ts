@@ -1,5 +1,6 @@
-/** What a type of user objects is: one file each in this folder, one line each in types.ts. */
+/** What a type of user objects is: one file each in this folder, one line each in types.ts or host-types.ts. */
 import type { BlockGraph } from '../block/graph.ts';
+import type { GraphObject } from '../block/object-table.ts';
 import type { StructType } from '../qapi/types.ts';
 import type { QomObject } from './qom.ts';
 
@@ -7,11 +8,11 @@ export interface ObjectContext {
   readonly graph: BlockGraph;
 }
 
-export interface UserObject extends QomObject {
-  /** It cannot be deleted. */
-  readonly isInUse: boolean;
+export interface UserObject extends QomObject, GraphObject {
+  /** It cannot be deleted. Absent: nobody needs it once it has been used. */
+  readonly isInUse?: boolean;
   /** It is out of the tree, and was not in use. */
-  deleted(): void;
+  deleted?(): void;
 }
 
 export interface ObjectType<Options extends object = object> {
@@ -19,10 +20,10 @@ export interface ObjectType<Options extends object = object> {
   /** Beyond `qom-type` and `id`. */
   readonly options: StructType<Options>;
   /** Errors: BlockError; nothing is left of it then. */
-  create(context: ObjectContext, id: string, options: Options): UserObject;
+  create(context: ObjectContext, id: string, options: Options): UserObject | Promise<UserObject>;
 }
 
 /** A table holds types with different options; who reads it has checked them. */
 export type AnyObjectType = Omit<ObjectType, 'create'> & {
-  create(context: ObjectContext, id: string, options: never): UserObject;
+  create(context: ObjectContext, id: string, options: never): UserObject | Promise<UserObject>;
 };

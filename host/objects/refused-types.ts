@@ -1,6 +1,7 @@
 /**
- * The object types that QEMU knows and that are not served. They are known so that object-add refuses the type, and not the
- * first option of it. The names of their options are known to command lines alone (cli/shared/object-types.ts).
+ * The object types that QEMU knows and that are not served, or not everywhere (host-types.ts). They are known so that object-add
+ * refuses the type, and not the first option of it. The names of their options are known to command lines alone
+ * (cli/shared/object-types.ts).
  */
 import type { StructType } from '../qapi/types.ts';
 
@@ -15,9 +16,8 @@ export const refusedTypes: Readonly<Record<string, StructType>> = Object.fromEnt
 );
 
 const reasons: readonly [RegExp, string][] = [
-  [/^secret/, 'images cannot be encrypted'],
-  [/^tls-/, 'there is no TLS'],
-  [/^authz-/, 'clients are not authorized'],
+  [/^secret/, 'nothing is encrypted here'],
+  [/^tls-creds-/, 'there is no TLS here'],
   [/^thread-context$/, 'everything runs in one thread'],
   [/^pr-manager-helper$/, 'there are no persistent reservations'],
 ];

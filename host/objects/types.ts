@@ -1,5 +1,8 @@
-/** The types of user objects that there are, one line each, and ObjectOptions: what object-add and `--object` take. */
-import { enumeration, str, struct, type UnionType } from '../qapi/types.ts';
+/**
+ * The types of user objects that there are everywhere, one line each, and ObjectOptions: what object-add and `--object` take.
+ * Programs of a host have more (host-types.ts).
+ */
+import { enumeration, type StructType, str, struct, type UnionType } from '../qapi/types.ts';
 import { iothread, mainLoop } from './event-loops.ts';
 import type { AnyObjectType } from './object-type.ts';
 import { refusedTypes } from './refused-types.ts';
@@ -13,18 +16,22 @@ export interface ObjectOptions {
   [option: string]: unknown;
 }
 
-const branches = {
-  ...refusedTypes,
-  ...Object.fromEntries(objectTypes.map(({ name, options }) => [name, options])),
-};
+/** Of these types, and of those that are refused: by the options that are known of them. */
+export function objectOptionsOf(
+  types: readonly AnyObjectType[],
+  refused: Readonly<Record<string, StructType>>,
+): UnionType<ObjectOptions> {
+  const branches = { ...refused, ...Object.fromEntries(types.map(({ name, options }) => [name, options])) };
+  return {
+    kind: 'union',
+    name: 'ObjectOptions',
+    base: struct('ObjectOptionsBase', {
+      'qom-type': enumeration('ObjectType', Object.keys(branches)),
+      id: str,
+    }),
+    discriminator: 'qom-type',
+    branches: () => branches,
+  };
+}
 
-export const objectOptionsType: UnionType<ObjectOptions> = {
-  kind: 'union',
-  name: 'ObjectOptions',
-  base: struct('ObjectOptionsBase', {
-    'qom-type': enumeration('ObjectType', Object.keys(branches)),
-    id: str,
-  }),
-  discriminator: 'qom-type',
-  branches: () => branches,
-};
+export const objectOptionsType = objectOptionsOf(objectTypes, refusedTypes);

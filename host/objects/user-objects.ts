@@ -1,7 +1,8 @@
 /** The objects that users have made: object-add, object-del and `--object` (specification: throttling, section 4). */
 import { invalid } from '../base/errors.ts';
+import { objectTableOf } from '../block/object-table.ts';
 import { checkIdentifier } from '../qapi/identifier.ts';
-import type { ObjectContext, UserObject } from './object-type.ts';
+import type { AnyObjectType, ObjectContext, UserObject } from './object-type.ts';
 import { type QomObject, type QomProperty, QomTree } from './qom.ts';
 import { refusalOf } from './refused-types.ts';
 import { type ObjectOptions, objectTypes } from './types.ts';
@@ -11,7 +12,10 @@ export class UserObjects {
   readonly tree = new QomTree();
   private readonly byId = new Map<string, UserObject>();
 
-  constructor(private readonly context: ObjectContext) {
+  constructor(
+    private readonly context: ObjectContext,
+    private readonly types: readonly AnyObjectType[] = objectTypes,
+  ) {
     const children: ReadonlyMap<string, QomObject> = this.byId;
     const properties: readonly QomProperty[] = [];
     this.tree.mount({ name: 'objects', object: { typeName: 'container', properties, children } });
@@ -23,15 +27,17 @@ export class UserObjects {
   }
 
   /** `options` have been checked against ObjectOptions. Errors: QEMU's words. */
-  add({ 'qom-type': typeName, id, ...options }: ObjectOptions): void {
+  async add({ 'qom-type': typeName, id, ...options }: ObjectOptions): Promise<void> {
     checkIdentifier(id);
-    const type = objectTypes.find(({ name }) => name === typeName);
+    const type = this.types.find(({ name }) => name === typeName);
     if (!type) throw invalid(refusalOf(typeName));
     if (this.byId.has(id)) {
       throw invalid(`attempt to add duplicate property '${id}' to object (type 'container')`);
     }
     // Checked against the type's own declaration, as part of the union.
-    this.byId.set(id, type.create(this.context, id, options as never));
+    const object = await type.create(this.context, id, options as never);
+    this.byId.set(id, object);
+    objectTableOf(this.context.graph).set(id, object);
   }
 
   remove(id: string): void {
@@ -39,6 +45,7 @@ export class UserObjects {
     if (!object) throw invalid(`object '${id}' not found`);
     if (object.isInUse) throw invalid(`object '${id}' is in use, can not be deleted`);
     this.byId.delete(id);
-    object.deleted();
+    objectTableOf(this.context.graph).delete(id);
+    object.deleted?.();
   }
 }

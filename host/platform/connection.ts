@@ -8,7 +8,11 @@
 /** Any byte stream in both directions. Nothing arrives before `start`. */
 export interface Connection {
   start(handlers: ConnectionHandlers): void;
-  write(bytes: Uint8Array): void;
+  /**
+   * `sent` is told when nobody needs the memory any more, so that it can be used again; it may never come, and then the
+   * bytes stay as they are.
+   */
+  write(bytes: Uint8Array, sent?: () => void): void;
   /** Written and not yet on its way. */
   readonly unsentBytes: number;
   pause(): void;
@@ -20,9 +24,19 @@ export interface Connection {
 /** What is told to whoever a connection was started for. */
 export interface ConnectionHandlers {
   data(bytes: Uint8Array): void;
+  /** For connections that can put what arrives where it is wanted; they tell of it here instead of by `data`. */
+  readonly into?: Destination;
   /** All that was written is on its way. */
   drained(): void;
   /** The client will send no more, but may still listen. */
   ended(): void;
   closed(): void;
+}
+
+/** Where those want bytes who would copy them from where they came. */
+export interface Destination {
+  /** Room for what arrives next, 1 byte at least. Asked again after each `filled`. */
+  room(): Uint8Array;
+  /** The first `bytes` of the room are there. */
+  filled(bytes: number): void;
 }

@@ -10,6 +10,8 @@
 
 import type { Blobs } from './blobs.ts';
 import type { Sockets } from './sockets.ts';
+import type { Tls } from './tls.ts';
+import type { WebSockets } from './websockets.ts';
 
 /** What the block layer takes from the world: time, chance, files, codecs, and a way to tell people something. */
 export interface Platform {
@@ -27,6 +29,14 @@ export interface Platform {
   readonly chunkStore?: ChunkStore;
   /** Absent where nobody can be listened for. */
   readonly sockets?: Sockets;
+  /** Absent where connections are not made secure here. */
+  readonly tls?: Tls;
+  /** Absent where nothing is encrypted here. */
+  readonly ciphers?: Ciphers;
+  /** Absent where there are none. */
+  readonly webSockets?: WebSockets;
+  /** Where files go that outlive nothing. Without a slash at the end; absent where there are no such files. */
+  readonly temporaryDirectory?: string;
   /** Absent where nobody hands over Blobs. */
   readonly blobs?: Blobs;
   /** Waits for a part of the program that is being loaded. Absent where it may take its time like anything else. */
@@ -227,6 +237,12 @@ export interface ByteLocks {
   unlock(offset: number): void;
   /** Whether anybody else holds a lock on the byte. */
   isHeldByOther(offset: number): boolean;
+}
+
+/** Encryption, as what users hand over may have it. */
+export interface Ciphers {
+  /** AES-256 in CBC mode, without a padding. `key` has 32 bytes, `iv` 16, `data` a multiple of 16. */
+  decryptCbc(data: Uint8Array, key: Uint8Array, iv: Uint8Array): Uint8Array;
 }
 
 /** Compression of one cluster at a time. */

@@ -89,7 +89,7 @@ class NullDriver implements Driver {
   }
 
   async map(_offset: number, bytes: number): Promise<Extent> {
-    return { type: 'own', bytes, zero: this.readZeroes, unspecified: !this.readZeroes };
+    return { type: 'own', bytes, zero: this.readZeroes, hole: true };
   }
 
   async getAllocatedBytes(): Promise<number> {

@@ -114,7 +114,7 @@ const uint64Max = 2n ** 64n - 1n;
 function readInteger(text: string, path: Path, type: IntType): number {
   if (type.isSize || type.width === 'size') return readSize(text, path);
   // Of a width of its own: not from an option list, but from a declaration.
-  if (type.width !== 'int') return readDeclaredInteger(text, path, type);
+  if (type.width !== 'int' && !type.isPlain) return readDeclaredInteger(text, path, type);
   const integer = parseInteger(text);
   if (integer === undefined) throw expects(path, 'a number');
   if (integer > uint64Max || integer < -uint64Max)

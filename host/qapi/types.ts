@@ -46,6 +46,8 @@ export interface IntType extends Carries<number> {
   readonly kind: 'int';
   /** As an option of a node: bytes, which are not negative, with suffixes. */
   readonly isSize?: true;
+  /** As an option of a node: a number without a width. */
+  readonly isPlain?: true;
   readonly width:
     | 'int'
     | 'int8'
@@ -139,6 +141,8 @@ export const uint16: IntType = { kind: 'int', width: 'uint16' };
 export const uint32: IntType = { kind: 'int', width: 'uint32' };
 export const uint64: IntType = { kind: 'int', width: 'uint64' };
 export const size: IntType = { kind: 'int', width: 'size' };
+/** Of 32 bits in QMP, any number wherever else options of nodes come from. */
+export const plainUint32: IntType = { kind: 'int', width: 'uint32', isPlain: true };
 /** An integer in QMP, a size wherever else options of nodes come from. */
 export const byteCount: IntType = { kind: 'int', width: 'int', isSize: true };
 

@@ -73,16 +73,23 @@ function describe(drivers: readonly DriverDefinition[]): {
 
 /** The members of one driver: `children` and `options`. */
 export function branch(
-  { options, children = [] }: Pick<DriverDefinition, 'options' | 'children'>,
+  { options, children = [], oldOptions = {} }: Pick<DriverDefinition, 'options' | 'children' | 'oldOptions'>,
   child: (spec: ChildSpec) => Member,
 ): StructType {
   // QEMU's declarations inherit `file` and `backing` from a common base, so they are checked first.
   const inherited = children.filter(({ name }) => name === 'file' || name === 'backing');
   const own = children.filter((spec) => !inherited.includes(spec));
+  const isWanted = ({ name }: Member): boolean => Object.values(oldOptions).includes(name);
   return {
     kind: 'struct',
     name: options.name,
-    members: [...inherited.map(child), ...own.map(child), ...options.members],
+    members: [
+      ...inherited.map(child),
+      ...own.map(child),
+      ...options.members
+        .filter(({ name }) => !(name in oldOptions))
+        .map((member) => (isWanted(member) ? { ...member, optional: false } : member)),
+    ],
   };
 }
 

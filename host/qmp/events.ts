@@ -7,6 +7,7 @@
 import { faultReasons } from '../base/errors.ts';
 import { bool, enumeration, int, optional, type StructType, str, struct, uint64 } from '../qapi/types.ts';
 import { jobStatus, jobType } from './job-types.ts';
+import { nearlyFull } from './saving-info.ts';
 
 export interface EventDefinition {
   readonly name: string;
@@ -77,6 +78,8 @@ export const events: readonly EventDefinition[] = [
     }),
     rateLimit: { key: 'node-name' },
   },
+  // Ours: old data comes faster than the target of a copy takes it.
+  { name: 'X_CBW_BUFFER_NEARLY_FULL', data: nearlyFull },
   {
     name: 'QUORUM_FAILURE',
     data: struct('QuorumFailure', { reference: str, 'sector-num': int, 'sectors-count': int }),

@@ -14,6 +14,10 @@ import {
   type UnionType,
 } from '../qapi/types.ts';
 import { jobStatus, jobType } from './job-types.ts';
+import { savingInfo, savingType } from './saving-info.ts';
+
+/** Ours: of a backup of which somebody has said how guests' writes are to be buffered. */
+const saving = { 'x-cbw': optional(savingType) };
 
 export const jobInfoType = struct('JobInfo', {
   id: str,
@@ -22,6 +26,7 @@ export const jobInfoType = struct('JobInfo', {
   'current-progress': int64,
   'total-progress': int64,
   error: optional(str),
+  ...saving,
 });
 
 const blockJobInfoBase = struct('BlockJobInfoBase', {
@@ -38,6 +43,7 @@ const blockJobInfoBase = struct('BlockJobInfoBase', {
   'auto-finalize': bool,
   'auto-dismiss': bool,
   error: optional(str),
+  ...saving,
 });
 
 const mirrorInfo = struct('BlockJobInfoMirror', { 'actively-synced': bool });
@@ -61,6 +67,7 @@ export function jobInfo(job: Job): TypeOf<typeof jobInfoType> {
     'current-progress': job.progress.current,
     'total-progress': job.progress.total,
     ...withoutUndefined({ error: job.error?.message }),
+    ...savingOf(job),
   };
 }
 
@@ -80,5 +87,10 @@ export function blockJobInfo(job: Job): BlockJobInfo {
     'auto-finalize': job.autoFinalize,
     'auto-dismiss': job.autoDismiss,
     ...withoutUndefined({ error: job.error?.message, 'actively-synced': job.driver.isActivelySynced?.() }),
+    ...savingOf(job),
   };
+}
+
+function savingOf({ driver }: Job): { 'x-cbw'?: TypeOf<typeof savingType> } {
+  return driver.saving ? { 'x-cbw': savingInfo(driver.saving) } : {};
 }

@@ -14,6 +14,7 @@ import type { BlockNode } from '../block/node.ts';
 import { createGraph } from '../graph.ts';
 import { JobRegistry } from '../jobs/job-registry.ts';
 import { Machine, type MachineOptions, type ShutdownReason } from '../machine/machine.ts';
+import type { AnyObjectType } from '../objects/object-type.ts';
 import { UserObjects } from '../objects/user-objects.ts';
 import type { Connection } from '../platform/connection.ts';
 import { Pacer } from '../platform/pacer.ts';
@@ -32,6 +33,8 @@ export interface QmpServerOptions<Given extends MachineOptions | undefined = Mac
   platform: Platform;
   drivers: readonly DriverDefinition[];
   commands: readonly AnyCommand[];
+  /** Of `object-add`. Absent: those that there are everywhere. */
+  objectTypes?: readonly AnyObjectType[];
   /** Absent: there is none, and `commands` do without it. */
   machine?: Given;
   /** What limits and latencies of disks keep to instead of the platform's clock. */
@@ -62,7 +65,7 @@ export class QmpServer<Given extends MachineOptions | undefined = MachineOptions
   private readonly ended = createDeferred();
 
   constructor(options: QmpServerOptions<Given>) {
-    const { platform, drivers, commands, machine, guestClock, reportBug, beforeEnd } = options;
+    const { platform, drivers, commands, objectTypes, machine, guestClock, reportBug, beforeEnd } = options;
     this.platform = platform;
     this.beforeEnd = beforeEnd;
     this.reportBug = reportBug ?? ((error) => platform.console.stderr(`internal error: ${stackOf(error)}`));
@@ -76,7 +79,7 @@ export class QmpServer<Given extends MachineOptions | undefined = MachineOptions
     const guestPlatform = guestClock ? { ...platform, clock: guestClock } : platform;
     this.graph = createGraph({ platform: guestPlatform, drivers, emit, closeFailed });
     this.jobs = new JobRegistry({ platform, emit });
-    this.objects = new UserObjects({ graph: this.graph });
+    this.objects = new UserObjects({ graph: this.graph }, objectTypes);
     const { graph, jobs, objects } = this;
     const made = machine && new Machine({ graph, jobs, tree: objects.tree, emit }, machine);
     this.machine = made as Given extends MachineOptions ? Machine : undefined; // as `machine` is

@@ -151,13 +151,13 @@ describe.skipIf(!haveChromium)('the worker', () => {
   });
 
   test.each([
-    { way: 'of a text', workerUrl: undefined, first: ['parts/worker.js'], more: ['parts/chain-jobs.js'] },
+    { way: 'of a text', workerUrl: undefined, first: ['parts/worker.js'], more: ['parts/copying-jobs.js'] },
     { way: 'of one file', workerUrl: '/blockyard/worker.js', first: ['worker.js'], more: [] },
-  ])('made $way runs backups as it is, and asks for what moves layers', async (asksFor) => {
+  ])('made $way asks for what copies disks when it is first needed, once', async (asksFor) => {
     const { workerUrl, first, more } = asksFor;
     const opened = await open();
     await backUp(opened, workerUrl);
-    expect(partsAsked()).toEqual(first.map((name) => `/blockyard/${name}`));
+    expect(partsAsked()).toEqual([...more, ...first].map((name) => `/blockyard/${name}`));
     expect(await moveLayers(opened)).toEqual(['commit: done', 'mirror: done', 'stream: done']);
     expect(partsAsked()).toEqual([...more, ...first].map((name) => `/blockyard/${name}`));
     await opened.close();
@@ -166,7 +166,7 @@ describe.skipIf(!haveChromium)('the worker', () => {
   test('refuses what needs a part that is not to be had, and goes on', async () => {
     const opened = await open();
     const whole = server.find;
-    server.find = (path) => (path.endsWith('/chain-jobs.js') ? undefined : whole(path));
+    server.find = (path) => (path.endsWith('/copying-jobs.js') ? undefined : whole(path));
     try {
       const answers = await opened.evaluate(async () => {
         const yard = await library.openBlockyard();
@@ -177,7 +177,7 @@ describe.skipIf(!haveChromium)('the worker', () => {
       });
       expect(answers).toEqual([
         expect.stringMatching(
-          /^QmpError: Could not load part 'chain-jobs' of the block layer: .*chain-jobs\.js/,
+          /^QmpError: Could not load part 'copying-jobs' of the block layer: .*copying-jobs\.js/,
         ),
         'running',
       ]);

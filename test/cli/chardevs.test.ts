@@ -17,12 +17,16 @@ async function greeter(options: string): Promise<{ reports: string[]; close(): v
   const closeAll = (): void => chardevs.closeAll();
   onTestFinished(closeAll);
   await chardevs.add(options, { daemonize: false, warn: report, info: report, report }, 'c');
-  chardevs.use('c', (connection) => {
-    const ended = (): void => connection.close();
-    connection.start({ data: () => {}, drained: () => {}, ended, closed: () => {} });
-    connection.write(Buffer.from('hello\n'));
+  chardevs.use('c', {
+    kind: 'control',
+    connect(connection) {
+      const ended = (): void => connection.close();
+      connection.start({ data: () => {}, drained: () => {}, ended, closed: () => {} });
+      connection.write(Buffer.from('hello\n'));
+      return undefined;
+    },
   });
-  chardevs.serve();
+  chardevs.serve({ commitAll: () => {}, end: () => {}, nowNs: () => 0 });
   return { reports, close: closeAll };
 }
 

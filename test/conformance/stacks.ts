@@ -6,6 +6,7 @@ import type { BlockGraph } from '../../host/block/graph.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
 import { browserDrivers } from '../../host/drivers-browser.ts';
+import { exportsOf } from '../../host/exports/block-exports.ts';
 import { createGraph } from '../../host/graph.ts';
 import { Blobs } from '../../host/platform/blobs.ts';
 import {
@@ -18,6 +19,7 @@ import { unlimited } from '../../host/throttle/config.ts';
 import { throttleGroupsOf } from '../../host/throttle/groups.ts';
 import { mergeLimits } from '../../host/throttle/limit-names.ts';
 import { attachAlone, readWriteResize } from '../support/attach.ts';
+import { VirtualSockets } from '../support/virtual-sockets.ts';
 import { WebFile } from '../support/web-file.ts';
 import { type DiskTraits, diskBytes } from './checks.ts';
 
@@ -43,6 +45,17 @@ const both =
 /** Block devices that every simulation has. */
 const devices = { host_device: '/dev/sdb', host_cdrom: '/dev/sr0' };
 
+/** By a server that stays, on the same storage. */
+async function exportDisk(graph: BlockGraph): Promise<void> {
+  await image('raw', 'disk')(graph);
+  const server = createGraph({ platform: graph.platform, drivers });
+  const node = await server.open({ driver: 'raw', discard: 'unmap', file: file('disk') });
+  const exports = exportsOf(server);
+  const limits = { maxConnections: 0, handshakeMaxSeconds: 0 };
+  await exports.startServer({ type: 'unix', path: 'nbd.sock' }, limits);
+  await exports.add({ id: 'e', node, writable: true, writethrough: false, name: '' });
+}
+
 /** Cannot be written to, and holds `served`. */
 const onServer = { stores: true, writable: 'never', readOnly: true } as const;
 /** Of web servers and pages: nothing in its first half. */
@@ -65,6 +78,7 @@ export const stacks: Readonly<Record<string, Stack>> = {
   },
   blob: { options: { driver: 'blob', filename: 'disk' }, ...onServer },
   memory: { options: { driver: 'memory', size: diskBytes }, stores: true },
+  nbd: { prepare: exportDisk, options: { driver: 'nbd', path: 'nbd.sock' }, stores: true },
   'null-co': { options: { driver: 'null-co', size: diskBytes, 'read-zeroes': true }, stores: false },
   'null-aio': { options: { driver: 'null-aio', size: diskBytes, 'read-zeroes': true }, stores: false },
   raw: { prepare: image('raw', 'disk'), options: { driver: 'raw', file: file('disk') }, stores: true },
@@ -168,7 +182,10 @@ const servedBlob = {
 export function makeGraph({ platform }: Simulation): BlockGraph {
   const blobs = new Blobs();
   blobs.register('disk', servedBlob);
-  return createGraph({ platform: { ...platform, blobs }, drivers: allDrivers });
+  return createGraph({
+    platform: { ...platform, blobs, sockets: new VirtualSockets() },
+    drivers: allDrivers,
+  });
 }
 
 export function simulate(seed: number, options: SimulationOptions): Simulation {

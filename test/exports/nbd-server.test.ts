@@ -68,6 +68,9 @@ describe('an NBD server', () => {
         isListening = true;
         return { close: () => void (isListening = false) };
       },
+      connect: async () => {
+        throw new Error('nobody is connected to');
+      },
     };
     platform = new VirtualPlatform();
     const emit = ({ name, data }: { name: string; data: object }): void => void events.push([name, data]);

@@ -6,6 +6,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { deviceTypes } from '../../host/machine/device-types.ts';
 import { builtSystemProgram, temporaryFolder } from '../support/system-program.ts';
 import { haveQemu, haveQemuSystem } from '../support/tools.ts';
 
@@ -313,6 +314,13 @@ const commandLines = [
   `${virtio},iothread=t`,
   `-object throttle-group,id=t ${virtio},iothread=t`,
   `-object iothread,id=t ${disk}-device ide-hd,drive=d,iothread=t`,
+  `-object iothread,id=t ${virtio},iothread=t,ioeventfd=off`,
+  `${virtio},iothread-vq-mapping=t`,
+  `${virtio},iothread-vq-mapping.0.iothread=t`,
+  `${disk}-device {"driver":"virtio-blk-pci","drive":"d","iothread-vq-mapping":[{"iothread":"t"}]}`,
+  ...['cyls=1', 'heads=17', 'cyls=1,heads=17', 'cyls=1,heads=16,secs=256', 'cyls=65536'].flatMap(
+    (geometry) => [`${disk}-device ide-hd,drive=d,${geometry}`, `${virtio},${geometry}`],
+  ),
   '-M q35 -device ide-cd -device ide-cd',
   '-drive file=a.qcow2,id=x -device virtio-blk-pci,drive=x',
   '-drive if=none,id=em -device virtio-blk-pci,drive=em',
@@ -338,5 +346,13 @@ describe.skipIf(!haveQemu || !haveQemuSystem)('the command line, as with real QE
     const args = line.split(' ');
     const theirs = await complaintsOf(['qemu-system-x86_64'], args, folder);
     expect(await complaintsOf([...program()], args, folder)).toBe(theirs);
+  });
+
+  test.each(deviceTypes.map(({ name }) => name))('%s has the same properties', (name) => {
+    const propertiesOf = ([command, ...args]: readonly string[]): string[] =>
+      spawnSync(command!, [...args, '-device', `${name},help`], { encoding: 'utf8' }).stdout.split('\n'); // a command line is not empty
+    // Of a bus and of a part, which nobody sets.
+    const theirs = propertiesOf(['qemu-system-x86_64']).filter((line) => !/=<(busnr|child<.*>)>$/.test(line));
+    expect(propertiesOf(program())).toEqual(theirs);
   });
 });

@@ -138,7 +138,7 @@ describe('devices', () => {
     await vm.run('qom-set', { path: 'v', property: 'bootindex', value: 4 });
     expect(await get('bootindex')).toBe(4);
     await expect(vm.run('qom-set', { path: 'v', property: 'serial', value: 'x' })).rejects.toThrow(
-      "Attempt to set property 'serial' on device 'v' (type 'virtio-blk-pci') after it was realized",
+      "Attempt to set property 'serial' on anonymous device (type 'virtio-blk-device') after it was realized",
     );
     expect(await vm.run('qom-list', { path: '/machine/peripheral' })).toContainEqual({
       name: 'v',

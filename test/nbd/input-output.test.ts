@@ -25,18 +25,54 @@ describe('Input', () => {
     );
   });
 
-  test('moves into a buffer as much as fits, and skips as much as there is', () => {
+  test('skips as much as there is', () => {
     fc.assert(
-      fc.property(pieces, fc.nat(100), fc.nat(100), (appended, room, skipped) => {
+      fc.property(pieces, fc.nat(100), (appended, skipped) => {
         const input = new Input();
         for (const piece of appended) input.append(piece);
-        const all = Buffer.concat(appended);
-        const target = Buffer.alloc(room);
-        const moved = input.moveTo(target);
-        expect(moved).toBe(Math.min(room, all.length));
-        expect(target.subarray(0, moved)).toEqual(all.subarray(0, moved));
-        expect(input.skip(skipped)).toBe(Math.min(skipped, all.length - moved));
+        expect(input.skip(skipped)).toBe(Math.min(skipped, Buffer.concat(appended).length));
       }),
+    );
+  });
+
+  const want = fc.record({ fills: fc.boolean(), bytes: fc.oneof(fc.nat(40), fc.nat(150_000)) });
+  const arrival = fc.record({ bytes: fc.oneof(fc.nat(40), fc.nat(150_000)), isAskedAhead: fc.boolean() });
+
+  test('gives the same whether bytes are appended or put where there is room', () => {
+    fc.assert(
+      fc.property(fc.array(want), fc.array(arrival), fc.boolean(), (wants, arrivals, byRoom) => {
+        const input = new Input();
+        const stream = Buffer.alloc(1_000_000, 'what is sent');
+        let sent = 0;
+        let used = 0;
+        const left = wants.map(({ fills, bytes }) => ({ fills, target: Buffer.alloc(bytes) }));
+        const consume = (): void => {
+          for (let next = left[0]; next; next = left[0]) {
+            const { fills, target } = next;
+            const taken = fills ? input.fill(target) && target : input.take(target.length);
+            if (!taken) return;
+            expect(stream.subarray(used, used + target.length).equals(taken)).toBe(true);
+            used += target.length;
+            left.shift();
+          }
+        };
+        consume();
+        for (const { bytes, isAskedAhead } of arrivals) {
+          const early = byRoom && isAskedAhead ? input.room() : undefined;
+          consume();
+          const room = early ?? (byRoom ? input.room() : Buffer.alloc(bytes));
+          expect(room.length).toBeGreaterThan(byRoom ? 0 : -1);
+          const arrived = stream.subarray(sent, sent + Math.min(bytes, room.length));
+          room.set(arrived);
+          if (byRoom) input.filled(arrived.length);
+          else input.append(room.subarray(0, arrived.length));
+          sent += arrived.length;
+          consume();
+        }
+        const next = left[0];
+        if (next) expect(sent - used).toBeLessThan(next.target.length);
+      }),
+      { numRuns: 300 },
     );
   });
 });
@@ -55,7 +91,7 @@ describe('Output', () => {
         }
         const all = Buffer.concat(expected);
         expect(output.length).toBe(all.length);
-        expect(Buffer.concat(output.take()).equals(all)).toBe(true);
+        expect(Buffer.concat(output.take().map(({ bytes }) => bytes)).equals(all)).toBe(true);
         expect(output.length).toBe(0);
         expect(output.take()).toEqual([]);
       }),
@@ -69,7 +105,9 @@ describe('Output', () => {
     output.reserve(1000).fill(2);
     output.unreserve(1000);
     output.add(Uint8Array.of(3));
-    expect(Buffer.concat(output.take())).toEqual(Buffer.concat([Buffer.alloc(65_000, 1), Buffer.of(3)]));
+    expect(Buffer.concat(output.take().map(({ bytes }) => bytes))).toEqual(
+      Buffer.concat([Buffer.alloc(65_000, 1), Buffer.of(3)]),
+    );
   });
 
   test('does not write again into what was taken', () => {
@@ -77,6 +115,6 @@ describe('Output', () => {
     output.add(Uint8Array.of(1, 2));
     const [taken] = output.take();
     output.add(Uint8Array.of(3, 4));
-    expect([...taken!]).toEqual([1, 2]); // it was just added
+    expect([...taken!.bytes]).toEqual([1, 2]); // it was just added
   });
 });

@@ -79,6 +79,7 @@ describe('the package', () => {
         "lit-html",
         "pako",
         "uplot",
+        "ws",
         "zstd",
         "assemblyscript",
       ]

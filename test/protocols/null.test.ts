@@ -26,9 +26,9 @@ describe.each([nullCo, nullAio])('$name', (protocol) => {
 
   test('tells in its map whether it reads as zeros', async () => {
     const { driver } = await openDriver(protocol, platform, { 'read-zeroes': true });
-    expect(await driver.map!(512, 1024)).toEqual({ type: 'own', bytes: 1024, zero: true });
+    expect(await driver.map!(512, 1024)).toEqual({ type: 'own', bytes: 1024, zero: true, hole: true });
     const { driver: plain } = await openDriver(protocol, platform, {});
-    expect(await plain.map!(512, 1024)).toEqual({ type: 'own', bytes: 1024, zero: false });
+    expect(await plain.map!(512, 1024)).toEqual({ type: 'own', bytes: 1024, zero: false, hole: true });
   });
 
   test('takes its latency for every request', async () => {

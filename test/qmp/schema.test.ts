@@ -5,6 +5,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { humanMonitor } from '../../host/cli/hmp/monitor.ts';
+import { withObjectOptions } from '../../host/cli/shared/object-types.ts';
 import { drivers } from '../../host/drivers.ts';
 import { introspect, type SchemaInfo } from '../../host/qapi/introspect.ts';
 import { checkStrict } from '../../host/qapi/strict.ts';
@@ -30,12 +31,27 @@ const allowed: readonly (readonly [RegExp, string])[] = [
     'an option of our own',
   ],
   [
+    /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<nbd>\.server\.type: more: ws$/,
+    'servers behind WebSockets',
+  ],
+  [
+    /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<nbd>: more: x-connections\?$/,
+    'an option of our own',
+  ],
+  [
+    /(^drive-backup|^blockdev-backup|<(drive|blockdev)-backup>\.data|<copy-before-write>): more: x-cbw-(buffer|policy|spill|spill-max)\?$/,
+    'options of our own',
+  ],
+  [
     /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<qcow2>\.(encrypt|data-file): /,
     'refused by name when opened',
   ],
   [/^blockdev-create\.options<(?!file>|qcow2>)/, 'images of formats that are not served'],
   [/^x-blockdev-amend\.options<luks>/, 'a format that is not served'],
-  [/^object-add<(?!throttle-group>|iothread>|main-loop>)/, 'types of objects that are known but not served'],
+  [
+    /^object-add<(?!throttle-group>|iothread>|main-loop>|secret>|authz-(simple|list)>|tls-creds-\w+>)/,
+    'types of objects that are known but not served',
+  ],
   [
     /^(add-fd|remove-fd|query-fdsets|getfd|closefd): no such/,
     'descriptors that come with a message cannot be taken over by Node',
@@ -45,6 +61,7 @@ const allowed: readonly (readonly [RegExp, string])[] = [
     'monitors take their chardevs from the command line, and nothing else has any',
   ],
   [/^block-export-add<(vhost-user-blk|fuse|vduse-blk)>/, 'kinds of exports that are refused by name'],
+  [/^(block-export-add|query-block-exports\[\])\.type: more: nbd-ws$/, 'a kind of exports of our own'],
 ];
 
 interface Entry {
@@ -151,7 +168,7 @@ function alternateDifferences(
   ];
 }
 
-const commands = [...systemCommands, humanMonitor];
+const commands = withObjectOptions([...systemCommands, humanMonitor]);
 const server = new QmpServer({ platform: new VirtualPlatform(), drivers, commands });
 const entries = introspect(server.commands.list(), [...events, ...machineEvents]);
 

@@ -9,6 +9,7 @@ import { Lines } from '../../host/base/lines.ts';
 import { withObjectOptions } from '../../host/cli/shared/object-types.ts';
 import { drivers } from '../../host/drivers.ts';
 import { closeExports } from '../../host/exports/block-exports.ts';
+import { hostObjectTypes } from '../../host/objects/host-types.ts';
 import type { Connection } from '../../host/platform/connection.ts';
 import { joinedConnections } from '../../host/platform/joined-connections.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
@@ -96,6 +97,12 @@ export function startOurs(cwd: string): QmpSession & { readonly server: QmpServe
   const lines = new LineQueue();
   const { files } = nodePlatform;
   const at = (path: string): string => (path.startsWith('/') ? path : `${cwd}/${path}`);
+  const inFolder = (address: SocketAddress): SocketAddress =>
+    address.type === 'unix' ? { ...address, path: at(address.path) } : address;
+  const told = (error: unknown): never => {
+    const { errno, message } = asBlockError(error);
+    throw new BlockError(errno, message.replace(`${cwd}/`, ''));
+  };
   const platform = {
     ...nodePlatform,
     files: {
@@ -106,12 +113,8 @@ export function startOurs(cwd: string): QmpSession & { readonly server: QmpServe
     },
     sockets: {
       listen: (address: SocketAddress, accept: (connection: Connection) => void) =>
-        sockets
-          .listen(address.type === 'unix' ? { ...address, path: at(address.path) } : address, accept)
-          .catch((error: unknown) => {
-            const { errno, message } = asBlockError(error);
-            throw new BlockError(errno, message.replace(`${cwd}/`, ''));
-          }),
+        sockets.listen(inFolder(address), accept).catch(told),
+      connect: (address: SocketAddress) => sockets.connect(inFolder(address)).catch(told),
     },
     console: {
       stdout: (line: string) => lines.push(line),
@@ -129,6 +132,7 @@ export function startOurs(cwd: string): QmpSession & { readonly server: QmpServe
   const server = new QmpServer({
     platform,
     drivers,
+    objectTypes: hostObjectTypes,
     commands: withObjectOptions(storageDaemonCommands),
     beforeEnd: closeExports,
   });

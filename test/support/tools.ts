@@ -7,9 +7,9 @@ import { versionInfo } from '../../host/qmp/version.ts';
 
 export const requireAll = process.env['REQUIRE_ALL'] === '1';
 
-function have(tool: string, version = '--version'): boolean {
-  const found = spawnSync(tool, [version], { stdio: 'ignore' }).status === 0;
-  if (!found && requireAll) throw new Error(`REQUIRE_ALL=1, but ${tool} is not installed`);
+function have(tool: string, ...args: readonly string[]): boolean {
+  const found = spawnSync(tool, args.length > 0 ? args : ['--version'], { stdio: 'ignore' }).status === 0;
+  if (!found && requireAll) throw new Error(`REQUIRE_ALL=1, but ${[tool, ...args].join(' ')} does not work`);
   return found;
 }
 
@@ -36,3 +36,7 @@ export const haveE2fsprogs = have('e2fsck', '-V') && have('debugfs', '-V');
 export const haveOpenssl = have('openssl', 'version');
 export const haveScript = have('script');
 export const haveLibnbd = have('nbdcopy') && have('nbdinfo');
+/** Debian's, which has libnbd's module. */
+export const systemPython = '/usr/bin/python3';
+export const haveNbdModule = have(systemPython, '-c', 'import nbd');
+export const haveFio = have('fio');

@@ -17,8 +17,8 @@ const byText = [
 /** It takes the text of an error of Node out of what is around it. */
 const takesApart = ['host/platform/node/errors.ts'];
 
-/** Names of children and options, too: they are found only where a driver is spoken of. */
-const ambiguous = ['file', 'copy-on-read'];
+/** Names of children, options and kinds of exports, too: they are found only where a driver is spoken of. */
+const ambiguous = ['file', 'copy-on-read', 'nbd'];
 const names = [...new Set([...drivers, ...browserDrivers].map(({ name }) => name))];
 const plain = names.filter((name) => !ambiguous.includes(name));
 const byName = [

@@ -1,7 +1,7 @@
 /**
  * Character devices: where a monitor's bytes come from and go to (specification: cli, section 5).
  *
- * A chardev has one user. It hands that user one connection after the other: a socket that listens one for each client,
+ * A chardev hands its user, or those who share it, one connection after the other: a socket that listens one for each client,
  * everything else just one. How a chardev is described on the command line is in options.ts; who uses which, and when they
  * are handed their connections, in chardevs.ts.
  */

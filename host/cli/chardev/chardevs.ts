@@ -1,5 +1,5 @@
 /**
- * All chardevs of a program, by id, and who uses them.
+ * All chardevs of a program, by id, and who uses them: one user each, or several that take turns where `mux=on` says so.
  *
  * Users are named while the command line takes effect, and are handed no connection before `serve`: whoever connects
  * earlier waits, and is greeted when the last option has been taken. When an option fails, `closeAll` ends what waits
@@ -7,22 +7,23 @@
  */
 import { assert } from '../../base/assert.ts';
 import { invalid } from '../../base/errors.ts';
-import type { Connection } from '../../platform/connection.ts';
 import type { Chardev } from './chardev.ts';
+import { Mux, type MuxServices } from './mux.ts';
 import { type ChardevServices, describeChardev } from './options.ts';
+import type { ChardevUser } from './user.ts';
 
-/** What a user does with what is typed: takes each key and shows it, or takes lines that a terminal has shown. */
-export type Typing = 'keys' | 'lines';
-
-interface Use {
-  chardev: Chardev;
-  typing: Typing;
-  onConnection(connection: Connection): void;
+interface Entry {
+  readonly chardev: Chardev;
+  /** Several users take turns. */
+  readonly isShared: boolean;
+  readonly users: ChardevUser[];
 }
 
+/** As QEMU has it. */
+const maxSharingUsers = 4;
+
 export class Chardevs {
-  private readonly byId = new Map<string, Chardev>();
-  private readonly uses = new Map<string, Use>();
+  private readonly byId = new Map<string, Entry>();
   private hasStdio = false;
   private isServing = false;
   /** What the command line waits for. */
@@ -30,7 +31,7 @@ export class Chardevs {
 
   /** Opens what `text` describes, and waits until it is ready; `ownId` when `text` gives no id. Errors: BlockError. */
   async add(text: string, services: ChardevServices, ownId?: string): Promise<void> {
-    const { id, backend, open } = describeChardev(text, services, ownId);
+    const { id, backend, isShared, open } = describeChardev(text, services, ownId);
     if (this.byId.has(id)) {
       throw invalid(`attempt to add duplicate property '${id}' to object (type 'container')`);
     }
@@ -38,33 +39,58 @@ export class Chardevs {
       throw invalid('cannot use stdio by multiple character devices');
     }
     const chardev = await open();
-    this.byId.set(id, chardev);
+    this.byId.set(id, { chardev, isShared, users: [] });
     if (backend === 'stdio') this.hasStdio = true;
     this.awaited = chardev;
     await chardev.whenReady;
     this.awaited = undefined;
   }
 
-  /** All of them, in the order in which they came. */
+  /** All of them, in the order in which they came; what is shared is a chardev above the one it shares. */
   list(): { id: string; filename: string; isUsed: boolean }[] {
-    return [...this.byId].map(([id, { filename }]) => ({ id, filename, isUsed: this.uses.has(id) }));
+    return [...this.byId].flatMap(
+      ([
+        id,
+        {
+          chardev: { filename },
+          isShared,
+          users,
+        },
+      ]) => {
+        const isUsed = users.length > 0;
+        if (!isShared) return { id, filename, isUsed };
+        return [
+          { id, filename: 'mux', isUsed },
+          { id: `${id}-base`, filename, isUsed },
+        ];
+      },
+    );
   }
 
-  /** Says who gets the connections of a chardev. Errors: BlockError, there is no such chardev, or it has a user. */
-  use(id: string, onConnection: (connection: Connection) => void, typing: Typing = 'lines'): void {
-    const chardev = this.byId.get(id);
-    if (!chardev) throw invalid(`chardev "${id}" not found`);
-    if (this.uses.has(id)) throw invalid(`chardev '${id}' is already in use`);
+  /** Says who gets the connections of a chardev. Errors: BlockError, there is no such chardev, or it has its users. */
+  use(id: string, user: ChardevUser): void {
+    const entry = this.byId.get(id);
+    if (!entry) throw invalid(`chardev "${id}" not found`);
+    const { isShared, users } = entry;
+    if (!isShared && users.length > 0) throw invalid(`chardev '${id}' is already in use`);
+    if (users.length === maxSharingUsers) {
+      throw invalid(`too many uses of multiplexed chardev '${id}' (maximum is ${maxSharingUsers})`);
+    }
     assert(!this.isServing, 'chardevs get their users before they are served');
-    this.uses.set(id, { chardev, onConnection, typing });
+    users.push(user);
   }
 
-  /** The command line has taken effect: from now on clients are answered. */
-  serve(): void {
+  /** The command line has taken effect: from now on clients are answered. `services`: for those who take turns. */
+  serve(services: MuxServices): void {
     this.isServing = true;
-    for (const { chardev, onConnection, typing } of this.uses.values()) {
-      if (typing === 'keys') chardev.takeKeys?.();
-      chardev.serve(onConnection);
+    for (const { chardev, isShared, users } of this.byId.values()) {
+      const [user] = users;
+      if (!user) continue;
+      if (users.some(({ kind }) => kind !== 'control')) chardev.takeKeys?.();
+      if (isShared) {
+        const mux = new Mux(inTurn(users), services);
+        chardev.serve((connection) => mux.attach(connection));
+      } else chardev.serve((connection) => void user.connect(connection));
     }
   }
 
@@ -74,6 +100,12 @@ export class Chardevs {
   }
 
   closeAll(): void {
-    for (const chardev of this.byId.values()) chardev.close();
+    for (const { chardev } of this.byId.values()) chardev.close();
   }
+}
+
+/** Ports come when the machine is made, and monitors before it. */
+function inTurn(users: readonly ChardevUser[]): ChardevUser[] {
+  const arePorts = (one: boolean): ChardevUser[] => users.filter(({ kind }) => (kind === 'port') === one);
+  return [...arePorts(false), ...arePorts(true)];
 }

@@ -1,26 +1,19 @@
 /**
- * A port of the machine and a human monitor that take turns on one terminal, as `mon:` in front of a device and `-nographic` have it. What
- * is typed goes to the one whose turn it is; what either has to say is shown at any time. Ctrl-A and a letter is for neither:
+ * Several users of one character device that take turns, as `mux=on` has it, and `mon:` in front of a device: human monitors, ports
+ * of the machine, QMP. What is typed goes to the one whose turn it is; what any has to say is shown at any time. Ctrl-A and a letter
+ * is for none of them:
  *
- *    h  help       c  the other's turn   b  a break on the port   t  the time in front of each line, or not
- *    x  the end    s  commits all disks  Ctrl-A  is Ctrl-A
+ *    h  help       c  the next one's turn   b  a break on the port   t  the time in front of each line, or not
+ *    x  the end    s  commits all disks     Ctrl-A  is Ctrl-A
  *
- * The monitor begins when it has its first turn. Not here: more than one port, and another key than Ctrl-A (QEMU's -echr).
+ * The last port has the first turn, else the first QMP monitor, else the last human one. A human monitor begins when it has its first turn, all others at once. When a client of a socket
+ * follows another, all begin again, and who had the turn keeps it. Not here: another key than Ctrl-A (QEMU's -echr).
  */
 import type { Connection, ConnectionHandlers } from '../../platform/connection.ts';
+import type { ChardevUser, TurnTaker } from './user.ts';
 
-/** Has its turn, and loses it. */
-interface TurnTaker {
-  takeTurn(): void;
-  leaveTurn(): void;
-}
-
+/** What the letters do to the program. */
 export interface MuxServices {
-  /** The port's side. */
-  connectPort(connection: Connection): void;
-  connectMonitor(connection: Connection): TurnTaker;
-  /** Gives what there is to say about it, if anything. */
-  sendBreak(): string | undefined;
   commitAll(): void;
   end(): void;
   /** Nanoseconds. */
@@ -41,50 +34,56 @@ const help = [
 ];
 
 export class Mux {
-  private readonly ends = { port: new MuxEnd(this), monitor: new MuxEnd(this) };
-  private turn: 'port' | 'monitor' = 'port';
-  private monitor: TurnTaker | undefined;
+  private ends: readonly MuxEnd[] = [];
+  private turn: number;
   private isEscaped = false;
   private hasTimes = false;
-  private startNs = 0;
-  private isAtLineStart = true;
+  /** When the first line was shown with a time. */
+  private startNs: number | undefined;
+  private isAtLineStart = false;
 
+  /** There is at least one user. */
   constructor(
-    readonly terminal: Connection,
+    private readonly users: readonly ChardevUser[],
     private readonly services: MuxServices,
-  ) {}
+  ) {
+    this.turn = firstTurn(users);
+  }
 
-  start(): void {
-    const { port, monitor } = this.ends;
-    this.terminal.start({
+  /** A client is there; the one before is gone. */
+  attach(terminal: Connection): void {
+    const ends = this.users.map((user) => new MuxEnd(this, user, terminal));
+    this.ends = ends;
+    this.isEscaped = false;
+    const tell = (what: (handlers: ConnectionHandlers) => void): void => {
+      for (const { handlers } of ends) if (handlers) what(handlers);
+    };
+    terminal.start({
       data: (bytes) => this.take(bytes),
-      drained: () => {
-        for (const end of [port, monitor]) end.handlers?.drained();
-      },
-      ended: () => {
-        for (const end of [port, monitor]) end.handlers?.ended();
-      },
-      closed: () => {
-        for (const end of [port, monitor]) end.handlers?.closed();
-      },
+      drained: () => tell((handlers) => handlers.drained()),
+      ended: () => tell((handlers) => handlers.ended()),
+      closed: () => tell((handlers) => handlers.closed()),
     });
-    this.services.connectPort(port);
+    for (const end of ends) if (end.user.kind !== 'monitor' || end === this.current) end.connect();
   }
 
-  write(bytes: Uint8Array): void {
-    this.terminal.write(this.hasTimes ? this.withTimes(bytes) : bytes);
+  /** What is to be shown of `bytes`. */
+  decorated(bytes: Uint8Array): Uint8Array {
+    return this.hasTimes ? this.withTimes(bytes) : bytes;
   }
 
-  /** The terminal waits while the one wants it to whose turn it is. */
-  updateFlow(): void {
-    if (this.ends[this.turn].isPaused) this.terminal.pause();
-    else this.terminal.resume();
+  hasTurn(end: MuxEnd): boolean {
+    return end === this.current;
+  }
+
+  private get current(): MuxEnd {
+    return this.ends[this.turn]!; // there is one for each user
   }
 
   private take(bytes: Uint8Array): void {
     let passed: number[] = [];
     const pass = (): void => {
-      if (passed.length > 0) this.ends[this.turn].handlers?.data(Uint8Array.from(passed));
+      if (passed.length > 0) this.current.handlers?.data(Uint8Array.from(passed));
       passed = [];
     };
     for (const byte of bytes) {
@@ -109,14 +108,14 @@ export class Mux {
         this.say(...help);
         break;
       case 'x':
-        this.terminal.write(Buffer.from('QEMU: Terminated\n\r'));
+        this.show('QEMU: Terminated\n\r');
         services.end();
         break;
       case 's':
         services.commitAll();
         break;
       case 'b': {
-        const remark = services.sendBreak();
+        const remark = this.current.user.sendBreak?.();
         if (remark !== undefined) this.say(remark);
         break;
       }
@@ -125,25 +124,23 @@ export class Mux {
         break;
       case 't':
         this.hasTimes = !this.hasTimes;
-        this.startNs = services.nowNs();
-        this.isAtLineStart = true;
+        this.startNs = undefined;
     }
   }
 
   private switchTurn(): void {
-    if (this.turn === 'monitor') {
-      this.turn = 'port';
-      this.monitor?.leaveTurn();
-    } else {
-      this.turn = 'monitor';
-      if (this.monitor) this.monitor.takeTurn();
-      else this.monitor = this.services.connectMonitor(this.ends.monitor);
-    }
-    this.updateFlow();
+    const { current: last } = this;
+    this.turn = (this.turn + 1) % this.ends.length;
+    last.leaveTurn();
+    this.current.takeTurn();
   }
 
   private say(...lines: readonly string[]): void {
-    this.terminal.write(Buffer.from(`\n\r${lines.map((line) => `${line}\n\r`).join('')}`));
+    this.show(`\n\r${lines.map((line) => `${line}\n\r`).join('')}`);
+  }
+
+  private show(text: string): void {
+    this.current.write(Buffer.from(text));
   }
 
   /** The time since they were asked for. */
@@ -158,41 +155,77 @@ export class Mux {
   }
 
   private time(): string {
-    const at = new Date((this.services.nowNs() - this.startNs) / 1e6);
-    return `[${at.toISOString().slice(11, 23)}] `;
+    const nowNs = this.services.nowNs();
+    this.startNs ??= nowNs;
+    return `[${new Date((nowNs - this.startNs) / 1e6).toISOString().slice(11, 23)}] `;
   }
 }
 
-/** The terminal as one of the two sees it. */
+function firstTurn(users: readonly ChardevUser[]): number {
+  const port = users.findLastIndex(({ kind }) => kind === 'port');
+  if (port >= 0) return port;
+  const control = users.findIndex(({ kind }) => kind === 'control');
+  return control >= 0 ? control : users.length - 1;
+}
+
+/** The terminal as one of the users sees it. */
 class MuxEnd implements Connection {
   handlers: ConnectionHandlers | undefined;
-  isPaused = false;
+  private turnTaker: TurnTaker | undefined;
+  private isConnected = false;
+  private isPaused = false;
 
-  constructor(private readonly mux: Mux) {}
+  constructor(
+    private readonly mux: Mux,
+    readonly user: ChardevUser,
+    private readonly terminal: Connection,
+  ) {}
+
+  connect(): void {
+    this.isConnected = true;
+    this.turnTaker = this.user.connect(this) ?? undefined;
+  }
+
+  takeTurn(): void {
+    if (!this.isConnected) this.connect();
+    else this.turnTaker?.takeTurn();
+    this.updateFlow();
+  }
+
+  leaveTurn(): void {
+    this.turnTaker?.leaveTurn();
+  }
 
   start(handlers: ConnectionHandlers): void {
     this.handlers = handlers;
   }
 
   write(bytes: Uint8Array): void {
-    this.mux.write(bytes);
+    this.terminal.write(this.mux.decorated(bytes));
   }
 
   get unsentBytes(): number {
-    return this.mux.terminal.unsentBytes;
+    return this.terminal.unsentBytes;
   }
 
   pause(): void {
     this.isPaused = true;
-    this.mux.updateFlow();
+    this.updateFlow();
   }
 
   resume(): void {
     this.isPaused = false;
-    this.mux.updateFlow();
+    this.updateFlow();
   }
 
   close(): void {
-    this.mux.terminal.close();
+    this.terminal.close();
+  }
+
+  /** The terminal waits while the one wants it to whose turn it is. */
+  private updateFlow(): void {
+    if (!this.mux.hasTurn(this)) return;
+    if (this.isPaused) this.terminal.pause();
+    else this.terminal.resume();
   }
 }

@@ -33,7 +33,7 @@ const bool = (name: string): QemuOption => ({ name, type: 'bool' });
 const number = (name: string): QemuOption => ({ name, type: 'number' });
 
 /** Those of every chardev. */
-const commonOptions = [string('backend'), string('logfile'), bool('logappend')];
+const commonOptions = [string('backend'), string('logfile'), bool('logappend'), bool('mux')];
 
 export const chardevBackends: Readonly<Record<string, Backend>> = {
   null: { options: [], open: () => new NullChardev() },
@@ -162,6 +162,8 @@ function readFamily(values: OptionValues): 4 | 6 | undefined {
 interface ChardevDescription {
   id: string;
   backend: string;
+  /** Several users take turns on it. */
+  isShared: boolean;
   open(): Chardev | Promise<Chardev>;
 }
 
@@ -180,7 +182,12 @@ export function describeChardev(text: string, services: ChardevServices, ownId?:
   const open = (): Chardev | Promise<Chardev> => backend.open(values, services, id);
   const path = values.string('logfile');
   const append = values.bool('logappend') ?? false;
-  return { id, backend: name, open: path === undefined ? open : () => withLog({ path, append }, open) };
+  return {
+    id,
+    backend: name,
+    isShared: values.bool('mux') ?? false,
+    open: path === undefined ? open : () => withLog({ path, append }, open),
+  };
 }
 
 function unknownBackend(name: string): BlockError {

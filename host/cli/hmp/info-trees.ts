@@ -105,6 +105,8 @@ function isOf({ path }: Bus, device: Device): boolean {
 function describeValue(value: PropertyValue, { name, type }: { name: string; type: string }): string {
   if (typeof value === 'boolean') return String(value);
   if (typeof value === 'string') return name === 'addr' ? value : `"${value}"`;
+  // The text form of a list has no place for what is in its items.
+  if (typeof value === 'object') return value.map(() => '<omitted>').join(', ') || '<null>';
   if (name === 'addr') return describeAddress(value);
   if (type === 'size') return `${value} (${formatSize(value)})`;
   return `${value} (0x${BigInt.asUintN(64, BigInt(value)).toString(16)})`;

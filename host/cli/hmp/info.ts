@@ -161,17 +161,43 @@ interface JobInfo {
   len: number;
   offset: number;
   speed: number;
+  'x-cbw'?: SavingInfo;
+}
+
+/** How the copies of a backup go that guests' writes wait for. */
+interface SavingInfo {
+  fill?: { 'buffer-size': number; buffered: number; 'spill-size': number; spilled: number };
+  'guest-waits': number;
+  'wait-p50-ns': number;
+  'wait-p99-ns': number;
+  'wait-max-ns': number;
 }
 
 async function infoBlockJobs(context: CommandContext): Promise<string> {
   const jobs = (await qmp(context, 'query-block-jobs')) as JobInfo[];
   if (jobs.length === 0) return 'No active jobs\n';
   return jobs
-    .map(({ type, device, len, offset, speed }) => {
+    .map(({ type, device, len, offset, speed, 'x-cbw': saving }) => {
       const what = type === 'stream' ? `Streaming device ${device}` : `Type ${type}, device ${device}`;
-      return `${what}: Completed ${offset} of ${len} bytes, speed limit ${speed} bytes/s\n`;
+      const line = `${what}: Completed ${offset} of ${len} bytes, speed limit ${speed} bytes/s\n`;
+      return saving ? line + describeSaving(saving).map(indented).join('') : line;
     })
     .join('');
+}
+
+function describeSaving({ fill, ...waits }: SavingInfo): string[] {
+  const ms = (ns: number): string => `${(ns / 1e6).toFixed(3)} ms`;
+  const lines: string[] = [];
+  if (fill) {
+    const spill =
+      fill['spill-size'] > 0 ? `, ${fill.spilled} of ${fill['spill-size']} bytes in the spill file` : '';
+    lines.push(`Old data:         ${fill.buffered} of ${fill['buffer-size']} bytes in memory${spill}`);
+  }
+  const times = [waits['wait-p50-ns'], waits['wait-p99-ns'], waits['wait-max-ns']].map(ms);
+  lines.push(
+    `Guest's waits:    ${waits['guest-waits']}, median ${times[0]}, 99 % ${times[1]}, longest ${times[2]}`,
+  );
+  return lines;
 }
 
 async function infoStatus(context: CommandContext): Promise<string> {

@@ -1,5 +1,6 @@
 /**
- * `blockyard nbd`, and `qemu-nbd` when started by that name: serves one image to NBD clients (specification: nbd, section 6).
+ * `blockyard nbd`, and `qemu-nbd` when started by that name: serves one image to NBD clients, or lists what another server has
+ * (specification: nbd, section 6).
  *
  * It ends when the last client has gone, unless it is told to stay, and with the signals that end programs; the image is closed
  * then, and everything that was acknowledged is in it. It listens where the command line says, or on the socket that it was
@@ -13,6 +14,7 @@ import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import type { NodeOptions } from '../../block/options.ts';
 import { exportsOf } from '../../exports/block-exports.ts';
+import { sockets } from '../../platform/node/sockets.ts';
 import type { SocketAddress } from '../../platform/sockets.ts';
 import { versionText } from '../../qmp/version.ts';
 import { optionTexts } from '../manual/option-texts.ts';
@@ -23,6 +25,7 @@ import { parseImageOptions } from '../shared/image-options.ts';
 import { LockedPidfile } from '../shared/pidfile.ts';
 import { loadSnapshot } from '../shared/snapshot-param.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
+import { listExports } from './list.ts';
 import { type NbdCommandLine, readCommandLine, specs } from './options.ts';
 
 const defaultPort = '10809';
@@ -39,6 +42,10 @@ export function main(argv: string[], programName: string, terminal?: Terminal): 
       return 0;
     }
     const address = addressOf(tool, line);
+    if (line.list) {
+      await tool.attempt(async () => tool.out(await listExports(sockets, address)));
+      return 0;
+    }
     if (line.fork && !isBackgroundProcess()) return startInBackground();
     const graph = await tool.createGraph();
     return runDaemon(tool, new NbdProgram(tool, line, graph, address));
@@ -47,7 +54,7 @@ export function main(argv: string[], programName: string, terminal?: Terminal): 
 
 function help(tool: Tool): string {
   return `Usage: ${tool.name} [OPTIONS] FILE
-Serves an image to NBD clients
+Serves an image to NBD clients, or lists the exports of a server (-L)
 
 ${helpText(fromSpecs(specs, optionTexts.nbd))}`;
 }
@@ -88,11 +95,16 @@ class NbdProgram implements Daemon {
     if (line.offset > 0) node = await tool.attempt(() => this.behind(node));
     const { snapshot } = line;
     if (snapshot) await tool.attempt(() => loadSnapshot(node, snapshot));
-    const limits = { maxConnections: line.shared, handshakeMaxSeconds: line.handshakeLimit };
+    const options = {
+      maxConnections: line.shared,
+      handshakeMaxSeconds: line.handshakeLimit,
+      tlsCreds: line.tlsCreds,
+      tlsAuthz: line.tlsAuthz,
+    };
     await tool.attempt(async () => {
-      await exportsOf(graph).startServer(address, limits, {
+      await exportsOf(graph).startServer(address, options, {
         came: () => void this.clients++,
-        gone: (_, reason) => this.gone(reason),
+        gone: () => this.gone(),
       });
       await exportsOf(graph).add({
         id: 'disk',
@@ -120,8 +132,7 @@ class NbdProgram implements Daemon {
     return exportsOf(this.graph).closeAll();
   }
 
-  private gone(reason: string | undefined): void {
-    if (this.line.verbose && reason !== undefined) this.tool.report(reason);
+  private gone(): void {
     this.clients--;
     if (this.clients === 0 && !this.line.persistent) this.ended.resolve();
   }

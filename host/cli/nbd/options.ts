@@ -1,9 +1,10 @@
 /**
  * The command line of `nbd`, checked option by option as it is read (specification: nbd, section 6).
  *
- * What concerns other servers and the kernel (`-L`, `-c`, `-d`), TLS, and what only other systems have is refused by name.
+ * What concerns the kernel (`-c`, `-d`), and what only other systems have is refused by name.
  */
 import { invalid } from '../../base/errors.ts';
+import { objectTableOf } from '../../block/object-table.ts';
 import { type CacheMode, parseCacheMode } from '../shared/cache-mode.ts';
 import { describeUsageError, OptionReader, type OptionSpec, UsageError } from '../shared/getopt.ts';
 import { parseCount, parseInteger } from '../shared/numbers.ts';
@@ -54,6 +55,8 @@ type Name = (typeof specs)[number]['long'];
 export interface NbdCommandLine {
   /** Nothing else is to be done. */
   print: 'help' | 'version' | undefined;
+  /** The exports of another server are to be listed; there is no file then. */
+  list: boolean;
   file: string;
   imageOpts: boolean;
   format: string | undefined;
@@ -79,6 +82,9 @@ export interface NbdCommandLine {
   allocationDepth: boolean;
   /** The last one comes first. */
   bitmaps: string[];
+  tlsCreds: string | undefined;
+  tlsAuthz: string | undefined;
+  tlsHostname: string | undefined;
   fork: boolean;
   pidFile: string | undefined;
 }
@@ -89,13 +95,9 @@ const detectZeroesModes = ['off', 'on', 'unmap'] as const;
 const aioModes: readonly string[] = ['native', 'io_uring', 'threads'];
 
 const refused: Partial<Record<Name, string>> = {
-  list: 'listing the exports of another server (-L) is not supported',
   connect: 'the NBD devices of the kernel (-c) are not supported',
   disconnect: 'the NBD devices of the kernel (-d) are not supported',
   snapshot: 'a temporary snapshot (-s) is not supported',
-  'tls-creds': 'TLS (--tls-creds) is not supported',
-  'tls-authz': 'TLS (--tls-authz) is not supported',
-  'tls-hostname': 'TLS (--tls-hostname) is not supported',
   'selinux-label': 'SELinux labels (--selinux-label) are not supported',
 };
 
@@ -120,17 +122,35 @@ export async function readCommandLine(tool: Tool, argv: readonly string[]): Prom
   }
   if (isTraced) (await tool.trace()).begin();
   const [file, ...more] = reader.operands;
+  if (line.values.list) {
+    if (file !== undefined) tool.fail('List mode is incompatible with a file name');
+    return line.values;
+  }
   if (file === undefined || more.length > 0) {
     tool.fail('Invalid number of arguments', { hint: `Try \`${tool.name} --help' for more information.` });
   }
   line.values.file = file;
+  await checkTls(tool, line.values);
   line.checkWhole();
   return line.values;
+}
+
+/** What is wrong with the objects for TLS is told before anything else is looked at. */
+async function checkTls(tool: Tool, { tlsCreds, tlsAuthz, tlsHostname }: NbdCommandLine): Promise<void> {
+  if (tlsCreds === undefined) {
+    if (tlsHostname !== undefined) tool.fail('--tls-hostname is not permitted without --tls-creds');
+    if (tlsAuthz !== undefined) tool.fail('--tls-authz is not permitted without --tls-creds');
+    return;
+  }
+  const graph = await tool.createGraph();
+  const find = async (): Promise<void> => void objectTableOf(graph).credentials(tlsCreds, 'server');
+  await tool.attempt(find, { context: 'Failed to get TLS creds' });
 }
 
 class LineReader {
   readonly values: NbdCommandLine = {
     print: undefined,
+    list: false,
     file: '',
     imageOpts: false,
     format: undefined,
@@ -152,6 +172,9 @@ class LineReader {
     handshakeLimit: 10,
     allocationDepth: false,
     bitmaps: [],
+    tlsCreds: undefined,
+    tlsAuthz: undefined,
+    tlsHostname: undefined,
     fork: false,
     pidFile: undefined,
   };
@@ -222,10 +245,14 @@ class LineReader {
     else if (name === 'bind') values.bind = value;
     else if (name === 'persistent') values.persistent = true;
     else if (name === 'verbose') values.verbose = true;
+    else if (name === 'list') values.list = true;
     else if (name === 'export-name') values.name = value;
     else if (name === 'description') values.description = value;
     else if (name === 'allocation-depth') values.allocationDepth = true;
     else if (name === 'bitmap') values.bitmaps.unshift(value);
+    else if (name === 'tls-creds') values.tlsCreds = value;
+    else if (name === 'tls-authz') values.tlsAuthz = value;
+    else if (name === 'tls-hostname') values.tlsHostname = value;
     else if (name === 'fork') values.fork = true;
     else if (name === 'pid-file') values.pidFile = value;
     else if (name === 'format') values.format = value;

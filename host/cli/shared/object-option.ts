@@ -4,8 +4,9 @@
  */
 import { invalid } from '../../base/errors.ts';
 import type { BlockGraph } from '../../block/graph.ts';
+import { hostObjectTypes } from '../../objects/host-types.ts';
 import { refusalOf } from '../../objects/refused-types.ts';
-import { type ObjectOptions, objectTypes } from '../../objects/types.ts';
+import type { ObjectOptions } from '../../objects/types.ts';
 import { UserObjects } from '../../objects/user-objects.ts';
 import { checkIdentifier } from '../../qapi/identifier.ts';
 import { parseKeyval } from '../../qapi/keyval.ts';
@@ -19,14 +20,14 @@ export function readObject(text: string): ObjectOptions {
 }
 
 /** What a program without a monitor has: in such a one nothing runs in an iothread. */
-export const imageToolTypes = objectTypes.filter(({ name }) => name !== 'iothread');
+export const imageToolTypes = hostObjectTypes.filter(({ name }) => name !== 'iothread');
 
 /** As `readObject`, of a type that there is without a monitor. Errors: BlockError. */
 export function readImageToolObject(text: string): ObjectOptions {
   const options = readObject(text);
   const type = options['qom-type'];
-  const isServed = (types: typeof objectTypes): boolean => types.some(({ name }) => name === type);
-  if (isServed(objectTypes) && !isServed(imageToolTypes)) {
+  const isServed = (types: typeof hostObjectTypes): boolean => types.some(({ name }) => name === type);
+  if (isServed(hostObjectTypes) && !isServed(imageToolTypes)) {
     checkIdentifier(options.id);
     throw invalid(refusalOf(type));
   }
@@ -34,23 +35,23 @@ export function readImageToolObject(text: string): ObjectOptions {
 }
 
 /** Objects for nodes of `graph`. Errors: BlockError. */
-export function makeObjects(graph: BlockGraph, wanted: readonly ObjectOptions[]): void {
-  const objects = new UserObjects({ graph });
-  for (const options of wanted) objects.add(options);
+export async function makeObjects(graph: BlockGraph, wanted: readonly ObjectOptions[]): Promise<void> {
+  const objects = new UserObjects({ graph }, hostObjectTypes);
+  for (const options of wanted) await objects.add(options);
 }
 
 /** What to print instead when the argument asks for help, where there are these types. */
-export function objectHelp(text: string, types = objectTypes): string | undefined {
+export function objectHelp(text: string, types = hostObjectTypes): string | undefined {
   if (text.startsWith('{')) return undefined;
   const { values, help } = parseKeyval(text, 'qom-type');
   return help ? objectTypeHelp(values['qom-type'], types) : undefined;
 }
 
 /** The properties of the type `wanted`; the types that there are when it is none of them. */
-export function objectTypeHelp(wanted: unknown, types = objectTypes): string {
+export function objectTypeHelp(wanted: unknown, types = hostObjectTypes): string {
   const type = types.find(({ name }) => name === wanted);
   if (!type) {
-    return ['List of user creatable objects:', ...types.map(({ name }) => `  ${name}`), ''].join('\n');
+    return ['List of user creatable objects:', ...types.map(({ name }) => `  ${name}`).sort(), ''].join('\n');
   }
   const properties = type.options.members.map((member) => `  ${member.name}=<${typeName(member.type)}>`);
   return [`${type.name} options:`, ...properties.sort(), ''].join('\n');

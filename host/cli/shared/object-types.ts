@@ -2,19 +2,18 @@
  * Types of objects as command lines and their monitors know them: with the names of the options of those that are not
  * served, so that an option that is unknown is refused before the type is. A page does without the names.
  */
+import { hostObjectTypes } from '../../objects/host-types.ts';
 import { refusedTypes } from '../../objects/refused-types.ts';
-import { type ObjectOptions, objectOptionsType } from '../../objects/types.ts';
-import { any, optional, type StructType, struct, type UnionType } from '../../qapi/types.ts';
+import { objectOptionsOf } from '../../objects/types.ts';
+import { any, optional, type StructType, struct } from '../../qapi/types.ts';
 import type { AnyCommand } from '../../qmp/command.ts';
 
 /** Those that are not here have none. */
 const optionNames: Readonly<Record<string, string>> = {
   'acpi-generic-initiator': 'pci-dev node',
   'acpi-generic-port': 'pci-bus node',
-  'authz-list': 'policy rules',
   'authz-listfile': 'filename refresh',
   'authz-pam': 'service',
-  'authz-simple': 'identity',
   'can-host-socketcan': 'if canbus',
   'colo-compare':
     'primary_in secondary_in outdev iothread notify_dev compare_timeout expired_scan_cycle max_queue_size vnet_hdr_support',
@@ -47,16 +46,12 @@ const optionNames: Readonly<Record<string, string>> = {
   'rng-builtin': 'opened',
   'rng-egd': 'opened chardev',
   'rng-random': 'opened filename',
-  secret: 'format keyid iv data file',
   secret_keyring: 'format keyid iv serial',
   'sev-guest':
     'sev-device cbitpos reduced-phys-bits kernel-hashes dh-cert-file session-file policy handle legacy-vm-type',
   'sev-snp-guest':
     'sev-device cbitpos reduced-phys-bits kernel-hashes policy guest-visible-workarounds id-block id-auth author-key-enabled host-data vcek-disabled',
   'thread-context': 'cpu-affinity node-affinity',
-  'tls-creds-anon': 'verify-peer dir endpoint priority',
-  'tls-creds-psk': 'verify-peer dir endpoint priority username',
-  'tls-creds-x509': 'verify-peer dir endpoint priority sanity-check passwordid',
   'tls-cipher-suites': 'verify-peer dir endpoint priority',
   'x-remote-object': 'fd devid',
   'x-vfio-user-server': 'socket device',
@@ -69,12 +64,7 @@ const namedTypes: Readonly<Record<string, StructType>> = Object.fromEntries(
   }),
 );
 
-const branches = { ...objectOptionsType.branches(), ...namedTypes };
-
-export const knownObjectOptions: UnionType<ObjectOptions> = {
-  ...objectOptionsType,
-  branches: () => branches,
-};
+export const knownObjectOptions = objectOptionsOf(hostObjectTypes, namedTypes);
 
 /** `commands`, with an object-add that knows the options of all types. */
 export function withObjectOptions(commands: readonly AnyCommand[]): readonly AnyCommand[] {

@@ -209,7 +209,7 @@ export class Tool {
     const graph = createGraph({ platform: { ...platform, console }, drivers });
     if (this.objects.length > 0) {
       const { makeObjects } = await import('./object-option.ts');
-      await this.attempt(async () => makeObjects(graph, this.objects), {
+      await this.attempt(() => makeObjects(graph, this.objects), {
         status: options.status ?? 1,
       });
     }

@@ -39,6 +39,11 @@ Serves block nodes, their exports, block jobs and a QMP monitor
            [,writable=on|off][,writethrough=on|off][,allocation-depth=on|off]
            [,bitmaps.<i>=<name>]
                          export a block node by NBD
+  --export [type=]nbd-ws,id=<id>,node-name=<N>,addr.type=inet,addr.host=<host>,
+           addr.port=<port>[,path=</path>][,origins.<i>=<origin>]
+           [,max-connections=<n>][,handshake-max-seconds=<n>][,...]
+                         export a block node by NBD over a WebSocket, as pages
+                         reach it; those of other origins must be named
 
   --monitor [chardev=]name[,mode=control][,pretty=on|off]
                          serve QMP on a character device

@@ -10,13 +10,14 @@
 import { invalid } from '../../base/errors.ts';
 import { drivers } from '../../drivers.ts';
 import { closeExports, exportsOf } from '../../exports/block-exports.ts';
+import { hostObjectTypes } from '../../objects/host-types.ts';
 import { parseOption } from '../../qapi/keyval-values.ts';
+import { readSocketAddress } from '../../qapi/socket-address.ts';
 import { bool, enumeration, optional, str, struct } from '../../qapi/types.ts';
 import { addExport, blockExportOptions } from '../../qmp/commands/block-export-add.ts';
 import { nbdServerOptions, readNbdServerOptions } from '../../qmp/commands/nbd-server-start.ts';
 import { storageDaemonCommands } from '../../qmp/commands/storage-daemon.ts';
 import { QmpServer } from '../../qmp/server.ts';
-import { readSocketAddress } from '../../qmp/socket-address.ts';
 import { Chardevs } from '../chardev/chardevs.ts';
 import { chardevQueries } from '../chardev/queries.ts';
 import { detach, isBackgroundProcess, startInBackground } from '../shared/background.ts';
@@ -64,6 +65,7 @@ class StorageDaemon implements Daemon {
     this.server = new QmpServer({
       platform,
       drivers,
+      objectTypes: hostObjectTypes,
       commands: [...withObjectOptions(storageDaemonCommands), ...chardevQueries(this.chardevs)],
       beforeEnd: closeExports,
       reportBug,
@@ -84,7 +86,13 @@ class StorageDaemon implements Daemon {
       const create = (): Promise<LockedPidfile> => LockedPidfile.create(pidfile);
       this.pidfile = await tool.attempt(create, { context: pidfileContext });
     }
-    this.chardevs.serve();
+    const { clock } = await tool.platform();
+    this.chardevs.serve({
+      // There are no disks but nodes.
+      commitAll: () => {},
+      end: () => void this.server.stop(),
+      nowNs: () => clock.nowNs(),
+    });
     if (line.daemonize) await detach();
   }
 
@@ -138,7 +146,10 @@ class StorageDaemon implements Daemon {
 
   private addMonitor(text: string): void {
     const { chardev: id, mode, pretty } = parseOption(monitorOptions, text, 'chardev');
-    this.chardevs.use(id, (connection) => this.server.connect(connection, { pretty }));
+    this.chardevs.use(id, {
+      kind: 'control',
+      connect: (connection) => void this.server.connect(connection, { pretty }),
+    });
     if (mode === 'readline') throw invalid('Only QMP is supported');
   }
 }

@@ -8,10 +8,10 @@ import { joinedConnections } from '../../platform/joined-connections.ts';
 import { OptionValues, parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import { QmpClient } from '../../qmp/client.ts';
 import type { QmpServer } from '../../qmp/server.ts';
-import type { Chardevs, Typing } from '../chardev/chardevs.ts';
+import type { Chardevs } from '../chardev/chardevs.ts';
 import { readChardevName } from '../chardev/legacy.ts';
-import { Mux, type MuxServices } from '../chardev/mux.ts';
 import { describeChardev } from '../chardev/options.ts';
+import type { ChardevUser } from '../chardev/user.ts';
 import type { HmpCommand } from '../hmp/command.ts';
 import { serveReadline } from '../hmp/readline.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -19,8 +19,11 @@ import type { Step } from './options.ts';
 import { QtestServer } from './qtest.ts';
 import type { QtestClock } from './qtest-clock.ts';
 
-/** A port of the machine that a monitor shares a device with. */
-type SharedPort = Pick<MuxServices, 'connectPort' | 'sendBreak'>;
+/** A port of the machine; a break is asked for where it takes turns with a monitor. */
+interface Port {
+  connect(connection: Connection): void;
+  sendBreak(): string;
+}
 
 /** A character device that is given by name. */
 interface NamedDevice {
@@ -59,24 +62,24 @@ export class Monitors {
     if (value === 'none' && name === 'monitor') return;
     if (value.startsWith('chardev:')) this.checkUnmonitored(value.slice('chardev:'.length));
     const id = `compat_monitor${this.opened++}`;
-    const serve = name === 'monitor' ? this.readline() : this.control(name === 'qmp-pretty');
-    await this.openNamed(value, { context, id }, serve, name === 'monitor' ? 'keys' : 'lines');
+    const user = name === 'monitor' ? this.readline() : this.control(name === 'qmp-pretty');
+    await this.openNamed(value, { context, id }, user);
   }
 
   /**
    * Opens the character device that a monitor, or a port of the machine, is given by name. What it connects to is handed
    * over once clients are answered. Errors: BlockError.
    */
-  async openNamed(
-    value: string,
-    { context, id, options = '' }: NamedDevice,
-    onConnection: (connection: Connection) => void,
-    typing: Typing = 'lines',
-  ): Promise<void> {
+  private async openNamed(value: string, device: NamedDevice, user: ChardevUser): Promise<void> {
     if (value.startsWith('chardev:')) {
-      this.chardevs.use(value.slice('chardev:'.length), onConnection, typing);
+      this.chardevs.use(value.slice('chardev:'.length), user);
       return;
     }
+    await this.addNamed(value, device);
+    this.chardevs.use(device.id, user);
+  }
+
+  private async addNamed(value: string, { context, id, options = '' }: NamedDevice): Promise<void> {
     const { tool, daemonize } = this;
     // Older spellings are usual here.
     const services = { ...tool.commentsOn(context), daemonize, warn: () => {} };
@@ -90,7 +93,6 @@ export class Monitors {
       throw invalid(parseError(value));
     }
     await this.chardevs.add(name.text + options, services, id);
-    this.chardevs.use(id, onConnection, typing);
   }
 
   /** Errors: a monitor has this chardev already. */
@@ -105,14 +107,16 @@ export class Monitors {
    */
   async openSilentPort({ name, value }: Step, context: string, id: string): Promise<void> {
     if (value === 'none') return;
-    const connectPort = (connection: Connection): void =>
-      connection.start({ data: () => {}, drained: () => {}, ended: () => {}, closed: () => {} });
-    const device = { context, id };
     try {
-      if (value.startsWith('mon:')) {
-        const sendBreak = (): string => `nobody listens to the ${name} port`;
-        await this.openShared(value.slice('mon:'.length), device, { connectPort, sendBreak });
-      } else await this.openNamed(value, device, connectPort, 'keys');
+      await this.openPort(
+        value,
+        { context, id },
+        {
+          connect: (connection) =>
+            connection.start({ data: () => {}, drained: () => {}, ended: () => {}, closed: () => {} }),
+          sendBreak: () => `nobody listens to the ${name} port`,
+        },
+      );
     } catch (error) {
       const { message } = asBlockError(error);
       if (message !== parseError(value) && !value.startsWith('chardev:'))
@@ -122,20 +126,22 @@ export class Monitors {
   }
 
   /** `mon:DEVICE`: a port of the machine and a human monitor take turns on it. Errors: BlockError. */
-  async openShared(value: string, device: NamedDevice, port: SharedPort): Promise<void> {
-    const { tool, server } = this;
-    const { clock } = await tool.platform();
-    const connect = (terminal: Connection): void =>
-      new Mux(terminal, {
-        ...port,
-        connectMonitor: (connection) => serveReadline(server, connection, this.commands),
-        commitAll: () => void this.commitAll(),
-        end: () => void server.stop('host-qmp-quit'),
-        nowNs: () => clock.nowNs(),
-      }).start();
+  async openPort(value: string, device: NamedDevice, { connect, sendBreak }: Port): Promise<void> {
+    const port: ChardevUser = {
+      kind: 'port',
+      connect: (connection) => void connect(connection),
+      sendBreak,
+    };
+    if (!value.startsWith('mon:')) {
+      await this.openNamed(value, device, port);
+      return;
+    }
+    const shared = value.slice('mon:'.length);
     // Every key is for the port or the monitor.
-    const options = value === 'stdio' ? ',signal=off' : '';
-    await this.openNamed(value, { ...device, options }, connect, 'keys');
+    const options = shared === 'stdio' ? ',mux=on,signal=off' : ',mux=on';
+    await this.addNamed(shared, { ...device, options });
+    this.chardevs.use(device.id, this.readline());
+    this.chardevs.use(device.id, port);
   }
 
   private async commitAll(): Promise<void> {
@@ -161,20 +167,21 @@ export class Monitors {
     if (mode !== 'control' && mode !== 'readline') {
       throw invalid(`Parameter 'mode' does not accept value '${mode}'`);
     }
-    this.checkUnmonitored(id);
     this.chardevs.use(
       id,
       mode === 'readline' ? this.readline() : this.control(values.bool('pretty') ?? false),
-      mode === 'readline' ? 'keys' : 'lines',
     );
   }
 
-  private readline(): (connection: Connection) => void {
-    return (connection) => serveReadline(this.server, connection, this.commands);
+  private readline(): ChardevUser {
+    return {
+      kind: 'monitor',
+      connect: (connection) => serveReadline(this.server, connection, this.commands),
+    };
   }
 
-  private control(pretty: boolean): (connection: Connection) => void {
-    return (connection) => this.server.connect(connection, { pretty });
+  private control(pretty: boolean): ChardevUser {
+    return { kind: 'control', connect: (connection) => void this.server.connect(connection, { pretty }) };
   }
 
   /** `-qtest`. Errors are reported. */
@@ -183,7 +190,8 @@ export class Monitors {
     if (name === undefined) return;
     const device = { context: '', id: 'qtest' };
     try {
-      await this.openNamed(name, device, (connection) => this.qtest?.connect(connection));
+      const connect = (connection: Connection): undefined => void this.qtest?.connect(connection);
+      await this.openNamed(name, device, { kind: 'control', connect });
     } catch (error) {
       const failure = asBlockError(error);
       if (failure.message !== parseError(name)) tool.reportError(failure);
@@ -193,8 +201,13 @@ export class Monitors {
   }
 
   /** From now on clients are answered. */
-  serve(): void {
-    this.chardevs.serve();
+  async serve(): Promise<void> {
+    const { clock } = await this.tool.platform();
+    this.chardevs.serve({
+      commitAll: () => void this.commitAll(),
+      end: () => void this.server.stop('host-qmp-quit'),
+      nowNs: () => clock.nowNs(),
+    });
   }
 
   stopWaiting(): void {

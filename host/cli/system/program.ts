@@ -14,6 +14,7 @@ import { deviceTypes } from '../../machine/device-types.ts';
 import { GlobalProperties, type GlobalProperty } from '../../machine/globals.ts';
 import type { Machine, MachineOptions } from '../../machine/machine.ts';
 import { SavedMachines } from '../../machine/saved-machines.ts';
+import { hostObjectTypes } from '../../objects/host-types.ts';
 import type { ObjectOptions } from '../../objects/types.ts';
 import { systemCommands } from '../../qmp/commands/system.ts';
 import { QmpServer } from '../../qmp/server.ts';
@@ -97,6 +98,7 @@ export class MachineProgram implements Daemon {
     const server = new QmpServer({
       platform,
       drivers,
+      objectTypes: hostObjectTypes,
       commands: [...withObjectOptions(systemCommands), ...chardevQueries(chardevs), humanMonitor],
       machine: { ...options, globals: new GlobalProperties(globals) },
       ...withoutUndefined({ guestClock: clock }),
@@ -155,7 +157,7 @@ export class MachineProgram implements Daemon {
     }
     await this.restoreSaved();
     if (!line.has('S')) await machine.cont();
-    this.monitors.serve();
+    await this.monitors.serve();
     if (line.has('daemonize')) await detach();
   }
 
@@ -182,7 +184,7 @@ export class MachineProgram implements Daemon {
         wanted.push(options);
       });
     }
-    for (const options of wanted) await tool.attempt(async () => server.objects.add(options));
+    for (const options of wanted) await tool.attempt(() => server.objects.add(options));
   }
 
   /** `-serial` and `-parallel`, where no guest has a use for them. */

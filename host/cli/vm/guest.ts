@@ -13,7 +13,6 @@ import { V86Machine } from '../../emulator/v86/machine.ts';
 import { onPowerOff } from '../../emulator/v86/power-off.ts';
 import { BlockDevice } from '../../machine/block-device.ts';
 import type { Machine } from '../../machine/machine.ts';
-import type { Connection } from '../../platform/connection.ts';
 import { OptionValues, parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import { parseSize } from '../../qapi/sizes.ts';
 import type { CommandLine, Step } from '../system/options.ts';
@@ -67,12 +66,10 @@ export class V86Guest implements GuestRunner {
     if (chosen && chosen.value !== 'none') {
       await take(chosen, async (context) => {
         const device = { context, id: 'serial0' };
-        const connectPort = (connection: Connection): void => serial.connect(connection);
-        if (!chosen.value.startsWith('mon:')) {
-          return monitors.openNamed(chosen.value, device, connectPort, 'keys');
-        }
-        const sendBreak = (): string => 'the serial port of v86 can send no break';
-        return monitors.openShared(chosen.value.slice('mon:'.length), device, { connectPort, sendBreak });
+        await monitors.openPort(chosen.value, device, {
+          connect: (connection) => serial.connect(connection),
+          sendBreak: () => 'the serial port of v86 can send no break',
+        });
       });
     }
     if (line.has('nographic') && step && !hasMonitor(line.steps) && !usesStdio(line.steps)) {

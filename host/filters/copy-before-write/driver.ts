@@ -2,18 +2,19 @@
  * The `copy-before-write` filter: keeps a point in time of its `file` child on its `target` child (specification:
  * graph, section 3; jobs, section 7).
  *
- * Before a write, write-zeroes or discard reaches clusters that are still to be copied, their old data is read from
- * `file`. Where it goes is the *saver*'s affair (copy/saver.ts). On its own the filter writes it to `target` at once, and the guest
- * waits for that, as in QEMU. A backup job puts its buffer there instead, so that the guest waits for the target only
- * when that buffer is full. Reads pass through untouched.
+ * Before a write, write-zeroes or discard reaches what is still to be copied, its old data is read from `file`
+ * (old-data.ts). Where it goes is the *saver*'s affair (copy/saver.ts). On its own the filter writes it to `target` at once,
+ * and the guest waits for that, as in QEMU. With `x-cbw-buffer`, and in a backup job, a buffer takes it instead, so that the
+ * guest waits for the target only when that is full. Reads pass through untouched.
  *
- * A cluster is in one of three states:
+ * A cluster is in one of these states:
  *
- * | state   | meaning                                                          |
- * | ------- | ---------------------------------------------------------------- |
- * | to copy | the only copy of the old data is in `file`: no write may pass    |
- * | claimed | somebody reads it just now: writes wait for the claim to end     |
- * | saved   | the old data is on `target` or in the saver's hands: writes pass |
+ * | state       | meaning                                                                          |
+ * | ----------- | -------------------------------------------------------------------------------- |
+ * | to copy     | the only copy of the old data is in `file`: no write may pass                    |
+ * | partly so   | the buffer has some units of it, and writes to those pass                        |
+ * | claimed     | somebody reads it just now: writes wait for that, or have their units saved      |
+ * | saved       | the old data is on `target` or in the saver's hands: writes pass                 |
  *
  * A copy that takes longer than `cbw-timeout` goes on, but counts as failed for the write that waits. With `bitmap` the
  * point in time is what that bitmap has dirty, nothing else. Reading it back is in point-in-time.ts.
@@ -29,29 +30,37 @@ import type { Edge } from '../../block/edge.ts';
 import type { BlockNode } from '../../block/node.ts';
 import type { OpenContext } from '../../block/open-context.ts';
 import { Perm } from '../../block/permissions.ts';
-import { contentOf } from '../../copy/content.ts';
-import { type Claim, CopyMap } from '../../copy/copy-map.ts';
+import { bufferOptions, checkBuffer, openSpill } from '../../copy/buffer-options.ts';
+import { CopyMap } from '../../copy/copy-map.ts';
+import { DrainingBuffer } from '../../copy/draining-buffer.ts';
+import { HeldPieces } from '../../copy/held-pieces.ts';
+import { HotRegions } from '../../copy/hot-regions.ts';
+import type { BufferFill } from '../../copy/save-buffer.ts';
 import { type CopySource, DirectSaver, type Saver } from '../../copy/saver.ts';
+import type { SpillFile } from '../../copy/spill-file.ts';
+import { WaitStatistics } from '../../copy/wait-statistics.ts';
 import type { HierarchicalBitmap } from '../../core/bitmap.ts';
 import type { Clock } from '../../platform/platform.ts';
-import { enumeration, optional, size, str, struct, type TypeOf, uint32 } from '../../qapi/types.ts';
+import { enumeration, extend, optional, size, str, struct, type TypeOf, uint32 } from '../../qapi/types.ts';
+import { maxPieceBytes, OldData } from './old-data.ts';
 import { PointInTime } from './point-in-time.ts';
 
 /** The unit of copying is at least this, however small the target's clusters. */
 const minClusterBytes = 64 << 10;
 /** Longest cluster that `min-cluster-size` can ask for: one of them has to fit in memory. */
 const maxClusterBytes = 128 << 20;
-/** Longest range that a guest's write reads ahead of itself in one piece. */
-const maxPieceBytes = 1 << 20;
-
-const optionsType = struct('BlockdevOptionsCbw', {
+const ownOptions = struct('BlockdevOptionsCbwOwn', {
   bitmap: optional(struct('BlockDirtyBitmap', { node: str, name: str })),
   'on-cbw-error': optional(enumeration('OnCbwError', ['break-guest-write', 'break-snapshot'])),
   /** Seconds; 0: none. */
   'cbw-timeout': optional(uint32),
   /** Bytes, a power of two: the least unit of copying; the target's cluster size may be more. */
   'min-cluster-size': optional(size),
+  /** What happens when the buffer is full: the guest waits, or goes on and nobody can read the point in time any more. */
+  'x-cbw-policy': optional(enumeration('CbwFilterPolicy', ['wait', 'break-snapshot'])),
 });
+
+const optionsType = extend('BlockdevOptionsCbw', ownOptions, bufferOptions);
 
 type Options = TypeOf<typeof optionsType>;
 
@@ -65,10 +74,15 @@ export class CopyBeforeWrite implements Driver, CopySource {
   skipUnallocated = false;
   /** What was copied is discarded in `file`, which the owner does: the filter lets nobody else write meanwhile. */
   discardsSource = false;
+  readonly held: HeldPieces;
+  readonly hotRegions: HotRegions;
+  /** Of guests whose writes had something to save. */
+  readonly waits = new WaitStatistics();
   /** Nobody wants the point in time any more: everything passes. */
   private disabled = false;
   private readonly pointInTime: PointInTime;
-  private readonly directSaver: Saver;
+  private readonly oldData = new OldData(this);
+  private buffer: DrainingBuffer | undefined;
 
   constructor(
     private readonly node: () => BlockNode,
@@ -79,17 +93,44 @@ export class CopyBeforeWrite implements Driver, CopySource {
   ) {
     this.copyMap = new CopyMap(source.length, clusterBytesFor(target.node, options));
     this.copyMap.setAll();
-    this.pointInTime = new PointInTime(source, target, this.copyMap);
-    this.saver = this.directSaver = new DirectSaver(target);
+    const { clusterBytes } = this.copyMap;
+    this.held = new HeldPieces(clusterBytes);
+    this.hotRegions = new HotRegions(Math.max(maxPieceBytes, clusterBytes));
+    this.pointInTime = new PointInTime(source, target, this.copyMap, this.held);
+    this.saver = new DirectSaver(target);
+  }
+
+  /** From now on old data goes to a buffer of the filter's own, which drains to the target. */
+  useBuffer(limitBytes: number, spill: SpillFile | undefined, breaksWhenFull: boolean): void {
+    this.buffer = new DrainingBuffer(this, {
+      limitBytes,
+      spill,
+      ...(breaksWhenFull && { onFull: () => this.disable() }),
+      onAlarm: (fill) => this.tellAlarm(fill),
+      onBusy: (isBusy) => {
+        if (isBusy) this.node().requestBegin();
+        else this.node().requestEnd();
+      },
+    });
+    this.saver = this.buffer.saver;
+  }
+
+  /** How saving goes, to a buffer of the filter's own or of a job. */
+  get saving(): { fill: BufferFill | undefined; waits: WaitStatistics } {
+    return { fill: this.saver.fill, waits: this.waits };
+  }
+
+  drainChanged(isDrained: boolean): void {
+    if (isDrained) this.buffer?.saver.hold();
+    else this.buffer?.saver.unhold();
   }
 
   getLength(): Promise<number> {
     return this.source.getByteLength();
   }
 
-  /** Undefined in a backup job: what that has saved may be in memory still. */
-  get snapshotAccess(): SnapshotAccess | undefined {
-    return this.saver === this.directSaver ? this.pointInTime : undefined;
+  get snapshotAccess(): SnapshotAccess {
+    return this.pointInTime;
   }
 
   /** Only these clusters are the point in time. */
@@ -101,6 +142,8 @@ export class CopyBeforeWrite implements Driver, CopySource {
   /** Called by the dispatcher before any request that changes data. */
   async beforeWrite(offset: number, bytes: number, flags: WriteFlags): Promise<void> {
     if (flags.unchanged || this.isOver || !this.copyMap.isDirty(offset, bytes)) return;
+    const startNs = this.clock.nowNs();
+    this.hotRegions.note(offset);
     try {
       await this.saveInTime(offset, bytes);
     } catch (error) {
@@ -108,6 +151,8 @@ export class CopyBeforeWrite implements Driver, CopySource {
       if (this.options['on-cbw-error'] !== 'break-snapshot') throw error;
       this.pointInTime.isBroken = true;
       return;
+    } finally {
+      this.waits.record(this.clock.nowNs() - startNs);
     }
     if (!this.isOver) await this.copyMap.whenUnread(offset, bytes);
   }
@@ -118,7 +163,7 @@ export class CopyBeforeWrite implements Driver, CopySource {
 
   private async saveInTime(offset: number, bytes: number): Promise<void> {
     const seconds = this.options['cbw-timeout'] ?? 0;
-    const saved = this.saveRange(offset, bytes);
+    const saved = this.oldData.save(offset, bytes);
     if (seconds === 0) return saved;
     const node = this.node();
     // It may go on when the request is long over, and nobody must take the filter for idle then.
@@ -134,60 +179,14 @@ export class CopyBeforeWrite implements Driver, CopySource {
     });
   }
 
-  private async saveRange(offset: number, bytes: number): Promise<void> {
-    const end = offset + bytes;
-    for (;;) {
-      const next = this.copyMap.next(offset, end);
-      if (!next || this.disabled) return;
-      if ('ended' in next) await next.ended;
-      else await this.saveRun(next.offset, Math.min(next.bytes, maxPieceBytes));
-    }
-  }
-
-  /** Saves one run of clusters that were to copy a moment ago, or as much of it as can be had. */
-  private async saveRun(offset: number, bytes: number): Promise<void> {
-    const { source, skipUnallocated } = this;
-    const content = await contentOf(source.node, this.copyMap.clusters, offset, bytes, skipUnallocated);
-    const buffer = content.kind === 'data' ? await this.saver.reserve(content.bytes) : undefined;
-    if (this.disabled) {
-      if (buffer) this.saver.release(buffer);
-      return;
-    }
-    // Looking and reserving took time: what somebody else copied meanwhile is not ours any more.
-    const claim = this.copyMap.claim(offset, content.bytes);
-    if (!claim) {
-      if (buffer) this.saver.release(buffer);
-      await this.copyMap.whenFree(offset, content.bytes);
-      return;
-    }
-    if (content.kind === 'skip') {
-      this.copyMap.end(claim, true);
-      this.saver.skipped(claim.bytes);
-      return;
-    }
-    await this.moveClaim(claim, buffer);
-  }
-
-  private async moveClaim(claim: Claim, buffer: Uint8Array | undefined): Promise<void> {
-    let saved = false;
-    try {
-      if (buffer) await this.source.read(claim.offset, buffer.subarray(0, claim.bytes));
-    } catch (error) {
-      if (buffer) this.saver.release(buffer);
-      this.copyMap.end(claim, false);
-      throw error;
-    }
-    try {
-      await this.saver.save({ offset: claim.offset, bytes: claim.bytes, buffer });
-      saved = true;
-    } finally {
-      this.copyMap.end(claim, saved);
-    }
-  }
-
   /** From now on everything passes; writes that wait for the saver are let go by its owner. */
   disable(): void {
     this.disabled = true;
+    this.pointInTime.isBroken = true;
+  }
+
+  get isDisabled(): boolean {
+    return this.disabled;
   }
 
   childPermissions(
@@ -205,8 +204,31 @@ export class CopyBeforeWrite implements Driver, CopySource {
     return { perm, shared };
   }
 
+  /** Buffer and spill file, the filter's own or a job's, fill up. */
+  tellAlarm({ bufferBytes, bufferedBytes, spillBytes, spilledBytes }: BufferFill): void {
+    const node = this.node();
+    node.graph.emit({
+      name: 'X_CBW_BUFFER_NEARLY_FULL',
+      data: {
+        'node-name': node.name,
+        'buffer-size': bufferBytes,
+        buffered: bufferedBytes,
+        'spill-size': spillBytes,
+        spilled: spilledBytes,
+      },
+    });
+  }
+
   async close(): Promise<void> {
+    const { buffer, pointInTime } = this;
+    this.buffer = undefined;
+    const wasBroken = pointInTime.isBroken;
+    const isComplete = (await buffer?.close()) ?? true;
     this.disable();
+    if (!isComplete && !wasBroken) {
+      const { graph, name } = this.node();
+      graph.platform.console.warn(`The target of '${name}' has not taken all that it was to keep`);
+    }
   }
 }
 
@@ -254,8 +276,17 @@ export const copyBeforeWrite: DriverDefinition<Options> = {
     const target = await context.openChild('target', 'image');
     const node = source.parent as BlockNode;
     const bits = options.bitmap && findBits(source.node, options.bitmap);
-    const driver = new CopyBeforeWrite(() => node, source, target, context.platform.clock, options);
+    const { platform } = context;
+    const driver = new CopyBeforeWrite(() => node, source, target, platform.clock, options);
     if (bits) driver.restrict(bits);
+    const bufferBytes = checkBuffer(options, 0);
+    if (bufferBytes > 0) {
+      if (isBelow(target.node, source.node)) {
+        throw invalid('x-cbw-buffer must be 0 where readers of the target see the source through it');
+      }
+      const spill = await openSpill(platform, options, source.length);
+      driver.useBuffer(bufferBytes, spill, options['x-cbw-policy'] === 'break-snapshot');
+    }
     if (isBelow(target.node, source.node)) await target.exclude('reads');
     return driver;
   },

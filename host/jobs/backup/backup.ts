@@ -11,21 +11,22 @@
  * A failing target and guests' writes: data that is in memory when the target fails waits there for what on-target-error
  * says. The guest's write has been acknowledged and stays so. With `report` the job fails and the data is dropped.
  */
+import { BlockError } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockBackend } from '../../block/backend.ts';
-import { isBelow } from '../../block/chain.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
+import { openSpill, saysBuffer } from '../../copy/buffer-options.ts';
 import { CopyEngine, CopyFailure } from '../../copy/copy-engine.ts';
 import { CopyBeforeWrite } from '../../filters/copy-before-write/driver.ts';
 import { InsertedFilter } from '../filter-insertion.ts';
-import type { Job, JobDriver } from '../job.ts';
+import type { Job, JobDriver, SavingInfo } from '../job.ts';
 import type { JobRegistry } from '../job-registry.ts';
 import type { JobTransaction } from '../job-transaction.ts';
 import { NodeHolds } from '../node-holds.ts';
 import { chooseBitmap, SyncBitmap } from './bitmap.ts';
-import { type BackupCommon, checkChunk, checkNodes, checkSizes, perfOf } from './options.ts';
+import { type BackupCommon, bufferBytesOf, checkChunk, checkNodes, checkSizes, perfOf } from './options.ts';
 
 interface BackupParams {
   source: BlockNode;
@@ -47,6 +48,7 @@ export async function createBackupJob(
   const { source, target, options } = params;
   const choice = chooseBitmap(source, options);
   checkNodes(source, target, options);
+  bufferBytesOf(source, target, options);
   const bitmap = choice && new SyncBitmap(source, choice);
   try {
     checkSizes(source, target);
@@ -107,6 +109,8 @@ class BackupDriver implements JobDriver {
   private holds: NodeHolds | undefined;
   private engine: CopyEngine | undefined;
   private topScanned = false;
+  /** The buffer was full, and guests were not to wait: the job cannot go on. */
+  private lostInstant = false;
 
   constructor(
     private readonly filter: InsertedFilter<CopyBeforeWrite>,
@@ -134,16 +138,32 @@ class BackupDriver implements JobDriver {
       ...perfOf(this.options),
       compress: this.options.compress ?? false,
       discardSource: driver.discardsSource,
-      // Readers of the target see the source where the target has nothing yet (fleecing).
-      writeThrough: isBelow(this.target, this.source),
+      bufferBytes: bufferBytesOf(this.source, this.target, this.options),
+      spill: await openSpill(job.registry.platform, this.options, this.source.length),
+      onFull: this.onFullOf(job),
+      onAlarm: (fill) => driver.tellAlarm(fill),
       progress: job.progress,
-      isWanted: () => job.isWanted,
+      isWanted: () => job.isWanted || this.lostInstant,
       isStopped: () => job.isParked,
     });
     this.engine = engine;
     this.holds = new NodeHolds(job, { beside: engine });
     await this.holds.holdFilter(node, 'main node', Perm.none, Perm.all);
     await this.holds.hold(this.target, 'target', Perm.none, Perm.all);
+  }
+
+  private onFullOf(job: Job): (() => void) | undefined {
+    const { 'x-cbw-policy': policy = 'wait' } = this.options;
+    if (policy === 'wait') return undefined;
+    return () => {
+      this.lostInstant = true;
+      if (policy === 'cancel') job.requestCancel(true);
+    };
+  }
+
+  /** Undefined unless somebody has said what the buffer is to be. */
+  get saving(): SavingInfo | undefined {
+    return saysBuffer(this.options) ? this.filter.driver.saving : undefined;
   }
 
   /** What is to be discarded in the source is written to. Errors: it is read-only, a permission conflict. */
@@ -166,9 +186,11 @@ class BackupDriver implements JobDriver {
     while (!job.isCancelled) {
       try {
         if (await this.work()) return await this.flushTarget();
+        if (!job.isCancelled) this.checkInstant();
       } catch (error) {
         if (!(error instanceof CopyFailure)) throw error;
         if (job.isCancelled) return;
+        this.checkInstant();
         const { operation } = error;
         const policy = this.options[operation === 'read' ? 'on-source-error' : 'on-target-error'] ?? 'report';
         if (job.handleError(operation, policy, error.error) === 'report') throw error.error;
@@ -177,6 +199,11 @@ class BackupDriver implements JobDriver {
       if (job.isParked) this.engine?.stopped();
       await resumed;
     }
+  }
+
+  private checkInstant(): void {
+    if (this.lostInstant)
+      throw new BlockError('ENOSPC', "The buffer for what guests' writes overwrite is full");
   }
 
   interrupt(): void {

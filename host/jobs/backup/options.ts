@@ -3,9 +3,22 @@
  * before anything is changed (specification: jobs, section 7). The order of the checks is QEMU's.
  */
 import { invalid } from '../../base/errors.ts';
+import { isBelow } from '../../block/chain.ts';
 import { onErrorType } from '../../block/error-policy.ts';
 import type { BlockNode } from '../../block/node.ts';
-import { bool, enumeration, int64, optional, size, str, struct, type TypeOf } from '../../qapi/types.ts';
+import { bufferOptions, checkBuffer } from '../../copy/buffer-options.ts';
+import { defaultBufferBytes } from '../../copy/save-buffer.ts';
+import {
+  bool,
+  enumeration,
+  extend,
+  int64,
+  optional,
+  size,
+  str,
+  struct,
+  type TypeOf,
+} from '../../qapi/types.ts';
 
 export const mirrorSyncMode = enumeration('MirrorSyncMode', ['top', 'full', 'none', 'incremental', 'bitmap']);
 
@@ -16,7 +29,7 @@ const backupPerf = struct('BackupPerf', {
   'min-cluster-size': optional(size),
 });
 
-export const backupCommon = struct('BackupCommon', {
+const qemuCommon = struct('BackupCommonQemu', {
   'job-id': optional(str),
   device: str,
   sync: mirrorSyncMode,
@@ -31,7 +44,11 @@ export const backupCommon = struct('BackupCommon', {
   'filter-node-name': optional(str),
   'discard-source': optional(bool),
   'x-perf': optional(backupPerf),
+  /** What happens when the buffer for guests' writes is full: they wait, or they go on and the job fails or is cancelled. */
+  'x-cbw-policy': optional(enumeration('CbwPolicy', ['wait', 'break-snapshot', 'cancel'])),
 });
+
+export const backupCommon = extend('BackupCommon', qemuCommon, bufferOptions);
 
 export type BackupCommon = TypeOf<typeof backupCommon>;
 
@@ -72,4 +89,14 @@ export function checkChunk(options: BackupCommon, clusterBytes: number): void {
 export function perfOf(options: BackupCommon): { maxWorkers: number; maxChunkBytes: number } {
   const perf = options['x-perf'] ?? {};
   return { maxWorkers: perf['max-workers'] ?? defaultWorkers, maxChunkBytes: perf['max-chunk'] ?? 0 };
+}
+
+/** Bytes of the buffer for guests' writes; 0: they wait for the target. Throws when the options contradict each other. */
+export function bufferBytesOf(source: BlockNode, target: BlockNode, options: BackupCommon): number {
+  const seesThrough = isBelow(target, source);
+  const bytes = checkBuffer(options, seesThrough ? 0 : defaultBufferBytes);
+  if (seesThrough && bytes > 0) {
+    throw invalid('x-cbw-buffer must be 0 where readers of the target see the source through it');
+  }
+  return bytes;
 }

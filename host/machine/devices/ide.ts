@@ -8,7 +8,16 @@ import {
   geometryProperties,
 } from '../block-device.ts';
 import type { DeviceType } from '../device-type.ts';
-import { number16, number32, number64, type PropertySpec, text, unsetUint32 } from '../property.ts';
+import {
+  flag,
+  number16,
+  number32,
+  number64,
+  type PropertySpec,
+  text,
+  translation,
+  unsetUint32,
+} from '../property.ts';
 
 const ideProperties: readonly PropertySpec[] = [
   ...blockProperties,
@@ -19,6 +28,7 @@ const ideProperties: readonly PropertySpec[] = [
   text('serial'),
   text('model'),
   number64('wwn'),
+  flag('win2k-install-hack'),
 ];
 
 /** Each bus has two of them, used or not. */
@@ -59,6 +69,7 @@ class IdeDisk extends IdeDevice {
       hasTray: false,
       reportsIoStatus: true,
       needsMedium: true,
+      maxHeads: 16,
     });
   }
 }
@@ -84,8 +95,8 @@ export const ideHdType: DeviceType = {
   busKind: 'IDE',
   properties: [
     ...ideProperties,
-    ...geometryProperties.filter(({ name }) => !name.startsWith('l')),
-    text('bios-chs-trans', 'auto'),
+    ...geometryProperties,
+    translation('bios-chs-trans'),
     number16('rotation_rate'),
   ],
   create: (machine) => new IdeDisk(machine, ideHdType),

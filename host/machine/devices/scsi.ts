@@ -39,6 +39,7 @@ const scsiProperties: readonly PropertySpec[] = [
   number64('wwn'),
   number64('port_wwn'),
   number16('port_index'),
+  flag('migrate-emulated-scsi-request', true),
   number64('max_io_size', 2147483647),
   signed32('scsi_version', 5),
 ];

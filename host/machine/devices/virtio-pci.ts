@@ -1,7 +1,16 @@
 /** Properties that PCI and virtio devices have beside their own. None of them changes what a disk does. */
 import { invalid } from '../../base/errors.ts';
 import { int32 } from '../../qapi/types.ts';
-import { fixedFlag, flag, number32, onOrOff, type PropertySpec, text, unsetUint32 } from '../property.ts';
+import {
+  bytes,
+  flag,
+  number32,
+  onOrOff,
+  type PropertySpec,
+  signed32,
+  text,
+  unsetUint32,
+} from '../property.ts';
 
 const slots = 32;
 const functions = 8;
@@ -10,7 +19,7 @@ function addressProperty(owner: () => string): PropertySpec {
   return {
     name: 'addr',
     type: int32,
-    typeName: 'int32',
+    typeName: 'str',
     initial: -1,
     // Slot and function in hexadecimal: `06.0`.
     read(value) {
@@ -29,12 +38,16 @@ export function pciPropertiesOf(typeName: string): readonly PropertySpec[] {
     addressProperty(() => typeName),
     text('romfile'),
     number32('romsize', unsetUint32),
-    number32('rombar', 1),
+    signed32('rombar', -1),
     flag('multifunction'),
     flag('x-pcie-lnksta-dllla', true),
     flag('x-pcie-extcap-init', true),
     text('failover_pair_id'),
     number32('acpi-index'),
+    flag('x-pcie-err-unc-mask', true),
+    flag('x-pcie-ari-nextfn-1'),
+    bytes('x-max-bounce-buffer-size', 4096),
+    flag('x-pcie-ext-tag', true),
   ];
 }
 
@@ -50,13 +63,13 @@ export const virtioPciProperties: readonly PropertySpec[] = [
   flag('x-pcie-deverr-init', true),
   flag('x-pcie-lnkctl-init', true),
   flag('x-pcie-pm-init', true),
+  flag('x-pcie-pm-no-soft-reset'),
   flag('x-pcie-flr-init', true),
   flag('aer'),
   onOrOff('disable-legacy'),
   flag('disable-modern'),
-  fixedFlag('ioeventfd', true),
+  flag('ioeventfd', true),
   number32('vectors', unsetUint32),
-  number32('class'),
 ];
 
 export const virtioProperties: readonly PropertySpec[] = [
@@ -66,6 +79,7 @@ export const virtioProperties: readonly PropertySpec[] = [
   flag('any_layout', true),
   flag('iommu_platform'),
   flag('packed'),
+  flag('in_order'),
   flag('queue_reset', true),
   flag('use-started', true),
   flag('use-disabled-flag', true),

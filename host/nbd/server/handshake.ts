@@ -26,6 +26,7 @@ import {
   optionMagic,
   optionName,
   optionReplyMagic,
+  type ReplyForm,
   TransmissionFlag,
 } from '../constants.ts';
 import { isMagic, MessageBuilder, MessageReader } from '../fields.ts';
@@ -33,9 +34,6 @@ import type { Input } from '../input.ts';
 import type { Output } from '../output.ts';
 import { contextsFor } from './meta-contexts.ts';
 import type { MetaContext, Offer, OfferedExport } from './offer.ts';
-
-/** What replies look like, as the client has chosen. */
-export type ReplyForm = 'simple' | 'structured' | 'extended';
 
 /** What has been agreed on. */
 export interface Agreement<Export extends OfferedExport> {

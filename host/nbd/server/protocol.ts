@@ -21,7 +21,7 @@ import { Output } from '../output.ts';
 import { type Agreement, Handshake } from './handshake.ts';
 import type { Offer, OfferedExport } from './offer.ts';
 import { Replies } from './replies.ts';
-import { exactLength, exactOffset, Request, RequestReader, tooLong } from './request.ts';
+import { exactLength, exactOffset, type PayloadMemory, Request, RequestReader, tooLong } from './request.ts';
 
 export type ServerEvent<Export extends OfferedExport> =
   /** The client begins TLS when it has what is to be sent now; `tlsBegun` is to be called before anything is received. */
@@ -42,12 +42,16 @@ const invalidNumber = toWireError('EINVAL');
 
 export class ServerProtocol<Export extends OfferedExport> {
   readonly output = new Output();
-  private readonly input = new Input();
+  /** Also for connections that put bytes where they are wanted: what `room` leads to is as if it were received. */
+  readonly input = new Input();
   private readonly handshake: Handshake<Export>;
   private transmission: Transmission<Export> | undefined;
   private hasEnded = false;
 
-  constructor(offer: Offer<Export>) {
+  constructor(
+    offer: Offer<Export>,
+    private readonly memory: PayloadMemory,
+  ) {
     this.handshake = new Handshake(offer, this.input, this.output);
   }
 
@@ -88,7 +92,7 @@ export class ServerProtocol<Export extends OfferedExport> {
     const { replies } = agreement;
     this.transmission = {
       agreement,
-      requests: new RequestReader(this.input, replies === 'extended'),
+      requests: new RequestReader(this.input, replies === 'extended', this.memory),
       replies: new Replies(this.output, replies),
     };
     return outcome;

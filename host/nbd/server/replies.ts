@@ -10,11 +10,12 @@ import {
   chunkDone,
   extendedReplyMagic,
   maxStringBytes,
+  type ReplyForm,
   simpleReplyMagic,
   structuredReplyMagic,
 } from '../constants.ts';
+import { setU64, viewOf } from '../fields.ts';
 import type { Output } from '../output.ts';
-import type { ReplyForm } from './handshake.ts';
 import type { Request } from './request.ts';
 
 const simpleHeadBytes = 16;
@@ -75,10 +76,10 @@ export class Replies {
     else this.chunk(request, Chunk.none, 0, true);
   }
 
-  /** Data of a READ, from `offset` on; all of it when replies are simple. Nobody changes it any more. */
-  data(request: Request, offset: number, data: Uint8Array, isLast: boolean): void {
+  /** Data of a READ, from `offset` on; all of it when replies are simple. Nobody changes it before `sent` is told, if ever. */
+  data(request: Request, offset: number, data: Uint8Array, isLast: boolean, sent?: () => void): void {
     this.dataHead(request, offset, data.length, isLast, 0);
-    this.output.add(data);
+    this.output.add(data, sent);
   }
 
   /** As `data` for all that was asked for, to be filled at once. Undefined: that is too much, or nothing. */
@@ -173,13 +174,4 @@ export class Replies {
     }
     return reserved.subarray(headBytes);
   }
-}
-
-function viewOf({ buffer, byteOffset, length }: Uint8Array): DataView {
-  return new DataView(buffer, byteOffset, length);
-}
-
-function setU64(view: DataView, at: number, value: number): void {
-  view.setUint32(at, Math.floor(value / 2 ** 32));
-  view.setUint32(at + 4, value % 2 ** 32);
 }

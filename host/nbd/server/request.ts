@@ -6,9 +6,17 @@ import type { MetaContext } from './offer.ts';
 const compactBytes = 28;
 const extendedBytes = 32;
 
+/** Where payloads go that did not come in one piece. */
+export interface PayloadMemory {
+  /** At least `bytes` long, with any content. */
+  take(bytes: number): Uint8Array;
+}
+
 export class Request {
   /** What came with it: the data of a WRITE, or what a BLOCK_STATUS is about. */
   payload: Uint8Array | undefined;
+  /** What the payload is in, to be given back when it is no longer needed; absent when it is where it came. */
+  memory: Uint8Array | undefined;
   /** Of a BLOCK_STATUS: how far, and in which contexts. */
   status: { readonly bytes: number; readonly contexts: readonly MetaContext[] } | undefined;
 
@@ -49,12 +57,11 @@ interface BrokenRequest {
 export class RequestReader {
   /** One whose payload is still on its way. */
   private pending: Request | undefined;
-  /** Of the payload. */
-  private filled = 0;
 
   constructor(
     private readonly input: Input,
     private readonly isExtended: boolean,
+    private readonly memory: PayloadMemory,
   ) {}
 
   /** The next one that has arrived as a whole. */
@@ -74,8 +81,8 @@ export class RequestReader {
     // What came in one piece is used where it is.
     request.payload = this.input.take(bytes);
     if (request.payload) return request;
-    request.payload = new Uint8Array(bytes);
-    this.filled = 0;
+    request.memory = this.memory.take(bytes);
+    request.payload = request.memory.subarray(0, bytes);
     return this.fill(request);
   }
 
@@ -103,8 +110,7 @@ export class RequestReader {
 
   private fill(request: Request): Request | undefined {
     const payload = request.payload!; // those that wait have one
-    this.filled += this.input.moveTo(payload.subarray(this.filled));
-    this.pending = this.filled < payload.length ? request : undefined;
+    this.pending = this.input.fill(payload) ? undefined : request;
     return this.pending ? undefined : request;
   }
 }

@@ -11,6 +11,7 @@ import { codecs } from './codecs.ts';
 import { explainedFetch } from './fetch.ts';
 import { OpfsFiles } from './opfs-files.ts';
 import { random } from './random.ts';
+import { webSockets } from './websockets.ts';
 
 const log: Console = {
   stdout: (line) => console.log(line),
@@ -42,6 +43,7 @@ export function makeBrowserPlatform({ chunkStoreBytes = 0 } = {}): BrowserPlatfo
     codecs,
     console: log,
     fetch: browserFetch,
+    webSockets,
     blobs: new Blobs(),
     ...withoutUndefined({ chunkStore }),
   };

@@ -1,12 +1,15 @@
 /** Node as a platform: the operating system's clock, chance, files, codecs and network. */
 import { writeSync } from 'node:fs';
 import type { Console, Platform } from '../platform.ts';
+import type { WebSockets } from '../websockets.ts';
+import { ciphers } from './ciphers.ts';
 import { clock } from './clock.ts';
 import { codecs } from './codecs.ts';
 import { nodeFetch } from './fetch.ts';
 import { files } from './files.ts';
 import { random } from './random.ts';
 import { sockets } from './sockets.ts';
+import { tls } from './tls/index.ts';
 
 const terminal: Console = {
   stdout: (line) => void process.stdout.write(`${line}\n`),
@@ -20,6 +23,12 @@ const terminal: Console = {
   },
 };
 
+/** Few need them, and they come with a library. */
+const webSockets: WebSockets = {
+  connect: async (...connecting) => (await import('./websockets.ts')).connectWebSocket(...connecting),
+  listen: async (...listening) => (await import('./websockets.ts')).listenForWebSockets(...listening),
+};
+
 /** The operating system as Node has it. */
 export const nodePlatform: Platform = {
   clock,
@@ -29,6 +38,10 @@ export const nodePlatform: Platform = {
   console: terminal,
   fetch: nodeFetch,
   sockets,
+  tls,
+  ciphers,
+  webSockets,
+  temporaryDirectory: process.env['TMPDIR'] ?? '/var/tmp',
   // That of the first thread.
   threadId: process.pid,
 };

@@ -9,10 +9,11 @@ import * as fs from 'node:fs';
 import * as net from 'node:net';
 import { dirname } from 'node:path';
 import { BlockError, invalid } from '../../base/errors.ts';
+import type { Connection } from '../connection.ts';
 import type { Listener, SocketAddress, Sockets } from '../sockets.ts';
 import { fromSystemError } from './errors.ts';
 import { fileExists } from './file-exists.ts';
-import { endSocket, StreamConnection } from './stream-connection.ts';
+import { SocketConnection } from './socket-connection.ts';
 
 const maxUnixPathBytes = 107;
 const maxPort = 65_535;
@@ -21,15 +22,22 @@ export const sockets: Sockets = {
   async listen(address, accept) {
     const server = await listenOn(address, { noDelay: true });
     server.on('connection', (socket) => {
-      // A peer may go away before anybody is told of it.
-      socket.on('error', () => {});
-      accept(new StreamConnection(socket, socket, () => endSocket(socket)));
+      accept(connectionOver(socket));
     });
     // Nobody can be let in just now (EMFILE); who waits in the backlog may be later.
     server.on('error', () => {});
     return { close: () => void server.close() } satisfies Listener;
   },
+  async connect(address) {
+    return connectionOver(await connectTo(address, { noDelay: true }));
+  },
 };
+
+function connectionOver(socket: net.Socket): Connection {
+  // A peer may go away before anybody is told of it.
+  socket.on('error', () => {});
+  return new SocketConnection(socket);
+}
 
 export interface SocketOptions {
   /** What is written goes out at once, however little it is. */
@@ -90,6 +98,8 @@ export async function connectTo(given: SocketAddress, { noDelay }: SocketOptions
   const address = await inFamily(given);
   if (address.type === 'fd') return new net.Socket({ fd: address.fd, allowHalfOpen: true });
   const socket = new net.Socket({ allowHalfOpen: true });
+  // Nothing is read before somebody wants it.
+  socket.pause();
   const target =
     address.type === 'unix'
       ? { path: asPath(address.path) }

@@ -1,5 +1,5 @@
 /** A connection made of Node streams. */
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import type { Connection, ConnectionHandlers } from '../connection.ts';
 
@@ -19,11 +19,25 @@ export class StreamConnection implements Connection {
   private isClosed = false;
 
   constructor(
-    private readonly input: Readable | undefined,
-    private readonly output: Writable | undefined,
+    protected input: Readable | undefined,
+    protected output: Writable | undefined,
     /** What `close` does to the streams. */
-    private readonly release: () => void,
+    private release: () => void,
   ) {}
+
+  /**
+   * Gives the socket to whoever speaks TLS through it: nothing more arrives here, and closing this ends it at once. Undefined: it
+   * is no socket, or closed.
+   */
+  handOver(): Socket | undefined {
+    const { input } = this;
+    if (!(input instanceof Socket) || this.isClosed) return undefined;
+    input.pause();
+    for (const event of ['data', 'end', 'drain', 'error', 'close']) input.removeAllListeners(event);
+    input.on('error', () => {});
+    this.release = () => input.destroy();
+    return input;
+  }
 
   start(handlers: ConnectionHandlers): void {
     this.handlers = handlers;
@@ -41,8 +55,10 @@ export class StreamConnection implements Connection {
     if (input?.destroyed || output?.destroyed) this.closed();
   }
 
-  write(bytes: Uint8Array): void {
-    if (this.output?.writable) this.output.write(bytes);
+  write(bytes: Uint8Array, sent?: () => void): void {
+    if (!this.output?.writable) return;
+    if (sent) this.output.write(bytes, (error) => !error && sent());
+    else this.output.write(bytes);
   }
 
   get unsentBytes(): number {

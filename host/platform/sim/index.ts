@@ -97,6 +97,7 @@ export class Simulation implements FileWorld {
       codecs: this.makeCodecs(),
       loadPart: (load) => this.scheduler.outside(load),
       console: this.makeConsole(),
+      temporaryDirectory: '/tmp',
       ...(options.fetch && { fetch: this.makeFetch(options.fetch) }),
     };
   }

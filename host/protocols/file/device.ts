@@ -17,6 +17,7 @@ import type {
   WriteFlags,
   ZeroFlags,
 } from '../../block/driver.ts';
+import { existingTargetFailed } from '../../block/existing-target.ts';
 import type { OpenContext } from '../../block/open-context.ts';
 import { Perm } from '../../block/permissions.ts';
 import type { Files, HostFile, Platform } from '../../platform/platform.ts';
@@ -174,10 +175,7 @@ async function openForCreation(driver: string, platform: Platform, filename: str
     await opened.close();
     throw notWritable();
   } catch (error) {
-    throw asBlockError(error).within(
-      `Protocol driver '${driver}' does not support creating new images, so an existing image must be selected as ` +
-        'the target; however, opening the given target as an existing image failed',
-    );
+    throw asBlockError(error).within(existingTargetFailed(driver));
   }
 }
 

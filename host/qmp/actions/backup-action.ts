@@ -3,9 +3,9 @@
  * taken back by `abort`.
  */
 import type { BlockNode } from '../../block/node.ts';
-import { createBackupJob } from '../../jobs/backup/backup.ts';
 import type { BackupCommon } from '../../jobs/backup/options.ts';
 import type { Job } from '../../jobs/job.ts';
+import { loadPart } from '../../platform/platform.ts';
 import type { Action, ActionContext } from './action.ts';
 
 export abstract class BackupAction<Options extends BackupCommon> implements Action {
@@ -26,6 +26,7 @@ export abstract class BackupAction<Options extends BackupCommon> implements Acti
 
   protected async createJob(source: BlockNode, target: BlockNode, options: BackupCommon): Promise<void> {
     const { graph, jobs, group } = this.context;
+    const { createBackupJob } = await loadPart(graph.platform, () => import('../../jobs/copying-jobs.ts'));
     this.job = await createBackupJob(graph, jobs, { source, target, options, transaction: group });
   }
 

@@ -14,7 +14,7 @@ export const blockCommit = defineCommand({
   async run({ graph, jobs }, options) {
     const { chooseCommit, startActiveCommit, startCommit } = await loadPart(
       graph.platform,
-      () => import('../../jobs/chain-jobs.ts'),
+      () => import('../../jobs/copying-jobs.ts'),
     );
     const device = rootOf(graph, options.device);
     const { top, base, isActive } = chooseCommit(graph, device, options);

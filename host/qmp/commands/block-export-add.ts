@@ -1,16 +1,23 @@
-/** block-export-add: lets others use a node (specification: nbd, section 4). Kinds other than `nbd` are refused. */
+/**
+ * block-export-add: lets others use a node, by NBD (specification: nbd, section 4) or, beyond QEMU, by NBD over a WebSocket
+ * (section 8). Other kinds are refused.
+ */
 import { invalid } from '../../base/errors.ts';
 import type { BlockGraph } from '../../block/graph.ts';
-import { exportsOf } from '../../exports/block-exports.ts';
+import { exportsOf, type WebSocketExport } from '../../exports/block-exports.ts';
+import { defaultHandshakeMaxSeconds, defaultMaxConnections } from '../../exports/nbd-server.ts';
+import { readSocketAddress, socketAddress } from '../../qapi/socket-address.ts';
 import {
   array,
   bool,
+  extend,
   optional,
   type StructType,
   str,
   struct,
   type TypeOf,
   type UnionType,
+  uint32,
 } from '../../qapi/types.ts';
 import { bitmapOrName } from '../actions/bitmap-data.ts';
 import { blockExportType } from '../block-export-type.ts';
@@ -34,10 +41,22 @@ const nbd = struct('BlockExportOptionsNbd', {
   'allocation-depth': optional(bool),
 });
 
+const nbdWs = extend(
+  'BlockExportOptionsNbdWs',
+  nbd,
+  struct('BlockExportOptionsNbdWsOwn', {
+    addr: socketAddress,
+    path: optional(str),
+    origins: optional(array(str)),
+    'max-connections': optional(uint32),
+    'handshake-max-seconds': optional(uint32),
+  }),
+);
+
 /** Members of these are not looked at. */
 const notServed = (name: string): StructType => ({ ...struct(name, {}), isOpen: true });
 
-type Options = TypeOf<typeof base> & Partial<TypeOf<typeof nbd>>;
+type Options = TypeOf<typeof base> & Partial<TypeOf<typeof nbdWs>>;
 
 export const blockExportOptions: UnionType<Options> = {
   kind: 'union',
@@ -49,6 +68,7 @@ export const blockExportOptions: UnionType<Options> = {
     'vhost-user-blk': notServed('BlockExportOptionsVhostUserBlk'),
     fuse: notServed('BlockExportOptionsFuse'),
     'vduse-blk': notServed('BlockExportOptionsVduseBlk'),
+    'nbd-ws': nbdWs,
   }),
 };
 
@@ -57,19 +77,50 @@ export async function addExport(graph: BlockGraph, options: Options): Promise<vo
   const { id, type, 'node-name': nodeName, writable = false, writethrough = false } = options;
   const all = exportsOf(graph);
   all.checkId(id);
-  if (type !== 'nbd') throw invalid(`Block export type '${type}' is not supported`);
+  if (type !== 'nbd' && type !== 'nbd-ws') throw invalid(`Block export type '${type}' is not supported`);
   const node = graph.findNode(nodeName);
   if (!node) throw invalid(`Cannot find device='' nor node-name='${nodeName}'`);
+  const webSocket = type === 'nbd-ws' ? readWebSocketExport(options) : undefined;
   await all.add({
     id,
     node,
     writable,
     writethrough,
-    name: options.name,
+    webSocket,
+    // Who is alone on a server needs none.
+    name: options.name ?? (webSocket ? '' : undefined),
     description: options.description,
     bitmaps: options.bitmaps,
     allocationDepth: options['allocation-depth'],
   });
+}
+
+function readWebSocketExport({ addr, path = '/', origins = [], ...limits }: Options): WebSocketExport {
+  if (!isPath(path)) throw invalid("Parameter 'path' expects a path of a URL, such as '/disk'");
+  const wrong = origins.find((origin) => origin !== '*' && !isOrigin(origin));
+  if (wrong !== undefined)
+    throw invalid(
+      `'${wrong}' is not an origin`,
+      "Origins are such as 'https://example.org', without a path, or '*'",
+    );
+  return {
+    address: readSocketAddress(addr!), // the check saw to it that it is there
+    path,
+    origins,
+    limits: {
+      maxConnections: limits['max-connections'] ?? defaultMaxConnections,
+      handshakeMaxSeconds: limits['handshake-max-seconds'] ?? defaultHandshakeMaxSeconds,
+    },
+  };
+}
+
+function isPath(text: string): boolean {
+  const url = `ws://host${text}`;
+  return text.startsWith('/') && URL.canParse(url) && new URL(url).pathname === text;
+}
+
+function isOrigin(text: string): boolean {
+  return URL.canParse(text) && new URL(text).origin === text;
 }
 
 export const blockExportAdd = defineCommand({

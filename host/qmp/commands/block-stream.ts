@@ -10,7 +10,7 @@ export const blockStream = defineCommand({
   async run({ graph, jobs }, given) {
     const { chooseStream, startStream } = await loadPart(
       graph.platform,
-      () => import('../../jobs/chain-jobs.ts'),
+      () => import('../../jobs/copying-jobs.ts'),
     );
     await startStream(graph, jobs, {
       ...blockJobParams(given),

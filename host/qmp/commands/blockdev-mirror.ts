@@ -13,7 +13,7 @@ export const blockdevMirror = defineCommand({
     struct('BlockdevMirrorOwn', { 'filter-node-name': optional(str) }),
   ),
   async run({ graph, jobs }, options) {
-    const { mirror } = await loadPart(graph.platform, () => import('../../jobs/chain-jobs.ts'));
+    const { mirror } = await loadPart(graph.platform, () => import('../../jobs/copying-jobs.ts'));
     const source = getRootNode(graph, options.device);
     const target = graph.lookup(options.target, options.target);
     await mirror(graph, jobs, {

@@ -32,7 +32,7 @@ export const driveMirror = defineCommand({
   name: 'drive-mirror',
   args: driveMirrorData,
   async run({ graph, jobs }, options) {
-    const { mirror } = await loadPart(graph.platform, () => import('../../jobs/chain-jobs.ts'));
+    const { mirror } = await loadPart(graph.platform, () => import('../../jobs/copying-jobs.ts'));
     const source = getRootNode(graph, options.device);
     source.opBlockers.check('mirror-source');
     const isNew = options.mode !== 'existing';

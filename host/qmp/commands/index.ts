@@ -67,6 +67,7 @@ import { xBlockdevSetIothread } from './x-blockdev-set-iothread.ts';
 import { xDebugBlockDirtyBitmapSha256 } from './x-debug-block-dirty-bitmap-sha256.ts';
 import { xDebugQueryBlockGraph } from './x-debug-query-block-graph.ts';
 import { xQueryBlockFailures } from './x-query-block-failures.ts';
+import { xQueryCbw } from './x-query-cbw.ts';
 
 /** The QMP commands of a storage daemon: those that need no machine. */
 export const commands: readonly AnyCommand[] = [
@@ -135,4 +136,5 @@ export const commands: readonly AnyCommand[] = [
   objectDel,
   xBlockDirtyBitmapMap,
   xQueryBlockFailures,
+  xQueryCbw,
 ];

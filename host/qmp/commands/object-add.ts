@@ -6,8 +6,8 @@ export const objectAdd = defineCommand({
   name: 'object-add',
   args: objectOptionsType,
   since: '2.0',
-  run({ objects }, options) {
-    objects.add(options);
+  async run({ objects }, options) {
+    await objects.add(options);
     return {};
   },
 });

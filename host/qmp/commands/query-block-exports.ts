@@ -13,9 +13,9 @@ export const queryBlockExports = defineCommand({
   run: ({ graph }) =>
     exportsOf(graph)
       .list()
-      .map(({ id, node, isShuttingDown }) => ({
+      .map(({ id, node, overWebSocket, isShuttingDown }) => ({
         id,
-        type: 'nbd',
+        type: overWebSocket ? 'nbd-ws' : 'nbd',
         'node-name': node.name,
         'shutting-down': isShuttingDown,
       })),

@@ -19,6 +19,24 @@ function unnumbered(message: Message): Message {
   return JSON.parse(text) as Message;
 }
 
+/** A loop with queues of a device, or with whichever are its turn. */
+const queues = (iothread: string, ...vqs: number[]): object => ({ iothread, vqs });
+const turns = (iothread: string): object => ({ iothread });
+const controllerOn = (id: string, mapping: unknown, more: object = {}): Message =>
+  run('device_add', {
+    driver: 'virtio-scsi-pci',
+    id,
+    num_queues: 2,
+    'iothread-vq-mapping': mapping,
+    ...more,
+  });
+const diskOn = (drive: string, mapping: unknown, more: object = {}): Message =>
+  run('device_add', {
+    driver: 'virtio-blk-pci',
+    ...{ id: drive, drive, 'num-queues': 2, 'iothread-vq-mapping': mapping, ...more },
+  });
+const mappingOf = (path: string): Message => get(path, 'iothread-vq-mapping');
+
 const pc = ['-S', '-machine', 'pc', '-m', '16'];
 
 export const scenarios: readonly Scenario[] = [
@@ -98,6 +116,67 @@ export const scenarios: readonly Scenario[] = [
       get('v', 'iothread'),
       run('device_add', { driver: 'ide-hd', drive: 'n', iothread: 't' }),
       run('object-del', { id: 't' }),
+    ],
+  },
+  {
+    name: 'iothreads: queues are given to several',
+    program: 'system',
+    options: [
+      ...pc,
+      ...['t', 'u', 'w'].flatMap((id) => ['-object', `iothread,id=${id}`]),
+      ...['-object', 'throttle-group,id=g', '-device', 'virtio-scsi-pci,id=s'],
+    ],
+    steps: [
+      ...['n', 'm', 'o'].map((name) => addNull(name)),
+      mappingOf('s'),
+      controllerOn('a', [queues('t', 0, 1)]),
+      mappingOf('a'),
+      controllerOn('b', [queues('t', 0), queues('/objects/t', 1)]),
+      mappingOf('b'),
+      controllerOn('c', [turns('t'), turns('u'), queues('w')]),
+      mappingOf('c'),
+      ...[
+        [queues('t', 0), queues('t', 1)],
+        [queues('t', 0), queues('u', 0)],
+        [queues('t', 0, 0), queues('u', 1)],
+        [queues('t', 9)],
+        [queues('t', 1)],
+        [queues('t', 1, 0), turns('u')],
+        [turns('u'), queues('t', 0, 1)],
+        [turns('nobody'), queues('t', 9)],
+        [turns('t'), turns('t')],
+        [turns('g')],
+        [turns('')],
+        'x',
+        [1],
+        [{}],
+        [{ iothread: 1 }],
+        [{ iothread: 't', x: 1 }],
+        [{ iothread: 't', vqs: [-1] }],
+        [{ iothread: 't', vqs: [70_000] }],
+        [{ iothread: 't', vqs: ['0'] }],
+      ].map((mapping) => controllerOn('d', mapping)),
+      controllerOn('d', [turns('t')], { iothread: 't' }),
+      controllerOn('d', [turns('nobody')], { ioeventfd: false }),
+      controllerOn('d', [], { ioeventfd: false, iothread: 't' }),
+      ...[0, 2000].map((num_queues) => controllerOn('d', [turns('nobody')], { num_queues })),
+      diskOn('n', [turns('nobody')], { 'num-queues': 0 }),
+      diskOn('n', [turns('nobody')], { discard_granularity: 3 }),
+      diskOn('n', [turns('nobody')], { 'max-discard-sectors': 0 }),
+      diskOn('n', [turns('nobody')], { 'max-write-zeroes-sectors': 4194304 }),
+      diskOn('n', [turns('nobody')], { heads: 3, discard_granularity: 3 }),
+      diskOn('n', [turns('nobody')]),
+      diskOn('n', [queues('t', 0)]),
+      diskOn('n', [turns('t')], { iothread: 't' }),
+      diskOn('n', [queues('u', 0), queues('t', 1)]),
+      ...['n', 'n/virtio-backend'].map(mappingOf),
+      get('n', 'iothread'),
+      diskOn('m', [], { iothread: 't' }),
+      mappingOf('m'),
+      ...['iothread', 'iothread-vq-mapping', 'num-queues', 'ats'].map((property) =>
+        run('qom-set', { path: 'n', property, value: property === 'iothread' ? 't' : [] }),
+      ),
+      run('object-del', { id: 'u' }),
     ],
   },
 ];

@@ -1,8 +1,9 @@
 /**
- * The jobs that few programs start, loaded when one is: commit, stream and mirror. In one piece: the active commit is a mirror, and
- * each piece more would make what everybody loads larger.
+ * The jobs that copy, loaded when one is started: backup, mirror, commit and stream. In one piece: the active commit is a mirror,
+ * they share how they copy, and each piece more would make what everybody loads larger.
  */
 
+export { createBackupJob } from './backup/backup.ts';
 export { startActiveCommit } from './commit/active-commit.ts';
 export { chooseCommit } from './commit/choice.ts';
 export { startCommit } from './commit/commit.ts';

@@ -1,4 +1,4 @@
-/** Where a server listens, as commands and options say it (QAPI SocketAddress and SocketAddressLegacy). */
+/** Where a server is, as commands and options say it (QAPI SocketAddress and SocketAddressLegacy). */
 import { invalid } from '../base/errors.ts';
 import type { SocketAddress } from '../platform/sockets.ts';
 import {
@@ -11,11 +11,16 @@ import {
   type TypeOf,
   type UnionType,
   uint16,
-} from '../qapi/types.ts';
+  worded,
+} from './types.ts';
+
+/** As an option of a node: the name is that of the member alone. */
+export const missingByName = (name: string) => ({ missing: `Parameter '${name}' is missing` });
+const named = (name: string): typeof str => worded(str, missingByName(name));
 
 const inet = struct('InetSocketAddress', {
-  host: str,
-  port: str,
+  host: named('host'),
+  port: named('port'),
   numeric: optional(bool),
   to: optional(uint16),
   ipv4: optional(bool),
@@ -23,11 +28,17 @@ const inet = struct('InetSocketAddress', {
   'keep-alive': optional(bool),
   mptcp: optional(bool),
 });
-const unix = struct('UnixSocketAddress', { path: str, abstract: optional(bool), tight: optional(bool) });
-const vsock = struct('VsockSocketAddress', { cid: str, port: str });
-const fd = struct('FdSocketAddress', { str });
+const unix = struct('UnixSocketAddress', {
+  path: named('path'),
+  abstract: optional(bool),
+  tight: optional(bool),
+});
+const vsock = struct('VsockSocketAddress', { cid: named('cid'), port: named('port') });
+const fd = struct('FdSocketAddress', { str: named('str') });
 
-const addressTypes = enumeration('SocketAddressType', ['inet', 'unix', 'vsock', 'fd']);
+export const socketAddressTypes = ['inet', 'unix', 'vsock', 'fd'] as const;
+
+const addressTypes = worded(enumeration('SocketAddressType', socketAddressTypes), missingByName('type'));
 
 type Inet = TypeOf<typeof inet>;
 type Unix = TypeOf<typeof unix>;

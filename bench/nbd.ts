@@ -1,0 +1,224 @@
+/**
+ * An NBD server's work, ours next to `qemu-nbd` and `nbdkit file`: random requests and large reads by fio, and whole
+ * disks by nbdcopy, all through a unix socket.
+ *
+ * The images are on tmpfs where there is one, so that no disk decides. Each side is one process that serves for the whole
+ * measurement; the sides take turns, round by round. Its processor time is counted from outside, so the client's is not in it.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runFio } from './fio.ts';
+import { makeImage } from './images.ts';
+import type { Report } from './report.ts';
+import { type Command, median, ours, run, theirs } from './side.ts';
+
+const imageBytes = 512 << 20;
+const seconds = 2;
+const socketWaitMs = 10_000;
+/** Kernel's clock ticks, in which /proc counts processor time. */
+const ticksPerSecond = 100;
+
+type Format = 'raw' | 'qcow2';
+
+interface Work {
+  readonly name: string;
+  readonly fio: readonly string[];
+  /** How many times the other's rate ours is to be; by the others' names. */
+  readonly aims: Readonly<Record<Format, Aims>>;
+}
+
+interface Aims {
+  readonly 'qemu-nbd'?: number;
+  readonly nbdkit?: number;
+}
+
+const works: readonly Work[] = [
+  {
+    name: '4 KiB random read, depth 32',
+    fio: ['--rw=randread', '--bs=4k', '--iodepth=32'],
+    aims: { raw: { nbdkit: 1 }, qcow2: { 'qemu-nbd': 2.5 } },
+  },
+  {
+    name: '4 KiB random write, depth 32',
+    fio: ['--rw=randwrite', '--bs=4k', '--iodepth=32'],
+    aims: { raw: { 'qemu-nbd': 2, nbdkit: 0.9 }, qcow2: { 'qemu-nbd': 2 } },
+  },
+  {
+    name: '4 KiB random read, depth 1',
+    fio: ['--rw=randread', '--bs=4k', '--iodepth=1'],
+    aims: { raw: { nbdkit: 1.5 }, qcow2: {} },
+  },
+  {
+    name: '4 KiB random write, depth 1',
+    fio: ['--rw=randwrite', '--bs=4k', '--iodepth=1'],
+    aims: { raw: { nbdkit: 1.5 }, qcow2: {} },
+  },
+  {
+    name: '1 MiB read, depth 4',
+    fio: ['--rw=read', '--bs=1m', '--iodepth=4'],
+    aims: { raw: { nbdkit: 1 }, qcow2: {} },
+  },
+];
+
+interface Measured {
+  /** Requests, or MiB, in a second. */
+  rate: number;
+  /** Processor time of the server for each, in µs. */
+  cpuUs: number;
+}
+
+function socketOf(image: string): string {
+  return `${image}.socket`;
+}
+
+/** One that serves an image on a socket of its own. */
+class Server {
+  private constructor(
+    readonly name: string,
+    readonly image: string,
+    private readonly socket: string,
+    private readonly child: ChildProcess,
+  ) {}
+
+  /** Settles when it listens. */
+  static async start(name: string, image: string, { program, args }: Command): Promise<Server> {
+    const socket = socketOf(image);
+    const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+    const until = Date.now() + socketWaitMs;
+    while (!existsSync(socket)) {
+      if (child.exitCode !== null || Date.now() > until) throw new Error(`${name} does not serve`);
+      await new Promise((done) => setTimeout(done, 20));
+    }
+    return new Server(name, image, socket, child);
+  }
+
+  get uri(): string {
+    return `nbd+unix:///?socket=${this.socket}`;
+  }
+
+  /** Processor time so far, in seconds. */
+  cpuSeconds(): number {
+    const stat = readFileSync(`/proc/${this.child.pid}/stat`, 'utf8');
+    // Behind the name, which may hold anything: utime and stime are the 14th and 15th of all.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+  }
+
+  async stop(): Promise<void> {
+    const gone = new Promise((done) => this.child.once('exit', done));
+    this.child.kill('SIGTERM');
+    await gone;
+  }
+}
+
+/** Who can serve images of this format here; ours comes first. */
+function servers(format: Format, image: string): Map<string, Command> {
+  const socket = socketOf(image);
+  const options = ['-t', '-e', '0', '-f', format, '--cache=writeback', '-k', socket, image];
+  const found = new Map([['blockyard', ours('nbd', ...options)]]);
+  const qemu = theirs('qemu-nbd', ...options);
+  if (qemu) found.set('qemu-nbd', qemu);
+  const nbdkit = format === 'raw' ? theirs('nbdkit', '-f', '-U', socket, 'file', image) : undefined;
+  if (nbdkit) found.set('nbdkit', nbdkit);
+  return found;
+}
+
+export async function benchNbd(report: Report, rounds: number): Promise<void> {
+  if (!theirs('fio')) {
+    report.heading('NBD: not measured, fio is not installed');
+    return;
+  }
+  const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'blockyard-bench-'));
+  try {
+    const raw = join(folder, 'disk');
+    makeImage(raw, imageBytes);
+    for (const format of ['raw', 'qcow2'] as const) {
+      report.heading(`NBD server, ${format}, 512 MiB`);
+      await benchFormat(report, rounds, folder, raw, format);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function benchFormat(
+  report: Report,
+  rounds: number,
+  folder: string,
+  raw: string,
+  format: Format,
+): Promise<void> {
+  const running: Server[] = [];
+  try {
+    for (const name of servers(format, '').keys()) {
+      // Each has an image of its own: none is disturbed by another's writes or locks.
+      const image = join(folder, `${name}.${format}`);
+      await run(ours('img', 'convert', '-f', 'raw', '-O', format, raw, image));
+      const command = servers(format, image).get(name)!; // the same names as before
+      running.push(await Server.start(name, image, command));
+    }
+    for (const { name, fio, aims } of works)
+      await compareServers(report, running, rounds, name, 'IOPS', aims[format], (server) =>
+        requests(server, fio),
+      );
+    if (!theirs('nbdcopy')) return;
+    const aims: Aims = format === 'raw' ? { nbdkit: 1 } : {};
+    const copies = [
+      ['nbdcopy out', (server: Server) => copy(server, server.uri, 'null:')],
+      ['nbdcopy in', (server: Server) => copy(server, raw, server.uri)],
+    ] as const;
+    for (const [name, measure] of copies)
+      await compareServers(report, running, rounds, name, 'MiB/s', aims, measure);
+  } finally {
+    for (const server of running) await server.stop();
+    for (const { image } of running) rmSync(image);
+  }
+}
+
+/** All servers in turn, `rounds` times; the medians of their rates, and of the ratios of those of each round. */
+async function compareServers(
+  report: Report,
+  servers: readonly Server[],
+  rounds: number,
+  name: string,
+  unit: string,
+  aims: Aims,
+  measure: (server: Server) => Promise<Measured>,
+): Promise<void> {
+  const all = new Map<string, Measured[]>(servers.map((server) => [server.name, []]));
+  for (let round = 0; round < rounds; round++)
+    for (const server of servers) all.get(server.name)!.push(await measure(server)); // it was made of the same
+  const mine = all.get('blockyard')!; // always served
+  const row = { name, unit, ours: median(mine.map(({ rate }) => rate)) };
+  const cpu = { name: `${name}, CPU for each`, unit: 'µs', ours: median(mine.map(({ cpuUs }) => cpuUs)) };
+  if (servers.length === 1) report.add(row);
+  for (const [other, theirs] of all) {
+    if (theirs === mine) continue;
+    const ratio = median(theirs.map(({ rate }, round) => mine[round]!.rate / rate)); // as many rounds
+    const aim = aims[other as keyof Aims];
+    report.add({
+      ...row,
+      name: `${name} (${other})`,
+      theirs: median(theirs.map(({ rate }) => rate)),
+      ratio,
+      aim: aim === undefined ? undefined : { text: `≥ ${aim} × ${other}`, met: ratio >= aim },
+    });
+    const theirCpu = median(theirs.map(({ cpuUs }) => cpuUs));
+    report.add({ ...cpu, name: '  CPU for each', theirs: theirCpu, ratio: theirCpu / cpu.ours });
+  }
+}
+
+async function requests(server: Server, options: readonly string[]): Promise<Measured> {
+  const before = server.cpuSeconds();
+  const { rate, requests } = await runFio(server.uri, options, seconds);
+  return { rate, cpuUs: ((server.cpuSeconds() - before) * 1e6) / requests };
+}
+
+async function copy(server: Server, from: string, to: string): Promise<Measured> {
+  const before = server.cpuSeconds();
+  const { seconds: taken } = await run({ program: 'nbdcopy', args: [from, to] });
+  const mebibytes = imageBytes / (1 << 20);
+  return { rate: mebibytes / taken, cpuUs: ((server.cpuSeconds() - before) * 1e6) / mebibytes };
+}

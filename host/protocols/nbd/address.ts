@@ -1,0 +1,56 @@
+/**
+ * Where an NBD server is: at a socket or, beyond QEMU, at a WebSocket, which pages can reach (specification: nbd, sections 5 and 8).
+ */
+import { BlockError, invalid } from '../../base/errors.ts';
+import type { Connection } from '../../platform/connection.ts';
+import type { Platform } from '../../platform/platform.ts';
+import type { SocketAddress } from '../../platform/sockets.ts';
+import {
+  missingByName,
+  readSocketAddress,
+  socketAddress,
+  socketAddressTypes,
+} from '../../qapi/socket-address.ts';
+import { enumeration, str, struct, type TypeOf, type UnionType, worded } from '../../qapi/types.ts';
+
+export type ServerAddress = SocketAddress | { readonly type: 'ws'; readonly url: string };
+
+const webSocketAddress = struct('WebSocketAddress', { url: worded(str, missingByName('url')) });
+
+type GivenSocket = TypeOf<typeof socketAddress>;
+type GivenAddress = Omit<GivenSocket, 'type'> & { type: GivenSocket['type'] | 'ws'; url?: string };
+
+/** SocketAddress, and WebSockets. */
+export const serverAddress: UnionType<GivenAddress> = {
+  kind: 'union',
+  name: 'NbdServerAddress',
+  base: struct('NbdServerAddressBase', {
+    type: worded(enumeration('NbdServerAddressType', [...socketAddressTypes, 'ws']), missingByName('type')),
+  }),
+  discriminator: 'type',
+  branches: () => ({ ...socketAddress.branches(), ws: webSocketAddress }),
+};
+
+/** Errors: what cannot be connected to, by name. */
+export function readServerAddress({ type, url, ...given }: GivenAddress): ServerAddress {
+  if (type !== 'ws') return readSocketAddress({ ...given, type });
+  // The check saw to it that it is there.
+  if (!isWebSocketUrl(url!)) throw invalid(`'${url}' is not an address of a WebSocket`);
+  return { type, url: url! };
+}
+
+/** What is behind a `#` is not sent, and refused by browsers. */
+export function isWebSocketUrl(text: string): boolean {
+  return URL.canParse(text) && /^wss?:\/\//i.test(text) && !text.includes('#');
+}
+
+/** Errors: BlockError, why nobody can be reached there. */
+export function connectToServer(
+  { sockets, webSockets }: Platform,
+  address: ServerAddress,
+): Promise<Connection> {
+  const found = address.type === 'ws' ? webSockets?.connect(address.url) : sockets?.connect(address);
+  if (found) return found;
+  const means = address.type === 'ws' ? 'WebSockets' : 'sockets';
+  throw new BlockError('ENOTSUP', `There are no ${means} here that an NBD server could be reached by`);
+}

@@ -1,0 +1,283 @@
+/**
+ * The client of one export: its connections, and what becomes of requests while there are none (specification: nbd,
+ * section 5).
+ *
+ * | state       | a request                                        | goes on to                                                  |
+ * |-------------|--------------------------------------------------|-------------------------------------------------------------|
+ * | `connected` | is sent, or waits for one of those that are      | `waiting` or, without a reconnect delay, `failing`, when the last connection is lost |
+ * | `waiting`   | waits                                            | `connected`; `failing` when one has waited for the delay    |
+ * | `failing`   | fails, and has the next attempt begin at once    | `connected`                                                 |
+ * | `closed`    | fails                                            |                                                             |
+ *
+ * A server that takes several connections gets more of them when one is full of requests: what is durable for one is durable
+ * for all. Requests that were on their way in a connection that is lost go out again in another one, if there is or will be
+ * one; writing the same twice is harmless, for nobody has been told that it was done.
+ */
+import { asBlockError, BlockError } from '../../base/errors.ts';
+import { hasFlag, type UsedExport } from '../../nbd/client/remote-export.ts';
+import type { ClientRequest } from '../../nbd/client/request.ts';
+import type { Clock, Timer } from '../../platform/platform.ts';
+import type { NbdSession, SessionOwner } from './session.ts';
+
+interface NbdClientSettings {
+  /** Seconds for which requests wait for another connection; 0: they fail. */
+  readonly reconnectDelay: number;
+  /** Seconds for which a server that cannot be reached is tried again when the client is opened; 0: once. */
+  readonly openTimeout: number;
+  /** At most, to a server that takes several. */
+  readonly maxConnections: number;
+}
+
+/** How connections come to be. */
+export interface NbdConnector {
+  /** Not yet negotiated. Errors: BlockError. */
+  connect(): Promise<NbdSession>;
+  /** Errors: BlockError, about an export that is not, or not any more, what it has to be. */
+  check(target: UsedExport): void;
+}
+
+const firstPauseSeconds = 1;
+const longestPauseSeconds = 16;
+
+export class NbdClient implements SessionOwner {
+  private state: 'connected' | 'waiting' | 'failing' | 'closed' = 'failing';
+  private readonly sessions: NbdSession[] = [];
+  /** Not yet of use. */
+  private readonly beginning = new Set<NbdSession>();
+  /** In the order in which they are to be sent. */
+  private queue: ClientRequest[] = [];
+  private isReconnecting = false;
+  private isAdding = false;
+  /** Ends the pause between two attempts. */
+  private endPause: (() => void) | undefined;
+  private delayTimer: Timer | undefined;
+  private openTimer: Timer | undefined;
+  private isOpenTimedOut = false;
+  /** What the server has told last. */
+  private told: UsedExport | undefined;
+
+  constructor(
+    private readonly connector: NbdConnector,
+    private readonly settings: NbdClientSettings,
+    private readonly clock: Clock,
+  ) {}
+
+  /** The export, as it is now. The client must be open. */
+  get target(): UsedExport {
+    return this.told!;
+  }
+
+  /** Errors: BlockError, why the export cannot be used; the client is closed then. */
+  async open(): Promise<void> {
+    const { openTimeout } = this.settings;
+    if (openTimeout > 0) {
+      this.openTimer = this.clock.setTimer(openTimeout * 1e9, () => {
+        this.isOpenTimedOut = true;
+        for (const session of this.beginning) session.close();
+        this.endPause?.();
+      });
+    }
+    try {
+      await this.connectFirst();
+    } catch (error) {
+      this.close();
+      throw asBlockError(error);
+    } finally {
+      this.openTimer?.cancel();
+    }
+  }
+
+  /** It is settled whatever happens. */
+  submit(request: ClientRequest): void {
+    if (this.state === 'failing' || this.state === 'closed') {
+      fail(request, new BlockError('EIO'));
+      this.endPause?.();
+      this.reconnect();
+      return;
+    }
+    this.queue.push(request);
+    if (this.state === 'connected') this.sendQueued();
+    else this.awaitConnection();
+  }
+
+  get isConnected(): boolean {
+    return this.state === 'connected';
+  }
+
+  /** Requests that wait for a connection need not wait any longer. */
+  cancelWaiting(): void {
+    if (this.state === 'waiting') this.giveUpWaiting();
+  }
+
+  close(): void {
+    if (this.state === 'closed') return;
+    this.state = 'closed';
+    this.delayTimer?.cancel();
+    for (const session of [...this.sessions, ...this.beginning]) session.close();
+    this.sessions.length = 0;
+    this.failQueued();
+    this.endPause?.();
+  }
+
+  answered(): void {
+    if (this.queue.length > 0) this.sendQueued();
+  }
+
+  lost(session: NbdSession, error: BlockError, culprit: ClientRequest | undefined): void {
+    this.sessions.splice(this.sessions.indexOf(session), 1);
+    const unfinished = session.takeUnfinished();
+    // Who answers wrongly would do so again.
+    if (culprit) fail(culprit, new BlockError(error.errno, undefined, { cause: error }));
+    const others = unfinished.filter((request) => request !== culprit);
+    for (const request of others) request.reset();
+    this.queue = [...others, ...this.queue];
+    if (this.sessions.length > 0) {
+      this.sendQueued();
+      return;
+    }
+    this.state = this.settings.reconnectDelay > 0 ? 'waiting' : 'failing';
+    if (this.state === 'failing') this.failQueued();
+    else if (this.queue.length > 0) this.awaitConnection();
+  }
+
+  private async connectFirst(): Promise<void> {
+    let pause = firstPauseSeconds;
+    for (;;) {
+      try {
+        await this.connectOnce();
+        return;
+      } catch (error) {
+        const failure = asBlockError(error);
+        if (this.isOpenTimedOut && failure.errno === 'ECANCELED')
+          throw new BlockError('ETIMEDOUT', 'Connection attempt cancelled by timeout');
+        if (this.settings.openTimeout === 0 || this.isOpenTimedOut) throw failure;
+        await this.pause(pause);
+        if (this.isOpenTimedOut) throw failure;
+        pause = Math.min(longestPauseSeconds, 2 * pause);
+      }
+    }
+  }
+
+  /** One more connection. Errors: BlockError. */
+  private async connectOnce(): Promise<void> {
+    const { connector } = this;
+    const session = await connector.connect();
+    if (this.state === 'closed' || this.isOpenTimedOut) {
+      session.close();
+      throw new BlockError('ECANCELED');
+    }
+    this.beginning.add(session);
+    try {
+      const target = await session.use(this);
+      this.checkSame(target);
+      this.told = target;
+    } catch (error) {
+      session.close();
+      throw error;
+    } finally {
+      this.beginning.delete(session);
+    }
+    this.sessions.push(session);
+    this.delayTimer?.cancel();
+    this.delayTimer = undefined;
+    this.state = 'connected';
+    this.sendQueued();
+  }
+
+  /** Errors: BlockError. The disk cannot become another while it is open. */
+  private checkSame(target: UsedExport): void {
+    this.connector.check(target);
+    if (this.told && target.size < this.told.size) {
+      throw new BlockError('EINVAL', `Export has ${target.size} bytes now, which were ${this.told.size}`);
+    }
+  }
+
+  private sendQueued(): void {
+    const { queue } = this;
+    let sent = 0;
+    for (; sent < queue.length; sent++) {
+      const session = this.freest();
+      if (!session) break;
+      session.send(queue[sent]!); // it is in the queue
+    }
+    queue.splice(0, sent);
+    if (queue.length > 0) this.addConnection();
+  }
+
+  private freest(): NbdSession | undefined {
+    let best: NbdSession | undefined;
+    for (const session of this.sessions) {
+      if (session.hasRoom && (!best || session.inFlight < best.inFlight)) best = session;
+    }
+    return best;
+  }
+
+  private addConnection(): void {
+    const { maxConnections } = this.settings;
+    if (this.isAdding || this.sessions.length === 0 || this.sessions.length >= maxConnections) return;
+    if (!hasFlag(this.target, 'canMultiConn')) return;
+    this.isAdding = true;
+    void this.connectOnce().then(
+      () => {
+        this.isAdding = false;
+        if (this.queue.length > 0) this.sendQueued();
+      },
+      // The server does not want it: what there is has to do, and is not asked for more.
+      (error) => void asBlockError(error),
+    );
+  }
+
+  private awaitConnection(): void {
+    const { reconnectDelay } = this.settings;
+    this.delayTimer ??= this.clock.setTimer(reconnectDelay * 1e9, () => this.giveUpWaiting());
+    this.reconnect();
+  }
+
+  private giveUpWaiting(): void {
+    this.delayTimer?.cancel();
+    this.delayTimer = undefined;
+    this.state = 'failing';
+    this.failQueued();
+  }
+
+  private reconnect(): void {
+    if (this.state === 'closed' || this.isReconnecting) return;
+    void this.reconnectUntilConnected();
+  }
+
+  private async reconnectUntilConnected(): Promise<void> {
+    this.isReconnecting = true;
+    let pause = firstPauseSeconds;
+    while (this.state === 'waiting' || this.state === 'failing') {
+      try {
+        await this.connectOnce();
+      } catch (error) {
+        asBlockError(error);
+        await this.pause(pause);
+        pause = Math.min(longestPauseSeconds, 2 * pause);
+      }
+    }
+    this.isReconnecting = false;
+  }
+
+  private pause(seconds: number): Promise<void> {
+    if (this.state === 'closed') return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = this.clock.setTimer(seconds * 1e9, () => this.endPause?.());
+      this.endPause = () => {
+        this.endPause = undefined;
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+
+  private failQueued(): void {
+    for (const request of this.queue.splice(0)) fail(request, new BlockError('EIO'));
+  }
+}
+
+function fail(request: ClientRequest, error: BlockError): void {
+  request.error = error;
+  request.settle(request);
+}

@@ -1,0 +1,166 @@
+/**
+ * One connection to an NBD server: what arrives goes to the protocol, requests and what comes of them to and from whoever owns
+ * it. Requests that are made in one turn of the event loop go out together.
+ *
+ * It has one life: it is opened, serves, and is over. What to do then is for its owner.
+ */
+import { assert } from '../../base/assert.ts';
+import { BlockError } from '../../base/errors.ts';
+import type { Purpose } from '../../nbd/client/handshake.ts';
+import { type ClientEvent, ClientProtocol } from '../../nbd/client/protocol.ts';
+import type { ListedExport, UsedExport } from '../../nbd/client/remote-export.ts';
+import { ClientRequest } from '../../nbd/client/request.ts';
+import type { Connection } from '../../platform/connection.ts';
+
+/** Who hears of a session that serves. */
+export interface SessionOwner {
+  /** There may be room for other requests. */
+  answered(session: NbdSession): void;
+  /** It is over, and not because it was closed. `culprit`: the request whose reply could not be; it will get none. */
+  lost(session: NbdSession, error: BlockError, culprit: ClientRequest | undefined): void;
+}
+
+/** The exports of a server, as it lists them. */
+interface ExportList {
+  readonly exports: readonly ListedExport[];
+  /** Requests to them may have lengths of 64 bits. */
+  readonly isExtended: boolean;
+}
+
+interface Opening {
+  resolve(outcome: Exclude<ClientEvent, ClientRequest>): void;
+  reject(error: BlockError): void;
+}
+
+export class NbdSession {
+  private readonly protocol: ClientProtocol;
+  private opening: Opening | undefined;
+  private owner: SessionOwner | undefined;
+  private isSendingSoon = false;
+  private isOver = false;
+
+  constructor(
+    private readonly connection: Connection,
+    purpose: Purpose,
+  ) {
+    this.protocol = new ClientProtocol(purpose);
+  }
+
+  /** Negotiates. Errors: BlockError, what the server has said or has not; it is over then. */
+  async use(owner: SessionOwner): Promise<UsedExport> {
+    const outcome = await this.negotiate();
+    assert(outcome.type === 'chosen', 'without TLS, nothing comes before the choice');
+    this.owner = owner;
+    return outcome.target;
+  }
+
+  /** For one that is to list what there is. Errors: as `use`. It is over afterwards. */
+  async list(): Promise<ExportList> {
+    const outcome = await this.negotiate();
+    this.close();
+    assert(outcome.type === 'listed', 'without TLS, nothing comes before the list');
+    return outcome;
+  }
+
+  get hasRoom(): boolean {
+    return this.protocol.hasRoom;
+  }
+
+  get inFlight(): number {
+    return this.protocol.inFlight;
+  }
+
+  /** There must be room. The request is settled when its reply is there; it is not when the session is lost before. */
+  send(request: ClientRequest): void {
+    this.protocol.send(request);
+    if (this.isSendingSoon) return;
+    this.isSendingSoon = true;
+    queueMicrotask(() => {
+      this.isSendingSoon = false;
+      this.flush();
+    });
+  }
+
+  /** Requests that nothing will come of. They are forgotten here. */
+  takeUnfinished(): ClientRequest[] {
+    return this.protocol.takeUnfinished();
+  }
+
+  /** The server is told. Nothing more is heard of it. Harmless when it is over. */
+  close(): void {
+    if (this.isOver) return;
+    this.protocol.disconnect();
+    this.flush();
+    this.end(new BlockError('ECANCELED'));
+  }
+
+  private negotiate(): Promise<Exclude<ClientEvent, ClientRequest>> {
+    return new Promise((resolve, reject) => {
+      this.opening = { resolve, reject };
+      this.connection.start({
+        data: (bytes) => {
+          this.protocol.receive(bytes);
+          this.pump();
+        },
+        into: {
+          room: () => this.protocol.input.room(),
+          filled: (bytes) => {
+            this.protocol.input.filled(bytes);
+            this.pump();
+          },
+        },
+        drained: () => {},
+        ended: () => this.cutOff(),
+        closed: () => this.cutOff(),
+      });
+    });
+  }
+
+  private cutOff(): void {
+    if (this.isOver) return;
+    this.protocol.cutOff();
+    this.pump();
+  }
+
+  private pump(): void {
+    while (!this.isOver) {
+      const event = this.protocol.next();
+      if (!event) break;
+      this.take(event);
+    }
+    this.owner?.answered(this);
+    this.flush();
+  }
+
+  private take(event: ClientEvent): void {
+    if (event instanceof ClientRequest) event.settle(event);
+    else if (event.type === 'ended') this.fail(event.error, event.request);
+    else {
+      this.flush();
+      this.opening?.resolve(event);
+      this.opening = undefined;
+    }
+  }
+
+  private fail(error: BlockError, culprit: ClientRequest | undefined): void {
+    const { owner } = this;
+    this.flush();
+    this.end(error);
+    owner?.lost(this, error, culprit);
+  }
+
+  private end(error: BlockError): void {
+    this.isOver = true;
+    this.owner = undefined;
+    // What still arrives must not go to where a request wanted it that may be done by now.
+    this.connection.pause();
+    this.connection.close();
+    this.opening?.reject(error);
+    this.opening = undefined;
+  }
+
+  private flush(): void {
+    if (this.isOver) return;
+    for (const { bytes, sent } of this.protocol.output.take()) this.connection.write(bytes, sent);
+  }
+}
