@@ -5,26 +5,6 @@ import type { PropertySpec, PropertyValue } from './property.ts';
 /** How options ask for help: as a value without a name, or as a name without a value. */
 export const helpNames: readonly string[] = ['help', '?'];
 
-const onErrorHelp = 'Error handling policy (report/ignore/enospc/stop/auto)';
-const blockSizeHelp = 'A power of two between 512 B and 2 MiB';
-
-/** By the name of a property, or of its type. */
-const descriptions: Readonly<Record<string, string>> = {
-  addr: 'Slot and optional function number, example: 06.0 or 06',
-  drive: 'Node name or ID of a block device to use as a backend',
-  logical_block_size: blockSizeHelp,
-  physical_block_size: blockSizeHelp,
-  'x-max-bounce-buffer-size':
-    'Maximum buffer size allocated for bounce buffers used for mapped access to indirect DMA memory',
-  bool: 'on/off',
-  OnOffAuto: 'on/off/auto',
-  BlockdevOnError: onErrorHelp,
-  BiosAtaTranslation: 'Logical CHS translation algorithm  (auto/none/lba/large/rechs)',
-  FloppyDriveType: 'Floppy drive type (144/288/120/none/auto)',
-  IOThreadVirtQueueMappingList:
-    'IOThread virtqueue mapping list [{"iothread":"<id>", "vqs":[1,2,3,...]},...]',
-};
-
 /**
  * The answer to `options`, if they ask for help: the models that there are, or the properties of one. Errors: BlockError, there
  * is no such model.
@@ -49,6 +29,26 @@ function describeModels(types: readonly DeviceType[]): string {
     ].join(', ');
   return `Storage devices:\n${types.map(line).join('\n')}\n`;
 }
+
+const onErrorHelp = 'Error handling policy (report/ignore/enospc/stop/auto)';
+const blockSizeHelp = 'A power of two between 512 B and 2 MiB';
+
+/** By the name of a property, or of its type. */
+const descriptions: Readonly<Record<string, string>> = {
+  addr: 'Slot and optional function number, example: 06.0 or 06',
+  drive: 'Node name or ID of a block device to use as a backend',
+  logical_block_size: blockSizeHelp,
+  physical_block_size: blockSizeHelp,
+  'x-max-bounce-buffer-size':
+    'Maximum buffer size allocated for bounce buffers used for mapped access to indirect DMA memory',
+  bool: 'on/off',
+  OnOffAuto: 'on/off/auto',
+  BlockdevOnError: onErrorHelp,
+  BiosAtaTranslation: 'Logical CHS translation algorithm  (auto/none/lba/large/rechs)',
+  FloppyDriveType: 'Floppy drive type (144/288/120/none/auto)',
+  IOThreadVirtQueueMappingList:
+    'IOThread virtqueue mapping list [{"iothread":"<id>", "vqs":[1,2,3,...]},...]',
+};
 
 function describeProperties({ name, properties }: DeviceType): string {
   const lines = properties.map((spec) => describeProperty(spec)).sort();

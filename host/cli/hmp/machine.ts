@@ -53,6 +53,11 @@ export const machineCommands: readonly HmpCommand[] = [
     help: 'reset the system',
     run: (context) => silently(context, 'system_reset'),
   },
+  {
+    name: 'system_powerdown',
+    help: 'send system power down event',
+    run: (context) => silently(context, 'system_powerdown'),
+  },
   { name: 'quit', alias: 'q', help: 'quit the emulator', run: (context) => silently(context, 'quit') },
   {
     name: 'device_add',

@@ -15,23 +15,36 @@ type Warn = (message: string, hint?: string) => void;
 
 interface MachineChoice {
   type: MachineType;
+  /** It has power management. */
+  hasAcpi: boolean;
   /** The virtual clock stands still unless told to go on. */
   isQtest: boolean;
 }
 
-const machineParameters: readonly QemuOption[] = [
-  { name: 'type', type: 'string' },
-  { name: 'accel', type: 'string' },
-];
+const machineParameters: readonly QemuOption[] = ['type', 'accel', 'acpi'].map((name) => ({
+  name,
+  type: 'string',
+}));
+const onOffAuto = ['on', 'off', 'auto'];
 
-/** `-machine [type=]NAME[,accel=A[:B…]]` and all `-accel`. Errors: BlockError. */
+/** `-machine [type=]NAME[,accel=A[:B…]][,acpi=on|off|auto]` and all `-accel`. Errors: BlockError. */
 export function readMachine(text: string | undefined, accels: readonly string[], warn: Warn): MachineChoice {
   const { pairs } = parseQemuOpts(text ?? defaultMachine, { impliedKey: 'type', warn });
-  const values = new OptionValues(pairs, machineParameters);
-  const name = values.string('type') ?? defaultMachine;
+  const name = pairs.findLast((pair) => pair.name === 'type')?.value ?? defaultMachine;
   const type = findMachineType(name);
   if (!type)
     throw invalid(`unsupported machine type: "${name}"`, 'Use -machine help to list supported machines');
+  const other = pairs.find((pair) => !machineParameters.some((known) => known.name === pair.name))?.name;
+  const values = new OptionValues(
+    pairs.filter((pair) => pair.name !== other),
+    machineParameters,
+  );
+  const acpi = values.string('acpi');
+  const unknown = acpi !== undefined && !type.hasAcpi ? 'acpi' : other;
+  if (unknown !== undefined) throw invalid(`Property '${type.name}-machine.${unknown}' not found`);
+  if (acpi !== undefined && !onOffAuto.includes(acpi)) {
+    throw invalid(`Parameter 'acpi' does not accept value '${acpi}'`);
+  }
   const own = values.string('accel');
   if (own !== undefined && accels.length > 0) {
     throw invalid('The -accel and "-machine accel=" options are incompatible');
@@ -40,7 +53,9 @@ export function readMachine(text: string | undefined, accels: readonly string[],
   // The first that is there is taken, as with QEMU.
   const accelerator = chosen.find((candidate) => accelerators.includes(candidate));
   if (accelerator === undefined) throw acceleratorError(chosen[0] ?? '', accels.length > 0);
-  return { type, isQtest: accelerator === 'qtest' };
+  // The chipset of q35 has its power management in any case.
+  const hasAcpi = type.hasAcpi && (acpi !== 'off' || type.name.startsWith('pc-q35'));
+  return { type, isQtest: accelerator === 'qtest', hasAcpi };
 }
 
 function acceleratorName(text: string): string {
