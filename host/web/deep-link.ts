@@ -49,7 +49,7 @@ export function readLink(hash: string, offer: Offer, page: string): LinkedChoice
 
 function address(text: string, page: string): string {
   const url = URL.canParse(text, page) ? new URL(text, page) : undefined;
-  if (text === '' || !url || !/^https?:$/.test(url.protocol))
+  if (text === '' || !url || !/^(https?|wss?):$/.test(url.protocol))
     throw new Error(`The link names “${text}”, which is no address of a web server.`);
   return url.href;
 }

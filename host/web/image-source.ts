@@ -34,6 +34,11 @@ export function nameOf(source: ImageSource): string {
 
 /** Options of a node that reads it. `name`: for what is registered of a File. Errors: in words for whoever has given it. */
 export async function imageNode(yard: Blockyard, name: string, source: ImageSource): Promise<JsonObject> {
+  // An export shows a disk, whatever format its server keeps it in.
+  if (source.type === 'url' && /^wss?:/.test(source.url)) {
+    const server = { type: 'ws', url: source.url };
+    return { driver: 'raw', file: { driver: 'nbd', server, 'reconnect-delay': retrySeconds } };
+  }
   const head = await headOf(source);
   const driver = beginsWith(head, qcow2Magic) ? 'qcow2' : 'raw';
   if (source.type === 'file') {

@@ -61,12 +61,11 @@ afterAll(async () => {
   await pages.stop();
 });
 
-/** What is answered is durable: the server may be killed at any time. */
 function exportArguments(image: string, options = ''): string[] {
   const place = `addr.type=inet,addr.host=127.0.0.1,addr.port=${port},path=/${image}`;
   return [
     ...['--blockdev', `qcow2,node-name=${image},file.driver=file,file.filename=${scratch(`${image}.qcow2`)}`],
-    ...['--export', `nbd-ws,id=${image},node-name=${image},writable=on,writethrough=on,${place}${options}`],
+    ...['--export', `nbd-ws,id=${image},node-name=${image},writable=on,${place}${options}`],
   ];
 }
 

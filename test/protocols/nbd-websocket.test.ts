@@ -3,13 +3,14 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { BlockGraph } from '../../host/block/graph.ts';
 import type { BlockNode } from '../../host/block/node.ts';
 import { drivers } from '../../host/drivers.ts';
-import { closeExports, exportsOf } from '../../host/exports/block-exports.ts';
+import { closeExports } from '../../host/exports/block-exports.ts';
 import { createGraph } from '../../host/graph.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { nbd } from '../../host/protocols/nbd/driver.ts';
 import { attachAlone, readWrite } from '../support/attach.ts';
 import { freePort } from '../support/free-port.ts';
 import { VirtualPlatform } from '../support/virtual-platform.ts';
+import { exportOverWebSocket } from '../support/websocket-export.ts';
 
 const size = 1 << 20;
 
@@ -30,21 +31,7 @@ beforeEach(async () => {
 
 afterEach(() => closeExports(serving));
 
-async function serve(name = ''): Promise<void> {
-  await exportsOf(serving).add({
-    id: 'e',
-    node: served,
-    writable: true,
-    writethrough: false,
-    name,
-    webSocket: {
-      address: { type: 'inet', host: '127.0.0.1', port: String(port) },
-      path: '/disk',
-      origins: [],
-      limits: { maxConnections: 0, handshakeMaxSeconds: 10 },
-    },
-  });
-}
+const serve = (): Promise<void> => exportOverWebSocket(served, { port });
 
 const url = (path = 'disk'): string => `ws://127.0.0.1:${port}/${path}`;
 

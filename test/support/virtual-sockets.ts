@@ -18,7 +18,11 @@ export class VirtualSockets implements Sockets {
   async listen(address: SocketAddress, accept: (connection: Connection) => void): Promise<{ close(): void }> {
     const name = nameOf(address);
     this.listeners.set(name, accept);
-    return { close: () => void this.listeners.delete(name) };
+    const close = (): void => {
+      // Somebody else may listen there by now.
+      if (this.listeners.get(name) === accept) this.listeners.delete(name);
+    };
+    return { close };
   }
 
   async connect(address: SocketAddress): Promise<Connection> {

@@ -5,11 +5,17 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import type { Page } from 'playwright';
 import { describe, expect, test } from 'vitest';
+import { drivers } from '../../host/drivers.ts';
+import { closeExports } from '../../host/exports/block-exports.ts';
+import { createGraph } from '../../host/graph.ts';
+import { nodePlatform } from '../../host/platform/node/index.ts';
 import { haveChromium } from '../support/chromium.ts';
+import { freePort } from '../support/free-port.ts';
 import { MachinePage } from '../support/machine-page.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { requireAll } from '../support/tools.ts';
 import { WebServer } from '../support/web-program.ts';
+import { exportOverWebSocket } from '../support/websocket-export.ts';
 
 const scratch = scratchDirectory();
 const patient = { timeout: 30_000 };
@@ -80,6 +86,18 @@ describe.skipIf(!haveChromium || !haveFirmware)('a machine in the page that boot
   test('starts one at an address', async () => {
     const url = `${machine.server.base}/images/address.img`;
     await boot((page) => page.fill('input[name=url]', url), 'started: 1');
+  }, 60_000);
+
+  test('starts one that a server exports by NBD', async () => {
+    writeFileSync(scratch('exported.img'), disk);
+    const graph = createGraph({ platform: nodePlatform, drivers });
+    const node = await graph.openFile(scratch('exported.img'), { format: 'raw', flags: { readOnly: true } });
+    const port = await freePort();
+    const origins = [new URL(machine.server.base).origin];
+    await exportOverWebSocket(node, { port, origins, writable: false });
+    await boot((page) => page.fill('input[name=url]', `ws://127.0.0.1:${port}/disk`), 'started: 1');
+    await closeExports(graph);
+    await graph.unref(node);
   }, 60_000);
 
   test('starts one of this computer, where it is', async () => {

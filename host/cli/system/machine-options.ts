@@ -2,12 +2,11 @@
  * What the command line says about the machine as a whole: its type, name and identity, and the parts that a machine
  * without a processor does not have.
  */
-import { type BlockError, invalid } from '../../base/errors.ts';
+import { asBlockError, type BlockError, invalid } from '../../base/errors.ts';
 import type { GlobalProperty } from '../../machine/globals.ts';
 import { findMachineType, type MachineType } from '../../machine/machine-types.ts';
 import { processorModels } from '../../machine/processor-models.ts';
 import { OptionValues, parseQemuOpts, type QemuOption } from '../../qapi/qemu-opts.ts';
-import { parseSize } from '../../qapi/sizes.ts';
 
 const defaultMachine = 'pc';
 const accelerators = ['qtest', 'tcg'];
@@ -138,22 +137,31 @@ export function checkProcessorModel(text: string | undefined): void {
   }
 }
 
+const memoryParameters: readonly QemuOption[] = [
+  { name: 'size', type: 'size' },
+  { name: 'slots', type: 'number' },
+  { name: 'maxmem', type: 'size' },
+];
+
 const mebibyte = 1 << 20;
 /** Memory has whole pages of the host. */
 const pageBytes = 8192;
 
 /** `-m [size=]N[,slots=…][,maxmem=…]`: bytes of memory; a number alone is mebibytes, and 0 the usual. Errors: BlockError. */
 export function readMemory(text: string | undefined, type: MachineType): number {
-  let bytes = 0;
-  for (const { name, value } of text === undefined ? [] : parseQemuOpts(text, { impliedKey: 'size' }).pairs) {
-    if (!['size', 'slots', 'maxmem'].includes(name)) throw invalid(`Invalid parameter '${name}'`);
-    const number = parseSize(value);
-    if (number === undefined) {
-      throw invalid(`Parameter '${name}' expects a non-negative number below 2^64`);
-    }
-    if (name === 'size') bytes = /\d$/.test(value) ? number * mebibyte : number;
-  }
+  const bytes = text === undefined ? 0 : memoryBytes(text);
   return bytes === 0 ? type.defaultMemory : Math.ceil(bytes / pageBytes) * pageBytes;
+}
+
+function memoryBytes(text: string): number {
+  const { pairs } = parseQemuOpts(text, { impliedKey: 'size' });
+  try {
+    const size = new OptionValues(pairs, memoryParameters).number('size') ?? 0;
+    const isPlain = /\d$/.test(pairs.findLast(({ name }) => name === 'size')?.value ?? '');
+    return isPlain ? size * mebibyte : size;
+  } catch (error) {
+    throw asBlockError(error).within(`-m ${text}`);
+  }
 }
 
 /** `-display`, `-vga`, `-parallel`, `-net` and `-nic` may say that there is none. Errors: BlockError. */

@@ -11,13 +11,15 @@
  *
  * A server that takes several connections gets more of them when one is full of requests: what is durable for one is durable
  * for all. Requests that were on their way in a connection that is lost go out again in another one, if there is or will be
- * one; writing the same twice is harmless, for nobody has been told that it was done.
+ * one; writing the same twice is harmless, for nobody has been told that it was done. Where requests wait for another connection, it
+ * is told first what a server that was killed may have forgotten (unflushed.ts).
  */
 import { asBlockError, BlockError } from '../../base/errors.ts';
 import { hasFlag, type UsedExport } from '../../nbd/client/remote-export.ts';
 import type { ClientRequest } from '../../nbd/client/request.ts';
 import type { Clock, Timer } from '../../platform/platform.ts';
 import type { NbdSession, SessionOwner } from './session.ts';
+import type { Restoration } from './unflushed.ts';
 
 interface NbdClientSettings {
   /** Seconds for which requests wait for another connection; 0: they fail. */
@@ -34,6 +36,8 @@ export interface NbdConnector {
   connect(): Promise<NbdSession>;
   /** Errors: BlockError, about an export that is not, or not any more, what it has to be. */
   check(target: UsedExport): void;
+  /** What a server is told first that may have forgotten it. Absent: nobody keeps that. */
+  restoration?: () => Restoration;
 }
 
 const firstPauseSeconds = 1;
@@ -48,6 +52,11 @@ export class NbdClient implements SessionOwner {
   private queue: ClientRequest[] = [];
   private isReconnecting = false;
   private isAdding = false;
+  /**
+   * A connection has been lost, and the server may have been started again since: those that are left are to the one that was
+   * there before, and get no others beside them.
+   */
+  private mayBeAnother = false;
   /** Ends the pause between two attempts. */
   private endPause: (() => void) | undefined;
   private delayTimer: Timer | undefined;
@@ -125,6 +134,7 @@ export class NbdClient implements SessionOwner {
 
   lost(session: NbdSession, error: BlockError, culprit: ClientRequest | undefined): void {
     this.sessions.splice(this.sessions.indexOf(session), 1);
+    this.mayBeAnother = this.connector.restoration !== undefined;
     const unfinished = session.takeUnfinished();
     // Who answers wrongly would do so again.
     if (culprit) fail(culprit, new BlockError(error.errno, undefined, { cause: error }));
@@ -161,6 +171,7 @@ export class NbdClient implements SessionOwner {
   /** One more connection. Errors: BlockError. */
   private async connectOnce(): Promise<void> {
     const { connector } = this;
+    const isFirst = this.sessions.length === 0;
     const session = await connector.connect();
     if (this.state === 'closed' || this.isOpenTimedOut) {
       session.close();
@@ -168,8 +179,14 @@ export class NbdClient implements SessionOwner {
     }
     this.beginning.add(session);
     try {
-      const target = await session.use(this);
+      const restoration = isFirst && this.mayBeAnother ? connector.restoration?.() : undefined;
+      const target = await session.use(restoration ?? this);
       this.checkSame(target);
+      if (!isFirst && this.mayBeAnother) throw new BlockError('ECANCELED');
+      if (restoration) {
+        await restoration.run(session);
+        session.handTo(this);
+      }
       this.told = target;
     } catch (error) {
       session.close();
@@ -178,6 +195,7 @@ export class NbdClient implements SessionOwner {
       this.beginning.delete(session);
     }
     this.sessions.push(session);
+    this.mayBeAnother = false;
     this.delayTimer?.cancel();
     this.delayTimer = undefined;
     this.state = 'connected';
@@ -214,7 +232,8 @@ export class NbdClient implements SessionOwner {
 
   private addConnection(): void {
     const { maxConnections } = this.settings;
-    if (this.isAdding || this.sessions.length === 0 || this.sessions.length >= maxConnections) return;
+    if (this.isAdding || this.mayBeAnother || this.sessions.length === 0) return;
+    if (this.sessions.length >= maxConnections) return;
     if (!hasFlag(this.target, 'canMultiConn')) return;
     this.isAdding = true;
     void this.connectOnce().then(

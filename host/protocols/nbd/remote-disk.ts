@@ -26,6 +26,7 @@ import { connectToServer } from './address.ts';
 import { NbdClient, type NbdConnector } from './client.ts';
 import { type NbdOptions, type NbdSettings, settingsOf } from './options.ts';
 import { NbdSession } from './session.ts';
+import { UnflushedChanges } from './unflushed.ts';
 
 /** Whether it may be written to; a node's change while it is open. */
 type AccessFlags = Pick<OpenFlags, 'readOnly' | 'autoReadOnly'>;
@@ -42,6 +43,7 @@ interface DiskContext extends Pick<OpenContext, 'platform' | 'credentials' | 'fa
 export async function openDisk(context: DiskContext, given: NbdOptions): Promise<RemoteDisk> {
   const { platform, flags } = context;
   const settings = settingsOf(given);
+  const unflushed = settings.reconnectDelay > 0 ? new UnflushedChanges() : undefined;
   const { name, context: status, tls } = settings;
   const credentials = tls && context.credentials(tls.credentials, 'client');
   const secure =
@@ -51,10 +53,11 @@ export async function openDisk(context: DiskContext, given: NbdOptions): Promise
   const connector: NbdConnector = {
     connect: async () => new NbdSession(await connectToServer(platform, settings.address), purpose, secure),
     check: (target) => checkExport(target, settings, context),
+    ...(unflushed && { restoration: () => unflushed.restoration() }),
   };
   const client = new NbdClient(connector, settings, platform.clock);
   await client.open();
-  return new RemoteDisk(client, flags);
+  return new RemoteDisk(client, flags, hasFlag(client.target, 'sendFlush') ? unflushed : undefined);
 }
 
 /** Errors: the export cannot be opened as the node is to be open. */
@@ -79,6 +82,8 @@ class RemoteDisk implements Driver {
   constructor(
     private readonly client: NbdClient,
     private readonly flags: Readonly<AccessFlags>,
+    /** Absent: what a server forgets is forgotten. */
+    private readonly unflushed: UnflushedChanges | undefined,
   ) {
     const { target } = client;
     const { size, blockSizes, replies } = target;
@@ -114,7 +119,7 @@ class RemoteDisk implements Driver {
   }
 
   write(offset: number, buffer: Uint8Array, { fua }: WriteFlags): Promise<void> {
-    return this.request(Command.write, fua ? CommandFlag.fua : 0, offset, buffer.length, buffer);
+    return this.change(Command.write, fua ? CommandFlag.fua : 0, offset, buffer.length, buffer);
   }
 
   async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
@@ -124,7 +129,7 @@ class RemoteDisk implements Driver {
     let sent = flags.fua ? CommandFlag.fua : 0;
     if (!flags.mayUnmap) sent |= CommandFlag.noHole;
     if (flags.noFallback) sent |= CommandFlag.fastZero;
-    await this.request(Command.writeZeroes, sent, offset, bytes, undefined);
+    await this.change(Command.writeZeroes, sent, offset, bytes, undefined);
   }
 
   /** Zeros, as the server can. */
@@ -138,12 +143,14 @@ class RemoteDisk implements Driver {
     // What is not whole blocks would be refused, and need not be discarded.
     const first = roundUp(offset, this.minimum);
     const end = offset + bytes >= this.size ? this.size : roundDown(offset + bytes, this.minimum);
-    if (first < end) await this.request(Command.trim, 0, first, end - first, undefined);
+    if (first < end) await this.change(Command.trim, 0, first, end - first, undefined);
   }
 
   async flush(): Promise<void> {
     if (!hasFlag(this.client.target, 'sendFlush')) return;
+    const mark = this.unflushed?.mark();
     await this.request(Command.flush, 0, 0, 0, undefined);
+    if (mark !== undefined) this.unflushed?.forget(mark);
   }
 
   async map(offset: number, bytes: number): Promise<Extent> {
@@ -189,6 +196,22 @@ class RemoteDisk implements Driver {
       }
     }
     this.client.close();
+  }
+
+  private change(
+    command: number,
+    flags: number,
+    offset: number,
+    bytes: number,
+    data: Uint8Array | undefined,
+  ): Promise<void> {
+    const { unflushed } = this;
+    const done = this.request(command, flags, offset, bytes, data);
+    if (!unflushed) return done;
+    return done.then(() => {
+      unflushed.note({ command, flags, offset, length: bytes, data });
+      return unflushed.isFull ? this.flush() : undefined;
+    });
   }
 
   private request(

@@ -70,6 +70,11 @@ export class NbdSession {
     return outcome;
   }
 
+  /** Another owner hears of it from now on. */
+  handTo(owner: SessionOwner): void {
+    this.owner = owner;
+  }
+
   get hasRoom(): boolean {
     return this.protocol.hasRoom;
   }

@@ -105,7 +105,7 @@ export function chooserView(state: ChooserState, start: (plan: () => MachinePlan
         <input type="radio" name="source" value="url" ?disabled=${!offer.firmware} />
         <b>An image at an address</b>
         <span class="more"><input type="url" name="url" placeholder="https://…/disk.qcow2" aria-label="Address of the image" />
-          <span class="hint">Read by ranges, as far as the machine reads it.${firmwareHint(offer)}</span></span>
+          <span class="hint">Read by ranges, as far as the machine reads it. One that begins with ws: or wss: is of an NBD export.${firmwareHint(offer)}</span></span>
       </label>
       <label class="choice">
         <input type="radio" name="source" value="file" ?disabled=${!offer.firmware} />
