@@ -228,7 +228,10 @@ async function benchMonitor(report: Report, parent: string): Promise<void> {
   const world = new World(folder);
   const disks = [await world.addDisk('d0'), await world.addDisk('d1'), await world.addDisk('d2')];
   for (const target of ['t0', 't1', 't2']) await world.addTarget(target);
-  const chardev = await listen({ type: 'unix', path: world.path('qmp') }, { noDelay: false, telnet: false });
+  const chardev = await listen(
+    { type: 'unix', path: world.path('qmp') },
+    { noDelay: false, telnet: false, webSocket: false },
+  );
   chardev.serve((connection) => world.server.connect(connection));
   const guest = new Guest(disks[0]!); // three were added
   const started = ['j0', 'j1', 'j2'].map((id) => world.reached(id));

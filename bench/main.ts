@@ -9,12 +9,14 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { benchSeconds, comparison } from './compare.ts';
 import { benchCore } from './core.ts';
 import { benchEmulator } from './emulator.ts';
 import { ask, benchGuest } from './guest.ts';
 import { benchHttpBoot } from './http-boot.ts';
 import { makeImages } from './images.ts';
 import { benchNbd } from './nbd.ts';
+import { benchNbdClient } from './nbd-client.ts';
 import { benchNbdGuest } from './nbd-guest.ts';
 import { QmpChild } from './qmp.ts';
 import { Report } from './report.ts';
@@ -44,35 +46,8 @@ Measures what blockyard claims about speed, side by side with QEMU's tools where
 }
 const rounds = Number(options.rounds);
 const report = new Report();
+const compare = comparison(report, rounds);
 const folder = options.ask === undefined ? mkdtempSync(join(tmpdir(), 'blockyard-bench-')) : '';
-
-/** Runs both sides `rounds` times in turn. `measure` gives a number of which `better` says where it should go. */
-async function compare(
-  name: string,
-  unit: string,
-  better: 'higher' | 'lower',
-  sides: { ours: () => Promise<number>; theirs: (() => Promise<number>) | undefined; aim?: number },
-): Promise<void> {
-  const a: number[] = [];
-  const b: number[] = [];
-  const ratios: number[] = [];
-  for (let round = 0; round < rounds; round++) {
-    const mine = await sides.ours();
-    a.push(mine);
-    if (!sides.theirs) continue;
-    const other = await sides.theirs();
-    b.push(other);
-    ratios.push(better === 'higher' ? mine / other : other / mine);
-  }
-  const ratio = sides.theirs ? median(ratios) : undefined;
-  const aim =
-    sides.aim === undefined || ratio === undefined
-      ? undefined
-      : { text: `≥ ${sides.aim} × QEMU`, met: ratio >= sides.aim };
-  report.add({ name, unit, ours: median(a), theirs: sides.theirs ? median(b) : undefined, ratio, aim });
-}
-
-const benchSeconds = (stdout: string): number => Number(/Run completed in ([\d.]+) seconds/.exec(stdout)![1]); // `bench` prints it
 
 async function benchIo(images: { qcow2: string; raw: string }): Promise<void> {
   report.heading('4 KiB requests across the whole 1 GiB image, in no order the page cache could guess');
@@ -239,7 +214,10 @@ async function measure(): Promise<void> {
     const wanted = (part: string): boolean => options.only === undefined || options.only === part;
     console.log('                                              blockyard               QEMU');
     if (wanted('core')) await benchCore(report);
-    if (wanted('nbd')) await benchNbd(report, rounds);
+    if (wanted('nbd')) {
+      await benchNbd(report, rounds);
+      await benchNbdClient(report, rounds);
+    }
     if (wanted('guest')) {
       await benchGuest(report, folder);
       await benchNbdGuest(report, Number(options.seconds));

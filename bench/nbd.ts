@@ -5,20 +5,17 @@
  * The images are on tmpfs where there is one, so that no disk decides. Each side is one process that serves for the whole
  * measurement; the sides take turns, round by round. Its processor time is counted from outside, so the client's is not in it.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runFio } from './fio.ts';
 import { makeImage } from './images.ts';
+import { Server, socketOf } from './nbd-server.ts';
 import type { Report } from './report.ts';
 import { type Command, median, ours, run, theirs } from './side.ts';
 
 const imageBytes = 512 << 20;
 const seconds = 2;
-const socketWaitMs = 10_000;
-/** Kernel's clock ticks, in which /proc counts processor time. */
-const ticksPerSecond = 100;
 
 type Format = 'raw' | 'qcow2';
 
@@ -67,50 +64,6 @@ interface Measured {
   rate: number;
   /** Processor time of the server for each, in µs. */
   cpuUs: number;
-}
-
-function socketOf(image: string): string {
-  return `${image}.socket`;
-}
-
-/** One that serves an image on a socket of its own. */
-class Server {
-  private constructor(
-    readonly name: string,
-    readonly image: string,
-    private readonly socket: string,
-    private readonly child: ChildProcess,
-  ) {}
-
-  /** Settles when it listens. */
-  static async start(name: string, image: string, { program, args }: Command): Promise<Server> {
-    const socket = socketOf(image);
-    const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit'] });
-    const until = Date.now() + socketWaitMs;
-    while (!existsSync(socket)) {
-      if (child.exitCode !== null || Date.now() > until) throw new Error(`${name} does not serve`);
-      await new Promise((done) => setTimeout(done, 20));
-    }
-    return new Server(name, image, socket, child);
-  }
-
-  get uri(): string {
-    return `nbd+unix:///?socket=${this.socket}`;
-  }
-
-  /** Processor time so far, in seconds. */
-  cpuSeconds(): number {
-    const stat = readFileSync(`/proc/${this.child.pid}/stat`, 'utf8');
-    // Behind the name, which may hold anything: utime and stime are the 14th and 15th of all.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
-  }
-
-  async stop(): Promise<void> {
-    const gone = new Promise((done) => this.child.once('exit', done));
-    this.child.kill('SIGTERM');
-    await gone;
-  }
 }
 
 /** Who can serve images of this format here; ours comes first. */

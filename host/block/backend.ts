@@ -12,6 +12,7 @@ import type { SourceRange, TruncateOptions, WriteFlags, ZeroFlags } from './driv
 import type { Edge, EdgeParent } from './edge.ts';
 import type { OnError } from './error-policy.ts';
 import type { BlockGraph } from './graph.ts';
+import { unmeasured } from './guest-latency.ts';
 import type { BlockNode } from './node.ts';
 import type { MediumFlags } from './open-context.ts';
 import { readNow } from './read-now.ts';
@@ -100,6 +101,8 @@ export class BlockBackend implements EdgeParent {
   allowWriteBeyondEnd = false;
   /** Let requests through while the node is drained: for a job that works inside its own drained section. */
   ignoreDrain = false;
+  /** Of a job that copies: how long its requests take is no guest's concern. */
+  isBulk = false;
   private attached: Edge | undefined;
   private inFlight = 0;
   private readonly idleWaiters = new Waiters();
@@ -221,10 +224,12 @@ export class BlockBackend implements EdgeParent {
     if (this.quiesceCount > 0) await this.whenResumed();
     this.checkRange(offset, buffer.length);
     this.inFlight++;
+    const startNs = this.isBulk ? unmeasured : this.graph.guestLatency.begin();
     try {
       if (this.throttle) await this.throttle.admit('read', buffer.length);
       await this.edge.read(offset, buffer);
     } finally {
+      this.graph.guestLatency.end(startNs);
       if (--this.inFlight === 0) this.idleWaiters.wake();
     }
   }
@@ -284,10 +289,13 @@ export class BlockBackend implements EdgeParent {
     if (this.quiesceCount > 0) await this.whenResumed();
     this.checkRange(offset, bytes);
     this.inFlight++;
+    // What is not about data takes the time that it takes.
+    const startNs = this.isBulk || bytes === 0 ? unmeasured : this.graph.guestLatency.begin();
     try {
       if (this.throttle && bytes > 0) await this.throttle.admit('write', bytes);
       await act();
     } finally {
+      this.graph.guestLatency.end(startNs);
       if (--this.inFlight === 0) this.idleWaiters.wake();
     }
   }

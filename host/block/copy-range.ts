@@ -9,7 +9,7 @@
 import { BlockError } from '../base/errors.ts';
 import type { Driver, SourceRange, WritePlan } from './driver.ts';
 import type { BlockNode } from './node.ts';
-import { writePlanned } from './transfer.ts';
+import { writeEdges, writePlanned } from './transfer.ts';
 
 /**
  * Where the first of `bytes` bytes at `offset` of `node` lie, or of its backing files; nobody writes to these meanwhile.
@@ -49,7 +49,9 @@ export async function copyIntoNode(node: BlockNode, offset: number, source: Sour
   let rest = source;
   while (rest.bytes > 0) {
     const target = offset + source.bytes - rest.bytes;
-    const done = await writePlanned(driver, target, rest.bytes, (plan) => copyAsPlanned(plan, rest));
+    const done = await writePlanned(driver, target, rest.bytes, (plan) =>
+      copyAsPlanned(node, target, plan, rest),
+    );
     rest = { ...rest, offset: rest.offset + done, bytes: rest.bytes - done };
   }
 }
@@ -59,10 +61,13 @@ function plansWrites(driver: Driver): driver is Driver & Required<Pick<Driver, '
 }
 
 async function copyAsPlanned(
-  { child, offset, bytes, allocation }: WritePlan,
+  node: BlockNode,
+  offset: number,
+  plan: WritePlan,
   source: SourceRange,
 ): Promise<void> {
-  // What surrounds it has to come from elsewhere.
-  if (allocation && allocation.headBytes + allocation.tailBytes > 0) throw new BlockError('ENOTSUP');
-  await child.copyRange(offset, { ...source, bytes });
+  const { allocation } = plan;
+  if (allocation && allocation.headBytes + allocation.tailBytes > 0)
+    await writeEdges(node, plan, allocation, offset);
+  await plan.child.copyRange(plan.offset, { ...source, bytes: plan.bytes });
 }

@@ -10,6 +10,7 @@ import { asBlockError, BlockError, invalid } from '../base/errors.ts';
 import { sectorBytes, wholeSectors } from '../base/sectors.ts';
 import { withoutUndefined } from '../base/without-undefined.ts';
 import { BlockBackend } from './backend.ts';
+import { checkDiskLength } from './disk-length.ts';
 import type { CreateOption, CreateValues, DriverDefinition } from './driver.ts';
 import { resolveAgainst } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
@@ -143,6 +144,7 @@ async function inspectBacking(
   backingFile: string,
   format: string | undefined,
 ): Promise<{ length: number }> {
+  if (filename === '') throw invalid("Cannot use relative backing file names for ''");
   const path = resolveAgainst(filename, backingFile);
   let found: { length: number; format: string };
   try {
@@ -223,23 +225,21 @@ async function writeInto(
   }
 }
 
-/** The longest disk that QEMU opens, of whatever format. */
-const maxDiskBytes = 0x7fff_ffff_c000_0000n;
-
 /** The error, in words of its own when the size, of `bytes` as given, was too much. */
 function sizeError(error: unknown, { name, create }: DriverDefinition, bytes: bigint): BlockError {
   const known = asBlockError(error);
   if (known.errno !== 'EFBIG') return known;
   const sector = BigInt(sectorBytes);
   const length = ((bytes + sector - 1n) / sector) * sector;
-  const isNegative = BigInt.asIntN(64, length) < 0n;
   const hasHeader = create?.createImage !== undefined;
-  if (isNegative && !hasHeader) return new BlockError('EINVAL').within('Could not resize file');
-  if (hasHeader && length > maxDiskBytes) {
-    const reason = isNegative
-      ? 'Image size cannot be negative'
-      : `offset(${length}) exceeds maximum(${maxDiskBytes})`;
-    return invalid(`Could not resize image: ${reason}`);
+  if (!hasHeader && BigInt.asIntN(64, length) < 0n)
+    return new BlockError('EINVAL').within('Could not resize file');
+  if (hasHeader) {
+    try {
+      checkDiskLength(length);
+    } catch (refusal) {
+      return asBlockError(refusal).within('Could not resize image');
+    }
   }
   const advice = hasHeader ? ' (try using a larger cluster size)' : '';
   return new BlockError('EFBIG', `The image size is too large for file format '${name}'${advice}`, {

@@ -18,6 +18,7 @@ import { DriverRegistry } from './driver-registry.ts';
 import { type ChildRole, Edge, type EdgeParent } from './edge.ts';
 import { checkNotFrozen, connect, disconnect, GraphChange } from './graph-change.ts';
 import { type GraphObserver, unobserved } from './graph-observer.ts';
+import { GuestLatency } from './guest-latency.ts';
 import type { BlockNode } from './node.ts';
 import type { OpenFlags } from './open-context.ts';
 import { type OpenFileOptions, openFile, openNode } from './opener.ts';
@@ -39,6 +40,8 @@ export interface GraphOptions {
   closeFailed?(node: BlockNode, error: BlockError): void;
   /** Absent: nothing that is stored beside the data of nodes is kept up to date. */
   observer?: GraphObserver;
+  /** Absent: it goes by the clock of the platform. */
+  guestLatency?: GuestLatency;
 }
 
 interface EdgeSpec {
@@ -58,6 +61,8 @@ export class BlockGraph {
   readonly observer: GraphObserver;
   private readonly closeFailed: GraphOptions['closeFailed'];
   readonly backends = new BackendTable();
+  /** Of requests that are not made in bulk. */
+  readonly guestLatency: GuestLatency;
   /** What upper layers keep with it. */
   readonly attachments = new Attachments<BlockGraph>(this);
   /** One filter at a time is put in or taken out (jobs/filter-insertion.ts). */
@@ -72,6 +77,7 @@ export class BlockGraph {
 
   constructor(options: GraphOptions) {
     this.platform = options.platform;
+    this.guestLatency = options.guestLatency ?? new GuestLatency(options.platform.clock);
     this.drivers = new DriverRegistry(options.drivers);
     this.emit = options.emit ?? (() => {});
     this.observer = options.observer ?? unobserved;

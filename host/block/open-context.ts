@@ -3,6 +3,7 @@
  */
 import type { FaultReason } from '../base/errors.ts';
 import type { Platform } from '../platform/platform.ts';
+import type { TlsCredentials, TlsEndpoint } from '../platform/tls.ts';
 import type { ChildRole, Edge } from './edge.ts';
 
 interface Inactivity {
@@ -73,6 +74,8 @@ export interface OpenContext {
     /** Whether block status alone says that the range reads as zeros, backing files included. */
     readsAsZeros(offset: number, bytes: number): Promise<boolean>;
   };
+  /** What a user has made under that id. Throws BlockError: nothing, or something else. */
+  credentials(id: string, endpoint: TlsEndpoint): TlsCredentials;
   /** Emits BLOCK_IMAGE_CORRUPTED. */
   reportCorruption(report: CorruptionReport): void;
   /** Emits X_BLOCK_TROUBLE. Undefined: the trouble is over. */

@@ -7,6 +7,7 @@
  */
 import { asBlockError, type BlockError, invalid } from '../base/errors.ts';
 import { withoutUndefined } from '../base/without-undefined.ts';
+import type { TlsCredentials, TlsEndpoint } from '../platform/tls.ts';
 import { nestDottedKeys } from '../qapi/dotted-keys.ts';
 import { isJsonObject } from '../qapi/json-value.ts';
 import { asList } from '../qapi/node-options.ts';
@@ -18,6 +19,7 @@ import { exactFilename, filenameOf, flattened, resolveBackingName } from './file
 import type { BlockGraph } from './graph.ts';
 import { leavesFileToImage, optionsOfFilename } from './named-options.ts';
 import { BlockNode } from './node.ts';
+import { objectTableOf } from './object-table.ts';
 import type { CorruptionReport, OpenContext, OpenFlags, TroubleReport } from './open-context.ts';
 import {
   checkDetectZeroes,
@@ -415,6 +417,10 @@ class NodeOpenContext implements OpenContext {
       name: 'X_BLOCK_TROUBLE',
       data: { 'node-name': this.node.name, lasting: trouble !== undefined, ...trouble },
     });
+  }
+
+  credentials(id: string, endpoint: TlsEndpoint): TlsCredentials {
+    return objectTableOf(this.graph).credentials(id, endpoint);
   }
 
   warn(message: string): void {

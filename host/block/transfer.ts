@@ -171,27 +171,16 @@ async function writeAllocating(
 async function writeWithEdges(
   node: BlockNode,
   plan: WritePlan,
-  { headBytes, tailBytes }: Allocation,
+  allocation: Allocation,
   offset: number,
   buffer: Uint8Array,
 ): Promise<void> {
   const { child } = plan;
+  const { headBytes, tailBytes } = allocation;
   const start = plan.offset - headBytes;
   const totalBytes = headBytes + buffer.length + tailBytes;
-  const zeroEdges =
-    (await readsAsZero(node, offset - headBytes, headBytes)) &&
-    (await readsAsZero(node, offset + buffer.length, tailBytes));
-  if (zeroEdges) {
-    // Past the end of the file there is nothing to overwrite: it reads as zeros by itself.
-    const stale = Math.min(totalBytes, child.node.exactLength - start);
-    if (stale > 0) {
-      await child.debugEvent('cluster_alloc_space');
-      await child.writeZeroes(start, totalBytes);
-    }
-    await writeData(child, plan.offset, buffer);
-    return;
-  }
-  if (totalBytes <= mergeLimitBytes) {
+  const areZero = await areEdgesZero(node, plan, allocation, offset);
+  if (!areZero && totalBytes <= mergeLimitBytes) {
     const whole = new Uint8Array(totalBytes);
     await child.debugEvent('cow_read');
     await readClipped(node, offset - headBytes, whole.subarray(0, headBytes));
@@ -202,9 +191,56 @@ async function writeWithEdges(
     await child.write(start, whole);
     return;
   }
+  if (areZero) await writeZeroEdges(plan, allocation);
+  else await copyEdges(node, plan, allocation, offset);
+  await writeData(child, plan.offset, buffer);
+}
+
+/** Writes what surrounds the data of a plan for `offset` of the node, up to the bounds of its allocation. */
+export async function writeEdges(
+  node: BlockNode,
+  plan: WritePlan,
+  allocation: Allocation,
+  offset: number,
+): Promise<void> {
+  if (await areEdgesZero(node, plan, allocation, offset)) await writeZeroEdges(plan, allocation);
+  else await copyEdges(node, plan, allocation, offset);
+}
+
+async function areEdgesZero(
+  node: BlockNode,
+  { bytes }: WritePlan,
+  { headBytes, tailBytes }: Allocation,
+  offset: number,
+): Promise<boolean> {
+  return (
+    (await readsAsZero(node, offset - headBytes, headBytes)) &&
+    (await readsAsZero(node, offset + bytes, tailBytes))
+  );
+}
+
+async function writeZeroEdges(
+  { child, offset, bytes }: WritePlan,
+  { headBytes, tailBytes }: Allocation,
+): Promise<void> {
+  const start = offset - headBytes;
+  const totalBytes = headBytes + bytes + tailBytes;
+  // Past the end of the file there is nothing to overwrite: it reads as zeros by itself.
+  const stale = Math.min(totalBytes, child.node.exactLength - start);
+  if (stale <= 0) return;
+  await child.debugEvent('cluster_alloc_space');
+  await child.writeZeroes(start, totalBytes);
+}
+
+async function copyEdges(
+  node: BlockNode,
+  { child, offset: host, bytes }: WritePlan,
+  { headBytes, tailBytes }: Allocation,
+  offset: number,
+): Promise<void> {
   for (const edge of [
-    { guest: offset - headBytes, host: start, bytes: headBytes },
-    { guest: offset + buffer.length, host: plan.offset + buffer.length, bytes: tailBytes },
+    { guest: offset - headBytes, host: host - headBytes, bytes: headBytes },
+    { guest: offset + bytes, host: host + bytes, bytes: tailBytes },
   ]) {
     if (edge.bytes === 0) continue;
     const copy = new Uint8Array(edge.bytes);
@@ -213,7 +249,6 @@ async function writeWithEdges(
     await child.debugEvent('cow_write');
     await child.write(edge.host, copy);
   }
-  await writeData(child, plan.offset, buffer);
 }
 
 /** Reads what is inside the node; the last cluster may reach beyond its end, where everything is zero. */

@@ -1,8 +1,8 @@
 /** What users say about the buffer between guests' writes and the target of a copy (specification: jobs, section 7). */
-import { invalid } from '../base/errors.ts';
-import type { Platform } from '../platform/platform.ts';
+import { BlockError, invalid } from '../base/errors.ts';
+import { loadPart, type Platform } from '../platform/platform.ts';
 import { optional, size, str, struct, type TypeOf } from '../qapi/types.ts';
-import { SpillFile } from './spill-file.ts';
+import type { SpillFile } from './spill-file.ts';
 
 const maxBufferBytes = 64 * 2 ** 30;
 
@@ -50,5 +50,11 @@ export async function openSpill(
   diskBytes: number,
 ): Promise<SpillFile | undefined> {
   const { 'x-cbw-spill': path, 'x-cbw-spill-max': maxBytes = diskBytes } = options;
-  return path === undefined ? undefined : SpillFile.open(platform, { path, maxBytes });
+  if (path === undefined) return undefined;
+  const { temporaryDirectory: directory } = platform;
+  if (directory === undefined) {
+    throw new BlockError('ENOTSUP', 'There are no files that a copy could be spilled to');
+  }
+  const { SpillFile } = await loadPart(platform, () => import('./spill-file.ts'));
+  return SpillFile.open(platform, { path: path === 'auto' ? directory : path, maxBytes });
 }

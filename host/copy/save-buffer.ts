@@ -203,12 +203,15 @@ export class SaveBuffer implements Saver {
   }
 
   private watchFill(): void {
-    const { fill } = this;
-    const share = shareOf(fill);
+    const share = shareOf(this.fill);
     if (share < calmShare) this.isAlarmed = false;
-    if (share < alarmShare || this.isAlarmed) return;
+    if (share >= alarmShare) this.alarm();
+  }
+
+  private alarm(): void {
+    if (this.isAlarmed) return;
     this.isAlarmed = true;
-    this.options.onAlarm(fill);
+    this.options.onAlarm(this.fill);
   }
 
   private async whenRoom(bytes: number): Promise<void> {
@@ -217,6 +220,8 @@ export class SaveBuffer implements Saver {
     while (!this.closed && this.usedBytes > 0 && this.usedBytes + bytes > limitBytes) {
       const room = this.roomWaiters.wait();
       this.spill();
+      // Large pieces do not fit long before that.
+      if (this.isFull) this.alarm();
       if (giveUp && this.isFull) return giveUp();
       const error = this.writer.error ?? this.readError;
       if (error) await onStuck(error, attempts++);

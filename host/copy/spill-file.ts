@@ -27,7 +27,7 @@ export interface SpillSlots {
 }
 
 interface SpillOptions {
-  /** A file that is made for it, or a directory to make one in; `auto`: the platform's for temporary files. */
+  /** A file that is made for it, or a directory to make one in. */
   path: string;
   maxBytes: number;
 }
@@ -49,11 +49,8 @@ export class SpillFile {
 
   /** Errors: BlockError with what could not be made. */
   static async open(platform: Platform, { path, maxBytes }: SpillOptions): Promise<SpillFile> {
-    const { files, temporaryDirectory } = platform;
-    if (temporaryDirectory === undefined) {
-      throw new BlockError('ENOTSUP', 'There are no files that a copy could be spilled to');
-    }
-    const filename = await filenameFor(platform, path === 'auto' ? temporaryDirectory : path);
+    const { files } = platform;
+    const filename = await filenameFor(platform, path);
     let file: HostFile;
     try {
       file = await files.open(filename, { write: true, create: 'exclusive' });

@@ -3,6 +3,7 @@
  */
 import { BlockError, invalid } from '../base/errors.ts';
 import type { GraphEvent } from '../block/graph.ts';
+import type { GuestLatency } from '../block/guest-latency.ts';
 import { Pacer } from '../platform/pacer.ts';
 import type { Platform } from '../platform/platform.ts';
 import { isIdentifier } from '../qapi/identifier.ts';
@@ -31,14 +32,15 @@ interface AttachedDriver extends JobDriver {
 export class JobRegistry {
   readonly platform: Platform;
   readonly emit: (event: GraphEvent) => void;
-  /** Shared by all jobs, so that together they leave the event loop room. */
+  /** Shared by all jobs, so that together they leave the event loop, and guests, room. */
   readonly pacer: Pacer;
   private jobs: Job[] = [];
 
-  constructor(options: { platform: Platform; emit(event: GraphEvent): void }) {
+  /** `guests`: whom jobs stand back for; absent: there are none. */
+  constructor(options: { platform: Platform; guests?: GuestLatency; emit(event: GraphEvent): void }) {
     this.platform = options.platform;
     this.emit = options.emit;
-    this.pacer = new Pacer(options.platform.clock);
+    this.pacer = new Pacer(options.platform.clock, options.guests);
   }
 
   /** Newest first. */

@@ -8,6 +8,7 @@ function functionsOf(processor: Processor, state: ProcessorState) {
   return {
     run: async (_: object): Promise<void> => processor.run(),
     halt: (wait: { forDisks: boolean }): Promise<void> => processor.halt(wait),
+    pressPowerButton: async (_: object): Promise<void> => processor.pressPowerButton?.(),
     reset: async (_: object): Promise<void> => {
       await processor.reset();
     },
@@ -40,6 +41,10 @@ export class RemoteProcessor implements Processor, ProcessorState {
 
   async halt(wait: { forDisks: boolean }): Promise<void> {
     await this.calls.call('halt', wait).catch(() => {});
+  }
+
+  pressPowerButton(): void {
+    this.calls.call('pressPowerButton', {}).catch(() => {});
   }
 
   async reset(): Promise<void> {

@@ -31,6 +31,8 @@ interface MachineServices {
 
 export interface MachineOptions {
   type: MachineType;
+  /** Whether it has power management; absent: as its type says. */
+  hasAcpi?: boolean;
   /** The models of devices that it knows. */
   deviceTypes: readonly DeviceType[];
   /** Values for properties, below those that a device is given itself; the last one counts. */
@@ -91,6 +93,11 @@ export class Machine implements QomObject {
     this.children.set('unattached', this.unattached);
     services.tree.mount({ name: 'machine', object: this });
     for (const bus of options.type.buses) this.buses.add(bus);
+  }
+
+  /** Its guest can be told to end, and end by itself. */
+  get hasAcpi(): boolean {
+    return this.options.hasAcpi ?? this.options.type.hasAcpi;
   }
 
   get properties(): readonly QomProperty[] {

@@ -19,6 +19,9 @@ export interface Processor {
   /** Throws when it cannot be reset. */
   checkReset?(): void;
 
+  /** Tells the guest that the power button was pressed; what it does about that, if anything, is its own affair. Absent: there is none. */
+  pressPowerButton?(): void;
+
   /** As the reset button, once the disks have answered. The code runs afterwards if it did before. */
   reset(): Promise<void>;
 }

@@ -45,6 +45,11 @@ export interface TlsCredentials {
   readonly endpoint: TlsEndpoint;
   /** As the side that was connected to. Errors: BlockError, why there is no secure connection; the given one is of no use then. */
   accept(connection: Connection): Promise<SecureConnection>;
+  /**
+   * As the side that connects. `hostname`: what the peer's certificate has to be for, where it has to have one. Errors: as
+   * `accept`.
+   */
+  connect(connection: Connection, hostname: string | undefined): Promise<SecureConnection>;
 }
 
 export interface Tls {

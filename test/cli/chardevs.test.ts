@@ -1,7 +1,9 @@
 /** What the options of chardevs do to what goes through them, with sockets of the operating system. */
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import * as net from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { type ClientOptions, WebSocket } from 'ws';
 import { Chardevs } from '../../host/cli/chardev/chardevs.ts';
 import { TelnetConnection } from '../../host/cli/chardev/telnet.ts';
 import { RecordingConnection } from '../support/recording-connection.ts';
@@ -75,6 +77,48 @@ describe('sockets', () => {
     await expect.poll(() => words.length).toBeGreaterThan(1);
     expect(new Set(words)).toEqual(new Set(['hello\n']));
     expect(reports).toHaveLength(1);
+  });
+
+  describe('with WebSockets on them', () => {
+    async function comer(path: string, options: ClientOptions = {}): Promise<WebSocket> {
+      const socket = new WebSocket(`ws+unix:${path}:/`, 'binary', options);
+      onTestFinished(() => void socket.terminate());
+      return socket;
+    }
+
+    test('greet those who come by one, one after the other', async () => {
+      const path = scratch('websocket');
+      const { reports } = await greeter(`socket,path=${path},server=on,wait=off,websocket=on`);
+      const [first, second] = [await comer(path), await comer(path)];
+      for (const socket of [first, second]) {
+        expect(await once(socket, 'message')).toEqual([Buffer.from('hello\n'), true]);
+        socket.close();
+      }
+      expect(reports).toEqual([]);
+    });
+
+    test('speak Telnet in there', async () => {
+      const path = scratch('telnet-in-websocket');
+      await greeter(`socket,path=${path},server=on,wait=off,websocket=on,telnet=on`);
+      const [words] = (await once(await comer(path), 'message')) as [Buffer];
+      expect(words.subarray(0, 3).toString('hex')).toBe('fffb01');
+    });
+
+    test('turn away pages from elsewhere, and what is no WebSocket', async () => {
+      const path = scratch('websocket-origin');
+      await greeter(`socket,path=${path},server=on,wait=off,websocket=on`);
+      const page = await comer(path, { origin: 'https://example.org' });
+      expect(String(await once(page, 'error'))).toContain('Unexpected server response: 403');
+      const other = net.connect(path);
+      other.write('{"execute":"quit"}\n');
+      await once(other.resume(), 'close');
+    });
+
+    test('are not for those who connect', async () => {
+      await expect(greeter(`socket,path=${scratch('client')},websocket=on`)).rejects.toThrow(
+        'Websocket client is not implemented',
+      );
+    });
   });
 
   test('greet in Telnet where that is spoken', async () => {

@@ -1,6 +1,7 @@
 /** A guest that switches itself off ends `blockyard vm`, or leaves it standing, as it does QEMU. */
 import { writeFileSync } from 'node:fs';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { powerButtonKernel } from '../support/power-button-kernel.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { builtProgram } from '../support/system-program.ts';
 import { haveQemuSystem } from '../support/tools.ts';
@@ -28,6 +29,7 @@ function kernel(): Uint8Array {
 
 beforeAll(() => {
   writeFileSync(scratch('off.bin'), kernel());
+  writeFileSync(scratch('button.bin'), powerButtonKernel());
   writeFileSync(scratch('disk.raw'), new Uint8Array(1 << 20));
 });
 
@@ -39,7 +41,8 @@ afterEach(() => {
 async function start(
   command: readonly [string, ...string[]],
   name: string,
-  ...args: string[]
+  args: readonly string[] = [],
+  image = 'off.bin',
 ): Promise<VmProgram> {
   vm = await VmProgram.start(command, scratch(name), [
     ...[
@@ -47,7 +50,7 @@ async function start(
       '16',
       '-S',
       '-kernel',
-      scratch('off.bin'),
+      scratch(image),
       '-drive',
       `file=${scratch('disk.raw')},format=raw,if=ide`,
       ...args,
@@ -75,7 +78,7 @@ describe.each(Object.entries(programs))(
     });
 
     test.skipIf(!isThere)('leaves it standing with -no-shutdown, until it is reset', async () => {
-      const machine = await start(command(), `${name}-stay`, '-no-shutdown');
+      const machine = await start(command(), `${name}-stay`, ['-no-shutdown']);
       for (let times = 0; times < 2; times++) {
         await machine.qmp('cont');
         expect((await machine.event('SHUTDOWN')).data).toEqual({ guest: true, reason: 'guest-shutdown' });
@@ -89,6 +92,20 @@ describe.each(Object.entries(programs))(
           .toMatchObject({ running: false, status: 'prelaunch' });
       }
       expect(await machine.quit()).toEqual({ status: 0, errors: '' });
+    });
+
+    test.skipIf(!isThere)('does so when it is told that the power button was pressed', async () => {
+      const machine = await start(command(), `${name}-button`, [], 'button.bin');
+      // Nobody listens yet.
+      await machine.qmp('system_powerdown');
+      await machine.event('POWERDOWN');
+      await machine.qmp('cont');
+      await machine.untilSerial(/R$/);
+      await machine.qmp('system_powerdown');
+      await machine.event('POWERDOWN');
+      await machine.untilSerial(/^P$/);
+      expect((await machine.event('SHUTDOWN')).data).toEqual({ guest: true, reason: 'guest-shutdown' });
+      expect(await machine.whenEnded()).toEqual({ status: 0, errors: '' });
     });
   },
 );

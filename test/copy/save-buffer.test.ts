@@ -121,7 +121,7 @@ async function outcome(promise: Promise<unknown>): Promise<string> {
 }
 
 function openSpill(maxBytes: number): Promise<SpillFile> {
-  return SpillFile.open(createSimulation(1, { latency: 'instant' }).platform, { path: 'auto', maxBytes });
+  return SpillFile.open(createSimulation(1, { latency: 'instant' }).platform, { path: '/spill', maxBytes });
 }
 
 describe('the save buffer', () => {

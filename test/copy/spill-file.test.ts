@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { openSpill } from '../../host/copy/buffer-options.ts';
 import { SpillFile, type SpillSlots } from '../../host/copy/spill-file.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
 import { kib } from '../support/units.ts';
@@ -17,7 +18,7 @@ describe('a spill file', () => {
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
         const simulation = createSimulation(1, { latency: 'instant', record: false });
         const maxBytes = 12 * slot;
-        const file = await SpillFile.open(simulation.platform, { path: 'auto', maxBytes });
+        const file = await SpillFile.open(simulation.platform, { path: '/spill', maxBytes });
         const stored: { slots: SpillSlots; data: Uint8Array }[] = [];
         let fill = 0;
         const used = (): number => stored.reduce((sum, { data }) => sum + Math.ceil(data.length / slot), 0);
@@ -47,7 +48,7 @@ describe('a spill file', () => {
 
   it('takes a file system without room for a full one, until something is given back', async () => {
     const simulation = createSimulation(1, { latency: 'instant' });
-    const file = await SpillFile.open(simulation.platform, { path: 'auto', maxBytes: 100 * slot });
+    const file = await SpillFile.open(simulation.platform, { path: '/spill', maxBytes: 100 * slot });
     const first = await file.store(new Uint8Array(2 * slot).fill(1));
     simulation.fail({ errno: 'ENOSPC', type: 'write', times: 1 });
     expect(await file.store(new Uint8Array(2 * slot).fill(2))).toBeUndefined();
@@ -61,7 +62,7 @@ describe('a spill file', () => {
   it('does not use what somebody is reading', async () => {
     const simulation = createSimulation(1, { record: false });
     await simulation.run(async () => {
-      const file = await SpillFile.open(simulation.platform, { path: 'auto', maxBytes: slot });
+      const file = await SpillFile.open(simulation.platform, { path: '/spill', maxBytes: slot });
       const slots = await file.store(new Uint8Array(slot).fill(1));
       const into = new Uint8Array(slot);
       const loading = slots!.load(0, into);
@@ -84,7 +85,7 @@ describe('a spill file', () => {
       "Could not create spill file '/taken': File exists",
     );
     const { temporaryDirectory: _, ...page } = platform;
-    await expect(SpillFile.open(page, { path: '/elsewhere', maxBytes: slot })).rejects.toThrow(
+    await expect(openSpill(page, { 'x-cbw-spill': 'auto' }, slot)).rejects.toThrow(
       'There are no files that a copy could be spilled to',
     );
   });

@@ -1,6 +1,6 @@
 /**
  * A Linux guest from Debian's packages: the i386 kernel, and an initial file system with busybox, mke2fs and the modules
- * for IDE disks and ext4. Its init prints `guest ready` on the serial port and runs a shell there, without echo.
+ * for IDE disks, ext4 and the power button. Its init prints `guest ready` on the serial port and runs a shell there, without echo.
  *
  * apt fetches the packages, into lists and folders of its own; nothing is installed and nothing of the system is changed. The
  * outcome is kept below the folder for temporary files and used again by later runs. Firmware comes from the package
@@ -33,10 +33,10 @@ export interface DebianGuest {
 }
 
 /** To be changed whenever what is in a guest changes. */
-const version = 3;
+const version = 4;
 const firmware = '/usr/share/seabios';
 const source = 'deb [arch=i386] http://deb.debian.org/debian bookworm main\n';
-const modules = ['libata', 'ata_piix', 'sd_mod', 'crc32c_generic', 'ext4'];
+const modules = ['libata', 'ata_piix', 'sd_mod', 'crc32c_generic', 'ext4', 'button'];
 /** Programs from packages, each with the libraries it needs. */
 const packages = [
   'busybox-static',

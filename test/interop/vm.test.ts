@@ -126,6 +126,13 @@ describe.skipIf(!guest || !installedV86 || !haveQemu || !haveE2fsprogs)('Linux i
     expect([onB, onB! + 1]).toContain(onA);
   });
 
+  test('hears of the power button', async () => {
+    const counted = (): Promise<string> => vm.shell('cat /sys/firmware/acpi/interrupts/ff_pwr_btn');
+    expect(await counted()).toMatch(/^0 .*enabled/);
+    await vm.qmp('system_powerdown');
+    await expect.poll(counted, { timeout: 30_000 }).toMatch(/^1 /);
+  });
+
   test('goes on from where it was saved, with the disk of that time', { timeout: 240_000 }, async () => {
     await vm.shell('x=alive; echo before > /mnt/a/state; sync');
     expect(await vm.monitor('savevm s1')).toBe('');

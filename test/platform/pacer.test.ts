@@ -35,4 +35,20 @@ describe('the pacer', () => {
     await pause;
     expect(pacer.breathe()).toBeUndefined();
   });
+
+  it('stands back for guests as long as they say', async () => {
+    const platform = new VirtualPlatform();
+    const guests = { ns: 5 * ms, pauseNs: () => guests.ns };
+    const pacer = new Pacer(platform.clock, guests);
+    let isOver = false;
+    const pause = pacer.breathe()?.then(() => {
+      isOver = true;
+    });
+    await platform.advance(5 * ms - 1);
+    expect(isOver).toBe(false);
+    await platform.advance(1);
+    await pause;
+    guests.ns = 0;
+    expect(pacer.breathe()).toBeUndefined();
+  });
 });

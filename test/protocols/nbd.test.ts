@@ -106,7 +106,7 @@ describe('opening', () => {
       { path: 'a', server: { type: 'unix', path: 'a' } },
       "Cannot use 'server' and path/host/port at the same time",
     ],
-    [{ path: 'a', 'tls-creds': 't' }, "Parameter 'tls-creds' is not supported"],
+    [{ path: 'a', 'tls-creds': 't' }, "No TLS credentials with id 't'"],
     [{ path: 'a', export: 'x'.repeat(4097) }, 'export name too long to send to server'],
     [{ path: 'a', 'x-connections': 0 }, "Parameter 'x-connections' expects a number from 1 to 64"],
     [{ path: 'a' }, "Failed to connect to 'a': No such file or directory"],

@@ -1,4 +1,5 @@
 /** Opens a driver without a graph, with flags as a test wants them. */
+import { invalid } from '../../host/base/errors.ts';
 import type { Driver, DriverDefinition } from '../../host/block/driver.ts';
 import type { OpenContext, OpenFlags, TroubleReport } from '../../host/block/open-context.ts';
 import { type NodeOptions, ownOptions } from '../../host/block/options.ts';
@@ -54,6 +55,9 @@ export async function openDriver<O extends object>(
       readsAsZeros: async () => false,
     },
     reportCorruption: () => {},
+    credentials: (id) => {
+      throw invalid(`No TLS credentials with id '${id}'`);
+    },
     reportTrouble: (trouble) => void opened.troubles.push(trouble),
     warn: (message) => void opened.warnings.push(message),
     warnOnce: (message) => void opened.warnings.push(message),

@@ -63,7 +63,7 @@ export const chardevBackends: Readonly<Record<string, Backend>> = {
   socket: {
     options: [
       ...['path', 'host', 'port', 'fd', 'tls-creds'].map(string),
-      ...['server', 'wait', 'nodelay', 'delay', 'ipv4', 'ipv6', 'telnet'].map(bool),
+      ...['server', 'wait', 'nodelay', 'delay', 'ipv4', 'ipv6', 'telnet', 'websocket', 'tn3270'].map(bool),
       ...['to', 'reconnect', 'reconnect-ms'].map(number),
     ],
     open: openSocket,
@@ -96,9 +96,12 @@ function openSocket(
   // Small pieces are sent at once.
   const noDelay = values.bool('nodelay') ?? !(values.bool('delay') ?? true);
   const telnet = values.bool('telnet') ?? false;
+  const webSocket = values.bool('websocket') ?? false;
+  if (values.bool('tn3270')) throw invalid('TN3270 is not supported');
   const credentials = values.string('tls-creds');
   if (credentials !== undefined) throw invalid(`No TLS credentials with id '${credentials}'`);
   if (!values.bool('server')) {
+    if (webSocket) throw invalid('Websocket client is not implemented');
     if (values.bool('wait') !== undefined) {
       throw invalid("'wait' option is incompatible with socket in client connect mode");
     }
@@ -114,7 +117,7 @@ function openSocket(
   const waits = values.bool('wait') ?? true;
   return listen(
     address,
-    { noDelay, telnet },
+    { noDelay, telnet, webSocket },
     waits ? (name) => info(`QEMU waiting for connection on: ${name}`) : undefined,
   );
 }

@@ -1,5 +1,6 @@
 /**
- * The `socket` chardev: Unix and TCP sockets, listening or connecting, or a descriptor that was inherited.
+ * The `socket` chardev: Unix and TCP sockets, listening or connecting, or a descriptor that was inherited; plain, or with Telnet
+ * or WebSockets on them, or both.
  *
  * A listening socket serves one client at a time; those that come meanwhile wait their turn without a greeting, as in
  * the backlog of QEMU's sockets, and the next one is served when the one before is gone.
@@ -9,6 +10,7 @@ import { BlockError } from '../../base/errors.ts';
 import type { Connection } from '../../platform/connection.ts';
 import { connectTo, listenOn, type SocketOptions } from '../../platform/node/sockets.ts';
 import { endSocket, StreamConnection } from '../../platform/node/stream-connection.ts';
+import { WebSocketUpgrades } from '../../platform/node/websockets.ts';
 import type { SocketAddress } from '../../platform/sockets.ts';
 import { traceSocket } from '../shared/trace-socket.ts';
 import type { Chardev } from './chardev.ts';
@@ -24,16 +26,26 @@ interface SocketChardevOptions extends SocketOptions {
   readonly telnet: boolean;
 }
 
-function connectionOf(telnet: boolean, socket: net.Socket, onClosed: () => void): Connection {
+interface Client {
+  readonly socket: net.Socket;
+  readonly connection: Connection;
+}
+
+function plainConnection(socket: net.Socket): Connection {
+  return new StreamConnection(socket, socket, () => endSocket(socket));
+}
+
+function connectionOf(telnet: boolean, { socket, connection }: Client, onClosed: () => void): Connection {
   socket.once('close', onClosed);
-  const connection = new StreamConnection(socket, socket, () => endSocket(socket));
   return telnet ? new TelnetConnection(connection) : connection;
 }
 
 class ListeningSocket implements Chardev {
   private onConnection: ((connection: Connection) => void) | undefined;
-  private readonly waiting: net.Socket[] = [];
-  private served: net.Socket | undefined;
+  private readonly waiting: Client[] = [];
+  private served: Client | undefined;
+  /** Clients come by these. A page from elsewhere, which any browser may show, is no client. */
+  private readonly upgrades: WebSocketUpgrades | undefined;
   private firstClient: () => void = () => {};
   private giveUp: (error: BlockError) => void = () => {};
   readonly whenReady: Promise<void>;
@@ -49,22 +61,21 @@ class ListeningSocket implements Chardev {
     });
     // Closing before anybody looks is no error.
     this.whenReady.catch(() => {});
+    if (place.webSocket) {
+      const accept = (connection: Connection, socket: net.Socket): void => this.add({ socket, connection });
+      this.upgrades = new WebSocketUpgrades(() => ({ origins: [], accept }));
+    }
     server.on('connection', (socket) => {
-      if (this.waiting.length >= maxWaiting) {
-        socket.destroy();
-        return;
-      }
       traceSocket('chardev', socket);
-      this.waiting.push(expectingErrors(socket));
-      this.firstClient();
-      this.next();
+      if (this.upgrades) this.upgrades.take(socket);
+      else this.add({ socket: expectingErrors(socket), connection: plainConnection(socket) });
     });
     // Nobody can be let in just now (EMFILE); who waits in the backlog may be later.
     server.on('error', () => {});
   }
 
   get filename(): string {
-    return socketName(this.place, this.served ?? this.waiting[0]);
+    return socketName(this.place, (this.served ?? this.waiting[0])?.socket);
   }
 
   serve(onConnection: (connection: Connection) => void): void {
@@ -75,18 +86,34 @@ class ListeningSocket implements Chardev {
   close(): void {
     this.onConnection = undefined;
     this.giveUp(new BlockError('ECANCELED'));
-    for (const socket of this.waiting.splice(0)) socket.destroy();
+    for (const { socket } of this.waiting.splice(0)) socket.destroy();
+    this.upgrades?.close();
     // Takes the socket's name away at once. Who is connected is for the user of the connection to end.
     this.server.close();
   }
 
+  private add(client: Client): void {
+    if (this.waiting.length >= maxWaiting) {
+      client.socket.destroy();
+      return;
+    }
+    // Who waits may go.
+    client.socket.once('close', () => {
+      const index = this.waiting.indexOf(client);
+      if (index >= 0) this.waiting.splice(index, 1);
+    });
+    this.waiting.push(client);
+    this.firstClient();
+    this.next();
+  }
+
   private next(): void {
     if (this.served || !this.onConnection) return;
-    const socket = this.waiting.shift();
-    if (!socket) return;
-    this.served = socket;
+    const client = this.waiting.shift();
+    if (!client) return;
+    this.served = client;
     this.onConnection(
-      connectionOf(this.place.telnet, socket, () => {
+      connectionOf(this.place.telnet, client, () => {
         this.served = undefined;
         this.next();
       }),
@@ -109,7 +136,8 @@ class ConnectedSocket implements Chardev {
   }
 
   serve(onConnection: (connection: Connection) => void): void {
-    onConnection(connectionOf(this.place.telnet, this.socket, () => {}));
+    const { socket } = this;
+    onConnection(connectionOf(this.place.telnet, { socket, connection: plainConnection(socket) }, () => {}));
   }
 
   close(): void {
@@ -125,11 +153,12 @@ function expectingErrors(socket: net.Socket): net.Socket {
 /** With `onWait`, it is told the chardev's name, and the chardev is ready when the first client has come. Errors: BlockError. */
 export async function listen(
   address: SocketAddress,
-  options: SocketChardevOptions,
+  options: SocketChardevOptions & { webSocket: boolean },
   onWait?: (name: string) => void,
 ): Promise<Chardev> {
   const server = await listenOn(address, options);
-  const place = { address: boundAddress(server, address), telnet: options.telnet, isServer: true };
+  const { telnet, webSocket } = options;
+  const place = { address: boundAddress(server, address), telnet, webSocket, isServer: true };
   onWait?.(socketName(place));
   return new ListeningSocket(server, place, onWait !== undefined);
 }
@@ -144,7 +173,7 @@ function boundAddress(server: net.Server, asked: SocketAddress): SocketAddress {
 
 /** Errors: BlockError. */
 export async function connect(address: SocketAddress, options: SocketChardevOptions): Promise<Chardev> {
-  const place = { address, telnet: options.telnet, isServer: false };
+  const place = { address, telnet: options.telnet, webSocket: false, isServer: false };
   return new ConnectedSocket(await connectTo(address, options), place);
 }
 
@@ -154,12 +183,13 @@ export function keepConnecting(
   options: SocketChardevOptions & { delayMs: number },
   failed: (reason: string) => void,
 ): Chardev {
-  const place = { address, telnet: options.telnet, isServer: false };
+  const place = { address, telnet: options.telnet, webSocket: false, isServer: false };
   return new ReconnectingSocket({
     nameWith: (socket) => socketName(place, socket),
     delayMs: options.delayMs,
     connect: () => connectTo(address, options),
-    connectionOf: (socket, onClosed) => connectionOf(options.telnet, socket, onClosed),
+    connectionOf: (socket, onClosed) =>
+      connectionOf(options.telnet, { socket, connection: plainConnection(socket) }, onClosed),
     failed,
   });
 }

@@ -1,5 +1,8 @@
 /** Commands about the machine, its devices and its objects. */
+import { asBlockError } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
+import { deviceHelp, helpNames } from '../../machine/device-help.ts';
+import type { DeviceType } from '../../machine/device-type.ts';
 import { parseJson } from '../../qapi/json.ts';
 import { formatPrettyJson } from '../../qapi/json-output.ts';
 import type { JsonObject } from '../../qapi/json-value.ts';
@@ -8,12 +11,21 @@ import { parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import type { CommandContext } from '../../qmp/command.ts';
 import { type Arguments, flag, type HmpCommand, optionalWord, qmp, silently, word } from './command.ts';
 
-function options(text: string, impliedKey: string): Record<string, unknown> {
-  const { id, pairs } = parseQemuOpts(text, { impliedKey });
+function options(text: string, impliedKey: string, bareNames: readonly string[]): Record<string, unknown> {
+  const { id, pairs } = parseQemuOpts(text, { impliedKey, bareNames });
   return {
     ...Object.fromEntries(pairs.map(({ name, value }) => [name, value])),
     ...withoutUndefined({ id }),
   };
+}
+
+/** What is wrong with the question is an answer, too. */
+function helpOnDevices(types: readonly DeviceType[], given: Record<string, unknown>): string | undefined {
+  try {
+    return deviceHelp(types, given);
+  } catch (error) {
+    return `${asBlockError(error).message}\n`;
+  }
 }
 
 async function qomList(context: CommandContext, { path }: Arguments): Promise<string> {
@@ -41,6 +53,11 @@ export const machineCommands: readonly HmpCommand[] = [
     help: 'reset the system',
     run: (context) => silently(context, 'system_reset'),
   },
+  {
+    name: 'system_powerdown',
+    help: 'send system power down event',
+    run: (context) => silently(context, 'system_powerdown'),
+  },
   { name: 'quit', alias: 'q', help: 'quit the emulator', run: (context) => silently(context, 'quit') },
   {
     name: 'device_add',
@@ -48,8 +65,11 @@ export const machineCommands: readonly HmpCommand[] = [
     usage: 'driver[,prop=value][,...]',
     help: 'add device, like -device on the command line',
     async run({ machine }, { device }) {
-      // A program without a machine has no such monitor.
-      await machine!.addDevice(options(device as string, 'driver') as JsonObject, true);
+      const given = options(device as string, 'driver', helpNames);
+      const { deviceTypes } = machine!.options; // a program without a machine has no such monitor
+      const help = helpOnDevices(deviceTypes, given);
+      if (help !== undefined) return help;
+      await machine!.addDevice(given as JsonObject, true);
       return '';
     },
   },

@@ -72,8 +72,9 @@ async function runOn(graph: BlockGraph, disk: BlockBackend, command: string): Pr
     await execute(session, command);
   } finally {
     await session.close();
-    // What the command needed beyond that, its user does not.
-    if (disk.hasMedium && disk.edge.perm !== perm) await disk.setPermissions(perm, shared);
+    // What the command needed beyond that, its user does not; what it gave up is gone.
+    const kept = disk.hasMedium ? disk.edge.perm & perm : perm;
+    if (disk.hasMedium && disk.edge.perm !== kept) await disk.setPermissions(kept, shared);
   }
   return tool.reported;
 }

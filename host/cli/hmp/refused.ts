@@ -21,7 +21,7 @@ const reasons: readonly { readonly reason: string; readonly names: string }[] = 
     reason: 'machines have devices for storage alone',
     names:
       'boot_set expire_password hostfwd_add hostfwd_remove mouse_button mouse_move mouse_set netdev_add netdev_del screendump ' +
-      'sendkey set_link set_password stopcapture system_powerdown system_wakeup watchdog_action wavcapture xen-event-inject ' +
+      'sendkey set_link set_password stopcapture system_wakeup watchdog_action wavcapture xen-event-inject ' +
       'xen-event-list',
   },
   {

@@ -5,9 +5,10 @@
 import { asBlockError, invalid } from '../../base/errors.ts';
 import { bitmapsOf } from '../../bitmaps/node-bitmaps.ts';
 import type { BlockBackend } from '../../block/backend.ts';
+import { checkDiskLength } from '../../block/disk-length.ts';
 import type { AmendDefinition, CreateOption, CreateValues, DriverDefinition } from '../../block/driver.ts';
 import type { BlockNode } from '../../block/node.ts';
-import { type OptionPair, parseQemuOpts } from '../../qapi/qemu-opts.ts';
+import { type OptionPair, OptionValues, parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import { openImage } from '../shared/open-image.ts';
 import { Progress } from '../shared/progress.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -74,10 +75,10 @@ async function amendImage(tool: Tool, image: BlockBackend, list: string, progres
   const { definition } = image.node;
   if (isHelpWanted(list)) return void printAmendOptions(tool, definition);
   const amend = definitionOf(tool, definition);
-  const values = await tool.attempt(async () => readValues(definition, amend, list));
+  const { values, size } = await tool.attempt(async () => readValues(definition, amend, list));
   progress.begin();
   const report = (done: number): void => progress.set(done * 100);
-  await tool.attempt(() => change(image, amend, values, report));
+  await tool.attempt(() => change(image, amend, { values, size }, report));
   progress.set(100);
 }
 
@@ -91,8 +92,14 @@ function printAmendOptions(tool: Tool, definition: DriverDefinition): number {
   return 0;
 }
 
+interface Wanted {
+  values: CreateValues;
+  /** The one among them, with all its digits. */
+  size: bigint | undefined;
+}
+
 /** Errors: in the words of QemuOpts; what only a new image can have. */
-function readValues({ create }: DriverDefinition, amend: AmendDefinition, list: string): CreateValues {
+function readValues({ create }: DriverDefinition, amend: AmendDefinition, list: string): Wanted {
   const { pairs } = parseQemuOpts(list);
   const known = amend.imageOptions;
   for (const pair of pairs) {
@@ -107,7 +114,8 @@ function readValues({ create }: DriverDefinition, amend: AmendDefinition, list: 
       isForNewImages ? 'This option is only supported for image creation' : undefined,
     );
   }
-  return optionValues(pairs, known);
+  const size = new OptionValues(pairs, known).exactNumber('size');
+  return { values: optionValues(pairs, known), size };
 }
 
 function isValid(pairs: readonly OptionPair[], known: readonly CreateOption[]): boolean {
@@ -123,10 +131,11 @@ function isValid(pairs: readonly OptionPair[], known: readonly CreateOption[]): 
 async function change(
   image: BlockBackend,
   amend: AmendDefinition,
-  values: CreateValues,
+  { values, size }: Wanted,
   report: (done: number) => void,
 ): Promise<void> {
   const plan = await amend.plan(image, values);
+  if (size !== undefined) checkDiskLength(size);
   if (plan.dropsBitmaps) await removeBitmaps(image.node);
   await plan.apply(report);
 }

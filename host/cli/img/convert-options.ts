@@ -1,10 +1,9 @@
 /** The command line of `img convert`, read and checked as far as that goes without opening anything. */
 import { sectorBytes } from '../../base/sectors.ts';
-import type { CacheMode } from '../shared/cache-mode.ts';
 import { parseSnapshotParam, type SnapshotParam } from '../shared/snapshot-param.ts';
 import type { Tool } from '../shared/tool.ts';
 import { addOptionList } from './creation-options.ts';
-import { common, parseCacheOption, parseCountOption, parseSizeOption, readCommandLine } from './options.ts';
+import { common, parseCountOption, parseSizeOption, readCommandLine } from './options.ts';
 
 export interface ConvertOptions {
   operands: string[];
@@ -40,7 +39,7 @@ export interface ConvertOptions {
   quiet: boolean;
   /** Of the target. As it was given: what the target is made of is looked at first. */
   cacheName: string;
-  sourceCache: CacheMode;
+  sourceCacheName: string;
 }
 
 /** Its options, beside `--help`. */
@@ -80,8 +79,7 @@ const defaultSparseBytes = 4096;
 const maxWorkers = 16;
 const defaultWorkers = 8;
 
-type ParsedOptions = Omit<ConvertOptions, 'operands' | 'sourceCache'> & {
-  sourceCacheName: string;
+type ParsedOptions = Omit<ConvertOptions, 'operands'> & {
   /** `-S` was given. */
   explicitSparse: boolean;
 };
@@ -150,12 +148,7 @@ export async function readConvertOptions(tool: Tool, argv: string[]): Promise<Co
   };
   const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => take[name]?.(value));
   checkCombination(tool, parsed);
-  const { sourceCacheName } = parsed;
-  return {
-    ...parsed,
-    operands,
-    sourceCache: parseCacheOption(tool, sourceCacheName, `Invalid source cache option: ${sourceCacheName}`),
-  };
+  return { ...parsed, operands };
 }
 
 /** What does not go together, in the order in which it is told. */

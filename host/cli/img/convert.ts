@@ -87,13 +87,19 @@ async function convert(
   options: ConvertOptions,
   target: Target,
 ): Promise<number> {
-  const { operands, outputFormat = 'raw' } = options;
+  const { operands, outputFormat = 'raw', sourceCacheName } = options;
+  const sourceCache = parseCacheOption(
+    tool,
+    sourceCacheName,
+    `Invalid source cache option: ${sourceCacheName}`,
+  );
   const progress = new Progress(tool, options.progress && !options.quiet, progressStep).begin();
   const opened: BlockBackend[] = [];
   // There is a new image, which half a copy does not make one to keep.
   let isUnfinished = false;
   try {
-    for (const name of operands.slice(0, -1)) opened.push(await openSource(tool, graph, options, name));
+    for (const name of operands.slice(0, -1))
+      opened.push(await openSource(tool, graph, options, name, sourceCache));
     const sources = [...opened];
     const { snapshot } = options;
     if (snapshot) {
@@ -245,8 +251,9 @@ function checkBacking(tool: Tool, options: ConvertOptions, sourceCount: number):
 function openSource(
   tool: Tool,
   graph: BlockGraph,
-  { imageOpts, format, sourceCache: cache, forceShare }: ConvertOptions,
+  { imageOpts, format, forceShare }: ConvertOptions,
   name: string,
+  cache: CacheMode,
 ): Promise<BlockBackend> {
   checkImageOpts(tool, imageOpts, format);
   return openImage(tool, graph, { name, imageOpts, format }, { cache, forceShare, exclusive: true });

@@ -1,7 +1,7 @@
 /** `img resize` (specification: cli, section 2). */
+import { checkDiskLength } from '../../block/disk-length.ts';
 import type { Preallocation } from '../../block/driver.ts';
 import { isBeyondSizes, readSize, sizeHint } from '../../qapi/sizes.ts';
-import { checkDiskLength } from '../shared/numbers.ts';
 import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
 import { checkImageOpts, common, readCommandLine } from './options.ts';

@@ -5,6 +5,7 @@
  * looks for a tag only, as `qemu-img` does.
  */
 import { asBlockError, BlockError } from '../../base/errors.ts';
+import { bitmapsOf } from '../../bitmaps/node-bitmaps.ts';
 import type { BlockNode } from '../../block/node.ts';
 import {
   applySnapshot,
@@ -117,6 +118,7 @@ async function create(tool: Tool, node: BlockNode, name: string): Promise<void> 
 function apply(tool: Tool, node: BlockNode, text: string): Promise<void> {
   return tool.attempt(
     async () => {
+      if ([...bitmapsOf(node)].length > 0) throw new BlockError('EBUSY', 'Device has active dirty bitmaps');
       const storage = snapshotNode(node)?.driver.snapshots;
       if (!storage) throw new BlockError('ENOTSUP', 'Block driver does not support snapshots');
       const snapshot = findSnapshotByIdOrName(storage, text);

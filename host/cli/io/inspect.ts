@@ -1,6 +1,7 @@
 /** alloc, map, length, info, truncate: the image as a whole (specification: cli, section 4). */
 import { asBlockError, BlockError } from '../../base/errors.ts';
 import { sectorBytes } from '../../base/sectors.ts';
+import { checkDiskLength } from '../../block/disk-length.ts';
 import type { Preallocation } from '../../block/driver.ts';
 import { isProtocol } from '../../block/options.ts';
 import { Perm } from '../../block/permissions.ts';
@@ -9,7 +10,6 @@ import { statusRuns } from '../../copy/status-runs.ts';
 import { infoOf } from '../../qmp/node-info.ts';
 import { formatSpecificText } from '../shared/human-info.ts';
 import { formatIoSize } from '../shared/human-size.ts';
-import { checkDiskLength } from '../shared/numbers.ts';
 import {
   CommandFailed,
   complain,

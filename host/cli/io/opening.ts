@@ -99,7 +99,6 @@ export const close: IoCommand = {
 export const reopen: IoCommand = {
   name: 'reopen',
   args: { min: 0 },
-  choosesImage: true,
   synopsis: '[(-r|-w)] [-c cache] [-o options]',
   help: 'reopens an image with new options',
   longHelp: [

@@ -71,8 +71,6 @@ export const machineTexts: OptionTexts = {
   'no-shutdown': 'taken as it is: no guest switches the machine off',
   'no-user-config': 'taken as it is: no configuration is read',
   'no-fd-bootchk': 'taken as it is: nothing is booted',
-  'no-hpet': 'taken as it is: there is no such part',
-  'no-acpi': 'taken as it is: there is no such part',
 };
 
 /** What is otherwise, or there in addition, in a machine with a processor. */
@@ -90,7 +88,5 @@ export const vmTexts: OptionTexts = {
   bios: ['FILE', 'the BIOS (SeaBIOS, where it is installed); the VGA BIOS is the one beside it'],
   nographic: 'the serial port and a human monitor on stdio; Ctrl-A h tells more',
   'no-shutdown': 'stand still instead of exiting when the guest switches itself off',
-  'no-acpi': 'taken as it is: v86 decides',
-  'no-hpet': 'taken as it is: v86 has none',
   'no-fd-bootchk': 'taken as it is: there is no floppy drive',
 };

@@ -3,7 +3,7 @@
 import type { ListedExport } from '../../nbd/client/remote-export.ts';
 import { TransmissionFlag } from '../../nbd/constants.ts';
 import type { SocketAddress, Sockets } from '../../platform/sockets.ts';
-import { NbdSession } from '../../protocols/nbd/session.ts';
+import { NbdSession, type SecureServer } from '../../protocols/nbd/session.ts';
 
 /** As QEMU calls them. */
 const flagNames: readonly (readonly [flag: number, name: string])[] = [
@@ -22,8 +22,13 @@ const flagNames: readonly (readonly [flag: number, name: string])[] = [
 ];
 
 /** Errors: BlockError, in QEMU's words. */
-export async function listExports(sockets: Sockets, address: SocketAddress): Promise<string> {
-  const session = new NbdSession(await sockets.connect(address), { type: 'list', usesTls: false });
+export async function listExports(
+  sockets: Sockets,
+  address: SocketAddress,
+  secure: SecureServer | undefined,
+): Promise<string> {
+  const purpose = { type: 'list', usesTls: secure !== undefined } as const;
+  const session = new NbdSession(await sockets.connect(address), purpose, secure);
   const { exports, isExtended } = await session.list();
   const lines = [`exports available: ${exports.length}`];
   for (const one of exports) lines.push(...describe(one, isExtended));

@@ -11,11 +11,14 @@ import { createDeferred } from '../../base/deferred.ts';
 import { invalid } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockGraph } from '../../block/graph.ts';
+import { addTemporaryOverlay, replaced } from '../../block/layers.ts';
 import type { BlockNode } from '../../block/node.ts';
+import { objectTableOf } from '../../block/object-table.ts';
 import type { NodeOptions } from '../../block/options.ts';
 import { exportsOf } from '../../exports/block-exports.ts';
 import { sockets } from '../../platform/node/sockets.ts';
 import type { SocketAddress } from '../../platform/sockets.ts';
+import type { SecureServer } from '../../protocols/nbd/session.ts';
 import { versionText } from '../../qmp/version.ts';
 import { optionTexts } from '../manual/option-texts.ts';
 import { fromSpecs, helpText } from '../manual/options.ts';
@@ -25,6 +28,7 @@ import { parseImageOptions } from '../shared/image-options.ts';
 import { LockedPidfile } from '../shared/pidfile.ts';
 import { loadSnapshot } from '../shared/snapshot-param.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
+import { connectDevice, disconnectDevice, socketOfDevice } from './kernel-device.ts';
 import { listExports } from './list.ts';
 import { type NbdCommandLine, readCommandLine, specs } from './options.ts';
 
@@ -43,13 +47,27 @@ export function main(argv: string[], programName: string, terminal?: Terminal): 
     }
     const address = addressOf(tool, line);
     if (line.list) {
-      await tool.attempt(async () => tool.out(await listExports(sockets, address)));
+      const secure = await secureServer(tool, line, address);
+      await tool.attempt(async () => tool.out(await listExports(sockets, address, secure)));
       return 0;
     }
+    if (line.disconnect) return disconnectDevice(tool, line.file);
     if (line.fork && !isBackgroundProcess()) return startInBackground();
     const graph = await tool.createGraph();
     return runDaemon(tool, new NbdProgram(tool, line, graph, address));
   });
+}
+
+/** What the list of a server is asked for through. The command line has been checked. */
+async function secureServer(
+  tool: Tool,
+  { tlsCreds, tlsHostname }: NbdCommandLine,
+  address: SocketAddress,
+): Promise<SecureServer | undefined> {
+  if (tlsCreds === undefined) return undefined;
+  const credentials = objectTableOf(await tool.createGraph()).credentials(tlsCreds, 'client');
+  const hostname = tlsHostname ?? (address.type === 'inet' ? address.host : undefined);
+  return async (connection) => (await credentials.connect(connection, hostname)).connection;
 }
 
 function help(tool: Tool): string {
@@ -60,7 +78,7 @@ ${helpText(fromSpecs(specs, optionTexts.nbd))}`;
 }
 
 /** Where it is to listen. */
-function addressOf(tool: Tool, { socket, port, bind }: NbdCommandLine): SocketAddress {
+function addressOf(tool: Tool, { socket, port, bind, device }: NbdCommandLine): SocketAddress {
   const { LISTEN_PID: pid, LISTEN_FDS: count } = process.env;
   if (pid !== undefined && Number(pid) === process.pid && Number(count) > 0) {
     if (Number(count) !== 1) tool.fail('qemu-nbd does not support socket activation with LISTEN_FDS > 1');
@@ -70,6 +88,7 @@ function addressOf(tool: Tool, { socket, port, bind }: NbdCommandLine): SocketAd
     return { type: 'fd', fd: firstInherited };
   }
   if (socket !== undefined) return { type: 'unix', path: socket };
+  if (device !== undefined) return { type: 'unix', path: socketOfDevice(device) };
   return { type: 'inet', host: bind ?? defaultBind, port: port ?? defaultPort };
 }
 
@@ -118,6 +137,7 @@ class NbdProgram implements Daemon {
       });
     });
     await graph.unref(node);
+    if (line.device !== undefined) connectDevice(tool, line.device);
     const { pidFile } = line;
     // It stays when the program has ended: scripts look for it by that.
     if (pidFile !== undefined) await tool.attempt(() => LockedPidfile.create(pidFile));
@@ -139,13 +159,24 @@ class NbdProgram implements Daemon {
 
   private async open(): Promise<BlockNode> {
     const { line, tool, graph } = this;
-    const { file, imageOpts, format, readOnly, cache, discard, detectZeroes, aio } = line;
+    const { file, imageOpts, format, readOnly, temporary, cache, discard, detectZeroes, aio } = line;
     if (aio === 'native' && !cache.flags.direct) {
       throw invalid('aio=native was specified, but it requires cache.direct=on, which was not specified.');
     }
-    const flags = { ...cache.flags, readOnly, discard: discard === 'unmap', detectZeroes };
-    if (imageOpts) return graph.open(parseImageOptions(file, tool, 'file'), flags);
-    return graph.openFile(file, { flags, ...withoutUndefined({ format }) });
+    const flags = {
+      ...cache.flags,
+      readOnly: readOnly || temporary,
+      discard: discard === 'unmap',
+      detectZeroes,
+    };
+    const node = imageOpts
+      ? await graph.open(parseImageOptions(file, tool, 'file'), flags)
+      : await graph.openFile(file, { flags, ...withoutUndefined({ format }) });
+    if (!temporary) return node;
+    const overlay = { flags: { readOnly, discard: discard === 'unmap', detectZeroes } };
+    return replaced(graph, node, (below) =>
+      addTemporaryOverlay(graph, below, process.env['TMPDIR'] ?? '/var/tmp', overlay),
+    );
   }
 
   /** What is in the image from the offset on. Errors: BlockError. */

@@ -1,7 +1,7 @@
 /**
  * The command line of `nbd`, checked option by option as it is read (specification: nbd, section 6).
  *
- * What concerns the kernel (`-c`, `-d`), and what only other systems have is refused by name.
+ * What only other systems have is refused by name.
  */
 import { invalid } from '../../base/errors.ts';
 import { objectTableOf } from '../../block/object-table.ts';
@@ -87,7 +87,19 @@ export interface NbdCommandLine {
   tlsHostname: string | undefined;
   fork: boolean;
   pidFile: string | undefined;
+  /** What is written is gone afterwards. */
+  temporary: boolean;
+  /** A device of the kernel that is to be the disk. */
+  device: string | undefined;
+  /** The file is a device of the kernel that is to be no disk any more. */
+  disconnect: boolean;
 }
+
+/** They are about what is served: a list of what somebody else serves does not go with them. */
+const perDevice: readonly Name[] = [
+  ...(['connect', 'disconnect', 'export-name', 'description', 'format', 'load-snapshot'] as const),
+  ...(['allocation-depth', 'bitmap', 'nocache', 'cache', 'aio', 'discard'] as const),
+];
 
 const maxTextBytes = 4096;
 const maxInt = 2 ** 31 - 1;
@@ -95,9 +107,6 @@ const detectZeroesModes = ['off', 'on', 'unmap'] as const;
 const aioModes: readonly string[] = ['native', 'io_uring', 'threads'];
 
 const refused: Partial<Record<Name, string>> = {
-  connect: 'the NBD devices of the kernel (-c) are not supported',
-  disconnect: 'the NBD devices of the kernel (-d) are not supported',
-  snapshot: 'a temporary snapshot (-s) is not supported',
   'selinux-label': 'SELinux labels (--selinux-label) are not supported',
 };
 
@@ -123,7 +132,8 @@ export async function readCommandLine(tool: Tool, argv: readonly string[]): Prom
   if (isTraced) (await tool.trace()).begin();
   const [file, ...more] = reader.operands;
   if (line.values.list) {
-    if (file !== undefined) tool.fail('List mode is incompatible with a file name');
+    line.checkList(file);
+    await checkTls(tool, line.values);
     return line.values;
   }
   if (file === undefined || more.length > 0) {
@@ -136,15 +146,19 @@ export async function readCommandLine(tool: Tool, argv: readonly string[]): Prom
 }
 
 /** What is wrong with the objects for TLS is told before anything else is looked at. */
-async function checkTls(tool: Tool, { tlsCreds, tlsAuthz, tlsHostname }: NbdCommandLine): Promise<void> {
+async function checkTls(tool: Tool, values: NbdCommandLine): Promise<void> {
+  const { list, device, tlsCreds, tlsAuthz, tlsHostname } = values;
   if (tlsCreds === undefined) {
-    if (tlsHostname !== undefined) tool.fail('--tls-hostname is not permitted without --tls-creds');
     if (tlsAuthz !== undefined) tool.fail('--tls-authz is not permitted without --tls-creds');
+    if (tlsHostname !== undefined) tool.fail('--tls-hostname is not permitted without --tls-creds');
     return;
   }
+  if (device !== undefined) tool.fail('TLS is not supported with a host device');
   const graph = await tool.createGraph();
-  const find = async (): Promise<void> => void objectTableOf(graph).credentials(tlsCreds, 'server');
+  const endpoint = list ? 'client' : 'server';
+  const find = async (): Promise<void> => void objectTableOf(graph).credentials(tlsCreds, endpoint);
   await tool.attempt(find, { context: 'Failed to get TLS creds' });
+  if (list && tlsAuthz !== undefined) tool.fail('TLS authorization is incompatible with export list');
 }
 
 class LineReader {
@@ -177,8 +191,12 @@ class LineReader {
     tlsHostname: undefined,
     fork: false,
     pidFile: undefined,
+    temporary: false,
+    device: undefined,
+    disconnect: false,
   };
   private readonly seen = new Set<Name>();
+  private hasPerDevice = false;
 
   constructor(private readonly tool: Tool) {}
 
@@ -186,6 +204,7 @@ class LineReader {
     const { values, tool } = this;
     const refusal = refused[name];
     if (refusal !== undefined) tool.fail(refusal);
+    this.hasPerDevice ||= perDevice.includes(name);
     switch (name) {
       case 'nocache':
         this.once('cache', '-n and --cache');
@@ -229,6 +248,14 @@ class LineReader {
     }
   }
 
+  /** Whether there is only what concerns a list. */
+  checkList(file: string | undefined): void {
+    const { values, tool, hasPerDevice } = this;
+    if (file !== undefined) tool.fail('List mode is incompatible with a file name');
+    if (hasPerDevice || values.offset > 0) tool.fail('List mode is incompatible with per-device settings');
+    if (values.fork) tool.fail('List mode is incompatible with forking');
+  }
+
   /** What concerns several options. */
   checkWhole(): void {
     const { values, tool } = this;
@@ -255,6 +282,9 @@ class LineReader {
     else if (name === 'tls-hostname') values.tlsHostname = value;
     else if (name === 'fork') values.fork = true;
     else if (name === 'pid-file') values.pidFile = value;
+    else if (name === 'snapshot') values.temporary = true;
+    else if (name === 'connect') values.device = value;
+    else if (name === 'disconnect') values.disconnect = true;
     else if (name === 'format') values.format = value;
     else if (name === 'read-only') values.readOnly = true;
     else if (name === 'image-opts') values.imageOpts = true;

@@ -2,15 +2,12 @@
  * Numbers on command lines: sizes with a suffix, and plain integers as C's strtol with base 0 reads them. All digits are kept: who
  * only shows a number shows what was written, and who goes on with a double decides so.
  */
-import { BlockError } from '../../base/errors.ts';
 import { isBeyondSizes, readSize } from '../../qapi/sizes.ts';
 
 export type ParsedNumber = { ok: true; value: bigint } | { ok: false; problem: 'invalid' | 'range' };
 
 /** Sizes and offsets are signed 64-bit in QEMU's tools. */
 const limit = 2n ** 63n;
-/** The longest disk that QEMU has, in bytes. */
-const maxDiskBytes = limit - 2n ** 30n;
 
 /** Bytes from `64k`, `1.5G`, `0x200` (qapi/sizes.ts), told apart from what is just too large. */
 export function parseSize(text: string): ParsedNumber {
@@ -32,9 +29,4 @@ export function parseCount(text: string): ParsedNumber {
 export function parseInteger(text: string, max: number): number | undefined {
   const parsed = parseCount(text);
   return parsed.ok && parsed.value <= max ? Number(parsed.value) : undefined;
-}
-
-/** Errors: EIO, for what QEMU does not take for the length of a disk. */
-export function checkDiskLength(bytes: bigint): void {
-  if (bytes > maxDiskBytes) throw new BlockError('EIO', `offset(${bytes}) exceeds maximum(${maxDiskBytes})`);
 }

@@ -2,12 +2,11 @@
  * What the command line says about the machine as a whole: its type, name and identity, and the parts that a machine
  * without a processor does not have.
  */
-import { type BlockError, invalid } from '../../base/errors.ts';
+import { asBlockError, type BlockError, invalid } from '../../base/errors.ts';
 import type { GlobalProperty } from '../../machine/globals.ts';
 import { findMachineType, type MachineType } from '../../machine/machine-types.ts';
 import { processorModels } from '../../machine/processor-models.ts';
 import { OptionValues, parseQemuOpts, type QemuOption } from '../../qapi/qemu-opts.ts';
-import { parseSize } from '../../qapi/sizes.ts';
 
 const defaultMachine = 'pc';
 const accelerators = ['qtest', 'tcg'];
@@ -16,23 +15,36 @@ type Warn = (message: string, hint?: string) => void;
 
 interface MachineChoice {
   type: MachineType;
+  /** It has power management. */
+  hasAcpi: boolean;
   /** The virtual clock stands still unless told to go on. */
   isQtest: boolean;
 }
 
-const machineParameters: readonly QemuOption[] = [
-  { name: 'type', type: 'string' },
-  { name: 'accel', type: 'string' },
-];
+const machineParameters: readonly QemuOption[] = ['type', 'accel', 'acpi'].map((name) => ({
+  name,
+  type: 'string',
+}));
+const onOffAuto = ['on', 'off', 'auto'];
 
-/** `-machine [type=]NAME[,accel=A[:B…]]` and all `-accel`. Errors: BlockError. */
+/** `-machine [type=]NAME[,accel=A[:B…]][,acpi=on|off|auto]` and all `-accel`. Errors: BlockError. */
 export function readMachine(text: string | undefined, accels: readonly string[], warn: Warn): MachineChoice {
   const { pairs } = parseQemuOpts(text ?? defaultMachine, { impliedKey: 'type', warn });
-  const values = new OptionValues(pairs, machineParameters);
-  const name = values.string('type') ?? defaultMachine;
+  const name = pairs.findLast((pair) => pair.name === 'type')?.value ?? defaultMachine;
   const type = findMachineType(name);
   if (!type)
     throw invalid(`unsupported machine type: "${name}"`, 'Use -machine help to list supported machines');
+  const other = pairs.find((pair) => !machineParameters.some((known) => known.name === pair.name))?.name;
+  const values = new OptionValues(
+    pairs.filter((pair) => pair.name !== other),
+    machineParameters,
+  );
+  const acpi = values.string('acpi');
+  const unknown = acpi !== undefined && !type.hasAcpi ? 'acpi' : other;
+  if (unknown !== undefined) throw invalid(`Property '${type.name}-machine.${unknown}' not found`);
+  if (acpi !== undefined && !onOffAuto.includes(acpi)) {
+    throw invalid(`Parameter 'acpi' does not accept value '${acpi}'`);
+  }
   const own = values.string('accel');
   if (own !== undefined && accels.length > 0) {
     throw invalid('The -accel and "-machine accel=" options are incompatible');
@@ -41,7 +53,9 @@ export function readMachine(text: string | undefined, accels: readonly string[],
   // The first that is there is taken, as with QEMU.
   const accelerator = chosen.find((candidate) => accelerators.includes(candidate));
   if (accelerator === undefined) throw acceleratorError(chosen[0] ?? '', accels.length > 0);
-  return { type, isQtest: accelerator === 'qtest' };
+  // The chipset of q35 has its power management in any case.
+  const hasAcpi = type.hasAcpi && (acpi !== 'off' || type.name.startsWith('pc-q35'));
+  return { type, isQtest: accelerator === 'qtest', hasAcpi };
 }
 
 function acceleratorName(text: string): string {
@@ -123,22 +137,31 @@ export function checkProcessorModel(text: string | undefined): void {
   }
 }
 
+const memoryParameters: readonly QemuOption[] = [
+  { name: 'size', type: 'size' },
+  { name: 'slots', type: 'number' },
+  { name: 'maxmem', type: 'size' },
+];
+
 const mebibyte = 1 << 20;
 /** Memory has whole pages of the host. */
 const pageBytes = 8192;
 
 /** `-m [size=]N[,slots=…][,maxmem=…]`: bytes of memory; a number alone is mebibytes, and 0 the usual. Errors: BlockError. */
 export function readMemory(text: string | undefined, type: MachineType): number {
-  let bytes = 0;
-  for (const { name, value } of text === undefined ? [] : parseQemuOpts(text, { impliedKey: 'size' }).pairs) {
-    if (!['size', 'slots', 'maxmem'].includes(name)) throw invalid(`Invalid parameter '${name}'`);
-    const number = parseSize(value);
-    if (number === undefined) {
-      throw invalid(`Parameter '${name}' expects a non-negative number below 2^64`);
-    }
-    if (name === 'size') bytes = /\d$/.test(value) ? number * mebibyte : number;
-  }
+  const bytes = text === undefined ? 0 : memoryBytes(text);
   return bytes === 0 ? type.defaultMemory : Math.ceil(bytes / pageBytes) * pageBytes;
+}
+
+function memoryBytes(text: string): number {
+  const { pairs } = parseQemuOpts(text, { impliedKey: 'size' });
+  try {
+    const size = new OptionValues(pairs, memoryParameters).number('size') ?? 0;
+    const isPlain = /\d$/.test(pairs.findLast(({ name }) => name === 'size')?.value ?? '');
+    return isPlain ? size * mebibyte : size;
+  } catch (error) {
+    throw asBlockError(error).within(`-m ${text}`);
+  }
 }
 
 /** `-display`, `-vga`, `-parallel`, `-net` and `-nic` may say that there is none. Errors: BlockError. */

@@ -86,8 +86,6 @@ export const machineOptions: Readonly<Record<string, OptionKind>> = {
   'no-shutdown': 'ignored-switch',
   'no-user-config': 'ignored-switch',
   'no-fd-bootchk': 'ignored-switch',
-  'no-hpet': 'ignored-switch',
-  'no-acpi': 'ignored-switch',
 };
 
 /** QEMU has them; they take an argument, and cannot be served here. */

@@ -270,7 +270,7 @@ interface Choice {
 
 function machineOptions(tool: Tool, line: CommandLine): Choice {
   if (line.has('enable-kvm')) throw invalid('-enable-kvm: there is no processor');
-  const { type, isQtest } = readMachine(
+  const { type, isQtest, hasAcpi } = readMachine(
     line.get('machine'),
     line.all('accel').map(({ value }) => value),
     (message, hint) => tool.warn(message, hint),
@@ -288,6 +288,7 @@ function machineOptions(tool: Tool, line: CommandLine): Choice {
     isQtest,
     options: {
       type,
+      hasAcpi,
       name: readName(line.get('name'), (message, hint) => tool.warn(message, hint)),
       uuid: readUuid(uuid),
       deviceTypes,

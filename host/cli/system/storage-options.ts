@@ -2,7 +2,7 @@
 import { BlockError } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { DefaultDrives } from '../../machine/default-devices.ts';
-import { findDeviceType } from '../../machine/device-type.ts';
+import { deviceHelp, helpNames } from '../../machine/device-help.ts';
 import { deviceTypes } from '../../machine/device-types.ts';
 import { parseDrive } from '../../machine/drive-options.ts';
 import type { Drive } from '../../machine/drives.ts';
@@ -13,11 +13,7 @@ import { parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
 import { refuseOptionsBesideNames } from '../shared/node-references.ts';
 import type { Tool } from '../shared/tool.ts';
-import { printDeviceProperties, printDevices } from './help.ts';
 import type { Step } from './options.ts';
-
-/** As a device's model, or in place of its properties: what there is to choose from. */
-const helpNames: readonly string[] = ['help', '?'];
 
 /** What a short form says beside the file. */
 const shortForms: Readonly<Record<string, string>> = {
@@ -66,17 +62,12 @@ export async function addDevice(tool: Tool, machine: Machine, text: string, cont
     warn: (message, hint) => tool.report(`${context}: warning: ${message}`, hint),
   });
   const options: JsonObject = Object.fromEntries(pairs.map(({ name, value }) => [name, value]));
-  printHelp(tool, options);
+  const help = deviceHelp(deviceTypes, options);
+  if (help !== undefined) {
+    tool.out(help);
+    throw new ExitStatus(0);
+  }
   await machine.addDevice({ ...options, ...withoutUndefined({ id }) }, true);
-}
-
-function printHelp(tool: Tool, options: JsonObject): void {
-  const { driver } = options;
-  if (helpNames.includes(String(driver))) printDevices(tool);
-  else if (helpNames.some((name) => name in options)) {
-    printDeviceProperties(tool, findDeviceType(deviceTypes, String(driver)));
-  } else return;
-  throw new ExitStatus(0);
 }
 
 /** Which of the default drives the user's devices leave. */

@@ -15,6 +15,7 @@ import { BlockDevice } from '../../machine/block-device.ts';
 import type { Machine } from '../../machine/machine.ts';
 import { OptionValues, parseQemuOpts } from '../../qapi/qemu-opts.ts';
 import { parseSize } from '../../qapi/sizes.ts';
+import { readMachine } from '../system/machine-options.ts';
 import type { CommandLine, Step } from '../system/options.ts';
 import type { GuestRunner, GuestServices } from '../system/program.ts';
 import { bootOptions } from './boot.ts';
@@ -34,6 +35,7 @@ export class V86Guest implements GuestRunner {
   async start(services: GuestServices): Promise<void> {
     const { tool, line, machine } = services;
     await tool.attempt(async () => {
+      checkMachine(line.get('machine'));
       checkDevices(machine);
       const memory = memoryBytes(line.get('m'));
       const { V86, wasmPath } = await loadV86();
@@ -42,6 +44,7 @@ export class V86Guest implements GuestRunner {
       this.v86 = await V86Machine.start(machine, V86, drives, {
         ...boot,
         memory_size: memory,
+        acpi: machine.hasAcpi,
         wasm_path: wasmPath,
         disable_keyboard: true,
         disable_mouse: true,
@@ -111,6 +114,11 @@ function memoryBytes(text: string | undefined): number {
     throw invalid(`-m ${text}: v86 can have 4 to 2047 MiB of memory, in whole MiB`);
   }
   return bytes;
+}
+
+function checkMachine(text: string | undefined): void {
+  const { type, isQtest } = readMachine(text, [], () => {});
+  if (isQtest || !type.aliases.includes('pc')) throw invalid(`-machine ${text}: v86 is a 'pc', and runs`);
 }
 
 function checkDevices(machine: Machine): void {

@@ -14,6 +14,9 @@ It boots what -kernel names or what is on the disks; when there is neither, a gu
 its own starts that writes records to both disks ('help' on its console tells more).
 
 Machine options:
+-machine pc,acpi=on|off
+                with power management, which is usual, or without: 'system_powerdown'
+                presses the power button
 -m [size=]megs  set the size of memory, 128 MiB by default
 -kernel file    a Linux kernel, or a multiboot kernel, which needs no BIOS
 -initrd file    the initial file system of a Linux kernel

@@ -21,8 +21,6 @@ export const vmOptions: Readonly<Record<string, OptionKind>> = {
   nographic: 'switch',
   fda: 'refused',
   fdb: 'refused',
-  machine: 'refused',
-  M: 'refused',
   accel: 'refused',
   'enable-kvm': 'refused',
   cpu: 'refused',

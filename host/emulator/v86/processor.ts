@@ -8,11 +8,13 @@ import { createDeferred, type Deferred } from '../../base/deferred.ts';
 import type { Processor, ProcessorState } from '../../machine/processor.ts';
 import type { V86Disk } from './disk.ts';
 import type { V86Emulator } from './emulator.ts';
+import { PowerManagement } from './power-management.ts';
 
 /** Has an emulator run and stand as its machine says. */
 export class V86Processor implements Processor {
   /** Set when the emulator is complete. */
   state: ProcessorState | undefined;
+  readonly powerManagement: PowerManagement | undefined;
   private wantsToRun = false;
   private work: Promise<void> = Promise.resolve();
   /** Whoever waits for answers of the disks goes on without. */
@@ -25,6 +27,7 @@ export class V86Processor implements Processor {
     private readonly restart: () => Promise<void> | void = () => emulator.restart(),
     readonly checkReset: () => void = () => {},
   ) {
+    this.powerManagement = PowerManagement.of(emulator);
     for (const disk of disks) disk.onCongestion = () => void this.settle();
   }
 
@@ -43,8 +46,13 @@ export class V86Processor implements Processor {
   async reset(): Promise<void> {
     const { wantsToRun } = this;
     await this.halt({ forDisks: wantsToRun });
+    this.powerManagement?.reset();
     await this.restart();
     if (wantsToRun) this.run();
+  }
+
+  pressPowerButton(): void {
+    this.powerManagement?.press();
   }
 
   /** Whether every request that the guest has made of its disks was answered. */

@@ -23,6 +23,7 @@ export class V86State implements ProcessorState {
 
   async restoreState(state: ArrayBuffer): Promise<void> {
     this.checkIdle();
+    this.processor.powerManagement?.suit(state);
     await this.emulator.restore_state(state);
     for (const [name, disk] of this.disks) checkRestored(name, disk);
   }

@@ -114,7 +114,7 @@ class CommitDriver implements JobDriver {
     });
     this.reader = await BlockBackend.attach(top, { ...user, perm: Perm.none, shared: Perm.all });
     // Draining waits for the job, which must not be held back by it in the middle of a chunk.
-    for (const backend of [this.writer, this.reader]) backend.ignoreDrain = true;
+    for (const backend of [this.writer, this.reader]) backend.isBulk = backend.ignoreDrain = true;
   }
 
   get edges(): readonly BlockBackend[] {

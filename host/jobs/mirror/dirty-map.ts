@@ -6,7 +6,8 @@
  * source: what is written meanwhile makes the range dirty again, and a copy that fails does so too.
  *
  * Every write to the source marks it, whichever way it came. Only one that brings its data to the target itself
- * (copy-mode=write-blocking) is announced by `expect` and leaves no mark.
+ * (copy-mode=write-blocking) is announced by `expect` and leaves no mark. Such writes claim the bytes that they change, and
+ * not the granules around them, so that two of them only wait for each other where they overlap.
  */
 import type { DirtyBitmap } from '../../bitmaps/dirty-bitmap.ts';
 import { bitmapsOf } from '../../bitmaps/node-bitmaps.ts';
@@ -21,7 +22,12 @@ interface ExpectedWrite {
 }
 
 export class DirtyMap implements WriteObserver {
+  /** What the background copies, in whole units. */
   readonly claims = new Claims();
+  /** What guests' writes bring to the target themselves. */
+  readonly writeClaims = new Claims();
+  /** Guests' writes that the background will have to bring, and that have left no mark so far. */
+  unmarkedWrites = 0;
   readonly length: number;
   /** What requests to the target are aligned to. */
   readonly units: Units;
@@ -71,7 +77,24 @@ export class DirtyMap implements WriteObserver {
 
   /** Nothing is dirty, and nobody is copying. */
   get isInStep(): boolean {
-    return this.bitmap.count === 0 && this.claims.isEmpty;
+    const { claims, writeClaims, unmarkedWrites } = this;
+    return this.bitmap.count === 0 && claims.isEmpty && writeClaims.isEmpty && unmarkedWrites === 0;
+  }
+
+  /** Being copied, one way or the other. */
+  get claimedBytes(): number {
+    return this.claims.bytes + this.writeClaims.bytes;
+  }
+
+  /** How many bytes of the range nobody has claimed, from its start on. */
+  freeBytes(offset: number, bytes: number): number {
+    return Math.min(this.claims.freeBytes(offset, bytes), this.writeClaims.freeBytes(offset, bytes));
+  }
+
+  /** Settles when there is a chance that nobody has claimed any of the range. */
+  async whenFree(offset: number, bytes: number): Promise<void> {
+    await this.claims.whenFree(offset, bytes);
+    await this.writeClaims.whenFree(offset, bytes);
   }
 
   set(offset: number, bytes: number): void {

@@ -2,8 +2,10 @@
  * Moves data from the source of a mirror to its target: dirty stretches in the background, and with
  * copy-mode=write-blocking guests' writes while they are made (specification: jobs, section 8).
  *
- * Every piece is claimed first, so that no two requests for one granule are ever on their way to the target, and
- * cleaned before its source is looked at. What fails becomes dirty again; the error policy says what else happens.
+ * Every piece is claimed first, so that no two requests for the same bytes are ever on their way to the target, and
+ * cleaned before its source is looked at. What fails becomes dirty again; the error policy says what else happens. A
+ * guest's write waits for no copy of the background: where one is under way it goes to the source alone, and the background
+ * comes again.
  */
 import { assert } from '../../base/assert.ts';
 import { asBlockError, type BlockError } from '../../base/errors.ts';
@@ -84,10 +86,10 @@ export class MirrorCopier implements WriteCopier {
       if (delayNs > 0) return traffic.sleep(delayNs);
       this.admittedEnd = run.offset + run.bytes;
     }
-    const free = map.claims.freeBytes(run.offset, run.bytes);
+    const free = map.freeBytes(run.offset, run.bytes);
     const bytes = map.units.whole(run.offset, Math.min(free, run.bytes));
     if (bytes === 0) {
-      void map.claims.whenFree(run.offset, map.units.unitBytes).then(() => traffic.wake());
+      void map.whenFree(run.offset, map.units.unitBytes).then(() => traffic.wake());
       return traffic.whenChanged();
     }
     const claim = map.claims.begin(run.offset, bytes);
@@ -197,14 +199,14 @@ export class MirrorCopier implements WriteCopier {
     toTarget: () => Promise<void>,
   ): Promise<void> {
     const { map, progress, traffic } = this.options;
-    const units = map.units.widen({ offset, bytes });
+    const { unitBytes } = map.units;
     // The rest of a unit may be in the source only: the background brings it along.
-    if (map.units.unitBytes > map.granularity && units.bytes !== bytes) return toSource();
-    // Somebody else may have claimed it between being told and being here.
-    while (map.claims.freeBytes(units.offset, units.bytes) < units.bytes) {
-      await map.claims.whenFree(units.offset, units.bytes);
-    }
-    const claim = map.claims.begin(units.offset, units.bytes);
+    if (unitBytes > map.granularity && map.units.widen({ offset, bytes }).bytes !== bytes) return toSource();
+    // As long as the background is at work there, the target is not in step anyway: it comes again.
+    if (map.claims.freeBytes(offset, bytes) < bytes) return this.leaveToBackground(toSource);
+    while (map.writeClaims.freeBytes(offset, bytes) < bytes) await map.writeClaims.whenFree(offset, bytes);
+    if (map.claims.freeBytes(offset, bytes) < bytes) return this.leaveToBackground(toSource);
+    const claim = map.writeClaims.begin(offset, bytes);
     map.clean(offset, bytes);
     const unexpect = map.expect(offset, bytes);
     try {
@@ -217,7 +219,18 @@ export class MirrorCopier implements WriteCopier {
       throw error;
     } finally {
       unexpect();
-      map.claims.end(claim);
+      map.writeClaims.end(claim);
+      traffic.wake();
+    }
+  }
+
+  private async leaveToBackground(toSource: () => Promise<void>): Promise<void> {
+    const { map, traffic } = this.options;
+    map.unmarkedWrites++;
+    try {
+      await toSource();
+    } finally {
+      map.unmarkedWrites--;
       traffic.wake();
     }
   }

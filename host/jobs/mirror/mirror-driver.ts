@@ -87,6 +87,7 @@ export class MirrorDriver implements JobDriver {
     this.writer = await BlockBackend.attach(target, user);
     // Draining waits for the job's last requests; who holds them back would wait for itself.
     this.writer.ignoreDrain = true;
+    this.writer.isBulk = true;
     this.map = new DirtyMap(source, filter.node, params.granularity, this.unitBytes());
     await holds.hold(source, 'source', Perm.none, readAndWrite);
     await holds.hold(target, 'target', Perm.none, Perm.all);
@@ -260,7 +261,7 @@ export class MirrorDriver implements JobDriver {
   }
 
   private updateTotal(job: Job, map: DirtyMap): void {
-    job.progress.expect(job.progress.current + map.dirtyBytes + map.claims.bytes);
+    job.progress.expect(job.progress.current + map.dirtyBytes + map.claimedBytes);
   }
 
   private async flushTarget(job: Job, copier: MirrorCopier): Promise<boolean> {

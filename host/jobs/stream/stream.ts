@@ -103,6 +103,7 @@ class StreamDriver implements JobDriver {
       perm: Perm.consistentRead,
       shared: reading | Perm.write,
     });
+    this.reader.isBulk = true;
     await this.holds.hold(node, 'active node', Perm.none, reading | Perm.write);
     for (const below of chainFrom(nextInChain(node), nextInChain(params.lowest))) {
       await this.holds.hold(below, 'intermediate node', Perm.none, reading);

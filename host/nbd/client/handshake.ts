@@ -221,6 +221,8 @@ export class ClientHandshake {
     const { replyType, dialog } = this;
     if (this.asked === Option.startTls) {
       checkTlsAnswer(replyType, data);
+      // Whoever can write into the connection now could make it look as if the server had said it in secret.
+      if (this.input.length > 0) throw invalid('Data sent in the clear behind the answer that starts TLS');
       this.state = 'tls';
       return { type: 'tls' };
     }

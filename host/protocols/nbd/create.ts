@@ -1,5 +1,5 @@
 /** Making an image on an NBD export that is there: it keeps its length, and forgets what image it held before. */
-import { asBlockError, BlockError } from '../../base/errors.ts';
+import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
 import { sectorBytes } from '../../base/sectors.ts';
 import type { CreateValues } from '../../block/driver.ts';
 import { existingTargetFailed } from '../../block/existing-target.ts';
@@ -16,7 +16,8 @@ export async function createOnServer(
   if (preallocation !== 'off')
     throw new BlockError('ENOTSUP', `Unsupported preallocation mode '${String(preallocation)}'`);
   const flags = { readOnly: false, autoReadOnly: false };
-  const disk = await openDisk(platform, optionsOfName(filename), flags, () => {}).catch((error: unknown) => {
+  const context = { platform, flags, fallBackToReadOnly: () => {}, credentials: noCredentials };
+  const disk = await openDisk(context, optionsOfName(filename)).catch((error: unknown) => {
     throw asBlockError(error).within(existingTargetFailed('nbd'));
   });
   try {
@@ -26,4 +27,9 @@ export async function createOnServer(
   } finally {
     await disk.close();
   }
+}
+
+/** Names do not say any. */
+function noCredentials(id: string): never {
+  throw invalid(`No TLS credentials with id '${id}'`);
 }

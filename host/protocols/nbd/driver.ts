@@ -2,7 +2,7 @@
  * The `nbd` protocol: a disk that an NBD server exports (specification: nbd, section 5).
  *
  * What speaks to servers is loaded when the first one is named: not everybody has one. Differences from QEMU: several
- * connections to servers that take them; servers behind WebSockets; TLS is refused.
+ * connections to servers that take them; servers behind WebSockets.
  */
 import type { DriverDefinition } from '../../block/driver.ts';
 import { loadPart } from '../../platform/platform.ts';
@@ -20,9 +20,9 @@ export const nbd: DriverDefinition<NbdOptions> = {
   otherPrefixes: ['nbd+tcp', 'nbd+unix', 'nbd+ws', 'nbd+wss'],
   parseFilename: (filename) => ({ ...optionsOfName(filename) }),
   exactFilename: (given) => nameOf(addressOf(given), given.export ?? ''),
-  async open({ platform, flags, fallBackToReadOnly }, given) {
-    const { openDisk } = await loadPart(platform, () => import('./on-server.ts'));
-    return openDisk(platform, given, flags, fallBackToReadOnly);
+  async open(context, given) {
+    const { openDisk } = await loadPart(context.platform, () => import('./on-server.ts'));
+    return openDisk(context, given);
   },
   create: {
     options: [{ name: 'preallocation', type: 'string', help: 'Preallocation mode (allowed values: off)' }],

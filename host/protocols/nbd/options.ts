@@ -49,6 +49,13 @@ export interface NbdSettings {
   readonly reconnectDelay: number;
   readonly openTimeout: number;
   readonly maxConnections: number;
+  /** Absent: TLS is not spoken. */
+  readonly tls?: {
+    /** Id of an object. */
+    readonly credentials: string;
+    /** What the server's certificate has to be for. */
+    readonly hostname: string | undefined;
+  };
 }
 
 const maxStringBytes = 4096;
@@ -61,7 +68,6 @@ export function settingsOf(given: NbdOptions): NbdSettings {
   const context = given['x-dirty-bitmap'];
   if (context !== undefined && utf8Bytes(context) > maxStringBytes)
     throw invalid('x-dirty-bitmap query too long to send to server');
-  if (given['tls-creds'] !== undefined) throw invalid("Parameter 'tls-creds' is not supported");
   const connections = given['x-connections'] ?? defaultConnections;
   if (connections < 1 || connections > maxConnections)
     throw invalid(`Parameter 'x-connections' expects a number from 1 to ${maxConnections}`);
@@ -74,7 +80,17 @@ export function settingsOf(given: NbdOptions): NbdSettings {
     reconnectDelay: (given['reconnect-delay'] ?? 0) >>> 0,
     openTimeout: (given['open-timeout'] ?? 0) >>> 0,
     maxConnections: connections,
+    ...tlsOf(given, address),
   };
+}
+
+function tlsOf(
+  { 'tls-creds': credentials, 'tls-hostname': hostname }: NbdOptions,
+  address: ServerAddress,
+): Pick<NbdSettings, 'tls'> {
+  if (credentials === undefined) return {};
+  const host = address.type === 'inet' ? address.host : undefined;
+  return { tls: { credentials, hostname: hostname ?? host } };
 }
 
 /** Errors: as `settingsOf`. */

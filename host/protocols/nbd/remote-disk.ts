@@ -17,11 +17,11 @@ import type {
   WriteFlags,
   ZeroFlags,
 } from '../../block/driver.ts';
-import type { OpenFlags } from '../../block/open-context.ts';
+import type { OpenContext, OpenFlags } from '../../block/open-context.ts';
 import { hasFlag, type UsedExport } from '../../nbd/client/remote-export.ts';
 import { ClientRequest } from '../../nbd/client/request.ts';
 import { AllocationFlag, Command, CommandFlag, maxPayloadBytes } from '../../nbd/constants.ts';
-import type { Platform } from '../../platform/platform.ts';
+import type { Connection } from '../../platform/connection.ts';
 import { connectToServer } from './address.ts';
 import { NbdClient, type NbdConnector } from './client.ts';
 import { type NbdOptions, type NbdSettings, settingsOf } from './options.ts';
@@ -34,19 +34,25 @@ type AccessFlags = Pick<OpenFlags, 'readOnly' | 'autoReadOnly'>;
 /** The longest request without data, where lengths have 32 bits. */
 const maxCompactBytes = 2 ** 31 - 1;
 
+/** What is needed to open one. */
+interface DiskContext extends Pick<OpenContext, 'platform' | 'credentials' | 'fallBackToReadOnly'> {
+  readonly flags: Readonly<AccessFlags>;
+}
+
 /** Errors: what is wrong with the options; why the export cannot be used. */
-export async function openDisk(
-  platform: Platform,
-  given: NbdOptions,
-  flags: Readonly<AccessFlags>,
-  fallBackToReadOnly: () => void,
-): Promise<RemoteDisk> {
+export async function openDisk(context: DiskContext, given: NbdOptions): Promise<RemoteDisk> {
+  const { platform, flags } = context;
   const settings = settingsOf(given);
   const unflushed = settings.reconnectDelay > 0 ? new UnflushedChanges() : undefined;
-  const purpose = { type: 'use', name: settings.name, context: settings.context, usesTls: false } as const;
+  const { name, context: status, tls } = settings;
+  const credentials = tls && context.credentials(tls.credentials, 'client');
+  const secure =
+    credentials &&
+    (async (connection: Connection) => (await credentials.connect(connection, tls.hostname)).connection);
+  const purpose = { type: 'use', name, context: status, usesTls: secure !== undefined } as const;
   const connector: NbdConnector = {
-    connect: async () => new NbdSession(await connectToServer(platform, settings.address), purpose),
-    check: (target) => checkExport(target, settings, flags, fallBackToReadOnly),
+    connect: async () => new NbdSession(await connectToServer(platform, settings.address), purpose, secure),
+    check: (target) => checkExport(target, settings, context),
     ...(unflushed && { restoration: () => unflushed.restoration() }),
   };
   const client = new NbdClient(connector, settings, platform.clock);
@@ -55,17 +61,13 @@ export async function openDisk(
 }
 
 /** Errors: the export cannot be opened as the node is to be open. */
-function checkExport(
-  target: UsedExport,
-  { needsContext }: NbdSettings,
-  flags: Readonly<AccessFlags>,
-  fallBackToReadOnly: () => void,
-): void {
+function checkExport(target: UsedExport, { needsContext }: NbdSettings, context: DiskContext): void {
   if (needsContext && target.context === undefined)
     throw new BlockError('EINVAL').within('Could not open image');
+  const { flags } = context;
   if (!hasFlag(target, 'readOnly') || flags.readOnly) return;
   if (!flags.autoReadOnly) throw new BlockError('EACCES').within('Could not open image');
-  fallBackToReadOnly();
+  context.fallBackToReadOnly();
 }
 
 class RemoteDisk implements Driver {

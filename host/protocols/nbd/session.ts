@@ -5,7 +5,7 @@
  * It has one life: it is opened, serves, and is over. What to do then is for its owner.
  */
 import { assert } from '../../base/assert.ts';
-import { BlockError } from '../../base/errors.ts';
+import { asBlockError, BlockError } from '../../base/errors.ts';
 import type { Purpose } from '../../nbd/client/handshake.ts';
 import { type ClientEvent, ClientProtocol } from '../../nbd/client/protocol.ts';
 import type { ListedExport, UsedExport } from '../../nbd/client/remote-export.ts';
@@ -27,8 +27,14 @@ interface ExportList {
   readonly isExtended: boolean;
 }
 
+/** Nobody else can read or change what goes through what it settles to. Rejects with a BlockError. */
+export type SecureServer = (connection: Connection) => Promise<Connection>;
+
+/** What is left when TLS has begun. */
+type Negotiated = Exclude<ClientEvent, ClientRequest | { readonly type: 'tls' }>;
+
 interface Opening {
-  resolve(outcome: Exclude<ClientEvent, ClientRequest>): void;
+  resolve(outcome: Negotiated): void;
   reject(error: BlockError): void;
 }
 
@@ -40,8 +46,10 @@ export class NbdSession {
   private isOver = false;
 
   constructor(
-    private readonly connection: Connection,
+    private connection: Connection,
     purpose: Purpose,
+    /** There is one where the purpose uses TLS. */
+    private readonly secure?: SecureServer | undefined,
   ) {
     this.protocol = new ClientProtocol(purpose);
   }
@@ -49,7 +57,7 @@ export class NbdSession {
   /** Negotiates. Errors: BlockError, what the server has said or has not; it is over then. */
   async use(owner: SessionOwner): Promise<UsedExport> {
     const outcome = await this.negotiate();
-    assert(outcome.type === 'chosen', 'without TLS, nothing comes before the choice');
+    assert(outcome.type === 'chosen', 'who wants to use an export gets one');
     this.owner = owner;
     return outcome.target;
   }
@@ -58,7 +66,7 @@ export class NbdSession {
   async list(): Promise<ExportList> {
     const outcome = await this.negotiate();
     this.close();
-    assert(outcome.type === 'listed', 'without TLS, nothing comes before the list');
+    assert(outcome.type === 'listed', 'who wants a list gets one');
     return outcome;
   }
 
@@ -99,26 +107,51 @@ export class NbdSession {
     this.end(new BlockError('ECANCELED'));
   }
 
-  private negotiate(): Promise<Exclude<ClientEvent, ClientRequest>> {
+  private negotiate(): Promise<Negotiated> {
     return new Promise((resolve, reject) => {
       this.opening = { resolve, reject };
-      this.connection.start({
-        data: (bytes) => {
-          this.protocol.receive(bytes);
+      this.listen();
+    });
+  }
+
+  private listen(): void {
+    this.connection.start({
+      data: (bytes) => {
+        this.protocol.receive(bytes);
+        this.pump();
+      },
+      into: {
+        room: () => this.protocol.input.room(),
+        filled: (bytes) => {
+          this.protocol.input.filled(bytes);
           this.pump();
         },
-        into: {
-          room: () => this.protocol.input.room(),
-          filled: (bytes) => {
-            this.protocol.input.filled(bytes);
-            this.pump();
-          },
-        },
-        drained: () => {},
-        ended: () => this.cutOff(),
-        closed: () => this.cutOff(),
-      });
+      },
+      drained: () => {},
+      ended: () => this.cutOff(),
+      closed: () => this.cutOff(),
     });
+  }
+
+  /** Until it is done, closing the connection ends the attempt. */
+  private async beginTls(): Promise<void> {
+    const { secure } = this;
+    assert(secure, 'TLS begins only where it is asked for');
+    let connection: Connection;
+    try {
+      connection = await secure(this.connection);
+    } catch (error) {
+      if (!this.isOver) this.fail(asBlockError(error), undefined);
+      return;
+    }
+    if (this.isOver) {
+      connection.close();
+      return;
+    }
+    this.connection = connection;
+    this.protocol.tlsBegun();
+    this.listen();
+    this.flush();
   }
 
   private cutOff(): void {
@@ -140,7 +173,10 @@ export class NbdSession {
   private take(event: ClientEvent): void {
     if (event instanceof ClientRequest) event.settle(event);
     else if (event.type === 'ended') this.fail(event.error, event.request);
-    else {
+    else if (event.type === 'tls') {
+      this.flush();
+      void this.beginTls();
+    } else {
       this.flush();
       this.opening?.resolve(event);
       this.opening = undefined;

@@ -125,8 +125,8 @@ const queryAcpiOspmStatus = defineMachineCommand({
   name: 'query-acpi-ospm-status',
   args: empty,
   returns: array(struct('ACPIOSTInfo', { slot: str, 'slot-type': str, source: int, status: int })),
-  run({ options: { type } }) {
-    if (!type.hasAcpi) throw new BlockError('ENODEV', 'command is not supported, missing ACPI device');
+  run({ hasAcpi }) {
+    if (!hasAcpi) throw new BlockError('ENODEV', 'command is not supported, missing ACPI device');
     return [];
   },
 });
@@ -136,7 +136,7 @@ const queryCurrentMachine = defineMachineCommand({
   name: 'query-current-machine',
   args: empty,
   returns: struct('CurrentMachineParams', { 'wakeup-suspend-support': bool }),
-  run: ({ options: { type } }) => ({ 'wakeup-suspend-support': type.hasAcpi }),
+  run: ({ hasAcpi }) => ({ 'wakeup-suspend-support': hasAcpi }),
 });
 
 const mouseInfo = struct('MouseInfo', { name: str, index: int, current: bool, absolute: bool });

@@ -89,7 +89,9 @@ const differences: readonly Difference[] = [
   },
   {
     reason: 'ours checks an image whose backing file is not there',
-    lines: /^check .*orphan\.qcow2$/,
+    lines: /^check /,
+    ours: /^0/,
+    theirs: /^1\n.*\n.*Could not open backing file/,
     seen: nothing,
   },
   {
@@ -97,13 +99,13 @@ const differences: readonly Difference[] = [
     lines: /\bnull$|\bnull\b |\/dev\/null$/,
     ours: /requires '(null|\/dev\/null)' to be a block device/,
     seen: nothing,
-    files: anyFile,
+    files: /^\S+ is missing$/,
   },
   {
     reason: 'ours refuses a backing file without a format before it copies anything',
     lines: /^rebase /,
     theirs: /Could not change the backing file to '.*': backing format must be specified/,
-    files: anyFile,
+    files: /^\S+(: check says| is \d)/,
   },
   {
     reason: 'ours refuses a backing file without a format before it reads anything',
@@ -146,6 +148,14 @@ const differences: readonly Difference[] = [
       'QEMU takes what has the name of an image in the chain for that image, also in another format, and copies nothing',
     lines: /^rebase .*(-F|--backing-f\w*)[= ]?(raw|file)/,
     theirs: /^0/,
+    files: /^\S+(: check says| is \d|: Content mismatch)/,
+  },
+  {
+    reason: 'QEMU takes what has the name of an image in the chain for that image, whatever its format',
+    lines: /^rebase .*(-F|--backing-f)/,
+    ours: /Could not open new backing file '.*': Image is not in/,
+    theirs: /^0/,
+    seen: nothing,
     files: anyFile,
   },
   {
@@ -160,29 +170,29 @@ const differences: readonly Difference[] = [
     lines: /^convert .*(-t|--output-c)/,
     ours: /Invalid cache option/,
     seen: nothing,
-    files: anyFile,
+    files: /^\S+ is missing$/,
   },
   {
     reason:
       'there are no drivers for these formats, and no external data files, extended L2 entries or encryption',
     lines: /vdi|vmdk|luks|data_file|extended_l2|encrypt|data-file/,
-    ours: /Unknown (driver|file format) '(vdi|vmdk|luks)'|Invalid format name|Parameter 'backing-fmt'|not supported|data-file/,
+    ours: /Unknown (driver|file format) '(vdi|vmdk|luks)'|Unknown file format$|Invalid format name|Parameter 'backing-fmt'|not supported|data-file/,
     seen: nothing,
-    files: anyFile,
+    files: /^\S+ is missing$/,
   },
   {
     reason: 'of all objects there are throttle groups and main loops',
     lines: /--ob?j?e?c?t?[= ]/,
     ours: /object type '\S+' is not supported|^0\nList of user creatable objects/,
     seen: nothing,
-    files: anyFile,
   },
   {
     reason: 'the long options of snapshot take no argument in QEMU, whatever its help says',
     lines: /^snapshot .*--[acd]/,
-    theirs: /doesn't allow an argument|Expecting one image file name|Must specify either driver or file/,
+    theirs:
+      /doesn't allow an argument|Expecting one image file name|Must specify either driver or file|Could not open/,
     seen: nothing,
-    files: anyFile,
+    files: /^\S+(: Content mismatch|: check says| is \d)/,
   },
   {
     reason: 'of two mistakes in what opens an image, which is told first',

@@ -72,6 +72,53 @@ const wrongLines: readonly (readonly string[])[] = [
   ['-x', long, 'a.qcow2'],
   ['-D', long, 'a.qcow2'],
   ['-r', '-f', 'raw', '/nope'],
+  ['-s', '-f', 'raw', '/nope'],
+  ['-s', '-l', 's1', 'a.qcow2'],
+  ['-s', '-B', 'nope', '-k', '/nope/x', 'a.qcow2'],
+  ['-s', '-o', '2097152', 'a.qcow2'],
+  ['--tls-creds', 'zz', '-k', '/nope/x', '/nope'],
+  ['--tls-creds', 'zz', 'a', 'b'],
+  ['--tls-creds', 'zz', '-f', 'raw', '--image-opts', 'a'],
+  ['--tls-authz', 'zz', '-f', 'raw', '--image-opts', 'a'],
+  ['--tls-authz', 'zz', '--tls-hostname', 'zz', 'a'],
+  ['--tls-hostname', 'zz', '-k', '/nope/x', 'a.qcow2'],
+  ['--object', 'authz-simple,id=a,identity=x', '--tls-creds', 'a', 'a'],
+  ['--object', 'tls-creds-anon,id=t', '--tls-creds', 't', 'a'],
+  ['--object', 'tls-creds-x509,id=t,dir=/nope', '--tls-creds', 't', 'a'],
+  ['-L', '--tls-creds', 'zz'],
+  ['-L', '--object', 'tls-creds-anon,id=t,endpoint=server', '--tls-creds', 't'],
+  ['-L', '--object', 'tls-creds-anon,id=t', '--tls-creds', 't', '--tls-authz', 'z'],
+  ['-L', '--object', 'tls-creds-anon,id=t', '--tls-creds', 't', '-k', '/nope/x'],
+  ['-L', '--tls-hostname', 'x', '-k', '/nope/x'],
+  ...[
+    ['-f', 'raw'],
+    ['-l', 'x'],
+    ['-A'],
+    ['-B', 'b'],
+    ['-x', ''],
+    ['-o', '5'],
+    ['-n'],
+    ['--discard=unmap'],
+    ['-d'],
+  ].map((more) => ['-L', ...more, '-k', '/nope/x']),
+  ['-L', '-o', '0', '-s', '-r', '-t', '-k', '/nope/x'],
+  ['-L', '--fork', '-k', '/nope/x'],
+  ['-L', '--fork', '-x', 'y'],
+  ['-L', '-x', 'y', '--tls-creds', 'zz'],
+  ['-L', '--fork', '--tls-creds', 'zz'],
+  ['-L', '-d', '/nope/nbd0'],
+  ['-d', '/nope/nbd0'],
+  ['-d', '/'],
+  ['-d', '-o', '5', '/nope/nbd0'],
+  ['-d', '--tls-creds', 'zz', '/nope/nbd0'],
+  ['-d'],
+  ['-d', 'a', 'b'],
+  ['-c', '/nope/nbd0', '/nope'],
+  ['-c', '/nope/nbd0', '-f', 'qcow2', 'a.qcow2'],
+  ['-c', '/nope/nbd0', '-l', 's1', '-f', 'qcow2', 'a.qcow2'],
+  ['-c', '/nope/nbd0', '-B', 'zz', '-f', 'qcow2', 'a.qcow2'],
+  ['-c', '/nope/nbd0', '--tls-creds', 'zz', 'a.qcow2'],
+  ['-c', '/nope/nbd0'],
 ];
 
 describe.skipIf(!haveQemu)('a command line that is wrong', () => {
@@ -213,6 +260,16 @@ describe.skipIf(!haveQemu || !haveLibnbd)('clients', () => {
     run('qemu-io', '-c', 'write -P 77 0 3M', image);
     await serving(['-l', 'then', image], () => execute('nbdcopy', [uri(), scratch('then.raw')]));
     expect(readFileSync(scratch('then.raw')).equals(readFileSync(raw))).toBe(true);
+  });
+
+  test('what they write is gone afterwards, where that is wanted', async () => {
+    const before = readFileSync(image);
+    await serving(['-s', '-f', 'qcow2', image], async () => {
+      const commands = ['write -P 99 4k 8k', 'read -P 99 4k 8k'].flatMap((one) => ['-c', one]);
+      const { stdout } = await execute('qemu-io', ['-f', 'raw', ...commands, uri()]);
+      expect(stdout).not.toContain('failed');
+    });
+    expect(readFileSync(image).equals(before)).toBe(true);
   });
 
   test('in the background, with a file that says who it is', async () => {

@@ -291,6 +291,23 @@ const described: readonly Omit<Scenario, 'program' | 'prepare'>[] = [
     compare: ['a.qcow2'],
   },
   {
+    name: 'a disk is opened again with other options',
+    options: two,
+    steps: lines(
+      'qemu-io a "reopen -r"',
+      'qemu-io a "write 0 512"',
+      'qemu-io a "reopen -w -c none"',
+      'qemu-io a "write -P 3 0 512"',
+      'info block a',
+      'qemu-io a "reopen -c zz"',
+      'qemu-io a "reopen -r -w"',
+      'qemu-io a "reopen -o file.locking=off"',
+      'qemu-io a "reopen zz"',
+    ),
+    normalise: withoutTimes,
+    compare: ['a.qcow2'],
+  },
+  {
     name: 'objects and devices come and go',
     options: ['-S', '-drive', 'if=none,id=a,file=a.qcow2'],
     steps: lines(
@@ -304,6 +321,7 @@ const described: readonly Omit<Scenario, 'program' | 'prepare'>[] = [
       'info block',
       'device_add virtio-blk-pci,drive=a,id=w',
       'device_add zz',
+      'device_add zz,help',
       'device_add virtio-blk-pci,drive=zz',
       'device_del zz',
     ),

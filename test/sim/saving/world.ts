@@ -11,6 +11,7 @@ import { BlockBackend } from '../../../host/block/backend.ts';
 import { createImage } from '../../../host/block/create.ts';
 import { Perm } from '../../../host/block/permissions.ts';
 import { statusAbove } from '../../../host/block/status.ts';
+import { humanMonitor } from '../../../host/cli/hmp/monitor.ts';
 import { drivers } from '../../../host/drivers.ts';
 import { CopyBeforeWrite } from '../../../host/filters/copy-before-write/driver.ts';
 import { InsertedFilter } from '../../../host/jobs/filter-insertion.ts';
@@ -55,7 +56,11 @@ export class SavingWorld {
     readonly simulation: Simulation,
     readonly random: Seeded,
   ) {
-    this.server = new QmpServer({ platform: simulation.platform, drivers, commands });
+    this.server = new QmpServer({
+      platform: simulation.platform,
+      drivers,
+      commands: [...commands, humanMonitor],
+    });
     const { emit } = this.server.graph;
     Object.assign(this.server.graph, {
       emit: (event: { name: string }) => {

@@ -4,11 +4,11 @@
  * A compressed source counts with the length of its data. With a backing file nobody knows what the image shares with it:
  * all counts as written. Options that have no part in the size are not looked at, as `qemu-img` does it.
  */
-import { BlockError, invalid } from '../../../base/errors.ts';
+import { asBlockError, BlockError, invalid } from '../../../base/errors.ts';
 import { roundUp } from '../../../base/sectors.ts';
 import type { CreateValues } from '../../../block/driver.ts';
 import type { BlockNode } from '../../../block/node.ts';
-import { statusAbove } from '../../../block/status.ts';
+import { type BlockStatus, statusAbove } from '../../../block/status.ts';
 import { maxClusterBits, maxL1Entries, minClusterBits } from '../disk/header.ts';
 import { layoutOf, wholeDisk } from './layout.ts';
 
@@ -112,7 +112,7 @@ async function copiedBytes(source: BlockNode, clusterSize: number): Promise<numb
   const { length } = source;
   let bytes = 0;
   for (let at = 0; at < length; ) {
-    const status = await statusAbove(node, undefined, at, length - at);
+    const status = await statusOf(node, at, length - at);
     let end = at + status.bytes;
     if (status.data && !status.zero && status.allocated) {
       end = roundUp(end, clusterSize);
@@ -121,6 +121,14 @@ async function copiedBytes(source: BlockNode, clusterSize: number): Promise<numb
     at = end;
   }
   return bytes;
+}
+
+async function statusOf(node: BlockNode, offset: number, bytes: number): Promise<BlockStatus> {
+  try {
+    return await statusAbove(node, undefined, offset, bytes);
+  } catch (error) {
+    throw asBlockError(error).within('Unable to get block status');
+  }
 }
 
 /** For the persistent bitmaps of `source`, with all their bits stored; undefined when it cannot have any. */

@@ -10,11 +10,17 @@ import type { Preallocation } from '../../../block/driver.ts';
 import { l1EntriesFor, type Qcow2Header, refcountBlockEntries } from '../disk/header.ts';
 import type { Qcow2Driver } from './image.ts';
 
+/** Bytes of the image's file. */
+export interface FileRange {
+  start: number;
+  end: number;
+}
+
 /** What file systems give out at the least. */
 const blockBytes = 4096;
 
 /**
- * For data that is to be preallocated, reserves all space, and returns the offset from which on the file has it, as zeros.
+ * For data that is to be preallocated, reserves all space, and returns which part of the file it is, as zeros.
  * Otherwise only sees that there is room for tables, and returns undefined. Errors: ENOSPC; and for preallocation what
  * the file says, `Failed to resize underlying file: …`.
  */
@@ -22,7 +28,7 @@ export async function reserveGrowth(
   driver: Qcow2Driver,
   length: number,
   preallocation: Preallocation,
-): Promise<number | undefined> {
+): Promise<FileRange | undefined> {
   const { file, header } = driver.engine;
   const before = await file.getByteLength();
   const start = roundUp(before, header.clusterSize);
@@ -33,12 +39,13 @@ export async function reserveGrowth(
   const l1Clusters = l1ClustersFor(header, length);
   const clusters = withCounts(header, start, l1Clusters + tables + (isWhole ? data : 0));
   if (isWhole) {
+    const end = start + clusters * header.clusterSize;
     try {
-      await file.truncate(start + clusters * header.clusterSize, { preallocation });
+      await file.truncate(end, { preallocation });
     } catch (error) {
       throw asBlockError(error).within('Failed to resize underlying file');
     }
-    return start;
+    return { start, end };
   }
   // The end of what each table maps is written, so that the file is long enough.
   const bytes = clusters * header.clusterSize + tables * blockBytes;
@@ -77,7 +84,8 @@ function tablesFor(header: Qcow2Header, length: number): number {
 function withCounts(header: Qcow2Header, fileBytes: number, clusters: number): number {
   if (clusters === 0) return 0;
   const perBlock = refcountBlockEntries(header);
-  const blocks = Math.ceil(clusters / perBlock) + 1;
+  // Blocks count themselves as well.
+  const blocks = Math.ceil(clusters / (perBlock - 1)) + 1;
   const counted = ((header.refcountTableClusters * header.clusterSize) / 8) * perBlock;
   const total = fileBytes / header.clusterSize + clusters + blocks;
   // A table that grows becomes longer than it has to be.

@@ -7,13 +7,13 @@
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { roundDown, roundUp, sectorBytes } from '../../../base/sectors.ts';
-import type { Preallocation, TruncateOptions } from '../../../block/driver.ts';
+import type { Preallocation, TruncateOptions, WritePlan } from '../../../block/driver.ts';
 import { writePlanned } from '../../../block/transfer.ts';
 import { UnmapMode } from '../../../core/qcow2-abi.ts';
-import { l1EntriesFor, maxL1Entries } from '../disk/header.ts';
+import { l1EntriesFor, maxL1Entries, type Qcow2Header } from '../disk/header.ts';
 import type { Qcow2Driver } from './image.ts';
 import { allocateRun, releaseRun } from './metadata-space.ts';
-import { reserveGrowth } from './reserve.ts';
+import { type FileRange, reserveGrowth } from './reserve.ts';
 
 export async function resize(driver: Qcow2Driver, length: number, options: TruncateOptions): Promise<void> {
   const { engine } = driver;
@@ -44,10 +44,10 @@ async function grow(driver: Qcow2Driver, length: number, preallocation: Prealloc
   }
 }
 
-/** How, and from where in the file on there is space that reads as zeros already. */
+/** How, and where in the file there is space that reads as zeros already. */
 interface Reservation {
   preallocation: Preallocation;
-  reserved: number | undefined;
+  reserved: FileRange | undefined;
 }
 
 async function growTables(driver: Qcow2Driver, length: number, reservation: Reservation): Promise<void> {
@@ -155,19 +155,27 @@ async function preallocate(
   driver: Qcow2Driver,
   start: number,
   end: number,
-  { preallocation, reserved = Number.POSITIVE_INFINITY }: Reservation,
+  { preallocation, reserved }: Reservation,
 ): Promise<void> {
-  const { file, header } = driver.engine;
-  const { clusterSize } = header;
+  const { engine } = driver;
+  const { file } = engine;
+  const { clusterSize } = engine.header;
   const first = roundUp(start, clusterSize);
   const last = roundUp(end, clusterSize);
   // The cluster that the old end is in keeps what it reads as, which may come from the backing file.
   if (start < first && !(await isStored(driver, start - 1)))
     await writeZeroBytes(driver, start, Math.min(end, first));
+  // In the reserved space, too, the refcount table leaves something behind when it grows and moves on.
+  const left: FileRange[] = [];
+  let table = refcountTable(engine.header);
   for (let offset = first; offset < last; ) {
     // What is mapped already keeps its data.
     offset += await writePlanned(driver, offset, last - offset, async (plan) => {
-      if (plan.allocation && plan.offset < reserved) await fill(plan.offset, plan.bytes);
+      const now = refcountTable(engine.header);
+      if (now.start !== table.start) left.push(table);
+      table = now;
+      const isZero = isWithin(plan, reserved) && !left.some((range) => overlap(plan, range));
+      if (plan.allocation && !isZero) await fill(plan.offset, plan.bytes);
     });
   }
 
@@ -184,6 +192,19 @@ async function preallocate(
       await file.write(host + done, zeros.subarray(0, Math.min(zeros.length, bytes - done)));
     }
   }
+}
+
+function refcountTable(header: Qcow2Header): FileRange {
+  const { refcountTableOffset: start, refcountTableClusters, clusterSize } = header;
+  return { start, end: start + refcountTableClusters * clusterSize };
+}
+
+function isWithin({ offset, bytes }: WritePlan, range: FileRange | undefined): boolean {
+  return range !== undefined && offset >= range.start && offset + bytes <= range.end;
+}
+
+function overlap({ offset, bytes }: WritePlan, { start, end }: FileRange): boolean {
+  return offset < end && start < offset + bytes;
 }
 
 async function shrink(driver: Qcow2Driver, length: number): Promise<void> {

@@ -4,7 +4,7 @@
  * A server reads the file each time somebody comes, so that users can be added while it serves; a client at once.
  */
 import { readFileSync } from 'node:fs';
-import type { TlsOptions } from 'node:tls';
+import type { SecureContextOptions } from 'node:tls';
 import { invalid } from '../../../base/errors.ts';
 import type { PskOptions } from '../../tls.ts';
 import { readCredentials } from './credential-files.ts';
@@ -25,17 +25,18 @@ export async function loadPsk({
 }: PskOptions): Promise<NodeCredentials> {
   const path = `${directory}/${fileName}`;
   const text = (await readCredentials(path)).toString('latin1');
-  const options: TlsOptions = { ...versionsOf(priority), ciphers, dhparam: 'auto' };
+  const options: SecureContextOptions = { ...versionsOf(priority), ciphers, dhparam: 'auto' };
   if (endpoint === 'client') {
     const found = keyTextOf(text, username);
     if (found === undefined) throw invalid(`Username ${username} not found in PSK file ${path}`);
     const key = parseKey(found);
     if (!key) throw invalid('Cannot set PSK client credentials: Error in parsing.');
     if (key.length < minKeyBytes) throw invalid('Cannot set PSK client credentials: The request is invalid.');
-    return new NodeCredentials(endpoint, options, false);
+    return new NodeCredentials(endpoint, options, false, { ownKey: { identity: username, psk: key } });
   }
-  const pskCallback = (_: unknown, identity: string): Buffer | null => currentKeyOf(path, identity);
-  return new NodeCredentials(endpoint, { ...options, pskCallback }, false);
+  return new NodeCredentials(endpoint, options, false, {
+    keyOf: (identity) => currentKeyOf(path, identity),
+  });
 }
 
 /** Null: there is no such user. */

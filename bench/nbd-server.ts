@@ -1,0 +1,52 @@
+/** A process that serves an image over NBD on a unix socket of its own, until it is stopped. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import type { Command } from './side.ts';
+
+const socketWaitMs = 10_000;
+/** Kernel's clock ticks, in which /proc counts processor time. */
+const ticksPerSecond = 100;
+
+export function socketOf(image: string): string {
+  return `${image}.socket`;
+}
+
+/** One that serves an image on a socket of its own. */
+export class Server {
+  private constructor(
+    readonly name: string,
+    readonly image: string,
+    private readonly socket: string,
+    private readonly child: ChildProcess,
+  ) {}
+
+  /** Settles when it listens. */
+  static async start(name: string, image: string, { program, args }: Command): Promise<Server> {
+    const socket = socketOf(image);
+    const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+    const until = Date.now() + socketWaitMs;
+    while (!existsSync(socket)) {
+      if (child.exitCode !== null || Date.now() > until) throw new Error(`${name} does not serve`);
+      await new Promise((done) => setTimeout(done, 20));
+    }
+    return new Server(name, image, socket, child);
+  }
+
+  get uri(): string {
+    return `nbd+unix:///?socket=${this.socket}`;
+  }
+
+  /** Processor time so far, in seconds. */
+  cpuSeconds(): number {
+    const stat = readFileSync(`/proc/${this.child.pid}/stat`, 'utf8');
+    // Behind the name, which may hold anything: utime and stime are the 14th and 15th of all.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+  }
+
+  async stop(): Promise<void> {
+    const gone = new Promise((done) => this.child.once('exit', done));
+    this.child.kill('SIGTERM');
+    await gone;
+  }
+}
