@@ -199,16 +199,18 @@ describe('the storage daemon', () => {
   test.each(['help', 'zz,help'])('lists the types of objects for --object %s', async (argument) => {
     const daemon = start(['--object', argument]);
     expect(await daemon.status).toBe(0);
+    const types = ['authz-list', 'authz-simple', 'iothread', 'main-loop', 'secret', 'throttle-group'];
+    const credentials = ['anon', 'psk', 'x509'].map((kind) => `tls-creds-${kind}`);
     expect(daemon.output()).toBe(
-      'List of user creatable objects:\n  throttle-group\n  iothread\n  main-loop\n',
+      ['List of user creatable objects:', ...types, ...credentials].join('\n  ').concat('\n'),
     );
   });
 
   test('names what it does not serve', async () => {
     const complaints = [
       [
-        ['--object', 'secret,id=s,data=letmein'],
-        "--object secret,id=s,data=letmein: object type 'secret' is not supported: images cannot be encrypted",
+        ['--object', 'secret_keyring,id=s,serial=1'],
+        "--object secret_keyring,id=s,serial=1: object type 'secret_keyring' is not supported: nothing is encrypted here",
       ],
       [
         ['--nbd-server', 'addr.type=vsock,addr.cid=3,addr.port=1'],

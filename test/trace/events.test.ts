@@ -4,11 +4,13 @@ import { drivers } from '../../host/drivers.ts';
 import { closeExports, exportsOf } from '../../host/exports/block-exports.ts';
 import { createGraph } from '../../host/graph.ts';
 import { openBlockyard } from '../../host/library/node.ts';
+import { Command } from '../../host/nbd/constants.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import type { TraceRecord } from '../../host/trace/event.ts';
 import { tracer } from '../../host/trace/events.ts';
 import { runOwn } from '../support/own-tools.ts';
 import { scratchDirectory } from '../support/scratch.ts';
+import { listen } from '../support/scripted-nbd-server.ts';
 
 const scratch = scratchDirectory();
 let tests = 0;
@@ -64,6 +66,18 @@ test('everything that can be watched happens', async () => {
   const reads = Array.from({ length: 12 }, () => ['-c', 'read 0 4k']).flat();
   await runOwn('qemu-io', ['--object', limits, ...reads, '--image-opts', throttled]);
 
+  const servers = await listen(path('nbd.sock'), {
+    commands: { [Command.read]: () => ({ last: Buffer.of() }) },
+  });
+  await runOwn('qemu-io', [
+    '-r',
+    '-f',
+    'raw',
+    '-c',
+    'read 0 4k',
+    `nbd+unix:///exp?socket=${path('nbd.sock')}`,
+  ]);
+  await new Promise((resolve) => servers.close(resolve));
   await serveOverNbd(disk);
 
   const yard = await openBlockyard();

@@ -24,7 +24,8 @@ export const xBlockdevSetIothread = defineCommand({
   run({ graph, objects }, { 'node-name': name, iothread, force = false }) {
     const node = graph.findNode(name);
     if (!node) throw invalid(`Failed to find node with node-name='${name}'`);
-    const isRoot = [...node.parents].some((edge) => edge.parentNode === undefined);
+    // Jobs move with their nodes, but for a mirror's target, which is used as a device uses its disk.
+    const isRoot = [...node.parents].some((edge) => edge.parentNode === undefined && edge.name === 'root');
     if (isRoot && !force) {
       throw invalid(
         `Node ${name} is associated with a BlockBackend and could be in use (use force=true to override this check)`,
