@@ -34,8 +34,8 @@ const zeroPieceBytes = 4 << 10;
 /** Writes to the target at the same time, and clusters that they complete: one at least. */
 const maxWriters = 16;
 const maxCompletingBytes = 64 << 20;
-/** Writes to the spill file at the same time. */
-const maxSpillers = 4;
+/** Writes to the spill file at the same time. Few: a slow disk blocks threads that guests' requests need. */
+const maxSpillers = 2;
 const minUnitBytes = 4 << 10;
 /** Looking for a unit means going through those of its cluster. */
 const maxUnitsPerCluster = 512;
