@@ -10,7 +10,7 @@ import { BlockError } from '../../base/errors.ts';
 import type { Connection } from '../../platform/connection.ts';
 import { connectTo, listenOn, type SocketOptions } from '../../platform/node/sockets.ts';
 import { endSocket, StreamConnection } from '../../platform/node/stream-connection.ts';
-import { WebSocketUpgrades } from '../../platform/node/websockets.ts';
+import type { WebSocketUpgrades } from '../../platform/node/websockets.ts';
 import type { SocketAddress } from '../../platform/sockets.ts';
 import { traceSocket } from '../shared/trace-socket.ts';
 import type { Chardev } from './chardev.ts';
@@ -54,6 +54,7 @@ class ListeningSocket implements Chardev {
     private readonly server: net.Server,
     private readonly place: SocketPlace,
     waits: boolean,
+    Upgrades?: typeof WebSocketUpgrades,
   ) {
     this.whenReady = new Promise<void>((resolve, reject) => {
       [this.firstClient, this.giveUp] = [resolve, reject];
@@ -61,9 +62,9 @@ class ListeningSocket implements Chardev {
     });
     // Closing before anybody looks is no error.
     this.whenReady.catch(() => {});
-    if (place.webSocket) {
+    if (Upgrades) {
       const accept = (connection: Connection, socket: net.Socket): void => this.add({ socket, connection });
-      this.upgrades = new WebSocketUpgrades(() => ({ origins: [], accept }));
+      this.upgrades = new Upgrades(() => ({ origins: [], accept }));
     }
     server.on('connection', (socket) => {
       traceSocket('chardev', socket);
@@ -156,11 +157,13 @@ export async function listen(
   options: SocketChardevOptions & { webSocket: boolean },
   onWait?: (name: string) => void,
 ): Promise<Chardev> {
-  const server = await listenOn(address, options);
   const { telnet, webSocket } = options;
+  // Few have a use for the library.
+  const upgrading = webSocket ? await import('../../platform/node/websockets.ts') : undefined;
+  const server = await listenOn(address, options);
   const place = { address: boundAddress(server, address), telnet, webSocket, isServer: true };
   onWait?.(socketName(place));
-  return new ListeningSocket(server, place, onWait !== undefined);
+  return new ListeningSocket(server, place, onWait !== undefined, upgrading?.WebSocketUpgrades);
 }
 
 /** Which address and port it is when a name, a range or any was asked for. */
