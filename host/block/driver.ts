@@ -168,6 +168,8 @@ export interface Driver {
   drainChanged?(isDrained: boolean): void;
   /** Hands everything cached to the children. The dispatcher then flushes the children. */
   flush?(): Promise<void>;
+  /** Requests that wait for a connection, or anything else that may never come, fail now. */
+  cancelWaiting?(): void;
   /**
    * Hands everything cached to the children in the order that keeps the image sound, without any flush: for a process
    * that may die, not for a computer. The dispatcher then asks the same of the children.

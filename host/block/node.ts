@@ -233,6 +233,12 @@ export class BlockNode implements EdgeParent {
     }
   }
 
+  /** Requests to it, and to what stores it, that wait for what may never come fail now. */
+  cancelWaiting(): void {
+    this.driver.cancelWaiting?.();
+    for (const edge of this.children.values()) if (edge.role !== 'cow') edge.node.cancelWaiting();
+  }
+
   /** Everything written to it before is durable afterwards, unless it was opened with cache.no-flush. */
   flush(): Promise<void> {
     return blockFlush.enabled ? watched.flush(this) : dispatcher.flush(this);

@@ -33,6 +33,8 @@ const maxZeroBytes = 64 << 20;
 const maxInFlightBytes = 128 << 20;
 /** Reads at the same time: enough to keep a disk busy, few enough to stay in the processor's caches. */
 const maxReaders = 8;
+/** Hot regions looked at before each request: finding one means going through all of them. */
+const maxHotTries = 8;
 
 interface CopyEngineOptions {
   filter: CopySource;
@@ -295,15 +297,16 @@ export class CopyEngine {
     );
   }
 
-  /** What guests write most. */
+  /** What guests write most, unless the hottest regions have nothing left to copy. */
   private hotRun(): Area | undefined {
     const { copyMap, hotRegions } = this.options.filter;
-    for (;;) {
+    for (let tries = 0; tries < maxHotTries; tries++) {
       const region = hotRegions.take();
       if (!region) return undefined;
       const run = copyMap.next(region.offset, Math.min(region.offset + region.bytes, copyMap.length));
       if (run && !('ended' in run)) return run;
     }
+    return undefined;
   }
 
   private hasWorker(): boolean {

@@ -90,7 +90,7 @@ class BlockExports {
   private readonly webSockets: WebSocketServers;
 
   constructor(private readonly graph: BlockGraph) {
-    this.webSockets = new WebSocketServers(graph.platform.webSockets);
+    this.webSockets = new WebSocketServers(graph);
   }
 
   /** Errors: BlockError, when there is one already, its credentials are none, or nobody can listen there. */

@@ -32,6 +32,8 @@ const maxGatheredBytes = 256 << 10;
 interface ClientOwner {
   readonly clock: Clock;
   readonly offer: Offer<NbdExport>;
+  /** As it is called where events are watched. */
+  readonly client: number;
   /** For payloads. */
   readonly memory: BufferPool;
   /** Seconds; 0: any time. */
@@ -57,7 +59,7 @@ export class NbdConnection {
     private connection: Connection,
     private readonly owner: ClientOwner,
   ) {
-    this.protocol = new ServerProtocol(owner.offer, owner.memory);
+    this.protocol = new ServerProtocol(owner.offer, owner.memory, owner.client);
   }
 
   /** Greets the client. What it does is told from now on. */
@@ -80,8 +82,8 @@ export class NbdConnection {
         },
       },
       drained: () => this.pump(),
-      ended: () => this.close(),
-      closed: () => this.close(),
+      ended: () => this.close(this.protocol.missing),
+      closed: () => this.close(this.protocol.missing),
     });
   }
 

@@ -8,6 +8,7 @@ import { BufferPool } from '../copy/buffer-pool.ts';
 import type { Connection } from '../platform/connection.ts';
 import type { Clock, Console } from '../platform/platform.ts';
 import type { Listener, SocketAddress, Sockets } from '../platform/sockets.ts';
+import { connectionClose, connectionOpen } from '../trace/events.ts';
 import { NbdConnection } from './nbd-connection.ts';
 import type { NbdExport } from './nbd-export.ts';
 import type { SecureClient } from './server-tls.ts';
@@ -44,6 +45,7 @@ export class NbdServer {
   private readonly clients = new Map<NbdConnection, NbdExport | undefined>();
   private readonly waiting: Connection[] = [];
   private readonly memory = new BufferPool();
+  private clientCount = 0;
   private listener: Listener | undefined;
   private isStopped = false;
 
@@ -106,7 +108,10 @@ export class NbdServer {
 
   private serve(connection: Connection): void {
     const { handshakeMaxSeconds, secure } = this.options;
+    const told = { server: 'nbd', client: `${++this.clientCount}` };
+    if (connectionOpen.enabled) connectionOpen.emit(told);
     const client = new NbdConnection(connection, {
+      client: this.clientCount,
       clock: this.clock,
       offer: { list: () => this.exports, find: (name) => this.find(name), usesTls: secure !== undefined },
       memory: this.memory,
@@ -119,6 +124,7 @@ export class NbdServer {
     void client.whenGone.then((reason) => {
       const left = this.clients.get(client);
       this.clients.delete(client);
+      if (connectionClose.enabled) connectionClose.emit(told);
       if (reason !== undefined) {
         const context = left ? 'Disconnect client, due to' : 'option negotiation failed';
         this.console.error(`${context}: ${reason}`);

@@ -15,6 +15,7 @@ import { Waiters } from '../base/waiters.ts';
 import { WorkProgress } from '../base/work-progress.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { type ErrorAction, errorAction, type OnError } from '../block/error-policy.ts';
+import type { BlockNode } from '../block/node.ts';
 import { RateLimiter } from '../copy/rate-limiter.ts';
 import type { BufferFill } from '../copy/save-buffer.ts';
 import type { WaitStatistics } from '../copy/wait-statistics.ts';
@@ -41,6 +42,8 @@ export interface JobDriver {
   readonly isBlockJob: boolean;
   /** Its edges to nodes, in the order in which they were made: queries list them. */
   readonly edges?: readonly BlockBackend[];
+  /** Where it copies to. What is on its way there need not be waited for when the job is cancelled. */
+  readonly target?: BlockNode;
   /** Does the work. Rejects with a BlockError; returns early when `job.isCancelled`. */
   run(job: Job): Promise<void>;
   /** The job is wanted at a pause point, or its speed has changed: stop waiting, finish what is in flight, come. */
@@ -357,6 +360,7 @@ export class Job {
     this.state.isCancelled = true;
     if (force || (this.driver.cancelsForcibly?.() ?? true)) this.state.isForceCancelled = true;
     if (!this.wasStarted || this.hasEnded) return;
+    if (this.state.isForceCancelled) this.driver.target?.cancelWaiting();
     this.driver.interrupt?.();
     if (!this.shouldPause()) this.unpark?.();
   }

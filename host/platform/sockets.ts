@@ -25,6 +25,6 @@ export interface Listener {
 export interface Sockets {
   /** Errors: BlockError, in QEMU's words, with the address. */
   listen(address: SocketAddress, accept: (connection: Connection) => void): Promise<Listener>;
-  /** Errors: as `listen`. */
-  connect(address: SocketAddress): Promise<Connection>;
+  /** `signal` gives the attempt up, with ECANCELED. Errors: as `listen`. */
+  connect(address: SocketAddress, signal?: AbortSignal): Promise<Connection>;
 }

@@ -12,9 +12,14 @@ export interface WebSockets {
   connect(url: string): Promise<Connection>;
   /**
    * Absent where nobody can be listened for. `find`: who serves what is asked for under a path, which begins with `/`;
-   * undefined: nobody. Errors: BlockError, in the words of `Sockets.listen`.
+   * undefined: nobody. `secure`: by what connections begin to speak TLS (`wss:`); it rejects for those that do not come to it.
+   * Absent: none do. Errors: BlockError, in the words of `Sockets.listen`.
    */
-  listen?(address: SocketAddress, find: (path: string) => WebSocketService | undefined): Promise<Listener>;
+  listen?(
+    address: SocketAddress,
+    find: (path: string) => WebSocketService | undefined,
+    secure?: (connection: Connection) => Promise<Connection>,
+  ): Promise<Listener>;
 }
 
 /** What answers under a path. */

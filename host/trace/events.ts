@@ -59,6 +59,22 @@ export const jobStateTransition = tracer.define('job_state_transition', 'job %s 
 /** A piece of a disk has come to `node` as what `content` says: `data`, `zero`, `unspecified`. */
 export const copyPiece = tracer.define('copy_piece', 'node %s offset %d bytes %d content %s result %s us %d');
 
-/** `server`: `qmp`, `chardev`, `web`. */
+/** A node has one more connection to its server. */
+export const nbdConnect = tracer.define('nbd_connect', 'node %s size %d replies %s');
+/** A connection is over that the node has not ended, or that has come to nothing. */
+export const nbdLost = tracer.define('nbd_lost', 'node %s message %s');
+
+// What an NBD server and its clients say, message by message (nbd/server/). `client` is the number of the connection.
+export const nbdOption = tracer.define('nbd_option', 'client %d option %s bytes %d');
+export const nbdOptionReply = tracer.define('nbd_option_reply', 'client %d option %s reply %s bytes %d');
+/** As it has come: it may be refused. */
+export const nbdRequest = tracer.define(
+  'nbd_request',
+  'client %d cookie %s command %s flags %d offset %d bytes %d',
+);
+/** `kind`: `simple`, or the type of a chunk by its number; `bytes`: of what it carries. */
+export const nbdReply = tracer.define('nbd_reply', 'client %d cookie %s kind %s error %d bytes %d');
+
+/** `server`: `qmp`, `chardev`, `nbd`, `web`. */
 export const connectionOpen = tracer.define('connection_open', 'server %s client %s');
 export const connectionClose = tracer.define('connection_close', 'server %s client %s');

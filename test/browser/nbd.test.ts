@@ -159,12 +159,12 @@ describe.skipIf(!haveChromium)('a page', () => {
       }
     };
     await say('start');
-    let records = await reach(100);
+    let records = await reach(60);
     for (let at = 0; at < kills; at++) {
       await kill();
       // It waits for its disks, and answers nobody.
       await serve();
-      records = await reach(records + 100);
+      records = await reach(records + 60);
     }
     await say('stop');
     records = await written();

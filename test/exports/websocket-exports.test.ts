@@ -2,19 +2,27 @@
  * Exports over WebSockets, as a monitor makes them: whom they serve, where, and what becomes of their clients when they go. What is
  * in the stream is NBD, and tested as such.
  */
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
+import { withObjectOptions } from '../../host/cli/shared/object-types.ts';
 import { drivers } from '../../host/drivers.ts';
 import { closeExports } from '../../host/exports/block-exports.ts';
 import { Command, Option } from '../../host/nbd/constants.ts';
+import { hostObjectTypes } from '../../host/objects/host-types.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { connectWebSocket } from '../../host/platform/node/websockets.ts';
 import type { QmpClient } from '../../host/qmp/client.ts';
 import { storageDaemonCommands } from '../../host/qmp/commands/storage-daemon.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
+import { authorityExtensions, CertificateMaker, serverExtensions } from '../support/certificates.ts';
 import { ConnectionEnd } from '../support/connection-end.ts';
+import { freePort } from '../support/free-port.ts';
 import { connectClient } from '../support/local-client.ts';
 import { hello, infoFor, option, request } from '../support/nbd-messages.ts';
 import { scratchDirectory } from '../support/scratch.ts';
+import { haveOpenssl } from '../support/tools.ts';
 
 const scratch = scratchDirectory();
 const size = 1 << 20;
@@ -29,7 +37,8 @@ beforeEach(async () => {
   server = new QmpServer({
     platform: nodePlatform,
     drivers,
-    commands: storageDaemonCommands,
+    commands: withObjectOptions(storageDaemonCommands),
+    objectTypes: hostObjectTypes,
     beforeEnd: closeExports,
   });
   monitor = await connectClient(server);
@@ -139,6 +148,28 @@ describe('an export over WebSockets', () => {
     await server.stop();
     await client.whenOver;
     await expect(connect()).rejects.toThrow('No such file or directory');
+  });
+
+  test.skipIf(!haveOpenssl)('speaks TLS where it has credentials, and nothing else', async () => {
+    const maker = new CertificateMaker(scratch('certificates'));
+    const authority = maker.make({ subject: '/CN=authority', extensions: authorityExtensions });
+    const identity = maker.make({ subject: '/CN=localhost', extensions: serverExtensions }, authority);
+    const dir = maker.directoryOf(authority, 'server', identity);
+    const tls = { 'qom-type': 'tls-creds-x509', id: 'tls', dir, endpoint: 'server' };
+    await monitor.run('object-add', { ...tls, 'verify-peer': false });
+    const port = await freePort();
+    const addr = { type: 'inet', host: '127.0.0.1', port: String(port) };
+    await add('e', { addr, 'tls-creds': 'tls' });
+    const ca = readFileSync(authority.cert);
+    const secure = new WebSocket(`wss://127.0.0.1:${port}/`, 'binary', { ca });
+    const [greeting] = (await once(secure, 'message')) as [Buffer];
+    expect(greeting.toString('latin1')).toMatch(/^NBDMAGIC/);
+    await expect(connectWebSocket(`ws://127.0.0.1:${port}/`)).rejects.toThrow('Failed to connect');
+    await expect(connectWebSocket(`wss://127.0.0.1:${port}/`)).rejects.toThrow('certificate');
+    await expect(add('f', { addr, path: '/f', 'tls-creds': 'none' })).rejects.toThrow(
+      "No TLS credentials with id 'none'",
+    );
+    secure.terminate();
   });
 
   test.each<[string, object, string]>([

@@ -333,6 +333,34 @@ describe('when the server goes away', () => {
     expect(graph.nodes()).toEqual([]);
   });
 
+  test('requests that are given up do not wait for it, whether they know yet that it is gone or not', async () => {
+    const disk = await connectNode({ 'reconnect-delay': 3600 });
+    const open = shutGate();
+    const early = outcomeOf(disk.write(0, new Uint8Array(512)));
+    await platform.settle();
+    node.cancelWaiting();
+    expect(early.told).toBeUndefined();
+    const late = outcomeOf(disk.write(512, new Uint8Array(512)));
+    await platform.settle();
+    await closing(() => closeExports(serving), open);
+    await platform.settle();
+    expect([early.told, late.told]).toEqual(['EIO', 'EIO']);
+    await startServer();
+    const finding = outcomeOf(disk.read(0, new Uint8Array(512)));
+    await platform.settle();
+    expect(finding.told).toBe('EIO');
+    await disk.read(0, new Uint8Array(512));
+    await closeExports(serving);
+    await platform.settle();
+    const waiting = outcomeOf(disk.write(512, new Uint8Array(512)));
+    await platform.advance(16 * second);
+    expect(waiting.told).toBeUndefined();
+    node.cancelWaiting();
+    await platform.settle();
+    expect(waiting.told).toBe('EIO');
+    await disk.close();
+  });
+
   test('another disk under its name is not taken for it', async () => {
     const disk = await connectNode({ 'reconnect-delay': 5 });
     await closeExports(serving);

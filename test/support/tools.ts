@@ -40,3 +40,4 @@ export const haveLibnbd = have('nbdcopy') && have('nbdinfo');
 export const systemPython = '/usr/bin/python3';
 export const haveNbdModule = have(systemPython, '-c', 'import nbd');
 export const haveFio = have('fio');
+export const haveNbdkit = have('nbdkit');

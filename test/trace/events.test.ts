@@ -1,11 +1,16 @@
 /** Every event that is declared happens: what is done here comes by each of their call sites. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { drivers } from '../../host/drivers.ts';
+import { closeExports, exportsOf } from '../../host/exports/block-exports.ts';
+import { createGraph } from '../../host/graph.ts';
 import { openBlockyard } from '../../host/library/node.ts';
+import { Command } from '../../host/nbd/constants.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import type { TraceRecord } from '../../host/trace/event.ts';
 import { tracer } from '../../host/trace/events.ts';
 import { runOwn } from '../support/own-tools.ts';
 import { scratchDirectory } from '../support/scratch.ts';
+import { listen } from '../support/scripted-nbd-server.ts';
 
 const scratch = scratchDirectory();
 let tests = 0;
@@ -31,6 +36,19 @@ async function io(image: string, ...commands: string[]): Promise<void> {
   expect(await runOwn('qemu-io', [...words, '--image-opts', image])).toMatchObject({ status: 0, stderr: '' });
 }
 
+/** An image to real or own clients: one writes and reads through the NBD driver. */
+async function serveOverNbd(image: string): Promise<void> {
+  const graph = createGraph({ platform: nodePlatform, drivers });
+  const node = await graph.open({ driver: 'qcow2', file: { driver: 'file', filename: image } });
+  const socket = path('nbd.sock');
+  const limits = { maxConnections: 0, handshakeMaxSeconds: 10 };
+  await exportsOf(graph).startServer({ type: 'unix', path: socket }, limits);
+  await exportsOf(graph).add({ id: 'e', node, writable: true, writethrough: false, name: '' });
+  await io(`driver=nbd,path=${socket}`, 'write 0 4k', 'read 0 4k', 'flush');
+  await closeExports(graph);
+  await graph.unref(node);
+}
+
 const happened = (): Set<string> => new Set(records.map(({ event }) => event));
 const linesOf = (event: string): string[] =>
   records.filter((record) => record.event === event).map(({ line }) => line);
@@ -47,6 +65,20 @@ test('everything that can be watched happens', async () => {
   // A tenth of a second's worth goes at once.
   const reads = Array.from({ length: 12 }, () => ['-c', 'read 0 4k']).flat();
   await runOwn('qemu-io', ['--object', limits, ...reads, '--image-opts', throttled]);
+
+  const servers = await listen(path('nbd.sock'), {
+    commands: { [Command.read]: () => ({ last: Buffer.of() }) },
+  });
+  await runOwn('qemu-io', [
+    '-r',
+    '-f',
+    'raw',
+    '-c',
+    'read 0 4k',
+    `nbd+unix:///exp?socket=${path('nbd.sock')}`,
+  ]);
+  await new Promise((resolve) => servers.close(resolve));
+  await serveOverNbd(disk);
 
   const yard = await openBlockyard();
   try {
@@ -99,4 +131,19 @@ describe('requests', () => {
     await runOwn('qemu-io', ['-c', 'read 0 4k', '--image-opts', failing]);
     expect(linesOf('block_read').at(-1)).toMatch(/^block_read node d .* result EIO us \d+$/);
   });
+});
+
+test('an NBD server tells what it hears and says, by client', async () => {
+  const image = path('disk.qcow2');
+  await img('create', '-q', '-f', 'qcow2', image, '1M');
+  records = [];
+  await serveOverNbd(image);
+  expect(linesOf('nbd_option').at(-1)).toBe('nbd_option client 1 option go bytes 8');
+  expect(linesOf('nbd_option_reply').at(-1)).toBe('nbd_option_reply client 1 option go reply ack bytes 0');
+  const asked = linesOf('nbd_request').filter((line) => /command (read|write) /.test(line));
+  expect(asked.map((line) => line.replace(/cookie \S+/, 'cookie'))).toContain(
+    'nbd_request client 1 cookie command write flags 33 offset 0 bytes 4096',
+  );
+  expect(linesOf('nbd_reply').length).toBeGreaterThanOrEqual(asked.length);
+  expect(linesOf('connection_close')).toContain('connection_close server nbd client 1');
 });

@@ -54,7 +54,7 @@ class ListeningSocket implements Chardev {
     private readonly server: net.Server,
     private readonly place: SocketPlace,
     waits: boolean,
-    Upgrades?: typeof WebSocketUpgrades,
+    Upgrades: typeof WebSocketUpgrades | undefined,
   ) {
     this.whenReady = new Promise<void>((resolve, reject) => {
       [this.firstClient, this.giveUp] = [resolve, reject];
@@ -158,12 +158,14 @@ export async function listen(
   onWait?: (name: string) => void,
 ): Promise<Chardev> {
   const { telnet, webSocket } = options;
-  // Few have a use for the library.
-  const upgrading = webSocket ? await import('../../platform/node/websockets.ts') : undefined;
+  // Few ask for them, and they come with a library.
+  const Upgrades = webSocket
+    ? (await import('../../platform/node/websockets.ts')).WebSocketUpgrades
+    : undefined;
   const server = await listenOn(address, options);
   const place = { address: boundAddress(server, address), telnet, webSocket, isServer: true };
   onWait?.(socketName(place));
-  return new ListeningSocket(server, place, onWait !== undefined, upgrading?.WebSocketUpgrades);
+  return new ListeningSocket(server, place, onWait !== undefined, Upgrades);
 }
 
 /** Which address and port it is when a name, a range or any was asked for. */

@@ -30,14 +30,16 @@ export { specs } from './convert-options.ts';
 const progressStep = 1;
 
 export async function run(tool: Tool, argv: string[]): Promise<number> {
-  const options = await readConvertOptions(tool, argv);
-  const { operands } = options;
-  const outputFormat = options.outputFormat ?? 'raw';
+  const given = await readConvertOptions(tool, argv);
+  const { operands, sourceCacheName } = given;
+  const outputFormat = given.outputFormat ?? 'raw';
   const target = operands.length > 1 ? operands[operands.length - 1] : undefined;
-  if (options.creation !== undefined && isHelpWanted(options.creation)) {
+  if (given.creation !== undefined && isHelpWanted(given.creation)) {
     return printCreationOptions(tool, await tool.createGraph(), outputFormat, target);
   }
   if (target === undefined) tool.fail('Must specify image file name');
+  const cacheError = `Invalid source cache option: ${sourceCacheName}`;
+  const options = { ...given, sourceCache: parseCacheOption(tool, sourceCacheName, cacheError) };
   const graph = await tool.createGraph();
   if (!options.atomic) return convert(tool, graph, options, { name: target, path: target });
   const file = await createAtomicFile(tool, graph, options, target);
@@ -74,6 +76,8 @@ function createAtomicFile(
   return tool.attempt(make, { context: `${target}: error while converting ${outputFormat}` });
 }
 
+type Settings = ConvertOptions & { sourceCache: CacheMode };
+
 interface Target {
   /** As it was given. */
   name: string;
@@ -81,32 +85,14 @@ interface Target {
   path: string;
 }
 
-async function convert(
-  tool: Tool,
-  graph: BlockGraph,
-  options: ConvertOptions,
-  target: Target,
-): Promise<number> {
-  const { operands, outputFormat = 'raw', sourceCacheName } = options;
-  const sourceCache = parseCacheOption(
-    tool,
-    sourceCacheName,
-    `Invalid source cache option: ${sourceCacheName}`,
-  );
+async function convert(tool: Tool, graph: BlockGraph, options: Settings, target: Target): Promise<number> {
+  const { outputFormat = 'raw' } = options;
   const progress = new Progress(tool, options.progress && !options.quiet, progressStep).begin();
   const opened: BlockBackend[] = [];
   // There is a new image, which half a copy does not make one to keep.
   let isUnfinished = false;
   try {
-    for (const name of operands.slice(0, -1))
-      opened.push(await openSource(tool, graph, options, name, sourceCache));
-    const sources = [...opened];
-    const { snapshot } = options;
-    if (snapshot) {
-      if ('idOrName' in snapshot && sources.length > 1)
-        tool.fail('No support for concatenating multiple snapshot');
-      await tool.attempt(() => loadSnapshot(sources[0]!.node, snapshot)); // there is one at the least
-    }
+    const sources = await openSources(tool, graph, options, opened);
     const totalBytes = sources.reduce((sum, { length }) => sum + length, 0);
     const creation = await prepareCreation(tool, graph, options, target, totalBytes, sources.length);
     const bitmaps = options.bitmaps ? chooseBitmaps(tool, options, sources) : undefined;
@@ -155,6 +141,24 @@ async function convert(
     if (isUnfinished) await discard(graph, opened, target.path);
     else await tool.close(opened);
   }
+}
+
+/** All that is open is in `opened`, whatever happens. */
+async function openSources(
+  tool: Tool,
+  graph: BlockGraph,
+  options: Settings,
+  opened: BlockBackend[],
+): Promise<readonly BlockBackend[]> {
+  const { operands, snapshot } = options;
+  for (const name of operands.slice(0, -1)) opened.push(await openSource(tool, graph, options, name));
+  const sources = [...opened];
+  if (snapshot) {
+    if ('idOrName' in snapshot && sources.length > 1)
+      tool.fail('No support for concatenating multiple snapshot');
+    await tool.attempt(() => loadSnapshot(sources[0]!.node, snapshot)); // there is one at the least
+  }
+  return sources;
 }
 
 function chooseBitmaps(
@@ -251,9 +255,8 @@ function checkBacking(tool: Tool, options: ConvertOptions, sourceCount: number):
 function openSource(
   tool: Tool,
   graph: BlockGraph,
-  { imageOpts, format, forceShare }: ConvertOptions,
+  { imageOpts, format, sourceCache: cache, forceShare }: Settings,
   name: string,
-  cache: CacheMode,
 ): Promise<BlockBackend> {
   checkImageOpts(tool, imageOpts, format);
   return openImage(tool, graph, { name, imageOpts, format }, { cache, forceShare, exclusive: true });

@@ -176,7 +176,7 @@ const ofNbd: OptionTexts = {
   k: ['PATH', 'listen on a unix socket of this absolute path instead'],
   e: ['NUMBER', 'how many clients there may be at the same time (1); 0: any number'],
   t: 'stay when the last client has gone',
-  v: 'say why clients were let go',
+  v: 'say who comes and goes, and what is negotiated',
   x: ['NAME', 'the name of the export (empty)'],
   D: ['TEXT', 'what it is, for people'],
   'handshake-limit': ['SECONDS', 'how long a client may take to choose the export (10); 0: any time'],

@@ -101,6 +101,9 @@ const perDevice: readonly Name[] = [
   ...(['allocation-depth', 'bitmap', 'nocache', 'cache', 'aio', 'discard'] as const),
 ];
 
+/** What -v watches: who comes, and what is negotiated. */
+const verboseEvents = ['connection_*', 'nbd_option*'];
+
 const maxTextBytes = 4096;
 const maxInt = 2 ** 31 - 1;
 const detectZeroesModes = ['off', 'on', 'unmap'] as const;
@@ -128,6 +131,10 @@ export async function readCommandLine(tool: Tool, argv: readonly string[]): Prom
     if (!(error instanceof UsageError)) throw error;
     tool.report(describeUsageError(error));
     tool.fail(`Try \`${tool.name} --help' for more information.`);
+  }
+  if (line.values.verbose) {
+    isTraced = true;
+    for (const pattern of verboseEvents) (await tool.trace()).take(pattern);
   }
   if (isTraced) (await tool.trace()).begin();
   const [file, ...more] = reader.operands;

@@ -41,7 +41,8 @@ Serves block nodes, their exports, block jobs and a QMP monitor
                          export a block node by NBD
   --export [type=]nbd-ws,id=<id>,node-name=<N>,addr.type=inet,addr.host=<host>,
            addr.port=<port>[,path=</path>][,origins.<i>=<origin>]
-           [,max-connections=<n>][,handshake-max-seconds=<n>][,...]
+           [,max-connections=<n>][,handshake-max-seconds=<n>]
+           [,tls-creds=<id>][,tls-authz=<id>][,...]
                          export a block node by NBD over a WebSocket, as pages
                          reach it; those of other origins must be named
 

@@ -104,7 +104,7 @@ class BackupDriver implements JobDriver {
   readonly type = 'backup';
   readonly isBlockJob = true;
   private readonly source: BlockNode;
-  private readonly target: BlockNode;
+  readonly target: BlockNode;
   private readonly options: BackupCommon;
   private holds: NodeHolds | undefined;
   private engine: CopyEngine | undefined;

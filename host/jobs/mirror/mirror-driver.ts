@@ -26,7 +26,7 @@ export class MirrorDriver implements JobDriver {
   readonly type: 'mirror' | 'commit';
   readonly isBlockJob = true;
   private readonly source: BlockNode;
-  private readonly target: BlockNode;
+  readonly target: BlockNode;
   private readonly replaceBlocker: OpBlocker = { reason: 'block device is in use by block-job-complete' };
   private readonly traffic: Traffic;
   private holds: NodeHolds | undefined;

@@ -70,6 +70,8 @@ const maxSize = Number.MAX_SAFE_INTEGER;
 const maxListed = 10_000;
 /** Kinds of block status that an export may have. */
 const maxContexts = 10_000;
+/** Contexts that some servers tell only those who ask for them. */
+const ownNamespace = 'qemu:';
 const unlimitedBlock = 2 ** 32 - 1;
 
 export class UseOptions implements OptionDialog {
@@ -252,7 +254,7 @@ export class ListOptions implements OptionDialog {
     if (!target || !this.isStructured || target.flags === 0) return this.finish();
     const query = new MessageBuilder().string(target.name);
     // Not everything is told to those who ask for everything.
-    if (this.asksForOwn) query.u32(1).string('qemu:');
+    if (this.asksForOwn) query.u32(1).string(ownNamespace);
     else query.u32(0);
     this.send(Option.listMetaContext, query.done());
     return undefined;
@@ -265,7 +267,8 @@ export class ListOptions implements OptionDialog {
       found.push(readContext(type, data).name);
       return undefined;
     }
-    const isComplete = this.asksForOwn || found.length === 0;
+    const isComplete =
+      this.asksForOwn || found.length === 0 || found.some((name) => name.startsWith(ownNamespace));
     if (isComplete) this.at++;
     this.asksForOwn = !isComplete;
     return this.askContexts();

@@ -14,6 +14,7 @@
  * | `tls`      | nothing: whoever has the socket sets it up | `option`, by `tlsBegun`                             |
  */
 
+import { nbdOption, nbdOptionReply } from '../../trace/events.ts';
 import {
   HandshakeFlag,
   Info,
@@ -27,6 +28,7 @@ import {
   optionName,
   optionReplyMagic,
   type ReplyForm,
+  replyName,
   TransmissionFlag,
 } from '../constants.ts';
 import { isMagic, MessageBuilder, MessageReader } from '../fields.ts';
@@ -74,6 +76,8 @@ export class Handshake<Export extends OfferedExport> {
     private readonly offer: Offer<Export>,
     private readonly input: Input,
     private readonly output: Output,
+    /** As it is called where events are watched. */
+    private readonly client: number,
   ) {
     const flags = HandshakeFlag.fixedNewstyle | HandshakeFlag.noZeroes;
     output.add(new MessageBuilder().words(initMagic).words(optionMagic).u16(flags).done());
@@ -118,6 +122,16 @@ export class Handshake<Export extends OfferedExport> {
     }
   }
 
+  /** What is missing of a negotiation that will not go on; undefined when it has not begun. */
+  get missing(): string | undefined {
+    const end = 'Unexpected end-of-file before all data were read';
+    if (this.state === 'flags') return undefined;
+    if (this.state !== 'option') return end;
+    // Magic, option, length of the data.
+    if (this.input.length < 8) return `Failed to read opts magic: ${end}`;
+    return `Failed to read ${this.input.length < 12 ? 'option' : 'option length'}: ${end}`;
+  }
+
   /** The rest of the negotiation is secret. */
   tlsBegun(): void {
     this.isSecure = true;
@@ -150,7 +164,8 @@ export class Handshake<Export extends OfferedExport> {
   }
 
   private takeOption(data: Uint8Array): HandshakeOutcome<Export> | undefined {
-    const { option } = this;
+    const { option, client } = this;
+    if (nbdOption.enabled) nbdOption.emit({ client, option: optionName(option), bytes: data.length });
     if (!this.isFixed && option !== Option.exportName)
       return ended(`Unsupported option ${option} (${optionName(option)})`);
     // Whoever does not want to go on need not say it in secret.
@@ -302,8 +317,9 @@ export class Handshake<Export extends OfferedExport> {
   private flagsOf({ name, flags }: Export): number {
     let all = flags;
     if (this.replies !== 'simple') all |= TransmissionFlag.sendDf;
-    if (this.replies === 'extended' && this.contextsOf(name).length > 0)
-      all |= TransmissionFlag.blockStatusPayload;
+    // Contexts may yet be chosen when somebody only asks.
+    const mayHaveContexts = this.option === Option.info || this.contextsOf(name).length > 0;
+    if (this.replies === 'extended' && mayHaveContexts) all |= TransmissionFlag.blockStatusPayload;
     return all;
   }
 
@@ -349,6 +365,10 @@ export class Handshake<Export extends OfferedExport> {
   }
 
   private reply(type: number, data: Uint8Array): void {
+    if (nbdOptionReply.enabled) {
+      const option = optionName(this.option);
+      nbdOptionReply.emit({ client: this.client, option, reply: replyName(type), bytes: data.length });
+    }
     const head = new MessageBuilder().words(optionReplyMagic).u32(this.option).u32(type).u32(data.length);
     this.output.add(head.bytes(data).done());
   }

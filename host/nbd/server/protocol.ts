@@ -7,6 +7,8 @@
  *
  * Not here: time limits, how many requests may be on their way, and what a request does (exports/).
  */
+
+import { nbdRequest } from '../../trace/events.ts';
 import {
   Command,
   CommandFlag,
@@ -21,7 +23,15 @@ import { Output } from '../output.ts';
 import { type Agreement, Handshake } from './handshake.ts';
 import type { Offer, OfferedExport } from './offer.ts';
 import { Replies } from './replies.ts';
-import { exactLength, exactOffset, type PayloadMemory, Request, RequestReader, tooLong } from './request.ts';
+import {
+  cookieOf,
+  exactLength,
+  exactOffset,
+  type PayloadMemory,
+  Request,
+  RequestReader,
+  tooLong,
+} from './request.ts';
 
 export type ServerEvent<Export extends OfferedExport> =
   /** The client begins TLS when it has what is to be sent now; `tlsBegun` is to be called before anything is received. */
@@ -51,8 +61,10 @@ export class ServerProtocol<Export extends OfferedExport> {
   constructor(
     offer: Offer<Export>,
     private readonly memory: PayloadMemory,
+    /** As it is called where events are watched. */
+    private readonly client = 0,
   ) {
-    this.handshake = new Handshake(offer, this.input, this.output);
+    this.handshake = new Handshake(offer, this.input, this.output, client);
   }
 
   /** The bytes may not change any more. */
@@ -74,6 +86,12 @@ export class ServerProtocol<Export extends OfferedExport> {
     return this.transmission!.replies;
   }
 
+  /** What the client has left unsaid that says nothing more; undefined when it might leave. */
+  get missing(): string | undefined {
+    if (this.hasEnded) return undefined;
+    return this.transmission ? this.transmission.requests.missing : this.handshake.missing;
+  }
+
   /** What follows from the bytes so far. */
   next(): ServerEvent<Export> | undefined {
     if (this.hasEnded) return undefined;
@@ -93,9 +111,16 @@ export class ServerProtocol<Export extends OfferedExport> {
     this.transmission = {
       agreement,
       requests: new RequestReader(this.input, replies === 'extended', this.memory),
-      replies: new Replies(this.output, replies),
+      replies: new Replies(this.output, replies, this.client),
     };
     return outcome;
+  }
+
+  private tellOf(request: Request): void {
+    const { command, flags, offset, length: bytes } = request;
+    const { client } = this;
+    const told = { client, cookie: cookieOf(request), command: commandName(command) };
+    nbdRequest.emit({ ...told, flags, offset, bytes });
   }
 
   private nextRequest(transmission: Transmission<Export>): ServerEvent<Export> | undefined {
@@ -103,6 +128,7 @@ export class ServerProtocol<Export extends OfferedExport> {
     for (;;) {
       const request = requests.next();
       if (!request) return undefined;
+      if (nbdRequest.enabled) this.tellOf(request instanceof Request ? request : request.request);
       if (!(request instanceof Request)) {
         replies.fail(request.request, invalidNumber, request.message);
         return { type: 'ended', reason: 'Request handling failed in intermediate state' };

@@ -4,6 +4,7 @@
  * A reply of several chunks may have others' chunks between them. The last one says so (`isLast`).
  */
 import { assert } from '../../base/assert.ts';
+import { nbdReply } from '../../trace/events.ts';
 import {
   Chunk,
   CommandFlag,
@@ -16,7 +17,7 @@ import {
 } from '../constants.ts';
 import { setU64, viewOf } from '../fields.ts';
 import type { Output } from '../output.ts';
-import type { Request } from './request.ts';
+import { cookieOf, type Request } from './request.ts';
 
 const simpleHeadBytes = 16;
 const structuredHeadBytes = 20;
@@ -43,6 +44,8 @@ export class Replies {
   constructor(
     private readonly output: Output,
     private readonly form: ReplyForm,
+    /** As it is called where events are watched. */
+    private readonly client: number,
   ) {}
 
   /** Whether zeros of a READ may be told as holes. */
@@ -63,7 +66,8 @@ export class Replies {
       return;
     }
     const text = new TextEncoder().encode(message).subarray(0, maxStringBytes);
-    const at = this.chunk(request, Chunk.error, 6 + text.length, true);
+    const bytes = 6 + text.length;
+    const at = this.chunk(request, Chunk.error, bytes, true, bytes, error);
     const view = viewOf(at);
     view.setUint32(0, error);
     view.setUint16(4, text.length);
@@ -131,14 +135,16 @@ export class Replies {
     isLast: boolean,
     roomBytes: number,
   ): Uint8Array {
-    if (this.form === 'simple') return this.simple(request, 0, roomBytes);
+    if (this.form === 'simple') return this.simple(request, 0, roomBytes, bytes);
     const room = this.chunk(request, Chunk.offsetData, offsetBytes + bytes, isLast, offsetBytes + roomBytes);
     setU64(viewOf(room), 0, offset);
     return room.subarray(offsetBytes);
   }
 
   /** Returned: room for what follows. */
-  private simple({ cookieHigh, cookieLow }: Request, error: number, roomBytes = 0): Uint8Array {
+  private simple(request: Request, error: number, roomBytes = 0, bytes = roomBytes): Uint8Array {
+    if (nbdReply.enabled) this.tellOf(request, 'simple', error, bytes);
+    const { cookieHigh, cookieLow } = request;
     const reserved = this.output.reserve(simpleHeadBytes + roomBytes);
     const view = viewOf(reserved);
     view.setUint32(0, simpleReplyMagic);
@@ -155,7 +161,9 @@ export class Replies {
     bytes: number,
     isLast: boolean,
     roomBytes: number = bytes,
+    error = 0,
   ): Uint8Array {
+    if (nbdReply.enabled) this.tellOf(request, `${type}`, error, bytes);
     const isExtended = this.form === 'extended';
     const headBytes = isExtended ? extendedHeadBytes : structuredHeadBytes;
     const reserved = this.output.reserve(headBytes + roomBytes);
@@ -173,5 +181,9 @@ export class Replies {
       view.setUint32(16, bytes);
     }
     return reserved.subarray(headBytes);
+  }
+
+  private tellOf(request: Request, kind: string, error: number, bytes: number): void {
+    nbdReply.emit({ client: this.client, cookie: cookieOf(request), kind, error, bytes });
   }
 }

@@ -86,6 +86,15 @@ export class RequestReader {
     return this.fill(request);
   }
 
+  /** What is missing of a request that will not come whole; undefined when none has begun. */
+  get missing(): string | undefined {
+    if (this.pending)
+      return 'Failed to read CMD_WRITE data: Unexpected end-of-file before all data were read';
+    const headBytes = this.isExtended ? extendedBytes : compactBytes;
+    const hasBegun = this.input.length > 0 && this.input.length < headBytes;
+    return hasBegun ? 'Unexpected end-of-file before all bytes were read' : undefined;
+  }
+
   private parse(head: Uint8Array): Request {
     const at = new DataView(head.buffer, head.byteOffset, head.length);
     const word = (index: number): number => at.getUint32(index);
@@ -125,4 +134,9 @@ export function exactLength({ lengthHigh, lengthLow }: Request): bigint {
 
 export function exactOffset({ offsetHigh, offsetLow }: Request): bigint {
   return (BigInt(offsetHigh) << 32n) + BigInt(offsetLow);
+}
+
+/** As events tell it. */
+export function cookieOf({ cookieHigh, cookieLow }: Request): string {
+  return `0x${((BigInt(cookieHigh) << 32n) + BigInt(cookieLow)).toString(16)}`;
 }

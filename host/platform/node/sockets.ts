@@ -28,8 +28,8 @@ export const sockets: Sockets = {
     server.on('error', () => {});
     return { close: () => void server.close() } satisfies Listener;
   },
-  async connect(address) {
-    return connectionOver(await connectTo(address, { noDelay: true }));
+  async connect(address, signal) {
+    return connectionOver(await connectTo(address, { noDelay: true }, signal));
   },
 };
 
@@ -92,8 +92,12 @@ async function listenThere(address: SocketAddress, options: SocketOptions): Prom
   return server;
 }
 
-/** Errors: BlockError. */
-export async function connectTo(given: SocketAddress, { noDelay }: SocketOptions): Promise<net.Socket> {
+/** `signal` gives the attempt up, with ECANCELED. Errors: BlockError. */
+export async function connectTo(
+  given: SocketAddress,
+  { noDelay }: SocketOptions,
+  signal?: AbortSignal,
+): Promise<net.Socket> {
   checkAddress(given);
   const address = await inFamily(given);
   if (address.type === 'fd') return new net.Socket({ fd: address.fd, allowHalfOpen: true });
@@ -104,14 +108,17 @@ export async function connectTo(given: SocketAddress, { noDelay }: SocketOptions
     address.type === 'unix'
       ? { path: asPath(address.path) }
       : { host: address.host, port: Number(address.port) };
+  const give = (): void => void socket.destroy(new BlockError('ECANCELED'));
+  signal?.addEventListener('abort', give);
+  if (signal?.aborted) give();
   await new Promise<void>((resolve, reject) => {
     const context = `Failed to connect to '${describeAddress(address)}'`;
     socket.once('error', (error) =>
       reject(resolutionError(error, address) ?? fromSystemError(error).within(context)),
     );
     socket.once('connect', resolve);
-    socket.connect(target);
-  });
+    if (!socket.destroyed) socket.connect(target);
+  }).finally(() => signal?.removeEventListener('abort', give));
   socket.removeAllListeners('error');
   socket.setNoDelay(noDelay);
   return socket;

@@ -14,11 +14,14 @@ import type { Listener, SocketAddress } from '../sockets.ts';
 import { type WebSocketService, webSocketHandshakeMs, webSocketProtocol } from '../websockets.ts';
 import { fromSystemError } from './errors.ts';
 import { listenOn } from './sockets.ts';
+import { StreamConnection } from './stream-connection.ts';
 import { WebSocketConnection, webSocketOptions } from './websocket-connection.ts';
 
 /** Clients that are not upgraded yet; more are turned away. */
 const maxHandshaking = 128;
 const maxHeaderBytes = 8192;
+
+type SecureClient = (connection: Connection) => Promise<Connection>;
 
 /** Upgrades sockets that somebody has accepted. */
 export class WebSocketUpgrades {
@@ -47,16 +50,35 @@ export class WebSocketUpgrades {
 
   /** Nothing has been read from `socket`. It is the service's once it is upgraded, and gone otherwise. */
   take(socket: Socket): void {
+    if (!this.admit(socket)) return;
+    this.http.emit('connection', socket);
+    socket.resume();
+  }
+
+  /** As `take`, of a socket through which `secure` speaks TLS first. */
+  async takeSecured(socket: Socket, secure: SecureClient): Promise<void> {
+    if (!this.admit(socket)) return;
+    const connection = await secure(new StreamConnection(socket, socket, () => socket.destroy())).catch(
+      // It has been told, or gone by itself.
+      () => undefined,
+    );
+    const secured = connection instanceof StreamConnection ? connection.handOver() : undefined;
+    this.forget(socket);
+    if (secured) this.take(secured);
+    else socket.destroy();
+  }
+
+  /** False: it is one too many, and gone. It has a limited time. */
+  private admit(socket: Socket): boolean {
     if (this.handshaking.size >= maxHandshaking) {
       socket.destroy();
-      return;
+      return false;
     }
     this.handshaking.set(socket, setTimeout(() => socket.destroy(), this.handshakeMs).unref());
     socket.once('close', () => this.forget(socket));
     // A client may go away before anybody is told of it.
     socket.on('error', () => {});
-    this.http.emit('connection', socket);
-    socket.resume();
+    return true;
   }
 
   /** Lets those go that are not upgraded. */
@@ -97,10 +119,14 @@ interface UpgradingService extends Pick<WebSocketService, 'origins'> {
 export async function listenForWebSockets(
   address: SocketAddress,
   find: (path: string) => WebSocketService | undefined,
+  secure?: SecureClient,
 ): Promise<Listener> {
   const server = await listenOn(address, { noDelay: true });
   const upgrades = new WebSocketUpgrades(find);
-  server.on('connection', (socket) => upgrades.take(socket));
+  server.on('connection', (socket) => {
+    if (secure) void upgrades.takeSecured(socket, secure);
+    else upgrades.take(socket);
+  });
   // Nobody can be let in just now (EMFILE); who waits in the backlog may be later.
   server.on('error', () => {});
   return {

@@ -44,12 +44,13 @@ export function isWebSocketUrl(text: string): boolean {
   return URL.canParse(text) && /^wss?:\/\//i.test(text) && !text.includes('#');
 }
 
-/** Errors: BlockError, why nobody can be reached there. */
+/** `signal` gives the attempt up, with ECANCELED; that of a WebSocket has a time limit of its own. Errors: BlockError, why nobody can be reached there. */
 export function connectToServer(
   { sockets, webSockets }: Platform,
   address: ServerAddress,
+  signal: AbortSignal,
 ): Promise<Connection> {
-  const found = address.type === 'ws' ? webSockets?.connect(address.url) : sockets?.connect(address);
+  const found = address.type === 'ws' ? webSockets?.connect(address.url) : sockets?.connect(address, signal);
   if (found) return found;
   const means = address.type === 'ws' ? 'WebSockets' : 'sockets';
   throw new BlockError('ENOTSUP', `There are no ${means} here that an NBD server could be reached by`);

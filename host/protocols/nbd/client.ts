@@ -4,7 +4,7 @@
  *
  * | state       | a request                                        | goes on to                                                  |
  * |-------------|--------------------------------------------------|-------------------------------------------------------------|
- * | `connected` | is sent, or waits for one of those that are      | `waiting` or, without a reconnect delay, `failing`, when the last connection is lost |
+ * | `connected` | is sent, or waits for one of those that are      | `waiting` or, without a reconnect delay, or if nobody is to wait, `failing`, when the last connection is lost |
  * | `waiting`   | waits                                            | `connected`; `failing` when one has waited for the delay    |
  * | `failing`   | fails, and has the next attempt begin at once    | `connected`                                                 |
  * | `closed`    | fails                                            |                                                             |
@@ -30,12 +30,18 @@ interface NbdClientSettings {
   readonly maxConnections: number;
 }
 
-/** How connections come to be. */
+/** How connections come to be, and who hears of them. */
 export interface NbdConnector {
-  /** Not yet negotiated. Errors: BlockError. */
-  connect(): Promise<NbdSession>;
+  /** Not yet negotiated. `signal` gives the attempt up, with ECANCELED. Errors: BlockError. */
+  connect(signal: AbortSignal): Promise<NbdSession>;
   /** Errors: BlockError, about an export that is not, or not any more, what it has to be. */
   check(target: UsedExport): void;
+  /** One connection more. */
+  connected(target: UsedExport): void;
+  /** One connection less, or none where one was to be. */
+  lost(error: BlockError): void;
+  /** Requests wait for a connection, because of the error. Undefined: none does any more. */
+  waiting(error: BlockError | undefined): void;
   /** What a server is told first that may have forgotten it. Absent: nobody keeps that. */
   restoration?: () => Restoration;
 }
@@ -50,8 +56,12 @@ export class NbdClient implements SessionOwner {
   private readonly beginning = new Set<NbdSession>();
   /** In the order in which they are to be sent. */
   private queue: ClientRequest[] = [];
+  /** Requests may wait for a connection. */
+  private isPatient = true;
   private isReconnecting = false;
   private isAdding = false;
+  /** Connections that are being made are not wanted any more. */
+  private readonly giveUp = new AbortController();
   /**
    * A connection has been lost, and the server may have been started again since: those that are left are to the one that was
    * there before, and get no others beside them.
@@ -62,6 +72,8 @@ export class NbdClient implements SessionOwner {
   private delayTimer: Timer | undefined;
   private openTimer: Timer | undefined;
   private isOpenTimedOut = false;
+  /** Why there is one connection less, or none. */
+  private lastError: BlockError | undefined;
   /** What the server has told last. */
   private told: UsedExport | undefined;
 
@@ -82,8 +94,7 @@ export class NbdClient implements SessionOwner {
     if (openTimeout > 0) {
       this.openTimer = this.clock.setTimer(openTimeout * 1e9, () => {
         this.isOpenTimedOut = true;
-        for (const session of this.beginning) session.close();
-        this.endPause?.();
+        this.giveUpAttempts();
       });
     }
     try {
@@ -99,7 +110,7 @@ export class NbdClient implements SessionOwner {
   /** It is settled whatever happens. */
   submit(request: ClientRequest): void {
     if (this.state === 'failing' || this.state === 'closed') {
-      fail(request, new BlockError('EIO'));
+      fail(request, this.unreachable());
       this.endPause?.();
       this.reconnect();
       return;
@@ -113,8 +124,9 @@ export class NbdClient implements SessionOwner {
     return this.state === 'connected';
   }
 
-  /** Requests that wait for a connection need not wait any longer. */
+  /** Requests do not wait for a connection, now or if there should be none, until the server has answered something. */
   cancelWaiting(): void {
+    this.isPatient = false;
     if (this.state === 'waiting') this.giveUpWaiting();
   }
 
@@ -122,18 +134,19 @@ export class NbdClient implements SessionOwner {
     if (this.state === 'closed') return;
     this.state = 'closed';
     this.delayTimer?.cancel();
-    for (const session of [...this.sessions, ...this.beginning]) session.close();
-    this.sessions.length = 0;
+    for (const session of this.sessions.splice(0)) session.close();
     this.failQueued();
-    this.endPause?.();
+    this.giveUpAttempts();
   }
 
   answered(): void {
+    this.isPatient = true;
     if (this.queue.length > 0) this.sendQueued();
   }
 
   lost(session: NbdSession, error: BlockError, culprit: ClientRequest | undefined): void {
     this.sessions.splice(this.sessions.indexOf(session), 1);
+    this.noteLoss(error);
     this.mayBeAnother = this.connector.restoration !== undefined;
     const unfinished = session.takeUnfinished();
     // Who answers wrongly would do so again.
@@ -145,7 +158,7 @@ export class NbdClient implements SessionOwner {
       this.sendQueued();
       return;
     }
-    this.state = this.settings.reconnectDelay > 0 ? 'waiting' : 'failing';
+    this.state = this.settings.reconnectDelay > 0 && this.isPatient ? 'waiting' : 'failing';
     if (this.state === 'failing') this.failQueued();
     else if (this.queue.length > 0) this.awaitConnection();
   }
@@ -172,21 +185,18 @@ export class NbdClient implements SessionOwner {
   private async connectOnce(): Promise<void> {
     const { connector } = this;
     const isFirst = this.sessions.length === 0;
-    const session = await connector.connect();
-    if (this.state === 'closed' || this.isOpenTimedOut) {
+    const session = await connector.connect(this.giveUp.signal);
+    if (this.giveUp.signal.aborted) {
       session.close();
       throw new BlockError('ECANCELED');
     }
     this.beginning.add(session);
     try {
-      const restoration = isFirst && this.mayBeAnother ? connector.restoration?.() : undefined;
-      const target = await session.use(restoration ?? this);
+      const target = await session.use();
       this.checkSame(target);
       if (!isFirst && this.mayBeAnother) throw new BlockError('ECANCELED');
-      if (restoration) {
-        await restoration.run(session);
-        session.handTo(this);
-      }
+      if (isFirst && this.mayBeAnother) await this.restore(session);
+      session.serve(this);
       this.told = target;
     } catch (error) {
       session.close();
@@ -196,10 +206,17 @@ export class NbdClient implements SessionOwner {
     }
     this.sessions.push(session);
     this.mayBeAnother = false;
-    this.delayTimer?.cancel();
-    this.delayTimer = undefined;
-    this.state = 'connected';
+    this.connector.connected(this.target);
+    this.endWaiting('connected');
     this.sendQueued();
+  }
+
+  /** Errors: BlockError; the session is over then, or of no use. */
+  private async restore(session: NbdSession): Promise<void> {
+    const restoration = this.connector.restoration?.();
+    if (!restoration) return;
+    session.serve(restoration);
+    await restoration.run(session);
   }
 
   /** Errors: BlockError. The disk cannot become another while it is open. */
@@ -242,21 +259,37 @@ export class NbdClient implements SessionOwner {
         if (this.queue.length > 0) this.sendQueued();
       },
       // The server does not want it: what there is has to do, and is not asked for more.
-      (error) => void asBlockError(error),
+      (error) => this.noteLoss(asBlockError(error)),
     );
+  }
+
+  /** For good: whatever would become a connection does not. */
+  private giveUpAttempts(): void {
+    this.giveUp.abort();
+    for (const session of this.beginning) session.close();
+    this.endPause?.();
   }
 
   private awaitConnection(): void {
     const { reconnectDelay } = this.settings;
-    this.delayTimer ??= this.clock.setTimer(reconnectDelay * 1e9, () => this.giveUpWaiting());
+    if (!this.delayTimer) {
+      this.delayTimer = this.clock.setTimer(reconnectDelay * 1e9, () => this.giveUpWaiting());
+      this.connector.waiting(this.lastError);
+    }
     this.reconnect();
   }
 
   private giveUpWaiting(): void {
-    this.delayTimer?.cancel();
-    this.delayTimer = undefined;
-    this.state = 'failing';
+    this.endWaiting('failing');
     this.failQueued();
+  }
+
+  private endWaiting(state: 'connected' | 'failing'): void {
+    this.state = state;
+    if (!this.delayTimer) return;
+    this.delayTimer.cancel();
+    this.delayTimer = undefined;
+    this.connector.waiting(undefined);
   }
 
   private reconnect(): void {
@@ -271,7 +304,7 @@ export class NbdClient implements SessionOwner {
       try {
         await this.connectOnce();
       } catch (error) {
-        asBlockError(error);
+        this.noteLoss(asBlockError(error));
         await this.pause(pause);
         pause = Math.min(longestPauseSeconds, 2 * pause);
       }
@@ -291,8 +324,18 @@ export class NbdClient implements SessionOwner {
     });
   }
 
+  private noteLoss(error: BlockError): void {
+    if (this.state === 'closed') return;
+    this.lastError = error;
+    this.connector.lost(error);
+  }
+
   private failQueued(): void {
-    for (const request of this.queue.splice(0)) fail(request, new BlockError('EIO'));
+    for (const request of this.queue.splice(0)) fail(request, this.unreachable());
+  }
+
+  private unreachable(): BlockError {
+    return new BlockError('EIO', undefined, { cause: this.lastError, reason: 'unreachable' });
   }
 }
 

@@ -15,8 +15,14 @@ export async function createOnServer(
 ): Promise<void> {
   if (preallocation !== 'off')
     throw new BlockError('ENOTSUP', `Unsupported preallocation mode '${String(preallocation)}'`);
-  const flags = { readOnly: false, autoReadOnly: false };
-  const context = { platform, flags, fallBackToReadOnly: () => {}, credentials: noCredentials };
+  const context = {
+    platform,
+    nodeName: filename,
+    flags: { readOnly: false, autoReadOnly: false },
+    fallBackToReadOnly: () => {},
+    reportTrouble: () => {},
+    credentials: noCredentials,
+  };
   const disk = await openDisk(context, optionsOfName(filename)).catch((error: unknown) => {
     throw asBlockError(error).within(existingTargetFailed('nbd'));
   });

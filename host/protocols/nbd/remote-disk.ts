@@ -22,26 +22,25 @@ import { hasFlag, type UsedExport } from '../../nbd/client/remote-export.ts';
 import { ClientRequest } from '../../nbd/client/request.ts';
 import { AllocationFlag, Command, CommandFlag, maxPayloadBytes } from '../../nbd/constants.ts';
 import type { Connection } from '../../platform/connection.ts';
+import { nbdConnect, nbdLost } from '../../trace/events.ts';
 import { connectToServer } from './address.ts';
 import { NbdClient, type NbdConnector } from './client.ts';
 import { type NbdOptions, type NbdSettings, settingsOf } from './options.ts';
 import { NbdSession } from './session.ts';
 import { UnflushedChanges } from './unflushed.ts';
 
-/** Whether it may be written to; a node's change while it is open. */
-type AccessFlags = Pick<OpenFlags, 'readOnly' | 'autoReadOnly'>;
+/** What there is to know of the node that it is for. Its flags change while it is open. */
+interface DiskContext extends Pick<OpenContext, 'platform' | 'nodeName' | 'reportTrouble' | 'credentials'> {
+  readonly flags: Readonly<Pick<OpenFlags, 'readOnly' | 'autoReadOnly'>>;
+  fallBackToReadOnly(): void;
+}
 
 /** The longest request without data, where lengths have 32 bits. */
 const maxCompactBytes = 2 ** 31 - 1;
 
-/** What is needed to open one. */
-interface DiskContext extends Pick<OpenContext, 'platform' | 'credentials' | 'fallBackToReadOnly'> {
-  readonly flags: Readonly<AccessFlags>;
-}
-
 /** Errors: what is wrong with the options; why the export cannot be used. */
 export async function openDisk(context: DiskContext, given: NbdOptions): Promise<RemoteDisk> {
-  const { platform, flags } = context;
+  const { platform, nodeName: node } = context;
   const settings = settingsOf(given);
   const unflushed = settings.reconnectDelay > 0 ? new UnflushedChanges() : undefined;
   const { name, context: status, tls } = settings;
@@ -51,13 +50,22 @@ export async function openDisk(context: DiskContext, given: NbdOptions): Promise
     (async (connection: Connection) => (await credentials.connect(connection, tls.hostname)).connection);
   const purpose = { type: 'use', name, context: status, usesTls: secure !== undefined } as const;
   const connector: NbdConnector = {
-    connect: async () => new NbdSession(await connectToServer(platform, settings.address), purpose, secure),
+    async connect(signal) {
+      return new NbdSession(await connectToServer(platform, settings.address, signal), purpose, secure);
+    },
     check: (target) => checkExport(target, settings, context),
+    connected({ size, replies }) {
+      if (nbdConnect.enabled) nbdConnect.emit({ node, size, replies });
+    },
+    lost({ message }) {
+      if (nbdLost.enabled) nbdLost.emit({ node, message });
+    },
+    waiting: (error) => context.reportTrouble(error && { reason: 'unreachable', message: error.message }),
     ...(unflushed && { restoration: () => unflushed.restoration() }),
   };
   const client = new NbdClient(connector, settings, platform.clock);
   await client.open();
-  return new RemoteDisk(client, flags, hasFlag(client.target, 'sendFlush') ? unflushed : undefined);
+  return new RemoteDisk(client, context.flags, hasFlag(client.target, 'sendFlush') ? unflushed : undefined);
 }
 
 /** Errors: the export cannot be opened as the node is to be open. */
@@ -81,7 +89,7 @@ class RemoteDisk implements Driver {
 
   constructor(
     private readonly client: NbdClient,
-    private readonly flags: Readonly<AccessFlags>,
+    private readonly flags: DiskContext['flags'],
     /** Absent: what a server forgets is forgotten. */
     private readonly unflushed: UnflushedChanges | undefined,
   ) {
@@ -173,6 +181,10 @@ class RemoteDisk implements Driver {
   async truncate(length: number, { exact }: TruncateOptions): Promise<void> {
     if (exact && length !== this.size) throw new BlockError('ENOTSUP', 'Cannot resize NBD nodes');
     if (length > this.size) throw new BlockError('EINVAL', 'Cannot grow NBD nodes');
+  }
+
+  cancelWaiting(): void {
+    this.client.cancelWaiting();
   }
 
   async getAllocatedBytes(): Promise<undefined> {

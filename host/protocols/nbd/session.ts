@@ -43,7 +43,8 @@ export class NbdSession {
   private opening: Opening | undefined;
   private owner: SessionOwner | undefined;
   private isSendingSoon = false;
-  private isOver = false;
+  /** Why it is over. */
+  private failure: BlockError | undefined;
 
   constructor(
     private connection: Connection,
@@ -55,11 +56,16 @@ export class NbdSession {
   }
 
   /** Negotiates. Errors: BlockError, what the server has said or has not; it is over then. */
-  async use(owner: SessionOwner): Promise<UsedExport> {
+  async use(): Promise<UsedExport> {
     const outcome = await this.negotiate();
     assert(outcome.type === 'chosen', 'who wants to use an export gets one');
-    this.owner = owner;
     return outcome.target;
+  }
+
+  /** The export that was negotiated is used from now on, and `owner` hears of it. Errors: BlockError, why it is over already. */
+  serve(owner: SessionOwner): void {
+    if (this.failure) throw this.failure;
+    this.owner = owner;
   }
 
   /** For one that is to list what there is. Errors: as `use`. It is over afterwards. */
@@ -68,11 +74,6 @@ export class NbdSession {
     this.close();
     assert(outcome.type === 'listed', 'who wants a list gets one');
     return outcome;
-  }
-
-  /** Another owner hears of it from now on. */
-  handTo(owner: SessionOwner): void {
-    this.owner = owner;
   }
 
   get hasRoom(): boolean {
@@ -101,7 +102,7 @@ export class NbdSession {
 
   /** The server is told. Nothing more is heard of it. Harmless when it is over. */
   close(): void {
-    if (this.isOver) return;
+    if (this.failure) return;
     this.protocol.disconnect();
     this.flush();
     this.end(new BlockError('ECANCELED'));
@@ -141,10 +142,10 @@ export class NbdSession {
     try {
       connection = await secure(this.connection);
     } catch (error) {
-      if (!this.isOver) this.fail(asBlockError(error), undefined);
+      if (!this.failure) this.fail(asBlockError(error), undefined);
       return;
     }
-    if (this.isOver) {
+    if (this.failure) {
       connection.close();
       return;
     }
@@ -155,13 +156,13 @@ export class NbdSession {
   }
 
   private cutOff(): void {
-    if (this.isOver) return;
+    if (this.failure) return;
     this.protocol.cutOff();
     this.pump();
   }
 
   private pump(): void {
-    while (!this.isOver) {
+    while (!this.failure) {
       const event = this.protocol.next();
       if (!event) break;
       this.take(event);
@@ -191,7 +192,7 @@ export class NbdSession {
   }
 
   private end(error: BlockError): void {
-    this.isOver = true;
+    this.failure = error;
     this.owner = undefined;
     // What still arrives must not go to where a request wanted it that may be done by now.
     this.connection.pause();
@@ -201,7 +202,7 @@ export class NbdSession {
   }
 
   private flush(): void {
-    if (this.isOver) return;
+    if (this.failure) return;
     for (const { bytes, sent } of this.protocol.output.take()) this.connection.write(bytes, sent);
   }
 }

@@ -50,6 +50,8 @@ const nbdWs = extend(
     origins: optional(array(str)),
     'max-connections': optional(uint32),
     'handshake-max-seconds': optional(uint32),
+    'tls-creds': optional(str),
+    'tls-authz': optional(str),
   }),
 );
 
@@ -107,6 +109,8 @@ function readWebSocketExport({ addr, path = '/', origins = [], ...limits }: Opti
     address: readSocketAddress(addr!), // the check saw to it that it is there
     path,
     origins,
+    tlsCreds: limits['tls-creds'],
+    tlsAuthz: limits['tls-authz'],
     limits: {
       maxConnections: limits['max-connections'] ?? defaultMaxConnections,
       handshakeMaxSeconds: limits['handshake-max-seconds'] ?? defaultHandshakeMaxSeconds,

@@ -86,6 +86,17 @@ const handshakes: readonly (readonly [string, ...Uint8Array[]])[] = [
     structured,
     option(Option.extendedHeaders, u32(1)),
   ],
+  [
+    'extended headers, then info and go',
+    hello(),
+    extended,
+    option(Option.info, infoFor('exp')),
+    setContexts('base:allocation'),
+    option(Option.info, infoFor('exp')),
+    setContexts('nope'),
+    option(Option.info, infoFor('exp', 3)),
+    go('exp'),
+  ],
   ['structured replies, then extended headers', hello(), structured, extended, structured],
   [
     'contexts, listed',
