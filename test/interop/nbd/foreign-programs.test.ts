@@ -140,6 +140,16 @@ describe.skipIf(!haveQemu || !haveLibnbd || !haveFio)('on exports of our daemon'
   });
   afterEach(() => daemon.quit());
 
+  /** Whether anything has been written since that bitmap of `disk` is there. */
+  async function isDirty(name: string): Promise<boolean> {
+    const nodes = (await daemon.run('query-named-block-nodes', {})) as {
+      'node-name': string;
+      'dirty-bitmaps'?: { name: string; count: number }[];
+    }[];
+    const bitmaps = nodes.find((node) => node['node-name'] === 'disk')?.['dirty-bitmaps'] ?? [];
+    return bitmaps.some((bitmap) => bitmap.name === name && bitmap.count > 0);
+  }
+
   async function addDisk(name: string): Promise<void> {
     await daemon.run('blockdev-add', {
       driver: 'qcow2',
@@ -296,6 +306,7 @@ describe.skipIf(!haveQemu || !haveLibnbd || !haveFio)('on exports of our daemon'
       const named = (name: string, more: object = {}) => ({ node: 'disk', name, ...more });
       for (let count = 0; count <= 10; count++) {
         const previous = count > 0 ? `checkpoint-${count - 1}` : undefined;
+        if (previous !== undefined) await vi.waitUntil(() => isDirty(previous), { timeout: 60_000 });
         run('qemu-img', 'create', '-q', '-f', 'qcow2', scratch('fleece.qcow2'), String(diskBytes));
         const fleece = {
           driver: 'qcow2',
