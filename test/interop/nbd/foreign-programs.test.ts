@@ -150,6 +150,16 @@ describe.skipIf(!haveQemu || !haveLibnbd || !haveFio)('on exports of our daemon'
     return bitmaps.some((bitmap) => bitmap.name === name && bitmap.count > 0);
   }
 
+  /** One that writes to `disk` by now. */
+  async function startGuest(): Promise<Guest> {
+    const bitmap = { node: 'disk', name: 'written' };
+    await daemon.run('block-dirty-bitmap-add', bitmap);
+    const guest = Guest.start('disk');
+    await vi.waitUntil(() => isDirty('written'), { timeout: 60_000 });
+    await daemon.run('block-dirty-bitmap-remove', bitmap);
+    return guest;
+  }
+
   async function addDisk(name: string): Promise<void> {
     await daemon.run('blockdev-add', {
       driver: 'qcow2',
@@ -168,7 +178,7 @@ describe.skipIf(!haveQemu || !haveLibnbd || !haveFio)('on exports of our daemon'
   test('copies, maps and comparisons while a guest writes', { timeout: 120_000 }, async () => {
     const data = makeDisk('disk');
     await addDisk('disk');
-    const guest = Guest.start('disk');
+    const guest = await startGuest();
     const low = data.subarray(0, guestStart);
 
     await execute('nbdcopy', [uri('disk'), scratch('copy.raw')]);
@@ -204,8 +214,7 @@ describe.skipIf(!haveQemu || !haveLibnbd || !haveFio)('on exports of our daemon'
       file: file('fleece.qcow2'),
       backing: 'disk',
     });
-    const guest = Guest.start('disk');
-    await new Promise((done) => setTimeout(done, 500));
+    const guest = await startGuest();
     const done = daemon.jobsCompleted(1);
     const shared = { device: 'disk' };
     await daemon.run('transaction', {
@@ -302,7 +311,7 @@ describe.skipIf(!haveQemu || !haveLibnbd || !haveFio)('on exports of our daemon'
     async () => {
       makeDisk('disk');
       await addDisk('disk');
-      const guest = Guest.start('disk');
+      const guest = await startGuest();
       const named = (name: string, more: object = {}) => ({ node: 'disk', name, ...more });
       for (let count = 0; count <= 10; count++) {
         const previous = count > 0 ? `checkpoint-${count - 1}` : undefined;
