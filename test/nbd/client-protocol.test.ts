@@ -16,6 +16,8 @@ import { Request } from '../../host/nbd/server/request.ts';
 import { brokenServers } from '../support/broken-nbd-servers.ts';
 import { type Script, ScriptedServer } from '../support/scripted-nbd-server.ts';
 
+const fuzzRuns = Number(process.env['NBD_FUZZ'] ?? 20000);
+
 const use: Purpose = { type: 'use', name: 'exp', context: 'base:allocation', usesTls: false };
 const list: Purpose = { type: 'list', usesTls: false };
 
@@ -369,9 +371,9 @@ test('nothing that a server says makes it throw, or go on without end', () => {
         expect(events.length).toBeLessThan(20);
       },
     ),
-    { numRuns: Number(process.env['NBD_FUZZ'] ?? 500) },
+    { numRuns: fuzzRuns },
   );
-});
+}, 600_000);
 
 test('what is no greeting at all is no server', () => {
   fc.assert(
@@ -385,9 +387,9 @@ test('what is no greeting at all is no server', () => {
       for (let event = client.next(); event; event = client.next()) events.push(event);
       expect(events.map((event) => (event instanceof ClientRequest ? '' : event.type))).toEqual(['ended']);
     }),
-    { numRuns: Number(process.env['NBD_FUZZ'] ?? 500) },
+    { numRuns: fuzzRuns },
   );
-});
+}, 600_000);
 
 test('what a server tells of its block sizes and itself is known', () => {
   const client = new ClientProtocol(use);

@@ -9,7 +9,7 @@ import { Command, maxPayloadBytes, Option } from '../../host/nbd/constants.ts';
 import { contextsFor, extendedRequest, hello, infoFor, option, request } from '../support/nbd-messages.ts';
 import { converse, disk } from './converse.ts';
 
-const runs = Number(process.env['NBD_FUZZ'] ?? 100000);
+const runs = Number(process.env['NBD_FUZZ'] ?? 20000);
 
 const contexts = option(Option.setMetaContext, contextsFor('disk', 'base:allocation'));
 const go = option(Option.go, infoFor('disk', 3));

@@ -86,20 +86,13 @@ interface Target {
 }
 
 async function convert(tool: Tool, graph: BlockGraph, options: Settings, target: Target): Promise<number> {
-  const { operands, outputFormat = 'raw' } = options;
+  const { outputFormat = 'raw' } = options;
   const progress = new Progress(tool, options.progress && !options.quiet, progressStep).begin();
   const opened: BlockBackend[] = [];
   // There is a new image, which half a copy does not make one to keep.
   let isUnfinished = false;
   try {
-    for (const name of operands.slice(0, -1)) opened.push(await openSource(tool, graph, options, name));
-    const sources = [...opened];
-    const { snapshot } = options;
-    if (snapshot) {
-      if ('idOrName' in snapshot && sources.length > 1)
-        tool.fail('No support for concatenating multiple snapshot');
-      await tool.attempt(() => loadSnapshot(sources[0]!.node, snapshot)); // there is one at the least
-    }
+    const sources = await openSources(tool, graph, options, opened);
     const totalBytes = sources.reduce((sum, { length }) => sum + length, 0);
     const creation = await prepareCreation(tool, graph, options, target, totalBytes, sources.length);
     const bitmaps = options.bitmaps ? chooseBitmaps(tool, options, sources) : undefined;
@@ -148,6 +141,24 @@ async function convert(tool: Tool, graph: BlockGraph, options: Settings, target:
     if (isUnfinished) await discard(graph, opened, target.path);
     else await tool.close(opened);
   }
+}
+
+/** All that is open is in `opened`, whatever happens. */
+async function openSources(
+  tool: Tool,
+  graph: BlockGraph,
+  options: Settings,
+  opened: BlockBackend[],
+): Promise<readonly BlockBackend[]> {
+  const { operands, snapshot } = options;
+  for (const name of operands.slice(0, -1)) opened.push(await openSource(tool, graph, options, name));
+  const sources = [...opened];
+  if (snapshot) {
+    if ('idOrName' in snapshot && sources.length > 1)
+      tool.fail('No support for concatenating multiple snapshot');
+    await tool.attempt(() => loadSnapshot(sources[0]!.node, snapshot)); // there is one at the least
+  }
+  return sources;
 }
 
 function chooseBitmaps(

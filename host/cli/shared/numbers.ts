@@ -21,8 +21,8 @@ export function parseCount(text: string): ParsedNumber {
   const match = /^[ \t\n]*([+-]?)(?:0x([0-9a-f]+)|0([0-7]*)|([1-9]\d*))$/i.exec(text);
   if (!match) return { ok: false, problem: 'invalid' };
   const [, sign, hex, octal, decimal] = match;
-  if (sign === '-') return { ok: false, problem: 'range' };
-  return { ok: true, value: BigInt(hex ? `0x${hex}` : (decimal ?? `0o${octal || '0'}`)) };
+  const value = BigInt(hex ? `0x${hex}` : (decimal ?? `0o${octal || '0'}`));
+  return sign === '-' && value > 0n ? { ok: false, problem: 'range' } : { ok: true, value };
 }
 
 /** As `parseCount`, from 0 to `max`; undefined for anything else. */

@@ -140,6 +140,26 @@ describe.skipIf(!haveQemu || !haveLibnbd || !haveFio)('on exports of our daemon'
   });
   afterEach(() => daemon.quit());
 
+  /** Whether anything has been written since that bitmap of `disk` is there. */
+  async function isDirty(name: string): Promise<boolean> {
+    const nodes = (await daemon.run('query-named-block-nodes', {})) as {
+      'node-name': string;
+      'dirty-bitmaps'?: { name: string; count: number }[];
+    }[];
+    const bitmaps = nodes.find((node) => node['node-name'] === 'disk')?.['dirty-bitmaps'] ?? [];
+    return bitmaps.some((bitmap) => bitmap.name === name && bitmap.count > 0);
+  }
+
+  /** One that writes to `disk` by now. */
+  async function startGuest(): Promise<Guest> {
+    const bitmap = { node: 'disk', name: 'written' };
+    await daemon.run('block-dirty-bitmap-add', bitmap);
+    const guest = Guest.start('disk');
+    await vi.waitUntil(() => isDirty('written'), { timeout: 60_000 });
+    await daemon.run('block-dirty-bitmap-remove', bitmap);
+    return guest;
+  }
+
   async function addDisk(name: string): Promise<void> {
     await daemon.run('blockdev-add', {
       driver: 'qcow2',
@@ -158,7 +178,7 @@ describe.skipIf(!haveQemu || !haveLibnbd || !haveFio)('on exports of our daemon'
   test('copies, maps and comparisons while a guest writes', { timeout: 120_000 }, async () => {
     const data = makeDisk('disk');
     await addDisk('disk');
-    const guest = Guest.start('disk');
+    const guest = await startGuest();
     const low = data.subarray(0, guestStart);
 
     await execute('nbdcopy', [uri('disk'), scratch('copy.raw')]);
@@ -175,7 +195,7 @@ describe.skipIf(!haveQemu || !haveLibnbd || !haveFio)('on exports of our daemon'
     const { stdout } = await execute('qemu-img', [...bench, uri('disk')]);
     expect(stdout).toContain('Run completed');
 
-    expect(await guest.stop()).toBeGreaterThan(1000);
+    expect(await guest.stop()).toBeGreaterThan(50);
     await daemon.run('block-export-del', { id: 'export-disk' });
     await daemon.run('blockdev-del', { 'node-name': 'disk' });
     run('qemu-img', 'check', '-q', scratch('disk.qcow2'));
@@ -194,8 +214,7 @@ describe.skipIf(!haveQemu || !haveLibnbd || !haveFio)('on exports of our daemon'
       file: file('fleece.qcow2'),
       backing: 'disk',
     });
-    const guest = Guest.start('disk');
-    await new Promise((done) => setTimeout(done, 500));
+    const guest = await startGuest();
     const done = daemon.jobsCompleted(1);
     const shared = { device: 'disk' };
     await daemon.run('transaction', {
@@ -213,7 +232,7 @@ describe.skipIf(!haveQemu || !haveLibnbd || !haveFio)('on exports of our daemon'
     await daemon.run('block-export-add', { type: 'nbd', id: 'export-fleece', 'node-name': 'fleece' });
     await execute('nbdcopy', [uri('fleece'), scratch('pulled.raw')]);
     await done;
-    expect(await guest.stop()).toBeGreaterThan(1000);
+    expect(await guest.stop()).toBeGreaterThan(50);
     for (const id of ['export-fleece', 'export-disk']) await daemon.run('block-export-del', { id });
     await daemon.run('block-job-cancel', { device: 'fleecing' });
     await vi.waitUntil(async () => ((await daemon.run('query-jobs', {})) as unknown[]).length === 0);
@@ -292,10 +311,11 @@ describe.skipIf(!haveQemu || !haveLibnbd || !haveFio)('on exports of our daemon'
     async () => {
       makeDisk('disk');
       await addDisk('disk');
-      const guest = Guest.start('disk');
+      const guest = await startGuest();
       const named = (name: string, more: object = {}) => ({ node: 'disk', name, ...more });
       for (let count = 0; count <= 10; count++) {
         const previous = count > 0 ? `checkpoint-${count - 1}` : undefined;
+        if (previous !== undefined) await vi.waitUntil(() => isDirty(previous), { timeout: 60_000 });
         run('qemu-img', 'create', '-q', '-f', 'qcow2', scratch('fleece.qcow2'), String(diskBytes));
         const fleece = {
           driver: 'qcow2',
@@ -346,7 +366,7 @@ describe.skipIf(!haveQemu || !haveLibnbd || !haveFio)('on exports of our daemon'
           for (const name of ['since', previous]) await daemon.run('block-dirty-bitmap-remove', named(name));
         await daemon.run('blockdev-del', { 'node-name': 'fleece' });
       }
-      expect(await guest.stop()).toBeGreaterThan(1000);
+      expect(await guest.stop()).toBeGreaterThan(50);
       await daemon.run('block-export-del', { id: 'export-disk' });
       await daemon.run('blockdev-del', { 'node-name': 'disk' });
       run('qemu-img', 'check', '-q', scratch('disk.qcow2'));
