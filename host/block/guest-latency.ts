@@ -3,8 +3,9 @@
  *
  * Only the time in which a bulk copier asks is measured: otherwise a request costs one comparison. Time is looked at in
  * windows. A request is slow when it takes more than a millisecond and more than four times what requests take at their
- * best; a window in which one in twenty is slow doubles the pause between two steps of a copy, any other one halves it. So
- * a guest that is slowed down by something else, whatever it is, slows a copy down to a step each `maxPauseNs` and no more.
+ * best; a window in which one in twenty is slow doubles the pauses of copies (platform/pacer.ts), any other one halves them.
+ * So a guest that is slowed down by something else, whatever it is, slows a copy down to 2 ms of work each `maxPauseNs` and no
+ * more.
  */
 import type { Clock } from '../platform/platform.ts';
 
@@ -54,7 +55,7 @@ export class GuestLatency {
     if (nowNs - this.askedNs > unwatchedNs) this.isWatched = false;
   }
 
-  /** What a copy is to wait before its next step, in nanoseconds. */
+  /** How long the next pause of a copy is to be, in nanoseconds. */
   pauseNs(): number {
     const nowNs = this.clock.nowNs();
     this.askedNs = nowNs;
