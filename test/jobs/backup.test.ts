@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { BlockError } from '../../host/base/errors.ts';
 import { bitmapsOf } from '../../host/bitmaps/node-bitmaps.ts';
+import { BlockBackend } from '../../host/block/backend.ts';
+import { Perm } from '../../host/block/permissions.ts';
 import { JobTransaction } from '../../host/jobs/job-transaction.ts';
+import { readWrite } from '../support/attach.ts';
 import { kib, mib } from '../support/units.ts';
 import { errorEvent, gate, jobEvent, statuses, World } from './world.ts';
 
@@ -33,6 +36,23 @@ describe('backup', () => {
     expect(world.graph.nodes().map((node) => node.name)).toEqual(['t', 'a']);
     expect(world.jobs.list()).toEqual([]);
     expect([a.node.references, t.node.references]).toEqual([1, 1]);
+  });
+
+  it('lets go of a source that it discards, whose user lets nobody else write', async () => {
+    const world = new World();
+    const { a, t } = await world.pair(mib);
+    const shared = Perm.all & ~Perm.write;
+    const user = await BlockBackend.attach(a.node, {
+      name: 'root',
+      description: '',
+      perm: readWrite,
+      shared,
+    });
+    await world.backup(a.node, t.node, { 'discard-source': true });
+    await world.platform.settle();
+    expect(world.graph.nodes().map((node) => node.name)).toEqual(['t', 'a']);
+    expect(a.node.references).toBe(2);
+    await user.close();
   });
 
   it('keeps the moment of its start while guests write, discard and write zeroes', async () => {

@@ -178,6 +178,14 @@ class BackupDriver implements JobDriver {
     }
   }
 
+  /** Parents of the filter that let nobody else write are about to use the source beside it. */
+  private async leaveSource(): Promise<void> {
+    const { node, driver } = this.filter;
+    if (!driver.discardsSource) return;
+    driver.discardsSource = false;
+    await node.graph.refreshPermissions(node);
+  }
+
   get edges(): readonly BlockBackend[] {
     return this.holds?.edges ?? [];
   }
@@ -242,6 +250,6 @@ class BackupDriver implements JobDriver {
   async clean(): Promise<void> {
     await this.engine?.close();
     await this.holds?.release();
-    await this.filter.remove();
+    await this.filter.remove(() => this.leaveSource());
   }
 }
