@@ -39,10 +39,14 @@ export const specs = [
 
 const progressStep = 1;
 
+/** As QEMU's messages name the backing file that nobody has named. */
+const unnamed = '(null)';
+
 /** The backing file that the image is to have. */
 interface NewBacking {
   /** As the header will have it; empty: none. */
   name: string;
+  shownName: string;
   format: string | undefined;
   cache: CacheMode;
   forceShare: boolean;
@@ -83,6 +87,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     const cache = parseCacheOption(tool, cacheName, `Invalid cache option: ${cacheName}`);
     const backing: NewBacking = {
       name: backingName ?? '',
+      shownName: backingName ?? unnamed,
       format: backingFormat,
       cache: parseCacheOption(tool, backingCacheName, `Invalid source cache option: ${backingCacheName}`),
       forceShare,
@@ -183,13 +188,13 @@ async function openNewBacking(
 }
 
 /** Fails where the header could not be changed, whatever was copied. */
-function checkChange(tool: Tool, { image, backing: { name, format } }: Rebase): Promise<void> {
+function checkChange(tool: Tool, { image, backing: { name, shownName, format } }: Rebase): Promise<void> {
   return tool.attempt(
     async () => {
       if (name !== '' && format === undefined) throw invalid('backing format must be specified');
       if (!image.node.skipFilters().driver.changeBackingFile) throw new BlockError('ENOTSUP');
     },
-    { context: `Could not change the backing file to '${name}'` },
+    { context: `Could not change the backing file to '${shownName}'` },
   );
 }
 
@@ -202,6 +207,6 @@ async function changeBackingFile(tool: Tool, rebase: Rebase): Promise<void> {
   } catch (error) {
     const { errno } = asBlockError(error);
     const reason = errno === 'ENOSPC' ? 'No space left in the file header' : new BlockError(errno).message;
-    tool.fail(`Could not change the backing file to '${backing.name}': ${reason}`);
+    tool.fail(`Could not change the backing file to '${backing.shownName}': ${reason}`);
   }
 }

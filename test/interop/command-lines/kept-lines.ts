@@ -72,4 +72,7 @@ export const kept: readonly string[] = [
   'snapshot -a one marked.qcow2',
   `snapshot -d ${'y'.repeat(300)} snap.qcow2`,
   'snapshot --image-opts -U -a 1 driver=zz,file.filename=snap.qcow2',
+  'rebase -u -f raw r.raw',
+  'rebase -u -f raw -b "" r.raw',
+  'dd skip=-0 bs=512 if=a.qcow2 of=o',
 ];
