@@ -6,9 +6,11 @@
  * when nobody gives one. What a value means is the device's affair; `check` says which values make no sense at all.
  */
 import { invalid } from '../base/errors.ts';
+import { exactInteger } from '../base/exact-integer.ts';
 import { onErrorType } from '../block/error-policy.ts';
 import type { JsonValue } from '../qapi/json-value.ts';
-import { checkKeyval } from '../qapi/keyval-values.ts';
+import { checkKeyval, parseInteger } from '../qapi/keyval-values.ts';
+import { readSize } from '../qapi/sizes.ts';
 import { checkStrict } from '../qapi/strict.ts';
 import {
   bool,
@@ -30,7 +32,8 @@ export interface VirtQueueMapping {
   readonly vqs?: readonly number[] | undefined;
 }
 
-export type PropertyValue = string | number | boolean | readonly VirtQueueMapping[];
+/** A bigint is an integer beyond 2^53. */
+export type PropertyValue = string | number | bigint | boolean | readonly VirtQueueMapping[];
 
 export interface PropertySpec {
   readonly name: string;
@@ -96,7 +99,16 @@ export function readProperty(spec: PropertySpec, value: JsonValue, isText: boole
   if (spec.read) return spec.read(value);
   const type = struct('', { [spec.name]: spec.type });
   const checked = (isText ? checkKeyval : checkStrict)(type, { [spec.name]: value });
-  const result = (checked as Record<string, PropertyValue>)[spec.name]!; // it is mandatory
+  const rounded = (checked as Record<string, PropertyValue>)[spec.name]!; // it is mandatory
+  const isRounded = typeof rounded === 'number' && !Number.isSafeInteger(rounded);
+  const result = isRounded ? exactly(spec.type, value) : rounded;
   spec.check?.(result);
   return result;
+}
+
+/** A checked integer of 64 bits, as it was given. */
+function exactly(type: Type, value: JsonValue): number | bigint {
+  if (typeof value !== 'string') return value as number | bigint; // it passed for an integer
+  const exact = type === size ? readSize(value) : parseInteger(value);
+  return exactInteger(BigInt.asUintN(64, exact!)); // it passed for one
 }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
+import { bytes, number64, readProperty } from '../../host/machine/property.ts';
 import { plug, TestMachine, type TestMachineOptions } from '../support/machine.ts';
 
 let running: TestMachine | undefined;
@@ -144,6 +145,17 @@ describe('devices', () => {
       name: 'v',
       type: 'child<virtio-blk-pci>',
     });
+  });
+
+  test('keep numbers of 64 bits as they were given', () => {
+    const [wwn, size] = [number64('wwn'), bytes('max_io_size')];
+    expect(readProperty(wwn, '0x5000c500a1b2c3d5', true)).toBe(0x5000c500a1b2c3d5n);
+    expect(readProperty(wwn, '-1', true)).toBe(2n ** 64n - 1n);
+    expect(readProperty(wwn, 2n ** 63n + 1n, false)).toBe(2n ** 63n + 1n);
+    expect(readProperty(wwn, '7', true)).toBe(7);
+    expect(readProperty(size, '9223372036854775809', true)).toBe(2n ** 63n + 1n);
+    expect(readProperty(size, '8P', true)).toBe(2n ** 53n);
+    expect(readProperty(size, '4k', true)).toBe(4096);
   });
 
   test('that are not served are refused by name', async () => {

@@ -107,8 +107,8 @@ function describeValue(value: PropertyValue, { name, type }: { name: string; typ
   if (typeof value === 'string') return name === 'addr' ? value : `"${value}"`;
   // The text form of a list has no place for what is in its items.
   if (typeof value === 'object') return value.map(() => '<omitted>').join(', ') || '<null>';
-  if (name === 'addr') return describeAddress(value);
-  if (type === 'size') return `${value} (${formatSize(value)})`;
+  if (name === 'addr') return describeAddress(Number(value));
+  if (type === 'size') return `${value} (${formatSize(Number(value))})`;
   return `${value} (0x${BigInt.asUintN(64, BigInt(value)).toString(16)})`;
 }
 
