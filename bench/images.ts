@@ -1,7 +1,8 @@
 /**
  * The images that are measured: 1 GiB of data that does not compress and holds no zeros, as raw and as qcow2.
  */
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ours, run } from './side.ts';
 
@@ -17,6 +18,11 @@ export async function makeImages(folder: string): Promise<{ raw: string; qcow2: 
     await run(ours('img', 'convert', '-f', 'raw', '-O', 'qcow2', raw, target));
   }
   return { raw, qcow2, second };
+}
+
+/** A new one on tmpfs, where there is one: no disk decides what is measured there. */
+export function memoryFolder(): string {
+  return mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'blockyard-bench-'));
 }
 
 /** A raw image of such data; `bytes` in whole MiB. */

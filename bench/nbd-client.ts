@@ -2,11 +2,10 @@
  * NBD clients at work on the same server, nbdkit on a file: `bench` and `convert` of ours and of qemu-img. The file, and what is
  * written, are on tmpfs where there is one.
  */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { benchSeconds, comparison } from './compare.ts';
-import { makeImage } from './images.ts';
+import { makeImage, memoryFolder } from './images.ts';
 import { Server, socketOf } from './nbd-server.ts';
 import type { Report } from './report.ts';
 import { type Command, ours, run, theirs } from './side.ts';
@@ -15,7 +14,7 @@ const imageBytes = 512 << 20;
 
 export async function benchNbdClient(report: Report, rounds: number): Promise<void> {
   const compare = comparison(report, rounds);
-  const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'blockyard-bench-'));
+  const folder = memoryFolder();
   const image = join(folder, 'disk');
   const command = theirs('nbdkit', '-f', '-U', socketOf(image), 'file', image);
   if (!command) {

@@ -5,11 +5,10 @@
  * Images are on tmpfs where there is one, so that no disk decides; the target is as slow as its throttle says. What is told
  * is what the guest keeps of what it had alone, on the same daemon just before.
  */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { runFio } from './fio.ts';
-import { makeImage } from './images.ts';
+import { makeImage, memoryFolder } from './images.ts';
 import { QmpChild } from './qmp.ts';
 import type { Report } from './report.ts';
 import { type Command, ours, run, theirs } from './side.ts';
@@ -102,7 +101,7 @@ function addRows(report: Report, name: string, kept: Kept, real: Kept | undefine
 }
 
 async function measure({ daemon, options }: Side, load: Load, seconds: number): Promise<Kept> {
-  const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'blockyard-bench-'));
+  const folder = memoryFolder();
   try {
     const [disk, target, socket] = ['disk', 'target', 'socket'].map((name) => join(folder, name)) as [
       string,

@@ -5,11 +5,10 @@
  * The images are on tmpfs where there is one, so that no disk decides. Each side is one process that serves for the whole
  * measurement; the sides take turns, round by round. Its processor time is counted from outside, so the client's is not in it.
  */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { runFio } from './fio.ts';
-import { makeImage } from './images.ts';
+import { makeImage, memoryFolder } from './images.ts';
 import { Server, socketOf } from './nbd-server.ts';
 import type { Report } from './report.ts';
 import { type Command, median, ours, run, theirs } from './side.ts';
@@ -83,7 +82,7 @@ export async function benchNbd(report: Report, rounds: number): Promise<void> {
     report.heading('NBD: not measured, fio is not installed');
     return;
   }
-  const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'blockyard-bench-'));
+  const folder = memoryFolder();
   try {
     const raw = join(folder, 'disk');
     makeImage(raw, imageBytes);

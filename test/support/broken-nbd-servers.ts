@@ -477,48 +477,24 @@ const statuses: readonly (readonly [string, Reply])[] = [
   ['an unaligned extent', status(1, 1000, 3)],
 ];
 
+const extendedStatus =
+  (payload: Uint8Array): Reply =>
+  (request) =>
+    extendedChunk(request, [Chunk.blockStatusExtended, chunkDone], payload);
+
 const extendedStatuses: readonly (readonly [string, Reply])[] = [
   [
     'a compact status',
     (request) =>
       extendedChunk(request, [Chunk.blockStatus, chunkDone], message().u32(1).u32(4096).u32(0).done()),
   ],
-  [
-    'a wrong count',
-    (request) =>
-      extendedChunk(
-        request,
-        [Chunk.blockStatusExtended, chunkDone],
-        message().u32(1).u32(2).u64(4096).u64(0).done(),
-      ),
-  ],
-  [
-    'an extent of nothing',
-    (request) =>
-      extendedChunk(
-        request,
-        [Chunk.blockStatusExtended, chunkDone],
-        message().u32(1).u32(1).u64(0).u64(0).done(),
-      ),
-  ],
+  ['a wrong count', extendedStatus(message().u32(1).u32(2).u64(4096).u64(0).done())],
+  ['an extent of nothing', extendedStatus(message().u32(1).u32(1).u64(0).u64(0).done())],
   [
     'an extent beyond all numbers',
-    (request) =>
-      extendedChunk(
-        request,
-        [Chunk.blockStatusExtended, chunkDone],
-        message().u32(1).u32(1).words([0xffffffff, 0xffffffff]).u64(0).done(),
-      ),
+    extendedStatus(message().u32(1).u32(1).words([0xffffffff, 0xffffffff]).u64(0).done()),
   ],
-  [
-    'flags that are too long',
-    (request) =>
-      extendedChunk(
-        request,
-        [Chunk.blockStatusExtended, chunkDone],
-        message().u32(1).u32(1).u64(4096).words([1, 0]).done(),
-      ),
-  ],
+  ['flags that are too long', extendedStatus(message().u32(1).u32(1).u64(4096).words([1, 0]).done())],
 ];
 
 const withoutGo = { go: optionReply(go, unsupported) };

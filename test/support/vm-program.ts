@@ -4,9 +4,9 @@
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import * as net from 'node:net';
+import type * as net from 'node:net';
 import type { Readable, Writable } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
+import { connectWhenListening } from './connect-when-listening.ts';
 
 type Message = Record<string, unknown> & { event?: string; data?: Record<string, unknown> };
 
@@ -53,20 +53,6 @@ class Inbox {
   }
 }
 
-/** Tries until somebody listens: a socket is there a moment before. `check` throws when nobody ever will. */
-async function connectTo(path: string, check: () => void): Promise<net.Socket> {
-  for (const bound = Date.now() + 60_000; ; await delay(20)) {
-    const socket = net.connect(path);
-    try {
-      await once(socket, 'connect');
-      return socket;
-    } catch (error) {
-      check();
-      if (Date.now() > bound) throw error;
-    }
-  }
-}
-
 export class VmProgram {
   private readonly answers = new Inbox('QMP');
   private readonly output = new Inbox('serial port');
@@ -96,7 +82,7 @@ export class VmProgram {
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       errors += text;
     });
-    const serial = await connectTo(serialPath, () => {
+    const serial = await connectWhenListening(serialPath, () => {
       if (child.exitCode !== null) throw new Error(`blockyard vm did not start: ${errors}`);
     });
     const vm = new VmProgram(child, serial);

@@ -6,12 +6,13 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, rmSync } from 'node:fs';
-import * as net from 'node:net';
+import type * as net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { sectorBytes } from '../../../host/base/sectors.ts';
 import { Command, CommandFlag, Option } from '../../../host/nbd/constants.ts';
 import { bundle } from '../../support/cli.ts';
+import { connectWhenListening } from '../../support/connect-when-listening.ts';
 import { hello, infoFor, option, request } from '../../support/nbd-messages.ts';
 import { run } from '../../support/qemu.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
@@ -92,7 +93,7 @@ class Guest {
   ) {}
 
   static async start(random: Seeded, expected: Expected, range: readonly [number, number]): Promise<Guest> {
-    const stream = await connect();
+    const stream = await connectWhenListening(socket(), () => expect(server.exitCode).toBe(null));
     const guest = new Guest(stream, random, expected, range);
     stream.write(Buffer.concat([hello(), option(Option.go, infoFor(''))]));
     await vi.waitUntil(() => stream.readableLength > 100, { interval: 1, timeout: 10_000 });
@@ -166,19 +167,6 @@ class Guest {
 }
 
 let lastValue = 0;
-
-/** Tries until somebody listens: a socket has its name a moment before. */
-async function connect(): Promise<net.Socket> {
-  for (const bound = Date.now() + 20_000; ; await delay(5)) {
-    const stream = net.connect(socket());
-    try {
-      await once(stream, 'connect');
-      return stream;
-    } catch (error) {
-      if (Date.now() > bound) throw error;
-    }
-  }
-}
 
 function serve(image: string): ChildProcess {
   rmSync(socket(), { force: true });
