@@ -44,6 +44,7 @@ export {
   check_table_changed,
   check_take_findings,
 } from './qcow2/check';
+export { poly1305_add, poly1305_begin, poly1305_end } from './poly1305/poly1305';
 export { scan_first_difference } from './scan/compare';
 export { scan_first_nonzero, scan_is_zero, scan_run } from './scan/zero';
 export {

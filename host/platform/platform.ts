@@ -18,6 +18,8 @@ export interface Platform {
   readonly clock: Clock;
   readonly random: Random;
   readonly files: Files;
+  /** Absent where there are no folders of files that somebody else could look into. */
+  readonly folders?: Folders;
   readonly codecs: Codecs;
   /** Prints one line for the person at the terminal: `Formatting …`, `WARNING: …`. */
   readonly console: Console;
@@ -33,6 +35,8 @@ export interface Platform {
   readonly tls?: Tls;
   /** Absent where nothing is encrypted here. */
   readonly ciphers?: Ciphers;
+  /** Absent where no content is named by its hash. */
+  readonly hashes?: Hashes;
   /** Absent where there are none. */
   readonly webSockets?: WebSockets;
   /** Where files go that outlive nothing. Without a slash at the end; absent where there are no such files. */
@@ -151,6 +155,23 @@ export interface Files {
   identify(path: string): Promise<string>;
 }
 
+/** Folders of files that are written once and never changed. Errors: BlockError with the errno and strerror as message. */
+export interface Folders {
+  /** Makes it, and those above; only the owner may look into it. Nothing happens when it is there. */
+  make(path: string): Promise<void>;
+  /** What is in it, itself and not below; nothing where it is not. */
+  list(path: string): Promise<readonly FolderEntry[]>;
+  /** A file with that content, durable, under its name once it is whole. One that is there is replaced. */
+  writeWhole(path: string, parts: readonly Uint8Array[]): Promise<void>;
+}
+
+export interface FolderEntry {
+  readonly name: string;
+  readonly isFolder: boolean;
+  /** Of a file. */
+  readonly bytes: number;
+}
+
 export interface FileOpenOptions {
   write: boolean;
   /** `exclusive`: EEXIST when it exists; `truncate`: made when absent, emptied when present. */
@@ -243,12 +264,39 @@ export interface ByteLocks {
 export interface Ciphers {
   /** AES-256 in CBC mode, without a padding. `key` has 32 bytes, `iv` 16, `data` a multiple of 16. */
   decryptCbc(data: Uint8Array, key: Uint8Array, iv: Uint8Array): Uint8Array;
+  /**
+   * AES-256 in counter mode, which decrypts as it encrypts. `key` has 32 bytes; `iv` is the first value of a counter of 128
+   * bits, most significant byte first.
+   */
+  applyCtr(data: Uint8Array, key: Uint8Array, iv: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  /** One block by AES-128. `block` and `key` have 16 bytes. */
+  encryptBlock(block: Uint8Array, key: Uint8Array): Uint8Array | Promise<Uint8Array>;
+}
+
+/** Hashes of content, and keys made of passwords. */
+export interface Hashes {
+  sha256(data: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  /** scrypt (RFC 7914). `cost`, a power of two, and `blockSize` together take 128 bytes each of memory. */
+  scrypt(password: Uint8Array, salt: Uint8Array, cost: ScryptCost, bytes: number): Promise<Uint8Array>;
+}
+
+/** N, r and p of RFC 7914, section 2. */
+export interface ScryptCost {
+  readonly cost: number;
+  readonly blockSize: number;
+  readonly parallelization: number;
 }
 
 /** Compression of one cluster at a time. */
 export interface Codecs {
   readonly deflate: Codec;
-  readonly zstd: Codec;
+  readonly zstd: WholeCodec;
+}
+
+/** A codec that also reads what does not say beforehand how long it will be. */
+export interface WholeCodec extends Codec {
+  /** All that `input` holds. EIO when it is damaged, or would give more than `limit` bytes. */
+  decompressWhole(input: Uint8Array, limit: number): Promise<Uint8Array>;
 }
 
 export interface Codec {

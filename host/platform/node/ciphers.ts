@@ -1,5 +1,5 @@
 /** Encryption by Node's OpenSSL. */
-import { createDecipheriv } from 'node:crypto';
+import { createCipheriv, createDecipheriv } from 'node:crypto';
 import type { Ciphers } from '../platform.ts';
 
 export const ciphers: Ciphers = {
@@ -7,4 +7,8 @@ export const ciphers: Ciphers = {
     const decipher = createDecipheriv('aes-256-cbc', key, iv).setAutoPadding(false);
     return Buffer.concat([decipher.update(data), decipher.final()]);
   },
+
+  applyCtr: (data, key, iv) => createCipheriv('aes-256-ctr', key, iv).update(data),
+
+  encryptBlock: (block, key) => createCipheriv('aes-128-ecb', key, null).setAutoPadding(false).update(block),
 };

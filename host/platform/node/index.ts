@@ -7,6 +7,8 @@ import { clock } from './clock.ts';
 import { codecs } from './codecs.ts';
 import { nodeFetch } from './fetch.ts';
 import { files } from './files.ts';
+import { folders } from './folders.ts';
+import { hashes } from './hashes.ts';
 import { random } from './random.ts';
 import { sockets } from './sockets.ts';
 import { tls } from './tls/index.ts';
@@ -34,12 +36,14 @@ export const nodePlatform: Platform = {
   clock,
   random,
   files,
+  folders,
   codecs,
   console: terminal,
   fetch: nodeFetch,
   sockets,
   tls,
   ciphers,
+  hashes,
   webSockets,
   temporaryDirectory: process.env['TMPDIR'] ?? '/var/tmp',
   // That of the first thread.

@@ -5,7 +5,7 @@
  */
 import type { Transform } from 'node:stream';
 import { BlockError } from '../../base/errors.ts';
-import type { Codec } from '../platform.ts';
+import type { WholeCodec } from '../platform.ts';
 import { type ZstdFrame, zstdFrameAt } from '../zstd-frame.ts';
 
 interface Engine {
@@ -19,7 +19,7 @@ const level = 3;
 
 let engine: Promise<Engine> | undefined;
 
-export const zstd: Codec = {
+export const zstd: WholeCodec = {
   async decompress(input, output) {
     const { decompress } = await (engine ??= loadEngine());
     let at = 0;
@@ -36,6 +36,23 @@ export const zstd: Codec = {
       }
       at = frame.end;
     }
+  },
+
+  async decompressWhole(input, limit) {
+    const { decompress } = await (engine ??= loadEngine());
+    const parts: Uint8Array[] = [];
+    let left = limit;
+    for (let at = 0; at < input.length; ) {
+      const frame = zstdFrameAt(input, at);
+      if (!frame || (frame.contentBytes ?? 0) > left) throw new BlockError('EIO');
+      if (!frame.skippable) {
+        const content = await decodeFrame(decompress, input.subarray(at, frame.end), frame, left);
+        parts.push(content);
+        left -= content.length;
+      }
+      at = frame.end;
+    }
+    return parts.length === 1 ? parts[0]! : Buffer.concat(parts); // the one
   },
 
   async compress(input, limit) {

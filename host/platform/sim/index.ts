@@ -185,7 +185,10 @@ export class Simulation implements FileWorld {
       decompress: (input, output) => this.scheduler.outside(() => codec.decompress(input, output)),
       compress: (input, limit) => this.scheduler.outside(() => codec.compress(input, limit)),
     });
-    return { deflate: outside(nodeCodecs.deflate), zstd: outside(nodeCodecs.zstd) };
+    const { deflate, zstd } = nodeCodecs;
+    const whole = (input: Uint8Array, limit: number): Promise<Uint8Array> =>
+      this.scheduler.outside(() => zstd.decompressWhole(input, limit));
+    return { deflate: outside(deflate), zstd: { ...outside(zstd), decompressWhole: whole } };
   }
 
   private makeConsole(): Console {
