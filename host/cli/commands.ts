@@ -51,6 +51,11 @@ export const commands: readonly Command[] = [
     load: () => import('./web/main.ts'),
   },
   {
+    name: 'backup',
+    help: 'back up disks to a repository that restic reads, check and restore them',
+    load: () => import('./backup/main.ts'),
+  },
+  {
     name: 'demo',
     help: 'back up two live disks at one instant, and prove it',
     load: () => import('./demo/main.ts'),

@@ -75,7 +75,8 @@ async function run(argv: string[], startedAs: string): Promise<number> {
 
 /** What asks a command for its help; of its subcommands, if it has any, for that of one. */
 function helpWords({ name }: Command, words: readonly string[]): string[] {
-  return name === 'img' ? ['help', ...words] : ['--help'];
+  if (name === 'img') return ['help', ...words];
+  return name === 'backup' ? [...words.slice(0, 1), '--help'] : ['--help'];
 }
 
 function unknownCommand(word: string): number {

@@ -13,7 +13,9 @@ const tagBytes = 16;
 /** Messages are brought into the core in parts of this size, which stay in the cache; a multiple of 16. */
 const partBytes = 32_768;
 
-let made: { core: CoreInstance<Poly1305Exports>; key: ScanBuffer; tag: ScanBuffer; part: ScanBuffer } | undefined;
+let made:
+  | { core: CoreInstance<Poly1305Exports>; key: ScanBuffer; tag: ScanBuffer; part: ScanBuffer }
+  | undefined;
 
 /** `key`: 32 bytes, used for no other message. */
 export function poly1305(key: Uint8Array, message: Uint8Array): Uint8Array {

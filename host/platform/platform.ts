@@ -281,7 +281,7 @@ export interface Hashes {
 }
 
 /** N, r and p of RFC 7914, section 2. */
-export interface ScryptCost {
+interface ScryptCost {
   readonly cost: number;
   readonly blockSize: number;
   readonly parallelization: number;

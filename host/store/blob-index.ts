@@ -65,12 +65,10 @@ export class BlobIndex {
 
   private placeAt(entry: number): BlobPlace {
     const at = (entry % segmentEntries) * fields;
-    const [pack, offset, length, plainLength] = this.segmentOf(entry).places.subarray(at, at + fields) as unknown as [
-      number,
-      number,
-      number,
-      number,
-    ];
+    const [pack, offset, length, plainLength] = this.segmentOf(entry).places.subarray(
+      at,
+      at + fields,
+    ) as unknown as [number, number, number, number];
     return { pack, offset, length, plainLength: plainLength === notCompressed ? undefined : plainLength };
   }
 

@@ -9,7 +9,7 @@ import { equalIds, toHex } from './ids.ts';
 import { seal, unseal } from './sealing.ts';
 
 /** One that is ready to be put into a pack. */
-export interface SealedBlob {
+interface SealedBlob {
   readonly id: Uint8Array;
   readonly sealed: Uint8Array;
   /** Undefined: it is not compressed. */

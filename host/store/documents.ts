@@ -50,7 +50,8 @@ export async function getDocument(
   const name = `${folder}/${id}`;
   try {
     const sealed = await store.get(name, limit);
-    if (toHex(await sealer.hashes.sha256(sealed)) !== id) throw new BlockError('EIO', 'it is not what its name says');
+    if (toHex(await sealer.hashes.sha256(sealed)) !== id)
+      throw new BlockError('EIO', 'it is not what its name says');
     const plain = await unseal(sealer, sealer.keys, sealed);
     if (plain[0] !== compressedMark) return plain;
     return await sealer.codecs.zstd.decompressWhole(plain.subarray(1), limit);

@@ -29,7 +29,8 @@ export function stringIn(record: JsonRecord, name: string, what: string): string
 /** An integer, exact, from 0 to `most`. */
 export function countIn(record: JsonRecord, name: string, most: number, what: string): number {
   const value = record[name];
-  if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) > most) throw wrong(name, what);
+  if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) > most)
+    throw wrong(name, what);
   return value as number;
 }
 
@@ -41,7 +42,12 @@ export function listIn(record: JsonRecord, name: string, what: string): readonly
 }
 
 /** In base64, of `bytes` bytes. */
-export function base64In(record: JsonRecord, name: string, bytes: number | undefined, what: string): Uint8Array {
+export function base64In(
+  record: JsonRecord,
+  name: string,
+  bytes: number | undefined,
+  what: string,
+): Uint8Array {
   let decoded: Uint8Array;
   try {
     decoded = Uint8Array.from(atob(stringIn(record, name, what)), (character) => character.charCodeAt(0));

@@ -61,18 +61,22 @@ export async function unsealKeys(
 ): Promise<SealingKeys | undefined> {
   const record = parseRecord(file, what);
   if (record['kdf'] !== 'scrypt')
-    throw new BlockError('ENOTSUP', `${what}: keys are made by ${JSON.stringify(record['kdf'])}, not by scrypt`);
+    throw new BlockError(
+      'ENOTSUP',
+      `${what}: keys are made by ${JSON.stringify(record['kdf'])}, not by scrypt`,
+    );
   const salt = base64In(record, 'salt', saltBytes, what);
+  const data = base64In(record, 'data', undefined, what);
   const user = await userKeys(primitives, password, salt, costOf(record, what));
   let plain: Uint8Array;
   try {
-    plain = await unseal(primitives, user, base64In(record, 'data', undefined, what));
+    plain = await unseal(primitives, user, data);
   } catch (error) {
     if (error instanceof BlockError && error.errno === 'EIO') return undefined;
     throw error;
   }
   const keys = parseRecord(plain, what);
-  const mac = asRecord(keys["mac"], what);
+  const mac = asRecord(keys['mac'], what);
   return {
     encrypt: base64In(keys, 'encrypt', 32, what),
     k: base64In(mac, 'k', 16, what),
@@ -86,7 +90,10 @@ function costOf(record: JsonRecord, what: string): typeof newCost {
   const parallelization = countIn(record, 'p', maxParallelization, what);
   const isPowerOfTwo = cost > 1 && Number.isInteger(Math.log2(cost));
   if (!isPowerOfTwo || blockSize < 1 || parallelization < 1 || 128 * cost * blockSize > maxScryptBytes)
-    throw new BlockError('EIO', `${what} asks for keys that are too costly to make: N=${cost}, r=${blockSize}, p=${parallelization}`);
+    throw new BlockError(
+      'EIO',
+      `${what} asks for keys that are too costly to make: N=${cost}, r=${blockSize}, p=${parallelization}`,
+    );
   return { cost, blockSize, parallelization };
 }
 

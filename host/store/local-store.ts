@@ -29,7 +29,8 @@ export class LocalStore implements ObjectStore {
   getRange(name: string, offset: number, bytes: number): Promise<Uint8Array> {
     return this.withFile(name, async (file) => {
       const size = await file.getSize();
-      if (offset + bytes > size) throw new BlockError('EIO', `${name} ends at ${size}, not at ${offset + bytes}`);
+      if (offset + bytes > size)
+        throw new BlockError('EIO', `${name} ends at ${size}, not at ${offset + bytes}`);
       const content = new Uint8Array(bytes);
       await file.read(offset, content);
       return content;

@@ -41,7 +41,9 @@ export function maxBlobBytes(kind: BlobKind): number {
 }
 
 export function encodeTable(blobs: readonly PackedBlob[]): Uint8Array {
-  const sizes = blobs.map(({ plainLength }) => (plainLength === undefined ? plainEntryBytes : compressedEntryBytes));
+  const sizes = blobs.map(({ plainLength }) =>
+    plainLength === undefined ? plainEntryBytes : compressedEntryBytes,
+  );
   const table = new Uint8Array(sizes.reduce((sum, size) => sum + size, 0));
   const view = new DataView(table.buffer);
   let at = 0;

@@ -52,6 +52,14 @@ export class RepositoryIndex {
     return equalIds(id, noId) ? undefined : packNameOf(toHex(id));
   }
 
+  /** Of all packs that have a name. */
+  *packNames(): Generator<string> {
+    for (let pack = 0; pack < this.packs; pack++) {
+      const name = this.packName(pack);
+      if (name !== undefined) yield name;
+    }
+  }
+
   add({ kind, id, ...place }: PackedBlob, pack: number): void {
     this.of(kind).add(id, { pack, ...place });
   }
@@ -106,7 +114,9 @@ function parseBlob(item: unknown, what: string): PackedBlob {
   const length = countIn(blob, 'length', maxPackBytes - offset, what);
   if (length < minBlobBytes) throw new BlockError('EIO', `${what} has a blob of ${length} bytes`);
   const isCompressed = (blob['uncompressed_length'] ?? 0) !== 0;
-  const plainLength = isCompressed ? countIn(blob, 'uncompressed_length', maxBlobBytes(kind), what) : undefined;
+  const plainLength = isCompressed
+    ? countIn(blob, 'uncompressed_length', maxBlobBytes(kind), what)
+    : undefined;
   if (!isCompressed && length - sealingBytes > maxBlobBytes(kind))
     throw new BlockError('EIO', `${what} has a blob of ${length} bytes`);
   return { kind, id: idFrom(blob['id'], what), offset, length, plainLength };

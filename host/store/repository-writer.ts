@@ -22,7 +22,7 @@ const maxIndexedBlobs = 50_000;
 const indexEveryNs = 600e9;
 
 /** What has been done so far, in bytes. */
-export interface WriterStatistics {
+interface WriterStatistics {
   /** Of blobs that were not there, plain. */
   readonly newBytes: number;
   /** Of blobs that were there, plain. */
@@ -66,7 +66,8 @@ export class RepositoryWriter {
   /** Settles with its id; whoever adds the next before that has several on the way. `plain` stays untouched until then. */
   async add(kind: BlobKind, plain: Uint8Array): Promise<Uint8Array> {
     this.check();
-    if (plain.length > maxBlobBytes(kind)) throw new BlockError('EFBIG', `a ${kind} blob of ${plain.length} bytes`);
+    if (plain.length > maxBlobBytes(kind))
+      throw new BlockError('EFBIG', `a ${kind} blob of ${plain.length} bytes`);
     const { sealer } = this.repository;
     const id = await blobId(sealer, plain);
     if (this.has(kind, id)) {

@@ -17,7 +17,14 @@ import type { BlobKind } from './pack.ts';
 import { drawPolynomial } from './polynomial.ts';
 import { parseIndex, RepositoryIndex } from './repository-index.ts';
 import { type Primitives, type SealingKeys, seal, unseal } from './sealing.ts';
-import { type NamedSnapshot, parseSnapshot, parseTree, type Snapshot, snapshotDocument, type TreeNode } from './snapshot.ts';
+import {
+  type NamedSnapshot,
+  parseSnapshot,
+  parseTree,
+  type Snapshot,
+  snapshotDocument,
+  type TreeNode,
+} from './snapshot.ts';
 import { rfc3339 } from './time.ts';
 
 const version = 2;
@@ -30,7 +37,8 @@ export type RepositoryPlatform = Primitives & Pick<Platform, 'codecs'> & { reado
 
 /** Errors: ENOTSUP: nothing is hashed and encrypted on this host. */
 export function repositoryPlatform({ ciphers, hashes, random, codecs, clock }: Platform): RepositoryPlatform {
-  if (!ciphers || !hashes) throw new BlockError('ENOTSUP', 'repositories need encryption, which this host does not have');
+  if (!ciphers || !hashes)
+    throw new BlockError('ENOTSUP', 'repositories need encryption, which this host does not have');
   return { ciphers, hashes, random, codecs, clock };
 }
 
@@ -46,9 +54,16 @@ export class Repository {
   ) {}
 
   /** A new one. Errors: EEXIST: there is one; of the store. */
-  static async init(platform: RepositoryPlatform, store: ObjectStore, password: string, owner: Owner): Promise<Repository> {
-    if (await exists(store, 'config')) throw new BlockError('EEXIST', `${store.location} is a repository already`);
-    if ((await store.list('keys')).length > 0) throw new BlockError('EEXIST', `${store.location} has keys already`);
+  static async init(
+    platform: RepositoryPlatform,
+    store: ObjectStore,
+    password: string,
+    owner: Owner,
+  ): Promise<Repository> {
+    if (await exists(store, 'config'))
+      throw new BlockError('EEXIST', `${store.location} is a repository already`);
+    if ((await store.list('keys')).length > 0)
+      throw new BlockError('EEXIST', `${store.location} has keys already`);
     await store.prepare([...folders, ...packFolders]);
     const keys = makeKeys(platform);
     const key = await sealKeys(platform, keys, password, owner, rfc3339(platform.clock));
@@ -66,10 +81,16 @@ export class Repository {
   static async open(platform: RepositoryPlatform, store: ObjectStore, password: string): Promise<Repository> {
     const keys = await keysOf(platform, store, password);
     const what = `config of ${store.location}`;
-    const config = parseRecord(await unseal(platform, keys, await store.get('config', maxDocumentBytes)), what);
+    const config = parseRecord(
+      await unseal(platform, keys, await store.get('config', maxDocumentBytes)),
+      what,
+    );
     const found = countIn(config, 'version', Number.MAX_SAFE_INTEGER, what);
     if (found !== version)
-      throw new BlockError('ENOTSUP', `${store.location} is a repository of version ${found}, not of version ${version}`);
+      throw new BlockError(
+        'ENOTSUP',
+        `${store.location} is a repository of version ${found}, not of version ${version}`,
+      );
     return new Repository(platform, store, keys, stringIn(config, 'id', what));
   }
 
@@ -156,9 +177,14 @@ async function exists(store: ObjectStore, name: string): Promise<boolean> {
   }
 }
 
-async function keysOf(platform: RepositoryPlatform, store: ObjectStore, password: string): Promise<SealingKeys> {
+async function keysOf(
+  platform: RepositoryPlatform,
+  store: ObjectStore,
+  password: string,
+): Promise<SealingKeys> {
   const files = await store.list('keys');
-  if (files.length === 0) throw new BlockError('ENOENT', `${store.location} is no repository: there are no keys`);
+  if (files.length === 0)
+    throw new BlockError('ENOENT', `${store.location} is no repository: there are no keys`);
   for (const { name } of files.slice(0, maxKeyFiles)) {
     const what = `${name} of ${store.location}`;
     const keys = await unsealKeys(platform, await store.get(name, maxDocumentBytes), password, what);

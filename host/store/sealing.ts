@@ -61,7 +61,10 @@ export async function unseal(
 }
 
 function notAuthentic(): BlockError {
-  return new BlockError('EIO', 'the authentication code is wrong: it is damaged, or was sealed with another key');
+  return new BlockError(
+    'EIO',
+    'the authentication code is wrong: it is damaged, or was sealed with another key',
+  );
 }
 
 async function authenticator(

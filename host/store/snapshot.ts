@@ -3,8 +3,9 @@
  *
  * `forget` groups snapshots by host and paths, so both stay the same for a machine.
  */
-import { asRecord, type JsonRecord, listIn, parseRecord, stringIn } from './json.ts';
+
 import { idFrom, toHex } from './ids.ts';
+import { asRecord, type JsonRecord, listIn, parseRecord, stringIn } from './json.ts';
 
 export interface Snapshot {
   /** RFC 3339. */
@@ -68,7 +69,7 @@ export interface FileNode {
   readonly content: Uint8Array;
 }
 
-export interface FolderNode {
+interface FolderNode {
   readonly type: 'dir';
   readonly name: string;
   readonly modified: string;
@@ -107,7 +108,9 @@ export function parseTree(json: Uint8Array, what: string): TreeNode[] {
     }
     if (record['type'] !== 'file') return [];
     const size = Number(record['size'] ?? 0);
-    return [{ type: 'file', name, modified, size, content: contentOf(listIn(record, 'content', where), where) }];
+    return [
+      { type: 'file', name, modified, size, content: contentOf(listIn(record, 'content', where), where) },
+    ];
   });
 }
 

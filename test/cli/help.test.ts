@@ -58,7 +58,7 @@ describe('a command that there is not', () => {
         "blockyard: Command not found: storag-deamon\nDid you mean 'storage-daemon'? 'blockyard help' lists all commands.\n",
     });
     expect(run(bundle, 'img', 'convrt').error).toContain("not found: convrt. Did you mean 'convert'?\n");
-    expect(run(bundle, 'backup').error).toContain('not found: backup\nUsage: blockyard COMMAND');
+    expect(run(bundle, 'copy-all').error).toContain('not found: copy-all\nUsage: blockyard COMMAND');
     expect(run(bundle, 'help', 'wbe').error).toContain("Did you mean 'web'?");
   });
 

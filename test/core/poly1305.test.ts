@@ -31,7 +31,9 @@ test("of the document's example", () => {
 /** Keys and blocks of all ones and all zeros carry the furthest. */
 const extreme = fc.oneof(
   fc.uint8Array({ minLength: 32, maxLength: 32 }),
-  fc.array(fc.constantFrom(0, 1, 5, 0xfa, 0xfb, 0xfc, 0xff), { minLength: 32, maxLength: 32 }).map((bytes) => Uint8Array.from(bytes)),
+  fc
+    .array(fc.constantFrom(0, 1, 5, 0xfa, 0xfb, 0xfc, 0xff), { minLength: 32, maxLength: 32 })
+    .map((bytes) => Uint8Array.from(bytes)),
 );
 const content = fc.oneof(
   fc.uint8Array({ maxLength: 200 }),

@@ -1,9 +1,15 @@
 /** Our command-line tools in this process. */
+import { main as backup } from '../../host/cli/backup/main.ts';
 import { main as img } from '../../host/cli/img/main.ts';
 import { main as io } from '../../host/cli/io/main.ts';
 import { masked, type Outcome, type ToolName, type TwoFolders } from './cli.ts';
 
-const mains = { 'qemu-img': img, 'qemu-io': io, 'blockyard img': img } as const;
+const mains = {
+  'qemu-img': img,
+  'qemu-io': io,
+  'blockyard img': img,
+  'blockyard backup': backup,
+} as const;
 
 /** As when it is started under the name of the tool that it stands in for. A bug rejects. */
 export async function runOwn(tool: keyof typeof mains, args: string[]): Promise<Outcome> {

@@ -39,5 +39,6 @@ export const haveLibnbd = have('nbdcopy') && have('nbdinfo');
 /** Debian's, which has libnbd's module. */
 export const systemPython = '/usr/bin/python3';
 export const haveNbdModule = have(systemPython, '-c', 'import nbd');
+export const haveRestic = have('restic', 'version');
 export const haveFio = have('fio');
 export const haveNbdkit = have('nbdkit');

@@ -14,6 +14,7 @@ const layers: readonly (readonly string[])[] = [
   ['qapi'],
   ['nbd'],
   ['core'],
+  ['store'],
   ['block'],
   ['throttle'],
   ['copy'],

@@ -1,5 +1,5 @@
 /**
- * What each option of `img`, `io`, `nbd`, `storage-daemon`, `web` and `demo` does, in a sentence: for manual pages, and for shells that
+ * What each option of `img`, `io`, `nbd`, `storage-daemon`, `web`, `backup` and `demo` does, in a sentence: for manual pages, and for shells that
  * show it beside a completion. Which options there are is said by the tables that the commands read their command lines by; a test
  * finds those that have no sentence.
  */
@@ -237,12 +237,34 @@ const ofWeb: OptionTexts = {
   'vga-bios': ['FILE', 'firmware of the display (that of SeaBIOS)'],
 };
 
+const ofBackup: OptionTexts = {
+  h: standard['h']!, // it is above
+  trace: traceText,
+  r: ['REPOSITORY', 'the folder of the repository; RESTIC_REPOSITORY when not given'],
+  'password-file': [
+    'FILE',
+    'the file whose first line is the password; otherwise RESTIC_PASSWORD_FILE, RESTIC_PASSWORD_COMMAND or RESTIC_PASSWORD',
+  ],
+  machine: ['NAME', 'the machine whose disks these are'],
+  disk: ['NAME', 'restore this disk only; may be repeated'],
+  O: ['FMT', 'the format of the new images (raw)'],
+  f: formatText,
+  'image-opts': ofImages['image-opts']!, // it is above
+  object: objectText,
+  output: ofImages['output']!, // it is above
+  p: ofImages['p']!, // it is above
+  q: ofImages['q']!, // it is above
+  'read-data': 'read all packs, and verify every byte',
+  'read-data-subset': ['PERCENT', 'do so with a share of the packs, drawn at random: 10%'],
+};
+
 export const optionTexts = {
   img: standard,
   io: ofIo,
   nbd: ofNbd,
   'storage-daemon': ofStorageDaemon,
   web: ofWeb,
+  backup: ofBackup,
   demo: standard,
 } as const satisfies Readonly<Record<string, OptionTexts>>;
 

@@ -102,6 +102,18 @@ export const prose: Readonly<Record<string, Prose>> = {
     ],
     examples: ['blockyard web --open disk.qcow2', 'blockyard web --host 0.0.0.0 --tls disk.qcow2'],
   },
+  backup: {
+    synopsis: 'backup COMMAND [OPTION …] [IMAGE …]',
+    description: [
+      'Keeps disks in a repository in the format of restic 0.14 and later (its version 2): encrypted, compressed, each piece of a disk stored once, however many snapshots have it. restic can check, restore, mount, copy and prune what is written here, and this reads what restic has written.',
+      'A snapshot is a machine at one instant: a folder with the name of the machine, and a raw file for each of its disks. Nothing that is in a repository is ever changed, and a backup that is interrupted leaves nothing to repair.',
+    ],
+    examples: [
+      'blockyard backup init -r /srv/backups --password-file secret',
+      'blockyard backup run -r /srv/backups --password-file secret --machine web1 hda=disk.qcow2',
+      'blockyard backup restore -r /srv/backups --password-file secret -O qcow2 latest /var/images',
+    ],
+  },
   demo: {
     synopsis: 'demo [OPTION …]',
     description: [
@@ -118,6 +130,10 @@ export const overview = {
     'The first argument is the command. A link to this program that is named qemu-img, qemu-io, qemu-storage-daemon or qemu-system-… behaves as that tool.',
   ],
   environment: [
+    [
+      'RESTIC_REPOSITORY, RESTIC_PASSWORD, RESTIC_PASSWORD_FILE, RESTIC_PASSWORD_COMMAND',
+      'What backup uses when it is not told.',
+    ],
     ['BLOCKYARD_DEBUG', 'With 1, an internal error shows where in the sources it is.'],
     ['TMPDIR', 'Where -snapshot and demo put their files.'],
   ],

@@ -52,7 +52,12 @@ const zstd: WholeCodec = {
       const frame = zstdFrameAt(input, at);
       if (!frame) throw new BlockError('EIO');
       if (!frame.skippable) {
-        const content = decodeFrame(decompress, input.subarray(at, frame.end), frame.contentBytes, limit - bytes);
+        const content = decodeFrame(
+          decompress,
+          input.subarray(at, frame.end),
+          frame.contentBytes,
+          limit - bytes,
+        );
         parts.push(content);
         bytes += content.length;
       }

@@ -44,7 +44,11 @@ async function describe(folder: string, name: string, isFolder: boolean): Promis
   return { name, isFolder, bytes: isFolder ? 0 : (await stat(join(folder, name))).size };
 }
 
-async function withHandle(path: string, flags: string, act: (file: FileHandle) => Promise<void>): Promise<void> {
+async function withHandle(
+  path: string,
+  flags: string,
+  act: (file: FileHandle) => Promise<void>,
+): Promise<void> {
   const file = await open(path, flags, fileMode);
   try {
     await act(file);

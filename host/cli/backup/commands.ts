@@ -1,0 +1,48 @@
+/** The subcommands of `backup`: name, synopsis, and where the code is. Each is loaded only when it runs. */
+import type { OptionSpec } from '../shared/getopt.ts';
+import type { Tool } from '../shared/tool.ts';
+
+export interface BackupCommand {
+  readonly name: string;
+  readonly help: string;
+  readonly synopsis: string;
+  load(): Promise<{
+    run(tool: Tool, argv: string[]): Promise<number>;
+    readonly specs: readonly OptionSpec[];
+  }>;
+}
+
+export const commands: readonly BackupCommand[] = [
+  {
+    name: 'check',
+    help: 'check that a repository is whole, and with --read-data that every byte is right',
+    synopsis: '[-r repository] [--password-file file] [--read-data | --read-data-subset percent] [-p]',
+    load: () => import('./check.ts'),
+  },
+  {
+    name: 'init',
+    help: 'make a repository',
+    synopsis: '[-r repository] [--password-file file]',
+    load: () => import('./init.ts'),
+  },
+  {
+    name: 'restore',
+    help: 'make images of the disks of a snapshot',
+    synopsis:
+      '[-r repository] [--password-file file] [--machine name] [--disk name]... [-O fmt] [-p] [-q] snapshot folder',
+    load: () => import('./restore.ts'),
+  },
+  {
+    name: 'run',
+    help: 'back up images that nobody writes to, as one snapshot',
+    synopsis:
+      '[-r repository] [--password-file file] --machine name [--image-opts] [-f fmt] [-p] [-q] [disk=]image...',
+    load: () => import('./run.ts'),
+  },
+  {
+    name: 'snapshots',
+    help: 'list the snapshots of a repository',
+    synopsis: '[-r repository] [--password-file file] [--machine name] [--output=ofmt]',
+    load: () => import('./snapshots.ts'),
+  },
+];

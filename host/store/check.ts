@@ -1,0 +1,102 @@
+/**
+ * Whether a repository is what it says it is: that every snapshot's trees and chunks are there, in packs that are there; that disks are
+ * as long as their chunks, which restic does not check; and, when data is read, that every byte is what its name says.
+ *
+ * It goes on after a finding, and changes nothing.
+ */
+import { asBlockError, BlockError } from '../base/errors.ts';
+import { unsealBlob } from './blobs.ts';
+import { DiskReader } from './disk-reader.ts';
+import { toHex } from './ids.ts';
+import { maxPackBytes } from './limits.ts';
+import { disksOf } from './machine.ts';
+import { type PackedBlob, readTable } from './pack.ts';
+import { baseName, type Repository } from './repository.ts';
+
+interface CheckFindings {
+  readonly snapshots: number;
+  readonly packs: number;
+  /** What is wrong. */
+  readonly errors: readonly string[];
+  /** Packs that nothing names: left by a program that died, and harmless. `restic prune` removes them. */
+  readonly orphans: number;
+}
+
+interface CheckSettings {
+  /** Share of the packs whose bytes are read and verified, from 0 to 1; which ones is drawn. */
+  readonly readData: number;
+  readonly report?: (done: number, of: number) => void;
+}
+
+/** Errors: of the store, when not even the lists can be read. */
+export async function checkRepository(
+  repository: Repository,
+  settings: CheckSettings,
+): Promise<CheckFindings> {
+  const errors: string[] = [];
+  const noteErrors = async (act: () => Promise<void>): Promise<void> => {
+    try {
+      await act();
+    } catch (error) {
+      errors.push(asBlockError(error).message);
+    }
+  };
+  const index = await repository.index();
+  const files = await repository.store.list('data');
+  const sizes = new Map(files.map(({ name, bytes }) => [name, bytes]));
+  const named = new Set<string>();
+  for (const name of index.packNames()) {
+    named.add(name);
+    if (!sizes.has(name)) errors.push(`${name} is named by the index, and is not there`);
+  }
+  const snapshots = await repository.snapshots();
+  for (const snapshot of snapshots)
+    await noteErrors(async () => {
+      for (const { file, facts, path } of await disksOf(repository, snapshot)) {
+        await DiskReader.open(repository, file);
+        if (facts && facts.size !== file.size)
+          throw new BlockError(
+            'EIO',
+            `snapshot ${snapshot.id}: ${path} has ${file.size} bytes, and was said to have ${facts.size}`,
+          );
+      }
+    });
+  const present = [...named].filter((name) => sizes.has(name));
+  const read = drawn(present, settings.readData, (limit) => repository.platform.random.below(limit));
+  for (const [done, name] of read.entries()) {
+    await noteErrors(() => verifyPack(repository, name, sizes.get(name)!)); // it is there
+    settings.report?.(done + 1, read.length);
+  }
+  return { snapshots: snapshots.length, packs: named.size, errors, orphans: files.length - present.length };
+}
+
+function drawn(names: string[], share: number, below: (limit: number) => number): string[] {
+  const wanted = Math.ceil(names.length * share);
+  const left = [...names];
+  return Array.from({ length: wanted }, () => left.splice(below(left.length), 1)[0]!); // as many as there are, or fewer
+}
+
+/** Its name, its table, and every blob that the table has. */
+async function verifyPack(repository: Repository, name: string, bytes: number): Promise<void> {
+  const { sealer, store, platform } = repository;
+  if (bytes > maxPackBytes) throw new BlockError('EIO', `${name} of ${store.location} has ${bytes} bytes`);
+  const whole = await store.getRange(name, 0, bytes);
+  if (toHex(await platform.hashes.sha256(whole)) !== baseName(name))
+    throw new BlockError('EIO', `${name} of ${store.location} is not what its name says`);
+  for (const blob of await readTable(sealer, sealer.keys, store, name, bytes))
+    await verifyBlob(repository, whole, blob, name);
+}
+
+async function verifyBlob(
+  { sealer, store }: Repository,
+  pack: Uint8Array,
+  { id, offset, length, plainLength }: PackedBlob,
+  name: string,
+): Promise<void> {
+  try {
+    const sealed = pack.subarray(offset, offset + length);
+    await unsealBlob(sealer, { id, sealed, plainLength });
+  } catch (error) {
+    throw asBlockError(error).within(`${name} of ${store.location}: blob ${toHex(id)}`);
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * A machine in a repository (specification: store, section 7): a folder with the machine's name, in it a file for each disk, as the
+ * guest sees it, and `blockyard.json`, which says what restic's own format has no place for.
+ *
+ * A snapshot that restic made has no such file, and its disks are what files there are.
+ */
+import { BlockError } from '../base/errors.ts';
+import { toHex } from './ids.ts';
+import { asRecord, countIn, parseRecord, stringIn } from './json.ts';
+import type { Owner } from './key-file.ts';
+import { maxDocumentBytes, maxTreeDepth } from './limits.ts';
+import { concatenated } from './object-store.ts';
+import type { Repository } from './repository.ts';
+import type { RepositoryWriter } from './repository-writer.ts';
+import { encodeTree, type FileNode, type NamedSnapshot, type TreeNode } from './snapshot.ts';
+import { rfc3339 } from './time.ts';
+
+const documentName = 'blockyard.json';
+const documentVersion = 1;
+const diskSuffix = '.raw';
+/** By which our snapshots are found among others. */
+const tag = 'blockyard';
+
+/** Chunks of a disk, but for the last: small disks are cut finer, so that little that changed is little that is stored. */
+const chunkBytes = 1 << 20;
+const largeChunkBytes = 4 << 20;
+const largeDiskBytes = 256 * 2 ** 30;
+
+export function chunkBytesOf(diskBytes: number): number {
+  return diskBytes > largeDiskBytes ? largeChunkBytes : chunkBytes;
+}
+
+/** What is kept of a disk beside its content. */
+interface DiskFacts {
+  /** Bytes, as the guest sees it. */
+  readonly size: number;
+  readonly chunkBytes: number;
+  /** Of the image that it was. */
+  readonly format: string;
+}
+
+export interface BackedUpDisk extends DiskFacts {
+  readonly name: string;
+  /** Ids of its chunks. */
+  readonly content: Uint8Array;
+}
+
+/** Who makes a snapshot, and with what. */
+interface Author extends Pick<Owner, 'username'> {
+  readonly program: string;
+  /** RFC 3339: the instant that the disks are of. Now, if it is not given. */
+  readonly time?: string;
+}
+
+/** Letters, digits, dots, hyphens and underscores, and not a dot first: nothing that any program would have to quote. */
+export function isName(name: string): boolean {
+  return /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/.test(name);
+}
+
+/** Everything that the disks are made of has been added. Settles with the snapshot's id when all is durable. */
+export async function putMachine(
+  repository: Repository,
+  writer: RepositoryWriter,
+  machine: string,
+  disks: readonly BackedUpDisk[],
+  { username, program, time = rfc3339(repository.platform.clock) }: Author,
+): Promise<string> {
+  const facts = Object.fromEntries(
+    disks.map(({ name, size, chunkBytes, format }) => [name, { size, chunkBytes, format }]),
+  );
+  const document = new TextEncoder().encode(
+    `${JSON.stringify({ version: documentVersion, disks: facts })}\n`,
+  );
+  const files = [
+    ...disks.map(({ name, size, content }) => ({ name: `${name}${diskSuffix}`, size, content })),
+    { name: documentName, size: document.length, content: await writer.add('data', document) },
+  ].map((file): FileNode => ({ ...file, type: 'file', modified: time }));
+  const folder = await writer.add('tree', encodeTree(files, { username }));
+  const root: TreeNode = { type: 'dir', name: machine, modified: time, subtree: toHex(folder) };
+  const tree = toHex(await writer.add('tree', encodeTree([root], { username })));
+  await writer.finish();
+  const paths = [`/${machine}`];
+  const snapshot = { time, tree, paths, hostname: machine, username, tags: [tag] };
+  return repository.putSnapshot(snapshot, program);
+}
+
+/** A disk as a snapshot has it. */
+export interface StoredDisk {
+  /** `MACHINE/DISK`; of a snapshot that restic made, the path of the file. */
+  readonly path: string;
+  /** The last part of it. */
+  readonly name: string;
+  readonly file: FileNode;
+  /** Undefined: nobody has said anything about it. */
+  readonly facts: DiskFacts | undefined;
+}
+
+/** All disks of a snapshot. Errors: EIO; of the store. */
+export async function disksOf(repository: Repository, snapshot: NamedSnapshot): Promise<StoredDisk[]> {
+  const found: StoredDisk[] = [];
+  await walk(repository, snapshot.tree, '', 0, found);
+  return found;
+}
+
+async function walk(
+  repository: Repository,
+  tree: string,
+  path: string,
+  depth: number,
+  found: StoredDisk[],
+): Promise<void> {
+  if (depth > maxTreeDepth) throw new BlockError('EIO', `folders are nested more than ${maxTreeDepth} deep`);
+  const nodes = await repository.readTree(tree);
+  const files = nodes.filter((node): node is FileNode => node.type === 'file');
+  const document = files.find(({ name }) => name === documentName);
+  const facts = document && (await readFacts(repository, document));
+  for (const file of files) {
+    if (file === document) continue;
+    const name = facts && file.name.endsWith(diskSuffix) ? file.name.slice(0, -diskSuffix.length) : file.name;
+    found.push({ path: `${path}${name}`, name, file, facts: facts?.get(name) });
+  }
+  for (const node of nodes)
+    if (node.type === 'dir') await walk(repository, node.subtree, `${path}${node.name}/`, depth + 1, found);
+}
+
+async function readFacts(
+  repository: Repository,
+  { content, size }: FileNode,
+): Promise<Map<string, DiskFacts>> {
+  if (size > maxDocumentBytes) throw new BlockError('EIO', `${documentName} has ${size} bytes`);
+  const parts: Uint8Array[] = [];
+  for (let at = 0; at < content.length; at += 32)
+    parts.push(await repository.readBlob('data', content.subarray(at, at + 32)));
+  const record = parseRecord(concatenated(parts), documentName);
+  if (record['version'] !== documentVersion)
+    throw new BlockError(
+      'ENOTSUP',
+      `${documentName} is of version ${String(record['version'])}, not ${documentVersion}`,
+    );
+  const disks = Object.entries(asRecord(record['disks'], documentName));
+  return new Map(
+    disks.map(([name, value]) => {
+      const what = `${documentName}: ${name}`;
+      const disk = asRecord(value, what);
+      const size = countIn(disk, 'size', Number.MAX_SAFE_INTEGER, what);
+      const cut = countIn(disk, 'chunkBytes', Number.MAX_SAFE_INTEGER, what);
+      return [name, { size, chunkBytes: cut, format: stringIn(disk, 'format', what) }];
+    }),
+  );
+}

@@ -1,0 +1,138 @@
+/** `blockyard backup`: disks into a repository in a folder, and out again. */
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { diskContent } from '../store/world.ts';
+import type { Outcome } from '../support/cli.ts';
+import { runOwn } from '../support/own-tools.ts';
+
+let folder: string;
+const path = (name: string): string => join(folder, name);
+const backup = (...args: string[]): Promise<Outcome> => runOwn('blockyard backup', args);
+const img = (...args: string[]): Promise<Outcome> => runOwn('blockyard img', args);
+
+beforeAll(() => {
+  vi.stubEnv('RESTIC_PASSWORD', 'secret');
+});
+afterAll(() => vi.unstubAllEnvs());
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'blockyard-backup-'));
+  vi.stubEnv('RESTIC_REPOSITORY', path('repository'));
+  mkdirSync(path('out'));
+  writeFileSync(path('disk.raw'), diskContent(3 << 20, 1));
+  expect(await backup('init')).toMatchObject({ status: 0 });
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('backup', () => {
+  test('restores what it was given, in any format', async () => {
+    await img('convert', '-f', 'raw', '-O', 'qcow2', '-c', path('disk.raw'), path('other.qcow2'));
+    const run = ['run', '--machine', 'm', `hda=${path('disk.raw')}`, path('other.qcow2')];
+    expect(await backup(...run)).toMatchObject({ status: 0, stderr: expect.not.stringContaining('error') });
+    expect(await backup('restore', '-q', 'latest', path('out'))).toMatchObject({ status: 0, stdout: '' });
+    expect(
+      await backup('restore', '-q', '--disk', 'hda', '-O', 'qcow2', 'latest', path('out')),
+    ).toMatchObject({ status: 0 });
+    expect(readdirSync(path('out')).sort()).toEqual(['hda.qcow2', 'hda.raw', 'other.raw']);
+    for (const restored of readdirSync(path('out')))
+      expect(await img('compare', path('disk.raw'), join(path('out'), restored))).toMatchObject({
+        status: 0,
+      });
+    expect(await backup('check', '--read-data')).toMatchObject({ status: 0 });
+    expect(readdirSync(path('repository/locks'))).toEqual([]);
+  });
+
+  test('lists what there is', async () => {
+    await backup('run', '-q', '--machine', 'm', path('disk.raw'));
+    await backup('run', '-q', '--machine', 'n', `x=${path('disk.raw')}`);
+    const all = JSON.parse((await backup('snapshots', '--output', 'json')).stdout) as { machine: string }[];
+    expect(all).toMatchObject([
+      { machine: 'm', disks: [{ name: 'disk', size: 3 << 20 }] },
+      { machine: 'n', disks: [{ name: 'x', size: 3 << 20 }] },
+    ]);
+    expect((await backup('snapshots', '--machine', 'n')).stdout).toMatch(
+      /^ID .*\n\w{8} .* n +x \(3145728\)\n$/,
+    );
+  });
+
+  test('stores nothing anew that has not changed', async () => {
+    await backup('run', '-q', '--machine', 'm', path('disk.raw'));
+    const { stdout } = await backup('run', '--machine', 'm', path('disk.raw'));
+    expect(stdout).toMatch(/^snapshot \w{8}: [\d.]+ K?i?B new, 3 MiB known, [\d.]+ K?i?B stored\n$/);
+  });
+
+  test('says what is wrong with a repository, and ends with status 1', async () => {
+    await backup('run', '-q', '--machine', 'm', path('disk.raw'));
+    const packs = readdirSync(path('repository/data'), { recursive: true, withFileTypes: true }).filter(
+      (entry) => entry.isFile(),
+    );
+    const largest = packs
+      .map(({ parentPath, name }) => join(parentPath, name))
+      .sort((a, b) => readFileSync(b).length - readFileSync(a).length)[0]!; // there are some
+    const content = readFileSync(largest);
+    content[1000]! ^= 1;
+    writeFileSync(largest, content);
+    expect(await backup('check')).toMatchObject({ status: 0 });
+    const found = await backup('check', '--read-data');
+    expect(found).toMatchObject({ status: 1, stdout: '1 errors were found: 1 snapshots, 2 packs\n' });
+    expect(found.stderr).toContain('is not what its name says');
+    const restored = await backup('restore', 'latest', path('out'));
+    expect(restored.status).toBe(1);
+    expect(restored.stderr).toContain('authentication code is wrong');
+    expect(readdirSync(path('out'))).toEqual([]);
+  });
+});
+
+describe('backup refuses', () => {
+  test.each([
+    [['run', '--machine', 'm', 'a.raw', 'b/a.qcow2'], "Two disks would be called 'a'"],
+    [['run', '--machine', '../m', 'a.raw'], "'../m' has other characters"],
+    [['run', 'a.raw'], 'Which machine is it?'],
+    [['run', '--machine', 'm'], 'Expecting image file names'],
+    [['run', '--machine', 'm', '/none'], "Could not open '/none': No such file or directory"],
+    [['restore', 'latest'], 'a folder'],
+    [['restore', 'latest', '.'], "There is no snapshot 'latest'"],
+    [['restore', '--machine', 'q', 'latest', '.'], "There is no snapshot 'latest' of q"],
+    [['check', '--read-data-subset', '0%'], "expects a percentage like '10%', not '0%'"],
+    [['snapshots', 'x'], 'Unexpected argument: x'],
+    [['snapshots', '-r', '/none/of/these'], 'is no repository: there are no keys'],
+    [['snapshots', '-r', 'sftp:host:/x'], 'repositories by sftp are not supported'],
+    [['snapshots', '--password-file', '/none'], "Could not read the password file '/none'"],
+    [['init'], 'is a repository already'],
+    [['chek'], "Did you mean 'check'?"],
+  ] as const)('%j', async (args, words) => {
+    const { status, stderr } = await backup(...args);
+    expect(status).toBe(1);
+    expect(stderr).toContain(words);
+    expect(stderr).not.toContain('secret');
+  });
+
+  test('to make an image where there is a file', async () => {
+    await backup('run', '-q', '--machine', 'm', path('disk.raw'));
+    writeFileSync(path('out/disk.raw'), 'precious');
+    expect(await backup('restore', 'latest', path('out'))).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("disk.raw' is there already"),
+    });
+    expect(readFileSync(path('out/disk.raw'), 'utf8')).toBe('precious');
+  });
+
+  test('a password that is none, and takes one from everywhere that restic does', async () => {
+    const opens = (): Promise<Outcome> => backup('snapshots');
+    vi.stubEnv('RESTIC_PASSWORD', 'other');
+    expect((await opens()).stderr).toContain('the password opens none of the keys');
+    vi.stubEnv('RESTIC_PASSWORD_COMMAND', `sh -c "echo secret"`);
+    expect(await opens()).toMatchObject({ status: 0 });
+    vi.stubEnv('RESTIC_PASSWORD_COMMAND', 'false');
+    expect((await opens()).stderr).toContain("RESTIC_PASSWORD_COMMAND: 'false' failed (1)");
+    writeFileSync(path('password'), 'secret\n');
+    vi.stubEnv('RESTIC_PASSWORD_FILE', path('password'));
+    expect(await opens()).toMatchObject({ status: 0 });
+    vi.stubEnv('RESTIC_PASSWORD_FILE', undefined);
+    vi.stubEnv('RESTIC_PASSWORD_COMMAND', undefined);
+    vi.stubEnv('RESTIC_PASSWORD', undefined);
+    expect((await opens()).stderr).toContain('No password');
+    vi.stubEnv('RESTIC_PASSWORD', 'secret');
+  });
+});
