@@ -4,11 +4,11 @@
  *
  * A write has saved the units of 4 KiB that it touches. Such parts are completed to clusters here, from the source, before
  * they go to the target; what covers whole clusters goes as it is. Whoever copies a cluster in the background meanwhile
- * takes the parts of it along.
+ * takes the parts of it along. A cluster that is here in all its parts counts as copied from then on.
  *
  * | where old data is  | how it gets on                                                                   |
  * | ------------------ | -------------------------------------------------------------------------------- |
- * | memory             | to the target, oldest first; to the spill file when half of the buffer is used   |
+ * | memory             | to the target, oldest first; by spiller.ts when half of the buffer is used       |
  * | spill file, if any | to the target, when nothing is left in memory that could go there                |
  *
  * When there is no room a guest waits, unless `giveUp` is there to end it all. A target that fails is for others to deal
