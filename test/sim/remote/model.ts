@@ -116,9 +116,9 @@ export class RemoteModel {
     const { first, sectors, number } = written;
     this.watched.add(written);
     for (let sector = first; sector < first + sectors; sector++) {
+      const before = [this.last[sector]!, ...(this.maybe.get(sector) ?? [])]; // the disk has it
+      for (const found of [...before, number]) add(this.unflushed, sector, found);
       add(this.maybe, sector, number);
-      add(this.unflushed, sector, this.last[sector]!); // the disk has it
-      add(this.unflushed, sector, number);
       for (const instant of this.instants) instant.note(sector, number);
     }
   }
