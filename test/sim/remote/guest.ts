@@ -18,6 +18,8 @@ export interface Numbers {
 }
 
 const longestPauseNs = 50_000;
+/** Requests of one that reads a point in time. */
+const longestReading = 100;
 const diskPath = '/daemon';
 
 export class Guests {
@@ -88,7 +90,7 @@ export class Guests {
     while (!(await this.succeeds(() => this.backend.read(0, sector)))) await this.wait(1e9);
   }
 
-  /** Reads a point in time that is exported as `view`, until it is told to stop. */
+  /** Reads a point in time that is exported as `view`, until it has had enough or is told to stop. */
   async startReader(instant: Instant): Promise<void> {
     const server = { type: 'unix', path: diskPath };
     await this.machine.execute('blockdev-add', {
@@ -118,7 +120,7 @@ export class Guests {
   private async read(instant: Instant): Promise<void> {
     const { random } = this.world;
     const user = await attach(this.machine.server.graph.getNode('view'), Perm.consistentRead);
-    while (this.isReading) {
+    for (let count = 0; this.isReading && count < longestReading; count++) {
       const first = random.below(this.model.sectors);
       const sectors = Math.min(this.model.sectors - first, 1 + random.below(100));
       const part = new Uint8Array(sectors * sectorBytes);
