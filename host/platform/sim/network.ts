@@ -14,7 +14,7 @@ import type { Listener, SocketAddress, Sockets } from '../sockets.ts';
 import type { Simulation } from './index.ts';
 import { Prng } from './prng.ts';
 
-export interface NetworkOptions {
+interface NetworkOptions {
   /** How long bytes travel. */
   readonly latency: { readonly minNs: number; readonly maxNs: number };
   /** How long it may take until somebody hears that a machine is gone. */
