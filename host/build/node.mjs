@@ -9,12 +9,12 @@
 // those before it, and for what is left for later. What is imported by `import()` alone is a part of its own.
 //
 // The program is in CommonJS: Node starts that without its loader of modules, which alone takes 3 ms, and V8's compiled code for it can
-// be kept (host/cli/start/compiled-code.ts). What it imports is loaded when it is first used (lazy-imports.mjs).
+// be kept (host/cli/start/compiled-code.ts). What it imports is loaded when it is first used (chunk-code.mjs).
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { rolldown } from 'rolldown';
-import { inAscii, withLazyImports } from './lazy-imports.mjs';
+import { chunkCode } from './chunk-code.mjs';
 import { notingModules } from './licenses.mjs';
 import { loadedWith } from './loaded-with.mjs';
 
@@ -38,8 +38,8 @@ const libraryLayers = {
 };
 
 /**
- * What `img info` never gets to, although the layer `image` imports it. While this is loaded it may use nothing of that layer: it is
- * loaded by a function of it.
+ * What `img info` never gets to, although the layer `image` imports it. No module of that layer may use it while it is loaded, but in
+ * functions that are called later.
  */
 const later = {
   layer: 'image',
@@ -50,15 +50,15 @@ const later = {
       'host/core/(?!qcow2-abi)',
       'host/copy/(?!buffer-options)',
       'host/filters/copy-before-write/(?!driver)',
-      'host/formats/qcow2/live/(writeback|stored-bitmaps|zeroes|compressed|refcount-growth|snapshot-storage|corruption|holes)',
+      'host/formats/qcow2/live/(writeback|stored-bitmaps|zeroes|compressed|refcount-growth|snapshot-storage|corruption|holes|frees)',
       'host/formats/qcow2/disk/(header-update|bitmap-directory|entry)',
       'host/formats/qcow2/create/(tables|layout|new-header)',
-      'host/block/(reopen|status|snapshots|copy-range|chain|request-trace|write-threshold|cluster-bytes)\\.',
+      'host/block/(reopen|status|statistics|snapshots|copy-range|chain|request-trace|write-threshold|cluster-bytes)\\.',
       'host/throttle/(group|leaky-bucket)\\.',
       'host/bitmaps/dirty-bitmap',
       'host/qapi/(json|json-lexer|json-output|qemu-opts|config-file)\\.',
-      'host/platform/due-timer',
-      'host/base/sparse-bytes',
+      'host/platform/(due-timer|node/direct-file)',
+      'host/base/(sparse-bytes|in-flight|exact-integer)',
       'host/cli/shared/snapshot-table',
     ].join('|'),
   ),
@@ -140,7 +140,7 @@ async function buildProgram(site) {
   const hash = createHash('sha256');
   const isEager = (path) => /^\.\/(start|image|rolldown-runtime)-/.test(path);
   for (const { fileName, code, source } of files) {
-    const text = code === undefined ? source : asScript(inAscii(withLazyImports(code, isEager)));
+    const text = code === undefined ? source : asScript(chunkCode(code, isEager));
     hash.update(fileName).update(text);
     write(site, `chunks/${fileName}`, text);
   }
