@@ -23,10 +23,14 @@ const headBytes = 4096;
 /** What the package exports, as far as `T` says. Undefined where it is not installed, or the host is not a Linux that libc.ts fits. */
 export function loadKoffi<T>(): T | undefined {
   if (process.platform !== 'linux' || !architectures.has(process.arch)) return undefined;
+  return (attempt(loadAddon) ?? attempt(() => createRequire(import.meta.url)('koffi'))) as T | undefined;
+}
+
+/** Not installed, or without a build for this machine: an optional dependency is allowed to be missing. */
+function attempt<R>(load: () => R): R | undefined {
   try {
-    return (loadAddon() ?? createRequire(import.meta.url)('koffi')) as T;
+    return load();
   } catch {
-    // Not installed, or without a build for this machine: an optional dependency is allowed to be missing.
     return undefined;
   }
 }
