@@ -13,8 +13,8 @@ export {
   bitmap_next_zero,
   bitmap_status,
 } from './bitmap/find';
-export { bitmap_init, bitmap_words } from './bitmap/layout';
-export { bitmap_merge_words, bitmap_write_words } from './bitmap/words';
+export { bitmap_init } from './bitmap/layout';
+export { bitmap_merge_words, bitmap_read_words, bitmap_write_words } from './bitmap/words';
 export { cbw_begin_copy, cbw_check_write, cbw_end_copy, cbw_next } from './cbw/copy';
 export { cbw_begin_read, cbw_end_read, cbw_reader_in } from './cbw/read';
 export { cbw_bitmap, cbw_copying_bytes, cbw_init } from './cbw/state';

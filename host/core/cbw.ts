@@ -72,7 +72,8 @@ export class CopyBeforeWriteState {
     readonly clusterBytes: number,
   ) {
     const clusterBits = granularityBitsOf(clusterBytes);
-    this.core = new CoreInstance<CbwExports>(bitmapMemoryBytes(size, clusterBytes) + stateBytes);
+    const { least, most } = bitmapMemoryBytes(size, clusterBytes);
+    this.core = new CoreInstance<CbwExports>(least + stateBytes, most + stateBytes);
     const { exports } = this.core;
     this.handle = this.core.guard(() => exports.cbw_init(size, clusterBits)) >>> 0;
     const bitmap = this.core.guard(() => exports.cbw_bitmap(this.handle)) >>> 0;
