@@ -13,11 +13,13 @@ import {
   bitCount,
   CLEAR_PAGE,
   clippedEnd,
+  entryOf,
   granularityBits,
-  ownPage,
+  isShared,
+  makeOwn,
   PAGE_BITS,
   PAGE_SHIFT,
-  pageAddress,
+  pageAt,
   pageCount,
   pageDirty,
   SET_PAGE,
@@ -83,10 +85,10 @@ function fillPages(bitmap: usize, first: u64, end: u64, fill: u64): void {
   const shared = fill == 0 ? CLEAR_PAGE : SET_PAGE;
   let change: u64 = 0;
   for (let page = first; page < end; page++) {
-    const at = pageAddress(bitmap, page);
-    if (at == shared) continue;
-    change += (fill & PAGE_BITS) - pageDirty(at);
-    sharePage(bitmap, page, shared);
+    const entry = entryOf(bitmap, page);
+    if (pageAt(entry) == shared) continue;
+    change += (fill & PAGE_BITS) - pageDirty(entry);
+    sharePage(bitmap, entry, shared);
   }
   if (change == 0) return;
   addDirty(bitmap, change);
@@ -96,9 +98,10 @@ function fillPages(bitmap: usize, first: u64, end: u64, fill: u64): void {
 
 /** As fillBits, of the bits from `from` up to `to` of one page. */
 function fillPart(bitmap: usize, page: u64, from: u64, to: u64, fill: u64): void {
-  const shared = fill == 0 ? CLEAR_PAGE : SET_PAGE;
-  if (pageAddress(bitmap, page) == shared) return;
-  const own = ownPage(bitmap, page);
+  const entry = entryOf(bitmap, page);
+  let own = pageAt(entry);
+  if (own == (fill == 0 ? CLEAR_PAGE : SET_PAGE)) return;
+  if (isShared(own)) own = makeOwn(bitmap, entry);
   let at = own + ((<usize>(from >> 6)) << 3);
   const end = own + ((<usize>(to >> 6)) << 3);
   let mask = ALL << (from & 63);
@@ -110,25 +113,31 @@ function fillPart(bitmap: usize, page: u64, from: u64, to: u64, fill: u64): void
     change += popcnt<u64>(fresh) - popcnt<u64>(old);
     mask = ALL;
   }
-  mask &= ALL >> (63 - (to & 63));
   const old = load<u64>(at);
-  const fresh = old ^ ((old ^ fill) & mask);
+  const fresh = old ^ ((old ^ fill) & mask & (ALL >> (63 - (to & 63))));
   store<u64>(at, fresh);
-  change += popcnt<u64>(fresh) - popcnt<u64>(old);
-  if (change != 0) settlePage(bitmap, page, own, change);
+  countIn(bitmap, page, entry, change + popcnt<u64>(fresh) - popcnt<u64>(old));
 }
 
-/** After `change` bits more are set in the page at `own`, the bitmap's own: counts them, and shares it when it became uniform. */
-export function settlePage(bitmap: usize, page: u64, own: usize, change: u64): void {
-  const before = pageDirty(own);
+/** After `change` bits more are set in a page that is the bitmap's own: counts them. */
+// @ts-ignore: decorator
+@inline
+export function countIn(bitmap: usize, page: u64, entry: usize, change: u64): void {
+  const before = pageDirty(entry);
   const dirty = before + change;
-  setPageDirty(own, dirty);
+  setPageDirty(entry, dirty);
   addDirty(bitmap, change);
-  if (dirty == PAGE_BITS) sharePage(bitmap, page, SET_PAGE);
+  if (before == 0 || dirty == 0 || dirty == PAGE_BITS) settle(bitmap, page, entry, before);
+}
+
+/** Shares a page that became uniform, and brings the levels up to date when it was clear or is so now. */
+function settle(bitmap: usize, page: u64, entry: usize, before: u64): void {
+  const dirty = pageDirty(entry);
   if (dirty == 0) {
-    sharePage(bitmap, page, CLEAR_PAGE);
+    sharePage(bitmap, entry, CLEAR_PAGE);
     if (before != 0) lower(bitmap, 0, page, page);
-  } else if (before == 0) {
-    raise(bitmap, 0, page, page);
+    return;
   }
+  if (dirty == PAGE_BITS) sharePage(bitmap, entry, SET_PAGE);
+  if (before == 0) raise(bitmap, 0, page, page);
 }

@@ -13,10 +13,11 @@ import {
   CLEAR_PAGE,
   clippedEnd,
   dirtyCount,
+  entryOf,
   granularityBits,
+  PAGE_BYTES,
   PAGE_SHIFT,
-  PAGE_WORD_BYTES,
-  pageAddress,
+  pageAt,
   SET_PAGE,
   wordAddress,
 } from './layout';
@@ -139,14 +140,14 @@ export function nextSet(bitmap: usize, from: u64): u64 {
   let at = wordAddress(bitmap, from >> 6);
   const word = load<u64>(at) >> (from & 63);
   if (word != 0) return from + ctz<u64>(word);
-  let start = pageAddress(bitmap, page);
+  let start = pageAt(entryOf(bitmap, page));
   // The clear page is not worth looking through.
-  at = start == CLEAR_PAGE ? 0 : nonZeroWord(at + 8, start + PAGE_WORD_BYTES);
+  at = start == CLEAR_PAGE ? 0 : nonZeroWord(at + 8, start + PAGE_BYTES);
   if (at == 0) {
     page = nextDirtyPage(bitmap, page + 1);
     if (page == NONE) return NONE;
-    start = pageAddress(bitmap, page);
-    at = nonZeroWord(start, start + PAGE_WORD_BYTES);
+    start = pageAt(entryOf(bitmap, page));
+    at = nonZeroWord(start, start + PAGE_BYTES);
   }
   return (page << PAGE_SHIFT) + ((<u64>(at - start)) << 3) + ctz<u64>(load<u64>(at));
 }
@@ -168,16 +169,16 @@ export function nextClear(bitmap: usize, from: u64, end: u64): u64 {
   const word = ~load<u64>(at) >> (from & 63);
   if (word != 0) return min<u64>(end, from + ctz<u64>(word));
   let page = from >> PAGE_SHIFT;
-  let start = pageAddress(bitmap, page);
-  at = start == SET_PAGE ? 0 : notFullWord(at + 8, start + PAGE_WORD_BYTES);
+  let start = pageAt(entryOf(bitmap, page));
+  at = start == SET_PAGE ? 0 : notFullWord(at + 8, start + PAGE_BYTES);
   if (at == 0) {
     const endPage = ((end - 1) >> PAGE_SHIFT) + 1;
     do {
       if (++page == endPage) return end;
-      start = pageAddress(bitmap, page);
+      start = pageAt(entryOf(bitmap, page));
     } while (start == SET_PAGE);
     // One that is not all set.
-    at = notFullWord(start, start + PAGE_WORD_BYTES);
+    at = notFullWord(start, start + PAGE_BYTES);
   }
   return min<u64>(end, (page << PAGE_SHIFT) + ((<u64>(at - start)) << 3) + ctz<u64>(~load<u64>(at)));
 }

@@ -8,13 +8,14 @@
  * | 16            | u64       | dirty: how many of them are set                                              |
  * | 24            | u32       | granularity bits                                                             |
  * | 28            | u32       | level count                                                                  |
- * | 32            | u32       | address of the directory: a u32 for each page, where it is from CLEAR_PAGE on |
+ * | 32            | u32       | address of the directory                                                     |
  * | 36            | u32       | pages in the directory                                                       |
  * | 40            | u32       | a page that is not in use, 0: none. Its first word is the next one's address |
  * | 48 + 8 i      | u32 × 2   | address and length in words of level i, level 0 having a bit per page        |
  *
- * A page has PAGE_WORDS words with a bit per granule, and behind them, in 8 bytes, how many of its bits are set. Pages
- * that are all clear, and those all set, are the same two for every bitmap of an instance: nobody writes to those.
+ * A page has PAGE_WORDS words with a bit per granule. Pages that are all clear, and those all set, are the same two for
+ * every bitmap of an instance: nobody writes to those. The directory has two u32 for each page: where it is, counted from
+ * CLEAR_PAGE on so that zeroed memory is a clear bitmap, and how many of its bits are set.
  *
  * Always, between two calls: bits from `bits` on are zero; a page is the clear one iff none of its bits is set, and
  * the set one iff all are; a bit of level 0 is set iff its page is not the clear one; a bit of level i + 1 is set iff
@@ -34,11 +35,10 @@ export const ALL: u64 = 0xffff_ffff_ffff_ffff;
 export const PAGE_SHIFT: u64 = 13;
 export const PAGE_BITS: u64 = 1 << PAGE_SHIFT;
 export const PAGE_WORDS: u64 = PAGE_BITS / WORD_BITS;
-export const PAGE_WORD_BYTES: usize = <usize>PAGE_WORDS * 8;
-/** The count included, and a multiple of 16. */
-const PAGE_BYTES: usize = PAGE_WORD_BYTES + 16;
+export const PAGE_BYTES: usize = <usize>PAGE_WORDS * 8;
 
-export const CLEAR_PAGE: usize = memory.data(2 * 1040, 16);
+/** Two pages of PAGE_BYTES, next to each other. */
+export const CLEAR_PAGE: usize = memory.data(2048, 16);
 export const SET_PAGE: usize = CLEAR_PAGE + PAGE_BYTES;
 
 // @ts-ignore: decorator
@@ -106,62 +106,61 @@ export function levelWord(bitmap: usize, level: u32, index: u64): usize {
 /** Address of a page's entry in the directory. */
 // @ts-ignore: decorator
 @inline
-function entryAddress(bitmap: usize, page: u64): usize {
-  return load<u32>(bitmap, 32) + ((<u32>page) << 2);
+export function entryOf(bitmap: usize, page: u64): usize {
+  return load<u32>(bitmap, 32) + ((<u32>page) << 3);
+}
+
+/** Address of the page that an entry is about. */
+// @ts-ignore: decorator
+@inline
+export function pageAt(entry: usize): usize {
+  return CLEAR_PAGE + load<u32>(entry);
+}
+
+/** How many of its bits are set. */
+// @ts-ignore: decorator
+@inline
+export function pageDirty(entry: usize): u64 {
+  return load<u32>(entry, 4);
 }
 
 // @ts-ignore: decorator
 @inline
-export function pageAddress(bitmap: usize, page: u64): usize {
-  return CLEAR_PAGE + load<u32>(entryAddress(bitmap, page));
+export function setPageDirty(entry: usize, dirty: u64): void {
+  store<u32>(entry, <u32>dirty, 4);
 }
 
 /** Address of the word with 64 granules' bits, for reading. */
 // @ts-ignore: decorator
 @inline
 export function wordAddress(bitmap: usize, index: u64): usize {
-  return pageAddress(bitmap, index / PAGE_WORDS) + ((<usize>(index % PAGE_WORDS)) << 3);
-}
-
-/** How many bits of the page at `at` are set. */
-// @ts-ignore: decorator
-@inline
-export function pageDirty(at: usize): u64 {
-  return load<u64>(at, PAGE_WORD_BYTES);
-}
-
-/** Records how many bits of the page at `at`, which is the bitmap's own, are set. */
-// @ts-ignore: decorator
-@inline
-export function setPageDirty(at: usize, dirty: u64): void {
-  store<u64>(at, dirty, PAGE_WORD_BYTES);
+  return pageAt(entryOf(bitmap, index / PAGE_WORDS)) + ((<usize>(index % PAGE_WORDS)) << 3);
 }
 
 // @ts-ignore: decorator
 @inline
-export function isShared(at: usize): bool {
-  return at <= SET_PAGE;
+export function isShared(page: usize): bool {
+  return page <= SET_PAGE;
 }
 
-/** Address of the page, for writing: in place of one that is shared comes a copy. The caller sees to the invariants. */
-export function ownPage(bitmap: usize, page: u64): usize {
-  const at = pageAddress(bitmap, page);
-  if (!isShared(at)) return at;
+/** Takes a copy of the entry's page, which is shared, in its place: to be written to. The caller sees to the invariants. */
+export function makeOwn(bitmap: usize, entry: usize): usize {
   let own: usize = load<u32>(bitmap, 40);
   if (own != 0) store<u32>(bitmap, load<u32>(own), 40);
   else own = allocate(PAGE_BYTES, 16);
-  memory.copy(own, at, PAGE_BYTES);
-  store<u32>(entryAddress(bitmap, page), own - CLEAR_PAGE);
+  memory.copy(own, pageAt(entry), PAGE_BYTES);
+  store<u32>(entry, own - CLEAR_PAGE);
   return own;
 }
 
-/** The page becomes the one at `shared`; what it was is free for the next. */
-export function sharePage(bitmap: usize, page: u64, shared: usize): void {
-  const at = pageAddress(bitmap, page);
-  store<u32>(entryAddress(bitmap, page), shared - CLEAR_PAGE);
-  if (isShared(at)) return;
-  store<u32>(at, load<u32>(bitmap, 40));
-  store<u32>(bitmap, at, 40);
+/** The entry's page becomes the one at `shared`; what it was is free for the next. */
+export function sharePage(bitmap: usize, entry: usize, shared: usize): void {
+  const page = pageAt(entry);
+  store<u32>(entry, shared - CLEAR_PAGE);
+  setPageDirty(entry, shared == CLEAR_PAGE ? 0 : PAGE_BITS);
+  if (isShared(page)) return;
+  store<u32>(page, load<u32>(bitmap, 40));
+  store<u32>(bitmap, page, 40);
 }
 
 /** Records what the bitmap is about; the caller sees to the bits. */
@@ -177,14 +176,13 @@ export function setSize(bitmap: usize, size: u64): void {
  */
 export function bitmap_init(size: f64, capacity: f64, granularityBits: u32): i32 {
   if (!(size >= 0 && capacity >= size) || granularityBits > 52) return ERROR_INVALID;
-  memory.fill(SET_PAGE, 0xff, PAGE_WORD_BYTES);
-  setPageDirty(SET_PAGE, PAGE_BITS);
+  memory.fill(SET_PAGE, 0xff, PAGE_BYTES);
   const bitmap = allocate(HEADER_BYTES, 16);
   store<u32>(bitmap, granularityBits, 24);
   setSize(bitmap, <u64>capacity);
   let words: u64 = max<u64>(1, (bitCount(bitmap) + PAGE_BITS - 1) >> PAGE_SHIFT);
   if (words >> 22) unreachable();
-  store<u32>(bitmap, <u32>allocate((<usize>words) << 2, 16), 32);
+  store<u32>(bitmap, <u32>allocate((<usize>words) << 3, 16), 32);
   store<u32>(bitmap, <u32>words, 36);
   let level: u32 = 0;
   do {

@@ -5,16 +5,18 @@
  * bitmap are dropped.
  */
 import { ERROR_INVALID, OK, setResult } from '../abi';
-import { fillBits, settlePage } from './change';
+import { countIn, fillBits } from './change';
 import { nextClear, nextSet } from './find';
 import {
   ALL,
   bitCount,
+  entryOf,
   granularityBits,
-  ownPage,
+  isShared,
+  makeOwn,
   PAGE_WORDS,
+  pageAt,
   SET_PAGE,
-  pageAddress,
   WORD_BITS,
   wordAddress,
 } from './layout';
@@ -91,8 +93,10 @@ function combine(bitmap: usize, offset: f64, source: usize, wordCount: u32, keep
 /** The words [from, end), all in one page. */
 function combinePart(bitmap: usize, from: u64, end: u64, source: usize, keep: u64): void {
   const page = from / PAGE_WORDS;
-  if (keep != 0 && pageAddress(bitmap, page) == SET_PAGE) return;
-  const own = ownPage(bitmap, page);
+  const entry = entryOf(bitmap, page);
+  let own = pageAt(entry);
+  if (keep != 0 && own == SET_PAGE) return;
+  if (isShared(own)) own = makeOwn(bitmap, entry);
   let at = own + ((<usize>(from % PAGE_WORDS)) << 3);
   const stop = at + ((<usize>(end - from)) << 3);
   let change: u64 = 0;
@@ -103,5 +107,5 @@ function combinePart(bitmap: usize, from: u64, end: u64, source: usize, keep: u6
     change += popcnt<u64>(fresh) - popcnt<u64>(old);
     source += 8;
   }
-  settlePage(bitmap, page, own, change);
+  countIn(bitmap, page, entry, change);
 }

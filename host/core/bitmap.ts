@@ -50,8 +50,8 @@ const wordBytes = 8;
 const headerBytes = 160;
 /** Bits of a page, what it takes, and its entry in the directory. */
 const pageBits = 8192;
-const pageBytes = 1040;
-const entryBytes = 4;
+const pageBytes = 1024;
+const entryBytes = 8;
 /** Words come into the instance and out of it in parts of at most this size. */
 const partBytes = 65_536;
 
