@@ -8,6 +8,7 @@
 import { assert } from '../base/assert.ts';
 import { BlockError } from '../base/errors.ts';
 import { CoreInstance } from './instance.ts';
+import { coreModule } from './module.ts';
 
 export interface BitmapExports {
   bitmap_init(size: number, capacity: number, granularityBits: number): number;
@@ -37,7 +38,7 @@ export interface Area {
  * A part of a bitmap, from one word of 64 bits to another: all clear, all set, or `words` in the form of `serialize`, which
  * the next step of the bitmap may overwrite.
  */
-export interface BitmapPart {
+interface BitmapPart {
   /** Of its first byte in the serialized bitmap, and how many there are. */
   readonly at: number;
   readonly bytes: number;
@@ -101,7 +102,7 @@ export class HierarchicalBitmap {
     const bits = granularityBitsOf(granularity);
     assert(size >= 0, `bitmap for ${size} bytes`);
     const { least, most } = bitmapMemoryBytes(size, granularity);
-    const core = new CoreInstance<BitmapExports>(least, most);
+    const core = new CoreInstance<BitmapExports>(coreModule, least, most);
     const handle = core.guard(() => core.exports.bitmap_init(size, size, bits)) >>> 0;
     return new HierarchicalBitmap(core, handle, size, granularity, true);
   }

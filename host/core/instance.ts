@@ -1,5 +1,5 @@
 /**
- * One instance of the core with a memory of its own.
+ * One instance of a module of the core with a memory of its own.
  *
  * Where file reads land in it, the memory has its final size from the start, so that views of it stay valid. One that grows
  * changes `memory`, `view` and `record` during the step that needs more: take them anew after each. A trap (a hostile image found a bug, or an
@@ -7,7 +7,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { BlockError } from '../base/errors.ts';
-import { coreModule } from './module.ts';
+import type { CoreModule } from './module.ts';
 
 const pageBytes = 65_536;
 /** One less than there may be, so that the end of memory is an address. */
@@ -33,12 +33,12 @@ export class CoreInstance<Exports extends object> {
    * `bytes`: what all parts initialised in this instance will need; `mostBytes`: what they may need later, when the memory
    * grows. Errors: ENOMEM.
    */
-  constructor(bytes: number, mostBytes: number = bytes) {
+  constructor(module: CoreModule, bytes: number, mostBytes: number = bytes) {
     const memory = makeMemory(pagesFor(bytes), pagesFor(mostBytes));
     const memory_grown = () => {
       [this.memory, this.view, this.record] = viewsOf(memory, address);
     };
-    const { exports } = new WebAssembly.Instance(coreModule(), { env: { memory, memory_grown } });
+    const { exports } = new WebAssembly.Instance(module.compiled(), { env: { memory, memory_grown } });
     this.exports = exports as unknown as Exports;
     const address = (exports as unknown as { result_record(): number }).result_record();
     [this.memory, this.view, this.record] = viewsOf(memory, address);

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type BitmapExports, bitmapMemoryBytes, HierarchicalBitmap } from '../../host/core/bitmap.ts';
 import { CoreInstance } from '../../host/core/instance.ts';
+import { coreModule } from '../../host/core/module.ts';
 
 const granularity = 512;
 /** What words travel in. */
@@ -283,7 +284,7 @@ describe('a hierarchical bitmap', () => {
     for (const granules of [0, 1, 64, 8192, 8193, 524_289, 2_000_000]) {
       const size = granules * granularity;
       const { least, most } = bitmapMemoryBytes(size, granularity);
-      const core = new CoreInstance<BitmapExports & { arena_used(): number }>(least, most);
+      const core = new CoreInstance<BitmapExports & { arena_used(): number }>(coreModule, least, most);
       const before = core.exports.arena_used();
       const handle = core.exports.bitmap_init(size, size, 9);
       expect(core.exports.arena_used() - before).toBeLessThanOrEqual(least);
@@ -302,7 +303,7 @@ const tebibyte = 2 ** 40;
 /** A bitmap whose instance can be looked at. */
 function measured(size: number, granularity: number) {
   const { least, most } = bitmapMemoryBytes(size, granularity);
-  const core = new CoreInstance<BitmapExports>(least, most);
+  const core = new CoreInstance<BitmapExports>(coreModule, least, most);
   const handle = core.exports.bitmap_init(size, size, Math.log2(granularity));
   const bitmap = HierarchicalBitmap.at(core, handle, size, granularity);
   return { bitmap, memoryBytes: () => core.memory.length };
