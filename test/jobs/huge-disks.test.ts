@@ -83,7 +83,7 @@ it('a mirror is ready when what the source holds is copied, and counts all of th
   const job = await world.mirror(source, target, { sync: 'full' });
   await comesTo(world, 'ready');
   expect(job.progress.current).toBe(job.progress.total);
-  job.cancel({ force: true });
+  await job.cancel(true);
   await comesTo(world, 'null');
   await expectCopied(world, target);
 });
