@@ -360,8 +360,8 @@ async function load(context: OpenContext, file: Edge, options: Qcow2Options): Pr
   });
   await file.debugEvent('reftable_load');
   await Promise.all([
-    file.read(header.l1TableOffset, core.l1),
-    file.read(header.refcountTableOffset, core.refcountTable),
+    readTable(file, header.l1TableOffset, core.activeL1(header.l1Size)),
+    readTable(file, header.refcountTableOffset, core.refcountTable),
   ]);
   core.tablesLoaded();
   const engine = new Qcow2Engine(core, file, header, resolved, context);
@@ -369,6 +369,25 @@ async function load(context: OpenContext, file: Edge, options: Qcow2Options): Pr
     protectSnapshots(core, await findSnapshotRanges(engine, table, header.snapshotsOffset));
   return { header, facts, engine };
 }
+
+/** Reads a table into memory that is clear. What it has no entries in takes none: most refcount tables are short, in a cluster. */
+async function readTable(file: Edge, offset: number, table: Uint8Array): Promise<void> {
+  for (let start = 0; start < table.length; start += tablePartBytes) {
+    const words = new Uint32Array(Math.min(tablePartBytes, table.length - start) / 4);
+    const part = new Uint8Array(words.buffer);
+    await file.read(offset + start, part);
+    for (let at = 0; at < words.length; at += pageWords) {
+      let word = at;
+      const end = Math.min(words.length, at + pageWords);
+      while (word < end && words[word] === 0) word++;
+      if (word < end) table.set(part.subarray(at * 4, end * 4), start + at * 4);
+    }
+  }
+}
+
+const tablePartBytes = 1 << 20;
+/** What operating systems give memory in: 4 KiB. */
+const pageWords = 1024;
 
 async function settleOptions(
   { platform }: OpenContext,
