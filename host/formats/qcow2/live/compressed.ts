@@ -2,7 +2,8 @@
  * Compressed clusters: reading them, and writing them one by one (specification: qcow2, sections 3.4 and 9).
  *
  * A compressed write wants exactly one guest cluster (the last of the disk may be short). A cluster that does not get
- * smaller is written as an ordinary one.
+ * smaller is written as an ordinary one. Clusters that are handed over together are compressed side by side, and get their
+ * places in the file in the order in which they came.
  */
 import { BlockError } from '../../../base/errors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
@@ -48,12 +49,26 @@ export async function writeCompressedCluster(
     cluster = new Uint8Array(clusterSize);
     cluster.set(buffer);
   }
-  const stream = await codecOf(engine, context).compress(cluster, clusterSize);
-  if (stream === undefined) {
-    await context.self.write(offset, buffer);
-    return;
+  const place = driver.compressedWrites.take();
+  try {
+    const stream = await codecOf(engine, context).compress(cluster, clusterSize);
+    await place.first;
+    if (stream === undefined) await context.self.write(offset, buffer);
+    else await writeStream(engine, offset, stream, () => place.leave());
+  } finally {
+    place.leave();
   }
+}
+
+/** `placed` is called when it has its place in the file. */
+async function writeStream(
+  engine: Qcow2Engine,
+  offset: number,
+  stream: Uint8Array,
+  placed: () => void,
+): Promise<void> {
   const place = await engine.run(() => engine.core.prepareCompressed(offset, stream.length));
+  placed();
   const allocation = {
     commit: () => engine.commit(place.token),
     abort: () => engine.abort(place.token),

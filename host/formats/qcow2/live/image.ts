@@ -7,6 +7,7 @@
  */
 import { assert } from '../../../base/assert.ts';
 import { BlockError } from '../../../base/errors.ts';
+import { Order } from '../../../base/order.ts';
 import type {
   Allocation,
   Driver,
@@ -65,6 +66,8 @@ export class Qcow2Driver implements Driver {
   /** Another one after the node was reopened, as `engine`. */
   bitmapStorage: Qcow2BitmapStorage;
   snapshots: Qcow2Snapshots;
+  /** Of compressed clusters that are being written. */
+  readonly compressedWrites = new Order();
   private cleaning: Pick<Timer, 'cancel'> | undefined;
 
   constructor(
