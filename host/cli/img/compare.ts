@@ -86,6 +86,16 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   }
 }
 
+/** A side that cannot be read. Told in its turn: it may be behind what is different. */
+class Unreadable extends Error {
+  constructor(
+    message: string,
+    readonly status: number,
+  ) {
+    super(message);
+  }
+}
+
 interface Side {
   name: string;
   image: BlockBackend;
@@ -145,22 +155,21 @@ class Comparison {
     if (!this.options.quiet) this.tool.out(`${message}\n`);
   }
 
-  private compareUpTo(end: number, longer: number, buffers: readonly Buffers[]): Promise<void> {
-    return runPipeline<Piece, Buffers>(buffers, {
-      next: () => this.nextPiece(end),
-      read: async ({ at, bytes, zero }, into) => {
-        const [first, second] = this.sides;
-        await Promise.all([
-          zero[0] || this.read(first, into[0], at, bytes),
-          zero[1] || this.read(second, into[1], at, bytes),
-        ]);
-      },
-      write: async (piece, from) => {
-        this.difference ??= this.differenceIn(piece, from);
-        if (this.difference === undefined)
-          this.options.progress.set(((piece.at + piece.bytes) / longer) * 100);
-      },
-    });
+  private async compareUpTo(end: number, longer: number, buffers: readonly Buffers[]): Promise<void> {
+    try {
+      await runPipeline<Piece, Buffers>(buffers, {
+        next: () => this.nextPiece(end),
+        read: (piece, into) => this.readPiece(piece, into),
+        write: async (piece, from) => {
+          this.difference ??= this.differenceIn(piece, from);
+          if (this.difference === undefined)
+            this.options.progress.set(((piece.at + piece.bytes) / longer) * 100);
+        },
+      });
+    } catch (error) {
+      if (!(error instanceof Unreadable)) throw error;
+      if (this.difference === undefined) this.tool.fail(error.message, { status: error.status });
+    }
   }
 
   private async nextPiece(end: number): Promise<Piece | undefined> {
@@ -192,7 +201,7 @@ class Comparison {
       return await statusAbove(image.node.skipFilters(), undefined, at, bytes);
     } catch (error) {
       if (!(error instanceof BlockError)) throw error;
-      return this.tool.fail(`Sector allocation test failed for ${name}`, { status: exit.statusFailed });
+      throw new Unreadable(`Sector allocation test failed for ${name}`, exit.statusFailed);
     }
   }
 
@@ -211,14 +220,20 @@ class Comparison {
     return zero ? run : 0;
   }
 
+  private async readPiece({ at, bytes, zero }: Piece, into: Buffers): Promise<void> {
+    const [first, second] = this.sides;
+    await Promise.all([
+      zero[0] || this.read(first, into[0], at, bytes),
+      zero[1] || this.read(second, into[1], at, bytes),
+    ]);
+  }
+
   private async read({ name, image }: Side, buffer: ScanBuffer, at: number, bytes: number): Promise<void> {
     try {
       await image.read(at, buffer.bytes.subarray(0, bytes));
     } catch (error) {
       if (!(error instanceof BlockError)) throw error;
-      this.tool.fail(`Error while reading offset ${at} of ${name}: ${error.message}`, {
-        status: exit.readFailed,
-      });
+      throw new Unreadable(`Error while reading offset ${at} of ${name}: ${error.message}`, exit.readFailed);
     }
   }
 }
