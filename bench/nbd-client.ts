@@ -4,11 +4,11 @@
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { benchSeconds, comparison } from './compare.ts';
+import { comparison, rated, timed } from './compare.ts';
 import { makeImage, memoryFolder } from './images.ts';
 import { Server, socketOf } from './nbd-server.ts';
 import type { Report } from './report.ts';
-import { type Command, ours, run, theirs } from './side.ts';
+import { ours, theirs } from './side.ts';
 
 const imageBytes = 512 << 20;
 
@@ -33,14 +33,11 @@ export async function benchNbdClient(report: Report, rounds: number): Promise<vo
       ['convert from a file', ['-n', '-O', 'raw', source, server.uri]],
     ] as const) {
       const all = ['convert', '-f', 'raw', ...args];
-      const seconds = (side: Command) => async (): Promise<number> => {
-        rmSync(out, { force: true });
-        return (await run(side)).seconds;
-      };
+      const clear = (): void => rmSync(out, { force: true });
       const qemu = theirs('qemu-img', ...all);
       await compare(name, 's', 'lower', {
-        ours: seconds(ours('img', ...all)),
-        theirs: qemu && seconds(qemu),
+        ours: timed(ours('img', ...all), clear),
+        theirs: qemu && timed(qemu, clear),
         aim: 1,
       });
     }
@@ -52,12 +49,10 @@ export async function benchNbdClient(report: Report, rounds: number): Promise<vo
         const where = ['-s', '4096', '-S', String(4096 * 98_317)];
         const args = ['bench', '-f', 'raw', '-c', String(count), '-d', String(depth), ...where];
         if (write) args.push('-w');
-        const rate = (side: Command) => async (): Promise<number> =>
-          count / benchSeconds((await run(side)).stdout);
         const qemu = theirs('qemu-img', ...args, server.uri);
         await compare(`bench, 4 KiB ${write ? 'write' : 'read'}, depth ${depth}`, 'IOPS', 'higher', {
-          ours: rate(ours('img', ...args, server.uri)),
-          theirs: qemu && rate(qemu),
+          ours: rated(ours('img', ...args, server.uri), count),
+          theirs: qemu && rated(qemu, count),
           aim: 1.5,
         });
       }

@@ -1,11 +1,9 @@
 /** A process that serves an image over NBD on a unix socket of its own, until it is stopped. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import type { Command } from './side.ts';
+import { existsSync } from 'node:fs';
+import { type Command, cpuSecondsOf } from './side.ts';
 
 const socketWaitMs = 10_000;
-/** Kernel's clock ticks, in which /proc counts processor time. */
-const ticksPerSecond = 100;
 
 export function socketOf(image: string): string {
   return `${image}.socket`;
@@ -38,10 +36,7 @@ export class Server {
 
   /** Processor time so far, in seconds. */
   cpuSeconds(): number {
-    const stat = readFileSync(`/proc/${this.child.pid}/stat`, 'utf8');
-    // Behind the name, which may hold anything: utime and stime are the 14th and 15th of all.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+    return cpuSecondsOf(this.child.pid!); // it runs
   }
 
   async stop(): Promise<void> {

@@ -7,6 +7,7 @@
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { judged, summary } from './compare.ts';
 import { runFio } from './fio.ts';
 import { makeImage, memoryFolder } from './images.ts';
 import { Server, socketOf } from './nbd-server.ts';
@@ -60,9 +61,9 @@ const works: readonly Work[] = [
 
 interface Measured {
   /** Requests, or MiB, in a second. */
-  rate: number;
+  readonly value: number;
   /** Processor time of the server for each, in µs. */
-  cpuUs: number;
+  readonly cpuUs: number;
 }
 
 /** Who can serve images of this format here; ours comes first. */
@@ -143,34 +144,27 @@ async function compareServers(
   for (let round = 0; round < rounds; round++)
     for (const server of servers) all.get(server.name)!.push(await measure(server)); // it was made of the same
   const mine = all.get('blockyard')!; // always served
-  const row = { name, unit, ours: median(mine.map(({ rate }) => rate)) };
-  const cpu = { name: `${name}, CPU for each`, unit: 'µs', ours: median(mine.map(({ cpuUs }) => cpuUs)) };
-  if (servers.length === 1) report.add(row);
-  for (const [other, theirs] of all) {
+  const cpuOf = (samples: readonly Measured[]): number => median(samples.map(({ cpuUs }) => cpuUs));
+  const cpu = { name: '  processor time for each', unit: 'µs', ours: cpuOf(mine) };
+  const row = { name, unit, ours: summary(mine) };
+  if (servers.length === 1) report.addRow(row);
+  for (const [rival, theirs] of all) {
     if (theirs === mine) continue;
-    const ratio = median(theirs.map(({ rate }, round) => mine[round]!.rate / rate)); // as many rounds
-    const aim = aims[other as keyof Aims];
-    report.add({
-      ...row,
-      name: `${name} (${other})`,
-      theirs: median(theirs.map(({ rate }) => rate)),
-      ratio,
-      aim: aim === undefined ? undefined : { text: `≥ ${aim} × ${other}`, met: ratio >= aim },
-    });
-    const theirCpu = median(theirs.map(({ cpuUs }) => cpuUs));
-    report.add({ ...cpu, name: '  CPU for each', theirs: theirCpu, ratio: theirCpu / cpu.ours });
+    const aim = aims[rival as keyof Aims];
+    report.addRow({ ...row, rival, theirs: summary(theirs), ...judged(mine, theirs, 'higher', rival, aim) });
+    report.add({ ...cpu, rival, theirs: cpuOf(theirs), ratio: cpuOf(theirs) / cpu.ours });
   }
 }
 
 async function requests(server: Server, options: readonly string[]): Promise<Measured> {
   const before = server.cpuSeconds();
   const { rate, requests } = await runFio(server.uri, options, seconds);
-  return { rate, cpuUs: ((server.cpuSeconds() - before) * 1e6) / requests };
+  return { value: rate, cpuUs: ((server.cpuSeconds() - before) * 1e6) / requests };
 }
 
 async function copy(server: Server, from: string, to: string): Promise<Measured> {
   const before = server.cpuSeconds();
   const { seconds: taken } = await run({ program: 'nbdcopy', args: [from, to] });
   const mebibytes = imageBytes / (1 << 20);
-  return { rate: mebibytes / taken, cpuUs: ((server.cpuSeconds() - before) * 1e6) / mebibytes };
+  return { value: mebibytes / taken, cpuUs: ((server.cpuSeconds() - before) * 1e6) / mebibytes };
 }

@@ -4,7 +4,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { StreamConnection } from '../host/platform/node/stream-connection.ts';
 import { QmpClient } from '../host/qmp/client.ts';
-import type { Command } from './side.ts';
+import { type Command, cpuSecondsOf, peakMiBOf } from './side.ts';
 
 export class QmpChild {
   private constructor(
@@ -46,6 +46,16 @@ export class QmpChild {
         resolve();
       });
     });
+  }
+
+  /** Processor time so far. */
+  cpuSeconds(): number {
+    return cpuSecondsOf(this.child.pid!); // it runs
+  }
+
+  /** Most memory that was resident so far. */
+  peakMiB(): number {
+    return peakMiBOf(this.child.pid!); // it runs
   }
 
   async quit(): Promise<void> {
