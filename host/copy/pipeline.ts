@@ -2,9 +2,9 @@
  * Goes through pieces of a disk with several of them under way: while one is written, the next ones are read. Whatever
  * copies or compares from one end to the other does it by this, on the tools' side: convert, dd, rebase, compare.
  *
- * Memory is the buffers, whatever the size of the disks. Pieces are found, and written, in their order, so that the target
- * grows as if each had been copied by itself. A failure is told in its turn: everything before it is written by then,
- * nothing behind it is begun, and nothing is under way any more.
+ * Memory is the buffers, whatever the size of the disks. Pieces are found in their order, and unless the caller wants it
+ * otherwise they are written in it, so that the target grows as if each had been copied by itself; then a failure is told in
+ * its turn: everything before it is written, and nothing behind it is begun. In any case nothing is under way any more.
  */
 import { Mutex } from '../base/mutex.ts';
 import { Order, type Place } from '../base/order.ts';
