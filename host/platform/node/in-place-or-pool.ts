@@ -10,37 +10,45 @@ import { Waiters } from '../../base/waiters.ts';
 /** A larger cluster would block the thread for too long. */
 const inlineBytes = 64 << 10;
 
-/** Requests under way or about to start. */
-let active = 0;
-/** Of these, in the pool. */
-let pooledCount = 0;
-let cores: number | undefined;
-const turns = new Waiters();
+class CodecPool {
+  /** Requests under way or about to start. */
+  private active = 0;
+  /** Of these, in the thread pool. */
+  private pooled = 0;
+  private cores: number | undefined;
+  private readonly turns = new Waiters();
 
-/** Runs one of the two, by how many others are around and by the size of the cluster, in bytes. */
-export async function inPlaceOrPool<T>(
-  bytes: number,
-  inPlace: () => T,
-  pooled: () => Promise<T>,
-): Promise<T> {
-  active++;
-  try {
-    // Callers that were woken together all get here before the first of them goes on.
-    await undefined;
-    return await (active === 1 && bytes <= inlineBytes ? inPlace() : inTurn(pooled));
-  } finally {
-    active--;
+  async run<T>(bytes: number, inPlace: () => T, inThreadPool: () => Promise<T>): Promise<T> {
+    this.active++;
+    try {
+      // Callers that were woken together all get here before the first of them goes on.
+      await undefined;
+      return await (this.active === 1 && bytes <= inlineBytes ? inPlace() : this.inTurn(inThreadPool));
+    } finally {
+      this.active--;
+    }
+  }
+
+  private async inTurn<T>(act: () => Promise<T>): Promise<T> {
+    this.cores ??= process.getBuiltinModule('node:os').availableParallelism();
+    while (this.pooled >= this.cores) await this.turns.wait();
+    this.pooled++;
+    try {
+      return await act();
+    } finally {
+      this.pooled--;
+      this.turns.wake();
+    }
   }
 }
 
-async function inTurn<T>(act: () => Promise<T>): Promise<T> {
-  cores ??= process.getBuiltinModule('node:os').availableParallelism();
-  while (pooledCount >= cores) await turns.wait();
-  pooledCount++;
-  try {
-    return await act();
-  } finally {
-    pooledCount--;
-    turns.wake();
-  }
+const ofTheProcess = new CodecPool();
+
+/** Runs one of the two, by how many others are around and by the size of the cluster, in bytes. */
+export function inPlaceOrPool<T>(
+  bytes: number,
+  inPlace: () => T,
+  inThreadPool: () => Promise<T>,
+): Promise<T> {
+  return ofTheProcess.run(bytes, inPlace, inThreadPool);
 }
