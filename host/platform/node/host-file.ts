@@ -23,6 +23,9 @@ const inlineBytes = 256 << 10;
 /** A multiple of every alignment that requests past the page cache need. */
 export const anyAlignment = 4096;
 
+/** Buffers in one call: IOV_MAX of Linux. */
+const maxGathered = 1024;
+
 /** In place of a start time. */
 const untimed = -1;
 
@@ -131,6 +134,17 @@ export class NodeFile implements HostFile {
         fs.write(this.fd, buffer, put, buffer.length - put, offset + put, callback),
       );
       if (bytes !== interrupted) put += bytes;
+    }
+  }
+
+  async writeAll(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+    let rest = buffers.slice();
+    for (let at = offset; rest.length > 0; ) {
+      const first = rest.slice(0, maxGathered);
+      const bytes = await transfer((callback) => fs.writev(this.fd, first, at, callback));
+      if (bytes === interrupted) continue;
+      at += bytes;
+      rest = behind(rest, bytes);
     }
   }
 
@@ -257,6 +271,15 @@ function transfer(start: (callback: (error: Error | null, bytes: number) => void
       else reject(asRejection(error));
     });
   });
+}
+
+/** What is left of the buffers behind the first `bytes` of them. */
+function behind(buffers: readonly Uint8Array[], bytes: number): Uint8Array[] {
+  let left = bytes;
+  const index = buffers.findIndex(({ length }) => (left -= length) < 0);
+  if (index < 0) return [];
+  const cut = buffers[index]!; // it was found
+  return [cut.subarray(cut.length + left), ...buffers.slice(index + 1)];
 }
 
 /** In a callback nothing may be thrown: a bug rejects as itself. */
