@@ -7,7 +7,6 @@
  * its turn: everything before it is written, and nothing behind it is begun. In any case nothing is under way any more.
  */
 import { Mutex } from '../base/mutex.ts';
-import { Order, type Place } from '../base/order.ts';
 
 interface Stages<P, B> {
   /** The next piece. Undefined: there are no more. Nobody else looks for one meanwhile. */
@@ -32,10 +31,17 @@ export async function runPipeline<P, B>(
   if (pipeline.failure) throw pipeline.failure.error;
 }
 
+/** Settles when the pieces before have left theirs. */
+type Place = Promise<() => void>;
+
+function leave(place: Place): void {
+  void place.then((release) => release());
+}
+
 class Pipeline<P, B> {
   failure: { readonly error: unknown } | undefined;
   private readonly finding = new Mutex();
-  private readonly places = new Order();
+  private readonly places = new Mutex();
 
   constructor(
     private readonly stages: Stages<P, B>,
@@ -45,16 +51,16 @@ class Pipeline<P, B> {
   /** One piece after the other, each by way of `buffer`. Never rejects. */
   async work(buffer: B): Promise<void> {
     while (!this.failure) {
-      const place = this.places.take();
+      const place = this.places.acquire();
       try {
         const piece = await this.finding.run(async () => (this.failure ? undefined : this.stages.next()));
         if (piece === undefined) return;
         await this.move(piece, buffer, place);
       } catch (error) {
-        if (this.order !== 'none') await place.first;
+        if (this.order !== 'none') await place;
         this.failure ??= { error };
       } finally {
-        place.leave();
+        leave(place);
       }
     }
   }
@@ -63,11 +69,11 @@ class Pipeline<P, B> {
     const { stages, order } = this;
     const reading = stages.read(piece, buffer);
     if (order === 'none') await reading;
-    else await Promise.allSettled([reading, place.first]);
+    else await Promise.allSettled([reading, place]);
     if (this.failure) return;
     await reading;
     const writing = stages.write(piece, buffer);
-    if (order === 'begun') place.leave();
+    if (order === 'begun') leave(place);
     await writing;
   }
 }

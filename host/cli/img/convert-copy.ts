@@ -99,7 +99,7 @@ export class ConvertCopy {
     const { workers, plansAhead, outOfOrder, compressed } = this.settings;
     if (plansAhead) await this.plan();
     const buffers = Array.from({ length: workers }, () => this.arena.allocate(this.bufferBytes));
-    // Compressed clusters get their places in the order in which they are handed over (formats/qcow2/live/compressed.ts).
+    // Compressed clusters get their places in the order of handing over (formats/qcow2/live/compressed-write.ts).
     const order: WriteOrder = outOfOrder ? 'none' : compressed ? 'begun' : 'finished';
     await runPipeline<Piece, ScanBuffer>(
       buffers,
