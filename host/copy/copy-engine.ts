@@ -31,7 +31,7 @@ const maxCopyBytes = 1 << 20;
 /** Longest request for zeros, when no speed is set. */
 const maxZeroBytes = 64 << 20;
 /** Most bytes of data that background requests hold in memory together. */
-const maxInFlightBytes = 128 << 20;
+const maxInFlightBytes = 16 << 20;
 /** Reads at the same time: enough to keep a disk busy, few enough to stay in the processor's caches. */
 const maxReaders = 8;
 /** Hot regions looked at before each request: finding one means going through all of them. */

@@ -18,7 +18,7 @@ const ofTheProcess: Readonly<Record<string, string>> = {
   'host/platform/node/libc.ts tried': 'the C library',
   'host/platform/node/clock.ts originMs': 'the clock of the system',
   'host/platform/node/codecs.ts loaded': 'a module of Node, loaded when first needed',
-  'host/platform/node/codecs.ts active': 'how busy the thread pool of the process is',
+  'host/platform/node/in-place-or-pool.ts ofTheProcess': 'how busy the thread pool of the process is',
   'host/platform/node/zstd.ts engine': 'a compiled library',
   'host/library/worker-inbox.ts firstMessage': 'what a worker is started with',
   'host/platform/browser/clock.ts channel': 'turns of the event loop',

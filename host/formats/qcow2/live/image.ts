@@ -7,6 +7,7 @@
  */
 import { assert } from '../../../base/assert.ts';
 import { BlockError } from '../../../base/errors.ts';
+import { Mutex } from '../../../base/mutex.ts';
 import type {
   Allocation,
   Driver,
@@ -33,7 +34,7 @@ import { encodeBackingName, type HeaderChanges, prepareForWriting } from '../dis
 import { readSnapshotTable, type SnapshotTable } from '../disk/snapshot-table.ts';
 import { describeImage } from '../info.ts';
 import { type Qcow2Options, type ResolvedOptions, resolveOptions } from '../options.ts';
-import { readCompressed, writeCompressedCluster } from './compressed.ts';
+import { readCompressed } from './compressed.ts';
 import { Qcow2Engine } from './engine.ts';
 import { hasHoles } from './holes.ts';
 import { findSnapshotRanges, protectSnapshots } from './overlap-check.ts';
@@ -65,6 +66,8 @@ export class Qcow2Driver implements Driver {
   /** Another one after the node was reopened, as `engine`. */
   bitmapStorage: Qcow2BitmapStorage;
   snapshots: Qcow2Snapshots;
+  /** Of compressed clusters that are being written. */
+  readonly compressedWrites = new Mutex();
   private cleaning: Pick<Timer, 'cancel'> | undefined;
 
   constructor(
@@ -196,7 +199,8 @@ export class Qcow2Driver implements Driver {
   }
 
   async writeCompressed(offset: number, buffer: Uint8Array): Promise<void> {
-    await writeCompressedCluster(this, offset, buffer);
+    const part = await loadPart(this.context.platform, () => import('./on-demand.ts'));
+    await part.writeCompressedCluster(this, offset, buffer);
   }
 
   writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
