@@ -1,5 +1,7 @@
-/** Poly1305 in the core (RFC 8439, section 2.5): the tag of a whole message. */
+/** Poly1305 (RFC 8439, section 2.5): the tag of a whole message, by a module of the core that few programs need. */
+import poly1305Bytes from '../../build/poly1305.wasm';
 import { CoreInstance } from './instance.ts';
+import { CoreModule } from './module.ts';
 import type { ScanBuffer } from './scan.ts';
 
 interface Poly1305Exports {
@@ -33,7 +35,7 @@ export function poly1305(key: Uint8Array, message: Uint8Array): Uint8Array {
 }
 
 function make(): NonNullable<typeof made> {
-  const core = new CoreInstance<Poly1305Exports>(partBytes + 256);
+  const core = new CoreInstance<Poly1305Exports>(new CoreModule(poly1305Bytes), partBytes + 256);
   const [key, tag] = [core.allocate(keyBytes), core.allocate(tagBytes)];
   return { core, key, tag, part: core.allocate(partBytes) };
 }

@@ -35,7 +35,7 @@ export interface Platform {
   readonly tls?: Tls;
   /** Absent where nothing is encrypted here. */
   readonly ciphers?: Ciphers;
-  /** Absent where no content is named by its hash. */
+  /** Absent where nothing is hashed but by our own code. */
   readonly hashes?: Hashes;
   /** Absent where there are none. */
   readonly webSockets?: WebSockets;
@@ -278,6 +278,8 @@ export interface Ciphers {
 /** Hashes of content, and keys made of passwords. */
 export interface Hashes {
   sha256(data: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  /** One that has been given nothing yet. Absent where the host has none that takes its input in parts. */
+  startSha256?(): Hash;
   /** scrypt (RFC 7914). `cost`, a power of two, and `blockSize` together take 128 bytes each of memory. */
   scrypt(password: Uint8Array, salt: Uint8Array, cost: ScryptCost, bytes: number): Promise<Uint8Array>;
 }
@@ -287,6 +289,13 @@ interface ScryptCost {
   readonly cost: number;
   readonly blockSize: number;
   readonly parallelization: number;
+}
+
+/** A hash of what it is given, one part after the other. */
+export interface Hash {
+  update(part: Uint8Array): void;
+  /** Comes last. */
+  digest(): Uint8Array;
 }
 
 /** Compression of one cluster at a time. */

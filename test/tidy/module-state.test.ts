@@ -8,7 +8,9 @@ import { host, withoutComments } from './sources.ts';
 /** File, name, and why there is one of it. */
 const ofTheProcess: Readonly<Record<string, string>> = {
   'host/trace/events.ts tracer': 'what is watched: programs choose before there is any graph',
-  'host/core/module.ts compiled': 'the compiled core',
+  'host/core/module.ts coreModule': 'the compiled core',
+  'host/core/module.ts qcow2Module': 'the same, of images',
+  'host/formats/qcow2/check/check-core.ts checkModule': 'the same, of the check',
   'host/core/scan.ts visitors': 'room for scans, which end before anybody else can begin one',
   'host/core/poly1305.ts made': 'room for messages, of which one is under way at a time',
   'host/block/request.ts zeroBuffer': 'zeros, which nobody writes to',
@@ -17,13 +19,13 @@ const ofTheProcess: Readonly<Record<string, string>> = {
   'host/platform/node/libc.ts tried': 'the C library',
   'host/platform/node/clock.ts originMs': 'the clock of the system',
   'host/platform/node/codecs.ts loaded': 'a module of Node, loaded when first needed',
-  'host/platform/node/codecs.ts active': 'how busy the thread pool of the process is',
+  'host/platform/node/in-place-or-pool.ts ofTheProcess': 'how busy the thread pool of the process is',
   'host/platform/node/zstd.ts engine': 'a compiled library',
   'host/platform/node/folders.ts unfinished': 'names of files of this process that are not whole yet',
   'host/library/worker-inbox.ts firstMessage': 'what a worker is started with',
   'host/platform/browser/clock.ts channel': 'turns of the event loop',
   'host/cli/main.ts programName': 'the name that the process was started by',
-  'host/cli/shared/terminal.ts handedOver': 'the standard streams of the process',
+  'host/cli/shared/terminal.ts streams': 'the standard streams of the process',
   'host/cli/shared/internal-error.ts closing': 'what there is to close before the process ends',
 };
 

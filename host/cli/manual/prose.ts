@@ -135,6 +135,10 @@ export const overview = {
       'What backup uses when it is not told.',
     ],
     ['BLOCKYARD_DEBUG', 'With 1, an internal error shows where in the sources it is.'],
+    [
+      'NODE_DISABLE_COMPILE_CACHE',
+      'With 1, no compiled code of the program is kept, neither in its folder nor in blockyard/ of XDG_CACHE_HOME or ~/.cache.',
+    ],
     ['TMPDIR', 'Where -snapshot and demo put their files.'],
   ],
 } as const;
