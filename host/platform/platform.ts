@@ -292,7 +292,7 @@ interface ScryptCost {
 }
 
 /** A hash of what it is given, one part after the other. */
-export interface Hash {
+interface Hash {
   update(part: Uint8Array): void;
   /** Comes last. */
   digest(): Uint8Array;
