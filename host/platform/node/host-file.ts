@@ -9,11 +9,13 @@
 import * as fs from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { BlockError } from '../../base/errors.ts';
+import { settled } from '../../base/settled.ts';
 import type { ByteLocks, FileLayout, FileStatus, HostDevice, HostExtent, HostFile } from '../platform.ts';
 import { DeviceSpace, deviceOf } from './device-space.ts';
 import { fromSystemError, isInterrupted } from './errors.ts';
 import { adviseLayout } from './file-layout.ts';
 import { type FileSpace, RegularSpace } from './file-space.ts';
+import { readInPlace, writeInPlace } from './in-place.ts';
 import { LatencyWatch } from './latency-watch.ts';
 import { libc } from './libc.ts';
 
@@ -25,9 +27,6 @@ export const anyAlignment = 4096;
 
 /** In place of a start time. */
 const untimed = -1;
-
-/** Shared by every request made in place. */
-const done: Promise<void> = Promise.resolve();
 
 export interface DescriptorKind {
   /** It is of a block device. */
@@ -63,39 +62,21 @@ export class NodeFile implements HostFile {
   }
 
   read(offset: number, buffer: Uint8Array): Promise<void> {
-    if (buffer.length <= inlineBytes) {
-      const start = this.reads.isTimed() ? performance.now() : untimed;
-      if (start === untimed || this.reads.mayBlock(start)) {
-        try {
-          const got = fs.readSync(this.fd, buffer, 0, buffer.length, offset);
-          if (got < buffer.length) return this.readRest(offset, buffer, got);
-        } catch (error) {
-          if (isInterrupted(error)) return this.readRest(offset, buffer, 0);
-          return Promise.reject(fromSystemError(error));
-        }
-        if (start !== untimed) this.reads.record(start, performance.now());
-        return done;
-      }
-    }
-    return this.readRest(offset, buffer, 0);
+    return this.readNow(offset, buffer) ? settled : this.readInPool(offset, buffer);
   }
 
   readNow(offset: number, buffer: Uint8Array): boolean {
     if (buffer.length > inlineBytes) return false;
     const start = this.reads.isTimed() ? performance.now() : untimed;
     if (start !== untimed && !this.reads.mayBlock(start)) return false;
-    try {
-      if (fs.readSync(this.fd, buffer, 0, buffer.length, offset) < buffer.length) return false;
-    } catch {
-      return false;
-    }
+    if (readInPlace(this.fd, buffer, offset) < buffer.length) return false;
     if (start !== untimed) this.reads.record(start, performance.now());
     return true;
   }
 
-  /** The rest of a read in the thread pool, from `got` on, until it is complete or the file ends. */
-  private async readRest(offset: number, buffer: Uint8Array, got: number): Promise<void> {
-    while (got < buffer.length) {
+  /** A read in the thread pool, until it is complete or the file ends. */
+  private async readInPool(offset: number, buffer: Uint8Array): Promise<void> {
+    for (let got = 0; got < buffer.length; ) {
       const bytes = await transfer((callback) =>
         fs.read(this.fd, buffer, got, buffer.length - got, offset + got, callback),
       );
@@ -108,25 +89,21 @@ export class NodeFile implements HostFile {
   }
 
   write(offset: number, buffer: Uint8Array): Promise<void> {
-    if (buffer.length <= inlineBytes) {
-      const start = this.writes.isTimed() ? performance.now() : untimed;
-      if (start === untimed || this.writes.mayBlock(start)) {
-        try {
-          const put = fs.writeSync(this.fd, buffer, 0, buffer.length, offset);
-          if (put < buffer.length) return this.writeRest(offset, buffer, put);
-        } catch (error) {
-          if (isInterrupted(error)) return this.writeRest(offset, buffer, 0);
-          return Promise.reject(fromSystemError(error));
-        }
-        if (start !== untimed) this.writes.record(start, performance.now());
-        return done;
-      }
-    }
-    return this.writeRest(offset, buffer, 0);
+    return this.writeNow(offset, buffer) ? settled : this.writeInPool(offset, buffer);
   }
 
-  private async writeRest(offset: number, buffer: Uint8Array, put: number): Promise<void> {
-    while (put < buffer.length) {
+  private writeNow(offset: number, buffer: Uint8Array): boolean {
+    if (buffer.length > inlineBytes) return false;
+    const start = this.writes.isTimed() ? performance.now() : untimed;
+    if (start !== untimed && !this.writes.mayBlock(start)) return false;
+    if (writeInPlace(this.fd, buffer, offset) < buffer.length) return false;
+    if (start !== untimed) this.writes.record(start, performance.now());
+    return true;
+  }
+
+  /** A write in the thread pool. What was written in place before is written again: a failure is told by the last call. */
+  private async writeInPool(offset: number, buffer: Uint8Array): Promise<void> {
+    for (let put = 0; put < buffer.length; ) {
       const bytes = await transfer((callback) =>
         fs.write(this.fd, buffer, put, buffer.length - put, offset + put, callback),
       );
@@ -135,7 +112,7 @@ export class NodeFile implements HostFile {
   }
 
   flush(): Promise<void> {
-    if (this.handle) return settled(this.handle.datasync());
+    if (this.handle) return ofHandle(this.handle.datasync());
     return call((callback) => fs.fdatasync(this.fd, callback));
   }
 
@@ -201,7 +178,7 @@ export class NodeFile implements HostFile {
     const { fd } = this;
     // The number may soon mean another file.
     this.fd = -1;
-    if (this.handle) return settled(this.handle.close());
+    if (this.handle) return ofHandle(this.handle.close());
     return call((callback) => fs.close(fd, callback));
   }
 }
@@ -238,7 +215,7 @@ export function call<T = void>(
 }
 
 /** One call of the promise API with operating errors. */
-async function settled(outcome: Promise<void>): Promise<void> {
+async function ofHandle(outcome: Promise<void>): Promise<void> {
   try {
     await outcome;
   } catch (error) {

@@ -76,6 +76,8 @@ const namesOfErrno = new Map<number, Errno>(
 );
 
 export class Libc {
+  private readonly preadCall: IntCall;
+  private readonly pwriteCall: IntCall;
   private readonly fcntl: IntCall;
   private readonly lseek: IntCall;
   private readonly fallocateCall: AsyncIntCall;
@@ -88,11 +90,25 @@ export class Libc {
 
   constructor(private readonly koffi: Koffi) {
     const library = koffi.load(null);
+    this.preadCall = library.func('int64_t pread(int fd, _Out_ void *buffer, size_t bytes, int64_t offset)');
+    this.pwriteCall = library.func(
+      'int64_t pwrite(int fd, const void *buffer, size_t bytes, int64_t offset)',
+    );
     this.fcntl = library.func('int fcntl(int fd, int command, _Inout_ void *lock)');
     this.lseek = library.func('int64_t lseek(int fd, int64_t offset, int whence)');
     this.fallocateCall = library.func('int fallocate(int fd, int mode, int64_t offset, int64_t bytes)');
     this.ioctlNumberCall = library.func('int ioctl(int fd, unsigned long request, long value)');
     this.ioctlMemoryCall = library.func('int ioctl(int fd, unsigned long request, _Inout_ void *memory)');
+  }
+
+  /** Fills `buffer` from `offset`: how many bytes of it, or -1. */
+  pread(fd: number, buffer: Uint8Array, offset: number): number {
+    return this.preadCall(fd, buffer, buffer.length, offset);
+  }
+
+  /** Writes `buffer` at `offset`: how many bytes of it, or -1. */
+  pwrite(fd: number, buffer: Uint8Array, offset: number): number {
+    return this.pwriteCall(fd, buffer, buffer.length, offset);
   }
 
   private lastError(): BlockError {
@@ -244,6 +260,11 @@ function inThreadPool(call: AsyncIntCall, values: readonly unknown[]): Promise<n
 
 let loaded: Libc | undefined;
 let tried = false;
+
+/** What `libc` has given to somebody: for those who can do without and would not load it. */
+export function loadedLibc(): Libc | undefined {
+  return loaded;
+}
 
 /** Undefined where koffi is not installed or the host is not a Linux it is known to fit. */
 export function libc(): Libc | undefined {

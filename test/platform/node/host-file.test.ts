@@ -120,7 +120,7 @@ test('a closed file is not mistaken for the next one', async () => {
   const { file } = await newFile();
   await opened.pop()!.close();
   const { path } = await newFile();
-  expect(() => file.write(0, new Uint8Array(1))).toThrow();
+  await expect(file.write(0, new Uint8Array(1))).rejects.toThrow();
   expect(fs.statSync(path).size).toBe(0);
 });
 
