@@ -224,10 +224,10 @@ export class BlockBackend implements EdgeParent {
 
   read(offset: number, buffer: Uint8Array): Promise<void> {
     // Those who watch see requests go their whole way.
-    if (!blockRead.enabled) {
-      const startNs = this.begin(buffer.length);
-      if (this.readNow(offset, buffer)) return this.done(startNs);
-      this.graph.guestLatency.withdraw(startNs);
+    if (!blockRead.enabled && this.readNow(offset, buffer)) {
+      // It took no time worth measuring, but it counts.
+      this.graph.guestLatency.end(this.begin(buffer.length));
+      return settled;
     }
     return this.requestInTurn(offset, buffer.length, () => this.edge.read(offset, buffer), 'read');
   }
@@ -289,7 +289,9 @@ export class BlockBackend implements EdgeParent {
     const startNs = this.begin(bytes);
     const acted = act();
     // Nobody ran meanwhile who could have waited for it.
-    return acted === settled ? this.done(startNs) : this.underWay(startNs, acted);
+    if (acted !== settled) return this.underWay(startNs, acted);
+    this.graph.guestLatency.end(startNs);
+    return settled;
   }
 
   private async requestInTurn(
@@ -299,7 +301,7 @@ export class BlockBackend implements EdgeParent {
     kind: 'read' | 'write' = 'write',
   ): Promise<void> {
     if (this.quiesceCount > 0) await this.whenResumed();
-    this.checkRange(offset, bytes);
+    if (!this.isInRange(offset, bytes)) throw new BlockError('EIO');
     const startNs = this.begin(bytes);
     const { throttle } = this;
     await this.underWay(startNs, throttle && bytes > 0 ? throttle.admit(kind, bytes).then(act) : act());
@@ -308,11 +310,6 @@ export class BlockBackend implements EdgeParent {
   /** What is not about data takes the time that it takes. */
   private begin(bytes: number): number {
     return this.isBulk || bytes === 0 ? unmeasured : this.graph.guestLatency.begin();
-  }
-
-  private done(startNs: number): Promise<void> {
-    this.graph.guestLatency.end(startNs);
-    return settled;
   }
 
   private async underWay(startNs: number, acted: Promise<void>): Promise<void> {
@@ -367,9 +364,5 @@ export class BlockBackend implements EdgeParent {
 
   private isInRange(offset: number, bytes: number): boolean {
     return offset >= 0 && bytes >= 0 && (offset + bytes <= this.length || this.allowWriteBeyondEnd);
-  }
-
-  private checkRange(offset: number, bytes: number): void {
-    if (!this.isInRange(offset, bytes)) throw new BlockError('EIO');
   }
 }

@@ -55,11 +55,6 @@ export class GuestLatency {
     if (nowNs - this.askedNs > unwatchedNs) this.isWatched = false;
   }
 
-  /** In place of `end`: it comes again. */
-  withdraw(startNs: number): void {
-    if (startNs !== unmeasured) this.inFlight--;
-  }
-
   /** How long the next pause of a copy is to be, in nanoseconds. */
   pauseNs(): number {
     const nowNs = this.clock.nowNs();

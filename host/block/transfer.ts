@@ -90,14 +90,16 @@ export function writeMapped(
   if (plan instanceof Promise || plan.allocation || plan.bytes < buffer.length)
     return writeByPlans(node, offset, buffer, flags, plan);
   const written = writeData(plan.child, plan.offset, buffer, flags);
-  if (written !== settled) return endAfter(driver, plan, written);
+  if (written !== settled) return carryOut(driver, plan, () => written);
   endTransfer(driver, plan);
   return settled;
 }
 
-async function endAfter(driver: Driver, plan: WritePlan, written: Promise<void>): Promise<void> {
+/** Fills a plan by `write`, and ends it. */
+async function carryOut(driver: Driver, plan: WritePlan, write: () => Promise<void>): Promise<void> {
   try {
-    await written;
+    if (plan.allocation) await fillAllocation(plan.allocation, write);
+    else await write();
   } finally {
     endTransfer(driver, plan);
   }
@@ -115,17 +117,12 @@ async function writeByPlans(
   for (let done = 0; done < buffer.length; ) {
     const plan = await (done === 0 ? first : driver.prepareWrite!(offset + done, buffer.length - done));
     const part = plan.bytes === buffer.length ? buffer : buffer.subarray(done, done + plan.bytes);
-    try {
-      const { allocation } = plan;
-      if (allocation) {
-        const guest = offset + done;
-        await fillAllocation(allocation, () => writeAllocating(node, plan, allocation, guest, part));
-      } else {
-        await writeData(plan.child, plan.offset, part, flags);
-      }
-    } finally {
-      endTransfer(driver, plan);
-    }
+    const at = offset + done;
+    await carryOut(driver, plan, () =>
+      plan.allocation
+        ? writeAllocating(node, plan, plan.allocation, at, part)
+        : writeData(plan.child, plan.offset, part, flags),
+    );
     done += plan.bytes;
   }
 }
@@ -141,13 +138,8 @@ export async function writePlanned(
   write: (plan: WritePlan) => Promise<void>,
 ): Promise<number> {
   const plan = await driver.prepareWrite(offset, bytes);
-  try {
-    if (plan.allocation) await fillAllocation(plan.allocation, () => write(plan));
-    else await write(plan);
-    return plan.bytes;
-  } finally {
-    endTransfer(driver, plan);
-  }
+  await carryOut(driver, plan, () => write(plan));
+  return plan.bytes;
 }
 
 /** Has an allocation filled by `write`, then published; the space is given back when `write` fails. */

@@ -3,21 +3,33 @@
  *
  * This is the hot path of everything that runs on Node. A small request is made in place and returns a promise that
  * is already settled, which from the page cache is an order of magnitude cheaper than the thread pool; large ones, and
- * small ones while the disk is slow (latency-watch.ts), go to the pool and overlap. fdatasync always goes there.
+ * small ones while the disk is slow (latency-watch.ts), and all past the page cache, go to the kernel's io_uring, or to the
+ * thread pool where there is none (slow-requests.ts), and overlap. fdatasync always goes there.
  * What a file does with its space, where a device differs, is in file-space.ts; what Node lacks comes from libc.ts.
  */
 import * as fs from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { BlockError } from '../../base/errors.ts';
+import { InFlight } from '../../base/in-flight.ts';
 import { settled } from '../../base/settled.ts';
-import type { ByteLocks, FileLayout, FileStatus, HostDevice, HostExtent, HostFile } from '../platform.ts';
+import type {
+  ByteLocks,
+  FileLayout,
+  FileOpenOptions,
+  FileStatus,
+  HostDevice,
+  HostExtent,
+  HostFile,
+} from '../platform.ts';
 import { DeviceSpace, deviceOf } from './device-space.ts';
-import { fromSystemError, isInterrupted } from './errors.ts';
+import { call, fromSystemError } from './errors.ts';
 import { adviseLayout } from './file-layout.ts';
 import { type FileSpace, RegularSpace } from './file-space.ts';
 import { readInPlace, writeInPlace } from './in-place.ts';
 import { LatencyWatch } from './latency-watch.ts';
 import { libc } from './libc.ts';
+import { RingRequests, ringRequests } from './ring-requests.ts';
+import { repeat, type SlowRequests, threadPool } from './slow-requests.ts';
 
 /** Requests up to this size may be made in place: copying 256 KiB takes 26 µs, a turn through the thread pool 60. */
 const inlineBytes = 256 << 10;
@@ -31,8 +43,13 @@ const untimed = -1;
 export interface DescriptorKind {
   /** It is of a block device. */
   isDevice?: boolean;
+  /** Past the page cache, where no request is quick. */
+  isDirect?: boolean;
   /** That the descriptor is of, where Node lets only a handle do everything. */
   handle?: FileHandle;
+  /** As the options of opening. */
+  aio?: FileOpenOptions['aio'];
+  chosen?: FileOpenOptions['chosen'];
 }
 
 export class NodeFile implements HostFile {
@@ -40,6 +57,8 @@ export class NodeFile implements HostFile {
   // One per direction: reads miss the page cache, writes wait for dirty pages to drain.
   private readonly reads = new LatencyWatch();
   private readonly writes = new LatencyWatch();
+  private requests: SlowRequests | undefined;
+  private readonly underWay = new InFlight();
   private byteLocks: ByteLocks | undefined;
   private readonly handle: FileHandle | undefined;
   private readonly space: FileSpace;
@@ -47,13 +66,21 @@ export class NodeFile implements HostFile {
 
   constructor(
     protected fd: number,
-    { isDevice = false, handle }: DescriptorKind = {},
+    private readonly kind: DescriptorKind = {},
   ) {
+    const { isDevice = false, handle, aio } = kind;
     this.handle = handle;
     const c = isDevice ? libc() : undefined;
     if (isDevice && !c) throw new BlockError('ENOTSUP', 'Block devices need the optional package koffi');
     this.space = c ? new DeviceSpace(c) : new RegularSpace();
     this.device = c && deviceOf(c, fd);
+    // Whoever asked for it wants to know.
+    if (aio === 'io_uring') this.requests = this.chooseRequests();
+  }
+
+  /** Requests are slow, and wait side by side. Without a ring a few are tried in place, as a disk may be quick. */
+  private get overlaps(): boolean {
+    return this.kind.isDirect === true && this.slow.name === 'io_uring';
   }
 
   advise(layout: FileLayout): void {
@@ -61,12 +88,35 @@ export class NodeFile implements HostFile {
     if (c) adviseLayout(c, this.fd, layout);
   }
 
+  /** How requests are made that are not made in place. Chosen when the first one comes. */
+  protected get slow(): SlowRequests {
+    this.requests ??= this.chooseRequests();
+    return this.requests;
+  }
+
+  private chooseRequests(): SlowRequests {
+    const { aio, chosen } = this.kind;
+    const ring = aio === 'threads' || this.handle ? undefined : ringRequests();
+    if (ring instanceof RingRequests) {
+      // The ring would take it for the wish to hear EAGAIN from files that cannot wait by themselves.
+      libc()?.clearFlags(this.fd, fs.constants.O_NONBLOCK);
+      chosen?.('io_uring', '');
+      return ring;
+    }
+    chosen?.('threads', ring?.message ?? 'aio=threads');
+    return threadPool;
+  }
+
   read(offset: number, buffer: Uint8Array): Promise<void> {
-    return this.readNow(offset, buffer) ? settled : this.readInPool(offset, buffer);
+    return this.readAtOnce(offset, buffer) ? settled : this.readSlowly(offset, buffer);
   }
 
   readNow(offset: number, buffer: Uint8Array): boolean {
-    if (buffer.length > inlineBytes) return false;
+    return this.readAtOnce(offset, buffer);
+  }
+
+  private readAtOnce(offset: number, buffer: Uint8Array): boolean {
+    if (buffer.length > inlineBytes || this.overlaps) return false;
     const start = this.reads.isTimed() ? performance.now() : untimed;
     if (start !== untimed && !this.reads.mayBlock(start)) return false;
     if (readInPlace(this.fd, buffer, offset) < buffer.length) return false;
@@ -74,26 +124,24 @@ export class NodeFile implements HostFile {
     return true;
   }
 
-  /** A read in the thread pool, until it is complete or the file ends. */
-  private async readInPool(offset: number, buffer: Uint8Array): Promise<void> {
-    for (let got = 0; got < buffer.length; ) {
-      const bytes = await transfer((callback) =>
-        fs.read(this.fd, buffer, got, buffer.length - got, offset + got, callback),
-      );
-      if (bytes === 0) {
-        buffer.fill(0, got);
-        return;
-      }
-      if (bytes !== interrupted) got += bytes;
+  /** A read beside others, until it is complete or the file ends. */
+  private async readSlowly(offset: number, buffer: Uint8Array): Promise<void> {
+    const { slow, fd } = this;
+    this.underWay.begin();
+    try {
+      const done = await repeat(buffer, offset, (rest, at) => slow.read(fd, rest, at));
+      buffer.fill(0, done);
+    } finally {
+      this.underWay.end();
     }
   }
 
   write(offset: number, buffer: Uint8Array): Promise<void> {
-    return this.writeNow(offset, buffer) ? settled : this.writeInPool(offset, buffer);
+    return this.writeAtOnce(offset, buffer) ? settled : this.writeSlowly(offset, buffer);
   }
 
-  private writeNow(offset: number, buffer: Uint8Array): boolean {
-    if (buffer.length > inlineBytes) return false;
+  private writeAtOnce(offset: number, buffer: Uint8Array): boolean {
+    if (buffer.length > inlineBytes || this.overlaps) return false;
     const start = this.writes.isTimed() ? performance.now() : untimed;
     if (start !== untimed && !this.writes.mayBlock(start)) return false;
     if (writeInPlace(this.fd, buffer, offset) < buffer.length) return false;
@@ -101,19 +149,27 @@ export class NodeFile implements HostFile {
     return true;
   }
 
-  /** A write in the thread pool. What was written in place before is written again: a failure is told by the last call. */
-  private async writeInPool(offset: number, buffer: Uint8Array): Promise<void> {
-    for (let put = 0; put < buffer.length; ) {
-      const bytes = await transfer((callback) =>
-        fs.write(this.fd, buffer, put, buffer.length - put, offset + put, callback),
-      );
-      if (bytes !== interrupted) put += bytes;
+  /** A write beside others. What was written in place before is written again: a failure is told by the last call. */
+  private async writeSlowly(offset: number, buffer: Uint8Array): Promise<void> {
+    const { slow, fd } = this;
+    this.underWay.begin();
+    try {
+      const done = await repeat(buffer, offset, (rest, at) => slow.write(fd, rest, at));
+      // Nothing at all, without an error: there is no place for it.
+      if (done < buffer.length) throw new BlockError('ENOSPC');
+    } finally {
+      this.underWay.end();
     }
   }
 
-  flush(): Promise<void> {
+  async flush(): Promise<void> {
     if (this.handle) return ofHandle(this.handle.datasync());
-    return call((callback) => fs.fdatasync(this.fd, callback));
+    this.underWay.begin();
+    try {
+      await this.slow.datasync(this.fd);
+    } finally {
+      this.underWay.end();
+    }
   }
 
   async getSize(): Promise<number> {
@@ -174,10 +230,11 @@ export class NodeFile implements HostFile {
     return this.byteLocks;
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     const { fd } = this;
-    // The number may soon mean another file.
+    // The number may soon mean another file: nothing new comes to it, and what is under way is over before.
     this.fd = -1;
+    await this.underWay.whenIdle();
     if (this.handle) return ofHandle(this.handle.close());
     return call((callback) => fs.close(fd, callback));
   }
@@ -201,46 +258,11 @@ export function fileStatus(stats: fs.Stats): FileStatus {
   };
 }
 
-/** One call of the callback API as a promise with operating errors. */
-export function call<T = void>(
-  start: (callback: (error: Error | null | undefined, value?: T) => void) => void,
-): Promise<T> {
-  return new Promise((resolve, reject) => {
-    try {
-      start((error, value) => (error ? reject(asRejection(error)) : resolve(value as T)));
-    } catch (error) {
-      reject(asRejection(error));
-    }
-  });
-}
-
 /** One call of the promise API with operating errors. */
 async function ofHandle(outcome: Promise<void>): Promise<void> {
   try {
     await outcome;
   } catch (error) {
     throw fromSystemError(error);
-  }
-}
-
-const interrupted = -1;
-
-/** One read or write of the callback API: how many bytes, or `interrupted`. */
-function transfer(start: (callback: (error: Error | null, bytes: number) => void) => void): Promise<number> {
-  return new Promise((resolve, reject) => {
-    start((error, bytes) => {
-      if (!error) resolve(bytes);
-      else if (isInterrupted(error)) resolve(interrupted);
-      else reject(asRejection(error));
-    });
-  });
-}
-
-/** In a callback nothing may be thrown: a bug rejects as itself. */
-function asRejection(error: unknown): unknown {
-  try {
-    return fromSystemError(error);
-  } catch (bug) {
-    return bug;
   }
 }
