@@ -284,8 +284,8 @@ export class BlockBackend implements EdgeParent {
 
   /** Runs any other work on the node as a request: it is waited for by drain, and held back by it. */
   request(offset: number, bytes: number, act: () => Promise<void>): Promise<void> {
-    const mayWait = !this.attached || this.quiesceCount > 0 || this.throttle !== undefined;
-    if (mayWait || !this.isInRange(offset, bytes)) return this.requestInTurn(offset, bytes, act);
+    if (!this.attached || this.quiesceCount > 0 || this.throttle || !this.isInRange(offset, bytes))
+      return this.requestInTurn(offset, bytes, act);
     const startNs = this.begin(bytes);
     const acted = act();
     // Nobody ran meanwhile who could have waited for it.

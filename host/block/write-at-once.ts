@@ -40,19 +40,20 @@ function isPlain(edge: Edge, offset: number, buffer: Uint8Array, flags: WriteFla
   const { node } = edge;
   const { driver } = node;
   const { requestAlignment = 1, maxTransfer = 0 } = driver.limits ?? {};
-  if (requestAlignment > 1 || buffer.length === 0 || buffer.length > (maxTransfer || maxRequestBytes))
-    return false;
   return !(
+    requestAlignment > 1 ||
+    buffer.length === 0 ||
+    buffer.length > (maxTransfer || maxRequestBytes) ||
     !(offset >= 0 && offset <= node.length) ||
     node.closed ||
     (edge.perm & (Perm.write | Perm.writeUnchanged)) === 0 ||
     node.readOnly ||
-    flags.fua ||
-    flags.unchanged ||
     node.flags.detectZeroes !== 'off' ||
     node.probedRaw ||
     node.writeObservers.size > 0 ||
     node.populateLocks.users > 0 ||
+    flags.unchanged ||
+    flags.fua ||
     edge.excludes ||
     driver.beforeWrite ||
     driver.debugEvent ||
