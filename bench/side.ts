@@ -8,7 +8,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 
-export const blockyard = resolve(import.meta.dirname, 'blockyard.js');
+export const blockyard = resolve(import.meta.dirname, 'blockyard.cjs');
 
 export interface Command {
   program: string;

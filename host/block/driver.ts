@@ -162,8 +162,11 @@ export interface Driver {
   /** ENOTSUP asks the dispatcher for the fallback. */
   writeZeroes?(offset: number, bytes: number, flags: ZeroFlags): Promise<void>;
   discard?(offset: number, bytes: number): Promise<void>;
-  /** Called before any guest request that changes data is let through; filters copy what it would overwrite. */
-  beforeWrite?(offset: number, bytes: number, flags: WriteFlags): Promise<void>;
+  /**
+   * Called before any guest request that changes data is let through; filters copy what it would overwrite. Undefined: there
+   * is nothing to wait for.
+   */
+  beforeWrite?(offset: number, bytes: number, flags: WriteFlags): Promise<void> | undefined;
   /** A point in time that the driver keeps for readers; undefined while it keeps none. */
   readonly snapshotAccess?: SnapshotAccess | undefined;
   /** A drained section of the node begins, or the last one has ended. What the driver holds back must go at once. */

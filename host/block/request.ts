@@ -173,7 +173,8 @@ export async function changing(
   try {
     if (node.populateLocks.users > 0 || edge.excludes === 'reads')
       release = await excludeOthers(edge, offset, bytes, flags);
-    if (node.driver.beforeWrite) await node.driver.beforeWrite(offset, bytes, flags);
+    const saved = node.driver.beforeWrite?.(offset, bytes, flags);
+    if (saved) await saved;
     if (!flags.unchanged) {
       for (const observer of node.writeObservers) {
         const ready = observer.beforeWrite?.(offset, bytes);

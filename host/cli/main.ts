@@ -1,6 +1,5 @@
-#!/usr/bin/env node
 /**
- * The executable. Which tool it is follows from the name it was started by, as with busybox: `qemu-img`, `qemu-io`,
+ * The program. Which tool it is follows from the name it was started by, as with busybox: `qemu-img`, `qemu-io`,
  * `qemu-nbd`, `qemu-storage-daemon` and `qemu-system-*` are those tools and say so in their messages; under any other name the first argument chooses
  * (`blockyard img …`). Each tool is loaded only when it is the one.
  */
@@ -9,7 +8,7 @@ import { version } from '../../package.json';
 import { type Command, commands as tools } from './commands.ts';
 import { runProcess } from './shared/internal-error.ts';
 import { nearest } from './shared/nearest.ts';
-import { outputFailed } from './shared/terminal.ts';
+import { processTerminal as terminal } from './shared/terminal.ts';
 
 /** It is about all of them, and so not in their table. */
 const completion: Command = {
@@ -54,13 +53,13 @@ async function run(argv: string[], startedAs: string): Promise<number> {
   if (linked) return start(linked, argv, startedAs);
   const [command, ...rest] = argv;
   if (command === '--version' || command === '-V') {
-    process.stdout.write(`blockyard ${version}\n`);
+    terminal.out(`blockyard ${version}\n`);
     return 0;
   }
   if (command === '--help' || command === '-h' || command === 'help') {
     const [topic, ...words] = rest;
     if (topic === undefined || command !== 'help') {
-      process.stdout.write(usage());
+      terminal.out(usage());
       return 0;
     }
     const about = commands.find(({ name }) => name === topic);
@@ -69,7 +68,7 @@ async function run(argv: string[], startedAs: string): Promise<number> {
   const chosen = commands.find(({ name }) => name === command);
   if (chosen) return start(chosen, rest, `blockyard ${chosen.name}`);
   if (command !== undefined) return unknownCommand(command);
-  process.stderr.write(usage());
+  terminal.error(usage());
   return 1;
 }
 
@@ -85,12 +84,9 @@ function unknownCommand(word: string): number {
   );
   const hint =
     near === undefined ? usage() : `Did you mean '${near}'? 'blockyard help' lists all commands.\n`;
-  process.stderr.write(`blockyard: Command not found: ${word}\n${hint}`);
+  terminal.error(`blockyard: Command not found: ${word}\n${hint}`);
   return 1;
 }
-
-process.stdout.on('error', (error) => outputFailed(1, error));
-process.stderr.on('error', (error) => outputFailed(2, error));
 
 runProcess(
   () => programName,

@@ -2,7 +2,7 @@
 import { BlockError, invalid } from '../base/errors.ts';
 import { loadPart, type Platform } from '../platform/platform.ts';
 import { optional, size, str, struct, type TypeOf } from '../qapi/types.ts';
-import type { SpillFile } from './spill-file.ts';
+import type { Spiller } from './spiller.ts';
 
 const maxBufferBytes = 64 * 2 ** 30;
 
@@ -48,13 +48,13 @@ export async function openSpill(
   platform: Platform,
   options: BufferOptions,
   diskBytes: number,
-): Promise<SpillFile | undefined> {
+): Promise<Spiller | undefined> {
   const { 'x-cbw-spill': path, 'x-cbw-spill-max': maxBytes = diskBytes } = options;
   if (path === undefined) return undefined;
   const { temporaryDirectory: directory } = platform;
   if (directory === undefined) {
     throw new BlockError('ENOTSUP', 'There are no files that a copy could be spilled to');
   }
-  const { SpillFile } = await loadPart(platform, () => import('./spill-file.ts'));
-  return SpillFile.open(platform, { path: path === 'auto' ? directory : path, maxBytes });
+  const { Spiller } = await loadPart(platform, () => import('./spiller.ts'));
+  return Spiller.open(platform, { path: path === 'auto' ? directory : path, maxBytes });
 }

@@ -1,6 +1,6 @@
 /**
  * Buffers that are used again: by size, rounded up to a power of two. What a burst needed beyond the limit goes back to
- * the garbage collector.
+ * the garbage collector, large buffers first: small ones are wanted again soonest, and by those who can wait least.
  */
 
 const minBytes = 4 << 10;
@@ -22,11 +22,21 @@ export class BufferPool {
 
   give(buffer: Uint8Array): void {
     const size = buffer.length;
-    if (this.keptBytes + size > keptBytesLimit) return;
+    while (this.keptBytes + size > keptBytesLimit) if (!this.dropLarger(size)) return;
     const list = this.free.get(size);
     if (list) list.push(buffer);
     else this.free.set(size, [buffer]);
     this.keptBytes += size;
+  }
+
+  /** False: there is none. */
+  private dropLarger(size: number): boolean {
+    let largest = size;
+    for (const [kept, { length }] of this.free) if (length > 0) largest = Math.max(largest, kept);
+    if (largest === size) return false;
+    this.free.get(largest)!.pop(); // it was found there
+    this.keptBytes -= largest;
+    return true;
   }
 }
 

@@ -22,7 +22,7 @@ import { PieceWriter } from './piece-writer.ts';
 import type { RateLimiter } from './rate-limiter.ts';
 import { type BufferFill, SaveBuffer } from './save-buffer.ts';
 import { type CopySource, DirectSaver } from './saver.ts';
-import type { SpillFile } from './spill-file.ts';
+import type { Spiller } from './spiller.ts';
 import { Traffic } from './traffic.ts';
 
 /** Longest request for data. */
@@ -48,7 +48,7 @@ interface CopyEngineOptions {
   compress: boolean;
   /** What guests overwrite waits here for the target; 0: guests wait for the target themselves. */
   bufferBytes: number;
-  spill: SpillFile | undefined;
+  spill: Spiller | undefined;
   /** Buffer and spill file are full, and guests are not to wait: the point in time is lost. Absent: they wait. */
   onFull?: (() => void) | undefined;
   /** Buffer and spill file fill up. */
@@ -221,7 +221,7 @@ export class CopyEngine {
     this.traffic.wake();
     await this.saved.whenIdle();
     for (const piece of filter.held.all()) {
-      if (!piece.isPart) filter.copyMap.set(piece.offset, piece.bytes);
+      filter.copyMap.set(piece.offset, piece.bytes);
       filter.held.delete(piece);
     }
     if (this.isDisposed) return;

@@ -75,6 +75,16 @@ export class CopyMap {
     return this.state.checkWrite(offset, bytes) !== 'pass';
   }
 
+  /** Whether anything in the range is still to be copied or being copied. */
+  isLeft(offset: number, bytes: number): boolean {
+    return this.state.next(offset, bytes, 0).kind !== 'done';
+  }
+
+  /** Whether somebody reads any of the range back from the source. */
+  isRead(offset: number, bytes: number): boolean {
+    return this.state.readerIn(offset, bytes).kind !== 'done';
+  }
+
   /** What is left to do in [offset, end): nothing when undefined. */
   next(offset: number, end: number): NextStep | undefined {
     const step = this.state.next(offset, end - offset, this.progressOf(end - offset));

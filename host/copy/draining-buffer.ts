@@ -9,11 +9,11 @@ import { BufferPool } from './buffer-pool.ts';
 import { PieceWriter } from './piece-writer.ts';
 import { type BufferFill, SaveBuffer } from './save-buffer.ts';
 import type { CopySource } from './saver.ts';
-import type { SpillFile } from './spill-file.ts';
+import type { Spiller } from './spiller.ts';
 
 interface DrainingBufferOptions {
   limitBytes: number;
-  spill: SpillFile | undefined;
+  spill: Spiller | undefined;
   /** Buffer and spill file are full, and the guest is not to wait. Absent: it waits. */
   onFull?: (() => void) | undefined;
   onAlarm(fill: BufferFill): void;

@@ -2,8 +2,8 @@
  * What is saved of a point in time and not on the target yet, by place: who reads the point in time finds it here, and who
  * completes a cluster takes the parts of it that were saved.
  *
- * Always: pieces are disjoint. A part belongs to a cluster that is still to be copied or claimed; it goes when a piece of
- * the whole cluster takes its place, or when nobody wants the cluster any more (`dropParts`).
+ * Always: pieces are disjoint. A part belongs to a cluster that is still to be copied or claimed, or that has all its parts
+ * here; it goes when a piece of the whole cluster takes its place, or when nobody wants the cluster any more (`dropParts`).
  */
 import type { Piece } from './piece.ts';
 
@@ -68,6 +68,11 @@ export class HeldPieces {
       for (const piece of this.byCluster.get(index) ?? []) if (piece.isPart) found.push(piece);
     }
     return found;
+  }
+
+  /** Whether parts are all that there is of the range, which is a cluster. */
+  hasAllParts(offset: number, bytes: number): boolean {
+    return this.parts(offset, bytes).reduce((sum, part) => sum + part.bytes, 0) === bytes;
   }
 
   /** How much of the range, of whole clusters, lies before the first cluster that has parts. */

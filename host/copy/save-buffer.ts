@@ -4,11 +4,11 @@
  *
  * A write has saved the units of 4 KiB that it touches. Such parts are completed to clusters here, from the source, before
  * they go to the target; what covers whole clusters goes as it is. Whoever copies a cluster in the background meanwhile
- * takes the parts of it along.
+ * takes the parts of it along. A cluster that is here in all its parts counts as copied from then on.
  *
  * | where old data is  | how it gets on                                                                   |
  * | ------------------ | -------------------------------------------------------------------------------- |
- * | memory             | to the target, oldest first; to the spill file when half of the buffer is used   |
+ * | memory             | to the target, oldest first; by spiller.ts when half of the buffer is used       |
  * | spill file, if any | to the target, when nothing is left in memory that could go there                |
  *
  * When there is no room a guest waits, unless `giveUp` is there to end it all. A target that fails is for others to deal
@@ -20,12 +20,14 @@
 import { asBlockError, type BlockError } from '../base/errors.ts';
 import { roundDown } from '../base/sectors.ts';
 import { Waiters } from '../base/waiters.ts';
+import type { Area } from '../core/bitmap.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { Claim } from './copy-map.ts';
 import { Piece } from './piece.ts';
 import type { PieceWriter } from './piece-writer.ts';
 import type { CopySource, Room, Saver } from './saver.ts';
-import type { SpillFile, SpillSlots } from './spill-file.ts';
+import type { SpillSlots } from './spill-file.ts';
+import type { Spiller } from './spiller.ts';
 
 /** Most bytes of old data in memory when nobody says. */
 export const defaultBufferBytes = 64 << 20;
@@ -34,8 +36,9 @@ const zeroPieceBytes = 4 << 10;
 /** Writes to the target at the same time, and clusters that they complete: one at least. */
 const maxWriters = 16;
 const maxCompletingBytes = 64 << 20;
-/** Writes to the spill file at the same time. Few: a slow disk blocks threads that guests' requests need. */
-const maxSpillers = 2;
+/** Pieces go to the spill file together: so many bytes of them, but never more than a share of the buffer. */
+const spilledTogetherBytes = 1 << 20;
+const spilledTogetherShare = 1 / 8;
 const minUnitBytes = 4 << 10;
 /** Looking for a unit means going through those of its cluster. */
 const maxUnitsPerCluster = 512;
@@ -59,7 +62,7 @@ interface SaveBufferOptions {
   pool: BufferPool;
   writer: PieceWriter;
   limitBytes: number;
-  spill: SpillFile | undefined;
+  spill: Spiller | undefined;
   /** Guests wait for whoever copies the cluster. */
   wholeClusters?: boolean;
   onSkipped(bytes: number): void;
@@ -85,15 +88,11 @@ export class SaveBuffer implements Saver {
   private readonly inMemory = new Set<Piece>();
   private readonly incomplete = new Set<number>();
   private readonly inSpill = new Set<Piece>();
-  /** What could be moved to the spill file. */
-  private readonly spillable = new Set<Piece>();
   private pieces = 0;
   /** In memory, reserved room included. */
   private usedBytes = 0;
-  private spillingBytes = 0;
   private completingBytes = 0;
   private writers = 0;
-  private spillers = 0;
   private holdCount = 0;
   private closed = false;
   private isAlarmed = false;
@@ -107,6 +106,12 @@ export class SaveBuffer implements Saver {
     const { clusterBytes } = options.filter.copyMap;
     const leastBytes = options.wholeClusters ? clusterBytes : minUnitBytes;
     this.unitBytes = Math.min(clusterBytes, Math.max(leastBytes, clusterBytes / maxUnitsPerCluster));
+    options.spill?.serve({
+      taken: (piece) => this.inMemory.delete(piece),
+      spilled: (piece, slots) => this.spilled(piece, slots),
+      kept: (piece) => this.kept(piece),
+      moved: () => this.moved(),
+    });
   }
 
   get fill(): BufferFill {
@@ -133,7 +138,16 @@ export class SaveBuffer implements Saver {
 
   async reserve(bytes: number, content: 'data' | 'zero'): Promise<Room> {
     await this.whenRoom(content === 'data' ? bytes : zeroPieceBytes);
-    const buffer = content === 'data' ? this.pool.take(bytes) : undefined;
+    return this.roomFor(content === 'data' ? this.pool.take(bytes) : undefined);
+  }
+
+  reserveNow(bytes: number): Room | undefined {
+    // Those who wait come first.
+    if (!this.roomWaiters.isEmpty || this.lacksRoom(bytes)) return undefined;
+    return this.roomFor(this.pool.take(bytes));
+  }
+
+  private roomFor(buffer: Uint8Array | undefined): Room {
     this.usedBytes += roomOf(buffer);
     return { buffer };
   }
@@ -153,8 +167,20 @@ export class SaveBuffer implements Saver {
   savePart(offset: number, bytes: number, { buffer }: Room): void {
     const piece = new Piece(offset, bytes, buffer, true);
     piece.roomBytes = roomOf(buffer);
-    this.incomplete.add(roundDown(offset, this.options.filter.copyMap.clusterBytes));
+    const { clusterBytes, length } = this.options.filter.copyMap;
+    const start = roundDown(offset, clusterBytes);
+    this.incomplete.add(start);
     this.keep(piece);
+    this.endWhenWhole(start, Math.min(clusterBytes, length - start));
+  }
+
+  /** Nothing of a cluster that is here in all its parts has to be saved any more. */
+  private endWhenWhole(offset: number, bytes: number): void {
+    const { copyMap, held } = this.options.filter;
+    if (!held.hasAllParts(offset, bytes)) return;
+    // Whoever has a claim takes the parts along.
+    const claim = copyMap.claim(offset, bytes);
+    if (claim) copyMap.end(claim, true);
   }
 
   skipped(bytes: number): void {
@@ -162,7 +188,7 @@ export class SaveBuffer implements Saver {
   }
 
   private keep(piece: Piece): void {
-    if (piece.buffer) this.spillable.add(piece);
+    if (piece.buffer) this.options.spill?.offer(piece);
     this.own(piece);
     this.pump();
     this.spill();
@@ -180,7 +206,7 @@ export class SaveBuffer implements Saver {
     this.pieces--;
     this.inMemory.delete(piece);
     this.inSpill.delete(piece);
-    this.spillable.delete(piece);
+    this.options.spill?.withdraw(piece);
     const { buffer, spilled, roomBytes } = piece;
     // The buffer of a whole piece is the writer's to give back.
     if (piece.isPart && buffer) this.pool.give(buffer);
@@ -215,9 +241,9 @@ export class SaveBuffer implements Saver {
   }
 
   private async whenRoom(bytes: number): Promise<void> {
-    const { limitBytes, giveUp, onStuck } = this.options;
+    const { giveUp, onStuck } = this.options;
     let attempts = 0;
-    while (!this.closed && this.usedBytes > 0 && this.usedBytes + bytes > limitBytes) {
+    while (this.lacksRoom(bytes)) {
       const room = this.roomWaiters.wait();
       this.spill();
       // Large pieces do not fit long before that.
@@ -230,9 +256,13 @@ export class SaveBuffer implements Saver {
     }
   }
 
+  private lacksRoom(bytes: number): boolean {
+    return !this.closed && this.usedBytes > 0 && this.usedBytes + bytes > this.options.limitBytes;
+  }
+
   /** When there is no room, none is being made by the spill file either. */
   private get isFull(): boolean {
-    return this.spillers === 0;
+    return !this.options.spill?.isBusy;
   }
 
   /** Those who wait for room look again: the job has stopped. */
@@ -272,13 +302,12 @@ export class SaveBuffer implements Saver {
     this.inMemory.clear();
     this.incomplete.clear();
     this.inSpill.clear();
-    this.spillable.clear();
+    this.options.spill?.stop();
     this.roomWaiters.wake();
   }
 
   /** Closed, idle, and nobody reads any more what is held: the spill file goes. */
   async dispose(): Promise<void> {
-    while (this.spillers > 0) await this.idleWaiters.wait();
     await this.options.spill?.close();
   }
 
@@ -290,7 +319,7 @@ export class SaveBuffer implements Saver {
   private startNext(): boolean {
     for (const piece of this.inMemory) {
       this.inMemory.delete(piece);
-      this.spillable.delete(piece);
+      this.options.spill?.withdraw(piece);
       void this.run(() => this.writer.write(piece));
       return true;
     }
@@ -306,8 +335,8 @@ export class SaveBuffer implements Saver {
       const bytes = Math.min(clusterBytes, copyMap.length - offset);
       if (held.parts(offset, bytes).length === 0) continue;
       const claim = copyMap.claim(offset, bytes);
-      if (claim) {
-        void this.run(() => this.complete(claim));
+      if (claim || !copyMap.isLeft(offset, bytes)) {
+        void this.run(() => this.complete({ offset, bytes }, claim));
         return true;
       }
       void this.completeLater(offset, bytes);
@@ -324,27 +353,27 @@ export class SaveBuffer implements Saver {
     this.pump();
   }
 
-  private async complete(claim: Claim): Promise<void> {
+  /** Without a claim: all parts of the cluster are here, and it counts as copied. */
+  private async complete({ offset, bytes }: Area, claim: Claim | undefined): Promise<void> {
     const { copyMap, source, held } = this.options.filter;
-    const { offset, bytes } = claim;
+    const end = (isCopied: boolean): void => claim && copyMap.end(claim, isCopied);
     const buffer = this.pool.take(bytes);
     this.completingBytes += bytes;
     try {
       const data = buffer.subarray(0, bytes);
-      const savedBytes = held.parts(offset, bytes).reduce((sum, part) => sum + part.bytes, 0);
-      if (savedBytes < bytes) await source.read(offset, data);
+      if (!held.hasAllParts(offset, bytes)) await source.read(offset, data);
       await held.overlay(offset, data);
-      if (this.closed) return copyMap.end(claim, false);
+      if (this.closed) return end(false);
       const piece = new Piece(offset, bytes, buffer);
       this.takeRoom(piece);
       this.own(piece);
       held.dropParts(offset, bytes);
-      copyMap.end(claim, true);
+      end(true);
       await this.writer.write(piece);
     } catch (error) {
       this.readError ??= asBlockError(error);
       this.incomplete.add(offset);
-      copyMap.end(claim, false);
+      end(false);
     } finally {
       this.completingBytes -= bytes;
     }
@@ -404,48 +433,39 @@ export class SaveBuffer implements Saver {
   /** Half of the buffer is for what comes next, and all of it when somebody waits. */
   private spill(): void {
     const { spill, limitBytes } = this.options;
-    if (!spill) return;
-    const keptBytes = this.roomWaiters.isEmpty ? limitBytes / 2 : 0;
-    for (const piece of this.spillable) {
-      if (this.spillers === maxSpillers || spill.isFull) return;
-      if (this.usedBytes - this.spillingBytes <= keptBytes) return;
-      this.spillable.delete(piece);
-      this.inMemory.delete(piece);
-      void this.spillPiece(spill, piece);
-    }
-  }
-
-  private async spillPiece(spill: SpillFile, piece: Piece): Promise<void> {
-    const { roomBytes, buffer, bytes } = piece;
-    this.spillers++;
-    this.spillingBytes += roomBytes;
-    const slots = await spill.store(buffer!.subarray(0, bytes)); // what could be spilled has one
-    this.spillers--;
-    this.spillingBytes -= roomBytes;
-    if (this.spillers === 0) this.idleWaiters.wake();
-    if (this.closed || !this.options.filter.held.has(piece)) slots?.release();
-    else if (slots) this.spilled(piece, slots);
-    else this.kept(piece);
+    if (!this.roomWaiters.isEmpty) spill?.relieve(this.usedBytes, 0);
+    else
+      spill?.relieve(
+        this.usedBytes - limitBytes / 2,
+        Math.min(spilledTogetherBytes, limitBytes * spilledTogetherShare),
+      );
   }
 
   private spilled(piece: Piece, slots: SpillSlots): void {
     const { roomBytes, buffer, isPart } = piece;
+    if (this.closed || !this.options.filter.held.has(piece)) {
+      slots.release();
+      return;
+    }
     piece.spilled = slots;
     piece.buffer = undefined;
     piece.roomBytes = 0;
     if (buffer) this.pool.give(buffer);
     if (!isPart) this.inSpill.add(piece);
-    this.giveRoom(roomBytes);
-    this.pump();
-    this.spill();
+    this.usedBytes -= roomBytes;
   }
 
   /** The spill file has no room for it. */
   private kept(piece: Piece): void {
-    this.spillable.add(piece);
+    if (this.closed || !this.options.filter.held.has(piece)) return;
+    this.options.spill?.offer(piece);
     if (!piece.isPart) this.inMemory.add(piece);
-    this.roomWaiters.wake();
+  }
+
+  private moved(): void {
+    this.giveRoom(0);
     this.pump();
+    this.spill();
   }
 }
 

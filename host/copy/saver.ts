@@ -29,6 +29,8 @@ export interface Saver {
   readonly fill?: BufferFill;
   /** Room for `bytes` of data or zeros; waits while there is none. Errors: there will be none, the guest's write must fail. */
   reserve(bytes: number, content: 'data' | 'zero'): Promise<Room>;
+  /** As `reserve`, for data. Undefined: that takes waiting. */
+  reserveNow?(bytes: number): Room | undefined;
   /** Gives back what `reserve` gave and was not needed. */
   release(room: Room): void;
   /** Takes over what a claim covers. Settles when the guest may go on. */

@@ -13,20 +13,41 @@ import type { Files, HostFile, Platform } from '../platform/platform.ts';
 
 const slotBytes = 4 << 10;
 
+/** Slots in a row; the last one may hold less than it could. */
 interface Run {
   readonly offset: number;
-  readonly bytes: number;
+  bytes: number;
 }
 
 /** Where something is. */
-export interface SpillSlots {
+export class SpillSlots {
+  private loads = 0;
+  private isReleased = false;
+
+  constructor(
+    private readonly file: SpillFile,
+    private readonly runs: readonly Run[],
+  ) {}
+
   /** Reads from `start` of it on. Errors: of I/O. */
-  load(start: number, into: Uint8Array): Promise<void>;
+  async load(start: number, into: Uint8Array): Promise<void> {
+    this.loads++;
+    try {
+      await this.file.load(this.runs, start, into);
+    } finally {
+      this.loads--;
+      if (this.isReleased && this.loads === 0) this.file.giveBack(this.runs);
+    }
+  }
+
   /** Nobody will load it from now on. */
-  release(): void;
+  release(): void {
+    this.isReleased = true;
+    if (this.loads === 0) this.file.giveBack(this.runs);
+  }
 }
 
-interface SpillOptions {
+export interface SpillOptions {
   /** A file that is made for it, or a directory to make one in. */
   path: string;
   maxBytes: number;
@@ -72,24 +93,23 @@ export class SpillFile {
     return this.hasFailed || (this.freeSlots.length === 0 && this.endSlot >= this.maxSlots);
   }
 
-  /** Undefined: there is no room. */
-  async store(data: Uint8Array): Promise<SpillSlots | undefined> {
-    const slots = this.take(Math.ceil(data.length / slotBytes));
-    if (!slots) return undefined;
-    const runs = runsOf(slots, data.length);
+  /** Keeps as many of the first pieces as there is room for: where each of those is. */
+  async store(pieces: readonly Uint8Array[]): Promise<SpillSlots[]> {
+    const stored: Run[][] = [];
+    for (const { length } of pieces) {
+      const slots = this.take(slotsOf(length));
+      if (!slots) break;
+      stored.push(runsOf(slots, length));
+    }
     try {
-      let done = 0;
-      for (const { offset, bytes } of runs) {
-        await this.file.write(offset, data.subarray(done, done + bytes));
-        done += bytes;
-      }
+      await this.write(pieces, stored);
     } catch (error) {
       if (!(error instanceof BlockError)) throw error;
-      this.giveBack(slots);
+      for (const runs of stored.toReversed()) this.giveBack(runs);
       this.hasFailed = true;
-      return undefined;
+      return [];
     }
-    return this.stored(slots, runs);
+    return stored.map((runs) => new SpillSlots(this, runs));
   }
 
   async close(): Promise<void> {
@@ -97,27 +117,39 @@ export class SpillFile {
     await this.unlink?.();
   }
 
-  private stored(slots: readonly number[], runs: readonly Run[]): SpillSlots {
-    let loads = 0;
-    let isReleased = false;
-    return {
-      load: async (start, into) => {
-        loads++;
-        try {
-          await this.load(runs, start, into);
-        } finally {
-          loads--;
-          if (isReleased && loads === 0) this.giveBack(slots);
+  /** What lies in a row goes out in one write. */
+  private async write(pieces: readonly Uint8Array[], stored: readonly Run[][]): Promise<void> {
+    let row: Uint8Array[] = [];
+    let start = 0;
+    let end = 0;
+    for (const [index, runs] of stored.entries()) {
+      let done = 0;
+      for (const { offset, bytes } of runs) {
+        if (offset !== end || row.length === 0) {
+          await this.writeRow(start, row);
+          row = [];
+          start = offset;
         }
-      },
-      release: () => {
-        isReleased = true;
-        if (loads === 0) this.giveBack(slots);
-      },
-    };
+        row.push(pieces[index]!.subarray(done, done + bytes)); // each piece that is stored has its runs
+        done += bytes;
+        end = offset + bytes;
+      }
+    }
+    await this.writeRow(start, row);
   }
 
-  private async load(runs: readonly Run[], start: number, into: Uint8Array): Promise<void> {
+  private async writeRow(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+    const { file } = this;
+    if (file.writeAll && buffers.length > 1) return file.writeAll(offset, buffers);
+    let at = offset;
+    for (const buffer of buffers) {
+      await file.write(at, buffer);
+      at += buffer.length;
+    }
+  }
+
+  /** For those who were given slots. */
+  async load(runs: readonly Run[], start: number, into: Uint8Array): Promise<void> {
     const end = start + into.length;
     let at = 0;
     for (const { offset, bytes } of runs) {
@@ -140,24 +172,35 @@ export class SpillFile {
     return slots;
   }
 
-  /** In reverse: they are taken again in their order, which makes long runs. */
-  private giveBack(slots: readonly number[]): void {
-    for (const slot of slots.toReversed()) this.freeSlots.push(slot);
-    this.usedSlots -= slots.length;
+  /** For those who were given slots. In reverse: they are taken again in their order, which makes long runs. */
+  giveBack(runs: readonly Run[]): void {
+    for (const { offset, bytes } of runs.toReversed()) {
+      const first = offset / slotBytes;
+      for (let slot = first + slotsOf(bytes) - 1; slot >= first; slot--) this.freeSlots.push(slot);
+      this.usedSlots -= slotsOf(bytes);
+    }
     this.hasFailed = false;
   }
 }
 
+function slotsOf(bytes: number): number {
+  return Math.ceil(bytes / slotBytes);
+}
+
 function runsOf(slots: readonly number[], bytes: number): Run[] {
   const runs: Run[] = [];
+  let run: Run | undefined;
   let left = bytes;
-  for (let first = 0; first < slots.length; ) {
-    let next = first + 1;
-    while (next < slots.length && slots[next] === slots[next - 1]! + 1) next++; // both are below the length
-    const run = { offset: slots[first]! * slotBytes, bytes: Math.min(left, (next - first) * slotBytes) };
-    runs.push(run);
-    left -= run.bytes;
-    first = next;
+  for (const slot of slots) {
+    const offset = slot * slotBytes;
+    const part = Math.min(left, slotBytes);
+    left -= part;
+    if (run && run.offset + run.bytes === offset) {
+      run.bytes += part;
+    } else {
+      run = { offset, bytes: part };
+      runs.push(run);
+    }
   }
   return runs;
 }

@@ -194,6 +194,8 @@ export interface HostFile {
   /** As `read`, done when it returns. False when that would take long or fail: then `read` is to be used. */
   readNow?(offset: number, buffer: Uint8Array): boolean;
   write(offset: number, buffer: Uint8Array): Promise<void>;
+  /** Writes one buffer behind the other from `offset` on. It is for bulk: it never blocks. Absent: one write each will do. */
+  writeAll?(offset: number, buffers: readonly Uint8Array[]): Promise<void>;
   /** Makes every write that finished before durable (fdatasync). */
   flush(): Promise<void>;
   getSize(): Promise<number>;

@@ -23,7 +23,7 @@ declare const V86: Parameters<Awaited<ReturnType<Library['openBlockyard']>>['sta
 
 const scratch = scratchDirectory();
 const root = resolve(import.meta.dirname, '../..');
-const program = join(root, 'dist/blockyard.js');
+const program = join(root, 'dist/blockyard.cjs');
 const size = 16 << 20;
 const kills = 2;
 

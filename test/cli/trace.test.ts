@@ -66,7 +66,7 @@ test('help lists the events', async () => {
 
 describe('every program', () => {
   beforeAll(() => {
-    if (!existsSync(bundle)) throw new Error('dist/blockyard.js is missing: run `npm run build` first');
+    if (!existsSync(bundle)) throw new Error('dist/blockyard.cjs is missing: run `npm run build` first');
   });
 
   async function run(...args: string[]): Promise<{ out: string; errors: string; status: number | null }> {

@@ -8,7 +8,7 @@ import { HotRegions } from '../../host/copy/hot-regions.ts';
 import { PieceWriter } from '../../host/copy/piece-writer.ts';
 import { SaveBuffer } from '../../host/copy/save-buffer.ts';
 import { type CopySource, DirectSaver } from '../../host/copy/saver.ts';
-import { SpillFile } from '../../host/copy/spill-file.ts';
+import { Spiller } from '../../host/copy/spiller.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
 import { kib } from '../support/units.ts';
 
@@ -46,7 +46,7 @@ class SlowTarget {
 
 interface Setup {
   limitBytes: number;
-  spill?: SpillFile;
+  spill?: Spiller;
   givesUp?: boolean;
 }
 
@@ -120,8 +120,8 @@ async function outcome(promise: Promise<unknown>): Promise<string> {
   return Promise.race([settled, Promise.resolve('waiting')]);
 }
 
-function openSpill(maxBytes: number): Promise<SpillFile> {
-  return SpillFile.open(createSimulation(1, { latency: 'instant' }).platform, { path: '/spill', maxBytes });
+function openSpill(maxBytes: number): Promise<Spiller> {
+  return Spiller.open(createSimulation(1, { latency: 'instant' }).platform, { path: '/spill', maxBytes });
 }
 
 describe('the save buffer', () => {
@@ -207,6 +207,23 @@ describe('the save buffer', () => {
     expect([held.all().size, buffer.isEmpty, buffer.fill.bufferedBytes]).toEqual([0, true, 0]);
   });
 
+  it('takes a cluster that is here in all its parts for copied, and never reads it', async () => {
+    const { target, buffer, copyMap, savePart } = setUp({ limitBytes: cluster });
+    buffer.hold();
+    for (let at = 0; at < cluster - unit; at += unit) await savePart(at);
+    expect(copyMap.isLeft(0, cluster)).toBe(true);
+    await savePart(cluster - unit);
+    expect(copyMap.isLeft(0, cluster)).toBe(false);
+    buffer.unhold();
+    await outcome(buffer.whenIdle());
+    expect(target.waiting.map(({ offset, data }) => [offset, data.every((byte) => byte === 1)])).toEqual([
+      [0, true],
+    ]);
+    target.waiting[0]!.finish();
+    await buffer.whenIdle();
+    expect([buffer.isEmpty, buffer.fill.bufferedBytes]).toEqual([true, 0]);
+  });
+
   it('leaves a part to whoever copies its cluster', async () => {
     const { target, buffer, held, copyMap, savePart } = setUp({ limitBytes: cluster });
     const claim = copyMap.claim(0, cluster)!; // nobody has it
@@ -239,6 +256,22 @@ describe('the save buffer', () => {
     await buffer.whenIdle();
     expect(target.arrived.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4].map((index) => index * cluster));
     expect(buffer.fill).toMatchObject({ bufferedBytes: 0, spilledBytes: 0 });
+    await buffer.dispose();
+  });
+
+  it('spills many pieces in one write', async () => {
+    const writes: number[] = [];
+    const simulation = createSimulation(1, {
+      latency: 'instant',
+      onIo: ({ type, bytes }) => type === 'write' && writes.push(bytes),
+    });
+    const spill = await Spiller.open(simulation.platform, { path: '/spill', maxBytes: diskBytes });
+    const { buffer, savePart } = setUp({ limitBytes: 16 * unit, spill });
+    buffer.hold();
+    for (let index = 0; index < 32; index++) await savePart(2 * index * unit);
+    await outcome(buffer.whenIdle());
+    expect(writes.length).toBeLessThanOrEqual(12);
+    expect(writes.reduce((sum, bytes) => sum + bytes, 0)).toBe(buffer.fill.spilledBytes);
     await buffer.dispose();
   });
 

@@ -20,7 +20,7 @@ function runIn(name: string, program: string, ...args: string[]): string {
   const folder = join(project.folder, name);
   const bin = join(folder, 'bin');
   mkdirSync(bin, { recursive: true });
-  const cli = join(project.folder, 'node_modules/blockyard/dist/blockyard.js');
+  const cli = join(project.folder, 'node_modules/blockyard/dist/blockyard.cjs');
   writeFileSync(join(bin, 'blockyard'), `#!/bin/sh\nexec '${process.execPath}' '${cli}' "$@"\n`, {
     mode: 0o755,
   });
@@ -51,12 +51,14 @@ describe('the package', () => {
         "SECURITY.md",
         "assembly/…",
         "dist/LICENSES.txt",
+        "dist/blockyard.cjs",
+        "dist/blockyard.cjs.map",
         "dist/blockyard.js",
-        "dist/blockyard.js.map",
         "dist/browser/…",
         "dist/chunks/…",
         "dist/compressed/…",
         "dist/index.js",
+        "dist/library/…",
         "dist/man/…",
         "dist/types/…",
         "dist/web/…",

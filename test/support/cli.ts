@@ -18,7 +18,7 @@ import { ioCommands } from './qemu.ts';
 
 /** Another build than the usual one can be tested with BLOCKYARD_BUNDLE. */
 export const bundle =
-  process.env['BLOCKYARD_BUNDLE'] ?? resolve(import.meta.dirname, '../../dist/blockyard.js');
+  process.env['BLOCKYARD_BUNDLE'] ?? resolve(import.meta.dirname, '../../dist/blockyard.cjs');
 
 export type ToolName = 'qemu-img' | 'qemu-io';
 
@@ -35,7 +35,7 @@ export class TwoFolders {
   private readonly bin = join(this.root, 'bin');
 
   constructor() {
-    if (!existsSync(bundle)) throw new Error('dist/blockyard.js is missing: run `npm run build` first');
+    if (!existsSync(bundle)) throw new Error('dist/blockyard.cjs is missing: run `npm run build` first');
     for (const folder of [this.ours, this.theirs, this.bin]) mkdirSync(folder);
     for (const tool of ['qemu-img', 'qemu-io']) symlinkSync(bundle, join(this.bin, tool));
   }

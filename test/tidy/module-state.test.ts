@@ -22,7 +22,7 @@ const ofTheProcess: Readonly<Record<string, string>> = {
   'host/library/worker-inbox.ts firstMessage': 'what a worker is started with',
   'host/platform/browser/clock.ts channel': 'turns of the event loop',
   'host/cli/main.ts programName': 'the name that the process was started by',
-  'host/cli/shared/terminal.ts handedOver': 'the standard streams of the process',
+  'host/cli/shared/terminal.ts streams': 'the standard streams of the process',
   'host/cli/shared/internal-error.ts closing': 'what there is to close before the process ends',
 };
 

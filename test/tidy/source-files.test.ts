@@ -28,6 +28,7 @@ describe('the source files', () => {
       'host/web/app.ts',
       'host/web/service-worker.ts',
       'host/cli/main.ts',
+      'host/cli/start/launcher.ts',
       'host/cli/manual/pages.ts',
       'host/index.ts',
       'host/library/index.ts',

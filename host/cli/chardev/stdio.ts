@@ -8,6 +8,7 @@
 import type { Readable } from 'node:stream';
 import type { Connection, ConnectionHandlers } from '../../platform/connection.ts';
 import { StreamConnection } from '../../platform/node/stream-connection.ts';
+import { streamOf } from '../shared/terminal.ts';
 import type { Chardev } from './chardev.ts';
 
 /** Keys, and the signals that a terminal sends for them. */
@@ -23,7 +24,7 @@ class StdioConnection extends StreamConnection {
     release: () => void,
     private readonly onKeys: (bytes: Uint8Array) => Uint8Array,
   ) {
-    super(input, process.stdout, release);
+    super(input, streamOf(1), release);
   }
 
   override start(handlers: ConnectionHandlers): void {

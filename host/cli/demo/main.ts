@@ -29,6 +29,7 @@ import { fromSpecs, helpText } from '../manual/options.ts';
 import { endingSignals } from '../shared/daemon.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
 import { describeUsageError, OptionReader, type OptionSpec, UsageError } from '../shared/getopt.ts';
+import { streamOf } from '../shared/terminal.ts';
 import { runTool, Tool } from '../shared/tool.ts';
 
 const MiB = 1 << 20;
@@ -43,7 +44,7 @@ const names = ['A', 'B'] as const;
 const { clock } = nodePlatform;
 /** The demo tells its own story: the lines that creating an image prints are left out. */
 const platform = { ...nodePlatform, console: { ...nodePlatform.console, stdout: () => {} } };
-const say = (line: string): void => nodePlatform.console.stdout(line);
+const say = (line: string): void => void streamOf(1).write(`${line}\n`);
 const sleep = (ns: number): Promise<void> => new Promise((resolve) => void clock.setTimer(ns, resolve));
 
 const removeAttempts = 10;
@@ -305,7 +306,8 @@ async function prove(targets: readonly string[]): Promise<LinkedRecordProof> {
 
 /** A bar per job, redrawn in place on a terminal, otherwise one line now and then. */
 async function showProgress(qmp: QmpClient, running: () => boolean): Promise<void> {
-  const inPlace = process.stdout.isTTY === true;
+  const output = streamOf(1);
+  const inPlace = output.isTTY === true;
   let polls = 0;
   for (; running(); polls++) {
     const jobs = (await qmp.run('query-block-jobs')) as unknown as JobInfo[];
@@ -313,12 +315,12 @@ async function showProgress(qmp: QmpClient, running: () => boolean): Promise<voi
       const bars = [...jobs]
         .reverse()
         .map(({ device, len, offset }) => `${device} ${bar(len === 0 ? 1 : offset / len)}`);
-      if (inPlace) process.stdout.write(`\r   ${bars.join('   ')}`);
+      if (inPlace) output.write(`\r   ${bars.join('   ')}`);
       else if (polls % 4 === 0) say(`   ${bars.join('   ')}`);
     }
     await sleep(pollNs);
   }
-  if (inPlace) process.stdout.write('\r\x1b[K');
+  if (inPlace) output.write('\r\x1b[K');
 }
 
 const barCells = 20;

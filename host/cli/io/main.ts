@@ -7,6 +7,7 @@ import { versionText } from '../../qmp/version.ts';
 import { ExitStatus } from '../shared/exit-status.ts';
 import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.ts';
 import { parseImageOptions } from '../shared/image-options.ts';
+import { streamOf } from '../shared/terminal.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { commands } from './commands.ts';
 import { execute } from './execute.ts';
@@ -119,7 +120,8 @@ async function runAll(session: Session, commands: readonly string[]): Promise<bo
  * history and names of commands completed.
  */
 async function runInteractively(session: Session): Promise<boolean> {
-  const { stdin, stdout } = process;
+  const { stdin } = process;
+  const stdout = streamOf(1);
   const isTerminal = stdin.isTTY === true && stdout.isTTY === true;
   const text = `${session.tool.name}> `;
   const lines = createInterface({

@@ -119,6 +119,10 @@ export const overview = {
   ],
   environment: [
     ['BLOCKYARD_DEBUG', 'With 1, an internal error shows where in the sources it is.'],
+    [
+      'NODE_DISABLE_COMPILE_CACHE',
+      'With 1, no compiled code of the program is kept, neither in its folder nor in blockyard/ of XDG_CACHE_HOME or ~/.cache.',
+    ],
     ['TMPDIR', 'Where -snapshot and demo put their files.'],
   ],
 } as const;

@@ -16,12 +16,24 @@ export const processTerminal: Terminal = {
   error: (text) => write(2, text),
 };
 
-const handedOver = new Set<number>();
+/** Those that have been asked for: all else that is written goes through them, too, so that it comes out in order. */
+const streams = new Map<number, NodeJS.WriteStream>();
+
+/** The stream, for what cannot be written in place. Whoever writes to it need not care for its errors. */
+export function streamOf(fd: 1 | 2): NodeJS.WriteStream {
+  let stream = streams.get(fd);
+  if (!stream) {
+    stream = fd === 1 ? process.stdout : process.stderr;
+    stream.on('error', (error) => outputFailed(fd, error));
+    streams.set(fd, stream);
+  }
+  return stream;
+}
 
 function write(fd: 1 | 2, text: string): void {
-  const stream = (): NodeJS.WriteStream => (fd === 1 ? process.stdout : process.stderr);
-  if (handedOver.has(fd)) {
-    stream().write(text);
+  const stream = streams.get(fd);
+  if (stream) {
+    stream.write(text);
     return;
   }
   let rest: Uint8Array = Buffer.from(text);
@@ -29,8 +41,7 @@ function write(fd: 1 | 2, text: string): void {
     while (rest.length > 0) rest = rest.subarray(fs.writeSync(fd, rest));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EAGAIN') {
-      handedOver.add(fd);
-      stream().write(rest);
+      streamOf(fd).write(rest);
     } else {
       outputFailed(fd, error as Error);
     }
@@ -41,7 +52,7 @@ function write(fd: 1 | 2, text: string): void {
  * Nothing more can be printed. Whoever reads may leave early (`| head`): that ends the program, quietly. A program that
  * serves others goes on.
  */
-export function outputFailed(fd: 1 | 2, error: NodeJS.ErrnoException): void {
+function outputFailed(fd: 1 | 2, error: NodeJS.ErrnoException): void {
   if (hasToClose()) return;
   if (fd === 1 && error.code !== 'EPIPE') write(2, `blockyard: write error: ${error.message}\n`);
   process.exit(1);

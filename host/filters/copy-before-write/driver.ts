@@ -37,7 +37,7 @@ import { HeldPieces } from '../../copy/held-pieces.ts';
 import { HotRegions } from '../../copy/hot-regions.ts';
 import type { BufferFill } from '../../copy/save-buffer.ts';
 import { type CopySource, DirectSaver, type Saver } from '../../copy/saver.ts';
-import type { SpillFile } from '../../copy/spill-file.ts';
+import type { Spiller } from '../../copy/spiller.ts';
 import { WaitStatistics } from '../../copy/wait-statistics.ts';
 import type { HierarchicalBitmap } from '../../core/bitmap.ts';
 import type { Clock } from '../../platform/platform.ts';
@@ -101,7 +101,7 @@ export class CopyBeforeWrite implements Driver, CopySource {
   }
 
   /** From now on old data goes to a buffer of the filter's own, which drains to the target. */
-  useBuffer(limitBytes: number, spill: SpillFile | undefined, breaksWhenFull: boolean): void {
+  useBuffer(limitBytes: number, spill: Spiller | undefined, breaksWhenFull: boolean): void {
     this.buffer = new DrainingBuffer(this, {
       limitBytes,
       spill,
@@ -140,10 +140,21 @@ export class CopyBeforeWrite implements Driver, CopySource {
   }
 
   /** Called by the dispatcher before any request that changes data. */
-  async beforeWrite(offset: number, bytes: number, flags: WriteFlags): Promise<void> {
-    if (flags.unchanged || this.isOver || !this.copyMap.isDirty(offset, bytes)) return;
+  beforeWrite(offset: number, bytes: number, flags: WriteFlags): Promise<void> | undefined {
+    if (flags.unchanged || this.isOver || !this.copyMap.isDirty(offset, bytes)) return undefined;
+    if (this.oldData.isSaved(offset, bytes)) return this.whenUnread(offset, bytes);
     const startNs = this.clock.nowNs();
     this.hotRegions.note(offset);
+    if (!this.oldData.saveNow(offset, bytes)) return this.saveAndWait(offset, bytes, startNs);
+    this.waits.record(this.clock.nowNs() - startNs);
+    return this.whenUnread(offset, bytes);
+  }
+
+  private whenUnread(offset: number, bytes: number): Promise<void> | undefined {
+    return this.copyMap.isRead(offset, bytes) ? this.copyMap.whenUnread(offset, bytes) : undefined;
+  }
+
+  private async saveAndWait(offset: number, bytes: number, startNs: number): Promise<void> {
     try {
       await this.saveInTime(offset, bytes);
     } catch (error) {

@@ -8,8 +8,8 @@ import type { Clock } from '../platform.ts';
 /** How far the fine clock may be from the wall clock before it was set. */
 const driftMs = 2;
 
-/** Wall clock time at which performance.now() was 0, kept up with changes of the wall clock. */
-let originMs = performance.timeOrigin;
+/** Wall clock time at which performance.now() was 0, kept up with changes of the wall clock. Not read before it is needed: that sets `performance` up. */
+let originMs: number | undefined;
 
 const means: WaitingMeans = {
   nowMs: () => performance.now(),
@@ -28,6 +28,7 @@ export const clock: Clock = {
 
   wallClock() {
     const coarseMs = Date.now();
+    originMs ??= performance.timeOrigin;
     if (Math.abs(originMs + performance.now() - coarseMs) > driftMs) originMs = coarseMs - performance.now();
     const micros = Math.floor((originMs + performance.now()) * 1000);
     return { seconds: Math.floor(micros / 1e6), microseconds: micros % 1e6 };

@@ -89,6 +89,14 @@ export class DirectFile extends NodeFile {
     }
   }
 
+  override async writeAll(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+    let at = offset;
+    for (const buffer of buffers) {
+      await this.write(at, buffer);
+      at += buffer.length;
+    }
+  }
+
   private checkAligned(offset: number, buffer: Uint8Array): void {
     const { requestAlignment } = this;
     assert(

@@ -29,13 +29,16 @@ import { readInPlace, writeInPlace } from './in-place.ts';
 import { LatencyWatch } from './latency-watch.ts';
 import { libc } from './libc.ts';
 import { RingRequests, ringRequests } from './ring-requests.ts';
-import { repeat, type SlowRequests, threadPool } from './slow-requests.ts';
+import { interrupted, repeat, type SlowRequests, threadPool, transfer } from './slow-requests.ts';
 
 /** Requests up to this size may be made in place: copying 256 KiB takes 26 µs, a turn through the thread pool 60. */
 const inlineBytes = 256 << 10;
 
 /** A multiple of every alignment that requests past the page cache need. */
 export const anyAlignment = 4096;
+
+/** Buffers in one call: IOV_MAX of Linux. */
+const maxGathered = 1024;
 
 /** In place of a start time. */
 const untimed = -1;
@@ -162,6 +165,23 @@ export class NodeFile implements HostFile {
     }
   }
 
+  async writeAll(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+    const { fd } = this;
+    this.underWay.begin();
+    try {
+      let rest = buffers.slice();
+      for (let at = offset; rest.length > 0; ) {
+        const first = rest.slice(0, maxGathered);
+        const bytes = await transfer((callback) => fs.writev(fd, first, at, callback));
+        if (bytes === interrupted) continue;
+        at += bytes;
+        rest = behind(rest, bytes);
+      }
+    } finally {
+      this.underWay.end();
+    }
+  }
+
   async flush(): Promise<void> {
     if (this.handle) return ofHandle(this.handle.datasync());
     this.underWay.begin();
@@ -265,4 +285,13 @@ async function ofHandle(outcome: Promise<void>): Promise<void> {
   } catch (error) {
     throw fromSystemError(error);
   }
+}
+
+/** What is left of the buffers behind the first `bytes` of them. */
+function behind(buffers: readonly Uint8Array[], bytes: number): Uint8Array[] {
+  let left = bytes;
+  const index = buffers.findIndex(({ length }) => (left -= length) < 0);
+  if (index < 0) return [];
+  const cut = buffers[index]!; // it was found
+  return [cut.subarray(cut.length + left), ...buffers.slice(index + 1)];
 }

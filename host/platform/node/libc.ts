@@ -2,12 +2,12 @@
  * The system calls that Node does not offer, through koffi: open-file-description locks, lseek with SEEK_END, SEEK_DATA
  * and SEEK_HOLE, fallocate, copy_file_range, ioctl, and where a buffer is in memory (O_DIRECT wants it aligned).
  *
- * koffi is an optional dependency and only used on Linux. It is loaded when the first call is needed, because loading
- * it takes about 5 ms of the life of a process like `img info`. Without it `libc()` is undefined, everything still
- * works, and whoever loses safety by it says so (image locks: protocols/file/driver.ts).
+ * koffi is an optional dependency and only used on Linux (koffi.ts). It is loaded when the first call is needed. Without
+ * it `libc()` is undefined, everything still works, and whoever loses safety by it says so (image locks:
+ * protocols/file/driver.ts).
  */
-import { createRequire } from 'node:module';
 import { BlockError, type Errno, errnoNumbers } from '../../base/errors.ts';
+import { loadKoffi } from './koffi.ts';
 
 /** Linux, include/uapi/linux/fcntl.h and falloc.h. */
 const F_GETFL = 3;
@@ -43,7 +43,6 @@ export const FallocateMode = {
  *   24  l_pid    i32   (0 for open-file-description locks)
  */
 const flockBytes = 32;
-const architectures = new Set(['x64', 'arm64', 'riscv64', 'loong64']);
 
 /** What changes a longer range may take milliseconds and goes to the thread pool. */
 const inlineRangeBytes = 1 << 20;
@@ -293,18 +292,8 @@ export function loadedLibc(): Libc | undefined {
 export function libc(): Libc | undefined {
   if (!tried) {
     tried = true;
-    if (process.platform === 'linux' && architectures.has(process.arch)) loaded = load();
+    const koffi = loadKoffi<Koffi>();
+    if (koffi) loaded = new Libc(koffi);
   }
   return loaded;
-}
-
-function load(): Libc | undefined {
-  let koffi: Koffi;
-  try {
-    koffi = createRequire(import.meta.url)('koffi') as Koffi;
-  } catch {
-    // Not installed, or without a build for this machine: an optional dependency is allowed to be missing.
-    return undefined;
-  }
-  return new Libc(koffi);
 }

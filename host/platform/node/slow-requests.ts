@@ -27,8 +27,10 @@ export const threadPool: SlowRequests = {
   datasync: (fd) => call((callback) => fs.fdatasync(fd, callback)),
 };
 
-/** One read or write of the callback API. */
-function transfer(start: (callback: (error: Error | null, bytes: number) => void) => void): Promise<number> {
+/** One read or write of the callback API: how many bytes, or `interrupted`. */
+export function transfer(
+  start: (callback: (error: Error | null, bytes: number) => void) => void,
+): Promise<number> {
   return new Promise((resolve, reject) => {
     start((error, bytes) => {
       if (!error) resolve(bytes);

@@ -35,6 +35,8 @@ export interface SimulationOptions {
   latency?: 'instant' | { minNs: number; maxNs: number };
   /** The disk to start from; all of it is durable. It is used, not copied. */
   storage?: SimStorage;
+  /** Of a hundred reads, how many would find their data in the host's cache (`readNow`); 0 by default. Those never fail. */
+  cachedPercent?: number;
   /** Keep the journal and the list of operations: off makes long runs cheap. */
   record?: boolean;
   /** Writes and reservations that need more space fail with ENOSPC. */
@@ -137,6 +139,11 @@ export class Simulation implements FileWorld {
   /** Orders failures; the returned function cancels the order. */
   fail(rule: FaultRule): () => void {
     return this.faults.add(rule);
+  }
+
+  isCached(): boolean {
+    const { cachedPercent = 0 } = this.options;
+    return cachedPercent > 0 && !this.crashed && this.delays.below(100) < cachedPercent;
   }
 
   async perform(issued: Omit<IoOperation, 'number' | 'timeNs'>): Promise<void> {

@@ -28,6 +28,8 @@ export interface FileWorld {
   readonly hasFallocate: boolean;
   readonly hasLocks: boolean;
   readonly crashed: boolean;
+  /** Whether the data of a read is in memory; another answer for each. */
+  isCached(): boolean;
   /** Announces an operation and settles when its time is over; rejects when it is to fail. */
   perform(operation: Omit<IoOperation, 'number' | 'timeNs'>): Promise<void>;
 }
@@ -133,9 +135,25 @@ class SimFile implements HostFile {
     this.content.bytes.read(offset, buffer);
   }
 
+  readNow(offset: number, buffer: Uint8Array): boolean {
+    if (!this.world.isCached()) return false;
+    this.content.bytes.read(offset, buffer);
+    return true;
+  }
+
   write(offset: number, buffer: Uint8Array): Promise<void> {
     const data = this.world.journal ? buffer.slice() : buffer;
     return this.change('write', offset, buffer.length, { type: 'write', offset, data });
+  }
+
+  writeAll(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+    const whole = new Uint8Array(buffers.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const buffer of buffers) {
+      whole.set(buffer, at);
+      at += buffer.length;
+    }
+    return this.write(offset, whole);
   }
 
   truncate(size: number): Promise<void> {

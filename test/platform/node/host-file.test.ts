@@ -125,6 +125,16 @@ describe.each([
     expect(back.map((part, i) => Buffer.compare(part, parts[i]!))).toEqual(parts.map(() => 0));
   });
 
+  test('takes many buffers at once, more than the system takes in a call', async () => {
+    const { file, path } = await newFile();
+    const buffers = Array.from({ length: 1500 }, (_, i) => new Uint8Array(i % 700).fill(i));
+    await file.writeAll!(3000, buffers);
+    expect(Buffer.compare(fs.readFileSync(path).subarray(3000), Buffer.concat(buffers))).toBe(0);
+    const reader = await files.open(path, { write: false });
+    opened.push(reader);
+    await expect(reader.writeAll!(0, buffers)).rejects.toMatchObject({ errno: 'EBADF' });
+  });
+
   test('knows where its holes are', async () => {
     const { file } = await newFile();
     await file.truncate(3 << 20);

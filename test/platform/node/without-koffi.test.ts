@@ -11,6 +11,10 @@ vi.mock('node:module', () => ({
     throw Object.assign(new Error("Cannot find module 'koffi'"), { code: 'MODULE_NOT_FOUND' });
   },
 }));
+// Nor is its addon where npm puts it.
+vi.spyOn(process, 'dlopen').mockImplementation(() => {
+  throw new Error('cannot open shared object file');
+});
 
 const scratch = scratchDirectory();
 

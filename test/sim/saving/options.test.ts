@@ -75,6 +75,28 @@ describe('a guest that finds the buffer full', () => {
     });
   }
 
+  test.each([
+    { policy: 'break-snapshot', whilePaused: 'paused' },
+    { policy: 'cancel', whilePaused: 'concluded' },
+  ])('goes on with $policy while the job is paused, which is $whilePaused then', async (one) => {
+    await withWorld(async (world) => {
+      const job = await backUp(world, { 'x-cbw-buffer': 20 * kib, 'x-cbw-policy': one.policy });
+      job.pause();
+      await world.wait(1e9);
+      expect(job.status).toBe('paused');
+      world.startGuests(3);
+      await world.wait(20e6);
+      await world.stopGuests();
+      await world.wait(20e9);
+      expect([job.status, world.failedWrites]).toEqual([one.whilePaused, 0]);
+      // It was told to stand still, and is told to fail as soon as it may go on.
+      if (job.status === 'paused') job.resume();
+      await world.wait(20e9);
+      expect(job.status).toBe('concluded');
+      expect(job.error).toBeDefined();
+    });
+  });
+
   test('waits otherwise, and queries tell how long', async () => {
     await withWorld(async (world) => {
       await backUp(world, { 'x-cbw-buffer': 20 * kib, 'x-cbw-spill': '/spill', 'x-cbw-spill-max': 40 * kib });

@@ -262,7 +262,11 @@ async function story(world: SavingWorld, plan: Plan): Promise<void> {
 async function simulate(seed: number): Promise<void> {
   const random = new Seeded(seed);
   const plan = planOf(random);
-  const simulation = createSimulation(seed, { latency: { minNs: 1000, maxNs: 60_000 }, record: false });
+  const simulation = createSimulation(seed, {
+    latency: { minNs: 1000, maxNs: 60_000 },
+    cachedPercent: (seed % 3) * 45,
+    record: false,
+  });
   const killNs = random.oneIn(6) ? random.below(20_000_000) : undefined;
   try {
     await simulation.run(async () => {
