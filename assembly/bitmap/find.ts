@@ -1,5 +1,5 @@
 /**
- * Looking things up in a hierarchical bitmap.
+ * Looking things up in a bitmap.
  *
  * Nothing is kept between two calls, so whoever walks a bitmap with these steps may set and clear bits on the way,
  * ahead of him and behind. Clean stretches are skipped by whole levels; dirty ones are scanned word by word.
@@ -10,16 +10,18 @@ import { setResult } from '../abi';
 import {
   ALL,
   bitCount,
+  CLEAR_PAGE,
   clippedEnd,
   dirtyCount,
+  entryOf,
   granularityBits,
-  levelCount,
-  levelWords,
+  PAGE_BYTES,
+  PAGE_SHIFT,
+  pageAt,
+  SET_PAGE,
   wordAddress,
 } from './layout';
-
-/** What no bit number is. */
-const NONE: u64 = ALL;
+import { NONE, nextDirtyPage } from './levels';
 
 /** Dirty bytes, in whole granules. */
 export function bitmap_count(bitmap: usize): f64 {
@@ -30,7 +32,7 @@ export function bitmap_count(bitmap: usize): f64 {
 export function bitmap_get(bitmap: usize, offset: f64): bool {
   const bit: u64 = (<u64>(<i64>offset)) >> granularityBits(bitmap);
   if (bit >= bitCount(bitmap)) return false;
-  return ((load<u64>(wordAddress(bitmap, 0, bit >> 6)) >> (bit & 63)) & 1) != 0;
+  return ((load<u64>(wordAddress(bitmap, bit >> 6)) >> (bit & 63)) & 1) != 0;
 }
 
 /** Offset of the first dirty byte in the range, or -1. */
@@ -88,14 +90,14 @@ export function bitmap_dirty_areas(bitmap: usize, start: f64, end: f64, out: usi
   let bit = from >> shift;
   let index = bit >> 6;
   // Bits of the current word that are still ahead.
-  let rest = load<u64>(wordAddress(bitmap, 0, index)) & (ALL << (bit & 63));
+  let rest = load<u64>(wordAddress(bitmap, index)) & (ALL << (bit & 63));
   let found: u32 = 0;
   while (found < capacity) {
     if (rest == 0) {
       bit = nextSet(bitmap, (index + 1) << 6);
       if (bit >= limit) break;
       index = bit >> 6;
-      rest = load<u64>(wordAddress(bitmap, 0, index));
+      rest = load<u64>(wordAddress(bitmap, index));
     }
     bit = (index << 6) + ctz<u64>(rest);
     if (bit >= limit) break;
@@ -108,7 +110,7 @@ export function bitmap_dirty_areas(bitmap: usize, start: f64, end: f64, out: usi
     } else {
       bit = nextClear(bitmap, (index + 1) << 6, limit);
       index = bit >> 6;
-      rest = bit < limit ? load<u64>(wordAddress(bitmap, 0, index)) & (ALL << (bit & 63)) : 0;
+      rest = bit < limit ? load<u64>(wordAddress(bitmap, index)) & (ALL << (bit & 63)) : 0;
     }
     store<f64>(out, <f64>(<i64>first));
     store<f64>(out, <f64>(<i64>(min<u64>(bit << shift, to) - first)), 8);
@@ -133,46 +135,61 @@ export function bitmap_status(bitmap: usize, offset: f64, bytes: f64): f64 {
 
 /** The first set bit at or after `from`, or NONE. */
 export function nextSet(bitmap: usize, from: u64): u64 {
-  const levels = levelCount(bitmap);
-  let level: u32 = 0;
-  let position = from;
-  for (;;) {
-    const index = position >> 6;
-    if (index >= levelWords(bitmap, level)) return NONE;
-    const word = load<u64>(wordAddress(bitmap, level, index)) >> (position & 63);
-    if (word != 0) {
-      position += ctz<u64>(word);
-      break;
-    }
-    if (++level == levels) return NONE;
-    position = index + 1;
+  if (from >= bitCount(bitmap)) return NONE;
+  let page = from >> PAGE_SHIFT;
+  let at = wordAddress(bitmap, from >> 6);
+  const word = load<u64>(at) >> (from & 63);
+  if (word != 0) return from + ctz<u64>(word);
+  let start = pageAt(entryOf(bitmap, page));
+  // The clear page is not worth looking through.
+  at = start == CLEAR_PAGE ? 0 : nonZeroWord(at + 8, start + PAGE_BYTES);
+  if (at == 0) {
+    page = nextDirtyPage(bitmap, page + 1);
+    if (page == NONE) return NONE;
+    start = pageAt(entryOf(bitmap, page));
+    at = nonZeroWord(start, start + PAGE_BYTES);
   }
-  while (level > 0) {
-    level--;
-    position = (position << 6) | ctz<u64>(load<u64>(wordAddress(bitmap, level, position)));
+  return (page << PAGE_SHIFT) + ((<u64>(at - start)) << 3) + ctz<u64>(load<u64>(at));
+}
+
+/** Address of the first word in [at, end) that is not zero, or 0. */
+function nonZeroWord(at: usize, end: usize): usize {
+  while (at + 32 <= end) {
+    if (v128.any_true(v128.or(v128.load(at), v128.load(at, 16)))) break;
+    at += 32;
   }
-  return position;
+  for (; at < end; at += 8) if (load<u64>(at) != 0) return at;
+  return 0;
 }
 
 /** The first clear bit in [from, end), or `end`. */
 export function nextClear(bitmap: usize, from: u64, end: u64): u64 {
   if (from >= end) return end;
-  let at = wordAddress(bitmap, 0, from >> 6);
-  let word = ~load<u64>(at) >> (from & 63);
+  let at = wordAddress(bitmap, from >> 6);
+  const word = ~load<u64>(at) >> (from & 63);
   if (word != 0) return min<u64>(end, from + ctz<u64>(word));
-  const base = wordAddress(bitmap, 0, 0);
-  const limit = wordAddress(bitmap, 0, (end + 63) >> 6);
+  let page = from >> PAGE_SHIFT;
+  let start = pageAt(entryOf(bitmap, page));
+  at = start == SET_PAGE ? 0 : notFullWord(at + 8, start + PAGE_BYTES);
+  if (at == 0) {
+    const endPage = ((end - 1) >> PAGE_SHIFT) + 1;
+    do {
+      if (++page == endPage) return end;
+      start = pageAt(entryOf(bitmap, page));
+    } while (start == SET_PAGE);
+    // One that is not all set.
+    at = notFullWord(start, start + PAGE_BYTES);
+  }
+  return min<u64>(end, (page << PAGE_SHIFT) + ((<u64>(at - start)) << 3) + ctz<u64>(~load<u64>(at)));
+}
+
+/** Address of the first word in [at, end) that is not all ones, or 0. */
+function notFullWord(at: usize, end: usize): usize {
   const ones = v128.splat<i64>(-1);
-  at += 8;
-  while (at + 32 <= limit) {
-    const both = v128.and(v128.load(at), v128.load(at, 16));
-    if (v128.any_true(v128.xor(both, ones))) break;
+  while (at + 32 <= end) {
+    if (v128.any_true(v128.xor(v128.and(v128.load(at), v128.load(at, 16)), ones))) break;
     at += 32;
   }
-  while (at < limit) {
-    word = ~load<u64>(at);
-    if (word != 0) return min<u64>(end, ((<u64>(at - base)) << 3) + ctz<u64>(word));
-    at += 8;
-  }
-  return end;
+  for (; at < end; at += 8) if (~load<u64>(at) != 0) return at;
+  return 0;
 }

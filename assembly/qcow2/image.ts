@@ -34,19 +34,8 @@ export let refcountTableOffset: u64 = 0;
 let refcountTableCapacity: u32 = 0;
 let refcountTableDirty: usize = 0;
 
-/**
- * Lays out the image. Capacities are the entries that L1 and refcount table may grow to without another instance;
- * the host then loads both tables to the addresses below.
- */
-export function qcow2_init(
-  bits: u32,
-  order: u32,
-  formatVersion: u32,
-  l1: u32,
-  l1Room: u32,
-  table: u32,
-  tableRoom: u32,
-): void {
+/** Lays out the image. The host then loads L1 and refcount table to the addresses below. */
+export function qcow2_init(bits: u32, order: u32, formatVersion: u32, l1: u32, table: u32): void {
   clusterBits = bits;
   clusterBytes = 1 << (bits as u64);
   l2Bits = bits - 3;
@@ -55,13 +44,31 @@ export function qcow2_init(
   version = formatVersion;
   clusterLimit = (1 as u64) << (56 - bits);
   l1Entries = l1;
-  l1Capacity = max(l1Room, l1);
   refcountTableEntries = table;
-  refcountTableCapacity = max(tableRoom, table);
-  l1Table = allocate(l1Capacity << 3, 512);
-  l1Dirty = allocate(sectorsOf(l1Capacity), 8);
-  refcountTable = allocate(refcountTableCapacity << 3, 512);
-  refcountTableDirty = allocate(sectorsOf(refcountTableCapacity), 8);
+  qcow2_make_room(l1, table);
+}
+
+/**
+ * Lets L1 and refcount table have so many entries: those that have less room move, and leave what they had behind. The memory
+ * may grow.
+ */
+export function qcow2_make_room(l1: u32, table: u32): void {
+  if (l1 > l1Capacity) {
+    l1Table = moved(l1Table, l1Capacity << 3, l1 << 3);
+    l1Dirty = moved(l1Dirty, sectorsOf(l1Capacity), sectorsOf(l1));
+    l1Capacity = l1;
+  }
+  if (table > refcountTableCapacity) {
+    refcountTable = moved(refcountTable, refcountTableCapacity << 3, table << 3);
+    refcountTableDirty = moved(refcountTableDirty, sectorsOf(refcountTableCapacity), sectorsOf(table));
+    refcountTableCapacity = table;
+  }
+}
+
+function moved(from: usize, bytes: usize, room: usize): usize {
+  const to = allocate(room, 512);
+  memory.copy(to, from, bytes);
+  return to;
 }
 
 export function qcow2_set_tables(l1: f64, table: f64): void {

@@ -1,4 +1,4 @@
-/** SHA-256 (FIPS 180-4) of bytes in memory. */
+/** SHA-256 (FIPS 180-4), for hosts that have none for input that comes in parts. */
 import { roundUp } from './sectors.ts';
 
 const blockBytes = 64;
@@ -19,22 +19,51 @@ const initialState = fractions(Math.sqrt).subarray(0, 8);
 
 const rotate = (word: number, bits: number): number => (word >>> bits) | (word << (32 - bits));
 
+/** SHA-256 of what `update` is given, one part after the other. `digest` comes last. */
+export class Sha256 {
+  private readonly state = initialState.slice();
+  private readonly schedule = new Uint32Array(64);
+  /** What does not fill a block yet: the first `length % blockBytes` bytes. */
+  private readonly rest = new Uint8Array(blockBytes);
+  private length = 0;
+
+  update(part: Uint8Array): void {
+    const used = this.length % blockBytes;
+    let at = used === 0 ? 0 : Math.min(part.length, blockBytes - used);
+    this.rest.set(part.subarray(0, at), used);
+    if (used > 0 && used + at === blockBytes) this.take(this.rest);
+    const whole = at + Math.floor((part.length - at) / blockBytes) * blockBytes;
+    this.take(part.subarray(at, whole));
+    at = whole;
+    if (at < part.length) this.rest.set(part.subarray(at));
+    this.length += part.length;
+  }
+
+  /** 32 bytes. */
+  digest(): Uint8Array {
+    const { length } = this;
+    const padding = new Uint8Array(roundUp(length + 9, blockBytes) - length);
+    padding[0] = 0x80;
+    new DataView(padding.buffer).setBigUint64(padding.length - 8, BigInt(length) * 8n);
+    this.update(padding);
+    const digest = new Uint8Array(32);
+    const output = new DataView(digest.buffer);
+    this.state.forEach((word, index) => {
+      output.setUint32(index * 4, word);
+    });
+    return digest;
+  }
+
+  private take(blocks: Uint8Array): void {
+    const view = new DataView(blocks.buffer, blocks.byteOffset, blocks.length);
+    for (let at = 0; at < blocks.length; at += blockBytes) compress(this.state, this.schedule, view, at);
+  }
+}
+
 export function sha256(message: Uint8Array): Uint8Array {
-  const total = roundUp(message.length + 9, blockBytes);
-  const padded = new Uint8Array(total);
-  padded.set(message);
-  padded[message.length] = 0x80;
-  const view = new DataView(padded.buffer);
-  view.setBigUint64(total - 8, BigInt(message.length) * 8n);
-  const state = initialState.slice();
-  const schedule = new Uint32Array(64);
-  for (let offset = 0; offset < total; offset += blockBytes) compress(state, schedule, view, offset);
-  const digest = new Uint8Array(32);
-  const output = new DataView(digest.buffer);
-  state.forEach((word, index) => {
-    output.setUint32(index * 4, word);
-  });
-  return digest;
+  const hash = new Sha256();
+  hash.update(message);
+  return hash.digest();
 }
 
 function compress(state: Uint32Array, w: Uint32Array, block: DataView, offset: number): void {

@@ -132,7 +132,7 @@ export class DirtyBitmap {
     return before;
   }
 
-  /** Undoes what was done since `before` was returned by `clear` or made by `copyBits`. */
+  /** Undoes what was done since `before` was returned by `clear` or a copy of `bits`. */
   restore(before: HierarchicalBitmap): void {
     assert(before.granularity === this.granularity, 'other bits');
     this.changes++;
@@ -142,9 +142,13 @@ export class DirtyBitmap {
 
   /** What was recorded in it and, while an operation has it, in its place. */
   allBits(): HierarchicalBitmap {
-    if (!this.successor) return this.bits;
-    const all = this.copyBits();
-    all.merge(this.successor.bits);
+    return this.successor ? this.copyAllBits() : this.bits;
+  }
+
+  /** The same, as it is now. */
+  copyAllBits(): HierarchicalBitmap {
+    const all = this.bits.copy();
+    if (this.successor) all.merge(this.successor.bits);
     return all;
   }
 
@@ -157,17 +161,6 @@ export class DirtyBitmap {
   /** Equal as long as nothing but writes has changed what would be stored of it. */
   get stamp(): string {
     return `${this.serial}.${this.changes}.${this.recording ? 1 : 0}`;
-  }
-
-  copyBits(): HierarchicalBitmap {
-    const copy = HierarchicalBitmap.create(this.size, this.granularity);
-    copy.merge(this.bits);
-    return copy;
-  }
-
-  /** The bits as stored and as the debugging hash takes them (section 2, sha256). */
-  toBytes(): Uint8Array {
-    return this.bits.serialize();
   }
 
   query(): BlockDirtyInfo {
@@ -198,7 +191,7 @@ export function mergeBitmaps(target: DirtyBitmap, sources: Iterable<DirtyBitmap>
     }
     usable.push(source);
   }
-  const before = target.copyBits();
+  const before = target.bits.copy();
   target.mergeFrom(usable);
   return before;
 }

@@ -168,13 +168,9 @@ function startJournal(node: BlockNode): Promise<void> {
     snapshot: () => ({
       diskBytes: node.length,
       bitmaps: journalled(node).map((bitmap) => {
-        const bits = bitmap.allBits();
         const { granularity, recording: enabled, inconsistent } = bitmap;
         // Persistent ones have names.
-        return {
-          ...{ name: bitmap.name!, granularity, enabled, inconsistent },
-          ...{ size: bits.size, words: bits.serialize() },
-        };
+        return { name: bitmap.name!, granularity, enabled, inconsistent, bits: bitmap.copyAllBits() };
       }),
     }),
     stamp: () =>

@@ -22,6 +22,7 @@
  */
 import { crc32 } from '../base/crc32.ts';
 import { decodeCString, decodeText } from '../base/text.ts';
+import { HierarchicalBitmap } from '../core/bitmap.ts';
 
 export const sectorBytes = 512;
 export const headPlaces = [0, 4096] as const;
@@ -63,10 +64,8 @@ export interface SavedBitmap {
   readonly enabled: boolean;
   /** Nobody knows what it should hold. */
   readonly inconsistent: boolean;
-  /** Bytes that it is about. */
-  readonly size: number;
-  /** In the form of `HierarchicalBitmap.serialize`. */
-  readonly words: Uint8Array;
+  /** Nobody changes them any more. */
+  readonly bits: HierarchicalBitmap;
 }
 
 export function encodeHead(head: Head): Uint8Array {
@@ -147,17 +146,22 @@ export function decodePage(sequence: number, index: number, copies: Uint8Array):
   return bits;
 }
 
+/** A bitmap: its numbers, its name, and its words in chunks, each after its place, those that are clear left out. */
 export function encodeBitmaps(bitmaps: readonly SavedBitmap[]): Uint8Array {
   const parts: Uint8Array[] = [numbers(bitmaps.length)];
-  for (const { name, granularity, enabled, inconsistent, size, words } of bitmaps) {
+  for (const { name, granularity, enabled, inconsistent, bits } of bitmaps) {
     const nameBytes = new TextEncoder().encode(name);
     const flags = (enabled ? 1 : 0) | (inconsistent ? 2 : 0);
-    parts.push(numbers(nameBytes.length, granularity, flags, size, words.length), nameBytes);
-    for (let at = 0; at < words.length; at += wordChunkBytes) {
-      const chunk = words.subarray(at, at + wordChunkBytes);
-      if (chunk.some((byte) => byte !== 0)) parts.push(numbers(at), chunk);
+    const { size, serializedBytes } = bits;
+    parts.push(numbers(nameBytes.length, granularity, flags, size, serializedBytes), nameBytes);
+    const covered = wordChunkBytes * 8 * granularity;
+    for (let at = bits.nextDirty(0, size); at >= 0; ) {
+      const index = Math.floor(at / covered);
+      const end = (index + 1) * covered;
+      parts.push(numbers(index * wordChunkBytes), bits.serialize(index * covered, covered));
+      at = end < size ? bits.nextDirty(end, size - end) : -1;
     }
-    parts.push(numbers(words.length));
+    parts.push(numbers(serializedBytes));
   }
   const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
@@ -168,7 +172,7 @@ export function encodeBitmaps(bitmaps: readonly SavedBitmap[]): Uint8Array {
   return bytes;
 }
 
-/** Of bytes whose checksum was right. */
+/** Of bytes whose checksum was right. Errors: ENOMEM. */
 export function decodeBitmaps(bytes: Uint8Array): SavedBitmap[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   let at = 0;
@@ -180,13 +184,13 @@ export function decodeBitmaps(bytes: Uint8Array): SavedBitmap[] {
     const [nameLength, granularity, flags, size, wordBytes] = [next(), next(), next(), next(), next()];
     const name = decodeText(bytes.subarray(at, at + nameLength));
     at += nameLength;
-    const words = new Uint8Array(wordBytes);
+    const bits = HierarchicalBitmap.create(size, granularity);
     for (let offset = next(); offset < wordBytes; offset = next()) {
       const length = Math.min(wordChunkBytes, wordBytes - offset);
-      words.set(bytes.subarray(at, at + length), offset);
+      bits.deserialize(bytes.subarray(at, at + length), offset * 8 * granularity);
       at += length;
     }
-    return { name, granularity, enabled: (flags & 1) !== 0, inconsistent: (flags & 2) !== 0, size, words };
+    return { name, granularity, enabled: (flags & 1) !== 0, inconsistent: (flags & 2) !== 0, bits };
   });
 }
 

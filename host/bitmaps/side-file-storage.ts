@@ -10,7 +10,7 @@
  */
 import { invalid } from '../base/errors.ts';
 import type { BitmapShape, BitmapStorage, BitmapToStore, StoredBitmap } from '../block/bitmap-storage.ts';
-import { HierarchicalBitmap } from '../core/bitmap.ts';
+import type { HierarchicalBitmap } from '../core/bitmap.ts';
 import type { Files } from '../platform/platform.ts';
 import { type Checkpoint, readSideFile, SideFile } from './side-file.ts';
 import type { SavedBitmap } from './side-file-format.ts';
@@ -78,7 +78,7 @@ export class SideFileStorage implements BitmapStorage {
       ...this.bitmaps.filter(({ name }) => !stored.has(name)),
       ...bitmaps.map((bitmap) => ({
         ...{ name: bitmap.name, granularity: bitmap.granularity, enabled: bitmap.enabled },
-        ...{ inconsistent: false, size: bitmap.bits.size, words: bitmap.bits.serialize() },
+        ...{ inconsistent: false, bits: bitmap.bits.copy() },
       })),
     ];
     const file = await SideFile.open(this.files, this.paths.sideFile);
@@ -106,10 +106,13 @@ export function fillFrom(
   saved: SavedBitmap,
   { regions, regionBytes }: Checkpoint,
 ): void {
-  const then = HierarchicalBitmap.create(saved.size, saved.granularity);
-  then.deserialize(saved.words);
-  if (then.size !== bits.size) then.resize(bits.size);
-  bits.merge(then);
+  if (saved.bits.size === bits.size) {
+    bits.merge(saved.bits);
+  } else {
+    const then = saved.bits.copy();
+    then.resize(bits.size);
+    bits.merge(then);
+  }
   if (!saved.enabled) return;
   for (const region of regions) {
     const offset = region * regionBytes;

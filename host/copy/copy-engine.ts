@@ -24,13 +24,14 @@ import { type BufferFill, SaveBuffer } from './save-buffer.ts';
 import { type CopySource, DirectSaver } from './saver.ts';
 import type { Spiller } from './spiller.ts';
 import { Traffic } from './traffic.ts';
+import { askUntouched, isUntouched, maxUntouchedBytes } from './untouched.ts';
 
 /** Longest request for data. */
 const maxCopyBytes = 1 << 20;
 /** Longest request for zeros, when no speed is set. */
 const maxZeroBytes = 64 << 20;
 /** Most bytes of data that background requests hold in memory together. */
-const maxInFlightBytes = 128 << 20;
+const maxInFlightBytes = 16 << 20;
 /** Reads at the same time: enough to keep a disk busy, few enough to stay in the processor's caches. */
 const maxReaders = 8;
 /** Hot regions looked at before each request: finding one means going through all of them. */
@@ -144,7 +145,7 @@ export class CopyEngine {
       }
       let content: Content;
       try {
-        const bytes = Math.min(run.bytes, maxZeroBytes);
+        const bytes = Math.min(run.bytes, maxUntouchedBytes);
         content = await contentOf(source.node, map.clusters, run.offset, bytes, true);
       } catch (error) {
         throw new CopyFailure('read', asBlockError(error));
@@ -329,12 +330,20 @@ export class CopyEngine {
   }
 
   private async startRequest({ offset, bytes: runBytes }: Area, { movesCursor = false } = {}): Promise<void> {
-    const { filter, limiter } = this.options;
+    const { filter, limiter, progress } = this.options;
     let content: Content;
+    /** How much of the target needs none of the zeros. */
+    let untouched = 0;
     try {
       content = await this.look(offset, Math.min(runBytes, this.chunkBytes));
-      if (content.kind === 'zero' && limiter.isUnlimited && runBytes > content.bytes && this.isChunkFree()) {
-        content = await this.look(offset, Math.min(runBytes, maxZeroBytes));
+      if (content.kind === 'zero' && limiter.isUnlimited && this.isChunkFree()) {
+        untouched = await this.untouchedBytes(offset, content.bytes);
+        const most = Math.min(runBytes, untouched === content.bytes ? maxUntouchedBytes : maxZeroBytes);
+        const further = most > content.bytes ? await this.look(offset, most) : content;
+        // What a guest has changed meanwhile it has seen to: no claim will have it.
+        if (further.kind === 'zero') content = further;
+        if (untouched > 0) untouched = await this.untouchedBytes(offset, content.bytes);
+        content = { kind: 'zero', bytes: untouched || Math.min(content.bytes, maxZeroBytes) };
       }
     } catch (error) {
       this.readError = asBlockError(error);
@@ -344,6 +353,11 @@ export class CopyEngine {
     const claim = filter.copyMap.claim(offset, content.bytes);
     if (!claim) return filter.copyMap.whenFree(offset, content.bytes);
     if (movesCursor) this.cursor = offset + claim.bytes;
+    if (content.kind === 'zero' && claim.bytes <= untouched) {
+      filter.copyMap.end(claim, true);
+      progress.advance(filter.copyMap.progressOf(claim.bytes));
+      return;
+    }
     limiter.delay(claim.bytes);
     void this.copyClaim(claim, content.kind === 'zero');
   }
@@ -355,6 +369,19 @@ export class CopyEngine {
     return freeBytes > 0
       ? { kind: 'zero', bytes: freeBytes }
       : { kind: 'data', bytes: Math.min(bytes, copyMap.clusterBytes) };
+  }
+
+  /** How much of the range, from its start on, the target has as zeros that nothing holds. Only where nobody wants zeros written. */
+  private async untouchedBytes(offset: number, bytes: number): Promise<number> {
+    const { filter, discardSource } = this.options;
+    if (discardSource) return 0;
+    const { clusters } = filter.copyMap;
+    const found = await clusters.firstOfAKind(
+      { offset, bytes },
+      askUntouched(filter.target.node),
+      isUntouched,
+    );
+    return found.kind ? found.bytes : 0;
   }
 
   private isChunkFree(): boolean {

@@ -63,8 +63,16 @@ export class HeldPieces {
   /** Parts of clusters in the range, which is of whole clusters. */
   parts(offset: number, bytes: number): Piece[] {
     const found: Piece[] = [];
-    if (this.byCluster.size === 0) return found;
-    for (let index = this.indexOf(offset); index * this.clusterBytes < offset + bytes; index++) {
+    const end = offset + bytes;
+    if (this.byCluster.size < bytes / this.clusterBytes) {
+      // A long range, of which little is held.
+      for (const [index, pieces] of this.byCluster) {
+        const start = index * this.clusterBytes;
+        if (start >= offset && start < end) found.push(...pieces.filter(({ isPart }) => isPart));
+      }
+      return found.sort((one, other) => one.offset - other.offset);
+    }
+    for (let index = this.indexOf(offset); index * this.clusterBytes < end; index++) {
       for (const piece of this.byCluster.get(index) ?? []) if (piece.isPart) found.push(piece);
     }
     return found;

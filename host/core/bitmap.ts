@@ -8,10 +8,10 @@
 import { assert } from '../base/assert.ts';
 import { BlockError } from '../base/errors.ts';
 import { CoreInstance } from './instance.ts';
+import { coreModule } from './module.ts';
 
 export interface BitmapExports {
   bitmap_init(size: number, capacity: number, granularityBits: number): number;
-  bitmap_words(bitmap: number): number;
   bitmap_set(bitmap: number, offset: number, bytes: number): void;
   bitmap_reset(bitmap: number, offset: number, bytes: number): void;
   bitmap_clear(bitmap: number): void;
@@ -23,6 +23,7 @@ export interface BitmapExports {
   bitmap_next_dirty_area(bitmap: number, start: number, end: number, maxBytes: number): number;
   bitmap_dirty_areas(bitmap: number, start: number, end: number, out: number, capacity: number): number;
   bitmap_status(bitmap: number, offset: number, bytes: number): number;
+  bitmap_read_words(bitmap: number, from: number, end: number, out: number, capacity: number): number;
   bitmap_write_words(bitmap: number, offset: number, source: number, wordCount: number): number;
   bitmap_merge_words(bitmap: number, offset: number, source: number, wordCount: number): number;
 }
@@ -33,36 +34,59 @@ export interface Area {
   readonly bytes: number;
 }
 
+/**
+ * A part of a bitmap, from one word of 64 bits to another: all clear, all set, or `words` in the form of `serialize`, which
+ * the next step of the bitmap may overwrite.
+ */
+interface BitmapPart {
+  /** Of its first byte in the serialized bitmap, and how many there are. */
+  readonly at: number;
+  readonly bytes: number;
+  readonly content: 'clear' | 'set' | Uint8Array;
+}
+
 const wordBits = 64;
 const wordBytes = 8;
-const headerBytes = 96;
-/** Words come into the instance in parts of this size. */
-const transferBytes = 65_536;
+/** Header and levels beside their words (assembly/bitmap/layout.ts). */
+const headerBytes = 160;
+/** Bits of a page, what it takes, and its entry in the directory. */
+const pageBits = 8192;
+const pageBytes = 1024;
+const entryBytes = 8;
+/** Words come into the instance and out of it in parts of at most this size. */
+const partBytes = 65_536;
+
+/** Codes of bitmap_read_words. */
+const clearStretch = 0;
+const setStretch = 1;
 
 /** How many areas a walk asks for at once, and what they take: two f64 each. */
 const lookAheadAreas = 256;
 const lookAheadBytes = lookAheadAreas * 16;
 
-/** Most granules: their words have to fit into one memory. */
+/** Most granules: if every page is in use, they have to fit into one memory. */
 export const maxBitmapGranules = 2 ** 34;
 
 function wordsFor(size: number, granularity: number): number {
   return Math.max(1, Math.ceil(Math.ceil(size / granularity) / wordBits));
 }
 
-/** What a bitmap takes in an instance, the buffers through which words and areas travel included. */
-export function bitmapMemoryBytes(size: number, granularity: number): number {
-  let total = headerBytes + transferSize(size, granularity) + lookAheadBytes + 32;
-  for (let words = wordsFor(size, granularity); ; words = Math.ceil(words / wordBits)) {
-    // Each level may start at the next multiple of 16.
-    total += words * wordBytes + 16;
-    if (words === 1) return total + 16;
-  }
+/**
+ * What a bitmap takes in an instance: at first, which is its directory and the levels above it, and at most, with all of its
+ * pages in use and the buffers through which words and areas travel. Errors: ENOMEM.
+ */
+export function bitmapMemoryBytes(size: number, granularity: number): { least: number; most: number } {
+  if (size / granularity > maxBitmapGranules) throw new BlockError('ENOMEM');
+  const pages = Math.max(1, Math.ceil(size / granularity / pageBits));
+  // All levels together have little more than a bit for each page.
+  const least = headerBytes + pages * entryBytes + Math.ceil(pages / 7);
+  return { least, most: least + pages * pageBytes + partBytes + lookAheadBytes };
 }
 
 export class HierarchicalBitmap {
-  private transfer: { address: number; bytes: Uint8Array } | undefined;
-  private lookAhead: { address: number; bytes: Uint8Array } | undefined;
+  /** Where in the instance words and areas travel through. */
+  private transfer: { readonly address: number; readonly words: number } | undefined;
+  private lookAhead: number | undefined;
 
   private constructor(
     private core: CoreInstance<BitmapExports>,
@@ -77,8 +101,8 @@ export class HierarchicalBitmap {
   static create(size: number, granularity: number): HierarchicalBitmap {
     const bits = granularityBitsOf(granularity);
     assert(size >= 0, `bitmap for ${size} bytes`);
-    if (size / granularity > maxBitmapGranules) throw new BlockError('ENOMEM');
-    const core = new CoreInstance<BitmapExports>(bitmapMemoryBytes(size, granularity));
+    const { least, most } = bitmapMemoryBytes(size, granularity);
+    const core = new CoreInstance<BitmapExports>(coreModule, least, most);
     const handle = core.guard(() => core.exports.bitmap_init(size, size, bits)) >>> 0;
     return new HierarchicalBitmap(core, handle, size, granularity, true);
   }
@@ -91,6 +115,18 @@ export class HierarchicalBitmap {
     granularity: number,
   ): HierarchicalBitmap {
     return new HierarchicalBitmap(core, handle, size, granularity, false);
+  }
+
+  /** A bitmap like this, in an instance of its own. Errors: ENOMEM. */
+  copy(): HierarchicalBitmap {
+    const copy = HierarchicalBitmap.create(this.byteSize, this.granularity);
+    copy.takeParts(this);
+    return copy;
+  }
+
+  /** Length of what `serialize` gives of all of it. */
+  get serializedBytes(): number {
+    return wordsFor(this.byteSize, this.granularity) * wordBytes;
   }
 
   /** Bytes that the bitmap is about. */
@@ -191,20 +227,41 @@ export class HierarchicalBitmap {
   /** For walks: the first stretches in [start, end), pairs of offset and length, into `areas`. Returns how many. */
   readAreas(start: number, end: number, areas: Float64Array): number {
     const { core } = this;
-    this.lookAhead ??= core.allocate(lookAheadBytes);
-    const { address, bytes } = this.lookAhead;
+    this.lookAhead ??= core.allocate(lookAheadBytes).address;
+    const address = this.lookAhead;
     const found = core.guard(() =>
       core.exports.bitmap_dirty_areas(this.handle, start, end, address, lookAheadAreas),
     );
-    areas.set(new Float64Array(bytes.buffer, address, areas.length));
+    areas.set(new Float64Array(core.memory.buffer, address, areas.length));
     return found;
   }
 
   /** Adds what `source`, about as many bytes, has dirty; each of its granules dirties all of ours that it touches. */
   merge(source: HierarchicalBitmap): void {
     assert(source.size === this.size, `merge of bitmaps about ${source.size} and ${this.size} bytes`);
-    if (source.granularity === this.granularity) this.takeWords(source.words(), 0, 'bitmap_merge_words');
+    if (source.granularity === this.granularity) this.takeParts(source);
     else for (const walk = source.walk(); walk.next(); ) this.set(walk.offset, walk.bytes);
+  }
+
+  /**
+   * The bits of the range, as `serialize` has them, in parts: of at most 64 KiB where they are mixed, of any length where
+   * they are alike. What changes while this goes on is seen or not.
+   */
+  *parts(offset = 0, bytes: number = this.byteSize - offset): Generator<BitmapPart, void> {
+    const { core } = this;
+    const { exports } = core;
+    const first = this.wordAt(offset);
+    const end = this.endWord(offset, bytes);
+    for (let word = first; word < end; ) {
+      const { address, words: capacity } = this.transferBuffer();
+      const code = core.guard(() => exports.bitmap_read_words(this.handle, word, end, address, capacity));
+      assert(code >= 0, `bitmap_read_words answered ${code}`);
+      const length = core.record[0] * wordBytes;
+      const words = core.memory.subarray(address, address + length);
+      const content = code === clearStretch ? 'clear' : code === setStretch ? 'set' : words;
+      yield { at: (word - first) * wordBytes, bytes: length, content };
+      word += length / wordBytes;
+    }
   }
 
   /**
@@ -212,12 +269,12 @@ export class HierarchicalBitmap {
    * at the end, `bytes` are multiples of 64 granules.
    */
   serialize(offset = 0, bytes: number = this.byteSize - offset): Uint8Array {
-    const first = this.wordAt(offset);
-    const count = offset + bytes >= this.byteSize ? undefined : this.wordAt(offset + bytes) - first;
-    return this.words().slice(
-      first * wordBytes,
-      count === undefined ? undefined : (first + count) * wordBytes,
-    );
+    const words = new Uint8Array((this.endWord(offset, bytes) - this.wordAt(offset)) * wordBytes);
+    for (const { at, bytes: length, content } of this.parts(offset, bytes)) {
+      if (content === 'set') words.fill(0xff, at, at + length);
+      else if (content !== 'clear') words.set(content, at);
+    }
+    return words;
   }
 
   /** Makes the bits from `offset`, a multiple of 64 granules, on equal to `words`, in the form of `serialize`. */
@@ -235,7 +292,7 @@ export class HierarchicalBitmap {
     }
     assert(this.ownInstance, 'a bitmap inside another state cannot grow');
     const larger = HierarchicalBitmap.create(size, this.granularity);
-    larger.deserialize(this.words());
+    larger.takeParts(this);
     this.core = larger.core;
     this.handle = larger.handle;
     this.transfer = larger.transfer;
@@ -243,13 +300,13 @@ export class HierarchicalBitmap {
     this.byteSize = size;
   }
 
-  /** The words of level 0 in use, at least one, where they are. */
-  private words(): Uint8Array {
-    const address = this.core.guard(() => this.core.exports.bitmap_words(this.handle)) >>> 0;
-    return this.core.memory.subarray(
-      address,
-      address + wordsFor(this.byteSize, this.granularity) * wordBytes,
-    );
+  /** Adds what `source`, of the same granularity and about no more bytes, has dirty. */
+  private takeParts(source: HierarchicalBitmap): void {
+    const bytesPerByte = 8 * this.granularity;
+    for (const { at, bytes, content } of source.parts()) {
+      if (content === 'set') this.set(at * bytesPerByte, bytes * bytesPerByte);
+      else if (content !== 'clear') this.takeWords(content, at * bytesPerByte, 'bitmap_merge_words');
+    }
   }
 
   private takeWords(
@@ -259,18 +316,29 @@ export class HierarchicalBitmap {
   ): void {
     const { core } = this;
     this.wordAt(offset);
-    this.transfer ??= core.allocate(transferSize(this.byteSize, this.granularity));
-    const { address, bytes: room } = this.transfer;
+    const { address, words: capacity } = this.transferBuffer();
     const granulesPerByte = 8;
-    for (let at = 0; at < words.length; at += room.length) {
-      const part = words.subarray(at, at + room.length);
-      room.set(part);
+    for (let at = 0; at < words.length; at += capacity * wordBytes) {
+      const part = words.subarray(at, at + capacity * wordBytes);
+      core.memory.set(part, address);
       const partOffset = offset + at * granulesPerByte * this.granularity;
       const code = core.guard(() =>
         core.exports[step](this.handle, partOffset, address, part.length / wordBytes),
       );
       assert(code === 0, `words of a bitmap at ${partOffset}`);
     }
+  }
+
+  private transferBuffer(): { address: number; words: number } {
+    const words = Math.min(partBytes / wordBytes, wordsFor(this.byteSize, this.granularity));
+    this.transfer ??= { address: this.core.allocate(words * wordBytes).address, words };
+    return this.transfer;
+  }
+
+  /** One past the last word for the range. */
+  private endWord(offset: number, bytes: number): number {
+    const isToEnd = offset + bytes >= this.byteSize;
+    return isToEnd ? wordsFor(this.byteSize, this.granularity) : this.wordAt(offset + bytes);
   }
 
   private wordAt(offset: number): number {
@@ -320,11 +388,6 @@ class DirtyAreaWalk {
     this.at = 0;
     return this.found > 0;
   }
-}
-
-/** The buffer through which words come in: no larger than all words of the bitmap. */
-function transferSize(size: number, granularity: number): number {
-  return Math.min(transferBytes, wordsFor(size, granularity) * wordBytes);
 }
 
 /** The exponent of a granularity, which is a power of two. */

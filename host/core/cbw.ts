@@ -8,6 +8,7 @@
 import { assert } from '../base/assert.ts';
 import { type BitmapExports, bitmapMemoryBytes, granularityBitsOf, HierarchicalBitmap } from './bitmap.ts';
 import { CoreInstance } from './instance.ts';
+import { coreModule } from './module.ts';
 
 interface CbwExports extends BitmapExports {
   cbw_init(size: number, clusterBits: number): number;
@@ -72,7 +73,8 @@ export class CopyBeforeWriteState {
     readonly clusterBytes: number,
   ) {
     const clusterBits = granularityBitsOf(clusterBytes);
-    this.core = new CoreInstance<CbwExports>(bitmapMemoryBytes(size, clusterBytes) + stateBytes);
+    const { least, most } = bitmapMemoryBytes(size, clusterBytes);
+    this.core = new CoreInstance<CbwExports>(coreModule, least + stateBytes, most + stateBytes);
     const { exports } = this.core;
     this.handle = this.core.guard(() => exports.cbw_init(size, clusterBits)) >>> 0;
     const bitmap = this.core.guard(() => exports.cbw_bitmap(this.handle)) >>> 0;

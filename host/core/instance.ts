@@ -1,12 +1,13 @@
 /**
- * One instance of the core with a memory of its own.
+ * One instance of a module of the core with a memory of its own.
  *
- * The memory has its final size from the start, so views of it stay valid. A trap (a hostile image found a bug, or an
+ * Where file reads land in it, the memory has its final size from the start, so that views of it stay valid. One that grows
+ * changes `memory`, `view` and `record` during the step that needs more: take them anew after each. A trap (a hostile image found a bug, or an
  * address went wrong) poisons the instance: this call and all later ones fail with EIO, and nothing else is touched.
  */
 import { assert } from '../base/assert.ts';
 import { BlockError } from '../base/errors.ts';
-import { coreModule } from './module.ts';
+import type { CoreModule } from './module.ts';
 
 const pageBytes = 65_536;
 /** One less than there may be, so that the end of memory is an address. */
@@ -22,22 +23,25 @@ const recordFields = 16;
 export class CoreInstance<Exports extends object> {
   /** Steps, called directly: a call costs a few nanoseconds. */
   readonly exports: Exports;
-  readonly memory: Uint8Array;
-  readonly view: DataView;
+  memory: Uint8Array;
+  view: DataView;
   /** What the last step left (assembly/abi.ts). */
-  readonly record: ResultRecord;
+  record: ResultRecord;
   private poisoned = false;
 
-  /** `bytes`: what all parts initialised in this instance will need. Errors: ENOMEM. */
-  constructor(bytes: number) {
-    const pages = Math.ceil((bytes + staticBytes) / pageBytes);
-    const memory = makeMemory(pages);
-    const { exports } = new WebAssembly.Instance(coreModule(), { env: { memory } });
+  /**
+   * `bytes`: what all parts initialised in this instance will need; `mostBytes`: what they may need later, when the memory
+   * grows. Errors: ENOMEM.
+   */
+  constructor(module: CoreModule, bytes: number, mostBytes: number = bytes) {
+    const memory = makeMemory(pagesFor(bytes), pagesFor(mostBytes));
+    const memory_grown = () => {
+      [this.memory, this.view, this.record] = viewsOf(memory, address);
+    };
+    const { exports } = new WebAssembly.Instance(module.compiled(), { env: { memory, memory_grown } });
     this.exports = exports as unknown as Exports;
-    this.memory = new Uint8Array(memory.buffer);
-    this.view = new DataView(memory.buffer);
     const address = (exports as unknown as { result_record(): number }).result_record();
-    this.record = new Float64Array(memory.buffer, address, recordFields) as ResultRecord;
+    [this.memory, this.view, this.record] = viewsOf(memory, address);
   }
 
   /** For hot steps that are called without `guard`: the first thing to do. */
@@ -77,10 +81,19 @@ export class CoreInstance<Exports extends object> {
   }
 }
 
-function makeMemory(pages: number): WebAssembly.Memory {
-  if (pages > maxPages) throw new BlockError('ENOMEM');
+function viewsOf({ buffer }: WebAssembly.Memory, record: number): [Uint8Array, DataView, ResultRecord] {
+  const fields = new Float64Array(buffer, record, recordFields) as ResultRecord;
+  return [new Uint8Array(buffer), new DataView(buffer), fields];
+}
+
+function pagesFor(bytes: number): number {
+  return Math.ceil((bytes + staticBytes) / pageBytes);
+}
+
+function makeMemory(initial: number, maximum: number): WebAssembly.Memory {
+  if (maximum > maxPages) throw new BlockError('ENOMEM');
   try {
-    return new WebAssembly.Memory({ initial: pages, maximum: pages });
+    return new WebAssembly.Memory({ initial, maximum });
   } catch (error) {
     if (error instanceof RangeError) throw new BlockError('ENOMEM', undefined, { cause: error });
     throw error;

@@ -1,13 +1,23 @@
 /**
- * The one compiled core: its bytes travel in the bundle, and it is compiled once, when first needed.
+ * The modules of the core: their bytes travel in the bundle, and each is compiled once, when first needed.
  */
-import bytes from '../../build/core.wasm';
+import coreBytes from '../../build/core.wasm';
+import qcow2Bytes from '../../build/qcow2.wasm';
 import { compileNow } from './compile.ts';
 
-let compiled: WebAssembly.Module | undefined;
+export class CoreModule {
+  private module: WebAssembly.Module | undefined;
 
-/** Errors: ENOTSUP: the host does not compile it. */
-export function coreModule(): WebAssembly.Module {
-  compiled ??= compileNow(bytes);
-  return compiled;
+  constructor(private readonly bytes: BufferSource) {}
+
+  /** Errors: ENOTSUP: the host does not compile it. */
+  compiled(): WebAssembly.Module {
+    this.module ??= compileNow(this.bytes);
+    return this.module;
+  }
 }
+
+/** Scans, bitmaps and copy-before-write. */
+export const coreModule = new CoreModule(coreBytes);
+/** Open images. Its check has a module of its own (host/formats/qcow2/check/check-core.ts). */
+export const qcow2Module = new CoreModule(qcow2Bytes);

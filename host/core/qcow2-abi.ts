@@ -58,15 +58,8 @@ export const FreeReason = { write: 0, request: 1, always: 2, snapshot: 3, other:
 
 /** The steps. */
 export interface Qcow2Exports {
-  qcow2_init(
-    clusterBits: number,
-    refcountOrder: number,
-    version: number,
-    l1: number,
-    l1Room: number,
-    table: number,
-    tableRoom: number,
-  ): void;
+  qcow2_init(clusterBits: number, refcountOrder: number, version: number, l1: number, table: number): void;
+  qcow2_make_room(l1: number, table: number): void;
   qcow2_set_tables(l1Offset: number, refcountTableOffset: number): void;
   qcow2_l1_address(): number;
   qcow2_refcount_table_address(): number;

@@ -19,8 +19,9 @@ export interface PreparedWrite {
 
 export interface NeededTable {
   readonly offset: number;
+  readonly bytes: number;
   /** Where it is to be read to. */
-  readonly table: Uint8Array;
+  readonly address: number;
   readonly slot: number;
 }
 export interface FreshTable {

@@ -8,6 +8,7 @@
  * A trap is not caught here; `Qcow2Engine.guarded` does.
  */
 import { CoreInstance } from './instance.ts';
+import { qcow2Module } from './module.ts';
 import { MetadataClass, type Qcow2Exports, Writeback, writebackItem } from './qcow2-abi.ts';
 import {
   type FoundCorruption,
@@ -36,7 +37,7 @@ interface Qcow2CoreOptions {
   overlapMask: number;
 }
 
-/** Entries that the tables may grow to; untouched memory costs nothing. */
+/** Entries that the tables may grow to. */
 const maxL1Entries = 4_194_304;
 const maxRefcountTableEntries = 1_048_576;
 /** Runs of clusters that may wait to be counted down. */
@@ -46,21 +47,33 @@ const inactiveL1Ranges = 65_536;
 /** Runs of L2 tables of snapshots that are protected, where that is asked for. */
 const maxInactiveL2Ranges = 1_048_576;
 const rangeBytes = 16;
+const pendingFreeBytes = 16;
+const slotBytes = 72;
 /** Small tables of all parts, and rounding. */
-const spareBytes = 8 << 20;
+const spareBytes = 64 << 10;
+/** Most that tables leave behind when they get more room, and filters take. */
+const maxLeftBytes = 128 << 20;
+
+/** How many entries L1 and refcount table are to have. */
+export interface TableRoom {
+  readonly l1: number;
+  readonly refcountTable: number;
+}
 
 export class Qcow2Core extends CoreInstance<Qcow2Exports> {
-  readonly l1: Uint8Array;
-  readonly refcountTable: Uint8Array;
   /** Of the last `map`, while it gave 0 or more. */
-  readonly mapped: MappedRecord;
+  mapped: MappedRecord;
   /** Of the last `prepareWrite`, while it gave 0 or more. */
-  readonly prepared: PreparedWrite;
+  prepared: PreparedWrite;
   /** Runs of L2 tables of snapshots that can be protected. */
   readonly inactiveL2Ranges: number;
-  /** One cluster, for tables that are made before they are written. */
-  private readonly scratch: { address: number; bytes: Uint8Array };
+  /** Address of one cluster, for tables that are made before they are written. */
+  private readonly scratch: number;
   private readonly l2Slots: number;
+  private readonly clusterBytes: number;
+  /** Entries that there is room for. */
+  private l1Room: number;
+  private refcountTableRoom: number;
 
   constructor(options: Qcow2CoreOptions) {
     const clusterBytes = 2 ** options.clusterBits;
@@ -68,28 +81,28 @@ export class Qcow2Core extends CoreInstance<Qcow2Exports> {
       options.l2EntryCount * 2 ** options.l2EntryBits + options.refcountEntryCount * clusterBytes;
     const slots = options.l2EntryCount + options.refcountEntryCount;
     const inactiveL2Ranges = options.overlapMask & MetadataClass.inactiveL2 ? maxInactiveL2Ranges : 0;
-    super(
-      maxL1Entries * 8 +
-        maxRefcountTableEntries * 8 +
-        cacheBytes +
-        slots * 64 +
-        clusterBytes +
-        (inactiveL1Ranges + inactiveL2Ranges) * rangeBytes +
-        spareBytes,
-    );
+    const { l1Entries, refcountTableEntries } = options;
+    const bytes =
+      (l1Entries + refcountTableEntries) * 8 +
+      cacheBytes +
+      slots * slotBytes +
+      clusterBytes +
+      pendingFreeRoom * pendingFreeBytes +
+      (inactiveL1Ranges + inactiveL2Ranges) * rangeBytes +
+      spareBytes;
+    super(qcow2Module, bytes, bytes + (maxL1Entries + maxRefcountTableEntries) * 8 + maxLeftBytes);
+    this.clusterBytes = clusterBytes;
+    this.l1Room = l1Entries;
+    this.refcountTableRoom = refcountTableEntries;
     this.l2Slots = options.l2EntryCount;
     this.inactiveL2Ranges = inactiveL2Ranges;
-    this.mapped = new MappedRecord(this.record);
-    this.prepared = new PreparedRecord(this.record);
     const e = this.exports;
     e.qcow2_init(
       options.clusterBits,
       options.refcountOrder,
       options.version,
-      options.l1Entries,
-      maxL1Entries,
-      options.refcountTableEntries,
-      maxRefcountTableEntries,
+      l1Entries,
+      refcountTableEntries,
     );
     e.qcow2_set_tables(options.l1Offset, options.refcountTableOffset);
     e.qcow2_init_cache(
@@ -102,19 +115,52 @@ export class Qcow2Core extends CoreInstance<Qcow2Exports> {
     e.qcow2_init_tokens();
     e.qcow2_init_cursor(options.clusterBits);
     e.qcow2_init_overlap(options.overlapMask, inactiveL1Ranges, inactiveL2Ranges);
-    this.scratch = this.allocate(clusterBytes);
-    this.l1 = this.bytesAt(e.qcow2_l1_address(), options.l1Entries * 8);
-    this.refcountTable = this.bytesAt(e.qcow2_refcount_table_address(), options.refcountTableEntries * 8);
+    this.scratch = this.allocate(clusterBytes).address;
+    this.mapped = new MappedRecord(this.record);
+    this.prepared = new PreparedRecord(this.record);
   }
 
-  private bytesAt(address: number, bytes: number): Uint8Array {
+  /** What is at an address. Good until the tables get more room. */
+  bytesAt(address: number, bytes: number): Uint8Array {
     return this.memory.subarray(address, address + bytes);
+  }
+
+  /** Where the refcount table is loaded to: as many entries as the image was said to have. */
+  get refcountTable(): Uint8Array {
+    return this.bytesAt(this.exports.qcow2_refcount_table_address(), this.refcountTableRoom * 8);
   }
 
   /** Call when L1 and refcount table are loaded. */
   tablesLoaded(): void {
-    const entries = (this.l1.length + this.refcountTable.length) / 8;
+    const entries = this.l1Room + this.refcountTableRoom;
     this.exports.qcow2_init_filter(Math.min(23, Math.max(13, Math.ceil(Math.log2(entries * 16 + 1)))));
+    this.takeRecords();
+  }
+
+  hasRoom(entries: TableRoom): boolean {
+    return entries.l1 <= this.l1Room && entries.refcountTable <= this.refcountTableRoom;
+  }
+
+  /**
+   * Makes room for so many entries, or for as many as tables may have. The memory may grow: nobody may be reading into it or
+   * writing out of it.
+   */
+  makeRoom(entries: TableRoom): void {
+    // Twice as much as before, so that what grows step by step moves few times.
+    const grown = (needed: number, room: number, most: number) =>
+      needed <= room ? room : Math.min(most, Math.max(needed, 2 * room));
+    const l1 = grown(entries.l1, this.l1Room, maxL1Entries);
+    const refcountTable = grown(entries.refcountTable, this.refcountTableRoom, maxRefcountTableEntries);
+    this.exports.qcow2_make_room(l1, refcountTable);
+    this.l1Room = l1;
+    this.refcountTableRoom = refcountTable;
+    this.takeRecords();
+  }
+
+  /** Anew after each step that may let the memory grow. */
+  private takeRecords(): void {
+    this.mapped = new MappedRecord(this.record);
+    this.prepared = new PreparedRecord(this.record);
   }
 
   // What a code is about.
@@ -122,7 +168,7 @@ export class Qcow2Core extends CoreInstance<Qcow2Exports> {
   /** With `Wait.need`. */
   get neededTable(): NeededTable {
     const { record } = this;
-    return { offset: record[0], table: this.bytesAt(record[2], record[1]), slot: record[3] };
+    return { offset: record[0], bytes: record[1], address: record[2], slot: record[3] };
   }
 
   /** With `Wait.loading`: the slot that another request loads a table into. */
@@ -362,8 +408,8 @@ export class Qcow2Core extends CoreInstance<Qcow2Exports> {
 
   /** Block `index` of the plan: its content is good until the next one is made. */
   makeBlock(index: number): { offset: number; table: Uint8Array } {
-    this.exports.qcow2_grow_block(index, this.scratch.address);
-    return { offset: this.record[0], table: this.scratch.bytes };
+    this.exports.qcow2_grow_block(index, this.scratch);
+    return { offset: this.record[0], table: this.bytesAt(this.scratch, this.clusterBytes) };
   }
 
   /** Enters the blocks of the plan into the table: what to write, and where. */

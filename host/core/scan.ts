@@ -6,6 +6,7 @@
  * loop over its words (37 and 4.6 GB/s), for the copy runs at the speed of the cache.
  */
 import { CoreInstance } from './instance.ts';
+import { coreModule } from './module.ts';
 
 interface ScanExports {
   scan_is_zero(address: number, bytes: number): number;
@@ -49,7 +50,7 @@ export function firstNonZero(buffer: Uint8Array): number {
 }
 
 function makeRoom(): { core: CoreInstance<ScanExports>; room: ScanBuffer } {
-  const core = new CoreInstance<ScanExports>(partBytes + 64);
+  const core = new CoreInstance<ScanExports>(coreModule, partBytes + 64);
   return { core, room: core.allocate(partBytes, 64) };
 }
 
@@ -58,7 +59,7 @@ export class ScanArena {
   private readonly core: CoreInstance<ScanExports>;
 
   constructor(totalBytes: number) {
-    this.core = new CoreInstance<ScanExports>(totalBytes);
+    this.core = new CoreInstance<ScanExports>(coreModule, totalBytes);
   }
 
   allocate(bytes: number): ScanBuffer {

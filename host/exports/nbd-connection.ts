@@ -3,12 +3,14 @@
  * sections 2 and 3).
  *
  * A client holds back nobody but itself: no more is taken from it than there is room for, be it that many requests are on
- * their way, or that it does not fetch what it is answered. One that does not finish its negotiation in time is let go.
+ * their way, or that it does not fetch what it is answered. One that does not finish its negotiation in time is let go. What one has
+ * left behind that is gone is done before anything else is: whoever has lost a connection asks again over another.
  */
 import { assert } from '../base/assert.ts';
 import { createDeferred } from '../base/deferred.ts';
 import { asBlockError } from '../base/errors.ts';
 import type { BufferPool } from '../copy/buffer-pool.ts';
+import { Command } from '../nbd/constants.ts';
 import type { Agreement } from '../nbd/server/handshake.ts';
 import type { Offer } from '../nbd/server/offer.ts';
 import { type ServerEvent, ServerProtocol } from '../nbd/server/protocol.ts';
@@ -28,6 +30,8 @@ const maxPendingBytes = 1 << 20;
 const maxTurnNs = 2_000_000;
 /** Bytes that are gathered before they are sent. */
 const maxGatheredBytes = 256 << 10;
+
+const changingCommands: ReadonlySet<number> = new Set([Command.write, Command.writeZeroes, Command.trim]);
 
 interface ClientOwner {
   readonly clock: Clock;
@@ -49,6 +53,10 @@ export class NbdConnection {
   private timer: Timer | undefined;
   private agreement: Agreement<NbdExport> | undefined;
   private inFlight = 0;
+  /** Of those, what changes the disk. */
+  private changes = 0;
+  /** It waits for what clients have left who are gone. */
+  private isHeld = false;
   private readonly gone = createDeferred<string | undefined>();
   private isPumping = false;
   private isPaused = false;
@@ -93,6 +101,7 @@ export class NbdConnection {
     this.isClosed = true;
     this.timer?.cancel();
     this.connection.close();
+    this.agreement?.export.abandon(this.changes);
     this.reason = reason;
     if (this.inFlight === 0) this.gone.resolve(reason);
   }
@@ -129,10 +138,23 @@ export class NbdConnection {
     this.isPumping = false;
     this.send();
     this.throttleInput();
+    this.waitUntilSettled();
   }
 
   private hasRoom(): boolean {
-    return !this.isClosed && this.inFlight < maxInFlight && this.connection.unsentBytes < maxUnsentBytes;
+    if (this.isClosed || this.agreement?.export.isSettled === false) return false;
+    return this.inFlight < maxInFlight && this.connection.unsentBytes < maxUnsentBytes;
+  }
+
+  /** Goes on when its turn comes. */
+  private waitUntilSettled(): void {
+    const target = this.agreement?.export;
+    if (!target || target.isSettled || this.isHeld || this.isClosed) return;
+    this.isHeld = true;
+    void target.whenSettled().then(() => {
+      this.isHeld = false;
+      this.pump();
+    });
   }
 
   private throttleInput(): void {
@@ -184,9 +206,13 @@ export class NbdConnection {
     assert(agreement, 'there are no requests before an export is chosen');
     const done = agreement.export.requests.perform(request, this.protocol.replies);
     if (!done) return;
+    const isChange = changingCommands.has(request.command);
     this.inFlight++;
+    if (isChange) this.changes++;
     void done.then(() => {
       this.inFlight--;
+      if (isChange) this.changes--;
+      if (isChange && this.isClosed) agreement.export.abandonedDone();
       if (request.memory) this.owner.memory.give(request.memory);
       if (!this.isClosed) this.pump();
       else if (this.inFlight === 0) this.gone.resolve(this.reason);

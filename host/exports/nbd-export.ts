@@ -4,6 +4,7 @@
  *
  * It goes away when it is asked to, with the connections of its clients; or, in safe mode, only if there are none.
  */
+import { Waiters } from '../base/waiters.ts';
 import type { DirtyBitmap } from '../bitmaps/dirty-bitmap.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { maxPayloadBytes, TransmissionFlag } from '../nbd/constants.ts';
@@ -27,6 +28,9 @@ export class NbdExport implements OfferedExport {
   readonly description: string;
   readonly contexts: readonly NodeContext[];
   readonly requests: NbdRequests;
+  /** Changes under way that nobody waits for any more. */
+  private abandoned = 0;
+  private readonly settled = new Waiters();
   private readonly isWritable: boolean;
   private readonly bitmaps: readonly DirtyBitmap[];
 
@@ -66,6 +70,28 @@ export class NbdExport implements OfferedExport {
     const { requestAlignment = 1, maxTransfer = 0 } = this.backend.node.driver.limits ?? {};
     const maximum = Math.min(maxTransfer || maxPayloadBytes, maxPayloadBytes);
     return { minimum: requestAlignment, preferred: Math.max(preferredBytes, requestAlignment), maximum };
+  }
+
+  /** A client is gone that has asked for so many changes which are still under way; `abandonedDone` follows for each. */
+  abandon(changes: number): void {
+    this.abandoned += changes;
+  }
+
+  abandonedDone(): void {
+    this.abandoned--;
+    if (this.abandoned === 0) this.settled.wake();
+  }
+
+  /**
+   * Whether nothing is under way of clients that are gone. One that comes back asks again for what it was not answered, or gives it up;
+   * what it asks for then must not be overwritten by what it asked for before.
+   */
+  get isSettled(): boolean {
+    return this.abandoned === 0;
+  }
+
+  whenSettled(): Promise<void> {
+    return this.settled.wait();
   }
 
   /** Once the last client is gone. */

@@ -19,6 +19,7 @@ import type { BlockNode } from '../block/node.ts';
 import type { OpenContext } from '../block/open-context.ts';
 import { Perm } from '../block/permissions.ts';
 import { blockStatus, isAllocatedAbove } from '../block/status.ts';
+import { BufferPool } from '../copy/buffer-pool.ts';
 import { isZero } from '../core/scan.ts';
 import { optional, str, struct, type TypeOf } from '../qapi/types.ts';
 
@@ -32,6 +33,7 @@ type Options = TypeOf<typeof optionsType>;
 export class CopyOnRead implements Driver {
   /** Flags travel on with the request. */
   readonly supportsFua = true;
+  private readonly pool = new BufferPool();
   private frozen = false;
 
   constructor(
@@ -117,12 +119,17 @@ export class CopyOnRead implements Driver {
   ): Promise<void> {
     const { file } = this;
     // Not the caller's buffer: a guest may change that at any time, and here only what was read may be written.
-    const data = new Uint8Array(bytes);
-    await file.read(offset, data);
-    if (file.debugged) await file.debugEvent('cor_write');
-    if (isZero(data)) await file.writeZeroes(offset, bytes, { unchanged: true });
-    else await file.write(offset, data, { unchanged: true });
-    wanted?.set(data.subarray(from - offset, from - offset + wanted.length));
+    const buffer = this.pool.take(bytes);
+    try {
+      const data = buffer.subarray(0, bytes);
+      await file.read(offset, data);
+      if (file.debugged) await file.debugEvent('cor_write');
+      if (isZero(data)) await file.writeZeroes(offset, bytes, { unchanged: true });
+      else await file.write(offset, data, { unchanged: true });
+      wanted?.set(data.subarray(from - offset, from - offset + wanted.length));
+    } finally {
+      this.pool.give(buffer);
+    }
   }
 
   private wholeClusters(offset: number, bytes: number): { start: number; end: number } {

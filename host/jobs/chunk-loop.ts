@@ -5,6 +5,7 @@
  * One chunk at a time: pause and cancel are looked at between chunks, the speed limit counts what was copied, and the
  * event loop gets its turns. What a chunk takes, and what a failure means, is the job's affair.
  */
+import { RetryPause } from '../copy/retry-pause.ts';
 import { Traffic } from '../copy/traffic.ts';
 import type { Clock } from '../platform/platform.ts';
 import type { Job } from './job.ts';
@@ -20,6 +21,7 @@ export interface Chunk {
 
 export class ChunkLoop {
   private readonly traffic: Traffic;
+  private readonly retryPause = new RetryPause();
   /** Since the last chunk: whoever is in a hurry must not wait for a sleep that has yet to begin. */
   private isInterrupted = false;
 
@@ -51,7 +53,8 @@ export class ChunkLoop {
       const { bytes, copied } = await step(offset, Math.min(loopChunkBytes, length - offset));
       offset += bytes;
       job.progress.advance(bytes);
-      delayNs = copied ? job.limiter.delay(bytes) : 0;
+      if (bytes === 0) delayNs = this.retryPause.nextNs(offset);
+      else delayNs = copied ? job.limiter.delay(bytes) : 0;
     }
     // A drained section or a pause that began with the last chunk.
     await this.rest(delayNs);

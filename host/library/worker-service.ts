@@ -20,7 +20,7 @@ export interface WorkerStart {
 export async function start({ port, httpCacheBytes }: WorkerStart): Promise<void> {
   try {
     // What a page may have forbidden is found out now, and not by its first image.
-    coreModule();
+    coreModule.compiled();
     const platform = makeBrowserPlatform({ chunkStoreBytes: httpCacheBytes });
     const { chunkStore } = platform;
     await startService(port, {

@@ -33,6 +33,8 @@ export interface Platform {
   readonly tls?: Tls;
   /** Absent where nothing is encrypted here. */
   readonly ciphers?: Ciphers;
+  /** A SHA-256 that has been given nothing yet. Absent where the host has none that takes its input in parts. */
+  readonly sha256?: () => Hash;
   /** Absent where there are none. */
   readonly webSockets?: WebSockets;
   /** Where files go that outlive nothing. Without a slash at the end; absent where there are no such files. */
@@ -252,6 +254,13 @@ export interface ByteLocks {
 export interface Ciphers {
   /** AES-256 in CBC mode, without a padding. `key` has 32 bytes, `iv` 16, `data` a multiple of 16. */
   decryptCbc(data: Uint8Array, key: Uint8Array, iv: Uint8Array): Uint8Array;
+}
+
+/** A hash of what it is given, one part after the other. */
+export interface Hash {
+  update(part: Uint8Array): void;
+  /** Comes last. */
+  digest(): Uint8Array;
 }
 
 /** Compression of one cluster at a time. */

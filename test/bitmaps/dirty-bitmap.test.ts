@@ -62,14 +62,14 @@ describe('a dirty bitmap', () => {
   });
 
   test('gives its bits as little-endian words, at least one', () => {
-    expect(bitmap(0).toBytes()).toEqual(new Uint8Array(8));
+    expect(bitmap(0).bits.serialize()).toEqual(new Uint8Array(8));
     const one = bitmap(70 * 64 * kib);
     one.bits.set(9 * 64 * kib, 1);
     one.bits.set(69 * 64 * kib, 1);
     const expected = new Uint8Array(16);
     expected[1] = 2;
     expected[8] = 1 << 5;
-    expect(one.toBytes()).toEqual(expected);
+    expect(one.bits.serialize()).toEqual(expected);
   });
 
   test('takes a clear back, also after a resize', () => {
@@ -95,15 +95,15 @@ describe('merging', () => {
           for (const offset of dirty) one.bits.set(offset, 1);
           return one;
         });
-        const expected = target!.copyBits();
+        const expected = target!.bits.copy();
         for (const source of sources) {
           for (const walk = source.bits.walk(); walk.next(); ) expected.set(walk.offset, walk.bytes);
         }
-        const original = target!.toBytes();
+        const original = target!.bits.serialize();
         const before = mergeBitmaps(target!, [...sources, target!]);
-        expect(target!.toBytes()).toEqual(expected.serialize());
+        expect(target!.bits.serialize()).toEqual(expected.serialize());
         target!.restore(before);
-        expect(target!.toBytes()).toEqual(original);
+        expect(target!.bits.serialize()).toEqual(original);
       }),
       { numRuns: 30 },
     );

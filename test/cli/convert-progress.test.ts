@@ -11,8 +11,8 @@ const scratch = scratchDirectory();
 
 test('SIGUSR1 prints how much of the source is done', async () => {
   const [source, target] = [scratch('source.raw'), scratch('target.raw')];
-  writeFileSync(source, new Uint8Array(2 << 20).fill(7));
-  const args = ['img', 'convert', '-r', '500k', '-m', '1', '-f', 'raw', source, target];
+  writeFileSync(source, new Uint8Array(8 << 20).fill(7));
+  const args = ['img', 'convert', '-r', '2M', '-m', '1', '-f', 'raw', source, target];
   const child = spawn(process.execPath, [bundle, ...args]);
   let shown = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

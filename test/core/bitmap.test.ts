@@ -1,9 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { bitmapMemoryBytes, HierarchicalBitmap } from '../../host/core/bitmap.ts';
+import { type BitmapExports, bitmapMemoryBytes, HierarchicalBitmap } from '../../host/core/bitmap.ts';
 import { CoreInstance } from '../../host/core/instance.ts';
+import { coreModule } from '../../host/core/module.ts';
 
 const granularity = 512;
+/** What words travel in. */
+const partBytes = 65_536;
 
 /** A bitmap as an array with a flag per granule. */
 class Model {
@@ -85,17 +88,17 @@ class Model {
 const sizes = fc
   .tuple(
     fc.oneof(
-      fc.constantFrom(0, 1, 2, 63, 64, 65, 127, 128, 129, 4095, 4096, 4097, 8191, 12_345),
+      fc.constantFrom(0, 1, 2, 63, 64, 65, 127, 128, 129, 4097, 8191, 8192, 8193, 12_345, 16_384, 33_000),
       fc.integer({ min: 0, max: 300 }),
     ),
     fc.constantFrom(0, 0, 1, 511),
   )
   .map(([granules, cut]) => Math.max(0, granules * granularity - cut));
 
-/** A place as a part of the size, so that shrinking and resizing keep it meaningful; often at a word's border. */
+/** A place as a part of the size, so that shrinking and resizing keep it meaningful; often at the border of a word or a page. */
 const place = fc.tuple(
   fc.double({ min: 0, max: 1, noNaN: true }),
-  fc.constantFrom(1, granularity, 64 * granularity),
+  fc.constantFrom(1, granularity, 64 * granularity, 8192 * granularity),
 );
 const range = fc.tuple(place, place);
 
@@ -277,20 +280,97 @@ describe('a hierarchical bitmap', () => {
     });
   });
 
-  test('needs the memory that is set aside for it and no more', () => {
-    for (const granules of [0, 1, 64, 65, 4096, 4097, 262_145, 1_000_000]) {
+  test('needs the memory that is set aside for it, empty and full of mixed pages', () => {
+    for (const granules of [0, 1, 64, 8192, 8193, 524_289, 2_000_000]) {
       const size = granules * granularity;
-      const core = new CoreInstance<{
-        arena_used(): number;
-        bitmap_init(size: number, capacity: number, bits: number): number;
-      }>(bitmapMemoryBytes(size, granularity));
+      const { least, most } = bitmapMemoryBytes(size, granularity);
+      const core = new CoreInstance<BitmapExports & { arena_used(): number }>(coreModule, least, most);
       const before = core.exports.arena_used();
-      core.exports.bitmap_init(size, size, 9);
-      core.allocate(Math.min(65_536, Math.max(1, Math.ceil(granules / 64)) * 8));
-      core.allocate(256 * 16);
+      const handle = core.exports.bitmap_init(size, size, 9);
+      expect(core.exports.arena_used() - before).toBeLessThanOrEqual(least);
+      const bitmap = HierarchicalBitmap.at(core, handle, size, granularity);
+      bitmap.deserialize(bitmap.serialize().fill(0x55));
+      for (const walk = bitmap.walk(); walk.next(); );
       const used = core.exports.arena_used() - before;
-      expect(used).toBeLessThanOrEqual(bitmapMemoryBytes(size, granularity));
-      expect(used).toBeGreaterThan(bitmapMemoryBytes(size, granularity) - 256);
+      expect(used).toBeLessThanOrEqual(most);
+      expect(used).toBeGreaterThan(most - partBytes - 2048);
     }
+  });
+});
+
+const tebibyte = 2 ** 40;
+
+/** A bitmap whose instance can be looked at. */
+function measured(size: number, granularity: number) {
+  const { least, most } = bitmapMemoryBytes(size, granularity);
+  const core = new CoreInstance<BitmapExports>(coreModule, least, most);
+  const handle = core.exports.bitmap_init(size, size, Math.log2(granularity));
+  const bitmap = HierarchicalBitmap.at(core, handle, size, granularity);
+  return { bitmap, memoryBytes: () => core.memory.length };
+}
+
+describe('a bitmap about a huge disk', () => {
+  test('takes its directory while it is clear, and no more when it is set', () => {
+    const { bitmap, memoryBytes } = measured(64 * tebibyte, 65_536);
+    const atFirst = memoryBytes();
+    expect(atFirst).toBeLessThan(1.25 * 2 ** 20);
+    bitmap.setAll();
+    expect(bitmap.count).toBe(64 * tebibyte);
+    expect(bitmap.nextZero(0, bitmap.size)).toBe(-1);
+    bitmap.reset(5 * tebibyte, 3 * tebibyte);
+    expect(bitmap.nextZero(0, bitmap.size)).toBe(5 * tebibyte);
+    expect(bitmap.nextDirty(6 * tebibyte, bitmap.size)).toBe(8 * tebibyte);
+    expect(bitmap.count).toBe(61 * tebibyte);
+    bitmap.clear();
+    expect(bitmap.nextDirty(0, bitmap.size)).toBe(-1);
+    expect(memoryBytes()).toBeLessThanOrEqual(atFirst + 2 * 65_536);
+  });
+
+  test('takes a page for each place that was written to, and uses it again when that is clean', () => {
+    const { bitmap, memoryBytes } = measured(64 * tebibyte, 65_536);
+    const places = 4096;
+    const step = bitmap.size / places;
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < places; i++) bitmap.set(i * step + round * 10 * 65_536, 65_536);
+      expect(bitmap.count).toBe(places * 65_536);
+      expect(memoryBytes()).toBeLessThan(6 * 2 ** 20);
+      for (let i = 0; i < places; i++) bitmap.reset(i * step, step);
+      expect(bitmap.count).toBe(0);
+    }
+  });
+
+  test('is copied, merged and enlarged in the memory of what is in it', () => {
+    const { bitmap, memoryBytes } = measured(tebibyte, 512);
+    bitmap.set(3 * 2 ** 30, 2 ** 30);
+    bitmap.set(tebibyte - 1, 1);
+    const copy = measured(tebibyte, 512);
+    copy.bitmap.merge(bitmap);
+    expect(copy.memoryBytes()).toBeLessThanOrEqual(memoryBytes() + 2 * 65_536);
+    expect(copy.bitmap.count).toBe(2 ** 30 + 512);
+    const grown = HierarchicalBitmap.create(tebibyte, 512);
+    grown.merge(bitmap);
+    grown.resize(8 * tebibyte);
+    expect(grown.count).toBe(2 ** 30 + 512);
+    expect(grown.nextDirty(4 * 2 ** 30, 8 * tebibyte)).toBe(tebibyte - 512);
+  });
+
+  test('is told in parts of any length where it is all clear or all set', () => {
+    const bitmap = HierarchicalBitmap.create(tebibyte, 512);
+    bitmap.set(2 ** 39, 2 ** 38);
+    bitmap.set(2 ** 38 + 512, 512);
+    const parts = [...bitmap.parts()].map(({ at, bytes, content }) => [
+      at,
+      bytes,
+      typeof content === 'string' ? content : 'words',
+    ]);
+    const perByte = 4096;
+    const [quarter, half] = [2 ** 38 / perByte, 2 ** 39 / perByte];
+    expect(parts).toEqual([
+      [0, quarter, 'clear'],
+      [quarter, 65_536, 'words'],
+      [quarter + 65_536, half - quarter - 65_536, 'clear'],
+      [half, quarter, 'set'],
+      [half + quarter, quarter, 'clear'],
+    ]);
   });
 });

@@ -340,6 +340,34 @@ describe.skipIf(!haveQemu)('img', () => {
     ])('%s', (line) => compareOutcome(words(line)));
   });
 
+  describe('compare of disks that differ, or cannot be read, somewhere behind their first pieces', () => {
+    beforeAll(() => {
+      for (const name of ['long.raw', 'other.raw']) {
+        folders.prepare('qemu-img', 'create', '-q', '-f', 'raw', name, '10M');
+        folders.prepare('qemu-io', '-f', 'raw', '-c', 'write -P 1 0 10M', name);
+      }
+      folders.prepare('qemu-io', '-f', 'raw', '-c', 'write -P 2 5M 1', 'other.raw');
+    });
+
+    /** An image of which the sector at so many MiB fails. */
+    function broken(name: string, mebibytes: number): string {
+      const error = `event=none iotype=read sector=${mebibytes * 2048}`;
+      const injected = error
+        .replace(/\S+/g, (option) => `file.inject-error.0.${option}`)
+        .replaceAll(' ', ',');
+      return `driver=raw,file.driver=blkdebug,file.image.filename=${name},${injected}`;
+    }
+    const whole = (name: string): string => `driver=raw,file.filename=${name}`;
+
+    test.each([
+      [whole('long.raw'), whole('other.raw')],
+      [broken('long.raw', 6), whole('other.raw')],
+      [whole('long.raw'), broken('other.raw', 3)],
+      [broken('long.raw', 3), broken('other.raw', 6)],
+      [broken('long.raw', 8), broken('long.raw', 7)],
+    ])('%s %s', (one, other) => compareOutcome(['compare', '-p', '--image-opts', one, other]));
+  });
+
   describe('resize', () => {
     test('changes the length step by step as qemu-img does', async () => {
       folders.prepare('qemu-img', 'create', '-q', '-f', 'qcow2', 'x.qcow2', '1M');

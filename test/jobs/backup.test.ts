@@ -231,7 +231,7 @@ describe('backup', () => {
     const { a, t } = await world.pair(mib);
     t.disk.write = () => Promise.reject(new BlockError('EIO'));
     const job = await world.backup(a.node, t.node, { 'on-target-error': 'ignore' });
-    await world.platform.settle();
+    await world.platform.advance(1e9);
     const errors = world.take().filter((line) => line.startsWith('BLOCK_JOB_ERROR'));
     expect(errors.length).toBeGreaterThan(3);
     await job.cancel(true);

@@ -164,6 +164,9 @@ describe('mirror', () => {
           expect([events.slice(1), job.ioStatus]).toEqual([['S j0 paused'], 'nospace']);
           job.resume();
           await world.platform.settle();
+        } else {
+          // What is ignored is tried again a moment later.
+          await world.platform.advance(1e9);
         }
         expect(job.status).toBe('ready');
         expect(Buffer.compare(t.disk.bytes, a.disk.bytes)).toBe(0);

@@ -17,6 +17,8 @@ import { brokenServers } from '../support/broken-nbd-servers.ts';
 import { type Script, ScriptedServer } from '../support/scripted-nbd-server.ts';
 
 const fuzzRuns = Number(process.env['NBD_FUZZ'] ?? 20000);
+/** Milliseconds. Runs by hand may have a million. */
+const fuzzTimeout = 600_000 + 10 * fuzzRuns;
 
 const use: Purpose = { type: 'use', name: 'exp', context: 'base:allocation', usesTls: false };
 const list: Purpose = { type: 'list', usesTls: false };
@@ -344,7 +346,7 @@ describe('with our own server', () => {
   });
 });
 
-test('nothing that a server says makes it throw, or go on without end', () => {
+test('nothing that a server says makes it throw, or go on without end', { timeout: fuzzTimeout }, () => {
   const forms: readonly Script[] = [{}, { form: 'structured' }, { form: 'simple' }, { style: 'newstyle' }];
   const change = fc.tuple(fc.nat(), fc.integer({ min: 1, max: 255 }));
   fc.assert(
@@ -373,9 +375,9 @@ test('nothing that a server says makes it throw, or go on without end', () => {
     ),
     { numRuns: fuzzRuns },
   );
-}, 600_000);
+});
 
-test('what is no greeting at all is no server', () => {
+test('what is no greeting at all is no server', { timeout: fuzzTimeout }, () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 400 }), fc.boolean(), (bytes, isGreeted) => {
       const client = new ClientProtocol(use);
@@ -389,7 +391,7 @@ test('what is no greeting at all is no server', () => {
     }),
     { numRuns: fuzzRuns },
   );
-}, 600_000);
+});
 
 test('what a server tells of its block sizes and itself is known', () => {
   const client = new ClientProtocol(use);

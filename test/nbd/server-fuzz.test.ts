@@ -10,6 +10,8 @@ import { contextsFor, extendedRequest, hello, infoFor, option, request } from '.
 import { converse, disk } from './converse.ts';
 
 const runs = Number(process.env['NBD_FUZZ'] ?? 20000);
+/** Milliseconds. Runs by hand may have a million. */
+const timeout = 600_000 + 10 * runs;
 
 const contexts = option(Option.setMetaContext, contextsFor('disk', 'base:allocation'));
 const go = option(Option.go, infoFor('disk', 3));
@@ -47,7 +49,7 @@ const damage = fc.record({
   cuts: fc.array(fc.nat(), { maxLength: 3 }),
 });
 
-test(`${runs} conversations that are nearly right`, () => {
+test(`${runs} conversations that are nearly right`, { timeout }, () => {
   let reached = 0;
   let count = 0;
   fc.assert(
@@ -97,4 +99,4 @@ test(`${runs} conversations that are nearly right`, () => {
   );
   // Most of them come as far as to requests.
   expect(reached / count).toBeGreaterThan(0.4);
-}, 600_000);
+});

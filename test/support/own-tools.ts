@@ -3,6 +3,7 @@ import { main as img } from '../../host/cli/img/main.ts';
 import { main as io } from '../../host/cli/io/main.ts';
 import { masked, type Outcome, type ToolName, type TwoFolders } from './cli.ts';
 
+const home = process.cwd();
 const mains = { 'qemu-img': img, 'qemu-io': io, 'blockyard img': img } as const;
 
 /** As when it is started under the name of the tool that it stands in for. A bug rejects. */
@@ -25,12 +26,12 @@ export async function bothHere(
   tool: ToolName,
   args: string[],
 ): Promise<{ ours: Outcome; theirs: Outcome }> {
-  const cwd = process.cwd();
   const theirs = folders.theirTool(tool, ...args);
   process.chdir(folders.ours);
   try {
     return { ours: masked(await runOwn(tool, args)), theirs: await theirs };
   } finally {
-    process.chdir(cwd);
+    // When this has taken longer than its test, the next one may be somewhere else.
+    if (process.cwd() === folders.ours) process.chdir(home);
   }
 }

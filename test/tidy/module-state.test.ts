@@ -8,7 +8,9 @@ import { host, withoutComments } from './sources.ts';
 /** File, name, and why there is one of it. */
 const ofTheProcess: Readonly<Record<string, string>> = {
   'host/trace/events.ts tracer': 'what is watched: programs choose before there is any graph',
-  'host/core/module.ts compiled': 'the compiled core',
+  'host/core/module.ts coreModule': 'the compiled core',
+  'host/core/module.ts qcow2Module': 'the same, of images',
+  'host/formats/qcow2/check/check-core.ts checkModule': 'the same, of the check',
   'host/core/scan.ts visitors': 'room for scans, which end before anybody else can begin one',
   'host/block/request.ts zeroBuffer': 'zeros, which nobody writes to',
   'host/qapi/dictionary-order.ts bucketOfKey': 'what a pure function has found out, within a bound',
@@ -17,7 +19,7 @@ const ofTheProcess: Readonly<Record<string, string>> = {
   'host/platform/node/ring-requests.ts ring': 'the io_uring of the process',
   'host/platform/node/clock.ts originMs': 'the clock of the system',
   'host/platform/node/codecs.ts loaded': 'a module of Node, loaded when first needed',
-  'host/platform/node/codecs.ts active': 'how busy the thread pool of the process is',
+  'host/platform/node/in-place-or-pool.ts ofTheProcess': 'how busy the thread pool of the process is',
   'host/platform/node/zstd.ts engine': 'a compiled library',
   'host/library/worker-inbox.ts firstMessage': 'what a worker is started with',
   'host/platform/browser/clock.ts channel': 'turns of the event loop',

@@ -1,11 +1,12 @@
 /**
  * `img compare`: whether two disks have the same content (specification: cli, sections 2 and 3). What block status
- * says is zero on both sides is not read.
+ * says is zero on both sides is not read. While a piece is compared the next ones are read (copy/pipeline.ts).
  */
 import { BlockError } from '../../base/errors.ts';
 import { roundDown, sectorBytes } from '../../base/sectors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { type BlockStatus, statusAbove } from '../../block/status.ts';
+import { runPipeline } from '../../copy/pipeline.ts';
 import { ScanArena, type ScanBuffer } from '../../core/scan.ts';
 import type { ParsedOption } from '../shared/getopt.ts';
 import { openImage } from '../shared/open-image.ts';
@@ -29,7 +30,10 @@ export const specs = [
 ];
 
 const exit = { identical: 0, different: 1, failed: 2, statusFailed: 3, readFailed: 4 } as const;
+/** What is read at once of each side. */
 const bufferBytes = 2 << 20;
+/** Of each side: as many pieces are under way. */
+const bufferCount = 3;
 const progressStep = 2;
 
 export async function run(tool: Tool, argv: string[]): Promise<number> {
@@ -82,50 +86,62 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   }
 }
 
+/** A side that cannot be read. Told in its turn: it may be behind what is different. */
+class Unreadable extends Error {
+  constructor(
+    message: string,
+    readonly status: number,
+  ) {
+    super(message);
+  }
+}
+
 interface Side {
   name: string;
   image: BlockBackend;
 }
 type Sides = readonly [Side, Side];
 
+/** A part of both disks, and what is known of it before it is read. */
+interface Piece {
+  at: number;
+  bytes: number;
+  /** Of each side: nothing but zeros, which is what counts as being behind the end of the shorter one. */
+  zero: readonly [boolean, boolean];
+  /** Strict mode looks no further than this. */
+  statusDiffers: boolean;
+}
+
+type Buffers = readonly [ScanBuffer, ScanBuffer];
+
 class Comparison {
-  private readonly arena = new ScanArena(2 * bufferBytes);
-  private readonly buffers: readonly [ScanBuffer, ScanBuffer];
+  private readonly arena = new ScanArena(2 * bufferCount * bufferBytes);
+  private position = 0;
+  /** What the next pieces are cut off from. */
+  private extent: Piece | undefined;
+  /** What is different; pieces behind it are of no account. */
+  private difference: string | undefined;
 
   constructor(
     private readonly tool: Tool,
     private readonly sides: Sides,
     private readonly options: { strict: boolean; quiet: boolean; progress: Progress },
-  ) {
-    this.buffers = [this.arena.allocate(bufferBytes), this.arena.allocate(bufferBytes)];
-  }
+  ) {}
 
   async run(): Promise<number> {
-    const [first, second] = this.sides;
-    const { strict } = this.options;
-    const shorter = Math.min(first.image.length, second.image.length);
-    const longer = Math.max(first.image.length, second.image.length);
-    if (strict && shorter !== longer) return this.different('Strict mode: Image size mismatch!');
-    for (let at = 0; at < shorter; ) {
-      const [one, other] = [
-        await this.status(first, at, shorter - at),
-        await this.status(second, at, shorter - at),
-      ];
-      if (strict && !sameStatus(one, other)) {
-        return this.different(`Strict mode: Offset ${at} block status mismatch!`);
-      }
-      const bytes = Math.min(one.bytes, other.bytes);
-      const mismatch = await this.compareRange(at, bytes, one, other);
-      if (mismatch !== undefined) return this.different(`Content mismatch at offset ${mismatch}!`);
-      at += bytes;
-      this.options.progress.set((at / longer) * 100);
-    }
-    if (shorter !== longer) {
+    const lengths = this.sides.map(({ image }) => image.length);
+    const [shorter, longer] = [Math.min(...lengths), Math.max(...lengths)];
+    if (this.options.strict && shorter !== longer) return this.different('Strict mode: Image size mismatch!');
+    const buffers = Array.from(
+      { length: bufferCount },
+      (): Buffers => [this.arena.allocate(bufferBytes), this.arena.allocate(bufferBytes)],
+    );
+    await this.compareUpTo(shorter, longer, buffers);
+    if (this.difference === undefined && shorter !== longer) {
       this.say('Warning: Image size mismatch!');
-      const rest = first.image.length > shorter ? first : second;
-      const mismatch = await this.findNonZero(rest, shorter, longer);
-      if (mismatch !== undefined) return this.different(`Content mismatch at offset ${mismatch}!`);
+      await this.compareUpTo(longer, longer, buffers);
     }
+    if (this.difference !== undefined) return this.different(this.difference);
     this.say('Images are identical.');
     return exit.identical;
   }
@@ -139,57 +155,77 @@ class Comparison {
     if (!this.options.quiet) this.tool.out(`${message}\n`);
   }
 
+  private async compareUpTo(end: number, longer: number, buffers: readonly Buffers[]): Promise<void> {
+    try {
+      await runPipeline<Piece, Buffers>(buffers, {
+        next: () => this.nextPiece(end),
+        read: (piece, into) => this.readPiece(piece, into),
+        write: async (piece, from) => {
+          this.difference ??= this.differenceIn(piece, from);
+          if (this.difference === undefined)
+            this.options.progress.set(((piece.at + piece.bytes) / longer) * 100);
+        },
+      });
+    } catch (error) {
+      if (!(error instanceof Unreadable)) throw error;
+      if (this.difference === undefined) this.tool.fail(error.message, { status: error.status });
+    }
+  }
+
+  private async nextPiece(end: number): Promise<Piece | undefined> {
+    const at = this.position;
+    if (at >= end || this.difference !== undefined) return undefined;
+    if (!this.extent || at >= this.extent.at + this.extent.bytes) this.extent = await this.extentAt(at, end);
+    const { extent } = this;
+    const rest = extent.at + extent.bytes - at;
+    const isRead = extent.zero.includes(false) && !extent.statusDiffers;
+    const bytes = isRead ? Math.min(bufferBytes, rest) : rest;
+    this.position = at + bytes;
+    return { ...extent, at, bytes };
+  }
+
+  private async extentAt(at: number, end: number): Promise<Piece> {
+    const known: (BlockStatus | undefined)[] = [];
+    for (const side of this.sides) {
+      known.push(at < side.image.length ? await this.status(side, at, end - at) : undefined);
+    }
+    const [one, other] = known;
+    const bytes = Math.min(one?.bytes ?? end - at, other?.bytes ?? end - at);
+    const statusDiffers = this.options.strict && one && other ? !sameStatus(one, other) : false;
+    const zero = [one?.zero ?? true, other?.zero ?? true] as const;
+    return { at, bytes, zero: statusDiffers ? [true, true] : zero, statusDiffers };
+  }
+
   private async status({ name, image }: Side, at: number, bytes: number): Promise<BlockStatus> {
     try {
       return await statusAbove(image.node.skipFilters(), undefined, at, bytes);
     } catch (error) {
       if (!(error instanceof BlockError)) throw error;
-      return this.tool.fail(`Sector allocation test failed for ${name}`, { status: exit.statusFailed });
+      throw new Unreadable(`Sector allocation test failed for ${name}`, exit.statusFailed);
     }
   }
 
-  /** Offset of the first sector that differs. */
-  private async compareRange(
-    start: number,
-    bytes: number,
-    one: BlockStatus,
-    other: BlockStatus,
-  ): Promise<number | undefined> {
+  private differenceIn({ at, bytes, zero, statusDiffers }: Piece, from: Buffers): string | undefined {
+    if (statusDiffers) return `Strict mode: Offset ${at} block status mismatch!`;
+    const same = this.sameBytes(bytes, zero, from);
+    // What differs is told by its sector.
+    return same < bytes ? `Content mismatch at offset ${at + roundDown(same, sectorBytes)}!` : undefined;
+  }
+
+  /** How far both sides are the same. */
+  private sameBytes(bytes: number, [firstIsZero, secondIsZero]: Piece['zero'], [a, b]: Buffers): number {
+    if (firstIsZero && secondIsZero) return bytes;
+    if (!firstIsZero && !secondIsZero) return this.arena.firstDifference(a, b, bytes);
+    const { zero, bytes: run } = this.arena.run(firstIsZero ? b : a, 0, bytes, sectorBytes);
+    return zero ? run : 0;
+  }
+
+  private async readPiece({ at, bytes, zero }: Piece, into: Buffers): Promise<void> {
     const [first, second] = this.sides;
-    if (one.zero && other.zero) return undefined;
-    if (one.zero) return this.findNonZeroData(second, start, start + bytes);
-    if (other.zero) return this.findNonZeroData(first, start, start + bytes);
-    const [a, b] = this.buffers;
-    for (let done = 0; done < bytes; done += bufferBytes) {
-      const part = Math.min(bufferBytes, bytes - done);
-      await Promise.all([this.read(first, a, start + done, part), this.read(second, b, start + done, part)]);
-      const same = this.arena.firstDifference(a, b, part);
-      if (same < part) return start + done + roundDown(same, sectorBytes);
-    }
-    return undefined;
-  }
-
-  private async findNonZero(side: Side, start: number, end: number): Promise<number | undefined> {
-    for (let at = start; at < end; ) {
-      const status = await this.status(side, at, end - at);
-      const mismatch = status.zero ? undefined : await this.findNonZeroData(side, at, at + status.bytes);
-      if (mismatch !== undefined) return mismatch;
-      at += status.bytes;
-      this.options.progress.set((at / end) * 100);
-    }
-    return undefined;
-  }
-
-  private async findNonZeroData(side: Side, start: number, end: number): Promise<number | undefined> {
-    const [buffer] = this.buffers;
-    for (let at = start; at < end; at += bufferBytes) {
-      const part = Math.min(bufferBytes, end - at);
-      await this.read(side, buffer, at, part);
-      const run = this.arena.run(buffer, 0, part, sectorBytes);
-      const zeros = run.zero ? run.bytes : 0;
-      if (zeros < part) return at + zeros;
-    }
-    return undefined;
+    await Promise.all([
+      zero[0] || this.read(first, into[0], at, bytes),
+      zero[1] || this.read(second, into[1], at, bytes),
+    ]);
   }
 
   private async read({ name, image }: Side, buffer: ScanBuffer, at: number, bytes: number): Promise<void> {
@@ -197,9 +233,7 @@ class Comparison {
       await image.read(at, buffer.bytes.subarray(0, bytes));
     } catch (error) {
       if (!(error instanceof BlockError)) throw error;
-      this.tool.fail(`Error while reading offset ${at} of ${name}: ${error.message}`, {
-        status: exit.readFailed,
-      });
+      throw new Unreadable(`Error while reading offset ${at} of ${name}: ${error.message}`, exit.readFailed);
     }
   }
 }

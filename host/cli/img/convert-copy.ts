@@ -2,30 +2,28 @@
  * The copy loop of `img convert` (specification: cli, section 2).
  *
  * Block status of the source decides what is read at all; what was read is scanned for zeros and written without a
- * copy, out of the buffers it was read into. Several workers each take the next piece of the source, read it, and
- * write it when its turn has come (with `outOfOrder`, at once): the target grows in order, while reads overlap with
- * writes. Memory is the workers' buffers, whatever the size of the images.
+ * copy, out of the buffers it was read into. Pieces are read ahead of those that are written (copy/pipeline.ts).
  *
  * Where the target reads as zeros already, zeros are not written. A compressed target gets whole clusters. What the host
  * copies from file to file is neither read nor scanned; where it cannot for the first time, that ends, as with QEMU.
  */
-import { createDeferred } from '../../base/deferred.ts';
 import { asBlockError, BlockError } from '../../base/errors.ts';
 import { roundDown, sectorBytes } from '../../base/sectors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { findSourceRange } from '../../block/copy-range.ts';
 import { type BlockStatus, statusAbove } from '../../block/status.ts';
 import { statusThroughRaw } from '../../block/status-through-raw.ts';
+import { runPipeline, type WriteOrder } from '../../copy/pipeline.ts';
 import { RateLimiter } from '../../copy/rate-limiter.ts';
 import { ScanArena, type ScanBuffer } from '../../core/scan.ts';
 import type { Clock } from '../../platform/platform.ts';
 import { copyPiece } from '../../trace/events.ts';
 import { measure } from '../../trace/measure.ts';
 
-/** What is read at once, unless it is less than a cluster to be compressed: so little stays in the processor's caches. */
-const usualBufferBytes = 256 << 10;
-/** What the host copies at once does not come here. */
-const offloadBytes = 2 << 20;
+/** What is read, or copied by the host, at once: enough that the way there costs nothing beside the copy. */
+const usualBufferBytes = 2 << 20;
+/** The same of what is compressed, unless it is less than a cluster: that takes long, and one buffer waits for others. */
+const compressedBufferBytes = 256 << 10;
 
 interface CopySettings {
   sources: readonly BlockBackend[];
@@ -64,6 +62,8 @@ interface Piece {
   /** In the target. */
   offset: number;
   bytes: number;
+  /** Its data are in its buffer. */
+  isRead: boolean;
 }
 
 export class ConvertCopy {
@@ -75,11 +75,7 @@ export class ConvertCopy {
   private readonly limiter: RateLimiter;
   /** Next byte to hand out. */
   private position = 0;
-  /** One worker at a time asks for status. */
-  private statusLock: Promise<unknown> = Promise.resolve();
   private status: { end: number; kind: Kind } | undefined;
-  private readonly turns: Turns;
-  private failed = false;
   private offloads: boolean;
   private writtenBytes = 0;
   private plannedBytes = 0;
@@ -88,11 +84,11 @@ export class ConvertCopy {
     const { sources, target, sparseBytes, workers, clock } = settings;
     this.totalBytes = sources.reduce((sum, { length }) => sum + length, 0);
     this.clusterBytes = target.node.driver.info?.().clusterBytes ?? 0;
-    const usual = settings.offload ? offloadBytes : usualBufferBytes;
-    this.bufferBytes = settings.compressed ? Math.max(usual, this.clusterBytes) : usual;
+    this.bufferBytes = settings.compressed
+      ? Math.max(compressedBufferBytes, this.clusterBytes)
+      : usualBufferBytes;
     this.granule = this.scanGranule(sparseBytes);
     this.arena = new ScanArena(workers * (this.bufferBytes + sectorBytes));
-    this.turns = new Turns(settings.outOfOrder);
     this.offloads = settings.offload;
     this.limiter = new RateLimiter(clock);
     this.limiter.setSpeed(settings.rateLimit);
@@ -100,12 +96,20 @@ export class ConvertCopy {
 
   /** Errors: BlockError, `error while reading at byte N: …`. */
   async run(): Promise<void> {
-    const { workers, plansAhead } = this.settings;
+    const { workers, plansAhead, outOfOrder, compressed } = this.settings;
     if (plansAhead) await this.plan();
-    const slots = Array.from({ length: workers }, () => this.work(this.arena.allocate(this.bufferBytes)));
-    for (const outcome of await Promise.allSettled(slots)) {
-      if (outcome.status === 'rejected') throw outcome.reason;
-    }
+    const buffers = Array.from({ length: workers }, () => this.arena.allocate(this.bufferBytes));
+    // Compressed clusters get their places in the order of handing over (formats/qcow2/live/compressed-write.ts).
+    const order: WriteOrder = outOfOrder ? 'none' : compressed ? 'begun' : 'finished';
+    await runPipeline<Piece, ScanBuffer>(
+      buffers,
+      {
+        next: () => this.nextPiece(),
+        read: (piece, buffer) => this.readAhead(piece, buffer),
+        write: (piece, buffer) => this.finish(piece, buffer),
+      },
+      order,
+    );
   }
 
   /** Zeros are looked for in units that the target can leave out: a cluster of its own at best. */
@@ -126,35 +130,20 @@ export class ConvertCopy {
     this.status = undefined;
   }
 
-  private async work(buffer: ScanBuffer): Promise<void> {
-    try {
-      for (;;) {
-        const next = await this.nextPiece();
-        if (!next) return;
-        const { piece, turn } = next;
-        try {
-          if (this.needsWriting(piece)) await this.copy(piece, buffer, turn.mine);
-          else await turn.mine;
-          if (this.failed) return;
-        } finally {
-          turn.finish();
-        }
-        this.account(piece);
-      }
-    } catch (error) {
-      this.failed = true;
-      throw error;
-    }
+  /** Nothing of what the host may copy. */
+  private async readAhead(piece: Piece, buffer: ScanBuffer): Promise<void> {
+    piece.isRead = piece.kind === 'data' && !this.offloads;
+    if (piece.isRead) await this.read(piece, buffer);
   }
 
-  /** `turn`: when it may be written. */
-  private async copy(piece: Piece, buffer: ScanBuffer, turn: Promise<void> | undefined): Promise<void> {
-    const mayOffload = piece.kind === 'data' && this.offloads;
-    if (piece.kind === 'data' && !mayOffload) await this.read(piece, buffer);
-    await turn;
-    if (this.failed) return;
-    if (mayOffload) {
-      if (await this.offload(piece)) return;
+  private async finish(piece: Piece, buffer: ScanBuffer): Promise<void> {
+    if (this.needsWriting(piece)) await this.copy(piece, buffer);
+    this.account(piece);
+  }
+
+  private async copy(piece: Piece, buffer: ScanBuffer): Promise<void> {
+    if (piece.kind === 'data' && !piece.isRead) {
+      if (this.offloads && (await this.offload(piece))) return;
       this.offloads = false;
       await this.read(piece, buffer);
     }
@@ -195,19 +184,14 @@ export class ConvertCopy {
     }
   }
 
-  /** Pieces are handed out in order, each of one kind. */
-  private nextPiece(): Promise<{ piece: Piece; turn: Turn } | undefined> {
-    const next = this.statusLock.then(async () => {
-      if (this.position >= this.totalBytes || this.failed) return undefined;
-      const offset = this.position;
-      const { end, kind } = await this.statusAt(offset);
-      const bytes = this.pieceBytes(offset, end, kind);
-      this.position = offset + bytes;
-      const piece: Piece = { offset, bytes, kind: this.status?.kind ?? kind };
-      return { piece, turn: this.turns.take() };
-    });
-    this.statusLock = next.catch(() => undefined);
-    return next;
+  /** Each is of one kind. */
+  private async nextPiece(): Promise<Piece | undefined> {
+    if (this.position >= this.totalBytes) return undefined;
+    const offset = this.position;
+    const { end, kind } = await this.statusAt(offset);
+    const bytes = this.pieceBytes(offset, end, kind);
+    this.position = offset + bytes;
+    return { offset, bytes, kind: this.status?.kind ?? kind, isRead: false };
   }
 
   /** Ends at a multiple of the target's unit where it can. */
@@ -363,25 +347,4 @@ export class ConvertCopy {
 
 function whole({ bytes: all }: ScanBuffer, bytes: number): Uint8Array {
   return bytes === all.length ? all : all.subarray(0, bytes);
-}
-
-interface Turn {
-  /** Settles when every turn taken before is finished. */
-  mine: Promise<void> | undefined;
-  finish(): void;
-}
-
-/** Lets workers write in the order in which they took their pieces. */
-class Turns {
-  private last: Promise<void> = Promise.resolve();
-
-  constructor(private readonly outOfOrder: boolean) {}
-
-  take(): Turn {
-    if (this.outOfOrder) return { mine: undefined, finish: () => {} };
-    const mine = this.last;
-    const finished = createDeferred();
-    this.last = finished.promise;
-    return { mine, finish: () => void mine.then(finished.resolve) };
-  }
 }

@@ -9,6 +9,7 @@ import { wholeSectors } from '../../base/sectors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { createImage } from '../../block/create.ts';
 import type { BlockGraph } from '../../block/graph.ts';
+import { runPipeline } from '../../copy/pipeline.ts';
 import { parseCount } from '../shared/numbers.ts';
 import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -27,7 +28,9 @@ export const specs = [
 const defaultBlockBytes = 512;
 const maxBlockBytes = 2 ** 31 - 1;
 /** What is read and written at once. */
-const bufferBytes = 1 << 20;
+const bufferBytes = 2 << 20;
+/** One is written, one waits for that, and one is being read. */
+const bufferCount = 3;
 
 interface Operands {
   input: string;
@@ -137,6 +140,14 @@ async function createOutput(
   });
 }
 
+interface Piece {
+  /** In the input. */
+  at: number;
+  bytes: number;
+  /** Not all of it could be read. */
+  isBroken: boolean;
+}
+
 /** Errors: BlockError, which says at which end. */
 async function copy(
   input: BlockBackend,
@@ -144,18 +155,29 @@ async function copy(
   { start, end }: Range,
   block: number,
 ): Promise<void> {
-  const buffer = new Uint8Array(Math.min(bufferBytes, end - start));
-  for (let at = start; at < end; at += buffer.length) {
-    const part = buffer.subarray(0, end - at);
-    try {
-      await readPadded(input, at, part);
-    } catch (error) {
-      asBlockError(error);
-      await copyUpToFailure(input, output, { start: at, end: at + part.length, block, to: at - start });
-      continue;
-    }
-    await writeTo(output, at - start, part);
-  }
+  const pieceBytes = Math.min(bufferBytes, end - start);
+  const buffers = Array.from({ length: bufferCount }, () => new Uint8Array(pieceBytes));
+  let position = start;
+  await runPipeline<Piece, Uint8Array>(buffers, {
+    async next() {
+      if (position >= end) return undefined;
+      const piece = { at: position, bytes: Math.min(pieceBytes, end - position), isBroken: false };
+      position += piece.bytes;
+      return piece;
+    },
+    async read(piece, buffer) {
+      try {
+        await readPadded(input, piece.at, buffer.subarray(0, piece.bytes));
+      } catch (error) {
+        asBlockError(error);
+        piece.isBroken = true;
+      }
+    },
+    async write({ at, bytes, isBroken }, buffer) {
+      if (!isBroken) return writeTo(output, at - start, buffer.subarray(0, bytes));
+      await copyUpToFailure(input, output, { start: at, end: at + bytes, block, to: at - start });
+    },
+  });
 }
 
 /** Block by block: the output holds what is before the one that cannot be read. */

@@ -55,9 +55,11 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     const start = Number(exactStart);
     // What a double does not hold of it is only shown.
     const rest = exactStart - BigInt(start);
-    const print = (output as OutputFormat) === 'human' ? humanPrinter(tool) : jsonPrinter(tool, rest);
+    const lines = new Lines(tool);
+    const print = (output as OutputFormat) === 'human' ? humanPrinter(tool, lines) : jsonPrinter(lines, rest);
     const end = Math.min(image.length, start + maxLength);
-    const ask = (at: number, bytes: number): Promise<Entry> => entryAt(tool, image.node, at, bytes);
+    const ask = (at: number, bytes: number): Promise<Entry> =>
+      entryAt(tool, image.node, at, bytes, () => lines.flush());
     // Of nothing there is an entry too.
     let last: Entry & { start: number } = {
       start,
@@ -78,13 +80,20 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
       }
     }
     print(last, true);
+    lines.flush();
     return 0;
   } finally {
     await image.close();
   }
 }
 
-async function entryAt(tool: Tool, node: BlockNode, at: number, bytes: number): Promise<Entry> {
+async function entryAt(
+  tool: Tool,
+  node: BlockNode,
+  at: number,
+  bytes: number,
+  beforeFailure: () => void,
+): Promise<Entry> {
   try {
     const top = node.skipFilters();
     const { behindEnd, ...status } = isRaw(top)
@@ -94,6 +103,7 @@ async function entryAt(tool: Tool, node: BlockNode, at: number, bytes: number): 
     return behindEnd ? { ...status, allocated: false, depth: status.depth - 1 } : status;
   } catch (error) {
     if (!(error instanceof BlockError)) throw error;
+    beforeFailure();
     return tool.fail(`Could not read file metadata: ${error.message}`);
   }
 }
@@ -110,26 +120,54 @@ function continues(one: Entry, next: Entry): boolean {
   );
 }
 
+/** Output that goes out in larger pieces than lines: there may be millions of them. */
+class Lines {
+  private text = '';
+
+  constructor(private readonly tool: Tool) {}
+
+  add(text: string): void {
+    this.text += text;
+    if (this.text.length >= flushedLength) this.flush();
+  }
+
+  flush(): void {
+    if (this.text !== '') this.tool.out(this.text);
+    this.text = '';
+  }
+}
+
+const flushedLength = 32_768;
+
+/** A byte offset or length in decimal, all of its digits. */
+function decimal(value: number): string {
+  return (Number.isSafeInteger(value) ? value : BigInt(value)).toString();
+}
+
 type Print = (entry: Entry & { start: number }, last: boolean) => void;
 
 /** Only what is stored, and where: data that is nowhere by itself cannot be shown. */
-function humanPrinter(tool: Tool): Print {
-  tool.out(`${'Offset'.padEnd(16)}${'Length'.padEnd(16)}${'Mapped to'.padEnd(16)}File\n`);
+function humanPrinter(tool: Tool, lines: Lines): Print {
+  lines.add(`${'Offset'.padEnd(16)}${'Length'.padEnd(16)}${'Mapped to'.padEnd(16)}File\n`);
   const column = (value: number): string => (value === 0 ? '0' : `0x${value.toString(16)}`).padEnd(16);
   return ({ start, bytes, data, zero, offset, file }) => {
     if (!data || zero) return;
-    if (offset === undefined) tool.fail('File contains external, encrypted or compressed clusters.');
+    if (offset === undefined) {
+      lines.flush();
+      tool.fail('File contains external, encrypted or compressed clusters.');
+    }
     const name = file ? filenameOf(file) : '';
-    tool.out(`${column(start)}${column(bytes)}${column(offset)}${name}\n`);
+    lines.add(`${column(start)}${column(bytes)}${column(offset)}${name}\n`);
   };
 }
 
-function jsonPrinter(tool: Tool, startRest: bigint): Print {
-  tool.out('[');
+function jsonPrinter(lines: Lines, startRest: bigint): Print {
+  lines.add('[');
   return ({ start, bytes, depth, allocated, zero, data, compressed, offset }, last) => {
-    const where = offset === undefined ? '' : `, "offset": ${BigInt(offset)}`;
-    tool.out(
-      `{ "start": ${BigInt(start) + startRest}, "length": ${BigInt(bytes)}, "depth": ${depth}, "present": ${allocated}, ` +
+    const where = offset === undefined ? '' : `, "offset": ${decimal(offset)}`;
+    const from = startRest === 0n ? decimal(start) : BigInt(start) + startRest;
+    lines.add(
+      `{ "start": ${from}, "length": ${decimal(bytes)}, "depth": ${depth}, "present": ${allocated}, ` +
         `"zero": ${zero}, "data": ${data}, "compressed": ${compressed === true}${where}}${last ? ']\n' : ',\n'}`,
     );
   };

@@ -2,7 +2,8 @@
  * What a safe `img rebase` copies: everything that the image does not hold itself and that would read as something else
  * on its new backing file (specification: cli, section 2).
  *
- * Contents are compared cluster by cluster and nothing is changed that reads the same. What is copied reads as before,
+ * Contents are compared cluster by cluster and nothing is changed that reads the same; the next pieces are read meanwhile
+ * (copy/pipeline.ts), which no change of one that came before makes other. What is copied reads as before,
  * so that an interruption at any point leaves the contents as they were. Runs that begin behind the end of the old
  * backing file are zeros without data where the format has such, as in `qemu-img`.
  */
@@ -11,10 +12,13 @@ import { roundDown, sectorBytes } from '../../base/sectors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { blockStatus, statusAbove } from '../../block/status.ts';
+import { runPipeline } from '../../copy/pipeline.ts';
 import { ScanArena, type ScanBuffer } from '../../core/scan.ts';
 
 /** What is compared at once: a multiple of the largest cluster. */
 const pieceBytes = 2 << 20;
+/** As many pieces are under way. */
+const bufferCount = 3;
 
 interface RebaseSettings {
   /** Open for writing, on its old backing file. */
@@ -31,10 +35,21 @@ export function copyWhatDiffers(settings: RebaseSettings): Promise<void> {
   return new RebaseCopy(settings).run();
 }
 
+/** What the image does not hold itself, and what is to be compared of it. */
+interface Piece {
+  start: number;
+  end: number;
+  /** Called when everything up to its end is as it is to be. */
+  done(): void;
+}
+
+interface Buffers {
+  before: ScanBuffer;
+  after: ScanBuffer;
+}
+
 class RebaseCopy {
-  private readonly arena = new ScanArena(2 * pieceBytes);
-  private readonly before = this.arena.allocate(pieceBytes);
-  private readonly after = this.arena.allocate(pieceBytes);
+  private readonly arena = new ScanArena(2 * bufferCount * pieceBytes);
   /** The image itself, below filters. */
   private readonly node: BlockNode;
   private readonly clusterBytes: number;
@@ -50,21 +65,37 @@ class RebaseCopy {
   }
 
   async run(): Promise<void> {
+    const buffers = Array.from({ length: bufferCount }, () => ({
+      before: this.arena.allocate(pieceBytes),
+      after: this.arena.allocate(pieceBytes),
+    }));
+    const pieces = this.pieces();
+    await runPipeline<Piece, Buffers>(buffers, {
+      next: async () => (await pieces.next()).value,
+      read: (piece, into) => this.read(piece, into),
+      write: (piece, from) => this.compare(piece, from),
+    });
+  }
+
+  /** Nothing that is known to be zeros before and after. */
+  private async *pieces(): AsyncGenerator<Piece, undefined> {
     const { image, progress } = this.settings;
     const { length } = image;
     // As much for each piece as there would be without clusters of the image's own: so `qemu-img` counts.
     const step = length > pieceBytes ? 100 / Math.floor(length / pieceBytes) : 100;
     let done = 0;
     for (let at = 0; at < length; ) {
-      const end = Math.min(at + pieceBytes, length);
-      const { allocated, bytes } = await this.ownExtent(at, end);
+      const { allocated, bytes } = await this.ownExtent(at, Math.min(at + pieceBytes, length));
+      const end = at + bytes;
       if (!allocated) {
-        await this.copyPiece(at, at + bytes);
+        const start = await this.skipZeros(at, end);
         done = Math.min(100, done + step);
-        progress(done);
+        const percent = done;
+        yield { start, end, done: () => progress(percent) };
       }
-      at += bytes;
+      at = end;
     }
+    return undefined;
   }
 
   /** Whether the image itself holds what is at `at`, and how far that is so. */
@@ -80,13 +111,11 @@ class RebaseCopy {
     return { allocated, bytes: next - at };
   }
 
-  /** Within one extent that the image does not hold. */
-  private async copyPiece(start: number, end: number): Promise<void> {
-    for (let at = start; at < end; ) {
-      const zeros = await this.zerosOnBothSides(at, end);
-      if (zeros === 0) return this.compare(at, end);
-      at += zeros;
-    }
+  /** Where the first thing may be that is not zeros on both sides. */
+  private async skipZeros(start: number, end: number): Promise<number> {
+    let at = start;
+    for (let zeros = -1; at < end && zeros !== 0; at += zeros) zeros = await this.zerosOnBothSides(at, end);
+    return at;
   }
 
   /** Bytes, in whole clusters, that are known to be zeros before and after. */
@@ -103,19 +132,26 @@ class RebaseCopy {
     return at + bytes >= end ? end - at : roundDown(bytes, this.clusterBytes);
   }
 
-  private async compare(start: number, end: number): Promise<void> {
+  private async read({ start, end }: Piece, { before, after }: Buffers): Promise<void> {
     const bytes = end - start;
+    if (bytes === 0) return;
     await Promise.all([
-      reading('old', this.settings.image.read(start, this.before.bytes.subarray(0, bytes))),
-      reading('new', this.readNew(start, this.after.bytes.subarray(0, bytes))),
+      reading('old', this.settings.image.read(start, before.bytes.subarray(0, bytes))),
+      reading('new', this.readNew(start, after.bytes.subarray(0, bytes))),
     ]);
+  }
+
+  private async compare({ start, end, done }: Piece, buffers: Buffers): Promise<void> {
+    const bytes = end - start;
     for (let at = 0; at < bytes; ) {
-      const differs = this.clusterDiffers(at, bytes);
+      const differs = this.clusterDiffers(at, bytes, buffers);
       const first = at;
       do at += this.clusterBytes;
-      while (at < bytes && this.clusterDiffers(at, bytes) === differs);
-      if (differs) await this.write(start + first, this.before.bytes.subarray(first, Math.min(at, bytes)));
+      while (at < bytes && this.clusterDiffers(at, bytes, buffers) === differs);
+      const data = buffers.before.bytes.subarray(first, Math.min(at, bytes));
+      if (differs) await this.write(start + first, data);
     }
+    done();
   }
 
   private async readNew(offset: number, buffer: Uint8Array): Promise<void> {
@@ -124,13 +160,13 @@ class RebaseCopy {
     buffer.fill(0, present);
   }
 
-  private clusterDiffers(at: number, end: number): boolean {
+  private clusterDiffers(at: number, end: number, { before, after }: Buffers): boolean {
     const bytes = Math.min(this.clusterBytes, end - at);
     const part = ({ address, bytes: all }: ScanBuffer): ScanBuffer => ({
       address: address + at,
       bytes: all.subarray(at, at + bytes),
     });
-    return this.arena.firstDifference(part(this.before), part(this.after), bytes) < bytes;
+    return this.arena.firstDifference(part(before), part(after), bytes) < bytes;
   }
 
   private async write(offset: number, data: Uint8Array): Promise<void> {

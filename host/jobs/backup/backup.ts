@@ -19,6 +19,8 @@ import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
 import { openSpill, saysBuffer } from '../../copy/buffer-options.ts';
 import { CopyEngine, CopyFailure } from '../../copy/copy-engine.ts';
+import { RetryPause } from '../../copy/retry-pause.ts';
+import { Traffic } from '../../copy/traffic.ts';
 import { CopyBeforeWrite } from '../../filters/copy-before-write/driver.ts';
 import { InsertedFilter } from '../filter-insertion.ts';
 import type { Job, JobDriver, SavingInfo } from '../job.ts';
@@ -111,12 +113,16 @@ class BackupDriver implements JobDriver {
   private topScanned = false;
   /** The buffer was full, and guests were not to wait: the job cannot go on. */
   private lostInstant = false;
+  private readonly retryPause = new RetryPause();
+  /** After an error that was ignored. */
+  private readonly rest: Traffic;
 
   constructor(
     private readonly filter: InsertedFilter<CopyBeforeWrite>,
     params: BackupParams,
     private readonly bitmap: SyncBitmap | undefined,
   ) {
+    this.rest = new Traffic(filter.node.graph.platform.clock);
     this.source = params.source;
     this.target = params.target;
     this.options = params.options;
@@ -201,7 +207,10 @@ class BackupDriver implements JobDriver {
         this.checkInstant();
         const { operation } = error;
         const policy = this.options[operation === 'read' ? 'on-source-error' : 'on-target-error'] ?? 'report';
-        if (job.handleError(operation, policy, error.error) === 'report') throw error.error;
+        const action = job.handleError(operation, policy, error.error);
+        if (action === 'report') throw error.error;
+        if (action === 'ignore' && !job.isWanted)
+          await this.rest.sleep(this.retryPause.nextNs(job.progress.current));
       }
       const resumed = job.pausePoint();
       if (job.isParked) this.engine?.stopped();
@@ -216,6 +225,7 @@ class BackupDriver implements JobDriver {
 
   interrupt(): void {
     this.engine?.interrupt();
+    this.rest.wake();
   }
 
   /** Whether all is done. */

@@ -5,11 +5,12 @@
 import type { BlockBackend } from '../../block/backend.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { isAllocatedAbove } from '../../block/status.ts';
+import { askUntouched, isUntouched, maxUntouchedBytes } from '../../copy/untouched.ts';
 import type { Job } from '../job.ts';
 import type { DirtyMap } from './dirty-map.ts';
 
-/** Longest range that is made zero, or looked at, at once. */
-const stepBytes = 1 << 30;
+/** Longest range that is made zero at once. */
+const maxZeroBytes = 1 << 30;
 
 interface InitialPhaseOptions {
   source: BlockNode;
@@ -26,14 +27,26 @@ interface InitialPhaseOptions {
 
 /** Comes to pause points on the way; returns early when the job is cancelled. Rejects with a BlockError. */
 export async function initialPhase(job: Job, options: InitialPhaseOptions): Promise<void> {
-  const { map, target, zeroTarget } = options;
-  if (zeroTarget && !zeroesWithoutSpace(target.node)) {
-    map.setAll();
-    return;
-  }
+  const { map, target, zeroTarget, unmap } = options;
   if (zeroTarget) {
-    const { unmap } = options;
-    await inSteps(job, options, async (offset, bytes) => {
+    const areZeroesCheap = zeroesWithoutSpace(target.node);
+    if (!areZeroesCheap && job.speed > 0) {
+      map.setAll();
+      return;
+    }
+    const ask = askUntouched(target.node);
+    await inSteps(job, options, async (offset, rest) => {
+      const found = await map.units.firstOfAKind({ offset, bytes: rest }, ask, isUntouched);
+      if (found.kind) {
+        // As if they had been copied.
+        if (!areZeroesCheap) job.progress.advance(found.bytes);
+        return found.bytes;
+      }
+      if (!areZeroesCheap) {
+        map.set(offset, found.bytes);
+        return found.bytes;
+      }
+      const bytes = Math.min(found.bytes, maxZeroBytes);
       await target.writeZeroes(offset, bytes, { mayUnmap: unmap });
       return bytes;
     });
@@ -61,7 +74,7 @@ async function inSteps(
       await breath;
     }
     await job.pausePoint();
-    offset += await step(offset, Math.min(stepBytes, map.length - offset));
+    offset += await step(offset, Math.min(maxUntouchedBytes, map.length - offset));
   }
 }
 

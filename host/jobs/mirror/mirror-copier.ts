@@ -53,6 +53,8 @@ type Content = 'data' | 'zero' | 'unspecified';
 export class MirrorCopier implements WriteCopier {
   /** The first error that ends the job. */
   failure: BlockError | undefined;
+  /** Something has failed that is to be tried again, but not at once. */
+  hasToRest = false;
   private readonly pool = new BufferPool();
   private readonly requestBytes: number;
   private cursor = 0;
@@ -174,7 +176,9 @@ export class MirrorCopier implements WriteCopier {
       await act();
     } catch (error) {
       const failure = asBlockError(error);
-      if (this.options.onError(operation, failure) === 'report') this.failure ??= failure;
+      const action = this.options.onError(operation, failure);
+      if (action === 'report') this.failure ??= failure;
+      else if (action === 'ignore') this.hasToRest = true;
       throw failure;
     }
   }

@@ -8,6 +8,7 @@ import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import type { OpBlocker } from '../../block/op-blockers.ts';
 import { Perm } from '../../block/permissions.ts';
+import { RetryPause } from '../../copy/retry-pause.ts';
 import { Traffic } from '../../copy/traffic.ts';
 import type { InsertedFilter } from '../filter-insertion.ts';
 import type { Job, JobChange, JobDriver } from '../job.ts';
@@ -29,6 +30,7 @@ export class MirrorDriver implements JobDriver {
   readonly target: BlockNode;
   private readonly replaceBlocker: OpBlocker = { reason: 'block device is in use by block-job-complete' };
   private readonly traffic: Traffic;
+  private readonly retryPause = new RetryPause();
   private holds: NodeHolds | undefined;
   private writer: BlockBackend | undefined;
   private map: DirtyMap | undefined;
@@ -222,6 +224,11 @@ export class MirrorDriver implements JobDriver {
         if (job.isForceCancelled) return;
       }
       this.updateTotal(job, map);
+      if (copier.hasToRest) {
+        copier.hasToRest = false;
+        await this.traffic.sleep(this.retryPause.nextNs(job.progress.current));
+        continue;
+      }
       if (map.dirtyBytes > 0) this.activelySynced = false;
       if (!map.isInStep) {
         if (map.dirtyBytes === 0) {
@@ -275,7 +282,9 @@ export class MirrorDriver implements JobDriver {
   }
 
   private onFlushError(job: Job, copier: MirrorCopier, error: BlockError): void {
-    if (job.handleError('write', this.params.onTargetError, error) === 'report') copier.failure ??= error;
+    const action = job.handleError('write', this.params.onTargetError, error);
+    if (action === 'report') copier.failure ??= error;
+    else if (action === 'ignore') copier.hasToRest = true;
   }
 
   /** Both have the same content, and nobody changes it any more. False: something was written at the last moment. */

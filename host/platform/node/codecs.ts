@@ -1,42 +1,23 @@
 /**
  * Compression of clusters with what Node has.
- *
- * A single cluster is (de)compressed in place, which takes 0.2 ms to inflate and 1 ms to deflate 64 KiB; when several
- * are asked for at a time, and for larger clusters, the thread pool does it on all cores. Measured on two: inflate 330
- * MB/s in place, 200 in the pool one by one, 420 eight at a time; deflate 65, 53, 104.
  */
 import type * as Zlib from 'node:zlib';
 import { BlockError } from '../../base/errors.ts';
 import type { Codec, Codecs } from '../platform.ts';
+import { inPlaceOrPool } from './in-place-or-pool.ts';
 import { zstd } from './zstd.ts';
-
-/** A larger cluster would block the thread for too long. */
-const inlineBytes = 64 << 10;
 
 /** What QEMU writes, and what its reader accepts: distances up to 32 KiB (specification: qcow2, section 9.1). */
 const writeOptions = { windowBits: 12, memLevel: 9 };
 const readWindowBits = 15;
+/** What incompressible data may become longer by is less: with room for all, the pool is asked once. */
+const spareBytes = 1 << 10;
 
 /** Loaded on first use: most processes never see a compressed cluster. */
 let loaded: typeof Zlib | undefined;
 function zlib(): typeof Zlib {
   loaded ??= process.getBuiltinModule('node:zlib');
   return loaded;
-}
-
-/** Requests under way or about to start. */
-let active = 0;
-
-/** Runs one of the two, by how many others are around and by size. */
-async function choose<T>(bytes: number, inPlace: () => T, pooled: () => Promise<T>): Promise<T> {
-  active++;
-  try {
-    // Callers that were woken together all get here before the first of them goes on.
-    await undefined;
-    return await (active === 1 && bytes <= inlineBytes ? inPlace() : pooled());
-  } finally {
-    active--;
-  }
 }
 
 type InflateOptions = Zlib.ZlibOptions & { maxOutputLength: number };
@@ -56,7 +37,7 @@ const deflate: Codec = {
     const options = inflateOptions(output.length);
     let result: Uint8Array;
     try {
-      result = await choose(
+      result = await inPlaceOrPool(
         output.length,
         () => zlib().inflateRawSync(input, options),
         () =>
@@ -73,12 +54,13 @@ const deflate: Codec = {
   },
 
   async compress(input, limit) {
-    const result = await choose(
+    const options = { ...writeOptions, chunkSize: input.length + spareBytes };
+    const result = await inPlaceOrPool(
       input.length,
-      () => zlib().deflateRawSync(input, writeOptions),
+      () => zlib().deflateRawSync(input, options),
       () =>
         new Promise<Uint8Array>((resolve, reject) => {
-          zlib().deflateRaw(input, writeOptions, (error, value) => (error ? reject(error) : resolve(value)));
+          zlib().deflateRaw(input, options, (error, value) => (error ? reject(error) : resolve(value)));
         }),
     );
     return result.length < limit ? result : undefined;

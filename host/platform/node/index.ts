@@ -7,6 +7,7 @@ import { clock } from './clock.ts';
 import { codecs } from './codecs.ts';
 import { nodeFetch } from './fetch.ts';
 import { files } from './files.ts';
+import { sha256 } from './hashes.ts';
 import { random } from './random.ts';
 import { sockets } from './sockets.ts';
 import { tls } from './tls/index.ts';
@@ -40,6 +41,7 @@ export const nodePlatform: Platform = {
   sockets,
   tls,
   ciphers,
+  sha256,
   webSockets,
   temporaryDirectory: process.env['TMPDIR'] ?? '/var/tmp',
   // That of the first thread.

@@ -7,15 +7,18 @@ import type { Transform } from 'node:stream';
 import { BlockError } from '../../base/errors.ts';
 import type { Codec } from '../platform.ts';
 import { type ZstdFrame, zstdFrameAt } from '../zstd-frame.ts';
+import { inPlaceOrPool } from './in-place-or-pool.ts';
 
 interface Engine {
-  compress(input: Uint8Array): Uint8Array;
+  compress(input: Uint8Array): Uint8Array | Promise<Uint8Array>;
   /** `input` is exactly one frame. Throws when it is damaged, and should it give more than `limit` bytes. */
   decompress(input: Uint8Array, frame: ZstdFrame, limit: number): Uint8Array | Promise<Uint8Array>;
 }
 
 /** What zstd itself defaults to, and QEMU writes. */
 const level = 3;
+/** As in codecs.ts. */
+const spareBytes = 1 << 10;
 
 let engine: Promise<Engine> | undefined;
 
@@ -40,7 +43,7 @@ export const zstd: Codec = {
 
   async compress(input, limit) {
     const { compress } = await (engine ??= loadEngine());
-    const result = compress(input);
+    const result = await compress(input);
     return result.length < limit ? result : undefined;
   },
 };
@@ -66,19 +69,47 @@ async function decodeFrame(
 interface ZlibZstd {
   zstdCompressSync?(input: Uint8Array, options: object): Uint8Array;
   zstdDecompressSync?(input: Uint8Array, options: object): Uint8Array;
+  zstdCompress?: PooledCall;
+  zstdDecompress?: PooledCall;
   constants: { ZSTD_c_compressionLevel?: number };
+}
+
+type PooledCall = (
+  input: Uint8Array,
+  options: object,
+  callback: (error: Error | null, result: Uint8Array) => void,
+) => void;
+
+function inPool(call: PooledCall, input: Uint8Array, options: object): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    call(input, options, (error, result) => (error ? reject(error) : resolve(result)));
+  });
 }
 
 async function loadEngine(): Promise<Engine> {
   const zlib = process.getBuiltinModule('node:zlib') as unknown as ZlibZstd;
-  const { zstdCompressSync, zstdDecompressSync, constants } = zlib;
-  if (zstdCompressSync && zstdDecompressSync) {
+  const { zstdCompressSync, zstdDecompressSync, zstdCompress, zstdDecompress, constants } = zlib;
+  if (zstdCompressSync && zstdDecompressSync && zstdCompress && zstdDecompress) {
     const params = { [constants.ZSTD_c_compressionLevel!]: level }; // there with the functions
     return {
       // The pledged size makes it write the content size, as QEMU does.
-      compress: (input) => zstdCompressSync(input, { params, pledgedSrcSize: input.length }),
-      decompress: (input, _frame, limit) =>
-        zstdDecompressSync(input, { chunkSize: Math.max(limit, 64), maxOutputLength: limit }),
+      compress(input) {
+        const chunkSize = input.length + spareBytes;
+        const options = { params, pledgedSrcSize: input.length, chunkSize };
+        return inPlaceOrPool(
+          input.length,
+          () => zstdCompressSync(input, options),
+          () => inPool(zstdCompress, input, options),
+        );
+      },
+      decompress(input, _frame, limit) {
+        const options = { chunkSize: Math.max(limit, 64), maxOutputLength: limit };
+        return inPlaceOrPool(
+          limit,
+          () => zstdDecompressSync(input, options),
+          () => inPool(zstdDecompress, input, options),
+        );
+      },
     };
   }
   const { compress, decompress, Decompressor } = await import('@cloudpss/zstd');

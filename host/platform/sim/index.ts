@@ -20,6 +20,7 @@ import {
 } from '../platform.ts';
 import { type FaultRule, Faults, type IoOperation } from './faults.ts';
 import { Journal } from './journal.ts';
+import type { SimNetwork } from './network.ts';
 import { Prng } from './prng.ts';
 import { Scheduler } from './scheduler.ts';
 import { type FileWorld, never, SimFiles } from './simulated-files.ts';
@@ -27,6 +28,7 @@ import { SimStorage } from './storage.ts';
 
 export { crashStates, storageAt } from './crash-states.ts';
 export type { FaultRule, IoOperation } from './faults.ts';
+export { SimNetwork } from './network.ts';
 export { DeadlockError, SimulatedCrash } from './scheduler.ts';
 export { SimStorage } from './storage.ts';
 
@@ -45,6 +47,10 @@ export interface SimulationOptions {
   fallocate?: boolean;
   /** Whether it has open-file-description locks. */
   locks?: boolean;
+  /** Another one, whose clock and events it has, too: machines side by side. Only that one is `run`. */
+  beside?: Simulation;
+  /** Where its sockets are. */
+  network?: SimNetwork;
   /** Who answers HTTP requests. Every answer takes the latency of an operation. */
   fetch?: Fetch;
   /** Sees every operation as it is issued; may call `crash`. */
@@ -76,16 +82,19 @@ export class Simulation implements FileWorld {
   readonly hasFallocate: boolean;
   readonly hasLocks: boolean;
 
-  private readonly scheduler = new Scheduler(() => this.describeRecent());
+  private readonly scheduler: Scheduler;
   private readonly faults = new Faults();
   private readonly files = new SimFiles(this);
   private readonly delays: Prng;
   private operationCount = 0;
+  /** Others that are beside it go on. */
+  private isDown = false;
 
   constructor(
     seed: number,
     private readonly options: SimulationOptions,
   ) {
+    this.scheduler = options.beside?.scheduler ?? new Scheduler(() => this.describeRecent());
     this.storage = options.storage ?? new SimStorage();
     this.journal = options.record === false ? undefined : new Journal(this.storage.clone());
     this.capacityBytes = options.capacityBytes ?? Number.POSITIVE_INFINITY;
@@ -100,6 +109,7 @@ export class Simulation implements FileWorld {
       loadPart: (load) => this.scheduler.outside(load),
       console: this.makeConsole(),
       temporaryDirectory: '/tmp',
+      ...(options.network && { sockets: options.network.socketsOf(this) }),
       ...(options.fetch && { fetch: this.makeFetch(options.fetch) }),
     };
   }
@@ -110,7 +120,7 @@ export class Simulation implements FileWorld {
   }
 
   get crashed(): boolean {
-    return this.scheduler.crashed;
+    return this.isDown || this.scheduler.crashed;
   }
 
   /** Paths of the files that are open. */
@@ -131,9 +141,15 @@ export class Simulation implements FileWorld {
     return this.scheduler.run(body);
   }
 
-  /** Power failure: no operation settles and no timer fires from now on. What is left: `crashStates`, `storageAt`. */
-  crash(): void {
-    this.scheduler.crash();
+  /**
+   * Power failure: no operation settles and no timer fires from now on. What is left: `crashStates`, `storageAt`. Of machines side by
+   * side, only this one; what it keeps in memory may be asked for nothing more. `program`: its connections are closed by an operating
+   * system that goes on.
+   */
+  crash(what: 'machine' | 'program' = 'machine'): void {
+    this.isDown = true;
+    if (!this.options.beside) this.scheduler.crash();
+    this.options.network?.crashed(this, what);
   }
 
   /** Orders failures; the returned function cancels the order. */
@@ -148,7 +164,7 @@ export class Simulation implements FileWorld {
 
   async perform(issued: Omit<IoOperation, 'number' | 'timeNs'>): Promise<void> {
     const { scheduler, options } = this;
-    if (scheduler.crashed) return never();
+    if (this.crashed) return never();
     const operation: IoOperation = { number: ++this.operationCount, timeNs: scheduler.nowNs, ...issued };
     if (options.record !== false) this.operations.push(operation);
     options.onIo?.(operation);
@@ -157,7 +173,7 @@ export class Simulation implements FileWorld {
     // Without latency not even a turn of the promises is taken.
     if (latency !== 'instant') await this.delay(latency);
     // onIo may have ended it just now.
-    if (scheduler.crashed) return never();
+    if (this.crashed) return never();
     if (errno !== undefined) throw new BlockError(errno);
   }
 
@@ -176,14 +192,20 @@ export class Simulation implements FileWorld {
 
   private makeClock(): Clock {
     const { scheduler } = this;
+    const setTimer: Clock['setTimer'] = (delayNs, callback) => {
+      const unlessDown = (): void => {
+        if (!this.isDown) callback();
+      };
+      return scheduler.schedule(Math.max(0, Math.ceil(delayNs)), unlessDown);
+    };
     return {
       nowNs: () => scheduler.nowNs,
       wallClock: () => ({
         seconds: epochSeconds + Math.floor(scheduler.nowNs / 1e9),
         microseconds: Math.floor((scheduler.nowNs % 1e9) / 1000),
       }),
-      setTimer: (delayNs, callback) => scheduler.schedule(Math.max(0, Math.ceil(delayNs)), callback),
-      yield: () => scheduler.sleep(yieldNs),
+      setTimer,
+      yield: () => new Promise((resolve) => void setTimer(yieldNs, resolve)),
     };
   }
 

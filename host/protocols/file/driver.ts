@@ -27,6 +27,7 @@ import { bool, enumeration, int, optional, str, struct, type TypeOf, worded } fr
 import { fileWay } from '../../trace/host-events.ts';
 import { createFile, fileCreateJob, fileCreateOptions, removeFile } from './create.ts';
 import { ImageLocks } from './image-locks.ts';
+import { KnownData } from './known-data.ts';
 import { preallocate } from './preallocate.ts';
 
 /** The options of `driver`, which is the file protocol or one for devices. */
@@ -179,8 +180,6 @@ export function lockingOf(
   return undefined;
 }
 
-const nothingKnown = { start: 0, end: 0 };
-
 export class FileDriver implements Driver {
   limits: { requestAlignment: number };
   readonly hasZeroInit: boolean = true;
@@ -188,11 +187,7 @@ export class FileDriver implements Driver {
   readonly supportsFua = 'data';
   private readonly discards = { ok: 0, failed: 0, bytes: 0 };
   private readonly forceShare: boolean;
-  /**
-   * A stretch of data that was found last: some file systems look at every page of it to say where it ends. Should
-   * somebody else make a hole there, it still reads as what it is.
-   */
-  private known = nothingKnown;
+  private readonly knownData = new KnownData();
 
   constructor(
     private readonly context: OpenContext,
@@ -230,31 +225,31 @@ export class FileDriver implements Driver {
     const size = await this.opened.getSize();
     // Up to the end of the last sector the file reads as zeros.
     if (offset >= size) return { type: 'own', bytes, zero: true };
-    const { known } = this;
-    if (offset >= known.start && offset < known.end)
-      return { type: 'own', bytes: Math.min(bytes, known.end - offset), zero: false };
+    const known = this.knownData.bytesAt(offset);
+    if (known > 0) return { type: 'own', bytes: Math.min(bytes, known), zero: false };
     const extent = await this.opened.extent(offset);
     const isHole = extent.type === 'hole';
-    if (!isHole) this.known = { start: offset, end: offset + extent.bytes };
+    if (!isHole) this.knownData.add(offset, extent.bytes);
     const reachesEnd = isHole && offset + extent.bytes >= size;
     return { type: 'own', bytes: reachesEnd ? bytes : Math.min(bytes, extent.bytes), zero: isHole };
   }
 
   async copyRange(offset: number, { driver, offset: from, bytes }: SourceRange): Promise<void> {
-    this.known = nothingKnown;
+    // The host may copy holes, too.
+    this.knownData.forget(offset, bytes);
     const isCopied =
       driver instanceof FileDriver && (await this.opened.copyFrom?.(driver.opened, from, offset, bytes));
     if (isCopied !== true) throw new BlockError('ENOTSUP');
   }
 
   async writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
-    this.known = nothingKnown;
+    this.knownData.forget(offset, bytes);
     const zeroed = await this.opened.zero(offset, bytes, { unmap: flags.mayUnmap === true });
     if (!zeroed) throw new BlockError('ENOTSUP');
   }
 
   async discard(offset: number, bytes: number): Promise<void> {
-    this.known = nothingKnown;
+    this.knownData.forget(offset, bytes);
     let done = false;
     try {
       done = await this.opened.discard(offset, bytes);
@@ -299,7 +294,7 @@ export class FileDriver implements Driver {
   }
 
   private async resize(length: number): Promise<void> {
-    this.known = nothingKnown;
+    this.knownData.forget(length, Number.POSITIVE_INFINITY);
     try {
       await this.opened.truncate(length);
     } catch (error) {

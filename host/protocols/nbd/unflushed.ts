@@ -2,24 +2,14 @@
  * What a server has answered and may not have on its disk yet: changes since the last flush. One that has been killed and started
  * again may have forgotten any of them. Whoever waits for it tells them again, before anything else (specification: nbd, section 5).
  *
- * They are told in the order in which they were answered: of two that overlap, the second is sent when the first is answered. To tell
- * them to a server that has forgotten nothing changes nothing.
+ * Of what was changed more than once, only the last is told. So nobody ever sees again what was there before, if the server has
+ * forgotten nothing, be it that the client is gone before it has told everything.
  */
 import type { BlockError } from '../../base/errors.ts';
 import { ClientRequest } from '../../nbd/client/request.ts';
 import { CommandFlag } from '../../nbd/constants.ts';
+import { type Change, lastChanges } from './last-changes.ts';
 import type { NbdSession, SessionOwner } from './session.ts';
-
-interface Change {
-  /** One of `Command`. */
-  readonly command: number;
-  /** `CommandFlag`s. */
-  readonly flags: number;
-  readonly offset: number;
-  /** Bytes. */
-  readonly length: number;
-  readonly data: Uint8Array | undefined;
-}
 
 /** When so much is kept, a flush has to end before anything else is written. */
 const maxUnflushedBytes = 64 << 20;
@@ -60,19 +50,20 @@ export class UnflushedChanges {
 
   /** For the first connection to a server that may have forgotten something. */
   restoration(): Restoration {
-    return new Restoration(this.changes);
+    return new Restoration(lastChanges(this.changes));
   }
 }
 
 /** Tells changes to a server: the first owner of a session, until it is done. */
 export class Restoration implements SessionOwner {
   private next = 0;
-  private readonly inFlight = new Set<ClientRequest>();
+  private inFlight = 0;
   private session: NbdSession | undefined;
   private failure: BlockError | undefined;
   private resolve: () => void = () => {};
   private reject: (error: BlockError) => void = () => {};
 
+  /** The changes do not overlap. */
   constructor(private readonly changes: readonly Change[]) {}
 
   /** Settles when all are answered. Errors: BlockError, why one is not. */
@@ -95,7 +86,7 @@ export class Restoration implements SessionOwner {
   }
 
   private goOn(): void {
-    const { session, failure, changes, inFlight } = this;
+    const { session, failure, changes } = this;
     if (!session) return;
     if (failure) {
       this.reject(failure);
@@ -103,18 +94,13 @@ export class Restoration implements SessionOwner {
     }
     for (; this.next < changes.length && session.hasRoom; this.next++) {
       const { command, flags, offset, length, data } = changes[this.next]!; // there are so many
-      if ([...inFlight].some((other) => overlap(other, offset, length))) break;
-      const request = new ClientRequest(command, flags, offset, length, data, ({ error }) => {
-        inFlight.delete(request);
+      this.inFlight++;
+      const settle = ({ error }: ClientRequest): void => {
+        this.inFlight--;
         this.failure ??= error;
-      });
-      inFlight.add(request);
-      session.send(request);
+      };
+      session.send(new ClientRequest(command, flags, offset, length, data, settle));
     }
-    if (this.next === changes.length && inFlight.size === 0) this.resolve();
+    if (this.next === changes.length && this.inFlight === 0) this.resolve();
   }
-}
-
-function overlap(other: ClientRequest, offset: number, length: number): boolean {
-  return offset < other.offset + other.length && other.offset < offset + length;
 }

@@ -2,6 +2,7 @@
  * A script: command lines one after the other, by the real tools and by ours, in two folders that start out equal. After each line
  * output, exit status, and the files with their lengths and allocation have to be the same; what an image holds, too.
  */
+import { spawnSync } from 'node:child_process';
 import { expect } from 'vitest';
 import { type Outcome, type ToolName, TwoFolders, words } from '../../support/cli.ts';
 import { bothHere } from '../../support/own-tools.ts';
@@ -67,9 +68,14 @@ export interface Progress {
   known: Set<string>;
 }
 
-export function startScript(): Progress {
+/** `before`: lines that the real tools have done already, in both folders. */
+export function startScript(before: readonly string[]): Progress {
   const folders = new TwoFolders();
   prepare(folders, setUp);
+  for (const line of before) {
+    const { tool, args } = parseLine(line);
+    for (const cwd of [folders.ours, folders.theirs]) spawnSync(tool, args, { cwd });
+  }
   return { folders, files: new FolderDifferences(folders), known: new Set() };
 }
 

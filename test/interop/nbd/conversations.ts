@@ -320,6 +320,7 @@ export const conversations: readonly Conversation[] = [
   ...withContexts.map(([name, ...says]) => ({ name, disk: 'readonly' as const, says })),
   ...transmissions,
   {
+    // What a busy machine has not answered yet may be answered in another order.
     name: 'writes',
     disk: 'writable',
     says: [
@@ -327,15 +328,15 @@ export const conversations: readonly Conversation[] = [
       extended,
       setContexts('base:allocation'),
       go('exp'),
-      extendedRequest(write, 4096, 512, { data, flags: payloadLength }),
-      extendedRequest(write, 8192, 512, { data }),
-      extendedRequest(write, 8192, 0),
-      extendedRequest(write, 8192, 512, { data, flags: fua | payloadLength }),
-      extendedRequest(writeZeroes, 0, all, { flags: fua }),
-      extendedRequest(blockStatus, 0, all),
-      extendedRequest(trim, 0, all, { flags: fua }),
-      extendedRequest(flush, 0, 0),
-      extendedRequest(read, 4096, 512),
+      extendedRequest(write, 4096, 512, { data, flags: payloadLength, cookie: 1 }),
+      extendedRequest(write, 8192, 512, { data, cookie: 2 }),
+      extendedRequest(write, 8192, 0, { cookie: 3 }),
+      extendedRequest(write, 8192, 512, { data, flags: fua | payloadLength, cookie: 4 }),
+      extendedRequest(writeZeroes, 0, all, { flags: fua, cookie: 5 }),
+      extendedRequest(blockStatus, 0, all, { cookie: 6 }),
+      extendedRequest(trim, 0, all, { flags: fua, cookie: 7 }),
+      extendedRequest(flush, 0, 0, { cookie: 8 }),
+      extendedRequest(read, 4096, 512, { cookie: 9 }),
     ],
   },
 ];

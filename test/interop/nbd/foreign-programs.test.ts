@@ -1,7 +1,7 @@
 /**
  * Other people's programs at work on disks that our daemon exports, while a guest (fio, which looks whether it reads what it
  * wrote) writes to the same disk: copies, real QEMU as a client and its jobs with our exports for targets, a Linux that boots
- * from one, and a backup program's sequence of pulls.
+ * from one, and what backup programs do, those that pull and those that have us push.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -373,4 +373,55 @@ describe.skipIf(!haveQemu || !haveLibnbd || !haveFio)('on exports of our daemon'
       expect(run('qemu-img', 'info', scratch('disk.qcow2'))).toContain('name: checkpoint-10');
     },
   );
+
+  test('a full backup and ten incremental ones are pushed, and each is restored', {
+    timeout: 240_000,
+  }, async () => {
+    makeDisk('disk');
+    await addDisk('disk');
+    const guest = await startGuest();
+    const bitmap = { node: 'disk', name: 'since-the-last' };
+    const addTarget = async (name: string): Promise<void> => {
+      run('qemu-img', 'create', '-q', '-f', 'qcow2', scratch(`${name}.qcow2`), String(diskBytes));
+      const target = { driver: 'qcow2', 'node-name': name, discard: 'unmap', file: file(`${name}.qcow2`) };
+      await daemon.run('blockdev-add', target);
+    };
+    const backup = (target: string, more: object): object => ({
+      type: 'blockdev-backup',
+      data: { 'job-id': target, device: 'disk', target, ...more },
+    });
+    for (let count = 0; count <= 10; count++) {
+      if (count > 0) await vi.waitUntil(() => isDirty(bitmap.name), { timeout: 60_000 });
+      // The whole disk at the same instant, to compare with.
+      const [pushed, whole] = [`pushed-${count}`, `whole-${count}`];
+      for (const name of [pushed, whole]) await addTarget(name);
+      const done = daemon.jobsCompleted(2);
+      await daemon.run('transaction', {
+        actions: [
+          ...(count === 0
+            ? [
+                { type: 'block-dirty-bitmap-add', data: { ...bitmap, persistent: true } },
+                backup(pushed, { sync: 'full' }),
+              ]
+            : [backup(pushed, { sync: 'incremental', bitmap: bitmap.name })]),
+          backup(whole, { sync: 'full' }),
+        ],
+      });
+      await done;
+      for (const name of [pushed, whole]) await daemon.run('blockdev-del', { 'node-name': name });
+    }
+    expect(await guest.stop()).toBeGreaterThan(50);
+    await daemon.run('block-export-del', { id: 'export-disk' });
+    await daemon.run('blockdev-del', { 'node-name': 'disk' });
+    run('qemu-img', 'check', '-q', scratch('disk.qcow2'));
+    for (let count = 0; count <= 10; count++) {
+      const [pushed, previous] = [scratch(`pushed-${count}.qcow2`), scratch(`pushed-${count - 1}.qcow2`)];
+      if (count > 0) run('qemu-img', 'rebase', '-u', '-f', 'qcow2', '-b', previous, '-F', 'qcow2', pushed);
+      run('qemu-img', 'compare', '-f', 'qcow2', '-F', 'qcow2', pushed, scratch(`whole-${count}.qcow2`));
+    }
+    // As it is restored: all of them in one.
+    for (let count = 10; count > 0; count--)
+      run('qemu-img', 'commit', '-q', scratch(`pushed-${count}.qcow2`));
+    run('qemu-img', 'compare', scratch('pushed-0.qcow2'), scratch('whole-10.qcow2'));
+  });
 });

@@ -5,9 +5,13 @@
  *
  * and typed access to the steps. Steps that stop because the findings buffer is full are resumed here.
  */
+import checkBytes from '../../../../build/qcow2-check.wasm';
 import { BlockError } from '../../../base/errors.ts';
 import { CoreInstance } from '../../../core/instance.ts';
+import { CoreModule } from '../../../core/module.ts';
 import { type Finding, findingCodes } from './findings.ts';
+
+const checkModule = new CoreModule(checkBytes);
 
 interface Steps {
   check_begin(
@@ -103,7 +107,10 @@ export class CheckCore {
       throw new BlockError('EFBIG', `Image file is too large to check: counts for ${clusters} clusters`);
     }
     const findingArrayBytes = findingCapacity * findingBytes;
-    this.core = new CoreInstance<Steps>(findingArrayBytes + bufferBytes + countBytes + 3 * alignment);
+    this.core = new CoreInstance<Steps>(
+      checkModule,
+      findingArrayBytes + bufferBytes + countBytes + 3 * alignment,
+    );
     this.steps = this.core.exports;
     this.findings = this.core.allocate(findingArrayBytes, alignment).address;
     const buffer = this.core.allocate(bufferBytes, alignment);

@@ -1,18 +1,12 @@
 /**
- * Compressed clusters: reading them, and writing them one by one (specification: qcow2, sections 3.4 and 9).
- *
- * A compressed write wants exactly one guest cluster (the last of the disk may be short). A cluster that does not get
- * smaller is written as an ordinary one.
+ * Compressed clusters: reading them (specification: qcow2, sections 3.4 and 9). They are written by compressed-write.ts.
  */
-import { BlockError } from '../../../base/errors.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
-import { fillAllocation } from '../../../block/transfer.ts';
 import type { Codec } from '../../../platform/platform.ts';
 import { compressedRange } from '../disk/entry.ts';
 import type { Qcow2Engine } from './engine.ts';
-import type { Qcow2Driver } from './image.ts';
 
-function codecOf(engine: Qcow2Engine, context: OpenContext): Codec {
+export function codecOf(engine: Qcow2Engine, context: OpenContext): Codec {
   const { deflate, zstd } = context.platform.codecs;
   return engine.header.compressionType === 'zstd' ? zstd : deflate;
 }
@@ -31,36 +25,4 @@ export async function readCompressed(
   const cluster = new Uint8Array(clusterSize);
   await codecOf(engine, context).decompress(stream, cluster);
   return cluster;
-}
-
-export async function writeCompressedCluster(
-  driver: Qcow2Driver,
-  offset: number,
-  buffer: Uint8Array,
-): Promise<void> {
-  const { engine, context } = driver;
-  const { clusterSize, size } = engine.header;
-  const whole =
-    buffer.length === clusterSize || (offset + buffer.length === size && buffer.length < clusterSize);
-  if (offset % clusterSize !== 0 || !whole) throw new BlockError('EINVAL');
-  let cluster = buffer;
-  if (buffer.length < clusterSize) {
-    cluster = new Uint8Array(clusterSize);
-    cluster.set(buffer);
-  }
-  const stream = await codecOf(engine, context).compress(cluster, clusterSize);
-  if (stream === undefined) {
-    await context.self.write(offset, buffer);
-    return;
-  }
-  const place = await engine.run(() => engine.core.prepareCompressed(offset, stream.length));
-  const allocation = {
-    commit: () => engine.commit(place.token),
-    abort: () => engine.abort(place.token),
-  };
-  await fillAllocation(allocation, async () => {
-    await engine.file.debugEvent('cluster_alloc_bytes');
-    await engine.file.debugEvent('write_compressed');
-    await engine.file.write(place.offset, stream);
-  });
 }

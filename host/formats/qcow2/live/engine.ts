@@ -18,7 +18,7 @@ import { BlockError } from '../../../base/errors.ts';
 import { Mutex } from '../../../base/mutex.ts';
 import type { Edge } from '../../../block/edge.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
-import type { Qcow2Core } from '../../../core/qcow2.ts';
+import type { Qcow2Core, TableRoom } from '../../../core/qcow2.ts';
 import { StepError, Wait } from '../../../core/qcow2-abi.ts';
 import { incompatible } from '../disk/feature-bits.ts';
 import type { Qcow2Header } from '../disk/header.ts';
@@ -188,6 +188,13 @@ export class Qcow2Engine implements StepRunner {
   /** Runs `act` with everything written back and no step that changes tables in between. */
   exclusively(act: () => Promise<void>): Promise<void> {
     return this.writebacks.exclusively(act);
+  }
+
+  /** Makes room for tables of so many entries, or as many as they may have: before they grow. */
+  async makeRoom(entries: TableRoom): Promise<void> {
+    const { core } = this;
+    if (core.hasRoom(entries)) return;
+    await this.exclusively(() => this.loads.quietly(() => this.guarded(() => core.makeRoom(entries))));
   }
 
   /** Counts down every cluster whose last use is durably gone, once nobody can still be using it. */

@@ -7,6 +7,7 @@
  */
 import { assert } from '../../../base/assert.ts';
 import { BlockError } from '../../../base/errors.ts';
+import { Mutex } from '../../../base/mutex.ts';
 import type {
   Allocation,
   Driver,
@@ -33,7 +34,7 @@ import { encodeBackingName, type HeaderChanges, prepareForWriting } from '../dis
 import { readSnapshotTable, type SnapshotTable } from '../disk/snapshot-table.ts';
 import { describeImage } from '../info.ts';
 import { type Qcow2Options, type ResolvedOptions, resolveOptions } from '../options.ts';
-import { readCompressed, writeCompressedCluster } from './compressed.ts';
+import { readCompressed } from './compressed.ts';
 import { Qcow2Engine } from './engine.ts';
 import { hasHoles } from './holes.ts';
 import { findSnapshotRanges, protectSnapshots } from './overlap-check.ts';
@@ -65,6 +66,8 @@ export class Qcow2Driver implements Driver {
   /** Another one after the node was reopened, as `engine`. */
   bitmapStorage: Qcow2BitmapStorage;
   snapshots: Qcow2Snapshots;
+  /** Of compressed clusters that are being written. */
+  readonly compressedWrites = new Mutex();
   private cleaning: Pick<Timer, 'cancel'> | undefined;
 
   constructor(
@@ -196,7 +199,8 @@ export class Qcow2Driver implements Driver {
   }
 
   async writeCompressed(offset: number, buffer: Uint8Array): Promise<void> {
-    await writeCompressedCluster(this, offset, buffer);
+    const part = await loadPart(this.context.platform, () => import('./on-demand.ts'));
+    await part.writeCompressedCluster(this, offset, buffer);
   }
 
   writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
@@ -360,8 +364,8 @@ async function load(context: OpenContext, file: Edge, options: Qcow2Options): Pr
   });
   await file.debugEvent('reftable_load');
   await Promise.all([
-    file.read(header.l1TableOffset, core.l1),
-    file.read(header.refcountTableOffset, core.refcountTable),
+    readTable(file, header.l1TableOffset, core.activeL1(header.l1Size)),
+    readTable(file, header.refcountTableOffset, core.refcountTable),
   ]);
   core.tablesLoaded();
   const engine = new Qcow2Engine(core, file, header, resolved, context);
@@ -369,6 +373,25 @@ async function load(context: OpenContext, file: Edge, options: Qcow2Options): Pr
     protectSnapshots(core, await findSnapshotRanges(engine, table, header.snapshotsOffset));
   return { header, facts, engine };
 }
+
+/** Reads a table into memory that is clear. What it has no entries in takes none: most refcount tables are short, in a cluster. */
+async function readTable(file: Edge, offset: number, table: Uint8Array): Promise<void> {
+  for (let start = 0; start < table.length; start += tablePartBytes) {
+    const words = new Uint32Array(Math.min(tablePartBytes, table.length - start) / 4);
+    const part = new Uint8Array(words.buffer);
+    await file.read(offset + start, part);
+    for (let at = 0; at < words.length; at += pageWords) {
+      let word = at;
+      const end = Math.min(words.length, at + pageWords);
+      while (word < end && words[word] === 0) word++;
+      if (word < end) table.set(part.subarray(at * 4, end * 4), start + at * 4);
+    }
+  }
+}
+
+const tablePartBytes = 1 << 20;
+/** What operating systems give memory in: 4 KiB. */
+const pageWords = 1024;
 
 async function settleOptions(
   { platform }: OpenContext,

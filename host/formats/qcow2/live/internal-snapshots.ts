@@ -255,6 +255,7 @@ export class SnapshotOperations {
     await engine.settle();
     const old = engine.header;
     const l1 = await this.diskL1(snapshot);
+    await engine.makeRoom({ l1: l1.bytes.length / 8, refcountTable: 0 });
     const oldTables = copyActiveL1(engine).tables(old.clusterSize);
     const tables = l1.tables(old.clusterSize);
     const used: ClusterRun[] = [];
@@ -307,6 +308,7 @@ export class SnapshotOperations {
     l1.tables(header.clusterSize);
     const offset = this.l1Offset(snapshot);
     const l1Size = l1.bytes.length / 8;
+    await engine.makeRoom({ l1: l1Size, refcountTable: 0 });
     engine.header = { ...header, size: Number(snapshot.diskSize), l1Size, l1TableOffset: offset };
     switchActiveL1(engine, l1, { offset, oldEntries: header.l1Size });
   }

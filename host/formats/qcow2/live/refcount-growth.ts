@@ -22,7 +22,11 @@ export class RefcountGrowth {
   }
 
   private async run(index: number): Promise<void> {
-    const { core, file } = this.engine;
+    const { core, file, header } = this.engine;
+    // The plan goes half as far again as the table is long, or to the index, and to the end of a cluster.
+    const entries = (header.refcountTableClusters * header.clusterSize) / 8;
+    const refcountTable = 2 * Math.max(index, entries) + header.clusterSize / 8;
+    await this.engine.makeRoom({ l1: 0, refcountTable });
     // What is dirty now refers to the old table; from here to the end nothing may become so.
     await this.writeback.exclusively(async () => {
       const plan = core.planGrowth(index);

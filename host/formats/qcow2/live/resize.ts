@@ -124,6 +124,7 @@ export async function growL1(driver: Qcow2Driver, entries: number): Promise<void
   const { header, core, file } = engine;
   const bytes = entries * 8;
   const clusters = Math.ceil(bytes / header.clusterSize);
+  await engine.makeRoom({ l1: entries, refcountTable: 0 });
   const run = await allocateRun(engine, clusters);
   const { offset } = run;
   let old = { offset: header.l1TableOffset, entries: header.l1Size };

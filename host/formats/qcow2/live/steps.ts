@@ -3,7 +3,7 @@
  * wait.
  */
 import type { Edge } from '../../../block/edge.ts';
-import type { Qcow2Core } from '../../../core/qcow2.ts';
+import type { Qcow2Core, TableRoom } from '../../../core/qcow2.ts';
 import type { Qcow2Header } from '../disk/header.ts';
 import type { HeaderChanges } from '../disk/header-update.ts';
 import type { ResolvedOptions } from '../options.ts';
@@ -28,5 +28,7 @@ export interface StepRunner {
   guarded<T>(step: () => T): T;
   /** What to throw for an error code. Fatal corruption is marked in the image by then. */
   stepError(code: number): Promise<Error>;
+  /** Makes room for tables of so many entries, or as many as they may have: before they grow. */
+  makeRoom(entries: TableRoom): Promise<void>;
   updateHeader(changes: HeaderChanges): Promise<void>;
 }

@@ -5,6 +5,7 @@
  * A failed read fails everybody who waits for that table, and the next one who wants it reads again.
  */
 import { createDeferred, type Deferred } from '../../../base/deferred.ts';
+import { InFlight } from '../../../base/in-flight.ts';
 import type { NeededTable } from '../../../core/qcow2-results.ts';
 import { coreBusy, coreNeed } from '../../../trace/events.ts';
 import type { StepRunner } from './steps.ts';
@@ -13,6 +14,9 @@ import type { StepRunner } from './steps.ts';
 export class TableLoads {
   /** By slot. */
   private readonly loads = new Map<number, Promise<void>>();
+  private readonly reads = new InFlight();
+  /** Reads wait for it. */
+  private gate: Promise<void> | undefined;
 
   constructor(private readonly engine: StepRunner) {}
 
@@ -20,8 +24,7 @@ export class TableLoads {
   load(): Promise<void> {
     const { core, nodeName } = this.engine;
     const needed = core.neededTable;
-    if (coreNeed.enabled)
-      coreNeed.emit({ node: nodeName, offset: needed.offset, bytes: needed.table.length });
+    if (coreNeed.enabled) coreNeed.emit({ node: nodeName, offset: needed.offset, bytes: needed.bytes });
     const loading = this.read(needed);
     this.loads.set(needed.slot, loading);
     return loading;
@@ -32,11 +35,30 @@ export class TableLoads {
     await this.loads.get(slot);
   }
 
-  private async read({ offset, table, slot }: NeededTable): Promise<void> {
+  /** Runs `act` while no table is being read. */
+  async quietly(act: () => void): Promise<void> {
+    const { promise, resolve: open } = createDeferred();
+    this.gate = promise;
+    try {
+      await this.reads.whenIdle();
+      act();
+    } finally {
+      this.gate = undefined;
+      open();
+    }
+  }
+
+  private async read({ offset, bytes, address, slot }: NeededTable): Promise<void> {
     const { core, file } = this.engine;
     try {
       if (file.debugged) await file.debugEvent(core.isL2Slot(slot) ? 'l2_load' : 'refblock_load');
-      await file.read(offset, table);
+      while (this.gate !== undefined) await this.gate;
+      this.reads.begin();
+      try {
+        await file.read(offset, core.bytesAt(address, bytes));
+      } finally {
+        this.reads.end();
+      }
       core.tableLoaded(slot);
     } catch (error) {
       core.tableFailed(slot);
