@@ -1,8 +1,10 @@
 /** One at a time, in the order of asking. */
+
 import { createDeferred } from './deferred.ts';
+import { settled } from './settled.ts';
 
 export class Mutex {
-  private tail: Promise<unknown> = Promise.resolve();
+  private tail: Promise<unknown> = settled;
 
   /** Runs `act` when everything asked for before has settled, and settles with its outcome. */
   run<T>(act: () => Promise<T>): Promise<T> {

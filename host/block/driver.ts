@@ -148,11 +148,13 @@ export interface Driver {
   beginTransfer?(): number;
   endTransfer?(transfer: number): void;
   readSpecial?(extent: Extent & { type: 'special' }, offset: number, buffer: Uint8Array): Promise<void>;
+  /** These two give `settled` back (base/settled.ts) when they were done at once: whoever called goes on without waiting. */
   read?(offset: number, buffer: Uint8Array): Promise<void>;
+  write?(offset: number, buffer: Uint8Array, flags: WriteFlags): Promise<void>;
   /** As `read`, done when it returns. False when that would take long or fail: then `read` is to be used. */
   readNow?(offset: number, buffer: Uint8Array): boolean;
-  write?(offset: number, buffer: Uint8Array, flags: WriteFlags): Promise<void>;
-  prepareWrite?(offset: number, bytes: number): Promise<WritePlan>;
+  /** Answers at once when it can, as `map`. */
+  prepareWrite?(offset: number, bytes: number): WritePlan | Promise<WritePlan>;
   /** Writes exactly one cluster (the last may be short). Filters that let such writes pass say so by having it. */
   writeCompressed?(offset: number, buffer: Uint8Array): Promise<void>;
   /** Writes what lies elsewhere without its coming here. ENOTSUP, for whatever reason it cannot; part may be written. */

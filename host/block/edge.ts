@@ -20,6 +20,7 @@ import type { BlockNode } from './node.ts';
 import type { OpBlocker } from './op-blockers.ts';
 import { dispatcher } from './request.ts';
 import { watched } from './request-trace.ts';
+import { writeAtOnce } from './write-at-once.ts';
 
 /**
  * What the child is to its parent, which settles the default permissions: `file` stores data and metadata of a
@@ -114,9 +115,8 @@ export class Edge {
   }
 
   write(offset: number, buffer: Uint8Array, flags: WriteFlags = {}): Promise<void> {
-    return blockWrite.enabled
-      ? watched.write(this, offset, buffer, flags)
-      : dispatcher.write(this, offset, buffer, flags);
+    if (blockWrite.enabled) return watched.write(this, offset, buffer, flags);
+    return writeAtOnce(this, offset, buffer, flags) ?? dispatcher.write(this, offset, buffer, flags);
   }
 
   /** Exactly one cluster of a format that compresses; the last cluster of the node may be short. */

@@ -2,7 +2,7 @@
  * What a driver gets when it is opened, and the options every node shares.
  */
 import type { FaultReason } from '../base/errors.ts';
-import type { Platform } from '../platform/platform.ts';
+import type { AioMode, Platform } from '../platform/platform.ts';
 import type { TlsCredentials, TlsEndpoint } from '../platform/tls.ts';
 import type { ChildRole, Edge } from './edge.ts';
 
@@ -29,8 +29,8 @@ export interface OpenFlags {
   discard: boolean;
   detectZeroes: 'off' | 'on' | 'unmap';
   forceShare: boolean;
-  /** Files that say nothing of `aio` are asked for `native`, which they have past the page cache alone. */
-  nativeAio: boolean;
+  /** What files are asked for that say nothing of `aio` themselves. `native` they have past the page cache alone. */
+  aio: AioMode | undefined;
   /** Only metadata will be asked for (`img info`): neither backing nor data files need to be opened. */
   noIo: boolean;
   /** `img check`: open what can be opened, repair nothing by opening. */

@@ -109,7 +109,7 @@ const defaultFlags: OpenFlags = {
   discard: false,
   detectZeroes: 'off',
   forceShare: false,
-  nativeAio: false,
+  aio: undefined,
   noIo: false,
   check: false,
 };
@@ -149,10 +149,10 @@ export function checkDetectZeroes({ detectZeroes, discard }: OpenFlags): void {
 
 /** What a child takes over from its parent when its own options say nothing. */
 export function childDefaults(parent: OpenFlags, role: ChildRole): Partial<OpenFlags> {
-  const { direct, noFlush, forceShare, nativeAio, check, noIo, inactive } = parent;
+  const { direct, noFlush, forceShare, aio, check, noIo, inactive } = parent;
   // What a filter compares or counts it has to read.
   const shared = {
-    ...{ direct, noFlush, forceShare, nativeAio, check },
+    ...{ direct, noFlush, forceShare, aio, check },
     noIo: noIo && role !== 'image',
     discard: true,
   };

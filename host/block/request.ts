@@ -11,6 +11,7 @@
  */
 import { BlockError } from '../base/errors.ts';
 import { roundDown, roundUp, sectorBytes } from '../base/sectors.ts';
+import { settled } from '../base/settled.ts';
 import { isZero } from '../core/scan.ts';
 import { copyIntoNode } from './copy-range.ts';
 import type { DebugEvent } from './debug-events.ts';
@@ -26,8 +27,6 @@ export const maxRequestBytes = 2_147_483_136;
 /** Zeros are written in pieces of this size where the driver cannot write zeroes by itself. */
 const zeroBufferBytes = 1 << 20;
 let zeroBuffer: Uint8Array | undefined;
-
-const nothing = Promise.resolve();
 
 function checkOpen(node: BlockNode): void {
   if (node.closed) throw new BlockError('ENOMEDIUM');
@@ -79,7 +78,7 @@ function readNode(node: BlockNode, offset: number, buffer: Uint8Array): Promise<
   const inside = node.length - offset;
   if (inside < buffer.length) {
     buffer.fill(0, Math.max(0, inside));
-    if (inside <= 0) return nothing;
+    if (inside <= 0) return settled;
     buffer = buffer.subarray(0, inside);
   }
   const { limits } = node.driver;
@@ -156,7 +155,7 @@ function honoursFua({ driver: { supportsFua } }: BlockNode, kind: ChangeKind): b
 }
 
 /** What every request that changes data has around it. */
-async function changing(
+export async function changing(
   edge: Edge,
   offset: number,
   bytes: number,

@@ -7,6 +7,7 @@
  *
  * A driver that answers `map` has what its own answers call for: `readSpecial` for special extents, `read` for its own.
  */
+import { settled } from '../base/settled.ts';
 import type { Allocation, Driver, Extent, WriteFlags, WritePlan } from './driver.ts';
 import type { Edge } from './edge.ts';
 import type { BlockNode } from './node.ts';
@@ -74,31 +75,56 @@ async function readBacking(storage: Edge, backing: Edge, offset: number, buffer:
   await backing.read(offset, buffer);
 }
 
-/** Writes `buffer` at `offset` through plans of the driver. */
-export async function writeMapped(
+/**
+ * Writes `buffer` at `offset` through plans of the driver; `settled` when that was done at once. May throw what it could
+ * reject with.
+ */
+export function writeMapped(
   node: BlockNode,
   offset: number,
   buffer: Uint8Array,
   flags: WriteFlags,
 ): Promise<void> {
   const { driver } = node;
-  let done = 0;
-  do {
-    const plan = await driver.prepareWrite!(offset + done, buffer.length - done);
+  const plan = driver.prepareWrite!(offset, buffer.length);
+  if (plan instanceof Promise || plan.allocation || plan.bytes < buffer.length)
+    return writeByPlans(node, offset, buffer, flags, plan);
+  const written = writeData(plan.child, plan.offset, buffer, flags);
+  if (written !== settled) return carryOut(driver, plan, () => written);
+  endTransfer(driver, plan);
+  return settled;
+}
+
+/** Fills a plan by `write`, and ends it. */
+async function carryOut(driver: Driver, plan: WritePlan, write: () => Promise<void>): Promise<void> {
+  try {
+    if (plan.allocation) await fillAllocation(plan.allocation, write);
+    else await write();
+  } finally {
+    endTransfer(driver, plan);
+  }
+}
+
+/** `first`: the first of the plans. */
+async function writeByPlans(
+  node: BlockNode,
+  offset: number,
+  buffer: Uint8Array,
+  flags: WriteFlags,
+  first: WritePlan | Promise<WritePlan>,
+): Promise<void> {
+  const { driver } = node;
+  for (let done = 0; done < buffer.length; ) {
+    const plan = await (done === 0 ? first : driver.prepareWrite!(offset + done, buffer.length - done));
     const part = plan.bytes === buffer.length ? buffer : buffer.subarray(done, done + plan.bytes);
-    try {
-      const { allocation } = plan;
-      if (allocation) {
-        const guest = offset + done;
-        await fillAllocation(allocation, () => writeAllocating(node, plan, allocation, guest, part));
-      } else {
-        await writeData(plan.child, plan.offset, part, flags);
-      }
-    } finally {
-      endTransfer(driver, plan);
-    }
+    const at = offset + done;
+    await carryOut(driver, plan, () =>
+      plan.allocation
+        ? writeAllocating(node, plan, plan.allocation, at, part)
+        : writeData(plan.child, plan.offset, part, flags),
+    );
     done += plan.bytes;
-  } while (done < buffer.length);
+  }
 }
 
 /**
@@ -112,13 +138,8 @@ export async function writePlanned(
   write: (plan: WritePlan) => Promise<void>,
 ): Promise<number> {
   const plan = await driver.prepareWrite(offset, bytes);
-  try {
-    if (plan.allocation) await fillAllocation(plan.allocation, () => write(plan));
-    else await write(plan);
-    return plan.bytes;
-  } finally {
-    endTransfer(driver, plan);
-  }
+  await carryOut(driver, plan, () => write(plan));
+  return plan.bytes;
 }
 
 /** Has an allocation filled by `write`, then published; the space is given back when `write` fails. */

@@ -63,7 +63,7 @@ class RawDriver implements Driver {
     return { type: 'data', bytes, child: this.file, offset: this.offset + offset };
   }
 
-  async prepareWrite(offset: number, bytes: number): Promise<WritePlan> {
+  prepareWrite(offset: number, bytes: number): WritePlan {
     return { bytes, child: this.file, offset: this.offset + offset };
   }
 

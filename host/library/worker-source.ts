@@ -15,6 +15,7 @@ const texts: Readonly<Record<string, () => Promise<{ default: string }>>> = {
   'saved-machines': () => import('blockyard:saved-machines'),
   'copying-jobs': () => import('blockyard:copying-jobs'),
   introspect: () => import('blockyard:introspect'),
+  activity: () => import('blockyard:activity'),
   spiller: () => import('blockyard:spiller'),
   deflate: () => import('blockyard:deflate'),
   zstd: () => import('blockyard:zstd'),

@@ -172,12 +172,19 @@ export interface FolderEntry {
   readonly bytes: number;
 }
 
+/** `native` is what the kernel has for files past the page cache. */
+export type AioMode = 'threads' | 'native' | 'io_uring';
+
 export interface FileOpenOptions {
   write: boolean;
   /** `exclusive`: EEXIST when it exists; `truncate`: made when absent, emptied when present. */
   create?: 'exclusive' | 'truncate' | 'if-absent';
   /** Bypass the host page cache (O_DIRECT) where that exists. */
   direct?: boolean;
+  /** How requests reach the host that take long. Absent: by the best way there is. */
+  aio?: AioMode | undefined;
+  /** Told once, at the latest when a request takes long, by which way those go, and why not by `io_uring`. */
+  chosen?: ((way: 'threads' | 'io_uring', why: string) => void) | undefined;
 }
 
 export interface FileStatus {

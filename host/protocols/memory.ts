@@ -4,7 +4,9 @@
  * Only what was written takes memory, in pages of 64 KiB, so a disk may be as long as numbers reach; how much may be
  * written is limited. A page that was zeroed or discarded as a whole is given back.
  */
+
 import { BlockError, invalid } from '../base/errors.ts';
+import { settled } from '../base/settled.ts';
 import { SparseBytes } from '../base/sparse-bytes.ts';
 import type { Driver, DriverDefinition, Extent, TruncateOptions } from '../block/driver.ts';
 import { optional, size, struct, type TypeOf } from '../qapi/types.ts';
@@ -33,9 +35,6 @@ export const memory: DriverDefinition<MemoryOptions> = {
   },
 };
 
-/** Requests made in place share one promise. */
-const done: Promise<void> = Promise.resolve();
-
 class MemoryDriver implements Driver {
   readonly hasZeroInit = true;
   private readonly content = new SparseBytes(pageBytes);
@@ -48,7 +47,7 @@ class MemoryDriver implements Driver {
 
   read(offset: number, buffer: Uint8Array): Promise<void> {
     this.content.read(offset, buffer);
-    return done;
+    return settled;
   }
 
   async write(offset: number, buffer: Uint8Array): Promise<void> {

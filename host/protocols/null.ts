@@ -3,7 +3,9 @@
  * Reads give zeros with `read-zeroes` and leave the buffer as it was without, so nothing may depend on them; for
  * measuring everything but the disk. The two differ in name only.
  */
+
 import { BlockError, invalid } from '../base/errors.ts';
+import { settled } from '../base/settled.ts';
 import type { Driver, DriverDefinition, Extent, ZeroFlags } from '../block/driver.ts';
 import type { Clock } from '../platform/platform.ts';
 import { bool, byteCount, int, optional, struct, type TypeOf } from '../qapi/types.ts';
@@ -49,8 +51,6 @@ function nullProtocol(name: string): DriverDefinition<NullOptions> {
   };
 }
 
-const done: Promise<void> = Promise.resolve();
-
 class NullDriver implements Driver {
   constructor(
     private readonly clock: Clock,
@@ -60,7 +60,7 @@ class NullDriver implements Driver {
   ) {}
 
   private delay(): Promise<void> {
-    if (this.latencyNs === 0) return done;
+    if (this.latencyNs === 0) return settled;
     return new Promise((resolve) => void this.clock.setTimer(this.latencyNs, resolve));
   }
 

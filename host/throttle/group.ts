@@ -8,7 +8,9 @@
  *
  * A member that is drained waits for nothing: what it has in its queues goes at once, and is accounted.
  */
+
 import { assert } from '../base/assert.ts';
+import { settled } from '../base/settled.ts';
 import type { Throttle } from '../block/backend.ts';
 import type { Clock, Timer } from '../platform/platform.ts';
 import { throttleWait, tracer } from '../trace/events.ts';
@@ -16,8 +18,6 @@ import type { ThrottleConfig } from './config.ts';
 import { type Direction, LeakyBuckets } from './leaky-bucket.ts';
 
 const directions = ['read', 'write'] as const;
-const nothing = Promise.resolve();
-
 interface Waiting {
   bytes: number;
   admit: () => void;
@@ -99,7 +99,7 @@ export class ThrottleGroup {
     }
     this.buckets.account(direction, bytes);
     this.proceed(member, direction);
-    return nothing;
+    return settled;
   }
 
   private async watched(waiting: Promise<void>, direction: Direction, bytes: number): Promise<void> {

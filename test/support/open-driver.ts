@@ -37,7 +37,7 @@ export async function openDriver<O extends object>(
       discard: true,
       detectZeroes: 'off',
       forceShare: false,
-      nativeAio: false,
+      aio: undefined,
       noIo: false,
       check: false,
       ...flags,

@@ -9,7 +9,7 @@ import { BlockError } from '../../base/errors.ts';
 import { InFlight } from '../../base/in-flight.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { Pacer } from '../../platform/pacer.ts';
-import type { Clock } from '../../platform/platform.ts';
+import type { AioMode, Clock } from '../../platform/platform.ts';
 import type { CacheMode } from '../shared/cache-mode.ts';
 import { openImage } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -61,14 +61,14 @@ interface Settings {
 }
 
 export async function run(tool: Tool, argv: string[]): Promise<number> {
-  const { settings, name, native, ...how } = await readBenchOptions(tool, argv);
+  const { settings, name, aio, ...how } = await readBenchOptions(tool, argv);
   const graph = await tool.createGraph();
   const { clock } = graph.platform;
   const image = await openImage(
     tool,
     graph,
     { name, ...how },
-    { ...how, write: settings.write, flags: { nativeAio: native } },
+    { ...how, write: settings.write, flags: { aio } },
   );
   try {
     tool.out(introduction(settings));
@@ -92,7 +92,7 @@ interface BenchOptions {
   format: string | undefined;
   imageOpts: boolean;
   forceShare: boolean;
-  native: boolean;
+  aio: AioMode | undefined;
   cache: CacheMode;
 }
 
@@ -111,7 +111,7 @@ async function readBenchOptions(tool: Tool, argv: string[]): Promise<BenchOption
   let format: string | undefined;
   let imageOpts = false;
   let forceShare = false;
-  let native = false;
+  let aio: AioMode | undefined;
   let cacheName = 'writeback';
   const take: Record<string, (value: string) => void> = {
     format: (value) => (format = value),
@@ -119,8 +119,8 @@ async function readBenchOptions(tool: Tool, argv: string[]): Promise<BenchOption
     'force-share': () => (forceShare = true),
     count: (value) => (settings.count = parseCountOption(tool, 'request count', value, { min: 1 })),
     depth: (value) => (settings.depth = parseCountOption(tool, 'queue depth', value, { min: 1 })),
-    aio: (value) => (native = parseAio(tool, value)),
-    native: () => (native = true),
+    aio: (value) => (aio = parseAio(tool, value)),
+    native: () => (aio = 'native'),
     offset: (value) => (settings.offset = parseExactSizeOption(tool, 'offset', value)),
     'buffer-size': (value) =>
       (settings.bufferBytes = parseSizeOption(tool, 'buffer size', value, { min: 1, max: maxInt })),
@@ -141,14 +141,13 @@ async function readBenchOptions(tool: Tool, argv: string[]): Promise<BenchOption
   checkImageOpts(tool, imageOpts, format);
   settings.stepBytes ||= settings.bufferBytes;
   const cache = parseCacheOption(tool, cacheName, 'Invalid cache mode');
-  return { settings, name, format, imageOpts, forceShare, native, cache };
+  return { settings, name, format, imageOpts, forceShare, aio, cache };
 }
 
-/** How requests reach the host is chosen per request; the modes differ only in what they require. True: `native`. */
-function parseAio(tool: Tool, value: string): boolean {
+function parseAio(tool: Tool, value: string): AioMode {
   if (value !== 'threads' && value !== 'native' && value !== 'io_uring')
     tool.fail(`Invalid aio option: ${value}`);
-  return value === 'native';
+  return value;
 }
 
 function checkSettings(tool: Tool, { write, flushInterval, depth }: Settings): void {

@@ -1,18 +1,17 @@
 /** open, close, reopen: which image the session works on (specification: cli, section 4). */
 import { invalid } from '../../base/errors.ts';
 import type { NodeOptions } from '../../block/options.ts';
+import type { AioMode } from '../../platform/platform.ts';
 import { type CacheMode, parseCacheMode } from '../shared/cache-mode.ts';
 import { parseImageOptions } from '../shared/image-options.ts';
 import { type IoCommand, readOptions, showUsage } from './command.ts';
 import type { OpenRequest } from './session.ts';
 
-const aioModes: readonly string[] = ['threads', 'native', 'io_uring'];
-
 /** How an image is to be opened, as options of the tool and of `open` say it: by letters, which are the same. */
 export class OpenSettings {
   private cache = cacheModeOf('writethrough');
   private discard = true;
-  private nativeAio = false;
+  private aio: AioMode | undefined;
   private readonly flags = { r: false, s: false, C: false, U: false };
 
   /** Errors: a mode that there is not. */
@@ -20,15 +19,15 @@ export class OpenSettings {
     if (letter === 'n') this.cache = cacheModeOf('none');
     else if (letter === 't') this.cache = cacheModeOf(value);
     else if (letter === 'd') this.discard = parseDiscard(value);
-    else if (letter === 'k') this.nativeAio = true;
-    else if (letter === 'i') this.nativeAio = parseAio(value) === 'native';
+    else if (letter === 'k') this.aio = 'native';
+    else if (letter === 'i') this.aio = parseAio(value);
     else this.flags[letter as keyof typeof this.flags] = true;
   }
 
   get request(): Omit<OpenRequest, 'path' | 'format' | 'options'> {
-    const { cache, discard, nativeAio, flags } = this;
+    const { cache, discard, aio, flags } = this;
     return {
-      ...{ cache, discard, nativeAio },
+      ...{ cache, discard, aio },
       ...{ readOnly: flags.r, temporary: flags.s, copyOnRead: flags.C, forceShare: flags.U },
     };
   }
@@ -45,9 +44,9 @@ function parseDiscard(mode: string): boolean {
   return fail(`Invalid discard option: ${mode}`);
 }
 
-/** How requests reach the host is chosen per request; the modes differ only in what they require. */
-function parseAio(mode: string): string {
-  return aioModes.includes(mode) ? mode : fail(`Invalid aio option: ${mode}`);
+function parseAio(mode: string): AioMode {
+  if (mode === 'threads' || mode === 'native' || mode === 'io_uring') return mode;
+  return fail(`Invalid aio option: ${mode}`);
 }
 
 function fail(message: string): never {

@@ -13,6 +13,7 @@ import type { BlockNode } from '../../block/node.ts';
 import { commonOptions, type NodeOptions } from '../../block/options.ts';
 import { Perm } from '../../block/permissions.ts';
 import { reopenWith } from '../../block/reopen-changes.ts';
+import type { AioMode } from '../../platform/platform.ts';
 import type { CacheMode } from '../shared/cache-mode.ts';
 import { attachUser } from '../shared/open-image.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -29,7 +30,7 @@ export interface OpenRequest {
   discard: boolean;
   forceShare: boolean;
   /** The host's own asynchronous requests, which go past its cache. */
-  nativeAio: boolean;
+  aio: AioMode | undefined;
   /** What is written goes to an overlay, which is gone when the image is closed. */
   temporary: boolean;
   copyOnRead: boolean;
@@ -92,11 +93,11 @@ export class Session {
 
   private async openImage(request: OpenRequest): Promise<BlockBackend> {
     const { graph } = this;
-    const { path, format, options, readOnly, cache, discard, forceShare, temporary } = request;
-    if (request.nativeAio && !cache.flags.direct) {
+    const { path, format, options, readOnly, cache, discard, forceShare, temporary, aio } = request;
+    if (request.aio === 'native' && !cache.flags.direct) {
       throw invalid('aio=native was specified, but it requires cache.direct=on, which was not specified.');
     }
-    const flags = { ...cache.flags, discard, forceShare, readOnly: readOnly || temporary };
+    const flags = { ...cache.flags, aio, discard, forceShare, readOnly: readOnly || temporary };
     let node =
       path === undefined
         ? await graph.open(options, flags)

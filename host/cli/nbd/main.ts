@@ -165,6 +165,7 @@ class NbdProgram implements Daemon {
     }
     const flags = {
       ...cache.flags,
+      aio,
       readOnly: readOnly || temporary,
       discard: discard === 'unmap',
       detectZeroes,

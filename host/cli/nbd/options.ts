@@ -5,6 +5,7 @@
  */
 import { invalid } from '../../base/errors.ts';
 import { objectTableOf } from '../../block/object-table.ts';
+import type { AioMode } from '../../platform/platform.ts';
 import { type CacheMode, parseCacheMode } from '../shared/cache-mode.ts';
 import { describeUsageError, OptionReader, type OptionSpec, UsageError } from '../shared/getopt.ts';
 import { parseCount, parseInteger } from '../shared/numbers.ts';
@@ -64,7 +65,7 @@ export interface NbdCommandLine {
   cache: CacheMode;
   discard: 'ignore' | 'unmap' | undefined;
   detectZeroes: 'off' | 'on' | 'unmap';
-  aio: string | undefined;
+  aio: AioMode | undefined;
   snapshot: SnapshotParam | undefined;
   /** Bytes. */
   offset: number;
@@ -107,7 +108,7 @@ const verboseEvents = ['connection_*', 'nbd_option*'];
 const maxTextBytes = 4096;
 const maxInt = 2 ** 31 - 1;
 const detectZeroesModes = ['off', 'on', 'unmap'] as const;
-const aioModes: readonly string[] = ['native', 'io_uring', 'threads'];
+const aioModes: readonly AioMode[] = ['native', 'io_uring', 'threads'];
 
 const refused: Partial<Record<Name, string>> = {
   'selinux-label': 'SELinux labels (--selinux-label) are not supported',
@@ -223,8 +224,7 @@ class LineReader {
         break;
       case 'aio':
         this.once('aio');
-        if (!aioModes.includes(value)) tool.fail(`Invalid aio mode '${value}'`);
-        values.aio = value;
+        values.aio = aioModes.find((mode) => mode === value) ?? tool.fail(`Invalid aio mode '${value}'`);
         break;
       case 'discard':
         this.once('discard');

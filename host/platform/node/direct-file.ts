@@ -21,7 +21,7 @@ export class DirectFile extends NodeFile {
     private readonly libc: Libc,
     kind: DescriptorKind,
   ) {
-    super(fd, kind);
+    super(fd, { ...kind, isDirect: true });
     this.requestAlignment = this.probeAlignment();
   }
 

@@ -68,3 +68,25 @@ export function isInterrupted(error: unknown): boolean {
 function textOf(message: string): string {
   return /^\w+: (.*), \w+/.exec(message)?.[1] ?? message;
 }
+
+/** One call of the callback API as a promise with operating errors. */
+export function call<T = void>(
+  start: (callback: (error: Error | null | undefined, value?: T) => void) => void,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    try {
+      start((error, value) => (error ? reject(asRejection(error)) : resolve(value as T)));
+    } catch (error) {
+      reject(asRejection(error));
+    }
+  });
+}
+
+/** In a callback nothing may be thrown: a bug rejects as itself. */
+export function asRejection(error: unknown): unknown {
+  try {
+    return fromSystemError(error);
+  } catch (bug) {
+    return bug;
+  }
+}

@@ -7,8 +7,8 @@ import { open as openHandle } from 'node:fs/promises';
 import { BlockError } from '../../base/errors.ts';
 import type { FileOpenOptions, FileStatus, Files, HostFile } from '../platform.ts';
 import { DirectFile } from './direct-file.ts';
-import { fromSystemError } from './errors.ts';
-import { call, fileStatus, NodeFile } from './host-file.ts';
+import { call, fromSystemError } from './errors.ts';
+import { fileStatus, NodeFile } from './host-file.ts';
 import { libc } from './libc.ts';
 
 /** Permission bits of new files, before the umask. */
@@ -29,7 +29,8 @@ export const files: Files = {
     try {
       const stats = fs.fstatSync(fd);
       if (stats.isDirectory()) throw new BlockError('EISDIR');
-      const kind = { isDevice: stats.isBlockDevice() };
+      const { aio, chosen } = options;
+      const kind = { isDevice: stats.isBlockDevice(), aio, chosen };
       return direct ? new DirectFile(fd, libc()!, kind) : new NodeFile(fd, kind); // checked above
     } catch (error) {
       fs.closeSync(fd);

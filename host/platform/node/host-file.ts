@@ -3,19 +3,33 @@
  *
  * This is the hot path of everything that runs on Node. A small request is made in place and returns a promise that
  * is already settled, which from the page cache is an order of magnitude cheaper than the thread pool; large ones, and
- * small ones while the disk is slow (latency-watch.ts), go to the pool and overlap. fdatasync always goes there.
+ * small ones while the disk is slow (latency-watch.ts), and all past the page cache, go to the kernel's io_uring, or to the
+ * thread pool where there is none (slow-requests.ts), and overlap. fdatasync always goes there.
  * What a file does with its space, where a device differs, is in file-space.ts; what Node lacks comes from libc.ts.
  */
 import * as fs from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { BlockError } from '../../base/errors.ts';
-import type { ByteLocks, FileLayout, FileStatus, HostDevice, HostExtent, HostFile } from '../platform.ts';
+import { InFlight } from '../../base/in-flight.ts';
+import { settled } from '../../base/settled.ts';
+import type {
+  ByteLocks,
+  FileLayout,
+  FileOpenOptions,
+  FileStatus,
+  HostDevice,
+  HostExtent,
+  HostFile,
+} from '../platform.ts';
 import { DeviceSpace, deviceOf } from './device-space.ts';
-import { fromSystemError, isInterrupted } from './errors.ts';
+import { call, fromSystemError } from './errors.ts';
 import { adviseLayout } from './file-layout.ts';
 import { type FileSpace, RegularSpace } from './file-space.ts';
+import { readInPlace, writeInPlace } from './in-place.ts';
 import { LatencyWatch } from './latency-watch.ts';
 import { libc } from './libc.ts';
+import { RingRequests, ringRequests } from './ring-requests.ts';
+import { interrupted, repeat, type SlowRequests, threadPool, transfer } from './slow-requests.ts';
 
 /** Requests up to this size may be made in place: copying 256 KiB takes 26 µs, a turn through the thread pool 60. */
 const inlineBytes = 256 << 10;
@@ -29,14 +43,16 @@ const maxGathered = 1024;
 /** In place of a start time. */
 const untimed = -1;
 
-/** Shared by every request made in place. */
-const done: Promise<void> = Promise.resolve();
-
 export interface DescriptorKind {
   /** It is of a block device. */
   isDevice?: boolean;
+  /** Past the page cache, where no request is quick. */
+  isDirect?: boolean;
   /** That the descriptor is of, where Node lets only a handle do everything. */
   handle?: FileHandle;
+  /** As the options of opening. */
+  aio?: FileOpenOptions['aio'];
+  chosen?: FileOpenOptions['chosen'];
 }
 
 export class NodeFile implements HostFile {
@@ -44,6 +60,8 @@ export class NodeFile implements HostFile {
   // One per direction: reads miss the page cache, writes wait for dirty pages to drain.
   private readonly reads = new LatencyWatch();
   private readonly writes = new LatencyWatch();
+  private requests: SlowRequests | undefined;
+  private readonly underWay = new InFlight();
   private byteLocks: ByteLocks | undefined;
   private readonly handle: FileHandle | undefined;
   private readonly space: FileSpace;
@@ -51,13 +69,21 @@ export class NodeFile implements HostFile {
 
   constructor(
     protected fd: number,
-    { isDevice = false, handle }: DescriptorKind = {},
+    private readonly kind: DescriptorKind = {},
   ) {
+    const { isDevice = false, handle, aio } = kind;
     this.handle = handle;
     const c = isDevice ? libc() : undefined;
     if (isDevice && !c) throw new BlockError('ENOTSUP', 'Block devices need the optional package koffi');
     this.space = c ? new DeviceSpace(c) : new RegularSpace();
     this.device = c && deviceOf(c, fd);
+    // Whoever asked for it wants to know.
+    if (aio === 'io_uring') this.requests = this.chooseRequests();
+  }
+
+  /** Requests are slow, and wait side by side. Without a ring a few are tried in place, as a disk may be quick. */
+  private get overlaps(): boolean {
+    return this.kind.isDirect === true && this.slow.name === 'io_uring';
   }
 
   advise(layout: FileLayout): void {
@@ -65,92 +91,105 @@ export class NodeFile implements HostFile {
     if (c) adviseLayout(c, this.fd, layout);
   }
 
-  read(offset: number, buffer: Uint8Array): Promise<void> {
-    if (buffer.length <= inlineBytes) {
-      const start = this.reads.isTimed() ? performance.now() : untimed;
-      if (start === untimed || this.reads.mayBlock(start)) {
-        try {
-          const got = fs.readSync(this.fd, buffer, 0, buffer.length, offset);
-          if (got < buffer.length) return this.readRest(offset, buffer, got);
-        } catch (error) {
-          if (isInterrupted(error)) return this.readRest(offset, buffer, 0);
-          return Promise.reject(fromSystemError(error));
-        }
-        if (start !== untimed) this.reads.record(start, performance.now());
-        return done;
-      }
+  /** How requests are made that are not made in place. Chosen when the first one comes. */
+  protected get slow(): SlowRequests {
+    this.requests ??= this.chooseRequests();
+    return this.requests;
+  }
+
+  private chooseRequests(): SlowRequests {
+    const { aio, chosen } = this.kind;
+    const ring = aio === 'threads' || this.handle ? undefined : ringRequests();
+    if (ring instanceof RingRequests) {
+      // The ring would take it for the wish to hear EAGAIN from files that cannot wait by themselves.
+      libc()?.clearFlags(this.fd, fs.constants.O_NONBLOCK);
+      chosen?.('io_uring', '');
+      return ring;
     }
-    return this.readRest(offset, buffer, 0);
+    chosen?.('threads', ring?.message ?? 'aio=threads');
+    return threadPool;
+  }
+
+  read(offset: number, buffer: Uint8Array): Promise<void> {
+    return this.readAtOnce(offset, buffer) ? settled : this.readSlowly(offset, buffer);
   }
 
   readNow(offset: number, buffer: Uint8Array): boolean {
-    if (buffer.length > inlineBytes) return false;
+    return this.readAtOnce(offset, buffer);
+  }
+
+  private readAtOnce(offset: number, buffer: Uint8Array): boolean {
+    if (buffer.length > inlineBytes || this.overlaps) return false;
     const start = this.reads.isTimed() ? performance.now() : untimed;
     if (start !== untimed && !this.reads.mayBlock(start)) return false;
-    try {
-      if (fs.readSync(this.fd, buffer, 0, buffer.length, offset) < buffer.length) return false;
-    } catch {
-      return false;
-    }
+    if (readInPlace(this.fd, buffer, offset) < buffer.length) return false;
     if (start !== untimed) this.reads.record(start, performance.now());
     return true;
   }
 
-  /** The rest of a read in the thread pool, from `got` on, until it is complete or the file ends. */
-  private async readRest(offset: number, buffer: Uint8Array, got: number): Promise<void> {
-    while (got < buffer.length) {
-      const bytes = await transfer((callback) =>
-        fs.read(this.fd, buffer, got, buffer.length - got, offset + got, callback),
-      );
-      if (bytes === 0) {
-        buffer.fill(0, got);
-        return;
-      }
-      if (bytes !== interrupted) got += bytes;
+  /** A read beside others, until it is complete or the file ends. */
+  private async readSlowly(offset: number, buffer: Uint8Array): Promise<void> {
+    const { slow, fd } = this;
+    this.underWay.begin();
+    try {
+      const done = await repeat(buffer, offset, (rest, at) => slow.read(fd, rest, at));
+      buffer.fill(0, done);
+    } finally {
+      this.underWay.end();
     }
   }
 
   write(offset: number, buffer: Uint8Array): Promise<void> {
-    if (buffer.length <= inlineBytes) {
-      const start = this.writes.isTimed() ? performance.now() : untimed;
-      if (start === untimed || this.writes.mayBlock(start)) {
-        try {
-          const put = fs.writeSync(this.fd, buffer, 0, buffer.length, offset);
-          if (put < buffer.length) return this.writeRest(offset, buffer, put);
-        } catch (error) {
-          if (isInterrupted(error)) return this.writeRest(offset, buffer, 0);
-          return Promise.reject(fromSystemError(error));
-        }
-        if (start !== untimed) this.writes.record(start, performance.now());
-        return done;
-      }
-    }
-    return this.writeRest(offset, buffer, 0);
+    return this.writeAtOnce(offset, buffer) ? settled : this.writeSlowly(offset, buffer);
   }
 
-  private async writeRest(offset: number, buffer: Uint8Array, put: number): Promise<void> {
-    while (put < buffer.length) {
-      const bytes = await transfer((callback) =>
-        fs.write(this.fd, buffer, put, buffer.length - put, offset + put, callback),
-      );
-      if (bytes !== interrupted) put += bytes;
+  private writeAtOnce(offset: number, buffer: Uint8Array): boolean {
+    if (buffer.length > inlineBytes || this.overlaps) return false;
+    const start = this.writes.isTimed() ? performance.now() : untimed;
+    if (start !== untimed && !this.writes.mayBlock(start)) return false;
+    if (writeInPlace(this.fd, buffer, offset) < buffer.length) return false;
+    if (start !== untimed) this.writes.record(start, performance.now());
+    return true;
+  }
+
+  /** A write beside others. What was written in place before is written again: a failure is told by the last call. */
+  private async writeSlowly(offset: number, buffer: Uint8Array): Promise<void> {
+    const { slow, fd } = this;
+    this.underWay.begin();
+    try {
+      const done = await repeat(buffer, offset, (rest, at) => slow.write(fd, rest, at));
+      // Nothing at all, without an error: there is no place for it.
+      if (done < buffer.length) throw new BlockError('ENOSPC');
+    } finally {
+      this.underWay.end();
     }
   }
 
   async writeAll(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
-    let rest = buffers.slice();
-    for (let at = offset; rest.length > 0; ) {
-      const first = rest.slice(0, maxGathered);
-      const bytes = await transfer((callback) => fs.writev(this.fd, first, at, callback));
-      if (bytes === interrupted) continue;
-      at += bytes;
-      rest = behind(rest, bytes);
+    const { fd } = this;
+    this.underWay.begin();
+    try {
+      let rest = buffers.slice();
+      for (let at = offset; rest.length > 0; ) {
+        const first = rest.slice(0, maxGathered);
+        const bytes = await transfer((callback) => fs.writev(fd, first, at, callback));
+        if (bytes === interrupted) continue;
+        at += bytes;
+        rest = behind(rest, bytes);
+      }
+    } finally {
+      this.underWay.end();
     }
   }
 
-  flush(): Promise<void> {
-    if (this.handle) return settled(this.handle.datasync());
-    return call((callback) => fs.fdatasync(this.fd, callback));
+  async flush(): Promise<void> {
+    if (this.handle) return ofHandle(this.handle.datasync());
+    this.underWay.begin();
+    try {
+      await this.slow.datasync(this.fd);
+    } finally {
+      this.underWay.end();
+    }
   }
 
   async getSize(): Promise<number> {
@@ -211,11 +250,12 @@ export class NodeFile implements HostFile {
     return this.byteLocks;
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     const { fd } = this;
-    // The number may soon mean another file.
+    // The number may soon mean another file: nothing new comes to it, and what is under way is over before.
     this.fd = -1;
-    if (this.handle) return settled(this.handle.close());
+    await this.underWay.whenIdle();
+    if (this.handle) return ofHandle(this.handle.close());
     return call((callback) => fs.close(fd, callback));
   }
 }
@@ -238,39 +278,13 @@ export function fileStatus(stats: fs.Stats): FileStatus {
   };
 }
 
-/** One call of the callback API as a promise with operating errors. */
-export function call<T = void>(
-  start: (callback: (error: Error | null | undefined, value?: T) => void) => void,
-): Promise<T> {
-  return new Promise((resolve, reject) => {
-    try {
-      start((error, value) => (error ? reject(asRejection(error)) : resolve(value as T)));
-    } catch (error) {
-      reject(asRejection(error));
-    }
-  });
-}
-
 /** One call of the promise API with operating errors. */
-async function settled(outcome: Promise<void>): Promise<void> {
+async function ofHandle(outcome: Promise<void>): Promise<void> {
   try {
     await outcome;
   } catch (error) {
     throw fromSystemError(error);
   }
-}
-
-const interrupted = -1;
-
-/** One read or write of the callback API: how many bytes, or `interrupted`. */
-function transfer(start: (callback: (error: Error | null, bytes: number) => void) => void): Promise<number> {
-  return new Promise((resolve, reject) => {
-    start((error, bytes) => {
-      if (!error) resolve(bytes);
-      else if (isInterrupted(error)) resolve(interrupted);
-      else reject(asRejection(error));
-    });
-  });
 }
 
 /** What is left of the buffers behind the first `bytes` of them. */
@@ -280,13 +294,4 @@ function behind(buffers: readonly Uint8Array[], bytes: number): Uint8Array[] {
   if (index < 0) return [];
   const cut = buffers[index]!; // it was found
   return [cut.subarray(cut.length + left), ...buffers.slice(index + 1)];
-}
-
-/** In a callback nothing may be thrown: a bug rejects as itself. */
-function asRejection(error: unknown): unknown {
-  try {
-    return fromSystemError(error);
-  } catch (bug) {
-    return bug;
-  }
 }

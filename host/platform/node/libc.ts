@@ -10,6 +10,8 @@ import { BlockError, type Errno, errnoNumbers } from '../../base/errors.ts';
 import { loadKoffi } from './koffi.ts';
 
 /** Linux, include/uapi/linux/fcntl.h and falloc.h. */
+const F_GETFL = 3;
+const F_SETFL = 4;
 const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
 const F_RDLCK = 0;
@@ -57,10 +59,19 @@ interface AsyncIntCall extends IntCall {
 }
 
 /** The part of koffi in use. */
-interface Koffi {
+export interface Koffi {
   load(path: null): { func(definition: string): AsyncIntCall };
   errno(): number;
   address(value: Uint8Array): number | bigint;
+  /** The memory at an address, for as long as it is there. */
+  view(address: number, bytes: number): ArrayBuffer;
+  readonly node: { poll(fd: number, events: { readable: true }, callback: () => void): PollHandle };
+}
+
+/** Somebody who waits for a descriptor, and keeps the process alive unless it was told not to. */
+interface PollHandle {
+  ref(): void;
+  unref(): void;
 }
 
 /** Of a file that is open. */
@@ -74,8 +85,17 @@ const namesOfErrno = new Map<number, Errno>(
   Object.entries(errnoNumbers).map(([name, value]) => [value, name as Errno]),
 );
 
+/** The operating error of an error number. */
+export function errorOfNumber(value: number): BlockError {
+  const name = namesOfErrno.get(value);
+  return name === undefined ? new BlockError('EIO', `system error ${value}`) : new BlockError(name);
+}
+
 export class Libc {
+  private readonly preadCall: IntCall;
+  private readonly pwriteCall: IntCall;
   private readonly fcntl: IntCall;
+  private readonly fcntlNumber: IntCall;
   private readonly lseek: IntCall;
   private readonly fallocateCall: AsyncIntCall;
   private readonly ioctlNumberCall: IntCall;
@@ -85,19 +105,38 @@ export class Libc {
   private readonly lock = new DataView(new ArrayBuffer(flockBytes));
   private readonly lockBytes = new Uint8Array(this.lock.buffer);
 
-  constructor(private readonly koffi: Koffi) {
+  constructor(readonly koffi: Koffi) {
     const library = koffi.load(null);
+    this.preadCall = library.func('int64_t pread(int fd, _Out_ void *buffer, size_t bytes, int64_t offset)');
+    this.pwriteCall = library.func(
+      'int64_t pwrite(int fd, const void *buffer, size_t bytes, int64_t offset)',
+    );
     this.fcntl = library.func('int fcntl(int fd, int command, _Inout_ void *lock)');
+    this.fcntlNumber = library.func('int fcntl(int fd, int command, long value)');
     this.lseek = library.func('int64_t lseek(int fd, int64_t offset, int whence)');
     this.fallocateCall = library.func('int fallocate(int fd, int mode, int64_t offset, int64_t bytes)');
     this.ioctlNumberCall = library.func('int ioctl(int fd, unsigned long request, long value)');
     this.ioctlMemoryCall = library.func('int ioctl(int fd, unsigned long request, _Inout_ void *memory)');
   }
 
+  /** Fills `buffer` from `offset`: how many bytes of it, or -1. */
+  pread(fd: number, buffer: Uint8Array, offset: number): number {
+    return this.preadCall(fd, buffer, buffer.length, offset);
+  }
+
+  /** Writes `buffer` at `offset`: how many bytes of it, or -1. */
+  pwrite(fd: number, buffer: Uint8Array, offset: number): number {
+    return this.pwriteCall(fd, buffer, buffer.length, offset);
+  }
+
   private lastError(): BlockError {
-    const value = this.koffi.errno();
-    const name = namesOfErrno.get(value);
-    return name === undefined ? new BlockError('EIO', `system error ${value}`) : new BlockError(name);
+    return errorOfNumber(this.koffi.errno());
+  }
+
+  /** The flags of an open file that can be changed, without some of them from now on. */
+  clearFlags(fd: number, flags: number): void {
+    const now = this.fcntlNumber(fd, F_GETFL, 0);
+    if (now < 0 || this.fcntlNumber(fd, F_SETFL, now & ~flags) < 0) throw this.lastError();
   }
 
   private describeLock(type: number, offset: number): void {
@@ -243,6 +282,11 @@ function inThreadPool(call: AsyncIntCall, values: readonly unknown[]): Promise<n
 
 let loaded: Libc | undefined;
 let tried = false;
+
+/** What `libc` has given to somebody: for those who can do without and would not load it. */
+export function loadedLibc(): Libc | undefined {
+  return loaded;
+}
 
 /** Undefined where koffi is not installed or the host is not a Linux it is known to fit. */
 export function libc(): Libc | undefined {

@@ -43,7 +43,7 @@ const createOptions: readonly CreateOption[] = [
 
 export const hostDevice: DriverDefinition<FileOptions> = {
   ...definitionOf('host_device', (context, given, opened, locks) => {
-    return new DeviceDriver(context, given.filename, opened, locks);
+    return new DeviceDriver(context, given, opened, locks);
   }),
   // Character devices too, which it then refuses in words of its own.
   claimsFile: async (files, filename) => (await deviceTypeOf(files, filename)) !== undefined,
@@ -52,7 +52,7 @@ export const hostDevice: DriverDefinition<FileOptions> = {
 
 export const hostCdrom: DriverDefinition<FileOptions> = {
   ...definitionOf('host_cdrom', (context, given, opened, locks) => {
-    return new CdromDriver(context, given.filename, opened, locks);
+    return new CdromDriver(context, given, opened, locks);
   }),
   create: creationOn('host_cdrom'),
   async claimsFile(files, filename) {
@@ -106,7 +106,7 @@ function definitionOf(name: string, makeDriver: MakeDriver): DriverDefinition<Fi
       checkOptions(name, given);
       const { filename } = given;
       await checkType(name, context.platform, filename);
-      const opened = await openHostFile(context, filename);
+      const opened = await openHostFile(context, given);
       try {
         checkAio(context, given);
         return makeDriver(context, given, opened, lockingOf(context, given, opened));

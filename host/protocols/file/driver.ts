@@ -2,8 +2,7 @@
  * The `file` protocol: an image in a regular file of the host (specification: graph, sections 3, 7 and 9).
  *
  * The platform does the I/O; here are the options, the image locks, and what QEMU says when something is wrong.
- * `aio` is accepted for compatibility: the platform chooses per request between blocking and a thread pool, whatever
- * it says. Devices have drivers of their own (device.ts), which share all that is alike. A file opened read-only by
+ * What is quick the platform does in place, whatever `aio` says; that is for requests that take long. Devices have drivers of their own (device.ts), which share all that is alike. A file opened read-only by
  * `auto-read-only` stays so, and options for persistent reservations and page cache dropping are refused unless they
  * have their default.
  */
@@ -22,9 +21,10 @@ import type {
 } from '../../block/driver.ts';
 import { plainName } from '../../block/filename.ts';
 import type { OpenContext, OpenFlags } from '../../block/open-context.ts';
-import type { HostFile, Platform } from '../../platform/platform.ts';
+import type { AioMode, HostFile } from '../../platform/platform.ts';
 import { refusedValue } from '../../qapi/block-types.ts';
 import { bool, enumeration, int, optional, str, struct, type TypeOf, worded } from '../../qapi/types.ts';
+import { fileWay } from '../../trace/host-events.ts';
 import { createFile, fileCreateJob, fileCreateOptions, removeFile } from './create.ts';
 import { ImageLocks } from './image-locks.ts';
 import { KnownData } from './known-data.ts';
@@ -71,11 +71,11 @@ export const file: DriverDefinition<FileOptions> = {
 async function openFile(context: OpenContext, given: FileOptions): Promise<Driver> {
   checkOptions('file', given);
   const { filename } = given;
-  const opened = await openHostFile(context, filename);
+  const opened = await openHostFile(context, given);
   try {
     checkAio(context, given);
     if ((await opened.status()).type !== 'file') throw notRegular(filename);
-    return new FileDriver(context, filename, opened, lockingOf(context, given, opened));
+    return new FileDriver(context, given, opened, lockingOf(context, given, opened));
   } catch (error) {
     await opened.close();
     throw error;
@@ -94,25 +94,43 @@ export function checkOptions(driver: string, given: FileOptions): void {
 
 /** Of a file that is open: one that is not there is told first. */
 export function checkAio({ flags }: OpenContext, given: FileOptions): void {
-  const aio = given.aio ?? (flags.nativeAio ? 'native' : undefined);
-  if (aio === 'native' && !flags.direct)
+  if (aioOf(given, flags) === 'native' && !flags.direct)
     throw invalid('aio=native was specified, but it requires cache.direct=on, which was not specified.');
 }
 
+function aioOf(given: FileOptions, { aio }: Readonly<OpenFlags>): AioMode | undefined {
+  return given.aio ?? aio;
+}
+
+/** By which way requests reach the host that take long. */
+function tellWay(
+  { platform, nodeName }: OpenContext,
+  { aio, way, why }: { aio: AioMode | undefined; way: string; why: string },
+): void {
+  if (aio === 'io_uring' && way !== aio) {
+    const failure = `failed to init linux io_uring ring: ${why}`;
+    platform.console.error(`Unable to use linux io_uring, falling back to thread pool: ${failure}`);
+  }
+  if (fileWay.enabled) fileWay.emit({ node: nodeName, way, why: why || 'there' });
+}
+
 /** Opens the file as the node is to be open. Errors: `Could not open 'F': …`. */
-export async function openHostFile(context: OpenContext, filename: string): Promise<HostFile> {
-  return openAs(context.platform, filename, context.flags, () => context.fallBackToReadOnly());
+export async function openHostFile(context: OpenContext, given: FileOptions): Promise<HostFile> {
+  return openAs(context, given, context.flags, () => context.fallBackToReadOnly());
 }
 
 /** Opens as `flags` say; with auto-read-only, a file that cannot be written is read, and `fallBack` called. */
 async function openAs(
-  platform: Platform,
-  filename: string,
+  context: OpenContext,
+  given: FileOptions,
   flags: Readonly<OpenFlags>,
   fallBack: () => void,
 ): Promise<HostFile> {
+  const { filename } = given;
+  const aio = aioOf(given, flags);
+  const chosen = (way: string, why: string): void => tellWay(context, { aio, way, why });
   const open = (write: boolean): Promise<HostFile> =>
-    platform.files.open(filename, { write, direct: flags.direct });
+    context.platform.files.open(filename, { write, direct: flags.direct, aio, chosen });
   let first: HostFile | undefined;
   try {
     first = await open(!flags.readOnly);
@@ -173,7 +191,7 @@ export class FileDriver implements Driver {
 
   constructor(
     private readonly context: OpenContext,
-    private readonly filename: string,
+    private readonly given: FileOptions,
     protected opened: HostFile,
     private readonly locks: ImageLocks | undefined,
   ) {
@@ -309,7 +327,7 @@ export class FileDriver implements Driver {
   async reopen({ flags }: ReopenChange): Promise<ReopenStep> {
     const now = this.context.flags;
     if (flags.readOnly === now.readOnly && flags.direct === now.direct) return {};
-    const next = await openAs(this.context.platform, this.filename, flags, () => {
+    const next = await openAs(this.context, this.given, flags, () => {
       flags.readOnly = true;
     });
     return {

@@ -3,10 +3,10 @@
  * file (specification: transactions, section 3).
  */
 import { BlockError, invalid } from '../../base/errors.ts';
-import { setActive } from '../../block/activity.ts';
 import { nodesFrom } from '../../block/chain.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { cumulativePermissions, Perm } from '../../block/permissions.ts';
+import { loadPart } from '../../platform/platform.ts';
 import type { Action, ActionContext } from './action.ts';
 
 export abstract class ExternalSnapshotAction implements Action {
@@ -37,7 +37,10 @@ export abstract class ExternalSnapshotAction implements Action {
     const overlay = await this.openOverlay(old);
     this.overlay = overlay;
     checkOverlay(overlay);
-    if (old.flags.inactive) await setActive(graph, overlay, false);
+    if (old.flags.inactive) {
+      const activity = await loadPart(graph.platform, () => import('../../block/activity.ts'));
+      await activity.setActive(graph, overlay, false);
+    }
     const below = nodesFrom(overlay);
     await graph.change((change) => {
       change.addChild(overlay, old, 'backing', 'cow');

@@ -1,18 +1,21 @@
 import * as fs from 'node:fs';
 import fc from 'fast-check';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { files } from '../../../host/platform/node/files.ts';
 import { libc } from '../../../host/platform/node/libc.ts';
-import type { HostFile } from '../../../host/platform/platform.ts';
+import { RingRequests, ringRequests } from '../../../host/platform/node/ring-requests.ts';
+import type { AioMode, HostFile } from '../../../host/platform/platform.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
 const scratch = scratchDirectory();
 const opened: HostFile[] = [];
 let counter = 0;
 
+let aio: AioMode = 'threads';
+
 async function newFile(): Promise<{ file: HostFile; path: string }> {
   const path = scratch(`file-${counter++}`);
-  const file = await files.open(path, { write: true, create: 'exclusive' });
+  const file = await files.open(path, { write: true, create: 'exclusive', aio });
   opened.push(file);
   return { file, path };
 }
@@ -57,7 +60,49 @@ class Model {
   }
 }
 
-describe('a file', () => {
+const why = ringRequests();
+const isThere = why instanceof RingRequests;
+
+describe.each([
+  { mode: 'threads' as const, given: true },
+  { mode: 'io_uring' as const, given: isThere },
+])('a file, by $mode', ({ mode, given }) => {
+  beforeEach((context) => {
+    if (!given) context.skip(`no io_uring here: ${String(why)}`);
+    aio = mode;
+  });
+
+  test('says by which way its requests go', async () => {
+    const told: string[] = [];
+    const { path } = await newFile();
+    const file = await files.open(path, { write: true, aio, chosen: (way) => void told.push(way) });
+    opened.push(file);
+    await file.write(0, new Uint8Array(1 << 20));
+    await file.flush();
+    expect(told).toEqual([mode]);
+  });
+
+  test('is closed when the requests that are under way are over', async () => {
+    const { file, path } = await newFile();
+    const writes = Array.from({ length: 8 }, (_, i) =>
+      file.write(i << 20, new Uint8Array(1 << 20).fill(i + 1)),
+    );
+    await opened.pop()!.close();
+    await Promise.all(writes);
+    expect(fs.statSync(path).size).toBe(8 << 20);
+  });
+
+  test.skipIf(!libc())('is read past the page cache, many requests at once', async () => {
+    const { path } = await newFile();
+    const bytes = new Uint8Array(1 << 20).map((_, i) => i >> 12);
+    fs.writeFileSync(path, bytes);
+    const file = await files.open(path, { write: true, direct: true, aio });
+    opened.push(file);
+    const back = Array.from({ length: 256 }, () => new Uint8Array(4096));
+    await Promise.all(back.map((part, i) => file.read(i * 4096, part)));
+    expect(Buffer.compare(Buffer.concat(back), bytes)).toBe(0);
+  });
+
   test('is an array of bytes that grows with writes and reads as zeros past its end', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
@@ -130,7 +175,7 @@ test('a closed file is not mistaken for the next one', async () => {
   const { file } = await newFile();
   await opened.pop()!.close();
   const { path } = await newFile();
-  expect(() => file.write(0, new Uint8Array(1))).toThrow();
+  await expect(file.write(0, new Uint8Array(1))).rejects.toThrow();
   expect(fs.statSync(path).size).toBe(0);
 });
 

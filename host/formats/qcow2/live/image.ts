@@ -161,7 +161,7 @@ export class Qcow2Driver implements Driver {
     buffer.set(cluster.subarray(start, start + buffer.length));
   }
 
-  async prepareWrite(offset: number, bytes: number): Promise<Transfer> {
+  prepareWrite(offset: number, bytes: number): Transfer | Promise<Transfer> {
     const plan = this.tryPrepare(offset, bytes);
     if (typeof plan !== 'number') return plan;
     return this.engine.run(() => this.tryPrepare(offset, bytes), plan);

@@ -6,11 +6,12 @@
  * and waits for the older to run empty.
  */
 import { InFlight } from '../../../base/in-flight.ts';
+import { settled } from '../../../base/settled.ts';
 
 export class TransferGate {
   private current: 0 | 1 = 0;
   private readonly active: readonly [InFlight, InFlight] = [new InFlight(), new InFlight()];
-  private barriers: Promise<void> = Promise.resolve();
+  private barriers = settled;
 
   begin(): number {
     this.active[this.current].begin();
