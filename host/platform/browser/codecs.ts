@@ -45,48 +45,19 @@ const zstdLevel = 3;
 
 const zstd: WholeCodec = {
   async decompressWhole(input, limit) {
-    const { decompress } = await zstdModule();
-    const parts: Uint8Array[] = [];
-    let bytes = 0;
-    for (let at = 0; at < input.length; ) {
-      const frame = zstdFrameAt(input, at);
-      if (!frame) throw new BlockError('EIO');
-      if (!frame.skippable) {
-        const content = decodeFrame(
-          decompress,
-          input.subarray(at, frame.end),
-          frame.contentBytes,
-          limit - bytes,
-        );
-        parts.push(content);
-        bytes += content.length;
-      }
-      at = frame.end;
-    }
-    const whole = new Uint8Array(bytes);
-    let filled = 0;
-    for (const part of parts) {
-      whole.set(part, filled);
-      filled += part.length;
-    }
-    return whole;
+    const parts = [...framesOf(await zstdModule(), input, limit)];
+    return new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer());
   },
 
   async decompress(input, output) {
-    const { decompress } = await zstdModule();
-    let at = 0;
     let filled = 0;
-    while (filled < output.length) {
-      const frame = zstdFrameAt(input, at);
-      if (!frame) throw new BlockError('EIO');
-      if (!frame.skippable) {
-        const frameBytes = input.subarray(at, frame.end);
-        const content = decodeFrame(decompress, frameBytes, frame.contentBytes, output.length - filled);
-        output.set(content, filled);
-        filled += content.length;
-      }
-      at = frame.end;
+    for (const content of framesOf(await zstdModule(), input, output.length)) {
+      output.set(content, filled);
+      filled += content.length;
+      // Sectors are filled up behind it.
+      if (filled === output.length) return;
     }
+    throw new BlockError('EIO');
   },
 
   async compress(input, limit) {
@@ -102,22 +73,26 @@ function zstdModule(): Promise<Zstd> {
   return import('@cloudpss/zstd');
 }
 
-function decodeFrame(
-  decompress: Zstd['decompress'],
-  frame: Uint8Array,
-  contentBytes: number | undefined,
-  limit: number,
-): Uint8Array {
-  if (contentBytes !== undefined && contentBytes > limit) throw new BlockError('EIO');
-  let content: Uint8Array;
-  try {
-    content = decompress(frame);
-  } catch (error) {
-    // Whatever it throws says that the frame is damaged.
-    throw new BlockError('EIO', undefined, { cause: error });
+/** What each frame holds. EIO when one is damaged, or all together hold more than `limit` bytes. */
+function* framesOf({ decompress }: Zstd, input: Uint8Array, limit: number): Generator<Uint8Array> {
+  let left = limit;
+  for (let at = 0; at < input.length; ) {
+    const frame = zstdFrameAt(input, at);
+    if (!frame || (frame.contentBytes ?? 0) > left) throw new BlockError('EIO');
+    if (!frame.skippable) {
+      let content: Uint8Array;
+      try {
+        content = decompress(input.subarray(at, frame.end));
+      } catch (error) {
+        // Whatever it throws says that the frame is damaged.
+        throw new BlockError('EIO', undefined, { cause: error });
+      }
+      left -= content.length;
+      if (left < 0) throw new BlockError('EIO');
+      yield content;
+    }
+    at = frame.end;
   }
-  if (content.length > limit) throw new BlockError('EIO');
-  return content;
 }
 
 export const codecs: Codecs = { deflate, zstd };
