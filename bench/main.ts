@@ -12,6 +12,7 @@ import { benchBulk } from './bulk.ts';
 import { benchCore } from './core.ts';
 import { benchEmulator } from './emulator.ts';
 import { described, environment, loadNow } from './environment.ts';
+import { benchGrowth } from './growth.ts';
 import { ask, benchGuest } from './guest.ts';
 import { benchHttpBoot } from './http-boot.ts';
 import { type Images, makeImages, memoryFolder, memoryRoot, type Place } from './images.ts';
@@ -53,7 +54,8 @@ const parts: Readonly<Record<string, (run: Run) => Promise<void>>> = {
   },
   emulator: ({ report, folder }) => benchEmulator(report, folder),
   'http-boot': ({ report, folder }) => benchHttpBoot(report, folder),
-  size: async ({ report, rounds, folder, images }) => benchSize(report, rounds, folder, await images()),
+  growth: ({ report, rounds, places }) => benchGrowth(report, rounds, places.at(-1)!.folder), // there is the disk
+  size: ({ report }) => benchSize(report),
 };
 
 const { values: options } = parseArgs({
