@@ -308,13 +308,7 @@ interface Hash {
 /** Compression of one cluster at a time. */
 export interface Codecs {
   readonly deflate: Codec;
-  readonly zstd: WholeCodec;
-}
-
-/** A codec that also reads what does not say beforehand how long it will be. */
-export interface WholeCodec extends Codec {
-  /** All that `input` holds. EIO when it is damaged, or would give more than `limit` bytes. */
-  decompressWhole(input: Uint8Array, limit: number): Promise<Uint8Array>;
+  readonly zstd: Codec;
 }
 
 export interface Codec {
@@ -325,4 +319,12 @@ export interface Codec {
   decompress(input: Uint8Array, output: Uint8Array): Promise<void>;
   /** The compressed stream, or undefined when it would not be smaller than `limit` bytes. */
   compress(input: Uint8Array, limit: number): Promise<Uint8Array | undefined>;
+  /**
+   * All that `input` holds, which does not say beforehand how long it will be. EIO when it is damaged, or would give more than
+   * `limit` bytes. Absent where nobody asks.
+   */
+  decompressWhole?(input: Uint8Array, limit: number): Promise<Uint8Array>;
 }
+
+/** One that has it. */
+export type WholeCodec = Required<Codec>;

@@ -34,10 +34,10 @@ export async function sealBlob(sealer: Sealer, id: Uint8Array, plain: Uint8Array
 async function shrunk(sealer: Sealer, plain: Uint8Array): Promise<Uint8Array | undefined> {
   if (plain.length === 0) return undefined;
   if (plain.length >= minProbedBytes) {
-    const probe = await compressed(sealer.codecs, plain.subarray(0, probeBytes));
+    const probe = await compressed(sealer.zstd, plain.subarray(0, probeBytes));
     if (probe.length >= probeBytes) return undefined;
   }
-  const frame = await compressed(sealer.codecs, plain);
+  const frame = await compressed(sealer.zstd, plain);
   return frame.length < plain.length ? frame : undefined;
 }
 
@@ -50,7 +50,7 @@ export async function unsealBlob(
   if (plainLength !== undefined) {
     const frame = plain;
     plain = new Uint8Array(plainLength);
-    await sealer.codecs.zstd.decompress(frame, plain);
+    await sealer.zstd.decompress(frame, plain);
   }
   if (!equalIds(await blobId(sealer, plain), id))
     throw new BlockError('EIO', `blob ${toHex(id)} is not what its id says`);

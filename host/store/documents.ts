@@ -5,7 +5,7 @@
  *   plain = 2 | zstd frame     or     JSON as it is, which begins with { or [
  */
 import { BlockError } from '../base/errors.ts';
-import type { Codecs } from '../platform/platform.ts';
+import type { WholeCodec } from '../platform/platform.ts';
 import { toHex } from './ids.ts';
 import type { ObjectStore } from './object-store.ts';
 import { type Primitives, type SealingKeys, seal, unseal } from './sealing.ts';
@@ -14,7 +14,7 @@ const compressedMark = 2;
 
 /** What sealed files are read and written with. */
 export interface Sealer extends Primitives {
-  readonly codecs: Codecs;
+  readonly zstd: WholeCodec;
   readonly keys: SealingKeys;
 }
 
@@ -28,7 +28,7 @@ export async function putDocument(
   value: unknown,
 ): Promise<string> {
   const json = new TextEncoder().encode(JSON.stringify(value));
-  const frame = await compressed(sealer.codecs, json);
+  const frame = await compressed(sealer.zstd, json);
   const plain = new Uint8Array(frame.length + 1);
   plain[0] = compressedMark;
   plain.set(frame, 1);
@@ -54,13 +54,13 @@ export async function getDocument(
       throw new BlockError('EIO', 'it is not what its name says');
     const plain = await unseal(sealer, sealer.keys, sealed);
     if (plain[0] !== compressedMark) return plain;
-    return await sealer.codecs.zstd.decompressWhole(plain.subarray(1), limit);
+    return await sealer.zstd.decompressWhole(plain.subarray(1), limit);
   } catch (error) {
     throw error instanceof BlockError ? error.within(`${name} of ${store.location}`) : error;
   }
 }
 
 /** Always, also when it does not get smaller. */
-export async function compressed({ zstd }: Pick<Codecs, 'zstd'>, plain: Uint8Array): Promise<Uint8Array> {
+export async function compressed(zstd: WholeCodec, plain: Uint8Array): Promise<Uint8Array> {
   return (await zstd.compress(plain, Number.POSITIVE_INFINITY))!; // no limit
 }

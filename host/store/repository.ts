@@ -5,7 +5,7 @@
  * packs, then the index that names them, then the snapshot. Nothing is ever changed or removed but locks.
  */
 import { BlockError } from '../base/errors.ts';
-import type { Clock, Platform } from '../platform/platform.ts';
+import type { Clock, Platform, WholeCodec } from '../platform/platform.ts';
 import { unsealBlob } from './blobs.ts';
 import { type DocumentFolder, getDocument, putDocument, type Sealer } from './documents.ts';
 import { idFrom, toHex } from './ids.ts';
@@ -33,13 +33,15 @@ const folders = ['data', 'index', 'keys', 'locks', 'snapshots'];
 const packFolders = Array.from({ length: 256 }, (_, i) => `data/${i.toString(16).padStart(2, '0')}`);
 
 /** What a repository takes of the world. */
-export type RepositoryPlatform = Primitives & Pick<Platform, 'codecs'> & { readonly clock: Clock };
+export type RepositoryPlatform = Primitives & { readonly zstd: WholeCodec; readonly clock: Clock };
 
 /** Errors: ENOTSUP: nothing is hashed and encrypted on this host. */
 export function repositoryPlatform({ ciphers, hashes, random, codecs, clock }: Platform): RepositoryPlatform {
-  if (!ciphers || !hashes)
+  const { zstd } = codecs;
+  const { decompressWhole } = zstd;
+  if (!ciphers || !hashes || !decompressWhole)
     throw new BlockError('ENOTSUP', 'repositories need encryption, which this host does not have');
-  return { ciphers, hashes, random, codecs, clock };
+  return { ciphers, hashes, random, zstd: { ...zstd, decompressWhole }, clock };
 }
 
 export class Repository {

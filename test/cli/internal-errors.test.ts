@@ -74,7 +74,9 @@ interface Served {
 }
 
 const chardev = (socket: string): string => `socket,id=c,path=${socket},server=on,wait=off`;
-const qcow2 = (image: string): string => `qcow2,node-name=disk,file.driver=file,file.filename=${image}`;
+// Requests by threads: what is made of them by Node can be kept from coming to an end.
+const qcow2 = (image: string): string =>
+  `qcow2,node-name=disk,file.driver=file,file.aio=threads,file.filename=${image}`;
 const machine = {
   options: (image: string, socket: string) => [
     ...['-blockdev', qcow2(image), '-device', 'ide-hd,drive=disk,id=hd,bus=ide.0,share-rw=on'],

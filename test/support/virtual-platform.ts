@@ -50,7 +50,7 @@ export class VirtualPlatform implements Platform {
     identify: async (path: string) => path,
   };
 
-  readonly codecs = { deflate: noCodec, zstd: { ...noCodec, decompressWhole: noCodec.decompress } };
+  readonly codecs = { deflate: noCodec, zstd: noCodec };
 
   readonly console = {
     stdout: (line: string) => void this.printed.push(line),

@@ -4,7 +4,7 @@
  * byte, what QEMU writes. All of it runs in the thread that asks: 1 ms to inflate 64 KiB, 5 ms to deflate them.
  */
 import { BlockError } from '../../base/errors.ts';
-import type { Codec, Codecs, WholeCodec } from '../platform.ts';
+import type { Codec, Codecs } from '../platform.ts';
 import { zstdFrameAt } from '../zstd-frame.ts';
 
 const deflate: Codec = {
@@ -43,12 +43,7 @@ class Complete extends Error {}
 /** What zstd itself defaults to, and QEMU writes. */
 const zstdLevel = 3;
 
-const zstd: WholeCodec = {
-  async decompressWhole(input, limit) {
-    const parts = [...framesOf(await zstdModule(), input, limit)];
-    return new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer());
-  },
-
+const zstd: Codec = {
   async decompress(input, output) {
     let filled = 0;
     for (const content of framesOf(await zstdModule(), input, output.length)) {

@@ -61,6 +61,8 @@ export class NodeFile implements HostFile {
   private readonly reads = new LatencyWatch();
   private readonly writes = new LatencyWatch();
   private requests: SlowRequests | undefined;
+  /** A descriptor for the ring alone, where it has one. */
+  private ringFd: number | undefined;
   private readonly underWay = new InFlight();
   private byteLocks: ByteLocks | undefined;
   private readonly handle: FileHandle | undefined;
@@ -97,16 +99,21 @@ export class NodeFile implements HostFile {
     return this.requests;
   }
 
+  /** What `slow` is given: to be asked for after it. */
+  private get slowFd(): number {
+    return this.ringFd ?? this.fd;
+  }
+
   private chooseRequests(): SlowRequests {
     const { aio, chosen } = this.kind;
     const ring = aio === 'threads' || this.handle ? undefined : ringRequests();
-    if (ring instanceof RingRequests) {
-      // The ring would take it for the wish to hear EAGAIN from files that cannot wait by themselves.
-      libc()?.clearFlags(this.fd, fs.constants.O_NONBLOCK);
+    const isRing = ring instanceof RingRequests;
+    if (isRing) this.ringFd = reopened(this.fd);
+    if (isRing && this.ringFd !== undefined) {
       chosen?.('io_uring', '');
       return ring;
     }
-    chosen?.('threads', ring?.message ?? 'aio=threads');
+    chosen?.('threads', isRing ? 'there is no /proc' : (ring?.message ?? 'aio=threads'));
     return threadPool;
   }
 
@@ -129,10 +136,10 @@ export class NodeFile implements HostFile {
 
   /** A read beside others, until it is complete or the file ends. */
   private async readSlowly(offset: number, buffer: Uint8Array): Promise<void> {
-    const { slow, fd } = this;
+    const { slow, slowFd } = this;
     this.underWay.begin();
     try {
-      const done = await repeat(buffer, offset, (rest, at) => slow.read(fd, rest, at));
+      const done = await repeat(buffer, offset, (rest, at) => slow.read(slowFd, rest, at));
       buffer.fill(0, done);
     } finally {
       this.underWay.end();
@@ -154,10 +161,10 @@ export class NodeFile implements HostFile {
 
   /** A write beside others. What was written in place before is written again: a failure is told by the last call. */
   private async writeSlowly(offset: number, buffer: Uint8Array): Promise<void> {
-    const { slow, fd } = this;
+    const { slow, slowFd } = this;
     this.underWay.begin();
     try {
-      const done = await repeat(buffer, offset, (rest, at) => slow.write(fd, rest, at));
+      const done = await repeat(buffer, offset, (rest, at) => slow.write(slowFd, rest, at));
       // Nothing at all, without an error: there is no place for it.
       if (done < buffer.length) throw new BlockError('ENOSPC');
     } finally {
@@ -186,7 +193,8 @@ export class NodeFile implements HostFile {
     if (this.handle) return ofHandle(this.handle.datasync());
     this.underWay.begin();
     try {
-      await this.slow.datasync(this.fd);
+      const { slow, slowFd } = this;
+      await slow.datasync(slowFd);
     } finally {
       this.underWay.end();
     }
@@ -251,12 +259,29 @@ export class NodeFile implements HostFile {
   }
 
   async close(): Promise<void> {
-    const { fd } = this;
+    const { fd, ringFd } = this;
     // The number may soon mean another file: nothing new comes to it, and what is under way is over before.
     this.fd = -1;
+    this.ringFd = -1;
     await this.underWay.whenIdle();
+    if (ringFd !== undefined) await call((callback) => fs.close(ringFd, callback));
     if (this.handle) return ofHandle(this.handle.close());
     return call((callback) => fs.close(fd, callback));
+  }
+}
+
+/**
+ * The same file by a description of its own, for the ring. The kernel lets go of what a ring was given only some time after the
+ * process has ended: were it the description that has the locks, whoever is started next would still find them. And the ring takes
+ * O_NONBLOCK for the wish to hear EAGAIN from files that cannot wait by themselves. Undefined: there is no /proc.
+ */
+function reopened(fd: number): number | undefined {
+  const { O_RDWR, O_WRONLY, O_DIRECT } = fs.constants;
+  try {
+    const kept = (libc()?.flagsOf(fd) ?? 0) & (O_RDWR | O_WRONLY | O_DIRECT);
+    return fs.openSync(`/proc/self/fd/${fd}`, kept);
+  } catch {
+    return undefined;
   }
 }
 

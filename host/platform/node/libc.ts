@@ -11,7 +11,6 @@ import { loadKoffi } from './koffi.ts';
 
 /** Linux, include/uapi/linux/fcntl.h and falloc.h. */
 const F_GETFL = 3;
-const F_SETFL = 4;
 const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
 const F_RDLCK = 0;
@@ -133,10 +132,11 @@ export class Libc {
     return errorOfNumber(this.koffi.errno());
   }
 
-  /** The flags of an open file that can be changed, without some of them from now on. */
-  clearFlags(fd: number, flags: number): void {
-    const now = this.fcntlNumber(fd, F_GETFL, 0);
-    if (now < 0 || this.fcntlNumber(fd, F_SETFL, now & ~flags) < 0) throw this.lastError();
+  /** How a file was opened, by the flags of open(2). */
+  flagsOf(fd: number): number {
+    const flags = this.fcntlNumber(fd, F_GETFL, 0);
+    if (flags < 0) throw this.lastError();
+    return flags;
   }
 
   private describeLock(type: number, offset: number): void {

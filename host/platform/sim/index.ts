@@ -214,10 +214,7 @@ export class Simulation implements FileWorld {
       decompress: (input, output) => this.scheduler.outside(() => codec.decompress(input, output)),
       compress: (input, limit) => this.scheduler.outside(() => codec.compress(input, limit)),
     });
-    const { deflate, zstd } = nodeCodecs;
-    const whole = (input: Uint8Array, limit: number): Promise<Uint8Array> =>
-      this.scheduler.outside(() => zstd.decompressWhole(input, limit));
-    return { deflate: outside(deflate), zstd: { ...outside(zstd), decompressWhole: whole } };
+    return { deflate: outside(nodeCodecs.deflate), zstd: outside(nodeCodecs.zstd) };
   }
 
   private makeConsole(): Console {
