@@ -17,7 +17,7 @@ const patient = { timeout: 30_000 };
 const pictures = process.env['PICTURES'];
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
-/** A backup of it goes on until it is paused. */
+/** A slow backup of it goes on until it is paused. */
 const imageBytes = 192 << 20;
 /** What the guest writes to, and expects to be empty. */
 const guestBytes = 64 << 20;
@@ -158,11 +158,14 @@ describe.skipIf(!haveChromium)('the page', () => {
   }, 120_000);
 
   test('shows a backup while it is made', async () => {
+    // Slow until it is paused: what is empty takes no time.
+    await page.locator('#backup-speed').fill('4');
     await page.click('[data-action=backup]');
     const jobs = page.locator('.jobs tbody tr');
     await jobs.nth(1).getByText('Pause').waitFor(patient);
     for (const row of [0, 1]) await jobs.nth(row).getByText('Pause').click(patient);
     await examine('backup');
+    await page.locator('#backup-speed').fill('9');
     for (const row of [0, 1]) await jobs.nth(row).getByText('Resume').click(patient);
     await page.waitForSelector('[data-backup="1"]', { timeout: 60_000 });
     if (pictures) await takeOfReadme(pictures);
