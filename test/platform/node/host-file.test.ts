@@ -64,9 +64,9 @@ const why = ringRequests();
 const isThere = why instanceof RingRequests;
 
 describe.each([
-  { mode: 'threads' as const, given: true },
-  { mode: 'io_uring' as const, given: isThere },
-])('a file, by $mode', ({ mode, given }) => {
+  { way: 'threads', mode: 'threads' as const, given: true },
+  { way: 'io_uring, where the kernel has it', mode: 'io_uring' as const, given: isThere },
+])('a file, by $way', ({ mode, given }) => {
   beforeEach((context) => {
     if (!given) context.skip(`no io_uring here: ${String(why)}`);
     aio = mode;
