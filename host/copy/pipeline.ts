@@ -1,6 +1,6 @@
 /**
  * Goes through pieces of a disk with several of them under way: while one is written, the next ones are read. Whatever
- * copies or compares from one end to the other does it by this, on the tools' side: convert, dd, rebase, compare.
+ * copies or compares from one end to the other does it by this, on the tools' side: convert, dd, rebase, compare, backup.
  *
  * Memory is the buffers, whatever the size of the disks. Pieces are found in their order, and unless the caller wants it
  * otherwise they are written in it, so that the target grows as if each had been copied by itself; then a failure is told in

@@ -4,6 +4,7 @@
  * What is known to be zero is not read. A few chunks are on the way at once, each in a buffer that is used again, so memory does not
  * grow with the disk, but for the list of ids.
  */
+import { runPipeline } from '../copy/pipeline.ts';
 import { idBytes } from './ids.ts';
 import type { RepositoryWriter } from './repository-writer.ts';
 
@@ -26,6 +27,13 @@ interface DiskWriting {
   readonly check?: () => void;
 }
 
+interface Chunk {
+  readonly chunk: number;
+  readonly start: number;
+  readonly bytes: number;
+  readonly isZero: boolean;
+}
+
 /** Settles with the ids of all chunks, one after the other. They may not be durable yet. */
 export async function writeDisk(
   writer: RepositoryWriter,
@@ -35,34 +43,31 @@ export async function writeDisk(
   const chunks = Math.ceil(source.bytes / chunkBytes);
   const content = new Uint8Array(chunks * idBytes);
   const zeros = new ZeroChunks(writer);
+  const buffers = Array.from({ length: lanes }, () => new Uint8Array(chunkBytes));
   let next = 0;
-  /** Chunks below it are known to be zero, as far as was asked. */
+  /** What lies below it, from the chunk before on, is known to be zero. */
   let zeroEnd = 0;
-  const lane = async (): Promise<void> => {
-    const buffer = new Uint8Array(chunkBytes);
-    while (next < chunks) {
+  const stages = {
+    async next(): Promise<Chunk | undefined> {
+      if (next === chunks) return undefined;
       check?.();
       const chunk = next++;
       const start = chunk * chunkBytes;
       const bytes = Math.min(chunkBytes, source.bytes - start);
-      if (start + bytes > zeroEnd) {
-        const known = start + (await source.zeroBytes(start));
-        zeroEnd = Math.max(zeroEnd, known);
-      }
-      const isZero = start + bytes <= zeroEnd;
-      content.set(
-        isZero ? await zeros.id(bytes) : await readAndAdd(start, buffer.subarray(0, bytes)),
-        chunk * idBytes,
-      );
+      const end = start + bytes;
+      if (end > zeroEnd) zeroEnd = Math.max(zeroEnd, start + (await source.zeroBytes(start)));
+      return { chunk, start, bytes, isZero: end <= zeroEnd };
+    },
+    async read({ start, bytes, isZero }: Chunk, buffer: Uint8Array): Promise<void> {
+      if (!isZero) await source.read(start, buffer.subarray(0, bytes));
+    },
+    async write({ chunk, bytes, isZero }: Chunk, buffer: Uint8Array): Promise<void> {
+      const id = isZero ? await zeros.id(bytes) : await writer.add('data', buffer.subarray(0, bytes));
+      content.set(id, chunk * idBytes);
       progress?.(bytes);
-    }
+    },
   };
-  const readAndAdd = async (start: number, buffer: Uint8Array): Promise<Uint8Array> => {
-    await source.read(start, buffer);
-    return writer.add('data', buffer);
-  };
-  const outcomes = await Promise.allSettled(Array.from({ length: lanes }, lane));
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  await runPipeline(buffers, stages, 'none');
   return content;
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { BlockError } from '../../base/errors.ts';
 import { createImage, removeImage } from '../../block/create.ts';
 import type { BlockGraph } from '../../block/graph.ts';
+import { runPipeline } from '../../copy/pipeline.ts';
 import { fileExists } from '../../platform/node/file-exists.ts';
 import { DiskReader } from '../../store/disk-reader.ts';
 import { disksOf, type StoredDisk } from '../../store/machine.ts';
@@ -153,14 +154,17 @@ async function copy(
   progress: (bytes: number) => void,
 ): Promise<void> {
   let next = 0;
-  const lane = async (): Promise<void> => {
-    while (next < reader.chunks) {
-      const chunk = next++;
+  const lanes: { content?: Uint8Array | undefined }[] = [{}, {}, {}, {}];
+  const stages = {
+    next: async () => (next < reader.chunks ? next++ : undefined),
+    async read(chunk: number, lane: (typeof lanes)[0]): Promise<void> {
+      lane.content = (await reader.isZero(chunk)) ? undefined : await reader.readChunk(chunk);
+    },
+    async write(chunk: number, { content }: (typeof lanes)[0]): Promise<void> {
       const { offset, bytes } = reader.range(chunk);
-      if (!(await reader.isZero(chunk))) await write(offset, await reader.readChunk(chunk));
+      if (content) await write(offset, content);
       progress(bytes);
-    }
+    },
   };
-  const outcomes = await Promise.allSettled([lane(), lane(), lane(), lane()]);
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  await runPipeline(lanes, stages, 'none');
 }
