@@ -3,7 +3,7 @@
 import { HelpWanted, helpSpec, traceSpec } from '../img/options.ts';
 import { optionTexts } from '../manual/option-texts.ts';
 import { fromSpecs, helpText } from '../manual/options.ts';
-import { nearest } from '../shared/nearest.ts';
+import { didYouMean } from '../shared/nearest.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { type BackupCommand, commands } from './commands.ts';
 
@@ -17,11 +17,8 @@ async function dispatch(tool: Tool, [name, ...rest]: string[]): Promise<number> 
   if (['-h', '--help', 'help'].includes(name)) return printHelp(tool);
   const command = commands.find((candidate) => candidate.name === name);
   if (!command) {
-    const near = nearest(
-      name,
-      commands.map((candidate) => candidate.name),
-    );
-    tool.failUsage(`Command not found: ${name}${near === undefined ? '' : `. Did you mean '${near}'?`}`);
+    const names = commands.map((candidate) => candidate.name);
+    tool.failUsage(`Command not found: ${name}${didYouMean(name, names)}`);
   }
   const { run } = await command.load();
   tool.command = command.name;

@@ -147,6 +147,12 @@ async function restoreDisk(
   }
 }
 
+/** A chunk on its way. */
+interface Lane {
+  /** Undefined: zeros. */
+  content?: Uint8Array | undefined;
+}
+
 /** A new image is zero where nothing is written. */
 async function copy(
   reader: DiskReader,
@@ -154,13 +160,13 @@ async function copy(
   progress: (bytes: number) => void,
 ): Promise<void> {
   let next = 0;
-  const lanes: { content?: Uint8Array | undefined }[] = [{}, {}, {}, {}];
+  const lanes: Lane[] = [{}, {}, {}, {}];
   const stages = {
     next: async () => (next < reader.chunks ? next++ : undefined),
-    async read(chunk: number, lane: (typeof lanes)[0]): Promise<void> {
+    async read(chunk: number, lane: Lane): Promise<void> {
       lane.content = (await reader.isZero(chunk)) ? undefined : await reader.readChunk(chunk);
     },
-    async write(chunk: number, { content }: (typeof lanes)[0]): Promise<void> {
+    async write(chunk: number, { content }: Lane): Promise<void> {
       const { offset, bytes } = reader.range(chunk);
       if (content) await write(offset, content);
       progress(bytes);

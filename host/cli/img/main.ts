@@ -1,7 +1,7 @@
 /** `blockyard img`, and `qemu-img` when started by that name: finds the subcommand and runs it. */
 import { ExitStatus } from '../shared/exit-status.ts';
 import { describeUsageError, OptionReader, UsageError } from '../shared/getopt.ts';
-import { nearest } from '../shared/nearest.ts';
+import { didYouMean } from '../shared/nearest.ts';
 import { runTool, type Terminal, Tool } from '../shared/tool.ts';
 import { commands } from './commands.ts';
 import { HelpWanted, isOurs, standardOptions } from './options.ts';
@@ -40,13 +40,8 @@ async function helpAbout(tool: Tool, [topic]: readonly string[]): Promise<number
 }
 
 function unknownCommand(tool: Tool, word: string): never {
-  const near = isOurs(tool)
-    ? nearest(
-        word,
-        commands.map(({ name }) => name),
-      )
-    : undefined;
-  tool.failUsage(`Command not found: ${word}${near === undefined ? '' : `. Did you mean '${near}'?`}`);
+  const names = commands.map(({ name }) => name);
+  tool.failUsage(`Command not found: ${word}${isOurs(tool) ? didYouMean(word, names) : ''}`);
 }
 
 /** Options before the subcommand; gives it and what follows. */

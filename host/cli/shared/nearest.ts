@@ -34,3 +34,9 @@ function changesBetween(a: string, b: string): number {
   }
   return last[b.length]!; // it has one more than b
 }
+
+/** For the end of a sentence about a word that is none of `names`: a question, when one of them is near. */
+export function didYouMean(word: string, names: readonly string[]): string {
+  const near = nearest(word, names);
+  return near === undefined ? '' : `. Did you mean '${near}'?`;
+}
