@@ -27,13 +27,18 @@ export class AtomicFile {
     this.target = resolve(target);
     const name = `.${basename(this.target).slice(0, 32)}.${process.pid}-${randomBytes(4).toString('hex')}`;
     this.path = join(dirname(this.target), name);
+    // Before there is a file: a signal may come as soon as somebody sees it.
+    for (const signal of endingSignals) process.on(signal, this.onSignal);
+    let isThere = false;
     try {
       const existing = fs.lstatSync(this.target, { throwIfNoEntry: false });
       if (existing && !existing.isFile()) throw invalid(`'${target}' is not a regular file`);
       fs.writeFileSync(this.path, '', { flag: 'wx', mode: newFileMode });
-      for (const signal of endingSignals) process.on(signal, this.onSignal);
+      isThere = true;
       if (existing) fs.chmodSync(this.path, existing.mode);
     } catch (error) {
+      if (isThere) this.discard();
+      else this.end();
       if (error instanceof BlockError) throw error;
       throw notCreated(target, error);
     }

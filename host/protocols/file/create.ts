@@ -60,7 +60,8 @@ export async function createFile(
   let file: HostFile;
   try {
     existed = await exists(platform, filename);
-    file = await platform.files.open(filename, { write: true, create: 'if-absent' });
+    // One that is there and is taken away meanwhile (a temporary one, by a signal) does not come back.
+    file = await platform.files.open(filename, existed ? { write: true } : { write: true, create: 'if-absent' });
   } catch (error) {
     throw asBlockError(error).within(`Could not create '${filename}'`);
   }
