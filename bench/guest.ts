@@ -230,7 +230,7 @@ async function benchMonitor(report: Report, parent: string): Promise<void> {
   for (const target of ['t0', 't1', 't2']) await world.addTarget(target);
   const chardev = await listen(
     { type: 'unix', path: world.path('qmp') },
-    { noDelay: false, telnet: false, webSocket: false },
+    { noDelay: false, telnet: false, webSocket: false, refused: () => {} },
   );
   chardev.serve((connection) => world.server.connect(connection));
   const guest = new Guest(disks[0]!); // three were added

@@ -17,8 +17,8 @@ import { type ServerEvent, ServerProtocol } from '../nbd/server/protocol.ts';
 import { Request } from '../nbd/server/request.ts';
 import type { Connection } from '../platform/connection.ts';
 import type { Clock, Timer } from '../platform/platform.ts';
+import type { Secure } from '../platform/tls.ts';
 import type { NbdExport } from './nbd-export.ts';
-import type { SecureClient } from './server-tls.ts';
 
 /** Requests of one client that may be on their way. */
 const maxInFlight = 64;
@@ -43,7 +43,7 @@ interface ClientOwner {
   /** Seconds; 0: any time. */
   readonly handshakeMaxSeconds: number;
   /** There is one where the offer uses TLS. */
-  readonly secure: SecureClient | undefined;
+  readonly secure: Secure | undefined;
   /** The client has chosen: the export must stay until it is gone. */
   chosen(target: NbdExport): void;
 }

@@ -8,10 +8,10 @@ import { BufferPool } from '../copy/buffer-pool.ts';
 import type { Connection } from '../platform/connection.ts';
 import type { Clock, Console } from '../platform/platform.ts';
 import type { Listener, SocketAddress, Sockets } from '../platform/sockets.ts';
+import type { Secure } from '../platform/tls.ts';
 import { connectionClose, connectionOpen } from '../trace/events.ts';
 import { NbdConnection } from './nbd-connection.ts';
 import type { NbdExport } from './nbd-export.ts';
-import type { SecureClient } from './server-tls.ts';
 
 export interface NbdServerLimits {
   /** Clients at the same time; 0: any number. */
@@ -22,7 +22,7 @@ export interface NbdServerLimits {
 
 export interface NbdServerOptions extends NbdServerLimits {
   /** Clients have to speak TLS. Absent: they cannot. */
-  readonly secure?: SecureClient | undefined;
+  readonly secure?: Secure | undefined;
 }
 
 /** Who hears of clients. */

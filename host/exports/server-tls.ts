@@ -7,17 +7,14 @@
 import { invalid } from '../base/errors.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import { objectTableOf } from '../block/object-table.ts';
-import type { Connection } from '../platform/connection.ts';
-
-/** Rejects with a BlockError when the client is not to be served; its connection is to be closed then. */
-export type SecureClient = (connection: Connection) => Promise<Connection>;
+import type { Secure } from '../platform/tls.ts';
 
 /** By ids of objects; undefined: as anybody comes. Throws BlockError: they are no credentials of a server. */
 export function secureClients(
   graph: BlockGraph,
   credentialsId: string | undefined,
   authorizationId: string | undefined,
-): SecureClient | undefined {
+): Secure | undefined {
   if (credentialsId === undefined) return undefined;
   const table = objectTableOf(graph);
   const credentials = table.credentials(credentialsId, 'server');

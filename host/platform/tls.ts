@@ -52,6 +52,17 @@ export interface TlsCredentials {
   connect(connection: Connection, hostname: string | undefined): Promise<SecureConnection>;
 }
 
+/**
+ * Makes a connection secure. Rejects with a BlockError when that fails, or when the peer is not one to speak with; the given one is of no
+ * use then.
+ */
+export type Secure = (connection: Connection) => Promise<Connection>;
+
+/** As the side that connects; `hostname` as of `TlsCredentials.connect`. */
+export function secureServer(credentials: TlsCredentials, hostname: string | undefined): Secure {
+  return async (connection) => (await credentials.connect(connection, hostname)).connection;
+}
+
 export interface Tls {
   /** Errors: BlockError, with the file that is wrong. */
   x509(options: X509Options): Promise<TlsCredentials>;

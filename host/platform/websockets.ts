@@ -6,10 +6,14 @@
  */
 import type { Connection } from './connection.ts';
 import type { Listener, SocketAddress } from './sockets.ts';
+import type { Secure } from './tls.ts';
 
 export interface WebSockets {
-  /** `url`: `ws:` or `wss:`. Errors: BlockError, as far as it can be known why there is no connection: pages are told nothing. */
-  connect(url: string): Promise<Connection>;
+  /**
+   * `url`: `ws:` or `wss:`. `secure`: by what `wss:` speaks TLS; absent: as the platform does, and always in pages. Errors: BlockError,
+   * as far as it can be known why there is no connection: pages are told nothing.
+   */
+  connect(url: string, secure?: Secure): Promise<Connection>;
   /**
    * Absent where nobody can be listened for. `find`: who serves what is asked for under a path, which begins with `/`;
    * undefined: nobody. `secure`: by what connections begin to speak TLS (`wss:`); it rejects for those that do not come to it.
@@ -18,7 +22,7 @@ export interface WebSockets {
   listen?(
     address: SocketAddress,
     find: (path: string) => WebSocketService | undefined,
-    secure?: (connection: Connection) => Promise<Connection>,
+    secure?: Secure,
   ): Promise<Listener>;
 }
 

@@ -4,33 +4,12 @@ import { readFileSync } from 'node:fs';
 import * as net from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type ClientOptions, WebSocket } from 'ws';
-import { Chardevs } from '../../host/cli/chardev/chardevs.ts';
 import { TelnetConnection } from '../../host/cli/chardev/telnet.ts';
+import { greeter } from '../support/chardev-greeter.ts';
 import { RecordingConnection } from '../support/recording-connection.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
 const scratch = scratchDirectory();
-
-/** A chardev whose user says `hello` to everybody; `reports` is what was said about it. */
-async function greeter(options: string): Promise<{ reports: string[]; close(): void }> {
-  const reports: string[] = [];
-  const report = (text: string): void => void reports.push(text);
-  const chardevs = new Chardevs();
-  const closeAll = (): void => chardevs.closeAll();
-  onTestFinished(closeAll);
-  await chardevs.add(options, { daemonize: false, warn: report, info: report, report }, 'c');
-  chardevs.use('c', {
-    kind: 'control',
-    connect(connection) {
-      const ended = (): void => connection.close();
-      connection.start({ data: () => {}, drained: () => {}, ended, closed: () => {} });
-      connection.write(Buffer.from('hello\n'));
-      return undefined;
-    },
-  });
-  chardevs.serve({ commitAll: () => {}, end: () => {}, nowNs: () => 0 });
-  return { reports, close: closeAll };
-}
 
 async function listening(server: net.Server, where: net.ListenOptions): Promise<net.Server> {
   await new Promise<void>((resolve) => void server.listen(where, resolve));

@@ -16,7 +16,12 @@ import { connectWebSocket } from '../../host/platform/node/websockets.ts';
 import type { QmpClient } from '../../host/qmp/client.ts';
 import { storageDaemonCommands } from '../../host/qmp/commands/storage-daemon.ts';
 import { QmpServer } from '../../host/qmp/server.ts';
-import { authorityExtensions, CertificateMaker, serverExtensions } from '../support/certificates.ts';
+import {
+  authorityExtensions,
+  CertificateMaker,
+  clientExtensions,
+  serverExtensions,
+} from '../support/certificates.ts';
 import { ConnectionEnd } from '../support/connection-end.ts';
 import { freePort } from '../support/free-port.ts';
 import { connectClient } from '../support/local-client.ts';
@@ -170,6 +175,67 @@ describe('an export over WebSockets', () => {
       "No TLS credentials with id 'none'",
     );
     secure.terminate();
+  });
+
+  test.skipIf(!haveOpenssl)('is a disk of ours by TLS, for who is known and knows the server', async () => {
+    const maker = new CertificateMaker(scratch('mutual'));
+    const authority = maker.make({ subject: '/CN=authority', extensions: authorityExtensions });
+    const identity = maker.make({ subject: '/CN=server', extensions: serverExtensions }, authority);
+    const guest = maker.make({ subject: '/CN=guest', extensions: clientExtensions }, authority);
+    const itself = maker.make({ subject: '/CN=itself', extensions: serverExtensions });
+    const objects: Readonly<Record<string, object>> = {
+      server: { dir: maker.directoryOf(authority, 'server', identity), endpoint: 'server' },
+      client: { dir: maker.directoryOf(authority, 'client', guest) },
+      stranger: { dir: maker.directoryOf(authority, 'client') },
+      lone: {
+        dir: maker.directoryOf(itself, 'server', itself),
+        ...{ endpoint: 'server', 'verify-peer': false, 'sanity-check': false },
+      },
+      // Whose own certificate is all that it trusts.
+      truster: { dir: maker.directoryOf(itself, 'client'), 'sanity-check': false },
+      careless: { dir: maker.directoryOf(authority, 'client'), 'verify-peer': false },
+    };
+    for (const [id, object] of Object.entries(objects))
+      await monitor.run('object-add', { 'qom-type': 'tls-creds-x509', id, ...object });
+    const open = async (id: string, server: object, more: object): Promise<string> => {
+      try {
+        await monitor.run('blockdev-add', { driver: 'nbd', 'node-name': id, server, ...more });
+        await monitor.run('blockdev-del', { 'node-name': id });
+        return 'opened';
+      } catch (error) {
+        return (error as Error).message;
+      }
+    };
+    const urls: string[] = [];
+    for (const id of ['server', 'lone']) {
+      const port = String(await freePort());
+      await add(id, { addr: { type: 'inet', host: '127.0.0.1', port }, 'tls-creds': id });
+      urls.push(`wss://127.0.0.1:${port}/`);
+    }
+    const [mutual = '', alone = ''] = urls;
+    const failed = (url: string, reason: string): string => `Failed to connect to '${url}': ${reason}`;
+    for (const [url, options, outcome] of [
+      [mutual, { 'tls-creds': 'client' }, 'opened'],
+      [mutual, { 'tls-creds': 'client', 'tls-hostname': 'localhost' }, 'opened'],
+      [
+        mutual,
+        { 'tls-creds': 'client', 'tls-hostname': 'other' },
+        failed(mutual, 'Certificate does not match the hostname other'),
+      ],
+      [alone, { 'tls-creds': 'client' }, failed(alone, "The certificate hasn't got a known issuer")],
+      [alone, { 'tls-creds': 'truster' }, 'opened'],
+      [alone, { 'tls-creds': 'careless', 'tls-hostname': 'other' }, 'opened'],
+      [mutual, { 'tls-creds': 'none' }, "No TLS credentials with id 'none'"],
+      [mutual, { 'tls-creds': 'server' }, 'Expected TLS credentials for a client endpoint'],
+      [
+        mutual.replace('wss', 'ws'),
+        { 'tls-creds': 'client' },
+        `TLS cannot be spoken through '${mutual.replace('wss', 'ws')}', but by 'wss:'`,
+      ],
+    ] as const)
+      expect([options, await open('d', { type: 'ws', url }, options)]).toEqual([options, outcome]);
+    const refused = await open('d', { type: 'ws', url: mutual }, { 'tls-creds': 'stranger' });
+    expect(refused).toContain('Failed to connect');
   });
 
   test.each<[string, object, string]>([

@@ -88,6 +88,24 @@ const commandLines: readonly (readonly string[])[] = [
     'socket,id=c,host=127.0.0.1,port=1',
   ].map((options) => ['--chardev', options]),
   ['--chardev', 'null,id=c', '--chardev', 'null,id=c'],
+  ...(['server', 'client'] as const).flatMap((endpoint) =>
+    [
+      'path=/nonexistent/s,server=on,wait=off',
+      'path=/nonexistent/s',
+      'host=127.0.0.1,port=1',
+      'host=127.0.0.1,port=1,tls-authz=a',
+      'host=127.0.0.1,port=1,websocket=on',
+      'host=localhost,port=x,server=on,wait=off',
+      'host=localhost,port=x,server=on,wait=off,tls-authz=a',
+    ].map((options) => [
+      ...['--object', `tls-creds-anon,id=t,endpoint=${endpoint}`],
+      ...['--chardev', `socket,id=c,${options},tls-creds=t`],
+    ]),
+  ),
+  ...['tls-creds=t', 'tls-creds=t,server=on,wait=off', 'tls-authz=t', 'tls-authz=t,server=on,wait=off'].map(
+    (options) => ['--chardev', `socket,id=c,host=127.0.0.1,port=1,${options}`],
+  ),
+  ['--object', 'secret,id=t,data=x', '--chardev', 'socket,id=c,host=127.0.0.1,port=1,tls-creds=t'],
   ...[
     'x',
     'pretty=on',

@@ -4,7 +4,11 @@
  */
 import { type BlockError, invalid } from '../../base/errors.ts';
 import { withoutUndefined } from '../../base/without-undefined.ts';
+import type { BlockGraph } from '../../block/graph.ts';
+import { objectTableOf } from '../../block/object-table.ts';
+import { secureClients } from '../../exports/server-tls.ts';
 import type { SocketAddress } from '../../platform/sockets.ts';
+import { type Secure, secureServer } from '../../platform/tls.ts';
 import { OptionValues, parseQemuOpts, type QemuOption } from '../../qapi/qemu-opts.ts';
 import type { Chardev } from './chardev.ts';
 import { openFileChardev, openPipeChardev } from './file.ts';
@@ -16,6 +20,8 @@ import { StdioChardev } from './stdio.ts';
 export interface ChardevServices {
   /** Whether the process is to leave its terminal. */
   daemonize: boolean;
+  /** Whose objects say how connections are made secure. */
+  graph: BlockGraph;
   warn(message: string, hint?: string): void;
   /** Something is waited for. */
   info(message: string): void;
@@ -62,7 +68,7 @@ export const chardevBackends: Readonly<Record<string, Backend>> = {
   },
   socket: {
     options: [
-      ...['path', 'host', 'port', 'fd', 'tls-creds'].map(string),
+      ...['path', 'host', 'port', 'fd', 'tls-creds', 'tls-authz'].map(string),
       ...['server', 'wait', 'nodelay', 'delay', 'ipv4', 'ipv6', 'telnet', 'websocket', 'tn3270'].map(bool),
       ...['to', 'reconnect', 'reconnect-ms'].map(number),
     ],
@@ -89,24 +95,23 @@ const unsupported = [
 
 function openSocket(
   values: OptionValues,
-  { info, report }: ChardevServices,
+  { graph, info, report }: ChardevServices,
   id: string,
 ): Chardev | Promise<Chardev> {
   const address = readAddress(values);
+  if (values.bool('tn3270')) throw invalid('TN3270 is not supported');
+  const secure = readSecurity(values, address, graph);
   // Small pieces are sent at once.
   const noDelay = values.bool('nodelay') ?? !(values.bool('delay') ?? true);
   const telnet = values.bool('telnet') ?? false;
+  const options = { noDelay, telnet, ...withoutUndefined({ secure }) };
   const webSocket = values.bool('websocket') ?? false;
-  if (values.bool('tn3270')) throw invalid('TN3270 is not supported');
-  const credentials = values.string('tls-creds');
-  if (credentials !== undefined) throw invalid(`No TLS credentials with id '${credentials}'`);
   if (!values.bool('server')) {
     if (webSocket) throw invalid('Websocket client is not implemented');
     if (values.bool('wait') !== undefined) {
       throw invalid("'wait' option is incompatible with socket in client connect mode");
     }
     const delayMs = readDelay(values);
-    const options = { noDelay, telnet };
     if (delayMs === 0) return connect(address, options);
     return keepConnecting(address, { ...options, delayMs }, (reason) =>
       report(`Unable to connect character device ${id}: ${reason}`),
@@ -117,9 +122,28 @@ function openSocket(
   const waits = values.bool('wait') ?? true;
   return listen(
     address,
-    { noDelay, telnet, webSocket },
+    {
+      ...options,
+      webSocket,
+      refused: (reason) => report(`Refused a client of character device ${id}: ${reason}`),
+    },
     waits ? (name) => info(`QEMU waiting for connection on: ${name}`) : undefined,
   );
+}
+
+/** `tls-creds` and `tls-authz`: how connections are made secure; undefined: they are not. */
+function readSecurity(values: OptionValues, address: SocketAddress, graph: BlockGraph): Secure | undefined {
+  const [id, authorization] = [values.string('tls-creds'), values.string('tls-authz')];
+  if (id === undefined) {
+    if (authorization !== undefined) throw invalid("'tls_authz' option requires 'tls_creds' option");
+    return undefined;
+  }
+  const hostname = address.type === 'inet' ? address.host : undefined;
+  const secure = values.bool('server')
+    ? secureClients(graph, id, authorization)
+    : secureServer(objectTableOf(graph).credentials(id, 'client'), hostname);
+  if (address.type === 'unix') throw invalid("'tls_creds' option is incompatible with 'unix' address type");
+  return secure;
 }
 
 /** Milliseconds until the next attempt to connect; 0: there is none. */

@@ -6,21 +6,22 @@ import type * as net from 'node:net';
 import { asBlockError } from '../../base/errors.ts';
 import type { Connection } from '../../platform/connection.ts';
 import type { Chardev } from './chardev.ts';
+import type { Peer } from './socket.ts';
 
 interface Reconnection {
   /** Milliseconds. */
   readonly delayMs: number;
   /** Of what it is now, with the connection if there is one. */
   nameWith(socket: net.Socket | undefined): string;
-  connect(): Promise<net.Socket>;
+  connect(): Promise<Peer>;
   /** `onClosed` is called when the connection is over, whoever ends it. */
-  connectionOf(socket: net.Socket, onClosed: () => void): Connection;
+  connectionOf(peer: Peer, onClosed: () => void): Connection;
   /** The reason why there is no connection. */
   failed(reason: string): void;
 }
 
 export class ReconnectingSocket implements Chardev {
-  private socket: net.Socket | undefined;
+  private peer: Peer | undefined;
   private isHandedOver = false;
   private onConnection: ((connection: Connection) => void) | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -32,7 +33,7 @@ export class ReconnectingSocket implements Chardev {
   }
 
   get filename(): string {
-    return this.how.nameWith(this.socket);
+    return this.how.nameWith(this.peer?.socket);
   }
 
   serve(onConnection: (connection: Connection) => void): void {
@@ -44,18 +45,16 @@ export class ReconnectingSocket implements Chardev {
     this.isClosed = true;
     clearTimeout(this.timer);
     // Who is connected is for the user of the connection to end.
-    if (!this.isHandedOver) this.socket?.destroy();
+    if (!this.isHandedOver) this.peer?.connection.close();
   }
 
   private async connect(): Promise<void> {
     const { how } = this;
     try {
-      const socket = await how.connect();
-      socket.on('error', () => {});
+      this.peer = await how.connect();
       this.hasFailed = false;
-      this.socket = socket.pause();
       this.isHandedOver = false;
-      if (this.isClosed) socket.destroy();
+      if (this.isClosed) this.peer.connection.close();
       else this.handOver();
     } catch (error) {
       if (!this.hasFailed && !this.isClosed) how.failed(asBlockError(error).message);
@@ -65,10 +64,10 @@ export class ReconnectingSocket implements Chardev {
   }
 
   private handOver(): void {
-    const { socket, onConnection } = this;
-    if (!socket || !onConnection || this.isHandedOver) return;
+    const { peer, onConnection } = this;
+    if (!peer || !onConnection || this.isHandedOver) return;
     this.isHandedOver = true;
-    onConnection(this.how.connectionOf(socket, () => this.again()));
+    onConnection(this.how.connectionOf(peer, () => this.again()));
   }
 
   private again(): void {

@@ -1,17 +1,19 @@
 /**
  * The `socket` chardev: Unix and TCP sockets, listening or connecting, or a descriptor that was inherited; plain, or with Telnet
- * or WebSockets on them, or both.
+ * or WebSockets on them, or both; in the clear, or by TLS.
  *
  * A listening socket serves one client at a time; those that come meanwhile wait their turn without a greeting, as in
  * the backlog of QEMU's sockets, and the next one is served when the one before is gone.
  */
 import type * as net from 'node:net';
-import { BlockError } from '../../base/errors.ts';
+import { asBlockError, BlockError } from '../../base/errors.ts';
 import type { Connection } from '../../platform/connection.ts';
+import { Handshakes } from '../../platform/node/handshakes.ts';
 import { connectTo, listenOn, type SocketOptions } from '../../platform/node/sockets.ts';
 import { endSocket, StreamConnection } from '../../platform/node/stream-connection.ts';
 import type { WebSocketUpgrades } from '../../platform/node/websockets.ts';
 import type { SocketAddress } from '../../platform/sockets.ts';
+import type { Secure } from '../../platform/tls.ts';
 import { traceSocket } from '../shared/trace-socket.ts';
 import type { Chardev } from './chardev.ts';
 import { ReconnectingSocket } from './reconnecting-socket.ts';
@@ -24,9 +26,18 @@ const maxWaiting = 16;
 interface SocketChardevOptions extends SocketOptions {
   /** Telnet is spoken. */
   readonly telnet: boolean;
+  /** TLS is spoken before all else, by this. Absent: it is not. */
+  readonly secure?: Secure;
 }
 
-interface Client {
+interface ListeningOptions extends SocketChardevOptions {
+  readonly webSocket: boolean;
+  /** Why somebody who came was not let in. */
+  refused(reason: string): void;
+}
+
+/** The other end of a chardev. */
+export interface Peer {
   readonly socket: net.Socket;
   readonly connection: Connection;
 }
@@ -35,17 +46,18 @@ function plainConnection(socket: net.Socket): Connection {
   return new StreamConnection(socket, socket, () => endSocket(socket));
 }
 
-function connectionOf(telnet: boolean, { socket, connection }: Client, onClosed: () => void): Connection {
+function connectionOf(telnet: boolean, { socket, connection }: Peer, onClosed: () => void): Connection {
   socket.once('close', onClosed);
   return telnet ? new TelnetConnection(connection) : connection;
 }
 
 class ListeningSocket implements Chardev {
   private onConnection: ((connection: Connection) => void) | undefined;
-  private readonly waiting: Client[] = [];
-  private served: Client | undefined;
+  private readonly waiting: Peer[] = [];
+  private served: Peer | undefined;
   /** Clients come by these. A page from elsewhere, which any browser may show, is no client. */
   private readonly upgrades: WebSocketUpgrades | undefined;
+  private readonly handshakes = new Handshakes();
   private firstClient: () => void = () => {};
   private giveUp: (error: BlockError) => void = () => {};
   readonly whenReady: Promise<void>;
@@ -53,6 +65,7 @@ class ListeningSocket implements Chardev {
   constructor(
     private readonly server: net.Server,
     private readonly place: SocketPlace,
+    private readonly options: ListeningOptions,
     waits: boolean,
     Upgrades: typeof WebSocketUpgrades | undefined,
   ) {
@@ -68,8 +81,7 @@ class ListeningSocket implements Chardev {
     }
     server.on('connection', (socket) => {
       traceSocket('chardev', socket);
-      if (this.upgrades) this.upgrades.take(socket);
-      else this.add({ socket: expectingErrors(socket), connection: plainConnection(socket) });
+      this.admit(socket).catch((error: unknown) => options.refused(asBlockError(error).message));
     });
     // Nobody can be let in just now (EMFILE); who waits in the backlog may be later.
     server.on('error', () => {});
@@ -89,11 +101,23 @@ class ListeningSocket implements Chardev {
     this.giveUp(new BlockError('ECANCELED'));
     for (const { socket } of this.waiting.splice(0)) socket.destroy();
     this.upgrades?.close();
+    this.handshakes.close();
     // Takes the socket's name away at once. Who is connected is for the user of the connection to end.
     this.server.close();
   }
 
-  private add(client: Client): void {
+  /** Errors: BlockError, why the client is not let in. */
+  private async admit(socket: net.Socket): Promise<void> {
+    const { secure } = this.options;
+    const { upgrades } = this;
+    if (!secure) {
+      if (upgrades) upgrades.take(socket);
+      else this.add({ socket: expectingErrors(socket), connection: plainConnection(socket) });
+    } else if (upgrades) await upgrades.takeSecured(socket, secure);
+    else this.add({ socket, connection: await this.handshakes.secure(socket, secure) });
+  }
+
+  private add(client: Peer): void {
     if (this.waiting.length >= maxWaiting) {
       client.socket.destroy();
       return;
@@ -123,26 +147,21 @@ class ListeningSocket implements Chardev {
 }
 
 class ConnectedSocket implements Chardev {
-  private readonly socket: net.Socket;
-
   constructor(
-    socket: net.Socket,
+    private readonly peer: Peer,
     private readonly place: SocketPlace,
-  ) {
-    this.socket = expectingErrors(socket.pause());
-  }
+  ) {}
 
   get filename(): string {
-    return socketName(this.place, this.socket);
+    return socketName(this.place, this.peer.socket);
   }
 
   serve(onConnection: (connection: Connection) => void): void {
-    const { socket } = this;
-    onConnection(connectionOf(this.place.telnet, { socket, connection: plainConnection(socket) }, () => {}));
+    onConnection(connectionOf(this.place.telnet, this.peer, () => {}));
   }
 
   close(): void {
-    endSocket(this.socket);
+    this.peer.connection.close();
   }
 }
 
@@ -154,7 +173,7 @@ function expectingErrors(socket: net.Socket): net.Socket {
 /** With `onWait`, it is told the chardev's name, and the chardev is ready when the first client has come. Errors: BlockError. */
 export async function listen(
   address: SocketAddress,
-  options: SocketChardevOptions & { webSocket: boolean },
+  options: ListeningOptions,
   onWait?: (name: string) => void,
 ): Promise<Chardev> {
   const { telnet, webSocket } = options;
@@ -165,7 +184,7 @@ export async function listen(
   const server = await listenOn(address, options);
   const place = { address: boundAddress(server, address), telnet, webSocket, isServer: true };
   onWait?.(socketName(place));
-  return new ListeningSocket(server, place, onWait !== undefined, Upgrades);
+  return new ListeningSocket(server, place, options, onWait !== undefined, Upgrades);
 }
 
 /** Which address and port it is when a name, a range or any was asked for. */
@@ -177,9 +196,16 @@ function boundAddress(server: net.Server, asked: SocketAddress): SocketAddress {
 }
 
 /** Errors: BlockError. */
+async function peerAt(address: SocketAddress, { secure, ...options }: SocketChardevOptions): Promise<Peer> {
+  const socket = expectingErrors((await connectTo(address, options)).pause());
+  const connection = secure ? new Handshakes().secure(socket, secure) : plainConnection(socket);
+  return { socket, connection: await connection };
+}
+
+/** Errors: BlockError. */
 export async function connect(address: SocketAddress, options: SocketChardevOptions): Promise<Chardev> {
   const place = { address, telnet: options.telnet, webSocket: false, isServer: false };
-  return new ConnectedSocket(await connectTo(address, options), place);
+  return new ConnectedSocket(await peerAt(address, options), place);
 }
 
 /** `failed` is told why there is no connection. */
@@ -192,9 +218,8 @@ export function keepConnecting(
   return new ReconnectingSocket({
     nameWith: (socket) => socketName(place, socket),
     delayMs: options.delayMs,
-    connect: () => connectTo(address, options),
-    connectionOf: (socket, onClosed) =>
-      connectionOf(options.telnet, { socket, connection: plainConnection(socket) }, onClosed),
+    connect: () => peerAt(address, options),
+    connectionOf: (peer, onClosed) => connectionOf(options.telnet, peer, onClosed),
     failed,
   });
 }

@@ -3,7 +3,8 @@
 import type { ListedExport } from '../../nbd/client/remote-export.ts';
 import { TransmissionFlag } from '../../nbd/constants.ts';
 import type { SocketAddress, Sockets } from '../../platform/sockets.ts';
-import { NbdSession, type SecureServer } from '../../protocols/nbd/session.ts';
+import type { Secure } from '../../platform/tls.ts';
+import { NbdSession } from '../../protocols/nbd/session.ts';
 
 /** As QEMU calls them. */
 const flagNames: readonly (readonly [flag: number, name: string])[] = [
@@ -25,7 +26,7 @@ const flagNames: readonly (readonly [flag: number, name: string])[] = [
 export async function listExports(
   sockets: Sockets,
   address: SocketAddress,
-  secure: SecureServer | undefined,
+  secure: Secure | undefined,
 ): Promise<string> {
   const purpose = { type: 'list', usesTls: secure !== undefined } as const;
   const session = new NbdSession(await sockets.connect(address), purpose, secure);

@@ -18,7 +18,7 @@ import type { NodeOptions } from '../../block/options.ts';
 import { exportsOf } from '../../exports/block-exports.ts';
 import { sockets } from '../../platform/node/sockets.ts';
 import type { SocketAddress } from '../../platform/sockets.ts';
-import type { SecureServer } from '../../protocols/nbd/session.ts';
+import { type Secure, secureServer } from '../../platform/tls.ts';
 import { versionText } from '../../qmp/version.ts';
 import { optionTexts } from '../manual/option-texts.ts';
 import { fromSpecs, helpText } from '../manual/options.ts';
@@ -47,7 +47,7 @@ export function main(argv: string[], programName: string, terminal?: Terminal): 
     }
     const address = addressOf(tool, line);
     if (line.list) {
-      const secure = await secureServer(tool, line, address);
+      const secure = await secureListing(tool, line, address);
       await tool.attempt(async () => tool.out(await listExports(sockets, address, secure)));
       return 0;
     }
@@ -59,15 +59,15 @@ export function main(argv: string[], programName: string, terminal?: Terminal): 
 }
 
 /** What the list of a server is asked for through. The command line has been checked. */
-async function secureServer(
+async function secureListing(
   tool: Tool,
   { tlsCreds, tlsHostname }: NbdCommandLine,
   address: SocketAddress,
-): Promise<SecureServer | undefined> {
+): Promise<Secure | undefined> {
   if (tlsCreds === undefined) return undefined;
   const credentials = objectTableOf(await tool.createGraph()).credentials(tlsCreds, 'client');
   const hostname = tlsHostname ?? (address.type === 'inet' ? address.host : undefined);
-  return async (connection) => (await credentials.connect(connection, hostname)).connection;
+  return secureServer(credentials, hostname);
 }
 
 function help(tool: Tool): string {

@@ -115,11 +115,16 @@ class StorageDaemon implements Daemon {
 
   private async perform({ name, value }: Step, context: string): Promise<void> {
     const { tool, server } = this;
+    const { graph } = server;
     switch (name) {
       case 'blockdev':
         return addNode(server, value);
       case 'chardev':
-        return this.chardevs.add(value, { daemonize: this.line.daemonize, ...tool.commentsOn(context) });
+        return this.chardevs.add(value, {
+          daemonize: this.line.daemonize,
+          graph,
+          ...tool.commentsOn(context),
+        });
       case 'monitor':
         return this.addMonitor(value);
       case 'object':
@@ -127,7 +132,7 @@ class StorageDaemon implements Daemon {
       case 'nbd-server':
         return this.startNbdServer(value);
       case 'export':
-        return addExport(server.graph, parseOption(blockExportOptions, value, 'type'));
+        return addExport(graph, parseOption(blockExportOptions, value, 'type'));
       case 'trace':
         return this.takeTrace(value, context);
     }

@@ -10,7 +10,7 @@ import { QmpClient } from '../../qmp/client.ts';
 import type { QmpServer } from '../../qmp/server.ts';
 import type { Chardevs } from '../chardev/chardevs.ts';
 import { readChardevName } from '../chardev/legacy.ts';
-import { describeChardev } from '../chardev/options.ts';
+import { type ChardevServices, describeChardev } from '../chardev/options.ts';
 import type { ChardevUser } from '../chardev/user.ts';
 import type { HmpCommand } from '../hmp/command.ts';
 import { serveReadline } from '../hmp/readline.ts';
@@ -53,8 +53,12 @@ export class Monitors {
 
   /** `-chardev`. Errors: BlockError. */
   async addChardev(text: string, context: string, id?: string): Promise<void> {
-    const { tool, daemonize } = this;
-    await this.chardevs.add(text, { daemonize, ...tool.commentsOn(context) }, id);
+    await this.chardevs.add(text, this.services(context), id);
+  }
+
+  private services(context: string): ChardevServices {
+    const { tool, daemonize, server } = this;
+    return { ...tool.commentsOn(context), daemonize, graph: server.graph };
   }
 
   /** `-qmp`, `-qmp-pretty` and `-monitor`. Errors: BlockError. */
@@ -80,9 +84,9 @@ export class Monitors {
   }
 
   private async addNamed(value: string, { context, id, options = '' }: NamedDevice): Promise<void> {
-    const { tool, daemonize } = this;
+    const { tool } = this;
     // Older spellings are usual here.
-    const services = { ...tool.commentsOn(context), daemonize, warn: () => {} };
+    const services = { ...this.services(context), warn: () => {} };
     const name = readChardevName(value);
     try {
       if ('problem' in name) throw invalid(name.problem === 'unknown' ? notAName(value) : parseError(value));

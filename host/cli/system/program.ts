@@ -124,9 +124,9 @@ export class MachineProgram implements Daemon {
     for (const step of line.all(...absent)) {
       await this.take(step, async () => checkAbsent(step.name, step.value));
     }
+    await this.addObjects();
     for (const step of line.all('chardev'))
       await this.take(step, (context) => this.monitors.addChardev(step.value, context));
-    await this.addObjects();
     for (const step of line.all('qmp', 'qmp-pretty', 'monitor')) {
       await this.take(step, (context) => this.monitors.open(step, context));
     }

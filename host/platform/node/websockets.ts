@@ -11,17 +11,15 @@ import { WebSocket, WebSocketServer } from 'ws';
 import { BlockError } from '../../base/errors.ts';
 import type { Connection } from '../connection.ts';
 import type { Listener, SocketAddress } from '../sockets.ts';
+import type { Secure } from '../tls.ts';
 import { type WebSocketService, webSocketHandshakeMs, webSocketProtocol } from '../websockets.ts';
 import { fromSystemError } from './errors.ts';
-import { listenOn } from './sockets.ts';
+import { Handshakes } from './handshakes.ts';
+import { connectTo, listenOn } from './sockets.ts';
 import { StreamConnection } from './stream-connection.ts';
 import { WebSocketConnection, webSocketOptions } from './websocket-connection.ts';
 
-/** Clients that are not upgraded yet; more are turned away. */
-const maxHandshaking = 128;
 const maxHeaderBytes = 8192;
-
-type SecureClient = (connection: Connection) => Promise<Connection>;
 
 /** Upgrades sockets that somebody has accepted. */
 export class WebSocketUpgrades {
@@ -32,14 +30,14 @@ export class WebSocketUpgrades {
     handleProtocols: () => webSocketProtocol,
   });
   private readonly http: Server;
-  /** With what ends their time. */
-  private readonly handshaking = new Map<Socket, NodeJS.Timeout>();
+  private readonly handshakes: Handshakes;
 
   /** `find`: as of `WebSockets.listen`; its service is told of the socket, too. */
   constructor(
     private readonly find: (path: string) => UpgradingService | undefined,
-    private readonly handshakeMs = webSocketHandshakeMs,
+    handshakeMs = webSocketHandshakeMs,
   ) {
+    this.handshakes = new Handshakes(handshakeMs);
     this.http = createServer({ maxHeaderSize: maxHeaderBytes });
     this.http.on('upgrade', (request, _, head) => this.upgrade(request, head));
     this.http.on('request', ({ socket }) =>
@@ -50,40 +48,22 @@ export class WebSocketUpgrades {
 
   /** Nothing has been read from `socket`. It is the service's once it is upgraded, and gone otherwise. */
   take(socket: Socket): void {
-    if (!this.admit(socket)) return;
+    if (!this.handshakes.admit(socket)) return;
     this.http.emit('connection', socket);
     socket.resume();
   }
 
-  /** As `take`, of a socket through which `secure` speaks TLS first. */
-  async takeSecured(socket: Socket, secure: SecureClient): Promise<void> {
-    if (!this.admit(socket)) return;
-    const connection = await secure(new StreamConnection(socket, socket, () => socket.destroy())).catch(
-      // It has been told, or gone by itself.
-      () => undefined,
-    );
+  /** As `take`, of a socket through which `secure` speaks TLS first. Errors: BlockError; the socket is gone then. */
+  async takeSecured(socket: Socket, secure: Secure): Promise<void> {
+    const connection = await this.handshakes.secure(socket, secure);
     const secured = connection instanceof StreamConnection ? connection.handOver() : undefined;
-    this.forget(socket);
     if (secured) this.take(secured);
     else socket.destroy();
   }
 
-  /** False: it is one too many, and gone. It has a limited time. */
-  private admit(socket: Socket): boolean {
-    if (this.handshaking.size >= maxHandshaking) {
-      socket.destroy();
-      return false;
-    }
-    this.handshaking.set(socket, setTimeout(() => socket.destroy(), this.handshakeMs).unref());
-    socket.once('close', () => this.forget(socket));
-    // A client may go away before anybody is told of it.
-    socket.on('error', () => {});
-    return true;
-  }
-
   /** Lets those go that are not upgraded. */
   close(): void {
-    for (const socket of this.handshaking.keys()) socket.destroy();
+    this.handshakes.close();
   }
 
   private upgrade(request: IncomingMessage, head: Buffer): void {
@@ -97,16 +77,11 @@ export class WebSocketUpgrades {
       refuse(socket, 400, `The subprotocol is '${webSocketProtocol}'`);
     } else {
       this.upgrader.handleUpgrade(request, socket, head, (webSocket) => {
-        this.forget(socket);
+        this.handshakes.done(socket);
         socket.setNoDelay(true);
         service.accept(new WebSocketConnection(webSocket, socket), socket);
       });
     }
-  }
-
-  private forget(socket: Socket): void {
-    clearTimeout(this.handshaking.get(socket));
-    this.handshaking.delete(socket);
   }
 }
 
@@ -119,12 +94,13 @@ interface UpgradingService extends Pick<WebSocketService, 'origins'> {
 export async function listenForWebSockets(
   address: SocketAddress,
   find: (path: string) => WebSocketService | undefined,
-  secure?: SecureClient,
+  secure?: Secure,
 ): Promise<Listener> {
   const server = await listenOn(address, { noDelay: true });
   const upgrades = new WebSocketUpgrades(find);
   server.on('connection', (socket) => {
-    if (secure) void upgrades.takeSecured(socket, secure);
+    // Who does not come to it has been told, or gone by itself.
+    if (secure) upgrades.takeSecured(socket, secure).catch(() => {});
     else upgrades.take(socket);
   });
   // Nobody can be let in just now (EMFILE); who waits in the backlog may be later.
@@ -138,11 +114,35 @@ export async function listenForWebSockets(
 }
 
 /** As `WebSockets.connect`. */
-export function connectWebSocket(url: string): Promise<Connection> {
+export async function connectWebSocket(url: string, secure?: Secure): Promise<Connection> {
+  try {
+    return await upgraded(url, secure && (await securedSocket(url, secure)));
+  } catch (error) {
+    throw asConnectError(error).within(`Failed to connect to '${url}'`);
+  }
+}
+
+/** A socket to the server of `url`, through which TLS is spoken already. Errors: BlockError. */
+async function securedSocket(url: string, secure: Secure): Promise<Socket> {
+  const { hostname, port } = new URL(url);
+  const address = { type: 'inet', host: hostname.replace(/^\[(.*)\]$/, '$1'), port: port || '443' } as const;
+  const signal = AbortSignal.timeout(webSocketHandshakeMs);
+  const socket = await connectTo(address, { noDelay: true }, signal).catch((error: unknown) => {
+    throw signal.aborted ? new BlockError('ETIMEDOUT') : error;
+  });
+  const connection = await new Handshakes(webSocketHandshakeMs).secure(socket, secure);
+  const secured = connection instanceof StreamConnection ? connection.handOver() : undefined;
+  if (!secured) throw new BlockError('EIO', 'Connection reset by peer');
+  return secured;
+}
+
+/** `secured`: what is used in place of a socket of the library's. */
+function upgraded(url: string, secured: Socket | undefined): Promise<Connection> {
   return new Promise((resolve, reject) => {
-    const failed = (error: BlockError): void => reject(error.within(`Failed to connect to '${url}'`));
     const options = { ...webSocketOptions, handshakeTimeout: webSocketHandshakeMs };
-    const webSocket = new WebSocket(url, webSocketProtocol, options);
+    // Nothing comes before it is asked for.
+    const createConnection = secured && (() => secured.resume());
+    const webSocket = new WebSocket(url, webSocketProtocol, { ...options, createConnection });
     let socket: Socket;
     webSocket.once('upgrade', (response) => {
       ({ socket } = response);
@@ -150,16 +150,17 @@ export function connectWebSocket(url: string): Promise<Connection> {
     webSocket.once('open', () => resolve(new WebSocketConnection(webSocket, socket)));
     webSocket.once('unexpected-response', (request, { statusCode, statusMessage }) => {
       request.destroy();
-      failed(new BlockError('EIO', `the server answers ${statusCode} ${statusMessage}`));
+      reject(new BlockError('EIO', `the server answers ${statusCode} ${statusMessage}`));
     });
     // What comes after the first is of no interest.
-    webSocket.on('error', (error) => failed(asConnectError(error)));
+    webSocket.on('error', reject);
   });
 }
 
 /** Some are the system's, some of TLS or the library: those have no number. */
-function asConnectError(error: Error): BlockError {
-  if ('errno' in error) return fromSystemError(error);
+function asConnectError(error: unknown): BlockError {
+  if (!(error instanceof Error) || error instanceof BlockError || 'errno' in error)
+    return fromSystemError(error);
   return new BlockError('EIO', error.message, { cause: error });
 }
 

@@ -1,9 +1,7 @@
 /**
  * Where an NBD server is: at a socket or, beyond QEMU, at a WebSocket, which pages can reach (specification: nbd, sections 5 and 8).
  */
-import { BlockError, invalid } from '../../base/errors.ts';
-import type { Connection } from '../../platform/connection.ts';
-import type { Platform } from '../../platform/platform.ts';
+import { invalid } from '../../base/errors.ts';
 import type { SocketAddress } from '../../platform/sockets.ts';
 import {
   missingByName,
@@ -42,16 +40,4 @@ export function readServerAddress({ type, url, ...given }: GivenAddress): Server
 /** What is behind a `#` is not sent, and refused by browsers. */
 export function isWebSocketUrl(text: string): boolean {
   return URL.canParse(text) && /^wss?:\/\//i.test(text) && !text.includes('#');
-}
-
-/** `signal` gives the attempt up, with ECANCELED; that of a WebSocket has a time limit of its own. Errors: BlockError, why nobody can be reached there. */
-export function connectToServer(
-  { sockets, webSockets }: Platform,
-  address: ServerAddress,
-  signal: AbortSignal,
-): Promise<Connection> {
-  const found = address.type === 'ws' ? webSockets?.connect(address.url) : sockets?.connect(address, signal);
-  if (found) return found;
-  const means = address.type === 'ws' ? 'WebSockets' : 'sockets';
-  throw new BlockError('ENOTSUP', `There are no ${means} here that an NBD server could be reached by`);
 }

@@ -21,13 +21,14 @@ import type { OpenContext, OpenFlags } from '../../block/open-context.ts';
 import { hasFlag, type UsedExport } from '../../nbd/client/remote-export.ts';
 import { ClientRequest } from '../../nbd/client/request.ts';
 import { AllocationFlag, Command, CommandFlag, maxPayloadBytes } from '../../nbd/constants.ts';
-import type { Connection } from '../../platform/connection.ts';
+import { secureServer } from '../../platform/tls.ts';
 import { nbdConnect, nbdLost } from '../../trace/events.ts';
-import { connectToServer } from './address.ts';
 import { NbdClient, type NbdConnector } from './client.ts';
-import { type NbdOptions, type NbdSettings, settingsOf } from './options.ts';
+import type { NbdOptions } from './options.ts';
 import { NbdSession } from './session.ts';
+import { type NbdSettings, settingsOf } from './settings.ts';
 import { UnflushedChanges } from './unflushed.ts';
+import { wayTo } from './way.ts';
 
 /** What there is to know of the node that it is for. Its flags change while it is open. */
 interface DiskContext extends Pick<OpenContext, 'platform' | 'nodeName' | 'reportTrouble' | 'credentials'> {
@@ -44,14 +45,12 @@ export async function openDisk(context: DiskContext, given: NbdOptions): Promise
   const settings = settingsOf(given);
   const unflushed = settings.reconnectDelay > 0 ? new UnflushedChanges() : undefined;
   const { name, context: status, tls } = settings;
-  const credentials = tls && context.credentials(tls.credentials, 'client');
-  const secure =
-    credentials &&
-    (async (connection: Connection) => (await credentials.connect(connection, tls.hostname)).connection);
-  const purpose = { type: 'use', name, context: status, usesTls: secure !== undefined } as const;
+  const secure = tls && secureServer(context.credentials(tls.credentials, 'client'), tls.hostname);
+  const way = wayTo(platform, settings.address, secure);
+  const purpose = { type: 'use', name, context: status, usesTls: way.secure !== undefined } as const;
   const connector: NbdConnector = {
     async connect(signal) {
-      return new NbdSession(await connectToServer(platform, settings.address, signal), purpose, secure);
+      return new NbdSession(await way.connect(signal), purpose, way.secure);
     },
     check: (target) => checkExport(target, settings, context),
     connected({ size, replies }) {

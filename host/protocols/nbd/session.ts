@@ -11,6 +11,7 @@ import { type ClientEvent, ClientProtocol } from '../../nbd/client/protocol.ts';
 import type { ListedExport, UsedExport } from '../../nbd/client/remote-export.ts';
 import { ClientRequest } from '../../nbd/client/request.ts';
 import type { Connection } from '../../platform/connection.ts';
+import type { Secure } from '../../platform/tls.ts';
 
 /** Who hears of a session that serves. */
 export interface SessionOwner {
@@ -26,9 +27,6 @@ interface ExportList {
   /** Requests to them may have lengths of 64 bits. */
   readonly isExtended: boolean;
 }
-
-/** Nobody else can read or change what goes through what it settles to. Rejects with a BlockError. */
-export type SecureServer = (connection: Connection) => Promise<Connection>;
 
 /** What is left when TLS has begun. */
 type Negotiated = Exclude<ClientEvent, ClientRequest | { readonly type: 'tls' }>;
@@ -50,7 +48,7 @@ export class NbdSession {
     private connection: Connection,
     purpose: Purpose,
     /** There is one where the purpose uses TLS. */
-    private readonly secure?: SecureServer | undefined,
+    private readonly secure?: Secure | undefined,
   ) {
     this.protocol = new ClientProtocol(purpose);
   }
