@@ -64,18 +64,22 @@ export class Repository {
   ): Promise<Repository> {
     if (await exists(store, 'config'))
       throw new BlockError('EEXIST', `${store.location} is a repository already`);
+    await store.prepare([...folders, ...packFolders]);
     if ((await store.list('keys')).length > 0)
       throw new BlockError('EEXIST', `${store.location} has keys already`);
-    await store.prepare([...folders, ...packFolders]);
     const keys = makeKeys(platform);
     const key = await sealKeys(platform, keys, password, owner, rfc3339(platform.clock));
     const hash = await platform.hashes.sha256(key);
-    await store.put(`keys/${toHex(hash)}`, [key], hash);
+    const keyName = `keys/${toHex(hash)}`;
+    await store.put(keyName, [key], hash);
     const id = new Uint8Array(32);
     platform.random.fill(id);
     const config = { version, id: toHex(id), chunker_polynomial: drawPolynomial(platform.random) };
     const sealed = await seal(platform, keys, new TextEncoder().encode(JSON.stringify(config)));
-    await store.put('config', [sealed], await platform.hashes.sha256(sealed));
+    if (!(await putNew(store, 'config', sealed, await platform.hashes.sha256(sealed)))) {
+      await store.remove(keyName);
+      throw new BlockError('EEXIST', `${store.location} has become a repository meanwhile`);
+    }
     return new Repository(platform, store, keys, config.id);
   }
 
@@ -167,6 +171,17 @@ export class Repository {
 
 export function baseName(name: string): string {
   return name.slice(name.lastIndexOf('/') + 1);
+}
+
+async function putNew(
+  store: ObjectStore,
+  name: string,
+  content: Uint8Array,
+  sha256: Uint8Array,
+): Promise<boolean> {
+  if (store.putNew) return store.putNew(name, [content], sha256);
+  await store.put(name, [content], sha256);
+  return true;
 }
 
 async function exists(store: ObjectStore, name: string): Promise<boolean> {
