@@ -169,11 +169,19 @@ describe('backup to an object store', () => {
   test.each([
     [{}, ['snapshots'], "bucket 'bucket': NoSuchBucket (status 404)"],
     [{ AWS_SECRET_ACCESS_KEY: 'wrong-and-hidden' }, ['snapshots'], 'SignatureDoesNotMatch (status 403)'],
-    [{ AWS_SECRET_ACCESS_KEY: '' }, ['snapshots'], 'AWS_ACCESS_KEY_ID is set, and AWS_SECRET_ACCESS_KEY is not'],
+    [
+      { AWS_SECRET_ACCESS_KEY: '' },
+      ['snapshots'],
+      'AWS_ACCESS_KEY_ID is set, and AWS_SECRET_ACCESS_KEY is not',
+    ],
     [{}, ['snapshots', '-o', 's3.layout=x'], "Option 's3.layout' is not supported"],
     [{}, ['snapshots', '-o', 's3.connections'], "-o expects NAME=VALUE, not 's3.connections'"],
     [{}, ['snapshots', '-r', 's3:host'], "'host' names no bucket"],
-    [{}, ['snapshots', '-r', '/none', '-o', 's3.region=x'], "Option 's3.region' is not one of a repository in a folder"],
+    [
+      {},
+      ['snapshots', '-r', '/none', '-o', 's3.region=x'],
+      "Option 's3.region' is not one of a repository in a folder",
+    ],
   ] as const)('with %j refuses %j', async (environment, args, words) => {
     for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);
     const { status, stderr } = await backup(...args);

@@ -26,6 +26,8 @@ const slowestLine = 32_768;
 const retrySeconds = 900;
 /** While nothing has been answered. */
 const firstAttempts = 4;
+/** Of an answer that says no more than that it is one. */
+const maxAnswerBytes = 1 << 20;
 /** Of a refusal. */
 const maxRefusalBytes = 1 << 16;
 /** Between two words about failures that pass: in a storm there is one with each request. */
@@ -97,8 +99,14 @@ export class S3Client {
     return this.signing.region;
   }
 
-  /** Errors: Refusal, with the errno that is nearest; EIO or ETIMEDOUT: it cannot be reached; of `take`, which may be called again. */
-  async send<T>(request: S3Request, take: (response: S3Response) => Promise<T>): Promise<T> {
+  /** Of what nothing is to come but that it was done. Errors: as `request`. */
+  async run(request: S3Request): Promise<void> {
+    // A connection whose answer was read to its end is used again.
+    await this.request(request, ({ readBody }) => readBody(maxAnswerBytes));
+  }
+
+  /** Errors: with the errno that is nearest; EIO or ETIMEDOUT: it cannot be reached; of `take`, which may be called again. */
+  async request<T>(request: S3Request, take: (response: S3Response) => Promise<T>): Promise<T> {
     while (this.underWay >= this.settings.connections) await this.turns.wait();
     this.underWay++;
     try {

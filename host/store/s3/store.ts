@@ -45,7 +45,7 @@ export class S3Store implements ObjectStore {
   async prepare(): Promise<void> {
     const { client } = this;
     try {
-      await client.send({ method: 'HEAD', key: '' }, async () => {});
+      await client.run({ method: 'HEAD', key: '' });
     } catch (error) {
       // Who may not look at it may be allowed to write.
       if (asBlockError(error).errno === 'EACCES') return;
@@ -61,11 +61,11 @@ export class S3Store implements ObjectStore {
     const where = `<LocationConstraint>${escaped(region)}</LocationConstraint>`;
     const text = `<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${where}</CreateBucketConfiguration>`;
     const body = region === 'us-east-1' ? undefined : new TextEncoder().encode(text);
-    await client.send({ method: 'PUT', key: '', ...(body && { body }) }, async () => {});
+    await client.run({ method: 'PUT', key: '', ...(body && { body }) });
   }
 
   get(name: string, limit: number): Promise<Uint8Array> {
-    return this.client.send({ method: 'GET', key: name }, async (response) => {
+    return this.client.request({ method: 'GET', key: name }, async (response) => {
       const bytes = lengthOf(response);
       if (bytes !== undefined && bytes > limit)
         throw new BlockError('EFBIG', `it has ${bytes} bytes, more than ${limit}`);
@@ -77,7 +77,7 @@ export class S3Store implements ObjectStore {
     if (bytes === 0) return new Uint8Array();
     const headers = { range: `bytes=${offset}-${offset + bytes - 1}` };
     try {
-      return await this.client.send({ method: 'GET', key: name, headers }, async (response) => {
+      return await this.client.request({ method: 'GET', key: name, headers }, async (response) => {
         const { first } = contentRangeOf(response);
         if (response.status !== 206 || first !== offset)
           throw new BlockError('EIO', `the store does not answer with bytes from ${offset} on`);
@@ -92,20 +92,30 @@ export class S3Store implements ObjectStore {
   }
 
   put(name: string, parts: readonly Uint8Array[], sha256: Uint8Array): Promise<void> {
-    return this.client.send({ method: 'PUT', key: name, body: whole(parts), sha256 }, async () => {});
+    return this.client.run({ method: 'PUT', key: name, body: whole(parts), sha256 });
   }
 
   async putNew(name: string, parts: readonly Uint8Array[], sha256: Uint8Array): Promise<boolean> {
     const body = whole(parts);
     const headers = { 'if-none-match': '*' };
     try {
-      await this.client.send({ method: 'PUT', key: name, headers, body, sha256 }, async () => {});
+      await this.client.run({ method: 'PUT', key: name, headers, body, sha256 });
       return true;
     } catch (error) {
       if (asBlockError(error).errno !== 'EEXIST') throw error;
       // It may be ours: an attempt whose answer was lost.
-      const there = await this.get(name, body.length).catch(() => undefined);
-      return there?.length === body.length && there.every((byte, i) => byte === body[i]);
+      return this.has(name, body);
+    }
+  }
+
+  private async has(name: string, content: Uint8Array): Promise<boolean> {
+    try {
+      const there = await this.get(name, content.length);
+      return there.length === content.length && there.every((byte, i) => byte === content[i]);
+    } catch (error) {
+      // Another, and longer.
+      if (asBlockError(error).errno === 'EFBIG') return false;
+      throw error;
     }
   }
 
@@ -135,7 +145,7 @@ export class S3Store implements ObjectStore {
       ...(token === undefined ? {} : { 'continuation-token': token }),
       ...{ 'encoding-type': 'url', 'list-type': '2', prefix },
     };
-    const xml = await this.client.send({ method: 'GET', key: '', query }, async (response) =>
+    const xml = await this.client.request({ method: 'GET', key: '', query }, async (response) =>
       decodeText(await response.readBody(maxListBytes)),
     );
     const isEncoded = textOf(xml, 'EncodingType') === 'url';
@@ -157,7 +167,7 @@ export class S3Store implements ObjectStore {
 
   async remove(name: string): Promise<void> {
     try {
-      await this.client.send({ method: 'DELETE', key: name }, async () => {});
+      await this.client.run({ method: 'DELETE', key: name });
     } catch (error) {
       if (asBlockError(error).errno !== 'ENOENT') throw error;
     }

@@ -104,11 +104,11 @@ describe.skipIf(!haveCeph || !haveRestic)("a repository in Ceph's object store",
     const settings = { bucketLookup: 'path', connections: 5, region: 'us-east-1' } as const;
     const credentials = { accessKeyId: cephKeys.id, secretAccessKey: cephKeys.secret };
     const client = new S3Client(nodePlatform, address, settings, credentials);
-    await client.send({ method: 'PUT', key: '' }, async () => {});
+    await client.run({ method: 'PUT', key: '' });
     const body = new TextEncoder().encode(
       '<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status></VersioningConfiguration>',
     );
-    await client.send({ method: 'PUT', key: '', query: { versioning: '' }, body }, async () => {});
+    await client.run({ method: 'PUT', key: '', query: { versioning: '' }, body });
     await backup('init');
     const content = diskContent(2 << 20, 9);
     writeFileSync(path('hda.raw'), content);
