@@ -25,6 +25,7 @@ import { Report, type Results } from './report.ts';
 import { changes, readResults, table } from './results.ts';
 import { benchSize } from './size.ts';
 import { benchStart } from './start.ts';
+import { benchStore } from './store.ts';
 
 /** What a part is given. */
 interface Run {
@@ -43,6 +44,7 @@ const parts: Readonly<Record<string, (run: Run) => Promise<void>>> = {
   io: async ({ report, rounds, folder, images }) => benchRandomIo(report, rounds, folder, await images()),
   bulk: ({ report, rounds, places }) => benchBulk(report, rounds, places),
   jobs: ({ report, rounds, places }) => benchJobs(report, rounds, places),
+  store: ({ report, rounds, places }) => benchStore(report, rounds, places),
   start: async ({ report, rounds, images }) => benchStart(report, rounds, await images()),
   nbd: async ({ report, rounds }) => {
     await benchNbd(report, rounds);

@@ -39,6 +39,8 @@ export interface Platform {
   readonly hashes?: Hashes;
   /** Absent where there are none. */
   readonly webSockets?: WebSockets;
+  /** Variables that whoever started the program has set. Absent where nobody sets any. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
   /** Where files go that outlive nothing. Without a slash at the end; absent where there are no such files. */
   readonly temporaryDirectory?: string;
   /** Absent where nobody hands over Blobs. */
@@ -52,7 +54,7 @@ export function loadPart<T>({ loadPart: wait }: Platform, load: () => Promise<T>
   return wait ? wait(load) : load();
 }
 
-/** HTTP requests, as the global `fetch` makes them. Redirects are followed. */
+/** HTTP requests, as the global `fetch` makes them. Redirects are followed unless a request says otherwise. */
 export interface Fetch {
   /**
    * Settles when the head of the response is there. Rejects with an Error whose message says why there is no response:
@@ -64,9 +66,13 @@ export interface Fetch {
 }
 
 export interface FetchRequest {
-  method: 'GET' | 'HEAD';
+  method: 'GET' | 'HEAD' | 'PUT' | 'DELETE' | 'POST';
   /** Names in lower case. */
   headers: Readonly<Record<string, string>>;
+  /** It stays untouched until there is a response. */
+  body?: Uint8Array;
+  /** A redirect is a response like any other. */
+  redirect?: 'manual';
   /** The host's own cache is left out: it may put together ranges of different states of a file. */
   cache: 'no-store';
   /** Ends the request, and the transfer of the body. */

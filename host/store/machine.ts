@@ -4,12 +4,12 @@
  *
  * A snapshot that restic made has no such file, and its disks are what files there are.
  */
+import { concatenated } from '../base/concatenated.ts';
 import { BlockError } from '../base/errors.ts';
 import { toHex } from './ids.ts';
 import { asRecord, countIn, parseRecord, stringIn } from './json.ts';
 import type { Owner } from './key-file.ts';
 import { maxDocumentBytes, maxTreeDepth } from './limits.ts';
-import { concatenated } from './object-store.ts';
 import type { Repository } from './repository.ts';
 import type { RepositoryWriter } from './repository-writer.ts';
 import { encodeTree, type FileNode, type NamedSnapshot, type TreeNode } from './snapshot.ts';

@@ -4,6 +4,7 @@
  * Nothing rests on conditions: a name says what is in the file, or is random, so writing it again writes the same. `put` settles
  * when the file is durable, whole, under its name; a put that failed may have done it or not.
  */
+import { concatenated } from '../base/concatenated.ts';
 import { BlockError } from '../base/errors.ts';
 
 export interface StoredObject {
@@ -23,6 +24,11 @@ export interface ObjectStore {
   getRange(name: string, offset: number, bytes: number): Promise<Uint8Array>;
   /** `parts` in order are the content; `sha256`, 32 bytes, is its hash. */
   put(name: string, parts: readonly Uint8Array[], sha256: Uint8Array): Promise<void>;
+  /**
+   * As `put`, unless there is a file of that name with another content: then false. Where that cannot be told, it is `put`; absent
+   * where it never can.
+   */
+  putNew?(name: string, parts: readonly Uint8Array[], sha256: Uint8Array): Promise<boolean>;
   /** Of all files below a folder, deep; in any order. Nothing where there is none. */
   list(folder: string): Promise<readonly StoredObject[]>;
   /** Nothing happens when it is not there. */
@@ -67,14 +73,4 @@ export class MemoryStore implements ObjectStore {
     if (!file) throw new BlockError('ENOENT');
     return file;
   }
-}
-
-export function concatenated(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

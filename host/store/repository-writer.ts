@@ -8,7 +8,6 @@
 import { BlockError } from '../base/errors.ts';
 import { blobId, sealBlob } from './blobs.ts';
 import { toHex } from './ids.ts';
-import { concatenated } from './object-store.ts';
 import { type BlobKind, encodeTable, maxBlobBytes, type PackedBlob, packTail } from './pack.ts';
 import type { Repository } from './repository.ts';
 import { type IndexedPack, indexDocument, packNameOf, type RepositoryIndex } from './repository-index.ts';
@@ -16,6 +15,8 @@ import { seal } from './sealing.ts';
 
 /** A pack is closed when it has so many bytes. */
 const packBytes = 16 << 20;
+/** Room that a pack is begun with: most never need more. */
+const roomBytes = packBytes + (4 << 20);
 /** Each holds a pack in memory. */
 const maxUploads = 4;
 const maxIndexedBlobs = 50_000;
@@ -35,7 +36,8 @@ interface WriterStatistics {
 interface OpenPack {
   readonly number: number;
   readonly blobs: PackedBlob[];
-  readonly parts: Uint8Array[];
+  /** With room for more behind `bytes`. */
+  content: Uint8Array;
   bytes: number;
 }
 
@@ -106,8 +108,7 @@ export class RepositoryWriter {
     const pack = this.packFor(blob.kind);
     const packed = { ...blob, offset: pack.bytes };
     pack.blobs.push(packed);
-    pack.parts.push(sealed);
-    pack.bytes += sealed.length;
+    append(pack, sealed);
     this.index.add(packed, pack.number);
     if (pack.bytes < packBytes) return;
     this.close(blob.kind);
@@ -118,7 +119,7 @@ export class RepositoryWriter {
   private packFor(kind: BlobKind): OpenPack {
     const found = this.open.get(kind);
     if (found) return found;
-    const made = { number: this.index.addPack(), blobs: [], parts: [], bytes: 0 };
+    const made = { number: this.index.addPack(), blobs: [], content: new Uint8Array(roomBytes), bytes: 0 };
     this.open.set(kind, made);
     return made;
   }
@@ -136,10 +137,11 @@ export class RepositoryWriter {
     this.uploads.add(upload);
   }
 
-  private async upload({ number, blobs, parts }: OpenPack): Promise<void> {
+  private async upload(pack: OpenPack): Promise<void> {
     const { sealer, store, platform } = this.repository;
-    const tail = packTail(await seal(sealer, sealer.keys, encodeTable(blobs)));
-    const whole = concatenated([...parts, tail]);
+    const { number, blobs } = pack;
+    append(pack, packTail(await seal(sealer, sealer.keys, encodeTable(blobs))));
+    const whole = pack.content.subarray(0, pack.bytes);
     const hash = await platform.hashes.sha256(whole);
     const id = toHex(hash);
     await store.put(packNameOf(id), [whole], hash);
@@ -158,4 +160,15 @@ export class RepositoryWriter {
     this.namedAtNs = this.repository.platform.clock.nowNs();
     await this.repository.put('index', indexDocument(packs));
   }
+}
+
+function append(pack: OpenPack, bytes: Uint8Array): void {
+  const end = pack.bytes + bytes.length;
+  if (end > pack.content.length) {
+    const longer = new Uint8Array(2 * end);
+    longer.set(pack.content.subarray(0, pack.bytes));
+    pack.content = longer;
+  }
+  pack.content.set(bytes, pack.bytes);
+  pack.bytes = end;
 }

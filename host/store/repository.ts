@@ -5,6 +5,7 @@
  * packs, then the index that names them, then the snapshot. Nothing is ever changed or removed but locks.
  */
 import { BlockError } from '../base/errors.ts';
+import { runPipeline } from '../copy/pipeline.ts';
 import type { Clock, Platform, WholeCodec } from '../platform/platform.ts';
 import { unsealBlob } from './blobs.ts';
 import { type DocumentFolder, getDocument, putDocument, type Sealer } from './documents.ts';
@@ -12,7 +13,7 @@ import { idFrom, toHex } from './ids.ts';
 import { countIn, parseRecord, stringIn } from './json.ts';
 import { makeKeys, type Owner, sealKeys, unsealKeys } from './key-file.ts';
 import { maxDocumentBytes, maxIndexBytes, maxKeyFiles } from './limits.ts';
-import type { ObjectStore } from './object-store.ts';
+import type { ObjectStore, StoredObject } from './object-store.ts';
 import type { BlobKind } from './pack.ts';
 import { drawPolynomial } from './polynomial.ts';
 import { parseIndex, RepositoryIndex } from './repository-index.ts';
@@ -28,6 +29,8 @@ import {
 import { rfc3339 } from './time.ts';
 
 const version = 2;
+/** Index files that are read at a time. */
+const indexLanes = 4;
 const folders = ['data', 'index', 'keys', 'locks', 'snapshots'];
 /** 2 × 8 bits: the first two digits of packs' names. */
 const packFolders = Array.from({ length: 256 }, (_, i) => `data/${i.toString(16).padStart(2, '0')}`);
@@ -64,18 +67,22 @@ export class Repository {
   ): Promise<Repository> {
     if (await exists(store, 'config'))
       throw new BlockError('EEXIST', `${store.location} is a repository already`);
+    await store.prepare([...folders, ...packFolders]);
     if ((await store.list('keys')).length > 0)
       throw new BlockError('EEXIST', `${store.location} has keys already`);
-    await store.prepare([...folders, ...packFolders]);
     const keys = makeKeys(platform);
     const key = await sealKeys(platform, keys, password, owner, rfc3339(platform.clock));
     const hash = await platform.hashes.sha256(key);
-    await store.put(`keys/${toHex(hash)}`, [key], hash);
+    const keyName = `keys/${toHex(hash)}`;
+    await store.put(keyName, [key], hash);
     const id = new Uint8Array(32);
     platform.random.fill(id);
     const config = { version, id: toHex(id), chunker_polynomial: drawPolynomial(platform.random) };
     const sealed = await seal(platform, keys, new TextEncoder().encode(JSON.stringify(config)));
-    await store.put('config', [sealed], await platform.hashes.sha256(sealed));
+    if (!(await putNew(store, 'config', sealed, await platform.hashes.sha256(sealed)))) {
+      await store.remove(keyName);
+      throw new BlockError('EEXIST', `${store.location} has become a repository meanwhile`);
+    }
     return new Repository(platform, store, keys, config.id);
   }
 
@@ -117,10 +124,17 @@ export class Repository {
 
   private async readIndex(): Promise<RepositoryIndex> {
     const index = new RepositoryIndex();
-    for (const { name } of await this.store.list('index')) {
-      const json = await getDocument(this.sealer, this.store, 'index', baseName(name), maxIndexBytes);
-      index.addFile(parseIndex(json, `${name} of ${this.store.location}`));
-    }
+    const left = [...(await this.store.list('index'))];
+    const lanes = Array.from({ length: indexLanes }, () => ({ json: new Uint8Array() }));
+    const stages = {
+      next: async () => left.pop(),
+      read: async ({ name }: StoredObject, lane: { json: Uint8Array }) => {
+        lane.json = await getDocument(this.sealer, this.store, 'index', baseName(name), maxIndexBytes);
+      },
+      write: async ({ name }: StoredObject, { json }: { json: Uint8Array }) =>
+        index.addFile(parseIndex(json, `${name} of ${this.store.location}`)),
+    };
+    await runPipeline(lanes, stages, 'none');
     return index;
   }
 
@@ -167,6 +181,17 @@ export class Repository {
 
 export function baseName(name: string): string {
   return name.slice(name.lastIndexOf('/') + 1);
+}
+
+async function putNew(
+  store: ObjectStore,
+  name: string,
+  content: Uint8Array,
+  sha256: Uint8Array,
+): Promise<boolean> {
+  if (store.putNew) return store.putNew(name, [content], sha256);
+  await store.put(name, [content], sha256);
+  return true;
 }
 
 async function exists(store: ObjectStore, name: string): Promise<boolean> {

@@ -1,4 +1,4 @@
-/** `blockyard backup`: disks into a repository in a folder, and out again. */
+/** `blockyard backup`: disks into a repository in a folder or an object store, and out again. */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { diskContent } from '../store/world.ts';
 import type { Outcome } from '../support/cli.ts';
 import { runOwn } from '../support/own-tools.ts';
+import { S3Server } from '../support/s3-server.ts';
 
 let folder: string;
 const path = (name: string): string => join(folder, name);
@@ -134,5 +135,58 @@ describe('backup refuses', () => {
     vi.stubEnv('RESTIC_PASSWORD', undefined);
     expect((await opens()).stderr).toContain('No password');
     vi.stubEnv('RESTIC_PASSWORD', 'secret');
+  });
+});
+
+describe('backup to an object store', () => {
+  const server = new S3Server();
+  const { id, secret } = server.keys;
+
+  beforeEach(async () => {
+    const origin = await server.start();
+    vi.stubEnv('RESTIC_REPOSITORY', `s3:${origin}/bucket/prefix`);
+    vi.stubEnv('AWS_ACCESS_KEY_ID', id);
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', secret);
+    server.buckets.clear();
+    server.fault = () => undefined;
+  });
+  afterEach(() => server.stop());
+
+  test('restores what it was given, and says when the store was busy', async () => {
+    expect(await backup('init')).toMatchObject({ status: 0, stderr: '' });
+    let left = 1;
+    server.fault = ({ method, key }) =>
+      method === 'PUT' && key.includes('/data/') && left-- > 0 ? 'slow-down' : undefined;
+    const ran = await backup('run', '-q', '-o', 's3.connections=2', '--machine', 'm', path('disk.raw'));
+    expect(ran).toMatchObject({ status: 0, stderr: expect.stringContaining('SlowDown (status 503)') });
+    expect((await backup('snapshots')).stdout).toContain('disk (3145728)');
+    expect(await backup('check', '--read-data')).toMatchObject({ status: 0 });
+    expect(await backup('restore', '-q', 'latest', path('out'))).toMatchObject({ status: 0, stderr: '' });
+    expect(Buffer.compare(readFileSync(path('out/disk.raw')), readFileSync(path('disk.raw')))).toBe(0);
+    expect([...server.bucket('bucket').keys()].filter((key) => key.includes('/locks/'))).toEqual([]);
+  });
+
+  test.each([
+    [{}, ['snapshots'], "bucket 'bucket': NoSuchBucket (status 404)"],
+    [{ AWS_SECRET_ACCESS_KEY: 'wrong-and-hidden' }, ['snapshots'], 'SignatureDoesNotMatch (status 403)'],
+    [
+      { AWS_SECRET_ACCESS_KEY: '' },
+      ['snapshots'],
+      'AWS_ACCESS_KEY_ID is set, and AWS_SECRET_ACCESS_KEY is not',
+    ],
+    [{}, ['snapshots', '-o', 's3.layout=x'], "Option 's3.layout' is not supported"],
+    [{}, ['snapshots', '-o', 's3.connections'], "-o expects NAME=VALUE, not 's3.connections'"],
+    [{}, ['snapshots', '-r', 's3:host'], "'host' names no bucket"],
+    [
+      {},
+      ['snapshots', '-r', '/none', '-o', 's3.region=x'],
+      "Option 's3.region' is not one of a repository in a folder",
+    ],
+  ] as const)('with %j refuses %j', async (environment, args, words) => {
+    for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);
+    const { status, stderr } = await backup(...args);
+    expect(status).toBe(1);
+    expect(stderr).toContain(words);
+    expect(stderr).not.toMatch(/hidden|secret\+/);
   });
 });

@@ -42,3 +42,7 @@ export const haveNbdModule = have(systemPython, '-c', 'import nbd');
 export const haveRestic = have('restic', 'version');
 export const haveFio = have('fio');
 export const haveNbdkit = have('nbdkit');
+/** A cluster with an object gateway, and what sets one up. */
+export const haveCeph = ['ceph', 'ceph-mon', 'ceph-osd', 'radosgw', 'radosgw-admin'].every((tool) =>
+  have(tool),
+);

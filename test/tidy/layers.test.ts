@@ -12,7 +12,7 @@ const layers: readonly (readonly string[])[] = [
   ['platform'],
   ['trace'],
   ['qapi'],
-  ['nbd'],
+  ['nbd', 'http'],
   ['core'],
   ['block'],
   ['throttle'],

@@ -3,12 +3,11 @@ import { checkRepository } from '../../store/check.ts';
 import { readCommandLine } from '../img/options.ts';
 import { Progress } from '../shared/progress.ts';
 import type { Tool } from '../shared/tool.ts';
-import { common, RepositoryOptions, withLock } from './options.ts';
+import { RepositoryOptions, repositorySpecs, withLock } from './options.ts';
 
 /** Its options, beside `--help`. */
 export const specs = [
-  common.repository,
-  common.passwordFile,
+  ...repositorySpecs,
   { long: 'read-data' },
   { long: 'read-data-subset', argument: true },
   { short: 'p', long: 'progress' },

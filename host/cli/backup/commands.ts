@@ -16,33 +16,34 @@ export const commands: readonly BackupCommand[] = [
   {
     name: 'check',
     help: 'check that a repository is whole, and with --read-data that every byte is right',
-    synopsis: '[-r repository] [--password-file file] [--read-data | --read-data-subset percent] [-p]',
+    synopsis:
+      '[-r repository] [--password-file file] [-o option]... [--read-data | --read-data-subset percent] [-p]',
     load: () => import('./check.ts'),
   },
   {
     name: 'init',
     help: 'make a repository',
-    synopsis: '[-r repository] [--password-file file]',
+    synopsis: '[-r repository] [--password-file file] [-o option]...',
     load: () => import('./init.ts'),
   },
   {
     name: 'restore',
     help: 'make images of the disks of a snapshot',
     synopsis:
-      '[-r repository] [--password-file file] [--machine name] [--disk name]... [-O fmt] [-p] [-q] snapshot folder',
+      '[-r repository] [--password-file file] [-o option]... [--machine name] [--disk name]... [-O fmt] [-p] [-q] snapshot folder',
     load: () => import('./restore.ts'),
   },
   {
     name: 'run',
     help: 'back up images that nobody writes to, as one snapshot',
     synopsis:
-      '[-r repository] [--password-file file] --machine name [--image-opts] [-f fmt] [-p] [-q] [disk=]image...',
+      '[-r repository] [--password-file file] [-o option]... --machine name [--image-opts] [-f fmt] [-p] [-q] [disk=]image...',
     load: () => import('./run.ts'),
   },
   {
     name: 'snapshots',
     help: 'list the snapshots of a repository',
-    synopsis: '[-r repository] [--password-file file] [--machine name] [--output=ofmt]',
+    synopsis: '[-r repository] [--password-file file] [-o option]... [--machine name] [--output=ofmt]',
     load: () => import('./snapshots.ts'),
   },
 ];

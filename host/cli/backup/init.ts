@@ -1,10 +1,10 @@
 /** `backup init`: a new repository. */
 import { readCommandLine } from '../img/options.ts';
 import type { Tool } from '../shared/tool.ts';
-import { common, RepositoryOptions } from './options.ts';
+import { RepositoryOptions, repositorySpecs } from './options.ts';
 
 /** Its options, beside `--help`. */
-export const specs = [common.repository, common.passwordFile];
+export const specs = repositorySpecs;
 
 export async function run(tool: Tool, argv: string[]): Promise<number> {
   const options = new RepositoryOptions();

@@ -1,9 +1,9 @@
 /** What the subcommands of `backup` share: which repository, and what opens it. */
 import { hostname, userInfo } from 'node:os';
-import { LocalStore } from '../../store/local-store.ts';
 import type { Holder } from '../../store/lock.ts';
 import { RepositoryLock } from '../../store/lock.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
+import { openStore } from '../../store/open-store.ts';
 import { Repository, type RepositoryPlatform, repositoryPlatform } from '../../store/repository.ts';
 import type { OptionSpec, ParsedOption } from '../shared/getopt.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -15,20 +15,33 @@ export const common = {
   machine: { long: 'machine', argument: true },
 } as const satisfies Record<string, OptionSpec>;
 
-/** Schemes of restic that are not served here: a name like that is no folder. */
-const otherSchemes = /^(s3|rest|sftp|b2|azure|gs|swift|rclone):/;
+/** Those of every subcommand. */
+export const repositorySpecs: readonly OptionSpec[] = [
+  common.repository,
+  common.passwordFile,
+  { short: 'o', long: 'option', argument: true },
+];
 
 /** Which repository is meant, by options and environment. */
 export class RepositoryOptions {
   private name = process.env['RESTIC_REPOSITORY'];
   private passwordFile: string | undefined;
+  private readonly ofStore = new Map<string, string>();
+  private wrong: string | undefined;
 
   /** Whether the option was one of these. */
   take({ name, value }: ParsedOption): boolean {
     if (name === common.repository.long) this.name = value;
     else if (name === common.passwordFile.long) this.passwordFile = value;
+    else if (name === 'option') this.takeOfStore(value);
     else return false;
     return true;
+  }
+
+  private takeOfStore(text: string): void {
+    const [, name, value] = /^([^=]+)=(.*)$/.exec(text) ?? [];
+    if (name === undefined || value === undefined) this.wrong = text;
+    else this.ofStore.set(name, value);
   }
 
   async init(tool: Tool): Promise<Repository> {
@@ -51,12 +64,10 @@ export class RepositoryOptions {
     const { name } = this;
     if (name === undefined || name === '')
       return tool.failUsage('No repository: use -r, or RESTIC_REPOSITORY');
-    const scheme = otherSchemes.exec(name)?.[1];
-    if (scheme !== undefined) return tool.fail(`'${name}': repositories by ${scheme} are not supported`);
+    if (this.wrong !== undefined) return tool.failUsage(`-o expects NAME=VALUE, not '${this.wrong}'`);
     const platform = await tool.platform();
-    const { files, folders } = platform;
-    const path = name.replace(/^local:/, '').replace(/(?<=.)\/+$/, '');
-    return { platform: repositoryPlatform(platform), store: new LocalStore(path, files, folders!) }; // Node has them
+    const store = await tool.attempt(() => openStore(name, platform, this.ofStore));
+    return { platform: repositoryPlatform(platform), store };
   }
 }
 

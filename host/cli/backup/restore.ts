@@ -13,12 +13,11 @@ import { common as ofImages, readCommandLine } from '../img/options.ts';
 import { openBackend } from '../shared/open-image.ts';
 import { Progress } from '../shared/progress.ts';
 import type { Tool } from '../shared/tool.ts';
-import { common, RepositoryOptions, withLock } from './options.ts';
+import { common, RepositoryOptions, repositorySpecs, withLock } from './options.ts';
 
 /** Its options, beside `--help`. */
 export const specs = [
-  common.repository,
-  common.passwordFile,
+  ...repositorySpecs,
   common.machine,
   { long: 'disk', argument: true },
   { short: 'O', long: 'output-format', argument: true },

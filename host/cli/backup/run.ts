@@ -13,12 +13,11 @@ import { formatSize } from '../shared/human-size.ts';
 import { openImage } from '../shared/open-image.ts';
 import { Progress } from '../shared/progress.ts';
 import type { Tool } from '../shared/tool.ts';
-import { common, holder, RepositoryOptions, withLock } from './options.ts';
+import { common, holder, RepositoryOptions, repositorySpecs, withLock } from './options.ts';
 
 /** Its options, beside `--help`. */
 export const specs = [
-  common.repository,
-  common.passwordFile,
+  ...repositorySpecs,
   common.machine,
   ofImages.format,
   ofImages.imageOpts,

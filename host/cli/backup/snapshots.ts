@@ -3,10 +3,10 @@ import { formatPrettyJson } from '../../qapi/json-output.ts';
 import { disksOf } from '../../store/machine.ts';
 import { type OutputFormat, common as ofImages, parseOutputFormat, readCommandLine } from '../img/options.ts';
 import type { Tool } from '../shared/tool.ts';
-import { common, RepositoryOptions, withLock } from './options.ts';
+import { common, RepositoryOptions, repositorySpecs, withLock } from './options.ts';
 
 /** Its options, beside `--help`. */
-export const specs = [common.repository, common.passwordFile, common.machine, ofImages.output];
+export const specs = [...repositorySpecs, common.machine, ofImages.output];
 
 export async function run(tool: Tool, argv: string[]): Promise<number> {
   const options = new RepositoryOptions();

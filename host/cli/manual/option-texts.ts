@@ -240,7 +240,14 @@ const ofWeb: OptionTexts = {
 const ofBackup: OptionTexts = {
   h: standard['h']!, // it is above
   trace: traceText,
-  r: ['REPOSITORY', 'the folder of the repository; RESTIC_REPOSITORY when not given'],
+  r: [
+    'REPOSITORY',
+    'the folder of the repository, or s3:HOST/BUCKET/PREFIX in an object store, whose keys are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; RESTIC_REPOSITORY when not given',
+  ],
+  o: [
+    'NAME=VALUE',
+    'of an object store: s3.region, s3.connections (5), s3.bucket-lookup (auto, dns: the bucket is part of the host name, path)',
+  ],
   'password-file': [
     'FILE',
     'the file whose first line is the password; otherwise RESTIC_PASSWORD_FILE, RESTIC_PASSWORD_COMMAND or RESTIC_PASSWORD',

@@ -107,11 +107,13 @@ export const prose: Readonly<Record<string, Prose>> = {
     description: [
       'Keeps disks in a repository in the format of restic 0.14 and later (its version 2): encrypted, compressed, each piece of a disk stored once, however many snapshots have it. restic can check, restore, mount, copy and prune what is written here, and this reads what restic has written.',
       'A snapshot is a machine at one instant: a folder with the name of the machine, and a raw file for each of its disks. Nothing that is in a repository is ever changed, and a backup that is interrupted leaves nothing to repair.',
+      'A repository is a folder, or a place in an object store that speaks S3 (Ceph, MinIO, Amazon and others), named as restic names it: s3:HOST/BUCKET/PREFIX by https, s3:http://HOST:PORT/BUCKET without. A store that is busy or restarts is asked again for a quarter of an hour; nothing is relied on that stores do differently.',
     ],
     examples: [
       'blockyard backup init -r /srv/backups --password-file secret',
       'blockyard backup run -r /srv/backups --password-file secret --machine web1 hda=disk.qcow2',
       'blockyard backup restore -r /srv/backups --password-file secret -O qcow2 latest /var/images',
+      'blockyard backup run -r s3:https://objects.example.org/backups/web1 --password-file secret --machine web1 hda=disk.qcow2',
     ],
   },
   demo: {
@@ -133,6 +135,15 @@ export const overview = {
     [
       'RESTIC_REPOSITORY, RESTIC_PASSWORD, RESTIC_PASSWORD_FILE, RESTIC_PASSWORD_COMMAND',
       'What backup uses when it is not told.',
+    ],
+    [
+      'AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN',
+      'The keys of object stores. Otherwise MINIO_ACCESS_KEY and MINIO_SECRET_KEY; otherwise those of AWS_PROFILE (default) in AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials.',
+    ],
+    ['AWS_DEFAULT_REGION, AWS_REGION', 'The region of object stores (us-east-1), unless s3.region names it.'],
+    [
+      'NODE_EXTRA_CA_CERTS',
+      'A file with certificates (PEM) of those who vouch for servers beside the usual ones.',
     ],
     ['BLOCKYARD_DEBUG', 'With 1, an internal error shows where in the sources it is.'],
     [

@@ -24,8 +24,7 @@ const log: Console = {
   },
 };
 
-const browserFetch: Fetch = (url, { method, headers, cache, signal }) =>
-  explainedFetch(url, { method, headers: { ...headers }, cache, signal });
+const browserFetch: Fetch = (url, request) => explainedFetch(url, request as RequestInit);
 
 interface BrowserPlatform extends Platform {
   readonly blobs: Blobs;

@@ -45,6 +45,7 @@ export const nodePlatform: Platform = {
   ciphers,
   hashes,
   webSockets,
+  environment: process.env,
   temporaryDirectory: process.env['TMPDIR'] ?? '/var/tmp',
   // That of the first thread.
   threadId: process.pid,

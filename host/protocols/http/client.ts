@@ -6,13 +6,18 @@
  * consent. A file that changes while it is open gives errors from then on and never a mixture of two states.
  *
  * Bytes are handed on as they come, so an answer is never in memory as a whole, and one that is not what was asked for is
- * dropped when its head shows it. Passing failures are tried again (retry.ts), from the byte that is missing. The timeout is
+ * dropped when its head shows it. Passing failures are tried again (http/retry.ts), from the byte that is missing. The timeout is
  * for a server that sends nothing; one that sends slowly has all the time it takes.
  */
 import { asBlockError, BlockError } from '../../base/errors.ts';
-import type { FetchResponse, Platform } from '../../platform/platform.ts';
-import { Line } from './line.ts';
-import { type Request, type RequestOptions, Requests, type Take, usualSeconds } from './requests.ts';
+import {
+  collected,
+  type Request,
+  type RequestOptions,
+  Requests,
+  type Take,
+  usualSeconds,
+} from '../../http/requests.ts';
 import {
   checkBytes,
   contentRangeOf,
@@ -20,15 +25,21 @@ import {
   isSuccess,
   lengthOf,
   PassingFailure,
+  passingFailureOf,
   statusError,
   type Validator,
   validatorOf,
-} from './responses.ts';
+} from '../../http/responses.ts';
+import type { FetchResponse, Platform } from '../../platform/platform.ts';
+import { Line } from './line.ts';
 
 /** How often a request is made when a file is opened, unless the server says that it is busy. */
 export const maxOpenAttempts = 3;
 /** Less than this, unless it is all that was left, does not count as progress. */
 const leastProgress = 4096;
+
+/** A request of the one file that there is. */
+type FileRequest = Omit<Request, 'url'>;
 
 export class HttpClient {
   /** Bytes. Known after `open`. */
@@ -39,12 +50,12 @@ export class HttpClient {
 
   /** `onTrouble`: see Requests. */
   constructor(
-    platform: Platform,
+    private readonly platform: Platform,
     readonly url: string,
     private readonly options: RequestOptions,
     onTrouble: Requests['onTrouble'] = () => {},
   ) {
-    this.requests = new Requests(platform, url, options, onTrouble);
+    this.requests = new Requests(platform, options, onTrouble);
     this.line = new Line(platform.clock);
   }
 
@@ -83,7 +94,7 @@ export class HttpClient {
   private async hint(method: Request['method']): Promise<number | undefined> {
     const timeoutSeconds = Math.min(usualSeconds, this.options.timeoutSeconds || usualSeconds);
     try {
-      return await this.requests.attempt({ method, headers: {}, timeoutSeconds }, async (response) =>
+      return await this.attempt({ method, headers: {}, timeoutSeconds }, async (response) =>
         isSuccess(response.status) && !isPacked(response.headers.get('content-encoding'))
           ? lengthOf(response)
           : undefined,
@@ -96,7 +107,7 @@ export class HttpClient {
 
   /** A range, of which only the number of bytes counts: 0 to 2, which is more than can be. */
   private ask(first: number, last: number): Promise<{ response: FetchResponse; bytes: number }> {
-    const request: Request = { method: 'GET', headers: { range: `bytes=${first}-${last}` } };
+    const request = { method: 'GET', headers: { range: `bytes=${first}-${last}` } } as const;
     return this.openingly(request, async (response, eachPiece) => {
       let bytes = 0;
       if (response.status === 206) {
@@ -153,7 +164,7 @@ export class HttpClient {
     try {
       const headers = { range: `bytes=${from}-${end - 1}` };
       const { queueNs } = flight;
-      await this.requests.attempt({ method: 'GET', headers, queueNs }, async (response, eachPiece) => {
+      await this.attempt({ method: 'GET', headers, queueNs }, async (response, eachPiece) => {
         flight.answered();
         this.checkRange(response, from, end);
         await eachPiece((piece) => {
@@ -211,27 +222,22 @@ export class HttpClient {
   readWhole(maxBytes: number): Promise<Uint8Array> {
     return this.openingly({ method: 'GET', headers: {} }, async (response, eachPiece) => {
       if (response.status !== 200) throw statusError(response.status);
-      const pieces: Uint8Array[] = [];
-      let bytes = 0;
-      await eachPiece((piece) => {
-        bytes += piece.length;
-        if (bytes > maxBytes) throw new BlockError('EFBIG');
-        pieces.push(piece);
-        return true;
-      });
-      const whole = new Uint8Array(bytes);
-      let at = 0;
-      for (const piece of pieces) {
-        whole.set(piece, at);
-        at += piece.length;
-      }
-      return whole;
+      return collected(eachPiece, maxBytes);
     });
   }
 
   /** While a file is opened, nobody is to wait long for what a wrong address may be the cause of. */
-  private openingly<T>(request: Request, take: Take<T>): Promise<T> {
-    return this.requests.persist(() => this.requests.attempt(request, take), maxOpenAttempts);
+  private openingly<T>(request: FileRequest, take: Take<T>): Promise<T> {
+    return this.requests.persist(() => this.attempt(request, take), maxOpenAttempts);
+  }
+
+  /** One attempt. Errors: PassingFailure if the server fails for now; of `take`. */
+  private attempt<T>(request: FileRequest, take: Take<T>): Promise<T> {
+    return this.requests.attempt({ ...request, url: this.url }, async (response, eachPiece) => {
+      const failure = passingFailureOf(response, this.platform.clock.wallClock().seconds);
+      if (failure) throw failure;
+      return take(response, eachPiece);
+    });
   }
 
   /** Ends what is under way. */

@@ -6,9 +6,9 @@
  */
 import { BlockError, invalid } from '../../base/errors.ts';
 import { sectorBytes } from '../../base/sectors.ts';
+import type { RequestOptions } from '../../http/requests.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { checkScheme, type HttpOptions, type Scheme } from './options.ts';
-import type { RequestOptions } from './requests.ts';
 
 const defaultReadahead = 262_144;
 const defaultTimeoutSeconds = 5;

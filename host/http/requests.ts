@@ -1,13 +1,14 @@
 /**
- * Requests of one URL: each with a timeout, tried again while that may help, and what is told of trouble meanwhile.
+ * Requests of one server: each with a timeout, tried again while that may help, and what is told of trouble meanwhile.
  *
  * The timeout is for a server that sends nothing; one that sends slowly has all the time it takes. All requests keep to the
  * time that the server has named to one of them.
  */
-import { BlockError } from '../../base/errors.ts';
-import type { TroubleReport } from '../../block/open-context.ts';
-import type { Clock, Fetch, FetchRequest, FetchResponse, Platform, Timer } from '../../platform/platform.ts';
-import { checkPassing, PassingFailure } from './responses.ts';
+import { concatenated } from '../base/concatenated.ts';
+import { BlockError } from '../base/errors.ts';
+import type { TroubleReport } from '../block/open-context.ts';
+import type { Clock, Fetch, FetchRequest, FetchResponse, Platform, Timer } from '../platform/platform.ts';
+import { PassingFailure } from './responses.ts';
 import { Retry } from './retry.ts';
 
 /** What counts of an attempt without timeout, in seconds. */
@@ -25,17 +26,16 @@ export interface RequestOptions {
 }
 
 /** Hands the body to `take`, as it comes, until it ends or `take` wants no more. */
-type EachPiece = (take: (piece: Uint8Array) => boolean) => Promise<void>;
+export type EachPiece = (take: (piece: Uint8Array) => boolean) => Promise<void>;
 
-/** Takes what is wanted of a response. */
+/** Takes what is wanted of a response, whatever its status. Errors: PassingFailure: it is worth another try. */
 export type Take<T> = (response: FetchResponse, eachPiece: EachPiece) => Promise<T>;
 
-export interface Request {
-  method: FetchRequest['method'];
-  headers: Readonly<Record<string, string>>;
+export interface Request extends Pick<FetchRequest, 'method' | 'headers' | 'body' | 'redirect'> {
+  url: string;
   /** Instead of the timeout of the options. */
   timeoutSeconds?: number;
-  /** The answer may have to wait so long for others on the line: that is no silence of the server. */
+  /** The answer may have to wait so long for others on the line, or for the body: that is no silence of the server. */
   queueNs?: number;
 }
 
@@ -49,7 +49,6 @@ export class Requests {
 
   constructor(
     private readonly platform: Platform,
-    private readonly url: string,
     private readonly options: RequestOptions,
     /** Told when trouble begins, and, with undefined, when it is over. */
     readonly onTrouble: (trouble: TroubleReport | undefined) => void,
@@ -145,7 +144,7 @@ export class Requests {
   /** One attempt. Errors: PassingFailure, ECANCELED after `close`, what `take` throws. */
   async attempt<T>(request: Request, take: Take<T>): Promise<T> {
     const { ending, platform, options, fetch } = this;
-    const { method, headers, timeoutSeconds = options.timeoutSeconds, queueNs = 0 } = request;
+    const { url, timeoutSeconds = options.timeoutSeconds, queueNs = 0, ...asked } = request;
     const waitNs = this.notBeforeNs - platform.clock.nowNs();
     if (waitNs > 0 && !ending.signal.aborted) await this.pause(waitNs);
     const stop = new AbortController();
@@ -155,15 +154,14 @@ export class Requests {
     try {
       if (ending.signal.aborted) throw new BlockError('ECANCELED');
       // Not called as a method: browsers' own fetch refuses that.
-      const response = await fetch(this.url, {
-        method,
+      const response = await fetch(url, {
+        ...asked,
         // A compressed body would be another than the file, and so are its ranges.
-        headers: { ...options.headers, 'accept-encoding': 'identity', ...headers },
+        headers: { ...options.headers, 'accept-encoding': 'identity', ...asked.headers },
         cache: 'no-store',
         signal: stop.signal,
       });
       watch.isAlive();
-      checkPassing(response, platform.clock.wallClock().seconds);
       return await take(response, (each) => readBody(response, stop.signal, watch, each));
     } catch (error) {
       if (watch.isLate) throw timedOut(timeoutSeconds);
@@ -207,6 +205,19 @@ async function readBody(
     watch.isAlive();
     if (!take(value)) return;
   }
+}
+
+/** All of a body. Errors: EFBIG: it is longer than `limit`. */
+export async function collected(eachPiece: EachPiece, limit: number): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  await eachPiece((piece) => {
+    bytes += piece.length;
+    if (bytes > limit) throw new BlockError('EFBIG', `it has more than ${limit} bytes`);
+    pieces.push(piece);
+    return true;
+  });
+  return concatenated(pieces);
 }
 
 /** Looks whether anything has come for a while. */

@@ -4,8 +4,8 @@
  *
  * From another origin a page sees few headers. What is not there is undefined, and nothing is concluded from it.
  */
-import { BlockError, type Errno, type FaultReason } from '../../base/errors.ts';
-import type { FetchResponse } from '../../platform/platform.ts';
+import { BlockError, type Errno, type FaultReason } from '../base/errors.ts';
+import type { FetchResponse } from '../platform/platform.ts';
 
 /** What tells one state of a file from another; a member is undefined when the server does not send it. */
 export interface Validator {
@@ -63,12 +63,16 @@ export function statusError(status: number): BlockError {
   return new BlockError(errno, statusText(status), { reason });
 }
 
-/** Errors: PassingFailure if the server fails for now. `nowSeconds`: since the Unix epoch. */
-export function checkPassing({ status, headers }: FetchResponse, nowSeconds: number): void {
-  if (!isPassing(status)) return;
+/** What it says if the server fails for now; else undefined. `nowSeconds`: since the Unix epoch. */
+export function passingFailureOf(
+  { status, headers }: FetchResponse,
+  nowSeconds: number,
+  message: string = statusText(status),
+): PassingFailure | undefined {
+  if (!isPassing(status)) return undefined;
   const retryAfter = retryAfterOf(headers.get('retry-after'), nowSeconds);
   const isBusy = status === 429 || status === 503;
-  throw new PassingFailure(statusText(status), 'server-error', { isBusy, retryAfter });
+  return new PassingFailure(message, 'server-error', { isBusy, retryAfter });
 }
 
 function statusText(status: number): string {
@@ -100,7 +104,7 @@ function retryAfterOf(header: string | null, nowSeconds: number): number | undef
 }
 
 /** A length in bytes. */
-export function lengthOf({ headers }: FetchResponse): number | undefined {
+export function lengthOf({ headers }: Pick<FetchResponse, 'headers'>): number | undefined {
   return numberOf(headers.get('content-length'));
 }
 
@@ -113,7 +117,7 @@ interface ContentRange {
 }
 
 /** `bytes 0-9/1000`, in which the length may be `*`, or the range. */
-export function contentRangeOf({ headers }: FetchResponse): ContentRange {
+export function contentRangeOf({ headers }: Pick<FetchResponse, 'headers'>): ContentRange {
   const [, first, last, total] =
     /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/i.exec(headers.get('content-range') ?? '') ?? [];
   return { first: numberOf(first), last: numberOf(last), total: numberOf(total) };

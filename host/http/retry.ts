@@ -6,7 +6,7 @@
  * pause counts for more than it may last. A server that names a time gets no request before; one that names a time beyond
  * the end is believed, and the failure told at once.
  */
-import type { Platform, Random } from '../../platform/platform.ts';
+import type { Platform, Random } from '../platform/platform.ts';
 import type { PassingFailure } from './responses.ts';
 
 const nsPerSecond = 1e9;
