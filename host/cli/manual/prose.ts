@@ -134,6 +134,10 @@ export const overview = {
       'RESTIC_REPOSITORY, RESTIC_PASSWORD, RESTIC_PASSWORD_FILE, RESTIC_PASSWORD_COMMAND',
       'What backup uses when it is not told.',
     ],
+    [
+      'BLOCKYARD_AIO',
+      'With threads or io_uring, files that are opened without aio are read and written that way alone, and never in place. Otherwise each request goes by what is best for it.',
+    ],
     ['BLOCKYARD_DEBUG', 'With 1, an internal error shows where in the sources it is.'],
     [
       'NODE_DISABLE_COMPILE_CACHE',

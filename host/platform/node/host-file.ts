@@ -31,7 +31,7 @@ import { libc } from './libc.ts';
 import { RingRequests, ringRequests } from './ring-requests.ts';
 import { interrupted, repeat, type SlowRequests, threadPool, transfer } from './slow-requests.ts';
 
-/** Requests up to this size may be made in place: copying 256 KiB takes 26 µs, a turn through the thread pool 60. */
+/** What takes about as long in place as elsewhere: copying 256 KiB takes 26 µs, a turn through the thread pool 60. */
 const inlineBytes = 256 << 10;
 
 /** A multiple of every alignment that requests past the page cache need. */
@@ -53,6 +53,10 @@ export interface DescriptorKind {
   /** As the options of opening. */
   aio?: FileOpenOptions['aio'];
   chosen?: FileOpenOptions['chosen'];
+  /** No read and no write is made in place. */
+  neverInPlace?: boolean;
+  /** How they are made then. Absent: as `aio` says, where that is to be had. */
+  requests?: SlowRequests;
 }
 
 export class NodeFile implements HostFile {
@@ -61,6 +65,8 @@ export class NodeFile implements HostFile {
   private readonly reads = new LatencyWatch();
   private readonly writes = new LatencyWatch();
   private requests: SlowRequests | undefined;
+  /** Requests up to this size may be made in place. */
+  private readonly inPlaceBytes: number;
   /** A descriptor for the ring alone, where it has one. */
   private ringFd: number | undefined;
   private readonly underWay = new InFlight();
@@ -73,14 +79,16 @@ export class NodeFile implements HostFile {
     protected fd: number,
     private readonly kind: DescriptorKind = {},
   ) {
-    const { isDevice = false, handle, aio } = kind;
+    const { isDevice = false, handle, aio, requests, neverInPlace } = kind;
     this.handle = handle;
+    this.requests = requests;
+    this.inPlaceBytes = neverInPlace ? 0 : inlineBytes;
     const c = isDevice ? libc() : undefined;
     if (isDevice && !c) throw new BlockError('ENOTSUP', 'Block devices need the optional package koffi');
     this.space = c ? new DeviceSpace(c) : new RegularSpace();
     this.device = c && deviceOf(c, fd);
     // Whoever asked for it wants to know.
-    if (aio === 'io_uring') this.requests = this.chooseRequests();
+    if (aio === 'io_uring') this.requests ??= this.chooseRequests();
   }
 
   /** Requests are slow, and wait side by side. Without a ring a few are tried in place, as a disk may be quick. */
@@ -126,7 +134,7 @@ export class NodeFile implements HostFile {
   }
 
   private readAtOnce(offset: number, buffer: Uint8Array): boolean {
-    if (buffer.length > inlineBytes || this.overlaps) return false;
+    if (buffer.length > this.inPlaceBytes || this.overlaps) return false;
     const start = this.reads.isTimed() ? performance.now() : untimed;
     if (start !== untimed && !this.reads.mayBlock(start)) return false;
     if (readInPlace(this.fd, buffer, offset) < buffer.length) return false;
@@ -151,7 +159,7 @@ export class NodeFile implements HostFile {
   }
 
   private writeAtOnce(offset: number, buffer: Uint8Array): boolean {
-    if (buffer.length > inlineBytes || this.overlaps) return false;
+    if (buffer.length > this.inPlaceBytes || this.overlaps) return false;
     const start = this.writes.isTimed() ? performance.now() : untimed;
     if (start !== untimed && !this.writes.mayBlock(start)) return false;
     if (writeInPlace(this.fd, buffer, offset) < buffer.length) return false;
