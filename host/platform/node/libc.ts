@@ -269,7 +269,8 @@ export class Libc {
 
   /** How far the first byte of `buffer` is past a multiple of `alignment` in memory. */
   misalignment(buffer: Uint8Array, alignment: number): number {
-    return Number(BigInt(this.koffi.address(buffer)) % BigInt(alignment));
+    // Addresses of programs are below 2^53.
+    return Number(this.koffi.address(buffer)) % alignment;
   }
 }
 
