@@ -4,8 +4,9 @@
  * it does it does to real files. Everything is drawn from a seed but the turns.
  */
 import * as fs from 'node:fs';
-import { errnoNumbers } from '../../host/base/errors.ts';
+import { type BlockError, errnoNumbers } from '../../host/base/errors.ts';
 import { type Entry, type IoUring, Operation, ringEntries } from '../../host/platform/node/io-uring.ts';
+import { libc } from '../../host/platform/node/libc.ts';
 import { RingRequests } from '../../host/platform/node/ring-requests.ts';
 import { Seeded } from './seeded.ts';
 
@@ -48,7 +49,8 @@ export class UnrulyRing implements Pick<IoUring, 'push' | 'enter' | 'reap' | 'ke
     if (this.random.oneIn(6)) return -this.random.pick([EINTR, EAGAIN, EBUSY]);
     const taken = this.queued.splice(0, 1 + this.random.below(count));
     for (const request of taken) {
-      if (completions > 0 || this.random.oneIn(3)) this.complete(request);
+      if (request.entry.operation === Operation.fallocate) void this.fallocate(request);
+      else if (completions > 0 || this.random.oneIn(3)) this.complete(request);
       else this.completeLater(request);
     }
     return taken.length;
@@ -74,15 +76,38 @@ export class UnrulyRing implements Pick<IoUring, 'push' | 'enter' | 'reap' | 'ke
     this.completions.push({ id, result: this.outcome(entry) });
   }
 
+  private async fallocate({ entry, id }: Queued): Promise<void> {
+    const { fd, offset, space } = entry;
+    const { mode, bytes } = space!; // this operation has it
+    let result = this.failing();
+    if (result === 0) {
+      try {
+        const done = await libc()!.fallocate(fd, mode, offset, bytes); // nobody asks without
+        result = done ? 0 : -errnoNumbers.ENOTSUP;
+      } catch (error) {
+        result = -errnoNumbers[(error as BlockError).errno];
+      }
+    }
+    this.completions.push({ id, result });
+    setImmediate(() => this.requests.wake());
+  }
+
   private outcome(entry: Entry): number {
-    const { fault } = this;
-    if (fault && fault.after-- <= 0 && fault.times-- > 0) return -errnoNumbers[fault.errno];
-    if (this.random.oneIn(6)) return -this.random.pick([EINTR, EAGAIN]);
+    const failing = this.failing();
+    if (failing !== 0) return failing;
+    if (entry.fd < 0) return -errnoNumbers.EBADF;
     try {
       return this.carryOut(entry);
     } catch (error) {
       return (error as { errno: number }).errno;
     }
+  }
+
+  /** An error number below zero, if it is to fail without doing anything. */
+  private failing(): number {
+    const { fault } = this;
+    if (fault && fault.after-- <= 0 && fault.times-- > 0) return -errnoNumbers[fault.errno];
+    return this.random.oneIn(6) ? -this.random.pick([EINTR, EAGAIN]) : 0;
   }
 
   private carryOut({ operation, fd, buffer, offset }: Entry): number {

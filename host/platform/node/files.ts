@@ -19,6 +19,9 @@ const newFileMode = 0o644;
 const O_NONBLOCK = fs.constants.O_NONBLOCK ?? 0;
 const O_DIRECT = fs.constants.O_DIRECT ?? 0;
 
+/** Linux, include/uapi/linux/magic.h. */
+const TMPFS_MAGIC = 0x01021994;
+
 export const files: Files = {
   async open(path: string, options: FileOpenOptions): Promise<HostFile> {
     const direct = options.direct === true;
@@ -34,7 +37,9 @@ export const files: Files = {
       if (stats.isDirectory()) throw new BlockError('EISDIR');
       const { aio = forced, chosen } = options;
       const kind = { isDevice: stats.isBlockDevice(), aio, chosen, neverInPlace };
-      return direct ? new DirectFile(fd, libc()!, kind) : new NodeFile(fd, kind); // checked above
+      if (!direct) return new NodeFile(fd, kind);
+      const isMemory = stats.isFile() && fs.statfsSync(path).type === TMPFS_MAGIC;
+      return new DirectFile(fd, libc()!, { ...kind, isMemory }); // checked above
     } catch (error) {
       fs.closeSync(fd);
       throw fromSystemError(error);

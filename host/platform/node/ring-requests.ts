@@ -67,8 +67,30 @@ export class RingRequests implements SlowRequests {
 
   async datasync(fd: number): Promise<void> {
     const operationFlags = IORING_FSYNC_DATASYNC;
-    const entry = { operation: Operation.fsync, fd, offset: 0, buffer: undefined, entryFlags: 0, operationFlags };
+    const entry = {
+      operation: Operation.fsync,
+      fd,
+      offset: 0,
+      buffer: undefined,
+      entryFlags: 0,
+      operationFlags,
+    };
     while ((await this.request(entry)) === interrupted);
+  }
+
+  async fallocate(fd: number, mode: number, offset: number, bytes: number): Promise<boolean> {
+    const space = { mode, bytes };
+    const entry = {
+      ...{ operation: Operation.fallocate, fd, offset, buffer: undefined, space },
+      ...{ entryFlags: 0, operationFlags: 0 },
+    };
+    try {
+      while ((await this.request(entry)) === interrupted);
+      return true;
+    } catch (error) {
+      if (error instanceof BlockError && error.errno === 'ENOTSUP') return false;
+      throw error;
+    }
   }
 
   private request(entry: Entry): Promise<number> {

@@ -242,6 +242,20 @@ describe.skipIf(!libc())('direct access', () => {
   });
 });
 
+test.skipIf(!libc())('what the page cache has can be read without waiting for a disk', async () => {
+  const { file, path } = await newFile();
+  const data = new Uint8Array(4096).map((_, i) => i * 7);
+  await file.write(0, data);
+  const fd = fs.openSync(path, 'r');
+  const back = new Uint8Array(8192);
+  const bytes = libc()!.preadCached(fd, back, 0); // skipped without
+  fs.closeSync(fd);
+  // Not every file system knows how.
+  expect([-1, 4096]).toContain(bytes);
+  if (bytes > 0) expect(Buffer.compare(back.subarray(0, 4096), data)).toBe(0);
+  expect(libc()!.preadCached(-1, back, 0)).toBe(-1); // as above
+});
+
 describe('opening', () => {
   test.each([
     ['nothing there', scratch('absent'), { write: false }, 'ENOENT'],
