@@ -10,6 +10,7 @@
  * Protocols, and the few filters that must see the data itself, implement `read` and `write`.
  * A missing operation means: pass through to the one filtered child (filters), or not supported (everything else).
  */
+import type { MaybePromise } from '../base/maybe-promise.ts';
 import type { Files, Platform } from '../platform/platform.ts';
 import type { Checked, StructType } from '../qapi/types.ts';
 import type { BlockBackend } from './backend.ts';
@@ -138,7 +139,7 @@ export interface Driver {
   /** Length in bytes, byte exact; the dispatcher rounds up to 512. */
   getLength(): Promise<number>;
   /** Answers at once when it can: awaiting what is already there would cost every small read 0.1 µs. */
-  map?(offset: number, bytes: number, options?: { wantZero: boolean }): Extent | Promise<Extent>;
+  map?(offset: number, bytes: number, options?: { wantZero: boolean }): MaybePromise<Extent>;
   /**
    * Drivers that use host space again after it was freed: the time in which a mapping is in use is bracketed by these,
    * and space freed meanwhile must not get new content before its end. Generic code calls `beginTransfer` before `map`
@@ -154,7 +155,7 @@ export interface Driver {
   /** As `read`, done when it returns. False when that would take long or fail: then `read` is to be used. */
   readNow?(offset: number, buffer: Uint8Array): boolean;
   /** Answers at once when it can, as `map`. */
-  prepareWrite?(offset: number, bytes: number): WritePlan | Promise<WritePlan>;
+  prepareWrite?(offset: number, bytes: number): MaybePromise<WritePlan>;
   /** Writes exactly one cluster (the last may be short). Filters that let such writes pass say so by having it. */
   writeCompressed?(offset: number, buffer: Uint8Array): Promise<void>;
   /** Writes what lies elsewhere without its coming here. ENOTSUP, for whatever reason it cannot; part may be written. */
@@ -193,7 +194,7 @@ export interface Driver {
    * Whether its data may be holes of the child it is in, which then read as zeros although it is data. Absent: status of
    * the child is the status of the node.
    */
-  mayHaveHoles?(): Promise<boolean>;
+  mayHaveHoles?(): MaybePromise<boolean>;
   /** Space used on the host: protocols; the dispatcher sums children otherwise. */
   getAllocatedBytes?(): Promise<number | undefined>;
   /** Protocols: names the state of the content, another one after a change. Undefined: whoever keeps it does not tell. */

@@ -45,6 +45,9 @@ const compressedWasm = {
  */
 const namesKept = { compress: true, mangle: { toplevel: false }, codegen: { removeWhitespace: true } };
 
+/** What bundlers might leave out is marked for them. Nobody bundles a worker once more. */
+const comments = { annotation: false };
+
 /** Parts are files beside the one that imports them. */
 const partsBeside = {
   name: 'parts-beside',
@@ -83,7 +86,7 @@ async function buildWorker(site) {
     return first.has(id) ? 'worker' : null;
   };
   const groups = [{ name, debugName: 'worker', includeDependenciesRecursively: false }];
-  const chunks = await bundle(site, { entry: workerEntry }, { codeSplitting: { groups } });
+  const chunks = await bundle(site, { entry: workerEntry }, { codeSplitting: { groups }, comments });
   const parts = new Map();
   for (const { isEntry, name, imports, code } of chunks) {
     // It only imports what is in 'worker'.
@@ -120,7 +123,7 @@ export async function buildBrowser(root, modules) {
       throw new Error(`host/library/worker-source.ts has no part '${name}' for the worker`);
     write(`parts/${name}.js`, `export default ${JSON.stringify(text)};`);
   }
-  const whole = { codeSplitting: false, external: ['@cloudpss/zstd'] };
+  const whole = { codeSplitting: false, external: ['@cloudpss/zstd'], comments };
   const [worker] = await bundle(site, { worker: workerEntry }, whole);
   write('worker.js', withParts(worker.code));
 }

@@ -6,12 +6,14 @@
  * caller to say. To know where a run ends, the extent behind it has been asked for: an error there comes before the run.
  */
 
+import type { MaybePromise } from '../base/maybe-promise.ts';
+
 interface Sized {
   bytes: number;
 }
 
 /** Answers for the start of the range, for `bytes` > 0 of it. Errors: of I/O; they end the walk. */
-export type AskStatus<S extends Sized> = (offset: number, bytes: number) => Promise<S>;
+export type AskStatus<S extends Sized> = (offset: number, bytes: number) => MaybePromise<S>;
 
 /** Whether an extent that begins where the run ends goes on with it. A run says what its first extent says. */
 type GoesOn<S extends Sized> = (run: S, next: S) => boolean;

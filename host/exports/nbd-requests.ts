@@ -6,6 +6,7 @@
  * that have structured replies and do not forbid it.
  */
 import { asBlockError, BlockError } from '../base/errors.ts';
+import type { MaybePromise } from '../base/maybe-promise.ts';
 import { sectorBytes } from '../base/sectors.ts';
 import type { BlockBackend } from '../block/backend.ts';
 import { type BlockStatus, statusAbove } from '../block/status.ts';
@@ -102,7 +103,7 @@ export class NbdRequests {
       await this.readData(request, replies, offset, length, true);
       return;
     }
-    const ask = (at: number, bytes: number): Promise<BlockStatus> =>
+    const ask = (at: number, bytes: number): MaybePromise<BlockStatus> =>
       statusAbove(this.backend.node, undefined, at, bytes);
     for (let at = offset, end = offset + length; at < end; ) {
       const run = await failingAs('unable to check for holes', firstRun(at, end - at, ask, isAlike));

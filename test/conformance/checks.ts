@@ -120,3 +120,38 @@ export async function checkAgainstModel(disk: BlockBackend, random: Prng): Promi
     mustEqual(all, model, 'the disk after a round');
   }
 }
+
+/**
+ * Requests fail with an error, and none hangs; the disk works again when the fault is gone. `fail` brings that about, until what it
+ * returns is called.
+ */
+export async function checkFailing(
+  disk: BlockBackend,
+  { stores }: DiskTraits,
+  random: Prng,
+  fail: () => () => void,
+): Promise<void> {
+  const heal = fail();
+  for (const outcome of await Promise.allSettled(randomRequests(disk, random))) {
+    if (outcome.status === 'rejected' && !(outcome.reason instanceof BlockError)) throw outcome.reason;
+  }
+  heal();
+  const data = new Uint8Array(4096).fill(3);
+  await disk.write(8192, data);
+  await disk.flush();
+  const read = new Uint8Array(4096);
+  await disk.read(8192, read);
+  if (stores) mustEqual(read, data, 'what was written after the fault');
+}
+
+function* randomRequests(disk: BlockBackend, random: Prng): Generator<Promise<void>> {
+  for (let i = 0; i < 24; i++) {
+    const offset = random.below(diskBytes / 512) * 512;
+    const bytes = Math.min(diskBytes - offset, 512 * (1 + random.below(200)));
+    const kind = random.below(5);
+    if (kind === 0) yield disk.read(offset, new Uint8Array(bytes));
+    else if (kind === 1) yield disk.writeZeroes(offset, bytes, { mayUnmap: random.below(2) === 0 });
+    else if (kind === 2) yield disk.flush();
+    else yield disk.write(offset, new Uint8Array(bytes).fill(1 + random.below(255)));
+  }
+}

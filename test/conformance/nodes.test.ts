@@ -3,16 +3,14 @@
  * answers at once, on storage that answers late and in any order, and on storage that fails.
  */
 import { describe, expect, test } from 'vitest';
-import { BlockError } from '../../host/base/errors.ts';
-import type { BlockBackend } from '../../host/block/backend.ts';
 import { Prng } from '../../host/platform/sim/prng.ts';
 import {
   checkAgainstModel,
   checkBounds,
   checkExtents,
+  checkFailing,
   checkReopening,
   checkZeroes,
-  diskBytes,
 } from './checks.ts';
 import { allDrivers, makeGraph, open, simulate, stacks, withStack } from './stacks.ts';
 
@@ -69,36 +67,15 @@ for (const [name, stack] of Object.entries(stacks)) {
         const simulation = simulate(seed, { latency: { minNs: 1_000, maxNs: 1_000_000 } });
         await withStack(simulation, stack, async (disk) => {
           const random = new Prng(seed);
-          const fault = simulation.fail({
-            errno: seed % 2 === 0 ? 'EIO' : 'ENOSPC',
-            after: random.below(6),
-            times: 1 + random.below(8),
-          });
-          const outcomes = await Promise.allSettled(randomRequests(disk, random));
-          for (const outcome of outcomes) {
-            if (outcome.status === 'rejected') expect(outcome.reason).toBeInstanceOf(BlockError);
-          }
-          fault();
-          const data = new Uint8Array(4096).fill(3);
-          await disk.write(8192, data);
-          await disk.flush();
-          const read = new Uint8Array(4096);
-          await disk.read(8192, read);
-          if (stack.stores) expect(Buffer.compare(read, data)).toBe(0);
+          await checkFailing(disk, stack, random, () =>
+            simulation.fail({
+              errno: seed % 2 === 0 ? 'EIO' : 'ENOSPC',
+              after: random.below(6),
+              times: 1 + random.below(8),
+            }),
+          );
         });
       }
     });
   });
-}
-
-function* randomRequests(disk: BlockBackend, random: Prng): Generator<Promise<void>> {
-  for (let i = 0; i < 24; i++) {
-    const offset = random.below(diskBytes / 512) * 512;
-    const bytes = Math.min(diskBytes - offset, 512 * (1 + random.below(200)));
-    const kind = random.below(5);
-    if (kind === 0) yield disk.read(offset, new Uint8Array(bytes));
-    else if (kind === 1) yield disk.writeZeroes(offset, bytes, { mayUnmap: random.below(2) === 0 });
-    else if (kind === 2) yield disk.flush();
-    else yield disk.write(offset, new Uint8Array(bytes).fill(1 + random.below(255)));
-  }
 }

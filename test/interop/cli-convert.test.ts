@@ -5,6 +5,16 @@ import { TwoFolders } from '../support/cli.ts';
 import { bothHere } from '../support/own-tools.ts';
 import { haveQemu } from '../support/tools.ts';
 
+/** What a map says of what is where, however it is laid out in the file. */
+function extents(map: string): string[] {
+  const found: { start: number; what: string }[] = [];
+  for (const { start, present, zero, data, compressed } of JSON.parse(map)) {
+    const what = JSON.stringify({ present, zero, data, compressed });
+    if (found.at(-1)?.what !== what) found.push({ start, what });
+  }
+  return found.map(({ start, what }) => `${start} ${what}`);
+}
+
 describe.skipIf(!haveQemu)('img convert', () => {
   let folders: TwoFolders;
 
@@ -23,6 +33,10 @@ describe.skipIf(!haveQemu)('img convert', () => {
     folders.prepare('qemu-io', '-f', 'raw', '-c', 'write -P 9 64k 64k', 'r.raw');
     img('create -q -f raw short.raw 1000');
     img('create -q -f raw small.raw 512k');
+    img('create -q -f qcow2 -o cluster_size=512 tiny.qcow2 1M');
+    // From nearly every sector to few of them, as it goes on.
+    const sectors = Array.from({ length: 2048 }, (_, i) => i).filter((i) => (i * 7919) % 2048 > i);
+    io('tiny.qcow2', ...sectors.map((i) => `write -q -P ${1 + (i % 255)} ${i * 512} 512`));
   });
   afterAll(() => folders?.remove());
 
@@ -156,6 +170,25 @@ describe.skipIf(!haveQemu)('img convert', () => {
       const { ours, theirs } = await folders.both('qemu-img', look);
       expect(ours).toEqual(theirs);
     }
+  });
+
+  test.each([
+    '',
+    '-m 1 ',
+    '-S 8k ',
+    '-S 0 ',
+    '-c ',
+    '-o cluster_size=512 ',
+    '-o cluster_size=4k ',
+    '-W -m 3 ',
+  ])('convert %sof many small extents leaves out what the real one leaves out', async (how) => {
+    const line = `convert -O qcow2 ${how}tiny.qcow2 copy.qcow2`.split(' ');
+    const converted = await folders.both('qemu-img', line);
+    expect(converted.ours).toEqual(converted.theirs);
+    const { ours, theirs } = await folders.both('qemu-img', ['map', '--output=json', 'copy.qcow2']);
+    expect(extents(ours.stdout)).toEqual(extents(theirs.stdout));
+    const compared = await folders.realTool('qemu-img', 'compare', 'tiny.qcow2', 'copy.qcow2');
+    expect(compared.stdout).toBe('Images are identical.\n');
   });
 
   test('puts several sources one after the other', async () => {

@@ -3,27 +3,16 @@
  * the image from before, or nothing. The simulator tries every moment (test/sim/disk-full.test.ts).
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { runOwn } from '../support/own-tools.ts';
 import { run } from '../support/qemu.ts';
 import { scratchDirectory } from '../support/scratch.ts';
+import { mountSmall, unmount } from '../support/small-file-system.ts';
 import { haveQemu } from '../support/tools.ts';
 
 const scratch = scratchDirectory();
-
-/** With room for 2 MiB; undefined where nothing may be mounted. `.ci/run` lets such tests skip. */
-function mountSmall(): string | undefined {
-  const folder = mkdtempSync(join(tmpdir(), 'blockyard-small-'));
-  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'none', folder], {
-    stdio: 'ignore',
-  });
-  if (status === 0) return folder;
-  rmSync(folder, { recursive: true });
-  return undefined;
-}
 
 const small = mountSmall();
 
@@ -33,11 +22,7 @@ describe.skipIf(!haveQemu || small === undefined)('a full disk, where file syste
   beforeEach(() => {
     for (const name of readdirSync(small!)) rmSync(at(name)); // as above
   });
-  afterAll(() => {
-    if (small === undefined) return;
-    spawnSync('umount', [small]);
-    rmSync(small, { recursive: true });
-  });
+  afterAll(() => unmount(small));
 
   test.each([
     'create -q -f raw -o preallocation=falloc disk 4M',

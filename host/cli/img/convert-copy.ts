@@ -8,7 +8,8 @@
  * copies from file to file is neither read nor scanned; where it cannot for the first time, that ends, as with QEMU.
  */
 import { asBlockError, BlockError } from '../../base/errors.ts';
-import { roundDown, sectorBytes } from '../../base/sectors.ts';
+import { after, type MaybePromise } from '../../base/maybe-promise.ts';
+import { roundDown, roundUp, sectorBytes } from '../../base/sectors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { findSourceRange } from '../../block/copy-range.ts';
 import { type BlockStatus, statusAbove } from '../../block/status.ts';
@@ -24,6 +25,9 @@ import { measure } from '../../trace/measure.ts';
 const usualBufferBytes = 2 << 20;
 /** The same of what is compressed, unless it is less than a cluster: that takes long, and one buffer waits for others. */
 const compressedBufferBytes = 256 << 10;
+
+/** Below the size of a usual cluster an extent costs more than its bytes. */
+const smallExtentBytes = 64 << 10;
 
 interface CopySettings {
   sources: readonly BlockBackend[];
@@ -57,6 +61,13 @@ interface CopySettings {
 
 type Kind = 'data' | 'zero' | 'backing';
 
+/** Of the sources, in the places of the target. */
+interface Stretch {
+  readonly start: number;
+  readonly end: number;
+  readonly kind: Kind;
+}
+
 interface Piece {
   kind: Kind;
   /** In the target. */
@@ -75,7 +86,8 @@ export class ConvertCopy {
   private readonly limiter: RateLimiter;
   /** Next byte to hand out. */
   private position = 0;
-  private status: { end: number; kind: Kind } | undefined;
+  /** What was looked at last. */
+  private status: Stretch | undefined;
   private offloads: boolean;
   private writtenBytes = 0;
   private plannedBytes = 0;
@@ -121,10 +133,14 @@ export class ConvertCopy {
 
   /** For the progress: how much there is to copy. */
   private async plan(): Promise<void> {
+    let isInPiece = false;
     for (let at = 0; at < this.totalBytes; ) {
-      const { end, kind } = await this.statusAt(at);
-      if (kind === 'data' || (kind === 'zero' && this.settings.sparseBytes === 0))
-        this.plannedBytes += end - at;
+      const asked = this.statusAt(at);
+      const found = asked instanceof Promise ? await asked : asked;
+      const { end, kind } = found;
+      const isData: boolean = kind === 'data' || (isInPiece && this.isAmongData(found));
+      if (isData || (kind === 'zero' && this.settings.sparseBytes === 0)) this.plannedBytes += end - at;
+      isInPiece = isData && end - at < smallExtentBytes;
       at = end;
     }
     this.status = undefined;
@@ -184,71 +200,115 @@ export class ConvertCopy {
     }
   }
 
-  /** Each is of one kind. */
+  /** Each is of one kind, but for zeros among data that are too few to be left out. */
   private async nextPiece(): Promise<Piece | undefined> {
     if (this.position >= this.totalBytes) return undefined;
     const offset = this.position;
     const { end, kind } = await this.statusAt(offset);
-    const bytes = this.pieceBytes(offset, end, kind);
-    this.position = offset + bytes;
-    return { offset, bytes, kind: this.status?.kind ?? kind, isRead: false };
+    const piece = this.settings.compressed
+      ? this.wholeClusters(offset, end, kind)
+      : { kind, bytes: kind === 'data' ? await this.dataBytes(offset, end) : end - offset };
+    this.position = offset + piece.bytes;
+    return { ...piece, offset, isRead: false };
   }
 
-  /** Ends at a multiple of the target's unit where it can. */
-  private pieceBytes(offset: number, end: number, kind: Kind): number {
+  /** Data from `offset` to `end` and beyond, for one buffer at most. Ends at a multiple of the target's unit where it can. */
+  private async dataBytes(offset: number, end: number): Promise<number> {
     const { bufferBytes } = this;
-    const rest = end - offset;
-    if (kind !== 'data') return this.settings.compressed ? this.wholeClusters(offset, rest) : rest;
+    const rest = (await this.endOfData(offset, end)) - offset;
     const limit = Math.min(rest, bufferBytes);
-    if (this.settings.compressed) return this.wholeClusters(offset, limit);
     const over = (offset + limit) % this.granule;
     return limit === bufferBytes && over < limit ? limit - over : limit;
   }
 
-  /** A cluster that is not of one kind throughout is data. */
-  private wholeClusters(offset: number, bytes: number): number {
-    const whole = roundDown(bytes, this.clusterBytes);
-    if (whole > 0 || offset + bytes === this.totalBytes) return whole > 0 ? whole : bytes;
-    const rest = Math.min(this.clusterBytes, this.totalBytes - offset);
-    this.status = { end: offset + rest, kind: 'data' };
-    return rest;
+  /** Small extents one behind the other are one piece. What is beyond `end` and cannot be told now will be told in its turn. */
+  private async endOfData(offset: number, end: number): Promise<number> {
+    const last = Math.min(offset + this.bufferBytes, this.totalBytes);
+    let reached = end;
+    try {
+      for (let start = offset; reached - start < smallExtentBytes && reached < last; ) {
+        const found = this.statusAt(reached);
+        const next = found instanceof Promise ? await found : found;
+        if (next.kind !== 'data' && !this.isAmongData(next)) break;
+        start = reached;
+        reached = next.end;
+      }
+    } catch (error) {
+      asBlockError(error);
+    }
+    return reached;
   }
 
-  /** What the source has at `at`, up to the end of the extent. */
-  private async statusAt(at: number): Promise<{ end: number; kind: Kind }> {
-    if (this.status && at < this.status.end) return this.status;
+  /** Compressed clusters are of one kind each, and what the host copies is data alone. */
+  private get mixes(): boolean {
+    return this.settings.targetIsZero && !this.settings.compressed && !this.offloads;
+  }
+
+  /** Zeros that fill no unit of a target, which has data beside them. */
+  private isAmongData({ start, end, kind }: Stretch): boolean {
+    const unit = this.clusterBytes || this.granule;
+    return kind === 'zero' && this.mixes && roundDown(end, unit) <= roundUp(start, unit);
+  }
+
+  /** Of a compressed target. A cluster that is not of one kind throughout is data. */
+  private wholeClusters(offset: number, end: number, kind: Kind): Pick<Piece, 'kind' | 'bytes'> {
+    const limit = kind === 'data' ? Math.min(end, offset + this.bufferBytes) : end;
+    const whole = roundDown(limit - offset, this.clusterBytes);
+    if (whole > 0) return { kind, bytes: whole };
+    if (limit === this.totalBytes) return { kind, bytes: limit - offset };
+    return { kind: 'data', bytes: Math.min(this.clusterBytes, this.totalBytes - offset) };
+  }
+
+  /** What there is at `at`, up to the end of the extent. */
+  private statusAt(at: number): MaybePromise<Stretch> {
+    const { status } = this;
+    if (status && status.start <= at && at < status.end) return status;
     const { image, base } = this.sourceAt(at);
-    const local = at - base;
-    const status = await this.sourceStatus(image, local);
-    let { kind } = status;
+    return after(this.sourceStatus(image, at - base), (found) => this.take(at, found));
+  }
+
+  private take(start: number, found: { bytes: number; kind: Kind }): Stretch {
+    let { kind } = found;
     const { backingLength, targetIsNew } = this.settings;
-    let end = at + status.bytes;
+    let end = start + found.bytes;
     if (kind !== 'data' && backingLength !== undefined) {
-      if (at >= backingLength) kind = targetIsNew ? 'backing' : 'zero';
+      if (start >= backingLength) kind = targetIsNew ? 'backing' : 'zero';
       else end = Math.min(end, backingLength);
     }
-    this.status = { end, kind };
+    this.status = { start, end, kind };
     return this.status;
   }
 
-  private async sourceStatus(image: BlockBackend, offset: number): Promise<{ bytes: number; kind: Kind }> {
-    const { backingLength, sparseBytes, salvage, warn } = this.settings;
+  private sourceStatus(image: BlockBackend, offset: number): MaybePromise<{ bytes: number; kind: Kind }> {
     const rest = image.length - offset;
     const { node } = image;
     try {
-      const status: BlockStatus =
-        backingLength === undefined
-          ? await statusAbove(node, undefined, offset, rest)
-          : await statusThroughRaw(node, offset, rest);
-      if (status.zero) return { bytes: status.bytes, kind: sparseBytes === 0 ? 'data' : 'zero' };
-      const left = !status.data && backingLength !== undefined;
-      return { bytes: status.bytes, kind: left ? 'backing' : 'data' };
+      const status: MaybePromise<BlockStatus> =
+        this.settings.backingLength === undefined
+          ? statusAbove(node, undefined, offset, rest)
+          : statusThroughRaw(node, offset, rest);
+      if (!(status instanceof Promise)) return this.kindOf(status);
+      return status.then(
+        (found) => this.kindOf(found),
+        (error: unknown) => this.withoutStatus(error, offset, rest),
+      );
     } catch (error) {
-      const failure = asBlockError(error);
-      if (!salvage) throw failure.within(`error while reading block status at offset ${offset}`);
-      warn(`error while reading block status at offset ${offset}: ${failure.message}`);
-      return { bytes: Math.min(sectorBytes, rest), kind: 'data' };
+      return this.withoutStatus(error, offset, rest);
     }
+  }
+
+  private kindOf({ bytes, zero, data }: BlockStatus): { bytes: number; kind: Kind } {
+    const { backingLength, sparseBytes } = this.settings;
+    if (zero) return { bytes, kind: sparseBytes === 0 ? 'data' : 'zero' };
+    return { bytes, kind: !data && backingLength !== undefined ? 'backing' : 'data' };
+  }
+
+  private withoutStatus(error: unknown, offset: number, rest: number): { bytes: number; kind: Kind } {
+    const { salvage, warn } = this.settings;
+    const failure = asBlockError(error);
+    if (!salvage) throw failure.within(`error while reading block status at offset ${offset}`);
+    warn(`error while reading block status at offset ${offset}: ${failure.message}`);
+    return { bytes: Math.min(sectorBytes, rest), kind: 'data' };
   }
 
   private sourceAt(at: number): { image: BlockBackend; base: number } {

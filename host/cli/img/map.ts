@@ -1,5 +1,6 @@
 /** `img map`: which parts of a disk are where in the chain of its images (specification: cli, sections 2 and 3). */
 import { BlockError } from '../../base/errors.ts';
+import { after, type MaybePromise } from '../../base/maybe-promise.ts';
 import { filenameOf } from '../../block/filename.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { type BlockStatus, statusAbove } from '../../block/status.ts';
@@ -51,61 +52,52 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   checkImageOpts(tool, imageOpts, format);
   const graph = await tool.createGraph();
   const image = await openImage(tool, graph, { name: operands[0]!, imageOpts, format }, { forceShare }); // checked above
+  const lines = new Lines(tool);
   try {
     const start = Number(exactStart);
     // What a double does not hold of it is only shown.
     const rest = exactStart - BigInt(start);
-    const lines = new Lines(tool);
     const print = (output as OutputFormat) === 'human' ? humanPrinter(tool, lines) : jsonPrinter(lines, rest);
-    const end = Math.min(image.length, start + maxLength);
-    const ask = (at: number, bytes: number): Promise<Entry> =>
-      entryAt(tool, image.node, at, bytes, () => lines.flush());
-    // Of nothing there is an entry too.
-    let last: Entry & { start: number } = {
-      start,
-      bytes: 0,
-      depth: 0,
-      allocated: false,
-      data: false,
-      zero: false,
-      compressed: false,
-    };
-    // What is complete is printed before the next is asked for, which may fail.
-    for (let at = start; at < end; at = last.start + last.bytes) {
-      const entry = await ask(at, end - at);
-      if (last.bytes > 0 && continues(last, entry)) last = { ...last, bytes: last.bytes + entry.bytes };
-      else {
-        if (last.bytes > 0) print(last, false);
-        last = { ...entry, start: at };
-      }
-    }
-    print(last, true);
+    await printEntries(image.node, start, Math.min(image.length, start + maxLength), print);
     lines.flush();
     return 0;
+  } catch (error) {
+    if (!(error instanceof BlockError)) throw error;
+    lines.flush();
+    return tool.fail(`Could not read file metadata: ${error.message}`);
   } finally {
     await image.close();
   }
 }
 
-async function entryAt(
-  tool: Tool,
-  node: BlockNode,
-  at: number,
-  bytes: number,
-  beforeFailure: () => void,
-): Promise<Entry> {
-  try {
-    const top = node.skipFilters();
-    const { behindEnd, ...status } = isRaw(top)
-      ? await statusThroughRaw(top, at, bytes)
-      : await statusAbove(top, undefined, at, bytes);
-    // The layer above is told for what a shorter one does not reach.
-    return behindEnd ? { ...status, allocated: false, depth: status.depth - 1 } : status;
-  } catch (error) {
-    if (!(error instanceof BlockError)) throw error;
-    beforeFailure();
-    return tool.fail(`Could not read file metadata: ${error.message}`);
+/** What is complete is printed before the next is asked for, which may fail. Of nothing there is an entry, too. */
+async function printEntries(node: BlockNode, start: number, end: number, print: Print): Promise<void> {
+  let first = start;
+  let last: Entry = { bytes: 0, depth: 0, allocated: false, data: false, zero: false, compressed: false };
+  for (let at = start; at < end; at = first + last.bytes) {
+    const found = entryAt(node, at, end - at);
+    // There may be millions, and most are there at once.
+    const entry = found instanceof Promise ? await found : found;
+    if (last.bytes > 0 && continues(last, entry)) {
+      last.bytes += entry.bytes;
+    } else {
+      if (last.bytes > 0) print(first, last, false);
+      first = at;
+      last = entry;
+    }
   }
+  print(first, last, true);
+}
+
+function entryAt(node: BlockNode, at: number, bytes: number): MaybePromise<Entry> {
+  const top = node.skipFilters();
+  const status = isRaw(top) ? statusThroughRaw(top, at, bytes) : statusAbove(top, undefined, at, bytes);
+  return after(status, entryOf);
+}
+
+function entryOf(status: BlockStatus): Entry {
+  // The layer above is told for what a shorter one does not reach.
+  return status.behindEnd ? { ...status, allocated: false, depth: status.depth - 1 } : status;
 }
 
 function continues(one: Entry, next: Entry): boolean {
@@ -144,13 +136,13 @@ function decimal(value: number): string {
   return (Number.isSafeInteger(value) ? value : BigInt(value)).toString();
 }
 
-type Print = (entry: Entry & { start: number }, last: boolean) => void;
+type Print = (start: number, entry: Entry, last: boolean) => void;
 
 /** Only what is stored, and where: data that is nowhere by itself cannot be shown. */
 function humanPrinter(tool: Tool, lines: Lines): Print {
   lines.add(`${'Offset'.padEnd(16)}${'Length'.padEnd(16)}${'Mapped to'.padEnd(16)}File\n`);
   const column = (value: number): string => (value === 0 ? '0' : `0x${value.toString(16)}`).padEnd(16);
-  return ({ start, bytes, data, zero, offset, file }) => {
+  return (start, { bytes, data, zero, offset, file }) => {
     if (!data || zero) return;
     if (offset === undefined) {
       lines.flush();
@@ -163,7 +155,7 @@ function humanPrinter(tool: Tool, lines: Lines): Print {
 
 function jsonPrinter(lines: Lines, startRest: bigint): Print {
   lines.add('[');
-  return ({ start, bytes, depth, allocated, zero, data, compressed, offset }, last) => {
+  return (start, { bytes, depth, allocated, zero, data, compressed, offset }, last) => {
     const where = offset === undefined ? '' : `, "offset": ${decimal(offset)}`;
     const from = startRest === 0n ? decimal(start) : BigInt(start) + startRest;
     lines.add(

@@ -145,6 +145,10 @@ export const overview = {
       'NODE_EXTRA_CA_CERTS',
       'A file with certificates (PEM) of those who vouch for servers beside the usual ones.',
     ],
+    [
+      'BLOCKYARD_AIO',
+      'With threads or io_uring, files that are opened without aio are read and written that way alone, and never in place. Otherwise each request goes by what is best for it.',
+    ],
     ['BLOCKYARD_DEBUG', 'With 1, an internal error shows where in the sources it is.'],
     [
       'NODE_DISABLE_COMPILE_CACHE',

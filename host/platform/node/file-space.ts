@@ -20,6 +20,9 @@ export class RegularSpace implements FileSpace {
   /** What the file system turned out not to have, by fallocate mode. */
   private readonly missing = new Set<number>();
 
+  /** `reserve`: as fallocate(2) of the file that this is of. False: there is no such call, or not for this file. */
+  constructor(private readonly reserve: (mode: number, offset: number, bytes: number) => Promise<boolean>) {}
+
   /**
    * What the kernel makes when it is read (/proc/version) has no length, although it is not empty: EINVAL, or what else
    * it says to the question where it ends.
@@ -48,27 +51,26 @@ export class RegularSpace implements FileSpace {
   async zero(fd: number, offset: number, bytes: number, { unmap }: { unmap: boolean }): Promise<boolean> {
     const inside = offset + bytes <= this.size(fd);
     // Behind the end of the file there are zeros without making it longer.
-    if (unmap && (await this.fallocate(fd, FallocateMode.punchHole, offset, bytes))) return true;
-    if (await this.fallocate(fd, FallocateMode.zeroRange, offset, bytes)) return true;
+    if (unmap && (await this.change(FallocateMode.punchHole, offset, bytes))) return true;
+    if (await this.change(FallocateMode.zeroRange, offset, bytes)) return true;
     if (!inside) return false;
     return (
-      (await this.fallocate(fd, FallocateMode.punchHole, offset, bytes)) &&
-      (await this.fallocate(fd, FallocateMode.allocate, offset, bytes))
+      (await this.change(FallocateMode.punchHole, offset, bytes)) &&
+      (await this.change(FallocateMode.allocate, offset, bytes))
     );
   }
 
-  discard(fd: number, offset: number, bytes: number): Promise<boolean> {
-    return this.fallocate(fd, FallocateMode.punchHole, offset, bytes);
+  discard(_fd: number, offset: number, bytes: number): Promise<boolean> {
+    return this.change(FallocateMode.punchHole, offset, bytes);
   }
 
-  allocate(fd: number, offset: number, bytes: number): Promise<boolean> {
-    return this.fallocate(fd, FallocateMode.allocate, offset, bytes);
+  allocate(_fd: number, offset: number, bytes: number): Promise<boolean> {
+    return this.change(FallocateMode.allocate, offset, bytes);
   }
 
-  private async fallocate(fd: number, mode: number, offset: number, bytes: number): Promise<boolean> {
+  private async change(mode: number, offset: number, bytes: number): Promise<boolean> {
     if (this.missing.has(mode)) return false;
-    const c = libc();
-    if (c && (await c.fallocate(fd, mode, offset, bytes))) return true;
+    if (await this.reserve(mode, offset, bytes)) return true;
     this.missing.add(mode);
     return false;
   }

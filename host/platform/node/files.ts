@@ -8,6 +8,7 @@ import { BlockError } from '../../base/errors.ts';
 import type { FileOpenOptions, FileStatus, Files, HostFile } from '../platform.ts';
 import { DirectFile } from './direct-file.ts';
 import { call, fromSystemError } from './errors.ts';
+import { forcedWay } from './forced-way.ts';
 import { fileStatus, NodeFile } from './host-file.ts';
 import { libc } from './libc.ts';
 
@@ -18,20 +19,27 @@ const newFileMode = 0o644;
 const O_NONBLOCK = fs.constants.O_NONBLOCK ?? 0;
 const O_DIRECT = fs.constants.O_DIRECT ?? 0;
 
+/** Linux, include/uapi/linux/magic.h. */
+const TMPFS_MAGIC = 0x01021994;
+
 export const files: Files = {
   async open(path: string, options: FileOpenOptions): Promise<HostFile> {
     const direct = options.direct === true;
     if (direct && (O_DIRECT === 0 || !libc())) {
       throw new BlockError('ENOTSUP', 'cache.direct=on needs O_DIRECT and the optional package koffi');
     }
-    if (isRestricted && !direct) return openRestricted(path, options);
+    const forced = forcedWay();
+    const neverInPlace = forced !== undefined;
+    if (isRestricted && !direct) return openRestricted(path, options, neverInPlace);
     const fd = await openDescriptor(path, options);
     try {
       const stats = fs.fstatSync(fd);
       if (stats.isDirectory()) throw new BlockError('EISDIR');
-      const { aio, chosen } = options;
-      const kind = { isDevice: stats.isBlockDevice(), aio, chosen };
-      return direct ? new DirectFile(fd, libc()!, kind) : new NodeFile(fd, kind); // checked above
+      const { aio = forced, chosen } = options;
+      const kind = { isDevice: stats.isBlockDevice(), aio, chosen, neverInPlace };
+      if (!direct) return new NodeFile(fd, kind);
+      const isMemory = stats.isFile() && fs.statfsSync(path).type === TMPFS_MAGIC;
+      return new DirectFile(fd, libc()!, { ...kind, isMemory }); // checked above
     } catch (error) {
       fs.closeSync(fd);
       throw fromSystemError(error);
@@ -64,13 +72,17 @@ async function openDescriptor(path: string, options: FileOpenOptions): Promise<n
 /** Node's permission model then refuses calls that a bare descriptor is enough for, fdatasync among them. */
 const isRestricted = process.permission !== undefined;
 
-async function openRestricted(path: string, options: FileOpenOptions): Promise<HostFile> {
+async function openRestricted(
+  path: string,
+  options: FileOpenOptions,
+  neverInPlace: boolean,
+): Promise<HostFile> {
   try {
     const handle = await openHandle(path, openFlags(options), newFileMode);
     try {
       const stats = await handle.stat();
       if (stats.isDirectory()) throw new BlockError('EISDIR');
-      return new NodeFile(handle.fd, { isDevice: stats.isBlockDevice(), handle });
+      return new NodeFile(handle.fd, { isDevice: stats.isBlockDevice(), handle, neverInPlace });
     } catch (error) {
       await handle.close();
       throw error;

@@ -25,13 +25,13 @@ import { DeviceSpace, deviceOf } from './device-space.ts';
 import { call, fromSystemError } from './errors.ts';
 import { adviseLayout } from './file-layout.ts';
 import { type FileSpace, RegularSpace } from './file-space.ts';
-import { readInPlace, writeInPlace } from './in-place.ts';
+import { readCached, readInPlace, writeInPlace } from './in-place.ts';
 import { LatencyWatch } from './latency-watch.ts';
-import { libc } from './libc.ts';
+import { inlineRangeBytes, libc } from './libc.ts';
 import { RingRequests, ringRequests } from './ring-requests.ts';
 import { interrupted, repeat, type SlowRequests, threadPool, transfer } from './slow-requests.ts';
 
-/** Requests up to this size may be made in place: copying 256 KiB takes 26 µs, a turn through the thread pool 60. */
+/** What takes about as long in place as elsewhere: copying 256 KiB takes 26 µs, a turn through the thread pool 60. */
 const inlineBytes = 256 << 10;
 
 /** A multiple of every alignment that requests past the page cache need. */
@@ -46,13 +46,19 @@ const untimed = -1;
 export interface DescriptorKind {
   /** It is of a block device. */
   isDevice?: boolean;
-  /** Past the page cache, where no request is quick. */
+  /** Past the page cache. */
   isDirect?: boolean;
+  /** What is in it is in memory, whatever way leads there: only threads of the kernel's could make requests overlap, and are slower. */
+  isMemory?: boolean;
   /** That the descriptor is of, where Node lets only a handle do everything. */
   handle?: FileHandle;
   /** As the options of opening. */
   aio?: FileOpenOptions['aio'];
   chosen?: FileOpenOptions['chosen'];
+  /** No read and no write is made in place. */
+  neverInPlace?: boolean;
+  /** How they are made then. Absent: as `aio` says, where that is to be had. */
+  requests?: SlowRequests;
 }
 
 export class NodeFile implements HostFile {
@@ -61,6 +67,8 @@ export class NodeFile implements HostFile {
   private readonly reads = new LatencyWatch();
   private readonly writes = new LatencyWatch();
   private requests: SlowRequests | undefined;
+  /** Requests up to this size may be made in place. */
+  private readonly inPlaceBytes: number;
   /** A descriptor for the ring alone, where it has one. */
   private ringFd: number | undefined;
   private readonly underWay = new InFlight();
@@ -73,19 +81,22 @@ export class NodeFile implements HostFile {
     protected fd: number,
     private readonly kind: DescriptorKind = {},
   ) {
-    const { isDevice = false, handle, aio } = kind;
+    const { isDevice = false, handle, aio, requests, neverInPlace } = kind;
     this.handle = handle;
+    this.requests = requests;
+    this.inPlaceBytes = neverInPlace ? 0 : inlineBytes;
     const c = isDevice ? libc() : undefined;
     if (isDevice && !c) throw new BlockError('ENOTSUP', 'Block devices need the optional package koffi');
-    this.space = c ? new DeviceSpace(c) : new RegularSpace();
+    this.space = c ? new DeviceSpace(c) : new RegularSpace((...range) => this.fallocate(...range));
     this.device = c && deviceOf(c, fd);
     // Whoever asked for it wants to know.
-    if (aio === 'io_uring') this.requests = this.chooseRequests();
+    if (aio === 'io_uring') this.requests ??= this.chooseRequests();
   }
 
   /** Requests are slow, and wait side by side. Without a ring a few are tried in place, as a disk may be quick. */
   private get overlaps(): boolean {
-    return this.kind.isDirect === true && this.slow.name === 'io_uring';
+    const { isDirect, isMemory } = this.kind;
+    return isDirect === true && isMemory !== true && this.slow.name === 'io_uring';
   }
 
   advise(layout: FileLayout): void {
@@ -126,9 +137,10 @@ export class NodeFile implements HostFile {
   }
 
   private readAtOnce(offset: number, buffer: Uint8Array): boolean {
-    if (buffer.length > inlineBytes || this.overlaps) return false;
+    if (buffer.length > this.inPlaceBytes || this.overlaps) return false;
     const start = this.reads.isTimed() ? performance.now() : untimed;
-    if (start !== untimed && !this.reads.mayBlock(start)) return false;
+    if (start !== untimed && !this.reads.mayBlock(start))
+      return !this.kind.isDirect && readCached(this.fd, buffer, offset) === buffer.length;
     if (readInPlace(this.fd, buffer, offset) < buffer.length) return false;
     if (start !== untimed) this.reads.record(start, performance.now());
     return true;
@@ -151,7 +163,7 @@ export class NodeFile implements HostFile {
   }
 
   private writeAtOnce(offset: number, buffer: Uint8Array): boolean {
-    if (buffer.length > inlineBytes || this.overlaps) return false;
+    if (buffer.length > this.inPlaceBytes || this.overlaps) return false;
     const start = this.writes.isTimed() ? performance.now() : untimed;
     if (start !== untimed && !this.writes.mayBlock(start)) return false;
     if (writeInPlace(this.fd, buffer, offset) < buffer.length) return false;
@@ -239,6 +251,21 @@ export class NodeFile implements HostFile {
 
   allocate(offset: number, bytes: number): Promise<boolean> {
     return this.space.allocate(this.fd, offset, bytes);
+  }
+
+  /** What is long goes beside others where there is a ring. */
+  private async fallocate(mode: number, offset: number, bytes: number): Promise<boolean> {
+    const c = libc();
+    if (!c) return false;
+    const mayBeInPlace = bytes <= (this.kind.neverInPlace ? 0 : inlineRangeBytes);
+    const slow = mayBeInPlace ? undefined : this.slow;
+    if (!slow?.fallocate) return c.fallocate(this.fd, mode, offset, bytes);
+    this.underWay.begin();
+    try {
+      return await slow.fallocate(this.slowFd, mode, offset, bytes);
+    } finally {
+      this.underWay.end();
+    }
   }
 
   async copyFrom(source: HostFile, sourceOffset: number, offset: number, bytes: number): Promise<boolean> {

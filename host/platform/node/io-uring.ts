@@ -41,7 +41,7 @@ export const ringEntries = 256;
 /** Files that cannot wait by themselves are waited for by threads of the kernel: as many as QEMU's thread pool has. */
 const maxWorkers = 64;
 
-export const Operation = { read: 22, write: 23, fsync: 3 } as const;
+export const Operation = { read: 22, write: 23, fsync: 3, fallocate: 17 } as const;
 /** Of an entry: to be carried out by a thread of the kernel, and not while entering. */
 export const IOSQE_ASYNC = 1 << 4;
 export const IORING_FSYNC_DATASYNC = 1;
@@ -50,7 +50,9 @@ export interface Entry {
   operation: number;
   fd: number;
   offset: number;
-  buffer?: Uint8Array | undefined;
+  buffer: Uint8Array | undefined;
+  /** Of fallocate, which has its arguments where others have their memory. */
+  space?: { readonly mode: number; readonly bytes: number };
   entryFlags: number;
   operationFlags: number;
 }
@@ -158,7 +160,7 @@ export class IoUring {
   }
 
   /** Puts an entry into the queue, which has room: nobody has more than `ringEntries` without a completion. */
-  push({ operation, fd, offset, buffer, entryFlags, operationFlags }: Entry, id: number): void {
+  push({ operation, fd, offset, buffer, space, entryFlags, operationFlags }: Entry, id: number): void {
     const { entries } = this;
     const word = (this.tail % ringEntries) * 16;
     entries.fill(0, word, word + 16);
@@ -169,6 +171,9 @@ export class IoUring {
     if (buffer) {
       setLong(entries, word + 4, Number(this.koffi.address(buffer)));
       entries[word + 6] = buffer.length;
+    } else if (space) {
+      setLong(entries, word + 4, space.bytes);
+      entries[word + 6] = space.mode;
     }
     entries[word + 7] = operationFlags;
     entries[word + 8] = id;

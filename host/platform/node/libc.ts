@@ -1,6 +1,7 @@
 /**
  * The system calls that Node does not offer, through koffi: open-file-description locks, lseek with SEEK_END, SEEK_DATA
- * and SEEK_HOLE, fallocate, copy_file_range, ioctl, and where a buffer is in memory (O_DIRECT wants it aligned).
+ * and SEEK_HOLE, fallocate, copy_file_range, ioctl, reads of the page cache alone, and where a buffer is in memory
+ * (O_DIRECT wants it aligned).
  *
  * koffi is an optional dependency and only used on Linux (koffi.ts). It is loaded when the first call is needed. Without
  * it `libc()` is undefined, everything still works, and whoever loses safety by it says so (image locks:
@@ -22,6 +23,8 @@ const SEEK_HOLE = 4;
 const FALLOC_FL_KEEP_SIZE = 0x01;
 const FALLOC_FL_PUNCH_HOLE = 0x02;
 const FALLOC_FL_ZERO_RANGE = 0x10;
+/** include/uapi/linux/fs.h. */
+const RWF_NOWAIT = 0x08;
 
 export const FallocateMode = {
   /** Reserves space; extends the file. */
@@ -44,7 +47,7 @@ export const FallocateMode = {
 const flockBytes = 32;
 
 /** What changes a longer range may take milliseconds and goes to the thread pool. */
-const inlineRangeBytes = 1 << 20;
+export const inlineRangeBytes = 1 << 20;
 
 /** Error numbers that only tell whether a call is to be repeated, or is not there. */
 const EINTR = 4;
@@ -99,8 +102,11 @@ export class Libc {
   private readonly fallocateCall: AsyncIntCall;
   private readonly ioctlNumberCall: IntCall;
   private readonly ioctlMemoryCall: AsyncIntCall;
-  /** Looked for when it is first needed: some C libraries do not have it. Null: not there. */
-  private copyFileRangeCall: AsyncIntCall | null | undefined;
+  /** These are looked for when they are first needed. */
+  private copyFileRangeCall: AsyncIntCall | false | undefined;
+  private preadvCall: IntCall | false | undefined;
+  /** struct iovec: an address, and how many bytes there are. */
+  private readonly vector = new BigUint64Array(2);
   private readonly lock = new DataView(new ArrayBuffer(flockBytes));
   private readonly lockBytes = new Uint8Array(this.lock.buffer);
 
@@ -126,6 +132,17 @@ export class Libc {
   /** Writes `buffer` at `offset`: how many bytes of it, or -1. */
   pwrite(fd: number, buffer: Uint8Array, offset: number): number {
     return this.pwriteCall(fd, buffer, buffer.length, offset);
+  }
+
+  /** As `pread`, of what is in the page cache alone: up to where a disk would have to be waited for. */
+  preadCached(fd: number, buffer: Uint8Array, offset: number): number {
+    this.preadvCall ??= this.find(
+      'int64_t preadv2(int fd, const void *vectors, int count, int64_t offset, int flags)',
+    );
+    const { vector } = this;
+    vector[0] = BigInt(this.koffi.address(buffer));
+    vector[1] = BigInt(buffer.length);
+    return this.preadvCall ? this.preadvCall(fd, vector, 1, offset, RWF_NOWAIT) : -1;
   }
 
   private lastError(): BlockError {
@@ -200,7 +217,10 @@ export class Libc {
    * reason: then part of the range may have been copied.
    */
   async copyFileRange(from: FileRange, to: Omit<FileRange, 'bytes'>): Promise<boolean> {
-    const call = this.findCopyFileRange();
+    this.copyFileRangeCall ??= this.find(
+      'int64_t copy_file_range(int from, _Inout_ int64_t *fromOffset, int to, _Inout_ int64_t *toOffset, size_t bytes, unsigned int flags)',
+    );
+    const call = this.copyFileRangeCall;
     if (!call) return false;
     for (let done = 0; done < from.bytes; ) {
       const places = [from, to].map(({ offset }) => new BigInt64Array([BigInt(offset + done)]));
@@ -214,18 +234,13 @@ export class Libc {
     return true;
   }
 
-  private findCopyFileRange(): AsyncIntCall | null {
-    if (this.copyFileRangeCall !== undefined) return this.copyFileRangeCall;
+  /** What some C libraries do not have. False: this one is among them. */
+  private find(definition: string): AsyncIntCall | false {
     try {
-      this.copyFileRangeCall = this.koffi
-        .load(null)
-        .func(
-          'int64_t copy_file_range(int from, _Inout_ int64_t *fromOffset, int to, _Inout_ int64_t *toOffset, size_t bytes, unsigned int flags)',
-        );
+      return this.koffi.load(null).func(definition);
     } catch {
-      this.copyFileRangeCall = null;
+      return false;
     }
-    return this.copyFileRangeCall;
   }
 
   /** An ioctl that takes a range of a block device as two u64. False when the device does not have it. */
@@ -269,7 +284,8 @@ export class Libc {
 
   /** How far the first byte of `buffer` is past a multiple of `alignment` in memory. */
   misalignment(buffer: Uint8Array, alignment: number): number {
-    return Number(BigInt(this.koffi.address(buffer)) % BigInt(alignment));
+    // Addresses of programs are below 2^53.
+    return Number(this.koffi.address(buffer)) % alignment;
   }
 }
 

@@ -2,7 +2,8 @@
  * The requests that are with the kernel's io_uring (io-uring.ts): who waits for which.
  *
  * There is one ring for the main thread. What is asked for in one turn of the event loop is handed over together at its end,
- * or as soon as there is a batch of it; what can be done at once is done then, and the rest wakes the event loop. More
+ * or as soon as there is a batch of it; what can be done at once is done then, and the rest wakes the event loop. While disks
+ * are quick one of the small ones is waited for as they are handed over: whoever asks again when one is done has the next on its way. More
  * requests than the ring has room for wait here. Threads have no ring: one that is ended while the kernel still writes to
  * its buffers would leave memory that others get to the kernel.
  */
@@ -34,18 +35,22 @@ const EAGAIN = 11;
 const EBUSY = 16;
 
 /** Its buffer is in memory for as long as it is here. */
-interface Request extends Entry {
+interface Request {
+  readonly entry: Entry;
   resolve(result: number): void;
   reject(error: BlockError): void;
 }
 
 export class RingRequests implements SlowRequests {
   readonly name = 'io_uring';
-  private readonly underWay = new Map<number, Request>();
+  /** By their numbers. */
+  private readonly underWay = new Array<Request | undefined>(ringEntries).fill(undefined);
   private readonly freeIds = Array.from({ length: ringEntries }, (_, id) => id);
   private readonly heldBack: Request[] = [];
   /** In the submission queue, and not handed over. */
   private unsubmitted = 0;
+  /** Under way, and not worth waiting for in place. */
+  private longOnes = 0;
   private isDue = false;
   private readonly latencies = new LatencyWatch();
 
@@ -53,21 +58,44 @@ export class RingRequests implements SlowRequests {
   constructor(private readonly ring: Pick<IoUring, 'push' | 'enter' | 'reap' | 'keepAlive'>) {}
 
   read(fd: number, buffer: Uint8Array, offset: number): Promise<number> {
-    return this.request({ ...transferOf(fd, buffer, offset), operation: Operation.read });
+    return this.request(transferOf(Operation.read, fd, buffer, offset));
   }
 
   write(fd: number, buffer: Uint8Array, offset: number): Promise<number> {
-    return this.request({ ...transferOf(fd, buffer, offset), operation: Operation.write });
+    return this.request(transferOf(Operation.write, fd, buffer, offset));
   }
 
   async datasync(fd: number): Promise<void> {
-    const entry = { operation: Operation.fsync, fd, offset: 0, entryFlags: 0 };
-    while ((await this.request({ ...entry, operationFlags: IORING_FSYNC_DATASYNC })) === interrupted);
+    const operationFlags = IORING_FSYNC_DATASYNC;
+    const entry = {
+      operation: Operation.fsync,
+      fd,
+      offset: 0,
+      buffer: undefined,
+      entryFlags: 0,
+      operationFlags,
+    };
+    while ((await this.request(entry)) === interrupted);
+  }
+
+  async fallocate(fd: number, mode: number, offset: number, bytes: number): Promise<boolean> {
+    const space = { mode, bytes };
+    const entry = {
+      ...{ operation: Operation.fallocate, fd, offset, buffer: undefined, space },
+      ...{ entryFlags: 0, operationFlags: 0 },
+    };
+    try {
+      while ((await this.request(entry)) === interrupted);
+      return true;
+    } catch (error) {
+      if (error instanceof BlockError && error.errno === 'ENOTSUP') return false;
+      throw error;
+    }
   }
 
   private request(entry: Entry): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.heldBack.push({ ...entry, resolve, reject });
+      this.heldBack.push({ entry, resolve, reject });
       this.start();
     });
   }
@@ -76,9 +104,10 @@ export class RingRequests implements SlowRequests {
   private start(): void {
     while (this.heldBack.length > 0 && this.freeIds.length > 0) {
       const [request, id] = [this.heldBack.shift()!, this.freeIds.pop()!]; // there is one of each
-      if (this.underWay.size === 0) this.ring.keepAlive(true);
-      this.underWay.set(id, request);
-      this.ring.push(request, id);
+      if (this.freeIds.length === ringEntries - 1) this.ring.keepAlive(true);
+      this.underWay[id] = request;
+      if (isLong(request.entry)) this.longOnes++;
+      this.ring.push(request.entry, id);
       this.unsubmitted++;
     }
     if (this.unsubmitted >= batch) this.submit();
@@ -90,12 +119,12 @@ export class RingRequests implements SlowRequests {
     this.isDue = true;
     process.nextTick(() => {
       this.isDue = false;
+      if (this.unsubmitted > 0 && this.longOnes === 0) this.waitInPlace();
       this.submit();
     });
   }
 
   private submit(): void {
-    if (this.isAlone()) this.waitInPlace();
     while (this.unsubmitted > 0) {
       const taken = this.ring.enter(this.unsubmitted);
       if (taken === -EINTR) continue;
@@ -110,17 +139,13 @@ export class RingRequests implements SlowRequests {
     this.reap();
   }
 
-  /** One small request, and nobody else to make it wait with: a turn of the event loop may be longer than it takes. */
-  private isAlone(): boolean {
-    if (this.unsubmitted !== 1 || this.underWay.size !== 1) return false;
-    for (const { buffer } of this.underWay.values()) if (!buffer || buffer.length > waitBytes) return false;
-    return true;
-  }
-
+  /** Hands over, and waits for one of those under way: a turn of the event loop may be longer than that takes. */
   private waitInPlace(): void {
     const start = performance.now();
-    if (!this.latencies.mayBlock(start) || this.ring.enter(1, 1) !== 1) return;
-    this.unsubmitted = 0;
+    if (!this.latencies.mayBlock(start)) return;
+    const taken = this.ring.enter(this.unsubmitted, 1);
+    if (taken <= 0) return;
+    this.unsubmitted -= taken;
     this.latencies.record(start, performance.now());
   }
 
@@ -133,10 +158,10 @@ export class RingRequests implements SlowRequests {
 
   private reap(): void {
     this.ring.reap((id, result) => {
-      const { resolve, reject } = this.underWay.get(id)!; // the kernel knows no others
-      this.underWay.delete(id);
-      this.freeIds.push(id);
-      if (this.underWay.size === 0) this.ring.keepAlive(false);
+      const { entry, resolve, reject } = this.underWay[id]!; // the kernel knows no others
+      this.underWay[id] = undefined;
+      if (isLong(entry)) this.longOnes--;
+      if (this.freeIds.push(id) === ringEntries) this.ring.keepAlive(false);
       if (result >= 0) resolve(result);
       else if (result === -EINTR || result === -EAGAIN) resolve(interrupted);
       else reject(errorOfNumber(-result));
@@ -145,8 +170,13 @@ export class RingRequests implements SlowRequests {
   }
 }
 
-function transferOf(fd: number, buffer: Uint8Array, offset: number): Omit<Entry, 'operation'> {
-  return { fd, buffer, offset, entryFlags: buffer.length > bulkBytes ? IOSQE_ASYNC : 0, operationFlags: 0 };
+function transferOf(operation: number, fd: number, buffer: Uint8Array, offset: number): Entry {
+  const entryFlags = buffer.length > bulkBytes ? IOSQE_ASYNC : 0;
+  return { operation, fd, offset, buffer, entryFlags, operationFlags: 0 };
+}
+
+function isLong({ buffer }: Entry): boolean {
+  return !buffer || buffer.length > waitBytes;
 }
 
 let ring: RingRequests | BlockError | undefined;

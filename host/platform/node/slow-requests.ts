@@ -16,6 +16,8 @@ export interface SlowRequests {
   write(fd: number, buffer: Uint8Array, offset: number): Promise<number>;
   /** As fdatasync(2). */
   datasync(fd: number): Promise<void>;
+  /** As fallocate(2). False: the file system does not have it; nothing changed. Absent: it is no request of theirs. */
+  fallocate?(fd: number, mode: number, offset: number, bytes: number): Promise<boolean>;
 }
 
 export const threadPool: SlowRequests = {

@@ -7,6 +7,7 @@
  * have their default.
  */
 import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
+import type { MaybePromise } from '../../base/maybe-promise.ts';
 import type {
   Driver,
   DriverDefinition,
@@ -220,13 +221,17 @@ export class FileDriver implements Driver {
     if (!this.context.flags.noFlush) await this.opened.flush();
   }
 
-  async map(offset: number, bytes: number, { wantZero } = { wantZero: true }): Promise<Extent> {
+  map(offset: number, bytes: number, { wantZero } = { wantZero: true }): MaybePromise<Extent> {
     if (!wantZero) return { type: 'own', bytes, zero: false };
+    const known = this.knownData.bytesAt(offset);
+    if (known > 0) return { type: 'own', bytes: Math.min(bytes, known), zero: false };
+    return this.lookAt(offset, bytes);
+  }
+
+  private async lookAt(offset: number, bytes: number): Promise<Extent> {
     const size = await this.opened.getSize();
     // Up to the end of the last sector the file reads as zeros.
     if (offset >= size) return { type: 'own', bytes, zero: true };
-    const known = this.knownData.bytesAt(offset);
-    if (known > 0) return { type: 'own', bytes: Math.min(bytes, known), zero: false };
     const extent = await this.opened.extent(offset);
     const isHole = extent.type === 'hole';
     if (!isHole) this.knownData.add(offset, extent.bytes);

@@ -7,6 +7,7 @@
  */
 import { assert } from '../../../base/assert.ts';
 import { BlockError } from '../../../base/errors.ts';
+import type { MaybePromise } from '../../../base/maybe-promise.ts';
 import { Mutex } from '../../../base/mutex.ts';
 import type {
   Allocation,
@@ -94,8 +95,12 @@ export class Qcow2Driver implements Driver {
   /** Asked for once: as with QEMU, the answer stays for as long as the image is open so. */
   private holes: boolean | undefined;
 
-  async mayHaveHoles(): Promise<boolean> {
-    this.holes ??= await hasHoles(this.engine, this.context.platform.clock);
+  mayHaveHoles(): MaybePromise<boolean> {
+    return this.holes ?? this.lookForHoles();
+  }
+
+  private async lookForHoles(): Promise<boolean> {
+    this.holes = await hasHoles(this.engine, this.context.platform.clock);
     return this.holes;
   }
 
