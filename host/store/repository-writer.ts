@@ -14,12 +14,18 @@ import type { Repository } from './repository.ts';
 import { type IndexedPack, indexDocument, packNameOf, type RepositoryIndex } from './repository-index.ts';
 import { seal } from './sealing.ts';
 
-/** A pack is closed when it has so many bytes. */
-const packBytes = 16 << 20;
+const usualPackBytes = 16 << 20;
 /** Each holds a pack in memory. */
 const maxUploads = 4;
 const maxIndexedBlobs = 50_000;
 const indexEveryNs = 600e9;
+
+interface WriterSettings {
+  /** A pack is closed when it has so many bytes. */
+  readonly packBytes?: number;
+  /** Called before anything is added or named, and for a snapshot when it is durable: what it throws ends the writing. */
+  readonly check?: () => void;
+}
 
 /** What has been done so far, in bytes. */
 interface WriterStatistics {
@@ -51,12 +57,13 @@ export class RepositoryWriter {
   private constructor(
     private readonly repository: Repository,
     private readonly index: RepositoryIndex,
+    private readonly settings: WriterSettings,
   ) {
     this.namedAtNs = repository.platform.clock.nowNs();
   }
 
-  static async start(repository: Repository): Promise<RepositoryWriter> {
-    return new RepositoryWriter(repository, await repository.index());
+  static async start(repository: Repository, settings: WriterSettings = {}): Promise<RepositoryWriter> {
+    return new RepositoryWriter(repository, await repository.index(), settings);
   }
 
   get statistics(): WriterStatistics {
@@ -98,8 +105,10 @@ export class RepositoryWriter {
     await this.nameAll();
   }
 
-  private check(): void {
+  /** Errors: what has failed before; of the check that it was started with. */
+  check(): void {
     if (this.failure !== undefined) throw this.failure;
+    this.settings.check?.();
   }
 
   private async put(blob: Omit<PackedBlob, 'offset'>, sealed: Uint8Array): Promise<void> {
@@ -109,7 +118,7 @@ export class RepositoryWriter {
     pack.parts.push(sealed);
     pack.bytes += sealed.length;
     this.index.add(packed, pack.number);
-    if (pack.bytes < packBytes) return;
+    if (pack.bytes < (this.settings.packBytes ?? usualPackBytes)) return;
     this.close(blob.kind);
     while (this.uploads.size >= maxUploads) await Promise.race(this.uploads);
     this.check();
@@ -154,6 +163,7 @@ export class RepositoryWriter {
   private async nameAll(): Promise<void> {
     const packs = this.unnamed;
     if (packs.length === 0) return;
+    this.check();
     this.unnamed = [];
     this.namedAtNs = this.repository.platform.clock.nowNs();
     await this.repository.put('index', indexDocument(packs));

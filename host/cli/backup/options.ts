@@ -1,9 +1,9 @@
 /** What the subcommands of `backup` share: which repository, and what opens it. */
 import { hostname, userInfo } from 'node:os';
-import { LocalStore } from '../../store/local-store.ts';
 import type { Holder } from '../../store/lock.ts';
 import { RepositoryLock } from '../../store/lock.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
+import { openStore } from '../../store/open-store.ts';
 import { Repository, type RepositoryPlatform, repositoryPlatform } from '../../store/repository.ts';
 import type { OptionSpec, ParsedOption } from '../shared/getopt.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -15,13 +15,11 @@ export const common = {
   machine: { long: 'machine', argument: true },
 } as const satisfies Record<string, OptionSpec>;
 
-/** Schemes of restic that are not served here: a name like that is no folder. */
-const otherSchemes = /^(s3|rest|sftp|b2|azure|gs|swift|rclone):/;
-
 /** Which repository is meant, by options and environment. */
 export class RepositoryOptions {
   private name = process.env['RESTIC_REPOSITORY'];
   private passwordFile: string | undefined;
+  private reading: Promise<string> | undefined;
 
   /** Whether the option was one of these. */
   take({ name, value }: ParsedOption): boolean {
@@ -33,7 +31,7 @@ export class RepositoryOptions {
 
   async init(tool: Tool): Promise<Repository> {
     const { platform, store } = await this.place(tool);
-    const password = await readPassword(tool, this.passwordFile);
+    const password = await this.password(tool);
     return tool.attempt(() => Repository.init(platform, store, password, holder()), {
       context: 'Could not make a repository',
     });
@@ -41,22 +39,28 @@ export class RepositoryOptions {
 
   async open(tool: Tool): Promise<Repository> {
     const { platform, store } = await this.place(tool);
-    const password = await readPassword(tool, this.passwordFile);
+    const password = await this.password(tool);
     return tool.attempt(() => Repository.open(platform, store, password), {
       context: `Could not open '${store.location}'`,
     });
   }
 
+  /** Asked for once, whoever wants it. */
+  password(tool: Tool): Promise<string> {
+    this.reading ??= readPassword(tool, this.passwordFile);
+    return this.reading;
+  }
+
+  /** As the driver `store` takes it. */
+  repositoryName(tool: Tool): string {
+    return this.name || tool.failUsage('No repository: use -r, or RESTIC_REPOSITORY');
+  }
+
   private async place(tool: Tool): Promise<{ platform: RepositoryPlatform; store: ObjectStore }> {
-    const { name } = this;
-    if (name === undefined || name === '')
-      return tool.failUsage('No repository: use -r, or RESTIC_REPOSITORY');
-    const scheme = otherSchemes.exec(name)?.[1];
-    if (scheme !== undefined) return tool.fail(`'${name}': repositories by ${scheme} are not supported`);
+    const name = this.repositoryName(tool);
     const platform = await tool.platform();
-    const { files, folders } = platform;
-    const path = name.replace(/^local:/, '').replace(/(?<=.)\/+$/, '');
-    return { platform: repositoryPlatform(platform), store: new LocalStore(path, files, folders!) }; // Node has them
+    const store = await tool.attempt(() => openStore(name, platform));
+    return { platform: repositoryPlatform(platform), store };
   }
 }
 

@@ -5,6 +5,7 @@
 import { asBlockError, BlockError } from '../../base/errors.ts';
 import type { Driver, Extent } from '../../block/driver.ts';
 import type { OpenContext } from '../../block/open-context.ts';
+import { ReadAhead } from '../read-ahead.ts';
 import { ChunkCache, maxKeptChunks } from './chunk-cache.ts';
 import { webChunkBytes } from './chunk-size.ts';
 import { HttpClient } from './client.ts';
@@ -16,7 +17,6 @@ import {
   PrefetchRecorder,
   parsePrefetchList,
 } from './prefetch-list.ts';
-import { ReadAhead } from './read-ahead.ts';
 import type { RequestOptions } from './requests.ts';
 import { settingsOf } from './settings.ts';
 
