@@ -12,12 +12,15 @@ import { drivers } from '../../host/drivers.ts';
 import { createGraph } from '../../host/graph.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
+import { commands } from '../../host/qmp/commands/index.ts';
+import { QmpServer } from '../../host/qmp/server.ts';
 import type { MemoryStore } from '../../host/store/object-store.ts';
 import type { Repository } from '../../host/store/repository.ts';
 import { copyInto, filesOf, withFolder } from '../store/folder-of.ts';
 import { prune } from '../store/prune.ts';
 import { backUp, diskContent, newRepository, password } from '../store/world.ts';
-import { attachAlone } from '../support/attach.ts';
+import { attach, attachAlone, readWrite } from '../support/attach.ts';
+import { connectClient } from '../support/local-client.ts';
 import { Seeded } from '../support/seeded.ts';
 
 const chunkBytes = 16 << 10;
@@ -175,6 +178,42 @@ describe('a disk of a repository', () => {
       expectSame(await readAll(overlay), expected);
       await overlay.close();
     });
+  });
+});
+
+test('an overlay is filled while a guest writes to it, and needs the repository no more', async () => {
+  const simulation = createSimulation(3);
+  await simulation.run(async () => {
+    const platform = withFolder(simulation.platform, store, 'r');
+    await copyInto(platform.files, store, 'r');
+    const server = new QmpServer({ platform, drivers, commands });
+    objectTableOf(server.graph).set('s0', { secret: new TextEncoder().encode(password) });
+    const size = Math.ceil(content.length / 512) * 512;
+    await createImage(server.graph, { filename: 'o', format: 'qcow2', size, quiet: true });
+    const qmp = await connectClient(server);
+    const file = { driver: 'file', filename: 'o' };
+    const backing = { ...options, 'read-only': true };
+    await qmp.run('blockdev-add', { driver: 'qcow2', 'node-name': 'o', file, backing });
+    const overlay = await attach(server.graph.getNode('o'), readWrite);
+    const expected = padded(overlay.length);
+    const isOver = new Promise<object>((resolve) => {
+      qmp.on('BLOCK_JOB_COMPLETED', ({ data }) => resolve(data));
+    });
+    await qmp.run('block-stream', { device: 'o', 'job-id': 's', speed: 4 << 20 });
+    const seeded = new Seeded(3);
+    for (let i = 0; i < 20; i++) {
+      const offset = 512 * seeded.below(overlay.length / 512 - 8);
+      expected.fill(i, offset, offset + 4096);
+      await overlay.write(offset, expected.slice(offset, offset + 4096));
+      const jobs = (await qmp.run('query-block-jobs')) as unknown as { type: string }[];
+      for (const { type } of jobs) expect(type).toBe('stream');
+    }
+    expect(await isOver).not.toHaveProperty('error');
+    expect(overlay.node.backing()).toBeUndefined();
+    expectSame(await readAll(overlay), expected);
+    await overlay.close();
+    await server.stop();
+    await server.close();
   });
 });
 

@@ -1,6 +1,7 @@
 /** A repository as a whole: what is put in comes out, whatever fails, and nothing that changed on the way is taken for it. */
 import { describe, expect, test } from 'vitest';
 import { BlockError } from '../../host/base/errors.ts';
+import { createSimulation } from '../../host/platform/sim/index.ts';
 import { checkRepository } from '../../host/store/check.ts';
 import { DiskReader } from '../../host/store/disk-reader.ts';
 import { RepositoryLock } from '../../host/store/lock.ts';
@@ -197,6 +198,30 @@ describe('a lock', () => {
     await repository.put('locks', { ...owner, time, exclusive: true });
     await expect(RepositoryLock.take(repository, owner)).rejects.toMatchObject({ errno: 'EBUSY' });
     expect(await store.list('locks')).toHaveLength(1);
+  });
+
+  test('that could not be renewed for too long is lost, also when it can be again', async () => {
+    const { store } = await newRepository(new FailingStore());
+    const simulation = createSimulation(1);
+    await simulation.run(async () => {
+      const { clock } = simulation.platform;
+      const sleep = (minutes: number): Promise<void> =>
+        new Promise((resolve) => void clock.setTimer(minutes * 60e9, resolve));
+      const repository = await Repository.open({ ...platform, clock }, store, password);
+      const lock = await RepositoryLock.take(repository, owner);
+      const writer = await RepositoryWriter.start(repository, { check: () => lock.check() });
+      await writer.add('data', diskContent(100, 3));
+      await sleep(20);
+      lock.check();
+      store.left = 0;
+      await sleep(30);
+      store.left = Number.POSITIVE_INFINITY;
+      await sleep(10);
+      expect(() => lock.check()).toThrow('could not be renewed for more than 22 minutes');
+      await expect(writer.finish()).rejects.toMatchObject({ errno: 'EIO' });
+      expect(await store.list('index')).toEqual([]);
+      await lock.release();
+    });
   });
 
   test('that was left behind by somebody stops nobody', async () => {

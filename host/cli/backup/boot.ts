@@ -24,7 +24,7 @@ const maxDisks = 2;
 const keptChars = 64 << 10;
 const shownChars = 2000;
 
-export interface BootSettings {
+interface BootSettings {
   /** As the driver `store` takes it. */
   readonly repositoryName: string;
   readonly password: string;
