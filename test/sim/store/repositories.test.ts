@@ -230,9 +230,9 @@ async function verify(world: World): Promise<void> {
 }
 
 const first = Number(process.env['STORE_SEED'] ?? 1);
-const count = Number(process.env['STORE_SEEDS'] ?? 1000);
+const count = Number(process.env['STORE_SEEDS'] ?? 200);
 
-testSeeds({ first, count, batch: 250 }, async (seed) => {
+testSeeds({ first, count, batch: 50 }, async (seed) => {
   const simulation = createSimulation(seed, { record: false });
   const world = new World(simulation, seed);
   await simulation.run(async () => {
