@@ -20,6 +20,7 @@ import { http, https } from './protocols/http/driver.ts';
 import { memory } from './protocols/memory.ts';
 import { nbd } from './protocols/nbd/driver.ts';
 import { nullAio, nullCo } from './protocols/null.ts';
+import { store } from './protocols/store/driver.ts';
 
 /** The drivers that there are on Node. */
 export const drivers: readonly DriverDefinition[] = [
@@ -33,6 +34,7 @@ export const drivers: readonly DriverDefinition[] = [
   nbd,
   nullCo,
   nullAio,
+  store,
   // formats
   raw,
   qcow2,

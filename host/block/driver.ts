@@ -197,6 +197,8 @@ export interface Driver {
   mayHaveHoles?(): MaybePromise<boolean>;
   /** Space used on the host: protocols; the dispatcher sums children otherwise. */
   getAllocatedBytes?(): Promise<number | undefined>;
+  /** What options have come to that leave open what is seen: in a `json:` file name these stand in their place. */
+  readonly settledOptions?: Readonly<Record<string, unknown>>;
   /** Protocols: names the state of the content, another one after a change. Undefined: whoever keeps it does not tell. */
   contentVersion?(): Promise<string | undefined>;
   /** Absent: what is below it speaks for it. One without members says at least that the image is not dirty. */

@@ -114,7 +114,7 @@ function ownOptions(node: BlockNode): Record<string, unknown> {
   for (const { name } of node.definition.options.members) {
     if (node.options[name] !== undefined) own[name] = node.options[name];
   }
-  return own;
+  return { ...own, ...node.driver?.settledOptions };
 }
 
 /** Whether the node's backing file is another than the one its image names. */

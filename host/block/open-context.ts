@@ -74,7 +74,11 @@ export interface OpenContext {
     /** Whether block status alone says that the range reads as zeros, backing files included. */
     readsAsZeros(offset: number, bytes: number): Promise<boolean>;
   };
+  /** An image says that this, or what it is below, is its backing file. */
+  readonly isNamedByImage: boolean;
   /** What a user has made under that id. Throws BlockError: nothing, or something else. */
+  secret(id: string): Uint8Array;
+  /** The same. */
   credentials(id: string, endpoint: TlsEndpoint): TlsCredentials;
   /** Emits BLOCK_IMAGE_CORRUPTED. */
   reportCorruption(report: CorruptionReport): void;

@@ -419,6 +419,14 @@ class NodeOpenContext implements OpenContext {
     });
   }
 
+  get isNamedByImage(): boolean {
+    return this.params.namedByImage === true;
+  }
+
+  secret(id: string): Uint8Array {
+    return objectTableOf(this.graph).secret(id);
+  }
+
   credentials(id: string, endpoint: TlsEndpoint): TlsCredentials {
     return objectTableOf(this.graph).credentials(id, endpoint);
   }

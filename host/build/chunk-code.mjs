@@ -61,7 +61,8 @@ function isCopyOfModule({ expression }) {
 function* usesOf(node, names) {
   if (node.type === 'Identifier' && names.has(node.name)) yield node;
   for (const [key, inner] of innerNodes(node)) {
-    if (node.type === 'VariableDeclarator' && key === 'id') continue;
+    // In a pattern there may be values, too: `{ a = NAME }`.
+    if (node.type === 'VariableDeclarator' && key === 'id' && inner.type === 'Identifier') continue;
     yield* usesOf(inner, names);
   }
 }

@@ -45,6 +45,11 @@ export class BlobIndex {
     return found === 0 ? undefined : this.placeAt(found - 1);
   }
 
+  /** Of all that there are. */
+  *places(): Generator<BlobPlace> {
+    for (let entry = 0; entry < this.entries; entry++) yield this.placeAt(entry);
+  }
+
   /** The first place stays when there are several: each is as good. */
   add(id: Uint8Array, { pack, offset, length, plainLength }: BlobPlace): void {
     if (2 * (this.entries + 1) > this.slots.length) this.grow();

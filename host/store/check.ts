@@ -6,12 +6,13 @@
  */
 import { asBlockError, BlockError } from '../base/errors.ts';
 import { unsealBlob } from './blobs.ts';
-import { DiskReader } from './disk-reader.ts';
+import { DiskLayout } from './disk-layout.ts';
 import { toHex } from './ids.ts';
 import { maxPackBytes } from './limits.ts';
-import { disksOf } from './machine.ts';
+import { disksOf, type StoredDisk } from './machine.ts';
 import { type PackedBlob, readTable } from './pack.ts';
 import { baseName, type Repository } from './repository.ts';
+import type { RepositoryIndex } from './repository-index.ts';
 
 interface CheckFindings {
   readonly snapshots: number;
@@ -41,33 +42,40 @@ export async function checkRepository(
       errors.push(asBlockError(error).message);
     }
   };
+  // Before the index: what they need is named by the time they are there.
+  const snapshots = await repository.snapshots();
   const index = await repository.index();
   const files = await repository.store.list('data');
   const sizes = new Map(files.map(({ name, bytes }) => [name, bytes]));
-  const named = new Set<string>();
-  for (const name of index.packNames()) {
-    named.add(name);
-    if (!sizes.has(name)) errors.push(`${name} is named by the index, and is not there`);
+  const named = indexedPacks(index);
+  for (const [name, { end }] of named) {
+    const bytes = sizes.get(name);
+    if (bytes === undefined) errors.push(`${name} is named by the index, and is not there`);
+    else if (bytes < end)
+      errors.push(`${name} has ${bytes} bytes, and the index has blobs up to byte ${end}`);
   }
-  const snapshots = await repository.snapshots();
   for (const snapshot of snapshots)
     await noteErrors(async () => {
-      for (const { file, facts, path } of await disksOf(repository, snapshot)) {
-        await DiskReader.open(repository, file);
-        if (facts && facts.size !== file.size)
-          throw new BlockError(
-            'EIO',
-            `snapshot ${snapshot.id}: ${path} has ${file.size} bytes, and was said to have ${facts.size}`,
-          );
+      try {
+        for (const disk of await disksOf(repository, snapshot)) await checkDisk(repository, disk);
+      } catch (error) {
+        throw asBlockError(error).within(`snapshot ${snapshot.id}`);
       }
     });
-  const present = [...named].filter((name) => sizes.has(name));
+  const present = [...named.keys()].filter((name) => sizes.has(name));
   const read = drawn(present, settings.readData, (limit) => repository.platform.random.below(limit));
   for (const [done, name] of read.entries()) {
-    await noteErrors(() => verifyPack(repository, name, sizes.get(name)!)); // it is there
+    const { blobs } = named.get(name)!; // it is one of them
+    await noteErrors(() => verifyPack(repository, name, sizes.get(name)!, blobs)); // it is there
     settings.report?.(done + 1, read.length);
   }
   return { snapshots: snapshots.length, packs: named.size, errors, orphans: files.length - present.length };
+}
+
+async function checkDisk(repository: Repository, { path, file, facts }: StoredDisk): Promise<void> {
+  await DiskLayout.of(repository, file);
+  if (facts && facts.size !== file.size)
+    throw new BlockError('EIO', `${path} has ${file.size} bytes, and was said to have ${facts.size}`);
 }
 
 function drawn(names: string[], share: number, below: (limit: number) => number): string[] {
@@ -76,15 +84,44 @@ function drawn(names: string[], share: number, below: (limit: number) => number)
   return Array.from({ length: wanted }, () => left.splice(below(left.length), 1)[0]!); // as many as there are, or fewer
 }
 
-/** Its name, its table, and every blob that the table has. */
-async function verifyPack(repository: Repository, name: string, bytes: number): Promise<void> {
+/** What the index says of a pack. */
+interface IndexedBlobs {
+  /** How many it finds there. */
+  blobs: number;
+  /** Where the last one ends. */
+  end: number;
+}
+
+function indexedPacks(index: RepositoryIndex): Map<string, IndexedBlobs> {
+  const packs = new Map([...index.packNames()].map((name) => [name, { blobs: 0, end: 0 }]));
+  for (const blobs of [index.data, index.trees])
+    for (const { pack, offset, length } of blobs.places()) {
+      const found = packs.get(index.packName(pack) ?? '');
+      if (!found) continue;
+      found.blobs++;
+      found.end = Math.max(found.end, offset + length);
+    }
+  return packs;
+}
+
+/** Its name, its table, every blob that the table has, and that it has all of those `blobs` that the index finds there. */
+async function verifyPack(repository: Repository, name: string, bytes: number, blobs: number): Promise<void> {
   const { sealer, store, platform } = repository;
   if (bytes > maxPackBytes) throw new BlockError('EIO', `${name} of ${store.location} has ${bytes} bytes`);
   const whole = await store.getRange(name, 0, bytes);
   if (toHex(await platform.hashes.sha256(whole)) !== baseName(name))
     throw new BlockError('EIO', `${name} of ${store.location} is not what its name says`);
-  for (const blob of await readTable(sealer, sealer.keys, store, name, bytes))
+  const index = await repository.index();
+  let left = blobs;
+  for (const blob of await readTable(sealer, sealer.keys, store, name, bytes)) {
     await verifyBlob(repository, whole, blob, name);
+    const place = index.find(blob.kind, blob.id);
+    if (!place || index.packName(place.pack) !== name) continue;
+    const { offset, length, plainLength } = place;
+    if (offset === blob.offset && length === blob.length && plainLength === blob.plainLength) left--;
+  }
+  if (left !== 0)
+    throw new BlockError('EIO', `${name} of ${store.location}: ${left} blobs are not where the index says`);
 }
 
 async function verifyBlob(

@@ -18,3 +18,5 @@ export const maxKeyFiles = 20;
 export const maxScryptBytes = 1 << 30;
 /** How deep folders of a snapshot may be nested. */
 export const maxTreeDepth = 32;
+/** How many folders of a snapshot are looked into for disks. */
+export const maxFolders = 100_000;

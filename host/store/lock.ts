@@ -30,6 +30,8 @@ export class RepositoryLock {
   private timer: Timer | undefined;
   private refreshing: Promise<void> = Promise.resolve();
   private isReleased = false;
+  /** For some time nobody had to honour it. */
+  private isLost = false;
 
   private constructor(
     private readonly repository: Repository,
@@ -56,14 +58,18 @@ export class RepositoryLock {
     return new RepositoryLock(repository, holder, id, startNs);
   }
 
-  /** Errors: EIO: it could not be kept, and must not be relied on. */
+  /** Errors: EIO: it could not be kept all the time, and must not be relied on. */
   check(): void {
-    const age = this.repository.platform.clock.nowNs() - this.refreshedNs;
-    if (age <= validNs) return;
+    this.isLost ||= this.ageNs > validNs;
+    if (!this.isLost) return;
     throw new BlockError(
       'EIO',
-      `the lock on ${this.repository.store.location} could not be renewed for ${Math.round(age / 60e9)} minutes`,
+      `the lock on ${this.repository.store.location} could not be renewed for more than ${Math.floor(validNs / 60e9)} minutes`,
     );
+  }
+
+  private get ageNs(): number {
+    return this.repository.platform.clock.nowNs() - this.refreshedNs;
   }
 
   /** Errors: of the store. */
@@ -87,6 +93,8 @@ export class RepositoryLock {
     const startNs = this.repository.platform.clock.nowNs();
     try {
       const id = await putLock(this.repository, this.holder);
+      // Until now it was the old one that others saw.
+      this.isLost ||= this.ageNs > validNs;
       const old = this.id;
       this.id = id;
       this.refreshedNs = startNs;

@@ -9,7 +9,7 @@ import { BlockError } from '../base/errors.ts';
 import { toHex } from './ids.ts';
 import { asRecord, countIn, parseRecord, stringIn } from './json.ts';
 import type { Owner } from './key-file.ts';
-import { maxDocumentBytes, maxTreeDepth } from './limits.ts';
+import { maxDocumentBytes, maxFolders, maxTreeDepth } from './limits.ts';
 import type { Repository } from './repository.ts';
 import type { RepositoryWriter } from './repository-writer.ts';
 import { encodeTree, type FileNode, type NamedSnapshot, type TreeNode } from './snapshot.ts';
@@ -81,7 +81,9 @@ export async function putMachine(
   await writer.finish();
   const paths = [`/${machine}`];
   const snapshot = { time, tree, paths, hostname: machine, username, tags: [tag] };
-  return repository.putSnapshot(snapshot, program);
+  const id = await repository.putSnapshot(snapshot, program);
+  writer.check();
+  return id;
 }
 
 /** A disk as a snapshot has it. */
@@ -97,30 +99,44 @@ export interface StoredDisk {
 
 /** All disks of a snapshot. Errors: EIO; of the store. */
 export async function disksOf(repository: Repository, snapshot: NamedSnapshot): Promise<StoredDisk[]> {
-  const found: StoredDisk[] = [];
-  await walk(repository, snapshot.tree, '', 0, found);
-  return found;
+  const walker = { repository, found: [], folders: 0 };
+  await walk(walker, snapshot.tree, '', 0);
+  return walker.found;
 }
 
-async function walk(
-  repository: Repository,
-  tree: string,
-  path: string,
-  depth: number,
-  found: StoredDisk[],
-): Promise<void> {
+interface Walker {
+  readonly repository: Repository;
+  readonly found: StoredDisk[];
+  /** That have been looked into: one that stands in many places counts as often. */
+  folders: number;
+}
+
+async function walk(walker: Walker, tree: string, path: string, depth: number): Promise<void> {
+  const { repository, found } = walker;
   if (depth > maxTreeDepth) throw new BlockError('EIO', `folders are nested more than ${maxTreeDepth} deep`);
+  if (++walker.folders > maxFolders) throw new BlockError('EIO', `there are more than ${maxFolders} folders`);
   const nodes = await repository.readTree(tree);
+  found.push(...(await disksIn(repository, nodes, path)));
+  for (const node of nodes)
+    if (node.type === 'dir') await walk(walker, node.subtree, `${path}${node.name}/`, depth + 1);
+}
+
+/** Of one folder, whose path is empty or ends with a slash; not those below. Errors: EIO; of the store. */
+export async function disksIn(
+  repository: Repository,
+  nodes: readonly TreeNode[],
+  path: string,
+): Promise<StoredDisk[]> {
   const files = nodes.filter((node): node is FileNode => node.type === 'file');
   const document = files.find(({ name }) => name === documentName);
   const facts = document && (await readFacts(repository, document));
-  for (const file of files) {
-    if (file === document) continue;
-    const name = facts && file.name.endsWith(diskSuffix) ? file.name.slice(0, -diskSuffix.length) : file.name;
-    found.push({ path: `${path}${name}`, name, file, facts: facts?.get(name) });
-  }
-  for (const node of nodes)
-    if (node.type === 'dir') await walk(repository, node.subtree, `${path}${node.name}/`, depth + 1, found);
+  return files
+    .filter((file) => file !== document)
+    .map((file) => {
+      const isOurs = facts && file.name.endsWith(diskSuffix);
+      const name = isOurs ? file.name.slice(0, -diskSuffix.length) : file.name;
+      return { path: `${path}${name}`, name, file, facts: facts?.get(name) };
+    });
 }
 
 async function readFacts(

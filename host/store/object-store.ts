@@ -2,7 +2,8 @@
  * Where a repository's files are: names, and bytes that are written once (specification: store, section 2).
  *
  * Nothing rests on conditions: a name says what is in the file, or is random, so writing it again writes the same. `put` settles
- * when the file is durable, whole, under its name; a put that failed may have done it or not.
+ * when the file is durable, whole, under its name; a put that failed may have done it or not, and of a pack (data/) even a part.
+ * Files in other folders are seen whole or not at all.
  */
 import { concatenated } from '../base/concatenated.ts';
 import { BlockError } from '../base/errors.ts';

@@ -13,14 +13,20 @@ import type { Repository } from './repository.ts';
 import { type IndexedPack, indexDocument, packNameOf, type RepositoryIndex } from './repository-index.ts';
 import { seal } from './sealing.ts';
 
-/** A pack is closed when it has so many bytes. */
-const packBytes = 16 << 20;
-/** Room that a pack is begun with: most never need more. */
-const roomBytes = packBytes + (4 << 20);
+const usualPackBytes = 16 << 20;
+/** Room that a pack is begun with, in shares of what closes it: most never need more. */
+const roomShare = 5 / 4;
 /** Each holds a pack in memory. */
 const maxUploads = 4;
 const maxIndexedBlobs = 50_000;
 const indexEveryNs = 600e9;
+
+interface WriterSettings {
+  /** A pack is closed when it has so many bytes. */
+  readonly packBytes?: number;
+  /** Called before anything is added or named, and for a snapshot when it is durable: what it throws ends the writing. */
+  readonly check?: () => void;
+}
 
 /** What has been done so far, in bytes. */
 interface WriterStatistics {
@@ -53,12 +59,17 @@ export class RepositoryWriter {
   private constructor(
     private readonly repository: Repository,
     private readonly index: RepositoryIndex,
+    private readonly settings: WriterSettings,
   ) {
     this.namedAtNs = repository.platform.clock.nowNs();
   }
 
-  static async start(repository: Repository): Promise<RepositoryWriter> {
-    return new RepositoryWriter(repository, await repository.index());
+  static async start(repository: Repository, settings: WriterSettings = {}): Promise<RepositoryWriter> {
+    return new RepositoryWriter(repository, await repository.index(), settings);
+  }
+
+  private get packBytes(): number {
+    return this.settings.packBytes ?? usualPackBytes;
   }
 
   get statistics(): WriterStatistics {
@@ -100,8 +111,10 @@ export class RepositoryWriter {
     await this.nameAll();
   }
 
-  private check(): void {
+  /** Errors: what has failed before; of the check that it was started with. */
+  check(): void {
     if (this.failure !== undefined) throw this.failure;
+    this.settings.check?.();
   }
 
   private async put(blob: Omit<PackedBlob, 'offset'>, sealed: Uint8Array): Promise<void> {
@@ -110,7 +123,7 @@ export class RepositoryWriter {
     pack.blobs.push(packed);
     append(pack, sealed);
     this.index.add(packed, pack.number);
-    if (pack.bytes < packBytes) return;
+    if (pack.bytes < this.packBytes) return;
     this.close(blob.kind);
     while (this.uploads.size >= maxUploads) await Promise.race(this.uploads);
     this.check();
@@ -119,7 +132,12 @@ export class RepositoryWriter {
   private packFor(kind: BlobKind): OpenPack {
     const found = this.open.get(kind);
     if (found) return found;
-    const made = { number: this.index.addPack(), blobs: [], content: new Uint8Array(roomBytes), bytes: 0 };
+    const made = {
+      number: this.index.addPack(),
+      blobs: [],
+      content: new Uint8Array(this.packBytes * roomShare),
+      bytes: 0,
+    };
     this.open.set(kind, made);
     return made;
   }
@@ -156,6 +174,7 @@ export class RepositoryWriter {
   private async nameAll(): Promise<void> {
     const packs = this.unnamed;
     if (packs.length === 0) return;
+    this.check();
     this.unnamed = [];
     this.namedAtNs = this.repository.platform.clock.nowNs();
     await this.repository.put('index', indexDocument(packs));

@@ -7,7 +7,7 @@
 import { BlockError } from '../base/errors.ts';
 import { runPipeline } from '../copy/pipeline.ts';
 import type { Clock, Platform, WholeCodec } from '../platform/platform.ts';
-import { unsealBlob } from './blobs.ts';
+import { readBlobs } from './blob-requests.ts';
 import { type DocumentFolder, getDocument, putDocument, type Sealer } from './documents.ts';
 import { idFrom, toHex } from './ids.ts';
 import { countIn, parseRecord, stringIn } from './json.ts';
@@ -49,6 +49,8 @@ export function repositoryPlatform({ ciphers, hashes, random, codecs, clock }: P
 
 export class Repository {
   private loaded: Promise<RepositoryIndex> | undefined;
+  /** What `loaded` has come to. */
+  private current: RepositoryIndex | undefined;
 
   private constructor(
     readonly platform: RepositoryPlatform,
@@ -117,9 +119,12 @@ export class Repository {
     return loading;
   }
 
-  /** It is read again when it is asked for next: others have added or removed, or what was to be added will not be. */
-  forgetIndex(): void {
-    this.loaded = undefined;
+  /**
+   * It is read again when it is asked for next: others have added or removed, or what was to be added will not be. `seen`: unless that
+   * has been done since this one was looked at.
+   */
+  forgetIndex(seen?: RepositoryIndex): void {
+    if (seen === undefined || seen === this.current) this.loaded = undefined;
   }
 
   private async readIndex(): Promise<RepositoryIndex> {
@@ -135,22 +140,19 @@ export class Repository {
         index.addFile(parseIndex(json, `${name} of ${this.store.location}`)),
     };
     await runPipeline(lanes, stages, 'none');
+    this.current = index;
     return index;
   }
 
-  /** Errors: ENOENT: there is none, or its pack is gone; EIO: it is damaged; of the store. */
-  async readBlob(kind: BlobKind, id: Uint8Array): Promise<Uint8Array> {
-    const index = await this.index();
-    const place = index.find(kind, id);
-    const name = place && index.packName(place.pack);
-    if (!place || name === undefined)
-      throw new BlockError('ENOENT', `${this.store.location} has no ${kind} blob ${toHex(id)}`);
-    try {
-      const sealed = await this.store.getRange(name, place.offset, place.length);
-      return await unsealBlob(this.sealer, { id, sealed, plainLength: place.plainLength });
-    } catch (error) {
-      throw error instanceof BlockError ? error.within(`${name} of ${this.store.location}`) : error;
-    }
+  /** Errors: EIO: it is damaged, or nowhere; of the store. */
+  readBlob(kind: BlobKind, id: Uint8Array): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      const taker = {
+        got: (_: number, plain: Uint8Array): void => resolve(plain),
+        failed: (_: number, error: unknown): void => reject(error),
+      };
+      readBlobs(this, kind, [id], taker).catch(reject);
+    });
   }
 
   async readTree(id: string): Promise<TreeNode[]> {

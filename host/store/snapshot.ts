@@ -3,7 +3,7 @@
  *
  * `forget` groups snapshots by host and paths, so both stay the same for a machine.
  */
-
+import { BlockError } from '../base/errors.ts';
 import { idFrom, toHex } from './ids.ts';
 import { asRecord, type JsonRecord, listIn, parseRecord, stringIn } from './json.ts';
 
@@ -100,6 +100,7 @@ export function parseTree(json: Uint8Array, what: string): TreeNode[] {
   return listIn(parseRecord(json, what), 'nodes', what).flatMap((item): TreeNode[] => {
     const record = asRecord(item, what);
     const name = stringIn(record, 'name', what);
+    if (!isFileName(name)) throw new BlockError('EIO', `${what}: ${JSON.stringify(name)} is no file name`);
     const modified = optionalString(record, 'mtime') ?? '';
     const where = `${what}: ${name}`;
     if (record['type'] === 'dir') {
@@ -112,6 +113,11 @@ export function parseTree(json: Uint8Array, what: string): TreeNode[] {
       { type: 'file', name, modified, size, content: contentOf(listIn(record, 'content', where), where) },
     ];
   });
+}
+
+/** Whoever restores it must stay in the folder. */
+function isFileName(name: string): boolean {
+  return name !== '' && name !== '.' && name !== '..' && !/[/\0]/.test(name);
 }
 
 function idsOf(content: Uint8Array): string[] {

@@ -85,6 +85,100 @@ describe('backup', () => {
   });
 });
 
+describe('backup restore', () => {
+  const compare = (image: string, format: string): Promise<Outcome> =>
+    img('compare', '-f', 'raw', '-F', format, path('disk.raw'), path(image));
+
+  beforeEach(async () => {
+    await backup('run', '-q', '--machine', 'm', `hda=${path('disk.raw')}`, `hdb=${path('disk.raw')}`);
+  });
+
+  test('puts each disk where it is said to belong, and the others into the folder, if there is one', async () => {
+    const one = await backup('restore', '-O', 'qcow2', 'latest', `hda=${path('a.qcow2')}`);
+    expect(one).toMatchObject({ status: 0, stdout: `restored ${path('a.qcow2')}\n` });
+    expect(await compare('a.qcow2', 'qcow2')).toMatchObject({ status: 0 });
+    expect(await backup('restore', 'latest', path('out'), `hda=${path('b')}`)).toMatchObject({ status: 0 });
+    expect(await compare('b', 'raw')).toMatchObject({ status: 0 });
+    expect(readdirSync(path('out'))).toEqual(['hdb.raw']);
+  });
+
+  test('writes what differs into an image that is there, and nothing else', async () => {
+    const changed = readFileSync(path('disk.raw'));
+    changed.fill(0xee, (1 << 20) + 5, (1 << 20) + 6);
+    writeFileSync(path('old.raw'), changed);
+    await img('convert', '-f', 'raw', '-O', 'qcow2', path('old.raw'), path('old.qcow2'));
+    const inPlace = (...more: string[]): Promise<Outcome> => backup('restore', '-n', ...more);
+    const first = await inPlace('-O', 'raw', 'latest', `hda=${path('old.raw')}`);
+    expect(first).toMatchObject({
+      status: 0,
+      stdout: `restored ${path('old.raw')}: 1 MiB of 3 MiB differed\n`,
+    });
+    const options = `hdb=driver=qcow2,file.filename=${path('old.qcow2')}`;
+    expect(await inPlace('--target-image-opts', 'latest', options)).toMatchObject({ status: 0 });
+    expect(await compare('old.raw', 'raw')).toMatchObject({ status: 0 });
+    expect(await compare('old.qcow2', 'qcow2')).toMatchObject({ status: 0 });
+    const again = await inPlace('-O', 'raw', 'latest', `hda=${path('old.raw')}`);
+    expect(again.stdout).toContain(': 0 B of 3 MiB differed');
+  });
+
+  test.each([
+    [['latest'], 'a folder or DISK=IMAGE'],
+    [['latest', 'hda=a', 'hda=b'], "Where is 'hda' to be restored to? It is named twice"],
+    [['--disk', 'hdb', 'latest', 'hda=a'], "Where is 'hdb' to be restored to?"],
+    [['latest', '.', 'x'], 'Unexpected argument: x; expecting DISK=IMAGE'],
+    [['latest', 'hdc=a'], "There is no disk 'hdc' in snapshot"],
+    [['-n', 'latest', 'hda=a'], 'which format have they? Use -O'],
+    [['--target-image-opts', 'latest', 'hda=driver=raw'], '--target-image-opts requires use of -n flag'],
+    [['-n', '-O', 'raw', '--target-image-opts', 'latest', 'hda=a'], 'mutually exclusive'],
+    [['-n', '-O', 'raw', 'latest', 'hda=/none'], '/none'],
+    [['zz', '.'], "'zz' is no snapshot"],
+  ] as const)('refuses %j', async (args, words) => {
+    const { status, stderr } = await backup('restore', ...args);
+    expect(status).toBe(1);
+    expect(stderr).toContain(words);
+  });
+
+  test('refuses an image that is too short', async () => {
+    writeFileSync(path('short.raw'), new Uint8Array(1 << 20));
+    const { status, stderr } = await backup(
+      'restore',
+      '-n',
+      '-O',
+      'raw',
+      'latest',
+      `hda=${path('short.raw')}`,
+    );
+    expect(status).toBe(1);
+    expect(stderr).toContain('it has 1048576 bytes, and the disk has 3145728');
+  });
+});
+
+describe('a disk in a repository', () => {
+  test('is an image for every command, and the base of an overlay', async () => {
+    await backup('run', '-q', '--machine', 'm', `hda=${path('disk.raw')}`);
+    writeFileSync(path('password'), 'secret\n');
+    const secret = ['--object', `secret,id=s0,file=${path('password')}`];
+    const stored = `driver=store,repository=${path('repository')},disk=m/hda,password-secret=s0`;
+    const compared = await img(
+      'compare',
+      ...secret,
+      '--image-opts',
+      stored,
+      `driver=raw,file.filename=${path('disk.raw')}`,
+    );
+    expect(compared).toMatchObject({ status: 0, stderr: '' });
+    const { stdout } = await img('info', ...secret, '--image-opts', stored);
+    expect(stdout).toMatch(/"snapshot": "[0-9a-f]{64}"/);
+    expect(stdout).not.toContain('secret\n');
+    expect(
+      await img('convert', ...secret, '--image-opts', '-O', 'qcow2', stored, path('x.qcow2')),
+    ).toMatchObject({
+      status: 0,
+    });
+    expect(await img('compare', path('disk.raw'), path('x.qcow2'))).toMatchObject({ status: 0 });
+  });
+});
+
 describe('backup refuses', () => {
   test.each([
     [['run', '--machine', 'm', 'a.raw', 'b/a.qcow2'], "Two disks would be called 'a'"],
@@ -96,6 +190,10 @@ describe('backup refuses', () => {
     [['restore', 'latest', '.'], "There is no snapshot 'latest'"],
     [['restore', '--machine', 'q', 'latest', '.'], "There is no snapshot 'latest' of q"],
     [['check', '--read-data-subset', '0%'], "expects a percentage like '10%', not '0%'"],
+    [['check', 'x'], 'Unexpected argument: x'],
+    [['check', '--machine', 'm'], '--machine says which machine is to be started: use --boot'],
+    [['check', '--boot', 'x', '--boot-timeout', '0'], 'Invalid boot timeout specified'],
+    [['check', '--boot', 'x', '--machine', 'm'], "There is no snapshot of 'm'"],
     [['snapshots', 'x'], 'Unexpected argument: x'],
     [['snapshots', '-r', '/none/of/these'], 'is no repository: there are no keys'],
     [['snapshots', '-r', 'sftp:host:/x'], 'repositories by sftp are not supported'],

@@ -3,6 +3,7 @@ import { expect } from 'vitest';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
 import type { BlockGraph } from '../../host/block/graph.ts';
+import { objectTableOf } from '../../host/block/object-table.ts';
 import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
 import { browserDrivers } from '../../host/drivers-browser.ts';
@@ -18,6 +19,8 @@ import {
 import { unlimited } from '../../host/throttle/config.ts';
 import { throttleGroupsOf } from '../../host/throttle/groups.ts';
 import { mergeLimits } from '../../host/throttle/limit-names.ts';
+import { copyInto, withFolder } from '../store/folder-of.ts';
+import { backUp, newRepository, password } from '../store/world.ts';
 import { attachAlone, readWriteResize } from '../support/attach.ts';
 import { VirtualSockets } from '../support/virtual-sockets.ts';
 import { WebFile } from '../support/web-file.ts';
@@ -61,6 +64,15 @@ const onServer = { stores: true, writable: 'never', readOnly: true } as const;
 /** Of web servers and pages: nothing in its first half. */
 const served = new Uint8Array(diskBytes).fill(7, diskBytes / 2);
 
+/** Of a machine whose disk is `served`. */
+const { repository, store: backups } = await newRepository();
+await backUp(repository, { hda: served }, { chunkBytes: 64 << 10 });
+
+async function keepBackups(graph: BlockGraph): Promise<void> {
+  await copyInto(graph.platform.files, backups, 'backups');
+  objectTableOf(graph).set('password', { secret: new TextEncoder().encode(password) });
+}
+
 /** Of Node and of pages. */
 export const allDrivers = [...new Set([...drivers, ...browserDrivers])];
 
@@ -81,6 +93,11 @@ export const stacks: Readonly<Record<string, Stack>> = {
   nbd: { prepare: exportDisk, options: { driver: 'nbd', path: 'nbd.sock' }, stores: true },
   'null-co': { options: { driver: 'null-co', size: diskBytes, 'read-zeroes': true }, stores: false },
   'null-aio': { options: { driver: 'null-aio', size: diskBytes, 'read-zeroes': true }, stores: false },
+  store: {
+    prepare: keepBackups,
+    options: { driver: 'store', repository: 'backups', disk: 'm/hda', 'password-secret': 'password' },
+    ...onServer,
+  },
   raw: { prepare: image('raw', 'disk'), options: { driver: 'raw', file: file('disk') }, stores: true },
   qcow2: { prepare: image('qcow2', 'disk'), options: { driver: 'qcow2', file: file('disk') }, stores: true },
   'copy-before-write': {
@@ -183,7 +200,7 @@ export function makeGraph({ platform }: Simulation): BlockGraph {
   const blobs = new Blobs();
   blobs.register('disk', servedBlob);
   return createGraph({
-    platform: { ...platform, blobs, sockets: new VirtualSockets() },
+    platform: withFolder({ ...platform, blobs, sockets: new VirtualSockets() }, backups, 'backups'),
     drivers: allDrivers,
   });
 }

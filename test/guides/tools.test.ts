@@ -89,6 +89,11 @@ test("the recipe of links in place of QEMU's tools prints what is said", () => {
   expect(shell(lines!)).toEqual({ status: 0, text: printed }); // both are there, or this fails
 });
 
+test('the recipe of disks that run from their backups prints what is said', () => {
+  const [lines, printed] = blocksOf('Run a disk from its backup before it is restored');
+  expect(shell(lines!)).toEqual({ status: 0, text: printed }); // both are there, or this fails
+});
+
 test('the recipe of measuring prints what is said', () => {
   const [lines, printed] = blocksOf('Measure it yourself');
   const masked = (text: string): string => text.replace(/[\d.]+(?= seconds)/, 'N');

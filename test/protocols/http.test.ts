@@ -10,7 +10,7 @@ import { webChunkBytes } from '../../host/protocols/http/chunk-size.ts';
 import { maxOpenAttempts } from '../../host/protocols/http/client.ts';
 import { type HttpOptions, http, https, prefetchListOf } from '../../host/protocols/http/driver.ts';
 import { firstRunChunks, maxRunChunks } from '../../host/protocols/http/line.ts';
-import { ReadAhead } from '../../host/protocols/http/read-ahead.ts';
+import { ReadAhead } from '../../host/protocols/read-ahead.ts';
 import { openDriver } from '../support/open-driver.ts';
 import { VirtualPlatform } from '../support/virtual-platform.ts';
 import { WebFile } from '../support/web-file.ts';

@@ -23,8 +23,8 @@ const allowed: readonly (readonly [RegExp, string])[] = [
     'drivers that are not served',
   ],
   [
-    /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)\.driver: more: memory$/,
-    'a driver that QEMU does not have',
+    /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)\.driver: more: (memory|store)$/,
+    'drivers that QEMU does not have',
   ],
   [
     /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<https?>: more: x-(prefetch|retry)\?$/,

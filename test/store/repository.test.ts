@@ -1,6 +1,7 @@
 /** A repository as a whole: what is put in comes out, whatever fails, and nothing that changed on the way is taken for it. */
 import { describe, expect, test } from 'vitest';
 import { BlockError } from '../../host/base/errors.ts';
+import { createSimulation } from '../../host/platform/sim/index.ts';
 import { checkRepository } from '../../host/store/check.ts';
 import { DiskReader } from '../../host/store/disk-reader.ts';
 import { RepositoryLock } from '../../host/store/lock.ts';
@@ -18,9 +19,8 @@ async function contentOf(repository: Repository, id: string): Promise<Record<str
   const found: Record<string, Uint8Array> = {};
   for (const { name, file } of await disksOf(repository, snapshot)) {
     const reader = await DiskReader.open(repository, file);
-    const content = new Uint8Array(reader.bytes);
-    for (let chunk = 0; chunk < reader.chunks; chunk++)
-      content.set(await reader.readChunk(chunk), reader.range(chunk).offset);
+    const content = new Uint8Array(reader.layout.bytes);
+    await reader.read(0, content);
     found[name] = content;
   }
   return found;
@@ -121,11 +121,12 @@ test('one that has failed fails from then on', async () => {
 });
 
 describe('a byte that changes anywhere', () => {
-  const runs = Number(process.env['BIT_ROT'] ?? 150);
+  const runs = Number(process.env['BIT_ROT'] ?? 1000);
 
   test('is found, and never given to anybody', async () => {
     const { repository, store } = await newRepository();
-    const id = await backUp(repository, { hda: diskContent(3 << 20, 5) });
+    const content = diskContent(80 << 10, 5);
+    const id = await backUp(repository, { hda: content }, { chunkBytes: 16 << 10 });
     const names = [...store.files.keys()].filter((name) => /^(data|index|snapshots|config)/.test(name));
     let state = 99;
     for (let run = 0; run < runs; run++) {
@@ -142,7 +143,7 @@ describe('a byte that changes anywhere', () => {
           expect(error).toBeInstanceOf(BlockError);
           return undefined;
         });
-      if (read) expect(same(read['hda'], diskContent(3 << 20, 5))).toBe(true);
+      if (read) expect(same(read['hda'], content)).toBe(true);
       file[at]! ^= 1 << (run % 8);
     }
     expect(await checked(store)).toBe('');
@@ -197,6 +198,30 @@ describe('a lock', () => {
     await repository.put('locks', { ...owner, time, exclusive: true });
     await expect(RepositoryLock.take(repository, owner)).rejects.toMatchObject({ errno: 'EBUSY' });
     expect(await store.list('locks')).toHaveLength(1);
+  });
+
+  test('that could not be renewed for too long is lost, also when it can be again', async () => {
+    const { store } = await newRepository(new FailingStore());
+    const simulation = createSimulation(1);
+    await simulation.run(async () => {
+      const { clock } = simulation.platform;
+      const sleep = (minutes: number): Promise<void> =>
+        new Promise((resolve) => void clock.setTimer(minutes * 60e9, resolve));
+      const repository = await Repository.open({ ...platform, clock }, store, password);
+      const lock = await RepositoryLock.take(repository, owner);
+      const writer = await RepositoryWriter.start(repository, { check: () => lock.check() });
+      await writer.add('data', diskContent(100, 3));
+      await sleep(20);
+      lock.check();
+      store.left = 0;
+      await sleep(30);
+      store.left = Number.POSITIVE_INFINITY;
+      await sleep(10);
+      expect(() => lock.check()).toThrow('could not be renewed for more than 22 minutes');
+      await expect(writer.finish()).rejects.toMatchObject({ errno: 'EIO' });
+      expect(await store.list('index')).toEqual([]);
+      await lock.release();
+    });
   });
 
   test('that was left behind by somebody stops nobody', async () => {

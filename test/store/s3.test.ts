@@ -59,9 +59,8 @@ const hashOf = async (bytes: Uint8Array): Promise<Uint8Array> => ofRepositories.
 async function contentOf(repository: Repository, id: string): Promise<Uint8Array> {
   const [disk] = await disksOf(repository, await repository.readSnapshot(id));
   const reader = await DiskReader.open(repository, disk!.file); // there is one
-  const content = new Uint8Array(reader.bytes);
-  for (let chunk = 0; chunk < reader.chunks; chunk++)
-    content.set(await reader.readChunk(chunk), reader.range(chunk).offset);
+  const content = new Uint8Array(reader.layout.bytes);
+  await reader.read(0, content);
   return content;
 }
 

@@ -47,8 +47,10 @@ export function diskContent(bytes: number, seed: number): Uint8Array {
 export async function backUp(
   repository: Repository,
   disks: Readonly<Record<string, Uint8Array>>,
+  cut: { chunkBytes?: number; packBytes?: number } = {},
 ): Promise<string> {
-  const writer = await RepositoryWriter.start(repository);
+  const { packBytes = 16 << 20 } = cut;
+  const writer = await RepositoryWriter.start(repository, { packBytes });
   const stored = [];
   for (const [name, content] of Object.entries(disks)) {
     const source = {
@@ -57,7 +59,7 @@ export async function backUp(
         buffer.set(content.subarray(offset, offset + buffer.length)),
       zeroBytes: async () => 0,
     };
-    const chunkBytes = chunkBytesOf(content.length);
+    const { chunkBytes = chunkBytesOf(content.length) } = cut;
     const ids = await writeDisk(writer, source, { chunkBytes });
     stored.push({ name, size: content.length, chunkBytes, format: 'raw', content: ids });
   }

@@ -55,6 +55,10 @@ export async function openDriver<O extends object>(
       readsAsZeros: async () => false,
     },
     reportCorruption: () => {},
+    isNamedByImage: false,
+    secret: (id) => {
+      throw invalid(`No secret with id '${id}'`);
+    },
     credentials: (id) => {
       throw invalid(`No TLS credentials with id '${id}'`);
     },

@@ -15,9 +15,9 @@ export interface BackupCommand {
 export const commands: readonly BackupCommand[] = [
   {
     name: 'check',
-    help: 'check that a repository is whole, and with --read-data that every byte is right',
+    help: 'check that a repository is whole, with --read-data that every byte is right, with --boot that machines start',
     synopsis:
-      '[-r repository] [--password-file file] [-o option]... [--read-data | --read-data-subset percent] [-p]',
+      '[-r repository] [--password-file file] [-o option]... [--read-data | --read-data-subset percent] [--boot text [--machine name] [--boot-timeout seconds] [-- vm_option...]] [-p]',
     load: () => import('./check.ts'),
   },
   {
@@ -28,9 +28,9 @@ export const commands: readonly BackupCommand[] = [
   },
   {
     name: 'restore',
-    help: 'make images of the disks of a snapshot',
+    help: 'make images of the disks of a snapshot, or write what differs into those that there are',
     synopsis:
-      '[-r repository] [--password-file file] [-o option]... [--machine name] [--disk name]... [-O fmt] [-p] [-q] snapshot folder',
+      '[-r repository] [--password-file file] [-o option]... [--machine name] [--disk name]... [-O fmt] [-n [--target-image-opts]] [-p] [-q] snapshot {folder | disk=image...}',
     load: () => import('./restore.ts'),
   },
   {

@@ -28,6 +28,7 @@ export class RepositoryOptions {
   private passwordFile: string | undefined;
   private readonly ofStore = new Map<string, string>();
   private wrong: string | undefined;
+  private reading: Promise<string> | undefined;
 
   /** Whether the option was one of these. */
   take({ name, value }: ParsedOption): boolean {
@@ -46,7 +47,7 @@ export class RepositoryOptions {
 
   async init(tool: Tool): Promise<Repository> {
     const { platform, store } = await this.place(tool);
-    const password = await readPassword(tool, this.passwordFile);
+    const password = await this.password(tool);
     return tool.attempt(() => Repository.init(platform, store, password, holder()), {
       context: 'Could not make a repository',
     });
@@ -54,16 +55,25 @@ export class RepositoryOptions {
 
   async open(tool: Tool): Promise<Repository> {
     const { platform, store } = await this.place(tool);
-    const password = await readPassword(tool, this.passwordFile);
+    const password = await this.password(tool);
     return tool.attempt(() => Repository.open(platform, store, password), {
       context: `Could not open '${store.location}'`,
     });
   }
 
+  /** Asked for once, whoever wants it. */
+  password(tool: Tool): Promise<string> {
+    this.reading ??= readPassword(tool, this.passwordFile);
+    return this.reading;
+  }
+
+  /** As the driver `store` takes it. */
+  repositoryName(tool: Tool): string {
+    return this.name || tool.failUsage('No repository: use -r, or RESTIC_REPOSITORY');
+  }
+
   private async place(tool: Tool): Promise<{ platform: RepositoryPlatform; store: ObjectStore }> {
-    const { name } = this;
-    if (name === undefined || name === '')
-      return tool.failUsage('No repository: use -r, or RESTIC_REPOSITORY');
+    const name = this.repositoryName(tool);
     if (this.wrong !== undefined) return tool.failUsage(`-o expects NAME=VALUE, not '${this.wrong}'`);
     const platform = await tool.platform();
     const store = await tool.attempt(() => openStore(name, platform, this.ofStore));

@@ -1,9 +1,8 @@
 /** `backup run`: images that nobody writes to, as one snapshot of a machine. */
 import { basename, extname } from 'node:path';
 import type { BlockBackend } from '../../block/backend.ts';
-import { statusAbove } from '../../block/status.ts';
 import { versionInfo } from '../../qmp/version.ts';
-import { type DiskSource, writeDisk } from '../../store/disk-writer.ts';
+import { writeDisk } from '../../store/disk-writer.ts';
 import type { RepositoryLock } from '../../store/lock.ts';
 import { type BackedUpDisk, chunkBytesOf, isName, putMachine } from '../../store/machine.ts';
 import type { Repository } from '../../store/repository.ts';
@@ -13,6 +12,7 @@ import { formatSize } from '../shared/human-size.ts';
 import { openImage } from '../shared/open-image.ts';
 import { Progress } from '../shared/progress.ts';
 import type { Tool } from '../shared/tool.ts';
+import { diskSource } from './disk-source.ts';
 import { common, holder, RepositoryOptions, repositorySpecs, withLock } from './options.ts';
 
 /** Its options, beside `--help`. */
@@ -100,13 +100,13 @@ async function backUp(
   disks: readonly OpenDisk[],
   progress: Progress,
 ): Promise<string> {
-  const writer = await RepositoryWriter.start(repository);
+  const writer = await RepositoryWriter.start(repository, { check: () => lock.check() });
   const total = disks.reduce((sum, { image }) => sum + image.length, 0);
   let done = 0;
   const backedUp: BackedUpDisk[] = [];
   for (const { name, image } of disks) {
     const chunkBytes = chunkBytesOf(image.length);
-    const content = await writeDisk(writer, sourceOf(image), {
+    const content = await writeDisk(writer, diskSource(image), {
       chunkBytes,
       check: () => lock.check(),
       progress: (bytes) => progress.set(((done += bytes) / total) * 100),
@@ -120,20 +120,4 @@ async function backUp(
   });
   const { newBytes, reusedBytes, storedBytes } = writer.statistics;
   return `snapshot ${id.slice(0, 8)}: ${formatSize(newBytes)} new, ${formatSize(reusedBytes)} known, ${formatSize(storedBytes)} stored\n`;
-}
-
-function sourceOf(image: BlockBackend): DiskSource {
-  return {
-    bytes: image.length,
-    read: (offset, buffer) => image.read(offset, buffer),
-    async zeroBytes(offset) {
-      const { zero, bytes } = await statusAbove(
-        image.node.skipFilters(),
-        undefined,
-        offset,
-        image.length - offset,
-      );
-      return zero ? bytes : 0;
-    },
-  };
 }

@@ -3,13 +3,15 @@
  *
  * Two qcow2 disks, a writer that appends linked records to both without a pause, one QMP transaction that starts a
  * backup of each, and the proof from the two backups alone that they show one instant. Then a transaction whose second
- * action cannot start, and that nothing of the first is left.
+ * action cannot start, and that nothing of the first is left. At last both disks are backed up into a repository, again and again, and lost;
+ * and the writer goes on from there, before anything is restored.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BlockBackend } from '../../block/backend.ts';
 import { createImage } from '../../block/create.ts';
+import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
 import { drivers } from '../../drivers.ts';
@@ -31,6 +33,7 @@ import { ExitStatus } from '../shared/exit-status.ts';
 import { describeUsageError, OptionReader, type OptionSpec, UsageError } from '../shared/getopt.ts';
 import { streamOf } from '../shared/terminal.ts';
 import { runTool, Tool } from '../shared/tool.ts';
+import { DemoRepository } from './repository.ts';
 
 const MiB = 1 << 20;
 const diskBytes = 768 * MiB;
@@ -40,6 +43,10 @@ const filledBytes = 192 * MiB;
 const warmUpNs = 300_000_000;
 const pollNs = 50_000_000;
 const names = ['A', 'B'] as const;
+/** Of the disks with those names. */
+const nodes = ['diskA', 'diskB'] as const;
+const repositoryBackups = 3;
+const betweenBackupsNs = 500_000_000;
 
 const { clock } = nodePlatform;
 /** The demo tells its own story: the lines that creating an image prints are left out. */
@@ -95,7 +102,7 @@ export const specs: readonly OptionSpec[] = [
 
 const usage = `Usage: blockyard demo [OPTIONS]
 
-Backs up two live disks at one instant, and proves it from the backups alone.
+Backs up two live disks at one instant, and proves it from the backups alone; then loses them, and runs from a backup.
 
 ${helpText(fromSpecs(specs, optionTexts.demo))}`;
 
@@ -153,13 +160,15 @@ async function run(folder: string): Promise<number> {
 
   const ok = await backUp(folder, qmp, writer, before);
   const undone = await rollBack(folder, qmp, writer);
+  const repository = await backUpAgainAndAgain(folder, server.graph, qmp);
   writer.stop();
   await writing;
   for (const disk of disks) await disk.close();
   await server.stop();
   await server.close();
-  say(ok && undone ? '\nBoth hold.' : '\nFAILED: see above.');
-  return ok && undone ? 0 : 1;
+  const ran = await runFrom(repository, folder);
+  say(ok && undone && ran ? '\nAll of it holds.' : '\nFAILED: see above.');
+  return ok && undone && ran ? 0 : 1;
 }
 
 /** The transaction while the writer goes on, and the proof. */
@@ -245,6 +254,63 @@ async function rollBack(folder: string, qmp: QmpClient, writer: RecordWriter): P
     `   left behind: ${jobs.length} jobs, ${clean ? 'no' : 'SOME'} nodes; the writer ${goesOn ? 'goes on' : 'STOPPED'}`,
   );
   return refusal !== undefined && clean && goesOn;
+}
+
+/** Backups into a repository, a while apart, while the writer goes on. */
+async function backUpAgainAndAgain(
+  folder: string,
+  graph: BlockGraph,
+  qmp: QmpClient,
+): Promise<DemoRepository> {
+  say('\n4. A repository as restic has them, and backups into it while the writer goes on');
+  const repository = await DemoRepository.make(platform, join(folder, 'repository'));
+  for (let i = 0; i < repositoryBackups; i++) {
+    const start = clock.nowNs();
+    const { snapshot, newBytes } = await repository.backUp(graph, qmp, nodes, folder);
+    const seconds = ((clock.nowNs() - start) / 1e9).toFixed(2);
+    say(
+      `   snapshot ${snapshot.slice(0, 8)}: ${(newBytes / MiB).toFixed(1)} MiB that were new, in ${seconds} s`,
+    );
+    await sleep(betweenBackupsNs);
+  }
+  return repository;
+}
+
+/** Both disks are gone. The writer goes on where the last backup was. */
+async function runFrom(repository: DemoRepository, folder: string): Promise<boolean> {
+  say('\n5. The disks are destroyed; the machine starts again from the repository, with nothing restored');
+  for (const name of names) rmSync(join(folder, `${name}.qcow2`));
+  const server = new QmpServer({ platform, drivers, commands });
+  const [ours, theirs] = joinedConnections();
+  server.connect(theirs);
+  const qmp = await QmpClient.connect(ours);
+  const start = clock.nowNs();
+  for (const node of nodes)
+    await repository.run(server.graph, qmp, node, join(folder, `${node}.overlay.qcow2`));
+  const ms = ((clock.nowNs() - start) / 1e6).toFixed(0);
+  const disks = [
+    await attach(server.graph.getNode(nodes[0])),
+    await attach(server.graph.getNode(nodes[1])),
+  ] as const;
+  const areas = [recordArea(disks[0]), recordArea(disks[1])] as const;
+  const { records, violations } = await proveOneInstant(areas);
+  say(`   both disks were there after ${ms} ms: ${records[0]} records on A, ${records[1]} on B`);
+  for (const violation of violations.slice(0, 5)) say(`   VIOLATION: ${violation}`);
+  const writer = new RecordWriter(areas, clock);
+  [writer.written[0], writer.written[1]] = records;
+  const writing = writer.run();
+  await sleep(warmUpNs);
+  writer.stop();
+  await writing;
+  const after = await proveOneInstant(areas);
+  const more = after.records[0] - records[0];
+  for (const violation of after.violations.slice(0, 5)) say(`   VIOLATION: ${violation}`);
+  const same = violations.length === 0 && after.violations.length === 0 && records[0] > 0 && more > 0;
+  if (same) say(`   they show one instant; the writer went on from there, and appended ${more} records`);
+  for (const disk of disks) await disk.close();
+  await server.stop();
+  await server.close();
+  return same;
 }
 
 /** As it comes over the wire. */

@@ -254,7 +254,9 @@ const ofBackup: OptionTexts = {
   ],
   machine: ['NAME', 'the machine whose disks these are'],
   disk: ['NAME', 'restore this disk only; may be repeated'],
-  O: ['FMT', 'the format of the new images (raw)'],
+  n: 'write to images that are there, and only what differs; with -O or --target-image-opts',
+  O: ['FMT', 'the format of the new images (raw), or with -n of those that are there'],
+  'target-image-opts': 'with -n: images are option strings: driver=qcow2,file.filename=F',
   f: formatText,
   'image-opts': ofImages['image-opts']!, // it is above
   object: objectText,
@@ -262,6 +264,11 @@ const ofBackup: OptionTexts = {
   p: ofImages['p']!, // it is above
   q: ofImages['q']!, // it is above
   'read-data': 'read all packs, and verify every byte',
+  boot: [
+    'TEXT',
+    'start the newest snapshot of each machine in blockyard vm, from the repository, and wait for this on its serial port; behind -- are options of blockyard vm',
+  ],
+  'boot-timeout': ['SECONDS', 'how long each of them may take until then (120)'],
   'read-data-subset': ['PERCENT', 'do so with a share of the packs, drawn at random: 10%'],
 };
 

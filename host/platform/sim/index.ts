@@ -9,6 +9,7 @@
  */
 import { BlockError } from '../../base/errors.ts';
 import { codecs as nodeCodecs } from '../node/codecs.ts';
+import { zstd } from '../node/zstd.ts';
 import {
   type Clock,
   type Codec,
@@ -214,7 +215,13 @@ export class Simulation implements FileWorld {
       decompress: (input, output) => this.scheduler.outside(() => codec.decompress(input, output)),
       compress: (input, limit) => this.scheduler.outside(() => codec.compress(input, limit)),
     });
-    return { deflate: outside(nodeCodecs.deflate), zstd: outside(nodeCodecs.zstd) };
+    return {
+      deflate: outside(nodeCodecs.deflate),
+      zstd: {
+        ...outside(zstd),
+        decompressWhole: (input, limit) => this.scheduler.outside(() => zstd.decompressWhole(input, limit)),
+      },
+    };
   }
 
   private makeConsole(): Console {

@@ -7,6 +7,7 @@
  * only while the line has room and the server answers, so that nobody ever waits for more than one such transfer. What the
  * store cannot give or take is fetched or not kept; that is no error.
  */
+import { createDeferred, type Deferred } from '../../base/deferred.ts';
 import { BlockError } from '../../base/errors.ts';
 import type { ChunkStore } from '../../platform/platform.ts';
 import { ChunkQueue, type ChunkRun } from './chunk-queue.ts';
@@ -37,11 +38,8 @@ interface StoredFile {
 }
 
 /** A chunk that is looked up, queued or on its way. */
-interface ComingChunk {
-  content: Promise<Uint8Array>;
+interface ComingChunk extends Deferred<Uint8Array> {
   isUrgent: boolean;
-  resolve(content: Uint8Array): void;
-  reject(error: unknown): void;
 }
 
 interface Transfer {
@@ -105,7 +103,7 @@ export class ChunkCache {
     if (this.closed) return;
     const first = Math.floor(offset / webChunkBytes);
     const end = Math.min(this.count, Math.ceil((offset + bytes) / webChunkBytes));
-    await Promise.allSettled(this.load(first, end - first, false).map(({ content }) => content));
+    await Promise.allSettled(this.load(first, end - first, false).map(({ promise }) => promise));
   }
 
   /** Whether the store has what is at `offset`. */
@@ -127,7 +125,7 @@ export class ChunkCache {
       this.queue.hurry(index);
       this.schedule();
     }
-    return coming.content;
+    return coming.promise;
   }
 
   /** Begins to bring what is missing of `count` chunks. */
@@ -142,13 +140,9 @@ export class ChunkCache {
   }
 
   private start(index: number, isUrgent: boolean): ComingChunk {
-    let [resolve, reject]: [(content: Uint8Array) => void, (error: unknown) => void] = [() => {}, () => {}];
-    const content = new Promise<Uint8Array>((...settle) => {
-      [resolve, reject] = settle;
-    });
+    const coming = { ...createDeferred<Uint8Array>(), isUrgent };
     // Nobody may be waiting for it.
-    content.catch(() => {});
-    const coming = { content, isUrgent, resolve, reject };
+    coming.promise.catch(() => {});
     this.coming.set(index, coming);
     return coming;
   }

@@ -6,6 +6,7 @@ import { asBlockError, BlockError } from '../../base/errors.ts';
 import type { Driver, Extent } from '../../block/driver.ts';
 import type { OpenContext } from '../../block/open-context.ts';
 import type { RequestOptions } from '../../http/requests.ts';
+import { ReadAhead } from '../read-ahead.ts';
 import { ChunkCache, maxKeptChunks } from './chunk-cache.ts';
 import { webChunkBytes } from './chunk-size.ts';
 import { HttpClient } from './client.ts';
@@ -17,7 +18,6 @@ import {
   PrefetchRecorder,
   parsePrefetchList,
 } from './prefetch-list.ts';
-import { ReadAhead } from './read-ahead.ts';
 import { settingsOf } from './settings.ts';
 
 /** Longest read that is answered in one piece: what is on its way to one reader is not in the cache's bound. */
