@@ -1,9 +1,8 @@
 /** What the subcommands of `backup` share: which repository, and what opens it. */
-import { hostname, userInfo } from 'node:os';
-import { LocalStore } from '../../store/local-store.ts';
-import type { Holder } from '../../store/lock.ts';
+import { identity } from '../../platform/node/identity.ts';
 import { RepositoryLock } from '../../store/lock.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
+import { openStore } from '../../store/open-store.ts';
 import { Repository, type RepositoryPlatform, repositoryPlatform } from '../../store/repository.ts';
 import type { OptionSpec, ParsedOption } from '../shared/getopt.ts';
 import type { Tool } from '../shared/tool.ts';
@@ -14,9 +13,6 @@ export const common = {
   passwordFile: { long: 'password-file', argument: true },
   machine: { long: 'machine', argument: true },
 } as const satisfies Record<string, OptionSpec>;
-
-/** Schemes of restic that are not served here: a name like that is no folder. */
-const otherSchemes = /^(s3|rest|sftp|b2|azure|gs|swift|rclone):/;
 
 /** Which repository is meant, by options and environment. */
 export class RepositoryOptions {
@@ -34,7 +30,7 @@ export class RepositoryOptions {
   async init(tool: Tool): Promise<Repository> {
     const { platform, store } = await this.place(tool);
     const password = await readPassword(tool, this.passwordFile);
-    return tool.attempt(() => Repository.init(platform, store, password, holder()), {
+    return tool.attempt(() => Repository.init(platform, store, password, identity()), {
       context: 'Could not make a repository',
     });
   }
@@ -51,26 +47,9 @@ export class RepositoryOptions {
     const { name } = this;
     if (name === undefined || name === '')
       return tool.failUsage('No repository: use -r, or RESTIC_REPOSITORY');
-    const scheme = otherSchemes.exec(name)?.[1];
-    if (scheme !== undefined) return tool.fail(`'${name}': repositories by ${scheme} are not supported`);
     const platform = await tool.platform();
-    const { files, folders } = platform;
-    const path = name.replace(/^local:/, '').replace(/(?<=.)\/+$/, '');
-    return { platform: repositoryPlatform(platform), store: new LocalStore(path, files, folders!) }; // Node has them
-  }
-}
-
-/** Whose locks and snapshots these are. */
-export function holder(): Holder {
-  return { username: username(), hostname: hostname(), pid: process.pid };
-}
-
-function username(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // Nobody in the list of users has our number.
-    return String(process.getuid?.() ?? '');
+    const store = await tool.attempt(async () => openStore(name, platform));
+    return { platform: repositoryPlatform(platform), store };
   }
 }
 
@@ -80,7 +59,7 @@ export async function withLock<T>(
   repository: Repository,
   act: (lock: RepositoryLock) => Promise<T>,
 ): Promise<T> {
-  const lock = await tool.attempt(() => RepositoryLock.take(repository, holder()));
+  const lock = await tool.attempt(() => RepositoryLock.take(repository, identity()));
   try {
     return await act(lock);
   } finally {

@@ -247,6 +247,15 @@ const ofBackup: OptionTexts = {
   ],
   machine: ['NAME', 'the machine whose disks these are'],
   disk: ['NAME', 'restore this disk only; may be repeated'],
+  qmp: [
+    'SOCKET',
+    'back up disks of the running machine or storage daemon, ours or QEMU, that has its monitor there',
+  ],
+  scratch: [
+    'FOLDER',
+    'where what is overwritten meanwhile is kept: temporary files of the daemon (the folder for temporary files)',
+  ],
+  nbd: ['URI', 'the NBD server that the daemon has running already: nbd+unix:///?socket=PATH'],
   O: ['FMT', 'the format of the new images (raw)'],
   f: formatText,
   'image-opts': ofImages['image-opts']!, // it is above

@@ -9,6 +9,7 @@ import { nodeFetch } from './fetch.ts';
 import { files } from './files.ts';
 import { folders } from './folders.ts';
 import { hashes } from './hashes.ts';
+import { identity } from './identity.ts';
 import { random } from './random.ts';
 import { sockets } from './sockets.ts';
 import { tls } from './tls/index.ts';
@@ -45,6 +46,7 @@ export const nodePlatform: Platform = {
   ciphers,
   hashes,
   webSockets,
+  identity,
   temporaryDirectory: process.env['TMPDIR'] ?? '/var/tmp',
   // That of the first thread.
   threadId: process.pid,
