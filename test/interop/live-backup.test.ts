@@ -148,7 +148,7 @@ describe.each(kinds)('backup run --qmp of $name', ({ kind, isThere, command }) =
       const model = new Model();
       const seeded = new Seeded(7);
       await writeRandomly(model, seeded, 12);
-      for (let generation = 0; generation < 3; generation++) {
+      for (let generation = 0; generation < 2; generation++) {
         const before = model.states.length - 1;
         const [outcome] = await Promise.all([live(), writeRandomly(model, seeded, 6)]);
         expect(outcome).toMatchObject({ status: 0, stderr: '' });

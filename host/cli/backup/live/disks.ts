@@ -122,7 +122,7 @@ export function bitmapsIn({ 'dirty-bitmaps': all = [] }: NodeInfo): readonly Liv
 
 async function candidatesOf(monitor: LiveMonitor): Promise<readonly Candidate[]> {
   const devices = (await monitor.runIfKnown('query-block')) as unknown as readonly DeviceInfo[] | undefined;
-  if (devices)
+  if (devices && devices.length > 0)
     return devices.flatMap(({ device, qdev = '', inserted }) => {
       if (!inserted) return [];
       const node = inserted['node-name'];
