@@ -1,6 +1,6 @@
 /**
  * A disk as it was at an instant, for as long as it takes to read it: a copy-before-write filter, with a buffer in memory and a scratch
- * file behind that. What has been read need not be kept, and guests' writes to it have nothing to save.
+ * file behind that. A guest's write waits for that file at most; when it fails, too, the instant is lost, and not the write. What has been read need not be kept, and guests' writes to it have nothing to save.
  */
 import { asBlockError, BlockError } from '../../base/errors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
@@ -8,7 +8,6 @@ import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
 import { defaultBufferBytes } from '../../copy/save-buffer.ts';
 import { CopyBeforeWrite } from '../../filters/copy-before-write/driver.ts';
-import type { DiskSource } from '../../store/disk-writer.ts';
 import { InsertedFilter } from '../filter-insertion.ts';
 import type { Job } from '../job.ts';
 import { NodeHolds } from '../node-holds.ts';
@@ -18,7 +17,7 @@ import type { StoreBackupOptions } from './options.ts';
 /** What guests have overwritten is gone: no attempt will ever read it. */
 export class InstantLost extends BlockError {}
 
-export class KeptDisk implements DiskSource {
+export class KeptDisk {
   readonly bytes: number;
   private holds: NodeHolds | undefined;
   private isOver = false;
@@ -33,6 +32,7 @@ export class KeptDisk implements DiskSource {
 
   /** From now on it is kept. Nothing is on its way to it. Errors: there is no room for a scratch file; permission conflicts. */
   static async keep({ name, node }: NamedSource, options: StoreBackupOptions): Promise<KeptDisk> {
+    const { 'x-cbw-buffer': buffer = defaultBufferBytes, 'x-cbw-policy': policy = 'wait' } = options;
     const scratch = await openScratch(node, options.scratch);
     try {
       const filter = await InsertedFilter.above(node, {
@@ -40,8 +40,8 @@ export class KeptDisk implements DiskSource {
         driverClass: CopyBeforeWrite,
         options: {
           ...{ file: node.name, target: scratch.name, 'on-cbw-error': 'break-snapshot' },
-          'x-cbw-buffer': options['x-cbw-buffer'] ?? defaultBufferBytes,
-          'x-cbw-policy': options['x-cbw-policy'] ?? 'break-snapshot',
+          'x-cbw-buffer': buffer,
+          ...(buffer > 0 && { 'x-cbw-policy': policy }),
         },
         flags: { discard: true, readOnly: node.readOnly },
         nodeName: undefined,
@@ -70,9 +70,10 @@ export class KeptDisk implements DiskSource {
     await this.unlessLost(snapshotAccess.read(offset, buffer));
   }
 
-  async zeroBytes(offset: number): Promise<number> {
+  /** How many of `most` bytes, of which nothing has been dropped, are known to be zero. */
+  async zeroBytes(offset: number, most: number): Promise<number> {
     const { snapshotAccess } = this.filter.driver;
-    const { zero, bytes } = await this.unlessLost(snapshotAccess.status(offset, this.bytes - offset));
+    const { zero, bytes } = await this.unlessLost(snapshotAccess.status(offset, most));
     return zero ? bytes : 0;
   }
 

@@ -34,8 +34,8 @@ export const storeBackupType = struct('StoreBackup', {
   'auto-dismiss': optional(bool),
   /** Bytes of memory for what guests overwrite before it has been read; more goes to a scratch file. */
   'x-cbw-buffer': optional(size),
-  /** What happens to guests' writes when there is no room: they go on and the job fails, which is the default, or they wait. */
-  'x-cbw-policy': optional(enumeration('StoreBackupPolicy', ['break-snapshot', 'wait'])),
+  /** What happens to guests' writes when that is full: they wait for the scratch file, or go on and the job fails. */
+  'x-cbw-policy': optional(enumeration('StoreBackupPolicy', ['wait', 'break-snapshot'])),
   /** The folder of scratch files, which have no names there; by default that for temporary files. */
   scratch: optional(str),
 });

@@ -1,16 +1,16 @@
 /**
  * A store whose failing writes are for somebody to decide about. What is written is named by its content, so to write it again is
- * right whether it had been written or not.
+ * right whether it had been written or not. Locks are their owners' affair.
  */
 import { asBlockError, type BlockError } from '../../base/errors.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 
 /** Settles when it is to be tried again; rejects when it is not. */
-export type OnFailedPut = (error: BlockError) => Promise<void>;
+type OnFailedPut = (error: BlockError) => Promise<void>;
 
 export class RetryingStore implements ObjectStore {
-  /** Until somebody decides, what fails has failed. */
-  onFailedPut: OnFailedPut = (error) => Promise.reject(error);
+  /** Undefined: what fails has failed. */
+  onFailedPut: OnFailedPut | undefined;
 
   constructor(private readonly store: ObjectStore) {}
 
@@ -35,7 +35,9 @@ export class RetryingStore implements ObjectStore {
       try {
         return await this.store.put(name, parts, sha256);
       } catch (error) {
-        await this.onFailedPut(asBlockError(error).within(`${name} of ${this.location}`));
+        const failure = asBlockError(error).within(`${name} of ${this.location}`);
+        if (!this.onFailedPut || name.startsWith('locks/')) throw failure;
+        await this.onFailedPut(failure);
       }
     }
   }

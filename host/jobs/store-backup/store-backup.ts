@@ -95,6 +95,8 @@ export class StoreBackupDriver implements JobDriver {
   private writer: RepositoryWriter | undefined;
   private readonly backedUp: BackedUpDisk[] = [];
   private snapshot: string | undefined;
+  /** The bitmaps are as they are to stay. */
+  private isDecided = false;
   private isReleased = false;
 
   constructor(
@@ -158,10 +160,13 @@ export class StoreBackupDriver implements JobDriver {
         this.gate.shut();
         await this.gate.whenIdle();
         await job.pausePoint();
-        this.gate.open();
-      } else await this.traffic.whenChanged();
+      }
+      this.gate.open();
+      if (!isDone && !job.isWanted) await this.traffic.whenChanged();
     }
     await working;
+    // There is no loop any more that could stand still.
+    this.params.opened.store.onFailedPut = undefined;
   }
 
   interrupt(): void {
@@ -178,10 +183,12 @@ export class StoreBackupDriver implements JobDriver {
   }
 
   async commit(): Promise<void> {
+    this.isDecided = true;
     for (const generation of this.started) await generation.dropEarlier();
   }
 
   async abort(): Promise<void> {
+    this.isDecided = true;
     for (const generation of this.started) await generation.dropOwn();
   }
 
@@ -189,6 +196,8 @@ export class StoreBackupDriver implements JobDriver {
     for (const { kept } of [...this.sources].reverse()) await kept.end();
     if (this.isReleased) return;
     this.isReleased = true;
+    // It was never started.
+    if (!this.isDecided) await this.abort();
     await saveBitmaps(this.graph);
     await this.params.opened.lock.release();
   }
@@ -207,11 +216,13 @@ export class StoreBackupDriver implements JobDriver {
     const chunkBytes = since?.parent.facts.chunkBytes ?? chunkBytesOf(size);
     const bitmap = generation.facts;
     const unchanged = since && unchangedChunks(since.parent, since.written, size);
+    // Of an incremental backup what lies ahead may have been let go.
+    const keptBytes = (offset: number): number => Math.min(size - offset, since ? chunkBytes : size);
     const content = await writeDisk(
       writer,
       {
         bytes: size,
-        zeroBytes: (offset) => this.fromDisk(job, () => kept.zeroBytes(offset)),
+        zeroBytes: (offset) => this.fromDisk(job, () => kept.zeroBytes(offset, keptBytes(offset))),
         read: async (offset, buffer) => {
           job.limiter.delay(buffer.length);
           await this.fromDisk(job, () => kept.read(offset, buffer));

@@ -3,6 +3,7 @@ import type { BlockNode } from '../../block/node.ts';
 import type { Job } from '../../jobs/job.ts';
 import type { OpenedRepository } from '../../jobs/store-backup/opened.ts';
 import { type StoreBackupOptions, storeBackupType } from '../../jobs/store-backup/options.ts';
+import { loadPart } from '../../platform/platform.ts';
 import { versionInfo } from '../version.ts';
 import type { Action, ActionContext, ActionDefinition, BlockServices } from './action.ts';
 
@@ -14,7 +15,7 @@ export async function openStoreBackup(
   { graph }: BlockServices,
   options: StoreBackupOptions,
 ): Promise<{ definition: ActionDefinition<StoreBackupOptions>; giveUp(): Promise<void> }> {
-  const { openForBackup } = await import('../../jobs/store-backup/opened.ts');
+  const { openForBackup } = await loadPart(graph.platform, () => import('../../jobs/store-backup/opened.ts'));
   const opened = await openForBackup(graph, options);
   let action: StoreBackupAction | undefined;
   return {
@@ -52,7 +53,10 @@ class StoreBackupAction implements Action {
   async prepare(): Promise<void> {
     const { graph, jobs, group } = this.context;
     const { opened, options } = this;
-    const { createStoreBackup } = await import('../../jobs/store-backup/store-backup.ts');
+    const { createStoreBackup } = await loadPart(
+      graph.platform,
+      () => import('../../jobs/store-backup/store-backup.ts'),
+    );
     const program = `blockyard ${versionInfo.package}`;
     this.job = await createStoreBackup(graph, jobs, { opened, options, transaction: group, program });
   }

@@ -127,8 +127,7 @@ class LiveBackup {
       return done;
     } finally {
       await this.clearUp('what the backup has made', async () => {
-        await monitor.comeBack();
-        await instant.end(isKept);
+        if (await monitor.comeBack()) await instant.end(isKept);
       });
       // Without its export it does not go on for long.
       await acting?.catch(() => {});

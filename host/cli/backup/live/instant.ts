@@ -52,6 +52,8 @@ interface Action {
 
 export class Instant {
   private hasServer = false;
+  private beginning: Promise<unknown> = Promise.resolve();
+  private isEnding = false;
   private readonly bitmaps: readonly (InstantDisk['bitmap'] | undefined)[];
 
   constructor(
@@ -65,21 +67,28 @@ export class Instant {
     });
   }
 
-  /** Its disks can be read then. After an error, as after anything else, `end` has to be called. */
-  async begin(): Promise<readonly InstantDisk[]> {
-    const { monitor, settings } = this;
-    const { disks, scratch } = settings;
+  /** Its disks can be read then. After an error, as after anything else, `end` has to be called, which may be before this has settled. */
+  begin(): Promise<readonly InstantDisk[]> {
+    const beginning = this.make();
+    this.beginning = beginning.catch(() => {});
+    return beginning;
+  }
+
+  /** Nothing more is made once it is to end. */
+  private async run(command: string, args: object): Promise<void> {
+    if (this.isEnding) throw new BlockError('ECANCELED');
+    await this.monitor.run(command, args);
+  }
+
+  private async make(): Promise<readonly InstantDisk[]> {
+    const { disks, scratch } = this.settings;
     for (const i of disks.keys())
-      await monitor.run('blockdev-add', {
+      await this.run('blockdev-add', {
         ...{ driver: 'qcow2', 'node-name': partName(i, 'scratch') },
         file: { driver: 'file', filename: scratch.imageOf(i) },
       });
-    const isOurs = (await monitor.runIfKnown('x-query-cbw')) !== undefined;
-    const actions = disks.flatMap((disk, i) => [
-      ...this.bitmapActions(disk, i),
-      backupAction(disk, i, isOurs),
-    ]);
-    await monitor.run('transaction', { actions });
+    const actions = disks.flatMap((disk, i) => [...this.bitmapActions(disk, i), backupAction(disk, i)]);
+    await this.run('transaction', { actions });
     const parents = await this.checkedParents();
     await this.startServer();
     const found: InstantDisk[] = [];
@@ -109,6 +118,8 @@ export class Instant {
    */
   async end(isKept: boolean): Promise<void> {
     const { monitor, settings } = this;
+    this.isEnding = true;
+    await this.beginning;
     const names = partNames(settings.disks.length);
     await takeDown(monitor, (name) => names.includes(name), { stopsServer: this.hasServer });
     this.hasServer = false;
@@ -162,7 +173,7 @@ export class Instant {
     const { server, scratch } = this.settings;
     if (server !== undefined) return;
     try {
-      await this.monitor.run('nbd-server-start', { addr: { type: 'unix', data: { path: scratch.socket } } });
+      await this.run('nbd-server-start', { addr: { type: 'unix', data: { path: scratch.socket } } });
     } catch (error) {
       if (!(error instanceof BlockError) || !error.message.includes('already running')) throw error;
       throw new BlockError('EBUSY', error.message, { hint: 'Use --nbd to say where it is' });
@@ -171,16 +182,16 @@ export class Instant {
   }
 
   private async export(disk: LiveDisk, i: number): Promise<Pick<InstantDisk, 'export' | 'changes'>> {
-    const { monitor, settings } = this;
+    const { settings } = this;
     const access = partName(i, 'access');
-    await monitor.run('blockdev-add', {
+    await this.run('blockdev-add', {
       ...{ driver: 'snapshot-access', 'node-name': access, 'read-only': true },
       file: partName(i, 'filter'),
     });
     const name = `blockyard-${randomUUID()}`;
     const changes = partName(i, 'changes');
     const bitmaps = settings.parents.has(disk.name) ? [{ node: disk.node, name: changes }] : [];
-    await monitor.run('block-export-add', {
+    await this.run('block-export-add', {
       ...{ type: 'nbd', id: partName(i, 'export'), 'node-name': access, name, bitmaps },
     });
     const server =
@@ -197,14 +208,12 @@ function merge(data: object): Action {
   return { type: 'block-dirty-bitmap-merge', data };
 }
 
-/** `isOurs`: rather than hold up or fail a guest's write, the instant is given up. */
-function backupAction({ node }: LiveDisk, i: number, isOurs: boolean): Action {
+function backupAction({ node }: LiveDisk, i: number): Action {
   return {
     type: 'blockdev-backup',
     data: {
       ...{ device: node, target: partName(i, 'scratch'), sync: 'none' },
       ...{ 'job-id': partName(i, 'job'), 'filter-node-name': partName(i, 'filter') },
-      ...(isOurs ? { 'x-cbw-policy': 'break-snapshot' } : {}),
     },
   };
 }

@@ -72,11 +72,17 @@ export class LiveMonitor {
     }
   }
 
-  /** Connects again if the connection is lost. Errors: as `connect`. */
-  async comeBack(): Promise<void> {
-    if (!this.isLost) return;
-    this.client = await greeted(this.sockets, this.path, () => {});
+  /** Connects again if the connection is lost. False: nobody listens there any more. Errors: as `connect`. */
+  async comeBack(): Promise<boolean> {
+    if (!this.isLost) return true;
+    try {
+      this.client = await greeted(this.sockets, this.path, () => {});
+    } catch (error) {
+      if (isNobodyThere(error)) return false;
+      throw error;
+    }
     this.isLost = false;
+    return true;
   }
 
   close(): void {
@@ -96,6 +102,13 @@ export class LiveMonitor {
     this.isLost = true;
     this.lost();
   }
+}
+
+/** Of what `connect` rejects with. */
+function isNobodyThere(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ECONNREFUSED' || code === 'ENOENT' || isNobodyThere(error.cause);
 }
 
 async function greeted(sockets: Sockets, path: string, lost: () => void): Promise<QmpClient> {
