@@ -87,6 +87,8 @@ export class KeptDisk {
     if (this.isOver) return;
     this.isOver = true;
     await this.holds?.release();
+    // What is on its way to the scratch file is of no use any more.
+    this.filter.driver.disable();
     await this.filter.remove();
     await this.scratch.graph.unref(this.scratch);
   }
