@@ -12,7 +12,7 @@ import { diskSource } from './disk-source.ts';
 import { withLock } from './options.ts';
 import { putSnapshot } from './put-snapshot.ts';
 
-export interface NamedImage {
+interface NamedImage {
   /** Of the disk. */
   readonly name: string;
   readonly image: ImageSource;

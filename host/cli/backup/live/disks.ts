@@ -9,7 +9,7 @@ import { isName } from '../../../store/machine.ts';
 import type { LiveMonitor } from './monitor.ts';
 import { runOf } from './names.ts';
 
-export interface LiveBitmap {
+interface LiveBitmap {
   readonly name: string;
   /** Dirty bytes. */
   readonly count: number;
@@ -37,7 +37,7 @@ export interface WantedDisk {
 }
 
 /** BlockDeviceInfo, as far as it matters. */
-export interface NodeInfo {
+interface NodeInfo {
   readonly 'node-name': string;
   readonly drv: string;
   readonly file: string;

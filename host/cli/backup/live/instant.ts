@@ -11,7 +11,7 @@
  * was there is changed: whatever happens, the next backup can go on from where this one would have.
  */
 import { randomUUID } from 'node:crypto';
-import { BlockError } from '../../../base/errors.ts';
+import { asBlockError, BlockError } from '../../../base/errors.ts';
 import { withoutUndefined } from '../../../base/without-undefined.ts';
 import { optionsOfName } from '../../../protocols/nbd/filename.ts';
 import { bitmapName, endGranularity, endName } from '../../../store/bitmap-names.ts';
@@ -175,8 +175,8 @@ export class Instant {
     try {
       await this.run('nbd-server-start', { addr: { type: 'unix', data: { path: scratch.socket } } });
     } catch (error) {
-      if (!(error instanceof BlockError) || !error.message.includes('already running')) throw error;
-      throw new BlockError('EBUSY', error.message, { hint: 'Use --nbd to say where it is' });
+      const { errno, message } = asBlockError(error);
+      throw new BlockError(errno, message, { hint: 'One that is running already is to be named: use --nbd' });
     }
     this.hasServer = true;
   }
