@@ -5,7 +5,18 @@
 import type { Job } from '../jobs/job.ts';
 import type { StoreBackupOptions } from '../jobs/store-backup/options.ts';
 import type { StoreBackupDriver } from '../jobs/store-backup/store-backup.ts';
-import { array, empty, extend, optional, size, str, struct, type TypeOf } from '../qapi/types.ts';
+import {
+  array,
+  empty,
+  enumeration,
+  extend,
+  optional,
+  size,
+  str,
+  struct,
+  type TypeOf,
+  type UnionType,
+} from '../qapi/types.ts';
 import type { ActionDefinition, BlockServices } from './actions/action.ts';
 import { actions, transactionArguments } from './actions/index.ts';
 import { openStoreBackup, storeBackup } from './actions/x-store-backup.ts';
@@ -53,9 +64,29 @@ const xStoreBackup = defineCommand({
   },
 });
 
+/** The same arguments, in which one more action may stand. */
+function withBackups(args: typeof transactionArguments): typeof transactionArguments {
+  const members = args.members.map((member) =>
+    member.type.kind === 'array'
+      ? { ...member, type: array(actionOrBackup(member.type.element as UnionType)) }
+      : member,
+  );
+  return { ...args, members };
+}
+
+function actionOrBackup(action: UnionType): UnionType {
+  const { type, data } = storeBackup;
+  const kinds = enumeration('TransactionActionKind', [...actions.map((known) => known.type), type]);
+  return {
+    ...action,
+    base: struct('TransactionActionBase', { type: kinds }),
+    branches: () => ({ ...action.branches(), [type]: struct('StoreBackupWrapper', { data }) }),
+  };
+}
+
 const transaction = defineCommand({
   name: 'transaction',
-  args: transactionArguments([...actions, storeBackup]),
+  args: withBackups(transactionArguments),
   async run(context, { actions: given, properties }) {
     await runWithRepositories(context, given, properties?.['completion-mode']);
     return {};

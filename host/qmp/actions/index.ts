@@ -32,29 +32,28 @@ export const actions: readonly ActionDefinition[] = [
   (definition) => definition as unknown as ActionDefinition,
 );
 
-/** Of a transaction that may have these. */
-export function transactionArguments(known: readonly Pick<ActionDefinition, 'type' | 'data'>[]) {
-  const kinds = enumeration(
-    'TransactionActionKind',
-    known.map((action) => action.type),
-  );
-  /** One element of `actions`: a type and the data that goes with it. */
-  const transactionAction: UnionType<{ type: string; data: object }> = {
-    kind: 'union',
-    name: 'TransactionAction',
-    base: struct('TransactionActionBase', { type: kinds }) as StructType,
-    discriminator: 'type',
-    branches: () =>
-      Object.fromEntries(
-        known.map(({ type, data }) => [type, struct(`${data.name}Wrapper`, { data }) as StructType]),
-      ),
-  };
-  return struct('TransactionArguments', {
-    actions: array(transactionAction),
-    properties: optional(
-      struct('TransactionProperties', {
-        'completion-mode': optional(enumeration('ActionCompletionMode', ['individual', 'grouped'])),
-      }),
+const kinds = enumeration(
+  'TransactionActionKind',
+  actions.map((action) => action.type),
+);
+
+/** One element of `actions`: a type and the data that goes with it. */
+const transactionAction: UnionType<{ type: string; data: object }> = {
+  kind: 'union',
+  name: 'TransactionAction',
+  base: struct('TransactionActionBase', { type: kinds }) as StructType,
+  discriminator: 'type',
+  branches: () =>
+    Object.fromEntries(
+      actions.map(({ type, data }) => [type, struct(`${data.name}Wrapper`, { data }) as StructType]),
     ),
-  });
-}
+};
+
+export const transactionArguments = struct('TransactionArguments', {
+  actions: array(transactionAction),
+  properties: optional(
+    struct('TransactionProperties', {
+      'completion-mode': optional(enumeration('ActionCompletionMode', ['individual', 'grouped'])),
+    }),
+  ),
+});

@@ -5,7 +5,7 @@ import { runTransaction } from '../transaction.ts';
 
 export const transaction = defineCommand({
   name: 'transaction',
-  args: transactionArguments(actions),
+  args: transactionArguments,
   async run(context, { actions: given, properties }) {
     const planned = given.map(({ type, data }) => {
       const definition = actions.find((action) => action.type === type)!; // the type was checked against this table
