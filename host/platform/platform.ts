@@ -25,6 +25,8 @@ export interface Platform {
   readonly console: Console;
   /** What the operating system calls the thread that everything runs in. Absent where it says nothing. */
   readonly threadId?: number;
+  /** Absent where programs do not know about each other. */
+  readonly identity?: () => ProcessIdentity;
   /** Absent where nobody can be reached over HTTP. */
   readonly fetch?: Fetch;
   /** Absent where nothing outlives the program that could be fetched again. */
@@ -52,6 +54,13 @@ export interface Platform {
 /** A part of the program that few need, loaded when it is used first: `load` imports it. */
 export function loadPart<T>({ loadPart: wait }: Platform, load: () => Promise<T>): Promise<T> {
   return wait ? wait(load) : load();
+}
+
+/** By which other programs, also on other computers, know this one. */
+export interface ProcessIdentity {
+  readonly username: string;
+  readonly hostname: string;
+  readonly pid: number;
 }
 
 /** HTTP requests, as the global `fetch` makes them. Redirects are followed unless a request says otherwise. */

@@ -1,6 +1,7 @@
 /**
  * Whether a repository is what it says it is: that every snapshot's trees and chunks are there, in packs that are there; that disks are
- * as long as their chunks, which restic does not check; and, when data is read, that every byte is what its name says.
+ * as long as their chunks, and cut where they are said to be, which restic does not check; that what was taken over from another snapshot
+ * was so by a bitmap of that snapshot's; and, when data is read, that every byte is what its name says.
  *
  * It goes on after a finding, and changes nothing.
  */
@@ -9,7 +10,7 @@ import { unsealBlob } from './blobs.ts';
 import { DiskLayout } from './disk-layout.ts';
 import { toHex } from './ids.ts';
 import { maxPackBytes } from './limits.ts';
-import { disksOf, type StoredDisk } from './machine.ts';
+import { type DiskFacts, disksOf, type StoredDisk } from './machine.ts';
 import { type PackedBlob, readTable } from './pack.ts';
 import { baseName, type Repository } from './repository.ts';
 import type { RepositoryIndex } from './repository-index.ts';
@@ -54,14 +55,19 @@ export async function checkRepository(
     else if (bytes < end)
       errors.push(`${name} has ${bytes} bytes, and the index has blobs up to byte ${end}`);
   }
+  const chains = new Chains();
   for (const snapshot of snapshots)
     await noteErrors(async () => {
       try {
-        for (const disk of await disksOf(repository, snapshot)) await checkDisk(repository, disk);
+        for (const disk of await disksOf(repository, snapshot)) {
+          chains.add(snapshot.id, disk);
+          await checkDisk(repository, disk);
+        }
       } catch (error) {
         throw asBlockError(error).within(`snapshot ${snapshot.id}`);
       }
     });
+  errors.push(...chains.errors());
   const present = [...named.keys()].filter((name) => sizes.has(name));
   const read = drawn(present, settings.readData, (limit) => repository.platform.random.below(limit));
   for (const [done, name] of read.entries()) {
@@ -73,9 +79,36 @@ export async function checkRepository(
 }
 
 async function checkDisk(repository: Repository, { path, file, facts }: StoredDisk): Promise<void> {
-  await DiskLayout.of(repository, file);
-  if (facts && facts.size !== file.size)
-    throw new BlockError('EIO', `${path} has ${file.size} bytes, and was said to have ${facts.size}`);
+  const layout = await DiskLayout.of(repository, file);
+  if (!facts) return;
+  const wrong = (what: string): BlockError => new BlockError('EIO', `${path} ${what}`);
+  if (facts.size !== file.size) throw wrong(`has ${file.size} bytes, and was said to have ${facts.size}`);
+  for (let chunk = 0; chunk < layout.chunks; chunk++)
+    if (layout.range(chunk).offset !== chunk * facts.chunkBytes)
+      throw wrong(
+        `is not cut every ${facts.chunkBytes} bytes: chunk ${chunk} is at ${layout.range(chunk).offset}`,
+      );
+}
+
+/** Which disks go on from which. A parent may have been removed: its chunks are there all the same. */
+class Chains {
+  private readonly disks = new Map<string, { snapshot: string; path: string; facts: DiskFacts }>();
+
+  add(snapshot: string, { path, facts }: StoredDisk): void {
+    if (facts) this.disks.set(`${snapshot}/${path}`, { snapshot, path, facts });
+  }
+
+  *errors(): Generator<string> {
+    for (const { snapshot, path, facts } of this.disks.values()) {
+      const { parent, chunkBytes } = facts;
+      const from = parent && this.disks.get(`${parent.snapshot}/${path}`);
+      if (!parent || !from) continue;
+      const isRight =
+        from.facts.bitmap?.generation === parent.generation && from.facts.chunkBytes === chunkBytes;
+      if (!isRight)
+        yield `snapshot ${snapshot}: ${path} was made by a bitmap that snapshot ${parent.snapshot} does not know`;
+    }
+  }
 }
 
 function drawn(names: string[], share: number, below: (limit: number) => number): string[] {

@@ -1,7 +1,8 @@
 /**
  * A disk's content, cut at fixed places and brought into a repository (specification: store, section 7).
  *
- * What is known to be zero is not read. A few chunks are on the way at once, each in a buffer that is used again, so memory does not
+ * What is known to be zero is not read, and neither is what is known to be as it was in an earlier snapshot, as long as the repository has
+ * it. A few chunks are on the way at once, each in a buffer that is used again, so memory does not
  * grow with the disk, but for the list of ids.
  */
 import { runPipeline } from '../copy/pipeline.ts';
@@ -21,11 +22,16 @@ export interface DiskSource {
 
 interface DiskWriting {
   readonly chunkBytes: number;
+  /** The id of a chunk that is as it was in an earlier snapshot. */
+  readonly unchanged?: (chunk: number) => Uint8Array | undefined;
   /** Called when so many bytes more are done. */
   readonly progress?: (bytes: number) => void;
-  /** Called before each chunk: what it throws ends the writing. */
-  readonly check?: () => void;
+  /** Called before each chunk, and every now and then while none is read: what it throws ends the writing. */
+  readonly check?: () => void | Promise<void>;
 }
+
+/** So many chunks that are not read are gone through at once. */
+const unreadAtOnce = 256;
 
 interface Chunk {
   readonly chunk: number;
@@ -38,7 +44,7 @@ interface Chunk {
 export async function writeDisk(
   writer: RepositoryWriter,
   source: DiskSource,
-  { chunkBytes, progress, check }: DiskWriting,
+  { chunkBytes, unchanged, progress, check }: DiskWriting,
 ): Promise<Uint8Array> {
   const chunks = Math.ceil(source.bytes / chunkBytes);
   const content = new Uint8Array(chunks * idBytes);
@@ -47,13 +53,27 @@ export async function writeDisk(
   let next = 0;
   /** What lies below it, from the chunk before on, is known to be zero. */
   let zeroEnd = 0;
+  const bytesOf = (chunk: number): number => Math.min(chunkBytes, source.bytes - chunk * chunkBytes);
+  /** Whether there was nothing to do for it. */
+  const isDone = (chunk: number): boolean => {
+    const id = unchanged?.(chunk);
+    if (!id || !writer.reuse(id, bytesOf(chunk))) return false;
+    content.set(id, chunk * idBytes);
+    progress?.(bytesOf(chunk));
+    return true;
+  };
   const stages = {
     async next(): Promise<Chunk | undefined> {
+      for (let isSkipping = true; isSkipping; ) {
+        await check?.();
+        const end = Math.min(next + unreadAtOnce, chunks);
+        while (next < end && isDone(next)) next++;
+        isSkipping = next === end && next < chunks;
+      }
       if (next === chunks) return undefined;
-      check?.();
       const chunk = next++;
       const start = chunk * chunkBytes;
-      const bytes = Math.min(chunkBytes, source.bytes - start);
+      const bytes = bytesOf(chunk);
       const end = start + bytes;
       if (end > zeroEnd) zeroEnd = Math.max(zeroEnd, start + (await source.zeroBytes(start)));
       return { chunk, start, bytes, isZero: end <= zeroEnd };

@@ -6,10 +6,9 @@
  * was left behind, and remove what is being added.
  */
 import { BlockError } from '../base/errors.ts';
-import type { Timer } from '../platform/platform.ts';
+import type { ProcessIdentity, Timer } from '../platform/platform.ts';
 import { getDocument } from './documents.ts';
 import { parseRecord } from './json.ts';
-import type { Owner } from './key-file.ts';
 import { maxDocumentBytes } from './limits.ts';
 import { baseName, type Repository } from './repository.ts';
 import { rfc3339 } from './time.ts';
@@ -21,11 +20,6 @@ const validNs = 1350e9;
 /** Others of that age are taken for left behind. */
 const staleMs = 1800e3;
 
-/** Who holds it. */
-export interface Holder extends Owner {
-  readonly pid: number;
-}
-
 export class RepositoryLock {
   private timer: Timer | undefined;
   private refreshing: Promise<void> = Promise.resolve();
@@ -35,7 +29,7 @@ export class RepositoryLock {
 
   private constructor(
     private readonly repository: Repository,
-    private readonly holder: Holder,
+    private readonly holder: ProcessIdentity,
     private id: string,
     private refreshedNs: number,
   ) {
@@ -43,7 +37,7 @@ export class RepositoryLock {
   }
 
   /** Not exclusive. Errors: EBUSY: somebody has an exclusive one; of the store. */
-  static async take(repository: Repository, holder: Holder): Promise<RepositoryLock> {
+  static async take(repository: Repository, holder: ProcessIdentity): Promise<RepositoryLock> {
     await refuseExclusive(repository);
     const { clock } = repository.platform;
     const startNs = clock.nowNs();
@@ -105,7 +99,7 @@ export class RepositoryLock {
   }
 }
 
-function putLock(repository: Repository, { hostname, username, pid }: Holder): Promise<string> {
+function putLock(repository: Repository, { hostname, username, pid }: ProcessIdentity): Promise<string> {
   const time = rfc3339(repository.platform.clock);
   return repository.put('locks', { time, exclusive: false, hostname, username, pid, uid: 0, gid: 0 });
 }

@@ -7,9 +7,9 @@
 import { concatenated } from '../base/concatenated.ts';
 import { BlockError } from '../base/errors.ts';
 import { toHex } from './ids.ts';
-import { asRecord, countIn, parseRecord, stringIn } from './json.ts';
+import { asRecord, countIn, type JsonRecord, parseRecord, stringIn } from './json.ts';
 import type { Owner } from './key-file.ts';
-import { maxDocumentBytes, maxFolders, maxTreeDepth } from './limits.ts';
+import { maxDataBytes, maxDocumentBytes, maxFolders, maxTreeDepth } from './limits.ts';
 import type { Repository } from './repository.ts';
 import type { RepositoryWriter } from './repository-writer.ts';
 import { encodeTree, type FileNode, type NamedSnapshot, type TreeNode } from './snapshot.ts';
@@ -30,13 +30,32 @@ export function chunkBytesOf(diskBytes: number): number {
   return diskBytes > largeDiskBytes ? largeChunkBytes : chunkBytes;
 }
 
+/** The bitmap that was started at the instant of a snapshot, and has what was written since. */
+interface StartedBitmap {
+  readonly name: string;
+  /** Made at random when it was started: nothing else has it. */
+  readonly generation: string;
+}
+
+/** What a disk's chunks were taken from where nothing had been written. */
+interface ParentDisk {
+  /** Id of the snapshot. */
+  readonly snapshot: string;
+  /** Of the bitmap that said what had been written since that. */
+  readonly generation: string;
+}
+
 /** What is kept of a disk beside its content. */
-interface DiskFacts {
+export interface DiskFacts {
   /** Bytes, as the guest sees it. */
   readonly size: number;
   readonly chunkBytes: number;
   /** Of the image that it was. */
   readonly format: string;
+  /** Absent: whatever comes next reads the whole disk. */
+  readonly bitmap?: StartedBitmap | undefined;
+  /** Absent: the whole disk was read. */
+  readonly parent?: ParentDisk | undefined;
 }
 
 export interface BackedUpDisk extends DiskFacts {
@@ -66,7 +85,7 @@ export async function putMachine(
   { username, program, time = rfc3339(repository.platform.clock) }: Author,
 ): Promise<string> {
   const facts = Object.fromEntries(
-    disks.map(({ name, size, chunkBytes, format }) => [name, { size, chunkBytes, format }]),
+    disks.map(({ name, content: _, ...rest }) => [name, rest satisfies DiskFacts]),
   );
   const document = new TextEncoder().encode(
     `${JSON.stringify({ version: documentVersion, disks: facts })}\n`,
@@ -80,7 +99,11 @@ export async function putMachine(
   const tree = toHex(await writer.add('tree', encodeTree([root], { username })));
   await writer.finish();
   const paths = [`/${machine}`];
-  const snapshot = { time, tree, paths, hostname: machine, username, tags: [tag] };
+  const parent = disks.find((disk) => disk.parent)?.parent?.snapshot;
+  const snapshot = {
+    ...{ time, tree, paths, hostname: machine, username, tags: [tag] },
+    ...(parent === undefined ? {} : { parent }),
+  };
   const id = await repository.putSnapshot(snapshot, program);
   writer.check();
   return id;
@@ -157,10 +180,24 @@ async function readFacts(
   return new Map(
     disks.map(([name, value]) => {
       const what = `${documentName}: ${name}`;
-      const disk = asRecord(value, what);
-      const size = countIn(disk, 'size', Number.MAX_SAFE_INTEGER, what);
-      const cut = countIn(disk, 'chunkBytes', Number.MAX_SAFE_INTEGER, what);
-      return [name, { size, chunkBytes: cut, format: stringIn(disk, 'format', what) }];
+      return [name, factsIn(asRecord(value, what), what)];
     }),
   );
+}
+
+function factsIn(disk: JsonRecord, what: string): DiskFacts {
+  const size = countIn(disk, 'size', Number.MAX_SAFE_INTEGER, what);
+  const cut = countIn(disk, 'chunkBytes', maxDataBytes, what);
+  if (cut === 0) throw new BlockError('EIO', `${what}: chunks of 0 bytes`);
+  const [bitmap, parent] = ['bitmap', 'parent'].map((name) =>
+    disk[name] === undefined ? undefined : asRecord(disk[name], what),
+  );
+  const generation = (of: JsonRecord): string => stringIn(of, 'generation', what);
+  return {
+    ...{ size, chunkBytes: cut, format: stringIn(disk, 'format', what) },
+    ...(bitmap && { bitmap: { name: stringIn(bitmap, 'name', what), generation: generation(bitmap) } }),
+    ...(parent && {
+      parent: { snapshot: stringIn(parent, 'snapshot', what), generation: generation(parent) },
+    }),
+  };
 }

@@ -29,7 +29,7 @@ interface WriterSettings {
 }
 
 /** What has been done so far, in bytes. */
-interface WriterStatistics {
+export interface WriterStatistics {
   /** Of blobs that were not there, plain. */
   readonly newBytes: number;
   /** Of blobs that were there, plain. */
@@ -99,7 +99,14 @@ export class RepositoryWriter {
     return id;
   }
 
-  has(kind: BlobKind, id: Uint8Array): boolean {
+  /** Takes `bytes` that are there already, by their id, as `add` would. False: they are not. */
+  reuse(id: Uint8Array, bytes: number): boolean {
+    const isThere = this.has('data', id);
+    if (isThere) this.counts.reusedBytes += bytes;
+    return isThere;
+  }
+
+  private has(kind: BlobKind, id: Uint8Array): boolean {
     return this.index.of(kind).has(id);
   }
 

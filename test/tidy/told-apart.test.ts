@@ -29,7 +29,7 @@ const byName = [
 ];
 
 /** Clients of the monitor choose formats, and draw nodes, by the only thing that it tells. */
-const clients = /^host\/(?:browser|library|web)\//;
+const clients = /^host\/(?:browser|library|web|cli\/backup\/live)\//;
 
 function linesWith(patterns: readonly RegExp[], text: string): string[] {
   return withoutComments(text)

@@ -35,9 +35,9 @@ export const commands: readonly BackupCommand[] = [
   },
   {
     name: 'run',
-    help: 'back up images that nobody writes to, as one snapshot',
+    help: 'back up images that nobody writes to, or with --qmp disks of a running machine, as one snapshot',
     synopsis:
-      '[-r repository] [--password-file file] [-o option]... --machine name [--image-opts] [-f fmt] [-p] [-q] [disk=]image...',
+      '[-r repository] [--password-file file] [-o option]... --machine name [-p] [-q] { [--image-opts] [-f fmt] [disk=]image... | --qmp socket [--scratch folder] [--nbd uri] [[disk=]node...] }',
     load: () => import('./run.ts'),
   },
   {

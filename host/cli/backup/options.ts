@@ -1,6 +1,5 @@
 /** What the subcommands of `backup` share: which repository, and what opens it. */
-import { hostname, userInfo } from 'node:os';
-import type { Holder } from '../../store/lock.ts';
+import { identity } from '../../platform/node/identity.ts';
 import { RepositoryLock } from '../../store/lock.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { openStore } from '../../store/open-store.ts';
@@ -48,7 +47,7 @@ export class RepositoryOptions {
   async init(tool: Tool): Promise<Repository> {
     const { platform, store } = await this.place(tool);
     const password = await this.password(tool);
-    return tool.attempt(() => Repository.init(platform, store, password, holder()), {
+    return tool.attempt(() => Repository.init(platform, store, password, identity()), {
       context: 'Could not make a repository',
     });
   }
@@ -81,27 +80,13 @@ export class RepositoryOptions {
   }
 }
 
-/** Whose locks and snapshots these are. */
-export function holder(): Holder {
-  return { username: username(), hostname: hostname(), pid: process.pid };
-}
-
-function username(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // Nobody in the list of users has our number.
-    return String(process.getuid?.() ?? '');
-  }
-}
-
 /** Holds a lock while `act` runs, so that nobody removes what it needs. */
 export async function withLock<T>(
   tool: Tool,
   repository: Repository,
   act: (lock: RepositoryLock) => Promise<T>,
 ): Promise<T> {
-  const lock = await tool.attempt(() => RepositoryLock.take(repository, holder()));
+  const lock = await tool.attempt(() => RepositoryLock.take(repository, identity()));
   try {
     return await act(lock);
   } finally {

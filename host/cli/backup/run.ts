@@ -1,19 +1,10 @@
-/** `backup run`: images that nobody writes to, as one snapshot of a machine. */
+/** `backup run`: images that nobody writes to, or disks of a running machine, as one snapshot. */
 import { basename, extname } from 'node:path';
-import type { BlockBackend } from '../../block/backend.ts';
-import { versionInfo } from '../../qmp/version.ts';
-import { writeDisk } from '../../store/disk-writer.ts';
-import type { RepositoryLock } from '../../store/lock.ts';
-import { type BackedUpDisk, chunkBytesOf, isName, putMachine } from '../../store/machine.ts';
-import type { Repository } from '../../store/repository.ts';
-import { RepositoryWriter } from '../../store/repository-writer.ts';
+import { isName } from '../../store/machine.ts';
 import { checkImageOpts, common as ofImages, readCommandLine } from '../img/options.ts';
-import { formatSize } from '../shared/human-size.ts';
-import { openImage } from '../shared/open-image.ts';
 import { Progress } from '../shared/progress.ts';
 import type { Tool } from '../shared/tool.ts';
-import { diskSource } from './disk-source.ts';
-import { common, holder, RepositoryOptions, repositorySpecs, withLock } from './options.ts';
+import { common, RepositoryOptions, repositorySpecs } from './options.ts';
 
 /** Its options, beside `--help`. */
 export const specs = [
@@ -24,67 +15,80 @@ export const specs = [
   ofImages.object,
   ofImages.progress,
   ofImages.quiet,
+  { long: 'qmp', argument: true },
+  { long: 'scratch', argument: true },
+  { long: 'nbd', argument: true },
 ];
 
 const progressStep = 1;
 
-interface OpenDisk {
-  readonly name: string;
-  readonly image: BlockBackend;
+/** What the options say, beside the repository. */
+interface Wanted {
+  machine?: string;
+  format?: string | undefined;
+  imageOpts?: boolean;
+  qmp?: string;
+  scratch?: string;
+  nbd?: string;
 }
 
 export async function run(tool: Tool, argv: string[]): Promise<number> {
   const options = new RepositoryOptions();
-  let machine: string | undefined;
-  let format: string | undefined;
-  let [imageOpts, showProgress, quiet] = [false, false, false];
+  const wanted: Wanted = {};
+  let [showProgress, quiet] = [false, false];
   const operands = await readCommandLine(tool, argv, specs, (option) => {
     if (options.take(option)) return;
     const { name, value } = option;
-    if (name === 'machine') machine = value;
-    else if (name === 'format') format = value;
-    else if (name === 'image-opts') imageOpts = true;
+    if (name === 'image-opts') wanted.imageOpts = true;
     else if (name === 'progress') showProgress = true;
-    else quiet = true;
+    else if (name === 'quiet') quiet = true;
+    else if (name !== 'object') wanted[name as 'machine' | 'format' | 'qmp' | 'scratch' | 'nbd'] = value;
   });
+  const { machine } = wanted;
   if (machine === undefined) return tool.failUsage('Which machine is it? Use --machine');
   if (!isName(machine))
     return tool.failUsage(
       `--machine: '${machine}' has other characters than letters, digits, '.', '-' and '_'`,
     );
+  const backUp = wanted.qmp === undefined ? ofFiles(tool, wanted, operands) : live(tool, wanted, operands);
+  const repository = await options.open(tool);
+  const progress = new Progress(tool, showProgress && !quiet, progressStep).begin();
+  let done: string;
+  try {
+    done = await backUp(repository, machine, progress);
+  } finally {
+    progress.finish();
+  }
+  if (!quiet) tool.out(done);
+  return 0;
+}
+
+type BackUp = (
+  repository: Awaited<ReturnType<RepositoryOptions['open']>>,
+  machine: string,
+  progress: Progress,
+) => Promise<string>;
+
+function ofFiles(tool: Tool, wanted: Wanted, operands: readonly string[]): BackUp {
+  const { format, imageOpts = false } = wanted;
+  for (const name of ['scratch', 'nbd'] as const)
+    if (wanted[name] !== undefined) tool.failUsage(`--${name} is of use only with --qmp`);
   if (operands.length === 0) return tool.failUsage('Expecting image file names');
   checkImageOpts(tool, imageOpts, format);
   const named = operands.map((operand) => parseOperand(tool, operand, imageOpts));
   const twice = named.find(({ name }, i) => named.findIndex((other) => other.name === name) !== i);
   if (twice) return tool.failUsage(`Two disks would be called '${twice.name}': use NAME=IMAGE`);
-  const repository = await options.open(tool);
-  const graph = await tool.createGraph();
-  const disks: OpenDisk[] = [];
-  try {
-    for (const { name, image } of named) {
-      const source = { name: image, imageOpts, format };
-      // Nobody may write to it: what is read at the end belongs to what was read at the beginning.
-      disks.push({ name, image: await openImage(tool, graph, source, { exclusive: true }) });
-    }
-    const progress = new Progress(tool, showProgress && !quiet, progressStep).begin();
-    const done = await withLock(tool, repository, async (lock) => {
-      try {
-        return await tool.attempt(() => backUp(repository, lock, machine!, disks, progress)); // checked above
-      } finally {
-        progress.finish();
-      }
-    });
-    if (!quiet) tool.out(done);
-    return 0;
-  } finally {
-    await tool.close(disks.map(({ image }) => image));
-  }
+  const images = named.map(({ name, image }) => ({ name, image: { name: image, imageOpts, format } }));
+  return async (repository, machine, progress) => {
+    const { backUpImages } = await import('./images.ts');
+    return backUpImages(tool, repository, machine, images, progress);
+  };
 }
 
 /** `DISK=IMAGE`, or an image whose name without its ending is the disk's. */
 function parseOperand(tool: Tool, operand: string, imageOpts: boolean): { name: string; image: string } {
-  const [, given, rest] = /^([A-Za-z0-9_-][A-Za-z0-9._-]*)=(.*)$/.exec(operand) ?? [];
-  if (given !== undefined && !imageOpts) return { name: given, image: rest! }; // with it
+  const { name: given, of: rest } = parsePair(operand);
+  if (given !== undefined && !imageOpts) return { name: given, image: rest };
   const [, named, options] = imageOpts ? (/^([A-Za-z0-9_-]+)=(.*=.*)$/.exec(operand) ?? []) : [];
   if (named !== undefined && named !== 'driver') return { name: named, image: options! }; // with it
   const name = basename(operand, extname(operand));
@@ -93,31 +97,19 @@ function parseOperand(tool: Tool, operand: string, imageOpts: boolean): { name: 
   return { name, image: operand };
 }
 
-async function backUp(
-  repository: Repository,
-  lock: RepositoryLock,
-  machine: string,
-  disks: readonly OpenDisk[],
-  progress: Progress,
-): Promise<string> {
-  const writer = await RepositoryWriter.start(repository, { check: () => lock.check() });
-  const total = disks.reduce((sum, { image }) => sum + image.length, 0);
-  let done = 0;
-  const backedUp: BackedUpDisk[] = [];
-  for (const { name, image } of disks) {
-    const chunkBytes = chunkBytesOf(image.length);
-    const content = await writeDisk(writer, diskSource(image), {
-      chunkBytes,
-      check: () => lock.check(),
-      progress: (bytes) => progress.set(((done += bytes) / total) * 100),
-    });
-    const format = image.node.definition.name;
-    backedUp.push({ name, size: image.length, chunkBytes, format, content });
-  }
-  const id = await putMachine(repository, writer, machine, backedUp, {
-    username: holder().username,
-    program: `blockyard ${versionInfo.package}`,
-  });
-  const { newBytes, reusedBytes, storedBytes } = writer.statistics;
-  return `snapshot ${id.slice(0, 8)}: ${formatSize(newBytes)} new, ${formatSize(reusedBytes)} known, ${formatSize(storedBytes)} stored\n`;
+/** `DISK=…`, or without a name. */
+function parsePair(operand: string): { name: string | undefined; of: string } {
+  const [, name, of = operand] = /^([A-Za-z0-9_-][A-Za-z0-9._-]*)=(.*)$/.exec(operand) ?? [];
+  return { name, of };
+}
+
+function live(tool: Tool, wanted: Wanted, operands: readonly string[]): BackUp {
+  const { qmp = '', scratch, nbd: server, format, imageOpts } = wanted;
+  if (format !== undefined || imageOpts) return tool.failUsage('--qmp has devices and nodes, not images');
+  const socket = qmp.replace(/^unix:/, '');
+  const disks = operands.map(parsePair);
+  return async (repository, machine, progress) => {
+    const { backUpLive } = await import('./live/back-up.ts');
+    return backUpLive(tool, repository, { socket, machine, disks, scratch, server }, progress);
+  };
 }

@@ -162,6 +162,14 @@ interface JobInfo {
   offset: number;
   speed: number;
   'x-cbw'?: SavingInfo;
+  'x-store'?: StoredInfo;
+}
+
+/** What a backup into a repository has done so far, in bytes. */
+interface StoredInfo {
+  'new-bytes': number;
+  'reused-bytes': number;
+  'stored-bytes': number;
 }
 
 /** How the copies of a backup go that guests' writes wait for. */
@@ -177,12 +185,18 @@ async function infoBlockJobs(context: CommandContext): Promise<string> {
   const jobs = (await qmp(context, 'query-block-jobs')) as JobInfo[];
   if (jobs.length === 0) return 'No active jobs\n';
   return jobs
-    .map(({ type, device, len, offset, speed, 'x-cbw': saving }) => {
+    .map(({ type, device, len, offset, speed, 'x-cbw': saving, 'x-store': stored }) => {
       const what = type === 'stream' ? `Streaming device ${device}` : `Type ${type}, device ${device}`;
       const line = `${what}: Completed ${offset} of ${len} bytes, speed limit ${speed} bytes/s\n`;
-      return saving ? line + describeSaving(saving).map(indented).join('') : line;
+      const more = [...(saving ? describeSaving(saving) : []), ...(stored ? [describeStored(stored)] : [])];
+      return line + more.map(indented).join('');
     })
     .join('');
+}
+
+function describeStored(stored: StoredInfo): string {
+  const { 'new-bytes': isNew, 'reused-bytes': reused, 'stored-bytes': written } = stored;
+  return `Repository:       ${isNew} bytes new, ${reused} bytes known, ${written} bytes stored`;
 }
 
 function describeSaving({ fill, ...waits }: SavingInfo): string[] {

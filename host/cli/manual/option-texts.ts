@@ -257,6 +257,15 @@ const ofBackup: OptionTexts = {
   n: 'write to images that are there, and only what differs; with -O or --target-image-opts',
   O: ['FMT', 'the format of the new images (raw), or with -n of those that are there'],
   'target-image-opts': 'with -n: images are option strings: driver=qcow2,file.filename=F',
+  qmp: [
+    'SOCKET',
+    'back up disks of the running machine or storage daemon, ours or QEMU, that has its monitor there',
+  ],
+  scratch: [
+    'FOLDER',
+    'where what is overwritten meanwhile is kept: temporary files of the daemon (the folder for temporary files)',
+  ],
+  nbd: ['URI', 'the NBD server that the daemon has running already: nbd+unix:///?socket=PATH'],
   f: formatText,
   'image-opts': ofImages['image-opts']!, // it is above
   object: objectText,

@@ -17,6 +17,7 @@ import { bool, enumeration, optional, str, struct } from '../../qapi/types.ts';
 import { addExport, blockExportOptions } from '../../qmp/commands/block-export-add.ts';
 import { nbdServerOptions, readNbdServerOptions } from '../../qmp/commands/nbd-server-start.ts';
 import { storageDaemonCommands } from '../../qmp/commands/storage-daemon.ts';
+import { withRepositories } from '../../qmp/repositories.ts';
 import { QmpServer } from '../../qmp/server.ts';
 import { Chardevs } from '../chardev/chardevs.ts';
 import { chardevQueries } from '../chardev/queries.ts';
@@ -66,7 +67,10 @@ class StorageDaemon implements Daemon {
       platform,
       drivers,
       objectTypes: hostObjectTypes,
-      commands: [...withObjectOptions(storageDaemonCommands), ...chardevQueries(this.chardevs)],
+      commands: [
+        ...withRepositories(withObjectOptions(storageDaemonCommands)),
+        ...chardevQueries(this.chardevs),
+      ],
       beforeEnd: closeExports,
       reportBug,
     });

@@ -17,6 +17,7 @@ import { SavedMachines } from '../../machine/saved-machines.ts';
 import { hostObjectTypes } from '../../objects/host-types.ts';
 import type { ObjectOptions } from '../../objects/types.ts';
 import { systemCommands } from '../../qmp/commands/system.ts';
+import { withRepositories } from '../../qmp/repositories.ts';
 import { QmpServer } from '../../qmp/server.ts';
 import { Chardevs } from '../chardev/chardevs.ts';
 import { chardevQueries } from '../chardev/queries.ts';
@@ -99,7 +100,11 @@ export class MachineProgram implements Daemon {
       platform,
       drivers,
       objectTypes: hostObjectTypes,
-      commands: [...withObjectOptions(systemCommands), ...chardevQueries(chardevs), humanMonitor],
+      commands: [
+        ...withRepositories(withObjectOptions(systemCommands)),
+        ...chardevQueries(chardevs),
+        humanMonitor,
+      ],
       machine: { ...options, globals: new GlobalProperties(globals) },
       ...withoutUndefined({ guestClock: clock }),
       beforeEnd: closeExports,

@@ -9,6 +9,7 @@ import { nodeFetch } from './fetch.ts';
 import { files } from './files.ts';
 import { folders } from './folders.ts';
 import { hashes } from './hashes.ts';
+import { identity } from './identity.ts';
 import { random } from './random.ts';
 import { sockets } from './sockets.ts';
 import { tls } from './tls/index.ts';
@@ -46,6 +47,7 @@ export const nodePlatform: Platform = {
   hashes,
   webSockets,
   environment: process.env,
+  identity,
   temporaryDirectory: process.env['TMPDIR'] ?? '/var/tmp',
   // That of the first thread.
   threadId: process.pid,
