@@ -118,6 +118,7 @@ export class MirrorCopier implements WriteCopier {
     let found = map.next(this.cursor, maxBytes);
     if (!found) {
       this.rounds++;
+      this.cursor = this.admittedEnd = 0;
       found = map.next(0, maxBytes);
     }
     assert(found, 'a mirror without anything to copy');

@@ -217,6 +217,7 @@ export class MirrorDriver implements JobDriver {
 
   /** Keeps the target in step until the job is told to end. Rejects with the error that ends it. */
   private async follow(job: Job, map: DirtyMap, copier: MirrorCopier): Promise<void> {
+    const pacer = copyPacerOf(job.registry);
     for (;;) {
       if (copier.failure) throw copier.failure;
       this.filter.driver.copier = this.bringsWritesAlong(job, copier) ? copier : undefined;
@@ -241,7 +242,7 @@ export class MirrorDriver implements JobDriver {
           await this.traffic.whenChanged();
           continue;
         }
-        const breath = copyPacerOf(job.registry).breathe();
+        const breath = pacer.breathe();
         // Whoever wakes the job meanwhile finds nobody sleeping.
         if (breath !== undefined) {
           await breath;
