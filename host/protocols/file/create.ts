@@ -61,7 +61,10 @@ export async function createFile(
   try {
     existed = await exists(platform, filename);
     // One that is there and is taken away meanwhile (a temporary one, by a signal) does not come back.
-    file = await platform.files.open(filename, existed ? { write: true } : { write: true, create: 'if-absent' });
+    file = await platform.files.open(
+      filename,
+      existed ? { write: true } : { write: true, create: 'if-absent' },
+    );
   } catch (error) {
     throw asBlockError(error).within(`Could not create '${filename}'`);
   }
