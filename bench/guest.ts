@@ -4,7 +4,7 @@
  * The server runs in this process, and a guest with it: 4 KiB writes at random places, four at a time, on a disk that a
  * job works on. Their latencies are compared with those of the same guest when no job runs. The monitor is asked from
  * another process over a unix socket, as a management program would, while two backups, a mirror and a guest at full
- * speed run together.
+ * speed run together. What the guest costs a job is told, too: how long that takes alone, and beside the guest.
  */
 import { fork } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
@@ -157,6 +157,8 @@ interface JobCase {
   command: string;
   args: object;
   target?: boolean;
+  /** What it copies is what has been written to the disk. */
+  copiesWritten?: boolean;
 }
 
 const cases: readonly JobCase[] = [
@@ -169,14 +171,23 @@ const cases: readonly JobCase[] = [
     target: true,
   },
   { name: 'stream', command: 'block-stream', args: {} },
-  { name: 'active commit', command: 'block-commit', args: {} },
+  { name: 'active commit', command: 'block-commit', args: {}, copiesWritten: true },
 ];
 
 export async function benchGuest(report: Report, parent: string): Promise<void> {
   report.heading(`a guest that writes 4 KiB at random, ${depth} at a time, while a job runs on its disk`);
-  const idle = await withGuest(parent, undefined);
+  const { latencies: idle } = await withGuest(parent, undefined);
   addRows(report, 'no job', idle, undefined);
-  for (const job of cases) addRows(report, job.name, await withGuest(parent, job), idle);
+  for (const job of cases) {
+    const alone = await secondsAlone(parent, job);
+    const { latencies, jobSeconds } = await withGuest(parent, job);
+    addRows(report, job.name, latencies, idle);
+    report.add({ name: `${job.name}: the job, alone`, unit: 's', ours: alone });
+    // What has been given up has no time to tell.
+    if (jobSeconds >= longestSeconds) continue;
+    const ratio = alone / jobSeconds;
+    report.add({ name: `${job.name}: the job, beside the guest`, unit: 's', ours: jobSeconds, ratio });
+  }
   await benchMonitor(report, parent);
 }
 
@@ -203,23 +214,50 @@ function addRows(report: Report, name: string, latencies: Latencies, idle: Laten
   });
 }
 
-async function withGuest(parent: string, job: JobCase | undefined): Promise<Latencies> {
+interface WithGuest {
+  latencies: Latencies;
+  jobSeconds: number;
+}
+
+function withGuest(parent: string, job: JobCase | undefined): Promise<WithGuest> {
+  return withDisk(parent, job, async (world, disk) => {
+    const guest = new Guest(disk);
+    let jobSeconds = 0;
+    if (job) jobSeconds = await secondsOf(world, job);
+    else await sleep(idleSeconds * 1000);
+    return { latencies: await guest.stop(), jobSeconds };
+  });
+}
+
+function secondsAlone(parent: string, job: JobCase): Promise<number> {
+  return withDisk(parent, job, async (world, disk) => {
+    if (job.copiesWritten) await disk.write(0, new Uint8Array(diskBytes).fill(1));
+    return secondsOf(world, job);
+  });
+}
+
+/** Until the job is over, or ready, or given up. */
+async function secondsOf(world: World, { command, args }: JobCase): Promise<number> {
+  const reached = world.reached('j');
+  const startMs = performance.now();
+  await world.execute(command, { 'job-id': 'j', device: 'disk', ...args });
+  await reached;
+  return (performance.now() - startMs) / 1000;
+}
+
+async function withDisk<T>(
+  parent: string,
+  job: JobCase | undefined,
+  act: (world: World, disk: BlockBackend) => Promise<T>,
+): Promise<T> {
   const folder = freshFolder(parent);
   const world = new World(folder);
   const disk = await world.addDisk('disk');
   if (job?.target) await world.addTarget('t');
-  const guest = new Guest(disk);
-  if (job) {
-    const reached = world.reached('j');
-    await world.execute(job.command, { 'job-id': 'j', device: 'disk', ...job.args });
-    await reached;
-  } else {
-    await sleep(idleSeconds * 1000);
-  }
-  const latencies = await guest.stop();
+  const result = await act(world, disk);
   await world.close([disk]);
   rmSync(folder, { recursive: true });
-  return latencies;
+  return result;
 }
 
 async function benchMonitor(report: Report, parent: string): Promise<void> {

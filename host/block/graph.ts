@@ -40,8 +40,6 @@ export interface GraphOptions {
   closeFailed?(node: BlockNode, error: BlockError): void;
   /** Absent: nothing that is stored beside the data of nodes is kept up to date. */
   observer?: GraphObserver;
-  /** Absent: it goes by the clock of the platform. */
-  guestLatency?: GuestLatency;
 }
 
 interface EdgeSpec {
@@ -62,7 +60,7 @@ export class BlockGraph {
   private readonly closeFailed: GraphOptions['closeFailed'];
   readonly backends = new BackendTable();
   /** Of requests that are not made in bulk. */
-  readonly guestLatency: GuestLatency;
+  readonly guestLatency = new GuestLatency();
   /** What upper layers keep with it. */
   readonly attachments = new Attachments<BlockGraph>(this);
   /** One filter at a time is put in or taken out (jobs/filter-insertion.ts). */
@@ -77,7 +75,6 @@ export class BlockGraph {
 
   constructor(options: GraphOptions) {
     this.platform = options.platform;
-    this.guestLatency = options.guestLatency ?? new GuestLatency(options.platform.clock);
     this.drivers = new DriverRegistry(options.drivers);
     this.emit = options.emit ?? (() => {});
     this.observer = options.observer ?? unobserved;

@@ -5,18 +5,18 @@
  * In the background several requests are in flight at once; each reads up to 1 MiB into a buffer of the pool, or finds
  * out that there is nothing but zeros, and hands it to the writer. As soon as the data is in memory its clusters count
  * as saved and guests may overwrite them; they count as progress when the target has them. What guests write most comes
- * first, and when their buffer fills up the target is left to it. The loop lets the event loop in at least every 2 ms, sleeps
- * as the speed limit says, and stops when it is wanted elsewhere.
+ * first, and when their buffer fills up the target is left to it. The loop stands back for guests and the event loop
+ * (copy-pacer.ts), sleeps as the speed limit says, and stops when it is wanted elsewhere.
  */
 import { asBlockError, BlockError } from '../base/errors.ts';
 import { roundDown } from '../base/sectors.ts';
 import type { WorkProgress } from '../base/work-progress.ts';
 import type { Area } from '../core/bitmap.ts';
-import type { Pacer } from '../platform/pacer.ts';
 import type { Clock } from '../platform/platform.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { type Content, contentOf } from './content.ts';
 import type { Claim } from './copy-map.ts';
+import type { CopyPacer } from './copy-pacer.ts';
 import { Piece } from './piece.ts';
 import { PieceWriter } from './piece-writer.ts';
 import type { RateLimiter } from './rate-limiter.ts';
@@ -40,7 +40,7 @@ const maxHotTries = 8;
 interface CopyEngineOptions {
   filter: CopySource;
   clock: Clock;
-  pacer: Pacer;
+  pacer: CopyPacer;
   limiter: RateLimiter;
   /** Requests in flight in the background, ≥ 1. */
   maxWorkers: number;
@@ -311,12 +311,19 @@ export class CopyEngine {
   }
 
   private hasWorker(): boolean {
+    const { requests, bytes } = this.traffic;
     return (
-      this.traffic.requests < this.options.maxWorkers &&
+      requests < this.options.maxWorkers &&
       this.readers < maxReaders &&
       !this.saved.isPressed &&
-      this.traffic.bytes + this.chunkBytes <= maxInFlightBytes
+      (bytes === 0 || bytes + this.pieceBytes <= this.options.pacer.inFlightBytes(maxInFlightBytes))
     );
+  }
+
+  /** Longest request for data. */
+  private get pieceBytes(): number {
+    const { pacer, filter } = this.options;
+    return pacer.pieceBytes(this.chunkBytes, filter.copyMap.clusterBytes);
   }
 
   /** Behind the cursor there are only clusters that somebody is just reading: looks before it, or waits. */
@@ -335,7 +342,7 @@ export class CopyEngine {
     /** How much of the target needs none of the zeros. */
     let untouched = 0;
     try {
-      content = await this.look(offset, Math.min(runBytes, this.chunkBytes));
+      content = await this.look(offset, Math.min(runBytes, this.pieceBytes));
       if (content.kind === 'zero' && limiter.isUnlimited && this.isChunkFree()) {
         untouched = await this.untouchedBytes(offset, content.bytes);
         const most = Math.min(runBytes, untouched === content.bytes ? maxUntouchedBytes : maxZeroBytes);

@@ -2,14 +2,16 @@
  * The loop of jobs that go once through a disk from its start to its end: stream and intermediate commit
  * (specification: jobs, sections 9 and 10; throttling, section 6).
  *
- * One chunk at a time: pause and cancel are looked at between chunks, the speed limit counts what was copied, and the
- * event loop gets its turns. What a chunk takes, and what a failure means, is the job's affair.
+ * One chunk at a time: pause and cancel are looked at between chunks, the speed limit counts what was copied, and guests and the
+ * event loop get their turns. What a chunk takes, and what a failure means, is the job's affair.
  */
+import { copyPacerOf } from '../copy/copy-pacer.ts';
 import { RetryPause } from '../copy/retry-pause.ts';
 import { Traffic } from '../copy/traffic.ts';
 import type { Clock } from '../platform/platform.ts';
 import type { Job } from './job.ts';
 
+/** Longest chunk. */
 export const loopChunkBytes = 512 << 10;
 
 export interface Chunk {
@@ -41,16 +43,20 @@ export class ChunkLoop {
     length: number,
     step: (offset: number, bytes: number) => Promise<Chunk>,
   ): Promise<void> {
+    const pacer = copyPacerOf(job.registry);
     job.progress.expect(length);
     let delayNs = 0;
     for (let offset = 0; offset < length; ) {
       // Even without a limit others must get between two chunks.
-      await job.registry.pacer.breathe();
+      await pacer.breathe();
       await this.rest(delayNs);
       this.isInterrupted = false;
       await job.pausePoint();
       if (job.isCancelled) return;
-      const { bytes, copied } = await step(offset, Math.min(loopChunkBytes, length - offset));
+      const { bytes, copied } = await step(
+        offset,
+        Math.min(pacer.pieceBytes(loopChunkBytes), length - offset),
+      );
       offset += bytes;
       job.progress.advance(bytes);
       if (bytes === 0) delayNs = this.retryPause.nextNs(offset);

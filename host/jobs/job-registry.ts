@@ -3,8 +3,7 @@
  */
 import { BlockError, invalid } from '../base/errors.ts';
 import type { GraphEvent } from '../block/graph.ts';
-import type { GuestLatency } from '../block/guest-latency.ts';
-import { Pacer } from '../platform/pacer.ts';
+import { GuestLatency } from '../block/guest-latency.ts';
 import type { Platform } from '../platform/platform.ts';
 import { isIdentifier } from '../qapi/identifier.ts';
 import { Job, type JobDriver } from './job.ts';
@@ -32,15 +31,15 @@ interface AttachedDriver extends JobDriver {
 export class JobRegistry {
   readonly platform: Platform;
   readonly emit: (event: GraphEvent) => void;
-  /** Shared by all jobs, so that together they leave the event loop, and guests, room. */
-  readonly pacer: Pacer;
+  /** Whom jobs that copy stand back for. */
+  readonly guests: GuestLatency;
   private jobs: Job[] = [];
 
-  /** `guests`: whom jobs stand back for; absent: there are none. */
+  /** `guests` absent: there are none. */
   constructor(options: { platform: Platform; guests?: GuestLatency; emit(event: GraphEvent): void }) {
     this.platform = options.platform;
     this.emit = options.emit;
-    this.pacer = new Pacer(options.platform.clock, options.guests);
+    this.guests = options.guests ?? new GuestLatency();
   }
 
   /** Newest first. */

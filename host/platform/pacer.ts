@@ -1,18 +1,19 @@
 /**
- * Lets the event loop in: whoever loops over requests calls `breathe` on each round, and at most every 2 ms of work
- * everything else that is ready (a monitor's input, timers, other requests) gets its turn. Loops that run side by side
- * share one (all jobs do), so that several of them together still leave no longer gaps.
- *
- * Where there are guests they say how long each of these turns is to be, which is longer the more they suffer.
+ * Lets the event loop in: whoever loops over requests calls `breathe` on each round, and after a turn of 2 ms of work, unless
+ * somebody says otherwise, everything else that is ready (a monitor's input, timers, other requests) gets its own. Loops that
+ * run side by side share one, so that several of them together still leave no longer gaps.
  */
 import type { Clock } from './platform.ts';
 
-const intervalNs = 2_000_000;
-
-interface Guests {
-  /** What to wait each time before going on, in nanoseconds. */
-  pauseNs(): number;
+/** Looked at each time. */
+export interface Pace {
+  /** Of work, in nanoseconds. */
+  readonly turnNs: number;
+  /** What to wait after each turn, in nanoseconds; 0: until what is ready has had its turn. */
+  readonly pauseNs: number;
 }
+
+export const quickPace: Pace = { turnNs: 2_000_000, pauseNs: 0 };
 
 export class Pacer {
   private lastNs: number;
@@ -20,7 +21,7 @@ export class Pacer {
 
   constructor(
     private readonly clock: Clock,
-    private readonly guests?: Guests,
+    private readonly pace = quickPace,
   ) {
     this.lastNs = clock.nowNs();
   }
@@ -28,10 +29,9 @@ export class Pacer {
   /** Settles when others have had their turn. Undefined when it is not yet time for that: the caller need not wait. */
   breathe(): Promise<void> | undefined {
     if (this.yielding !== undefined) return this.yielding;
-    // Asked for each time: it is by this that guests know that somebody is copying.
-    const pauseNs = this.guests?.pauseNs() ?? 0;
+    const { turnNs, pauseNs } = this.pace;
     // However long the pauses are, there is work between them.
-    if (this.clock.nowNs() - this.lastNs < intervalNs) return undefined;
+    if (this.clock.nowNs() - this.lastNs < turnNs) return undefined;
     this.yielding = this.rest(pauseNs).then(() => {
       this.lastNs = this.clock.nowNs();
       this.yielding = undefined;

@@ -10,7 +10,6 @@ import { createDeferred } from '../base/deferred.ts';
 import type { BlockError } from '../base/errors.ts';
 import type { DriverDefinition } from '../block/driver.ts';
 import type { BlockGraph, GraphEvent } from '../block/graph.ts';
-import { GuestLatency } from '../block/guest-latency.ts';
 import type { BlockNode } from '../block/node.ts';
 import { createGraph } from '../graph.ts';
 import { JobRegistry } from '../jobs/job-registry.ts';
@@ -78,10 +77,9 @@ export class QmpServer<Given extends MachineOptions | undefined = MachineOptions
       platform.console.stderr(`Node '${name}' is closed, but part of what it held is lost: ${message}`);
     };
     const guestPlatform = guestClock ? { ...platform, clock: guestClock } : platform;
+    this.graph = createGraph({ platform: guestPlatform, drivers, emit, closeFailed });
     // Jobs go on while the guest's clock stands still.
-    const guestLatency = new GuestLatency(platform.clock);
-    this.graph = createGraph({ platform: guestPlatform, drivers, emit, closeFailed, guestLatency });
-    this.jobs = new JobRegistry({ platform, emit, guests: guestLatency });
+    this.jobs = new JobRegistry({ platform, emit, guests: this.graph.guestLatency });
     this.objects = new UserObjects({ graph: this.graph }, objectTypes);
     const { graph, jobs, objects } = this;
     const made = machine && new Machine({ graph, jobs, tree: objects.tree, emit }, machine);

@@ -43,7 +43,11 @@ export class World {
     drivers: [arrayProtocol(this.disks), passFilter, copyBeforeWrite, copyOnRead, qcow2],
     emit: (event) => this.record(event),
   });
-  readonly jobs = new JobRegistry({ platform: this.platform, emit: (event) => this.record(event) });
+  readonly jobs = new JobRegistry({
+    platform: this.platform,
+    guests: this.graph.guestLatency,
+    emit: (event) => this.record(event),
+  });
 
   private record({ name, data }: GraphEvent): void {
     const fields = data as { id?: string; status?: string };

@@ -36,9 +36,9 @@ describe('the pacer', () => {
     expect(pacer.breathe()).toBeUndefined();
   });
 
-  it('stands back for guests as long as they say, and works between two pauses', async () => {
+  it('pauses as long as it is told, and works between two pauses', async () => {
     const platform = new VirtualPlatform();
-    const pacer = new Pacer(platform.clock, { pauseNs: () => 5 * ms });
+    const pacer = new Pacer(platform.clock, { turnNs: 2 * ms, pauseNs: 5 * ms });
     for (let round = 0; round < 3; round++) {
       expect(pacer.breathe()).toBeUndefined();
       await platform.advance(2 * ms);

@@ -19,6 +19,7 @@ import type { BlockNode } from '../../block/node.ts';
 import { Perm } from '../../block/permissions.ts';
 import { openSpill, saysBuffer } from '../../copy/buffer-options.ts';
 import { CopyEngine, CopyFailure } from '../../copy/copy-engine.ts';
+import { copyPacerOf } from '../../copy/copy-pacer.ts';
 import { RetryPause } from '../../copy/retry-pause.ts';
 import { Traffic } from '../../copy/traffic.ts';
 import { CopyBeforeWrite } from '../../filters/copy-before-write/driver.ts';
@@ -139,7 +140,7 @@ class BackupDriver implements JobDriver {
     const engine = new CopyEngine({
       filter: driver,
       clock,
-      pacer: job.registry.pacer,
+      pacer: copyPacerOf(job.registry),
       limiter: job.limiter,
       ...perfOf(this.options),
       compress: this.options.compress ?? false,

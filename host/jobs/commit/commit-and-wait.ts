@@ -37,7 +37,7 @@ export async function commitAndWait(
   const { platform } = graph;
   const wasReadOnly = base.readOnly;
   const changes = new Waiters();
-  const jobs = new JobRegistry({ platform, emit: () => changes.wake() });
+  const jobs = new JobRegistry({ platform, guests: graph.guestLatency, emit: () => changes.wake() });
   const job = await startActiveCommit(graph, jobs, {
     id,
     top,

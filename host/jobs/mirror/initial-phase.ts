@@ -5,6 +5,7 @@
 import type { BlockBackend } from '../../block/backend.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { isAllocatedAbove } from '../../block/status.ts';
+import { copyPacerOf } from '../../copy/copy-pacer.ts';
 import { askUntouched, isUntouched, maxUntouchedBytes } from '../../copy/untouched.ts';
 import type { Job } from '../job.ts';
 import type { DirtyMap } from './dirty-map.ts';
@@ -65,9 +66,10 @@ async function inSteps(
   { map, onLong }: InitialPhaseOptions,
   step: (offset: number, bytes: number) => Promise<number>,
 ): Promise<void> {
+  const pacer = copyPacerOf(job.registry);
   let breaths = 0;
   for (let offset = 0; offset < map.length && !job.isCancelled; ) {
-    const breath = job.registry.pacer.breathe();
+    const breath = pacer.breathe();
     if (breath !== undefined) {
       // The first may come at any time.
       if (++breaths > 1) onLong();

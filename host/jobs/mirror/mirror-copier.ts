@@ -17,6 +17,7 @@ import type { ErrorAction } from '../../block/error-policy.ts';
 import { type BlockStatus, statusAbove } from '../../block/status.ts';
 import { BufferPool } from '../../copy/buffer-pool.ts';
 import type { Claim } from '../../copy/claims.ts';
+import type { CopyPacer } from '../../copy/copy-pacer.ts';
 import type { RateLimiter } from '../../copy/rate-limiter.ts';
 import type { AskStatus } from '../../copy/status-runs.ts';
 import type { Traffic } from '../../copy/traffic.ts';
@@ -37,7 +38,8 @@ interface MirrorCopierOptions {
   target: BlockBackend;
   traffic: Traffic;
   limiter: RateLimiter;
-  /** Data in flight, and the longest stretch looked at in one go. */
+  pacer: CopyPacer;
+  /** Most data in flight, and the longest stretch that is gone through without a stop. */
   bufferBytes: number;
   /** Zeros may take no space. */
   unmap: boolean;
@@ -57,6 +59,8 @@ export class MirrorCopier implements WriteCopier {
   hasToRest = false;
   private readonly pool = new BufferPool();
   private readonly requestBytes: number;
+  /** How often it has gone through the disk, with the one that it is at. */
+  rounds = 1;
   private cursor = 0;
   /** End of the stretch that the speed limit was asked about. */
   private admittedEnd = 0;
@@ -79,10 +83,13 @@ export class MirrorCopier implements WriteCopier {
    * Never rejects: see `failure`.
    */
   async step(): Promise<void> {
-    const { map, traffic, limiter, bufferBytes } = this.options;
-    if (traffic.requests >= maxRequests) return traffic.whenChanged();
+    const { map, traffic, limiter, pacer } = this.options;
+    const inFlightBytes = pacer.inFlightBytes(this.options.bufferBytes);
+    if (traffic.requests >= maxRequests || traffic.bytes >= inFlightBytes) return traffic.whenChanged();
+    // A guest that has come makes what is left of the run shorter, too.
+    this.admittedEnd = Math.min(this.admittedEnd, this.cursor + inFlightBytes);
     const goesOn = this.isWithinRun;
-    const run = this.nextRun(goesOn ? this.admittedEnd - this.cursor : bufferBytes);
+    const run = this.nextRun(goesOn ? this.admittedEnd - this.cursor : inFlightBytes);
     if (!goesOn) {
       const delayNs = limiter.delay(0);
       if (delayNs > 0) return traffic.sleep(delayNs);
@@ -97,8 +104,8 @@ export class MirrorCopier implements WriteCopier {
     const claim = map.claims.begin(run.offset, bytes);
     map.clean(run.offset, bytes);
     const content = await this.look(claim);
-    if (content === 'data' && traffic.requests > 0) {
-      while (traffic.requests > 0 && traffic.bytes + claim.bytes > bufferBytes) await traffic.whenChanged();
+    if (content === 'data') {
+      while (traffic.requests > 0 && traffic.bytes + claim.bytes > inFlightBytes) await traffic.whenChanged();
     }
     this.cursor = claim.offset + claim.bytes;
     limiter.delay(content === 'data' || !this.options.zeroesAreCheap ? claim.bytes : 0);
@@ -108,27 +115,34 @@ export class MirrorCopier implements WriteCopier {
   /** The next dirty stretch behind the last request, or else from the start. */
   private nextRun(maxBytes: number): Area {
     const { map } = this.options;
-    const found = map.next(this.cursor, maxBytes) ?? map.next(0, maxBytes);
+    let found = map.next(this.cursor, maxBytes);
+    if (!found) {
+      this.rounds++;
+      this.cursor = this.admittedEnd = 0;
+      found = map.next(0, maxBytes);
+    }
     assert(found, 'a mirror without anything to copy');
     return map.units.widen(found);
   }
 
   /** What kind of content the start of the claim has; the claim is shortened to that. */
   private async look(claim: Claim): Promise<Content> {
-    const { map, source } = this.options;
-    let kind: Content = 'data';
-    let part = Math.min(map.units.unitBytes, claim.bytes);
+    const { map, source, pacer } = this.options;
+    const { unitBytes } = map.units;
+    const pieceBytes = Math.min(claim.bytes, pacer.pieceBytes(this.requestBytes, unitBytes));
+    const ask: AskStatus<BlockStatus> = (at, rest) => statusAbove(source.node, undefined, at, rest);
+    let found: { kind: Content | undefined; bytes: number };
     try {
-      const ask: AskStatus<BlockStatus> = (at, rest) => statusAbove(source.node, undefined, at, rest);
-      const found = await map.units.firstOfAKind(claim, ask, kindOf);
-      kind = found.kind ?? 'data';
-      part = found.bytes;
+      found = await map.units.firstOfAKind({ offset: claim.offset, bytes: pieceBytes }, ask, kindOf);
+      // What is not read may be longer.
+      if (found.bytes === pieceBytes && found.kind !== 'data')
+        found = await map.units.firstOfAKind(claim, ask, kindOf);
     } catch {
       // Reading says what is wrong.
+      found = { kind: 'data', bytes: Math.min(unitBytes, claim.bytes) };
     }
-    if (kind === 'data') part = Math.min(part, this.requestBytes);
-    map.shorten(claim, part);
-    return kind;
+    map.shorten(claim, found.bytes);
+    return found.kind ?? 'data';
   }
 
   private async copy(claim: Claim, content: Content): Promise<void> {

@@ -8,6 +8,7 @@ import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import type { OpBlocker } from '../../block/op-blockers.ts';
 import { Perm } from '../../block/permissions.ts';
+import { copyPacerOf } from '../../copy/copy-pacer.ts';
 import { RetryPause } from '../../copy/retry-pause.ts';
 import { Traffic } from '../../copy/traffic.ts';
 import type { InsertedFilter } from '../filter-insertion.ts';
@@ -22,6 +23,8 @@ import { mayReplace, pivot, removeMirrorTop, setTargetBacking } from './pivot.ts
 
 /** How often a job that is in step looks for new writes. */
 const idleNs = 100_000_000;
+/** How often an active commit goes through the disk before guests' writes are brought along. */
+const patientRounds = 2;
 
 export class MirrorDriver implements JobDriver {
   readonly type: 'mirror' | 'commit';
@@ -44,6 +47,8 @@ export class MirrorDriver implements JobDriver {
   /** Takes the place of this node when the job ends well. */
   private replaced: BlockNode | undefined;
   private hasFailed = false;
+  /** Once, after the job was told to end. */
+  private wasFlushedForEnd = false;
   /** The job drains the source itself, and keeps it drained. */
   private holdsSource = false;
   private isDraining = false;
@@ -171,7 +176,6 @@ export class MirrorDriver implements JobDriver {
         });
       }
       this.copier = copier;
-      if (this.writeBlocking) top.copier = copier;
       await this.follow(job, map, copier);
     } finally {
       this.settledIn.resolve();
@@ -199,6 +203,7 @@ export class MirrorDriver implements JobDriver {
       target,
       traffic: this.traffic,
       limiter: job.limiter,
+      pacer: copyPacerOf(job.registry),
       bufferBytes,
       unmap,
       zeroesAreCheap: zeroesWithoutSpace(this.target),
@@ -212,8 +217,10 @@ export class MirrorDriver implements JobDriver {
 
   /** Keeps the target in step until the job is told to end. Rejects with the error that ends it. */
   private async follow(job: Job, map: DirtyMap, copier: MirrorCopier): Promise<void> {
+    const pacer = copyPacerOf(job.registry);
     for (;;) {
       if (copier.failure) throw copier.failure;
+      this.filter.driver.copier = this.bringsWritesAlong(job, copier) ? copier : undefined;
       if (!copier.isWithinRun) {
         if (job.shouldPause()) {
           await this.traffic.whenIdle();
@@ -235,7 +242,7 @@ export class MirrorDriver implements JobDriver {
           await this.traffic.whenChanged();
           continue;
         }
-        const breath = job.registry.pacer.breathe();
+        const breath = pacer.breathe();
         // Whoever wakes the job meanwhile finds nobody sleeping.
         if (breath !== undefined) {
           await breath;
@@ -250,10 +257,23 @@ export class MirrorDriver implements JobDriver {
       } else if (!this.replaced && !job.isCancelled) {
         this.activelySynced = this.isSyncedWhenEqual;
         await this.traffic.sleep(idleNs);
+      } else if (!this.wasFlushedForEnd) {
+        // It leaves little for the flush that guests wait for.
+        this.wasFlushedForEnd = await this.flushTarget(job, copier);
       } else if (await this.stopSource(job, map, copier)) {
         return;
       }
     }
+  }
+
+  /**
+   * Whether guests' writes go to the target, too, while they are made. Those of an active commit do when the background alone
+   * does not overtake the guests, as long as somebody waits for that.
+   */
+  private bringsWritesAlong(job: Job, copier: MirrorCopier): boolean {
+    if (this.type === 'mirror') return this.writeBlocking;
+    const isWaitedFor = !job.isReady || job.isCancelled || this.replaced !== undefined;
+    return isWaitedFor && copier.rounds > patientRounds;
   }
 
   private becomeReady(job: Job): void {

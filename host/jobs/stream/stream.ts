@@ -103,7 +103,7 @@ class StreamDriver implements JobDriver {
       perm: Perm.consistentRead,
       shared: reading | Perm.write,
     });
-    this.reader.isBulk = true;
+    this.reader.isBulk = this.reader.ignoreDrain = true;
     await this.holds.hold(node, 'active node', Perm.none, reading | Perm.write);
     for (const below of chainFrom(nextInChain(node), nextInChain(params.lowest))) {
       await this.holds.hold(below, 'intermediate node', Perm.none, reading);
@@ -162,21 +162,28 @@ class StreamDriver implements JobDriver {
   async prepare(): Promise<void> {
     const { graph, image, params } = this;
     const backing = nextInChain(params.lowest);
+    const hasChanged = image !== params.lowest || image.backing() !== undefined;
+    // Attached before the job was started. As a request: drained sections wait for it.
+    if (hasChanged) await this.reader!.request(0, 0, () => this.renameBacking(backing?.skipFilters()));
     await this.dropFilter();
-    if (image === params.lowest && !image.backing()) return;
-    const base = backing?.skipFilters();
-    // What the image is to do without must be safe in it. If that fails, the chain stays as it is. Most of it is made so
-    // while the guest still runs.
-    await image.flush();
+    if (!hasChanged) return;
     await image.drainBegin();
     try {
-      await image.flush();
-      const name = base && (params.backingFile ?? filenameOf(base));
-      await image.driver.changeBackingFile?.(name, base && backingFormat(base, params.maskProtocol));
       await graph.setBacking(image, backing);
     } finally {
       image.drainEnd();
     }
+  }
+
+  /**
+   * While guests go on: the image reads as before with what is left of the chain. What it is to do without must be safe in it
+   * first; if that fails, the chain stays as it is.
+   */
+  private async renameBacking(base: BlockNode | undefined): Promise<void> {
+    const { image, params } = this;
+    await image.flush();
+    const name = base && (params.backingFile ?? filenameOf(base));
+    await image.driver.changeBackingFile?.(name, base && backingFormat(base, params.maskProtocol));
   }
 
   /** The links of the chain can be changed again, by this job alone. */
