@@ -5,7 +5,7 @@ import type { DiskOptions } from './yard.ts';
 
 /** v86's options by which it gets drives. */
 export const driveNames = ['hda', 'hdb', 'cdrom'] as const;
-export type DriveName = (typeof driveNames)[number];
+type DriveName = (typeof driveNames)[number];
 
 /** With which the page asks for an emulator. */
 export interface EmulatorStart {

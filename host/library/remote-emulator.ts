@@ -11,7 +11,7 @@ import type { EmulatorFunctions } from './worker-emulator.ts';
 import type { DiskOptions } from './yard.ts';
 
 /** Of the yard. */
-export interface EmulatorHost {
+interface EmulatorHost {
   /** Over `port`. */
   connect(port: MessagePort): Calls<EmulatorFunctions>;
   /** Settles when it runs, or could. */

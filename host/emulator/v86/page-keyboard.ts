@@ -4,7 +4,7 @@
  */
 import { scancodesOf } from './scancodes.ts';
 
-export interface KeyboardSink {
+interface KeyboardSink {
   sendScancodes(codes: readonly number[]): void;
   sendText(text: string): void;
 }

@@ -24,7 +24,7 @@ interface Loop {
 const nsPerMs = 1_000_000;
 
 /** Of an emulator in a worker. */
-export interface WorkerTurns {
+interface WorkerTurns {
   /** In place of v86's own worker. */
   readonly timers: Clock;
   /** There is no turn before. */

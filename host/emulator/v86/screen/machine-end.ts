@@ -51,7 +51,7 @@ const blinking = 1;
 /** Of a text mode that nobody has set. */
 const [defaultColumns, defaultRows] = [80, 25];
 
-export interface ScreenOptions {
+interface ScreenOptions {
   /** Of the page, which shows what is drawn into it. */
   readonly canvas: OffscreenCanvas;
   tell(update: ScreenUpdate): void;
