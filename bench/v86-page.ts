@@ -6,7 +6,6 @@ import { openBlockyard, type V86Constructor, type V86Emulator } from '../host/li
 import { type LoadedEmulator, type LoadResult, loadedBytes, measureLoads } from './guest-load.ts';
 
 type Emulator = V86Emulator & LoadedEmulator;
-type Column = Record<string, LoadResult[]>;
 
 const options = {
   wasm_path: '/v86/v86.wasm',
@@ -19,16 +18,28 @@ const options = {
 
 const memory = (): object => ({ buffer: new ArrayBuffer(loadedBytes) });
 
-async function measureOwn(V86: V86Constructor<Emulator>, hda: object): Promise<LoadResult[]> {
-  const emulator = await createV86(V86, { ...options, multiboot: guestKernel(), hda, hdb: memory() });
+const moduleUrl = new URL('/v86/libv86.mjs', location.href).href;
+const diskUrl = new URL('/disk.img', location.href).href;
+const overHttp = { driver: 'raw', file: { driver: 'http', url: diskUrl } };
+
+async function loadV86(): Promise<V86Constructor<Emulator>> {
+  const { V86 } = (await import(moduleUrl)) as { V86: V86Constructor<Emulator> };
+  return V86;
+}
+
+async function measureOwn(hda: object): Promise<LoadResult[]> {
+  const all = { ...options, multiboot: guestKernel(), hda, hdb: memory() };
+  // With turns as v86 has them by itself.
+  const emulator = await createV86(await loadV86(), all, undefined, () => {});
   const results = await measureLoads(emulator, () => emulator.run());
   await emulator.destroy();
   return results;
 }
 
-async function measureOurs(V86: V86Constructor<Emulator>, base?: object): Promise<LoadResult[]> {
+/** `where`: the thread that has v86. */
+async function measureOurs(where: 'page' | 'worker', base?: object): Promise<LoadResult[]> {
   const yard = await openBlockyard({ workerUrl: '/blockyard/worker.js', httpCacheBytes: 0 });
-  const name = `v86-${base ? 'overlay' : 'qcow2'}`;
+  const name = `v86-${where}-${base ? 'overlay' : 'qcow2'}`;
   if (base) await yard.openOverlay({ node: 'a', file: name, base: { ...base } });
   else {
     await yard.createImage(name, { size: loadedBytes });
@@ -37,8 +48,14 @@ async function measureOurs(V86: V86Constructor<Emulator>, base?: object): Promis
   await yard.createImage(`${name}-b`, { size: loadedBytes });
   await yard.add({ driver: 'qcow2', 'node-name': 'b', file: { driver: 'opfs', filename: `${name}-b` } });
   await yard.qmp('stop');
-  const [hda, hdb] = [await yard.disk({ node: 'a' }), await yard.disk({ node: 'b' })];
-  const emulator = await yard.start(V86, { ...options, multiboot: guestKernel(), hda, hdb });
+  const all = { ...options, multiboot: guestKernel() };
+  const disks = [{ node: 'a' }, { node: 'b' }] as const;
+  const start = async (): Promise<LoadedEmulator & { destroy(): Promise<void> }> => {
+    if (where === 'worker') return yard.startInWorker(moduleUrl, { ...all, hda: disks[0], hdb: disks[1] });
+    const [hda, hdb] = [await yard.disk(disks[0]), await yard.disk(disks[1])];
+    return yard.start(await loadV86(), { ...all, hda, hdb });
+  };
+  const emulator = await start();
   const results = await measureLoads(emulator, () => yard.qmp('cont'));
   await yard.qmp('stop');
   await yard.detach();
@@ -47,17 +64,17 @@ async function measureOurs(V86: V86Constructor<Emulator>, base?: object): Promis
   return results;
 }
 
-/** By the name of the column. */
-async function measure(): Promise<Column> {
-  const url = new URL('/v86/libv86.mjs', location.href).href;
-  const { V86 } = (await import(url)) as { V86: V86Constructor<Emulator> };
-  const disk = new URL('/disk.img', location.href).href;
-  return {
-    'v86 memory': await measureOwn(V86, memory()),
-    'v86 HTTP': await measureOwn(V86, { url: disk, async: true, size: loadedBytes }),
-    OPFS: await measureOurs(V86),
-    'OPFS on HTTP': await measureOurs(V86, { driver: 'raw', file: { driver: 'http', url: disk } }),
-  };
-}
+/** By what stands over their results. */
+const columns: Readonly<Record<string, () => Promise<LoadResult[]>>> = {
+  'v86 memory': () => measureOwn(memory()),
+  'v86 HTTP': () => measureOwn({ url: diskUrl, async: true, size: loadedBytes }),
+  OPFS: () => measureOurs('page'),
+  'OPFS in worker': () => measureOurs('worker'),
+  'OPFS on HTTP': () => measureOurs('page', overHttp),
+  '… in worker': () => measureOurs('worker', overHttp),
+};
 
-Object.assign(globalThis, { measureV86: measure });
+Object.assign(globalThis, {
+  v86Columns: Object.keys(columns),
+  measureV86: (name: string) => columns[name]!(),
+});

@@ -53,6 +53,7 @@ export type { Backup, BackupPlan, DiskBackup } from './library/backup.ts';
 export type { ExportSource } from './library/export.ts';
 export { openBlockyard } from './library/node.ts';
 export { BaseChangedError, type OverlayOptions } from './library/overlay.ts';
+export type { EmulatorOptions, RemoteEmulator } from './library/remote-emulator.ts';
 export type { Blockyard, DiskOptions, NewImage, TraceOptions } from './library/yard.ts';
 export { deviceTypes } from './machine/device-types.ts';
 export { findMachineType } from './machine/machine-types.ts';

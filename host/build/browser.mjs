@@ -1,7 +1,8 @@
 // Builds the library for web pages, dist/browser/, which bundlers, development servers and plain web servers all take as it is:
 //
 //   index.js       what pages import
-//   parts/NAME.js  the worker and what it loads on demand, each a text that is a module's default: `import()` finds them anywhere
+//   parts/NAME.js  the worker and what it loads on demand, each a text that is a module's default: `import()` finds them anywhere;
+//                  and what the page itself loads on demand, as modules
 //   worker.js      the worker in one file, for pages whose Content-Security-Policy allows none that are made of texts
 //
 // The core travels compressed inside the worker.
@@ -15,7 +16,7 @@ import { loadedWith } from './loaded-with.mjs';
 const workerEntry = 'host/library/worker.ts';
 
 /** Names of parts, where the module that is loaded on demand has another. */
-const partNames = { pako: 'deflate', wasm: 'zstd', '@cloudpss/zstd': 'zstd' };
+const partNames = { pako: 'deflate', wasm: 'zstd', '@cloudpss/zstd': 'zstd', 'worker-emulator': 'emulator' };
 
 const unpacking = `
   export async function unpack(text) {
@@ -115,9 +116,11 @@ export async function buildBrowser(root, modules) {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(join(folder, 'parts'), { recursive: true });
   const write = (name, code) => writeFileSync(join(folder, name), code);
-  const [page] = await bundle(site, { index: 'host/library/index.ts' }, { minify: namesKept });
+  const pageOutput = { minify: namesKept, chunkFileNames: 'parts/[name].js' };
+  const [page, ...pageParts] = await bundle(site, { index: 'host/library/index.ts' }, pageOutput);
   // Some bundlers know addresses by their quotation marks.
-  write('index.js', page.code.replace(/\bimport\(`(.*?)`\)/g, 'import("$1")'));
+  for (const { fileName, code } of [page, ...pageParts])
+    write(fileName, code.replace(/\bimport\(`(.*?)`\)/g, 'import("$1")'));
   for (const [name, text] of await buildWorker(site)) {
     if (!page.code.includes(`./parts/${name}.js`))
       throw new Error(`host/library/worker-source.ts has no part '${name}' for the worker`);

@@ -1,6 +1,6 @@
 // Says how big the library for web pages is, compressed as servers send it, and fails when it is more than it may be.
 // Counted is what a page loads to open, write and back up disks; not counted is what is loaded when it is used first: pako
-// for deflate, the WebAssembly of zstd, the check of qcow2 images, what changes their size and their snapshots, saved machines, handing images over,
+// for deflate, the WebAssembly of zstd, the check of qcow2 images, what changes their size and their snapshots, saved machines, handing images over, emulators in the worker, exports,
 // the jobs commit, stream and mirror, and the description of all commands; nor worker.js, which takes the place of
 // parts/worker.js and of those but zstd where a page says so.
 import { readdirSync, readFileSync } from 'node:fs';

@@ -34,6 +34,7 @@ export type { Backup, BackupPlan, DiskBackup } from './backup.ts';
 export type { ExportSource } from './export.ts';
 export { BaseChangedError, type OverlayOptions } from './overlay.ts';
 export { type RemoteDiskOptions, RemoteGuestDisk } from './remote-disk.ts';
+export type { EmulatorOptions, RemoteEmulator } from './remote-emulator.ts';
 export type { Blockyard, DiskOptions, TraceOptions } from './yard.ts';
 
 /** How the block layer of a page is started. */

@@ -3,7 +3,6 @@
  * this, and no emulator in a page.
  */
 import { invalid } from '../base/errors.ts';
-import type { ProcessorState } from '../machine/processor.ts';
 import type { SavedMachines } from '../machine/saved-machines.ts';
 import { loadPart } from '../platform/platform.ts';
 import { str, struct } from '../qapi/types.ts';
@@ -12,8 +11,8 @@ import { defineMachineCommand } from '../qmp/machine-command.ts';
 
 const args = struct('x-machine-arg', { name: str });
 
-/** `attached`: the emulator there is, if there is one. */
-export function savedMachineCommands(attached: () => ProcessorState | undefined): readonly AnyCommand[] {
+/** `isAttached`: whether there is an emulator. */
+export function savedMachineCommands(isAttached: () => boolean): readonly AnyCommand[] {
   const actions = {
     'x-machine-save': (machines: SavedMachines, name: string) => machines.save(name),
     'x-machine-load': (machines: SavedMachines, name: string) => machines.load(name),
@@ -24,7 +23,7 @@ export function savedMachineCommands(attached: () => ProcessorState | undefined)
       name: command,
       args,
       async run(machine, { name }) {
-        if (!attached()) throw invalid('There is no emulator');
+        if (!isAttached()) throw invalid('There is no emulator');
         const { SavedMachines } = await loadPart(
           machine.graph.platform,
           () => import('../machine/saved-machines.ts'),

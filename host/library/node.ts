@@ -17,11 +17,9 @@ import { Blockyard, type TraceOptions } from './yard.ts';
 export async function openBlockyard({ trace }: { trace?: TraceOptions } = {}): Promise<Blockyard> {
   const { port1, port2 } = new MessageChannel();
   const platform = { ...nodePlatform, blobs: new Blobs() };
-  await startService(port2, { platform, drivers: [...drivers, blob] });
-  const yard = await Blockyard.connect(port1, {
-    fileDriver: 'file',
-    emulatorFiles: { loadFile, findFirmware },
-  });
+  const emulatorFiles = { loadFile, findFirmware };
+  await startService(port2, { platform, drivers: [...drivers, blob], emulatorFiles });
+  const yard = await Blockyard.connect(port1, { fileDriver: 'file', emulatorFiles });
   yard.whenClosed(tracer.attach(publishTrace, nodePlatform.clock));
   try {
     if (trace) await yard.trace(trace);

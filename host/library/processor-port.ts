@@ -63,8 +63,9 @@ export class RemoteProcessor implements Processor, ProcessorState {
     await this.calls.call('refer', snapshot);
   }
 
-  /** Nobody answers any more. */
-  close(): void {
+  /** It stands, and nobody answers any more. */
+  async close(): Promise<void> {
+    await this.halt({ forDisks: false });
     this.calls.close();
   }
 }

@@ -8,19 +8,21 @@ import { BlockError } from '../base/errors.ts';
 import type { DriverDefinition } from '../block/driver.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import { type FlushPolicy, LocalGuestDisk } from '../emulator/local-disk.ts';
+import type { FileSources } from '../emulator/v86/files.ts';
 import { BlockDevice } from '../machine/block-device.ts';
 import { unplugDevice } from '../machine/device-life.ts';
 import { ideCdType, ideHdType } from '../machine/devices/ide.ts';
 import type { Machine } from '../machine/machine.ts';
 import { machineTypes } from '../machine/machine-types.ts';
-import type { Platform } from '../platform/platform.ts';
+import { loadPart, type Platform } from '../platform/platform.ts';
 import type { PrefetchList } from '../protocols/http/driver.ts';
 import { machineCommands } from '../qmp/commands/machine.ts';
 import { QmpServer } from '../qmp/server.ts';
 import { tracer } from '../trace/events.ts';
 import { type BaseIdentity, identifyBase, readIdentity, writeIdentity } from './base-identity.ts';
 import { serveDisk } from './disk-server.ts';
-import { type Export, type ExportSource, openExport } from './export.ts';
+import type { EmulatorStart } from './emulator-protocol.ts';
+import type { Export, ExportSource } from './export.ts';
 import { savedMachineCommands } from './machine-commands.ts';
 import { PortConnection } from './port-connection.ts';
 import { prefetchListBelow } from './prefetch.ts';
@@ -30,6 +32,8 @@ import { serveCalls, Transferred } from './rpc.ts';
 interface ServiceOptions {
   platform: Platform;
   drivers: readonly DriverDefinition[];
+  /** Where the files of an emulator in this thread come from. */
+  emulatorFiles: FileSources;
   /** Absent: nothing of web servers' files outlives the program. */
   httpCache?: { getSize(): Promise<number>; clear(): Promise<void> };
 }
@@ -44,7 +48,7 @@ export async function startService(port: MessagePort, options: ServiceOptions): 
   const server = new QmpServer({
     platform,
     drivers,
-    commands: [...machineCommands, ...savedMachineCommands(() => attached.processor)],
+    commands: [...machineCommands, ...savedMachineCommands(() => attached.emulator !== undefined)],
     machine: {
       type: machineTypes.find(({ aliases }) => aliases.includes('pc'))!, // it is in the table
       name: undefined,
@@ -66,13 +70,13 @@ interface OpenDisk {
   port: MessagePort;
 }
 
-/** The emulator of the page, if it has one. */
+/** The emulator that there is: in the page, or in this thread. */
 interface Attached {
-  processor?: RemoteProcessor | undefined;
+  emulator?: { flush?(): Promise<void>; close(): Promise<void> } | undefined;
 }
 
 function functionsOf(server: QmpServer, attached: Attached, options: ServiceOptions) {
-  const { detach, ...machine } = machineFunctions(server, attached);
+  const { detach, ...machine } = machineFunctions(server, attached, options);
   const { endAll, ...exports } = exportFunctions(server.graph);
   const { stop, ...watching } = traceFunctions(options.platform);
   return {
@@ -96,14 +100,17 @@ function functionsOf(server: QmpServer, attached: Attached, options: ServiceOpti
 }
 
 /** The monitor, disks, and the machine's processor. */
-function machineFunctions(server: QmpServer, attached: Attached) {
+function machineFunctions(
+  server: QmpServer,
+  attached: Attached,
+  { platform, emulatorFiles }: ServiceOptions,
+) {
   const machine = server.machine!; // startService gave it one
   const detach = async (): Promise<void> => {
-    const leaving = attached.processor;
-    attached.processor = undefined;
+    const leaving = attached.emulator;
+    attached.emulator = undefined;
     machine.processor = undefined;
-    await leaving?.halt({ forDisks: false });
-    leaving?.close();
+    await leaving?.close();
   };
   return {
     detach,
@@ -126,9 +133,20 @@ function machineFunctions(server: QmpServer, attached: Attached) {
     async attachProcessor({ port }: { port: MessagePort }): Promise<void> {
       await detach();
       const processor = new RemoteProcessor(port);
-      attached.processor = processor;
+      attached.emulator = processor;
       machine.processor = processor;
       if (machine.runState.isRunning) processor.run();
+    },
+
+    /** Makes an emulator in this thread, in place of any before. */
+    async startEmulator(start: EmulatorStart): Promise<void> {
+      await detach();
+      const { WorkerEmulator } = await loadPart(platform, () => import('./worker-emulator.ts'));
+      attached.emulator = await WorkerEmulator.start(machine, start, emulatorFiles);
+    },
+
+    async flushEmulator(_: object): Promise<void> {
+      await attached.emulator?.flush?.();
     },
 
     async detachProcessor(_: object): Promise<void> {
@@ -227,7 +245,9 @@ function exportFunctions(graph: BlockGraph) {
 
     async openExport(source: ExportSource): Promise<{ id: number; bytes: number }> {
       const id = ++lastExport;
-      const opening = openExport(graph, source);
+      const opening = loadPart(graph.platform, () => import('./export.ts')).then(({ openExport }) =>
+        openExport(graph, source),
+      );
       exports.set(id, opening);
       try {
         return { id, bytes: (await opening).bytes };

@@ -3,6 +3,7 @@ import { withoutUndefined } from '../base/without-undefined.ts';
 import { coreModule } from '../core/module.ts';
 import { browserDrivers } from '../drivers-browser.ts';
 import { makeBrowserPlatform } from '../platform/browser/index.ts';
+import { loadFile } from '../platform/browser/load-file.ts';
 import { plain } from './rpc.ts';
 import { startService } from './service.ts';
 import { tellPage } from './worker-inbox.ts';
@@ -26,6 +27,7 @@ export async function start({ port, httpCacheBytes }: WorkerStart): Promise<void
     await startService(port, {
       platform,
       drivers: browserDrivers,
+      emulatorFiles: { loadFile },
       ...withoutUndefined({ httpCache: chunkStore }),
     });
   } catch (error) {

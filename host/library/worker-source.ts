@@ -15,6 +15,8 @@ const texts: Readonly<Record<string, () => Promise<{ default: string }>>> = {
   'saved-machines': () => import('blockyard:saved-machines'),
   'copying-jobs': () => import('blockyard:copying-jobs'),
   introspect: () => import('blockyard:introspect'),
+  emulator: () => import('blockyard:emulator'),
+  export: () => import('blockyard:export'),
   activity: () => import('blockyard:activity'),
   spiller: () => import('blockyard:spiller'),
   deflate: () => import('blockyard:deflate'),

@@ -22,6 +22,7 @@ import { type OverlayOptions, openOverlay } from './overlay.ts';
 import { PortConnection } from './port-connection.ts';
 import { serveProcessor } from './processor-port.ts';
 import { RemoteGuestDisk } from './remote-disk.ts';
+import type { EmulatorOptions, RemoteEmulator } from './remote-emulator.ts';
 import { Calls } from './rpc.ts';
 import type { ServiceFunctions } from './service.ts';
 
@@ -236,6 +237,26 @@ export class Blockyard {
     return emulator;
   }
 
+  /**
+   * As `start`, with an emulator in the worker of the block layer: a request of its guest then takes a few microseconds, and the page's own
+   * thread has nothing to do with it. `module` is the address of v86's module; `hda`, `hdb` and `cdrom` among `options` are what `disk` takes.
+   * It has no sound. Errors: as those of `start`; QmpError; options that a worker cannot have.
+   */
+  async startInWorker(module: string | URL, options: EmulatorOptions): Promise<RemoteEmulator> {
+    const { calls } = this;
+    const { RemoteEmulator } = await import('./remote-emulator.ts');
+    return RemoteEmulator.start(
+      {
+        connect: (port) => new Calls(port),
+        start: (start, transfer) =>
+          calls.call('startEmulator', { ...start, flushPolicy: defaultFlushPolicy }, transfer),
+        detach: () => this.detach(),
+      },
+      module,
+      options,
+    );
+  }
+
   /** As `start`, with an emulator that is ready and does not run. */
   async attach(emulator: V86Emulator): Promise<void> {
     const { port1, port2 } = new MessageChannel();
@@ -254,7 +275,7 @@ export class Blockyard {
     });
   }
 
-  /** Ends what `attach` began; the emulator stands, and may be destroyed. */
+  /** Ends what `attach` began, the emulator stands, and may be destroyed; or what `startInWorker` began. */
   async detach(): Promise<void> {
     this.processor = undefined;
     await this.calls.call('detachProcessor', {});
@@ -284,7 +305,8 @@ export class Blockyard {
 
   /** Settles when all that emulators have written is durable. */
   async flush(): Promise<void> {
-    await Promise.all([...this.disks.values()].map(({ remote }) => remote.flush()));
+    const remotes = [...this.disks.values()].map(({ remote }) => remote.flush());
+    await Promise.all([...remotes, this.calls.call('flushEmulator', {})]);
   }
 
   // Copies.

@@ -31,7 +31,7 @@ export const runStateType = enumeration('RunState', [
 type RunStateName = TypeOf<typeof runStateType>;
 
 /** Why it stands for a while. */
-export type StandingState = 'paused' | 'io-error' | 'save-vm' | 'restore-vm';
+export type StandingState = 'paused' | 'io-error' | 'internal-error' | 'save-vm' | 'restore-vm';
 
 export class RunState {
   private current: RunStateName = 'prelaunch';

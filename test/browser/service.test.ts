@@ -37,7 +37,7 @@ test.each([
   for (let turns = 0; turns < 20; turns++) {
     const open = new Set<string>();
     const { port1, port2 } = new MessageChannel();
-    await startService(port2, { platform: slowPlatform(open), drivers });
+    await startService(port2, { emulatorFiles: { loadFile }, platform: slowPlatform(open), drivers });
     const yard = await Blockyard.connect(port1, { fileDriver: 'file', emulatorFiles: { loadFile } });
     const beginning = begin(yard, path).catch(() => {});
     for (let turn = 0; turn < turns; turn++) await nodePlatform.clock.yield();

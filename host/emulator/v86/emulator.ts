@@ -5,6 +5,7 @@
  */
 
 import { type FileSources, loadFiles, loadProgram, type V86Program } from './files.ts';
+import { takeTurns } from './turns.ts';
 
 /** The members of v86 that are used here, which `V86` of the package has. */
 export interface V86Emulator {
@@ -25,7 +26,8 @@ export type V86Constructor<Emulator extends V86Emulator = V86Emulator> = new (op
 
 /**
  * Makes an emulator that does not run yet, and settles when it could. `options` are v86's own; `autostart` is not among
- * them: the machine decides when it runs. With `sources`, its files are loaded first: see `loadFiles`.
+ * them: the machine decides when it runs. With `sources`, its files are loaded first: see `loadFiles`. `prepare` gets the emulator
+ * when it is complete, before its `initial_state` is restored.
  * Errors: with `sources`, what v86 needs cannot be had; without, v86 waits for it for ever. Its `initial_state` is no state of
  * this version of v86.
  */
@@ -33,24 +35,34 @@ export async function createV86<Emulator extends V86Emulator>(
   V86: V86Constructor<Emulator>,
   options: Readonly<Record<string, unknown>>,
   sources?: FileSources,
+  prepare: (emulator: Emulator) => void = takeTurns,
 ): Promise<Emulator> {
   const loaded = sources ? await loadFiles(options, sources) : options;
   const program = sources && (await loadProgram(options, sources.loadFile));
   // v86 would restore it where a failure is nobody's, and go on with half a machine.
   const { initial_state: first, ...others } = loaded;
   const state = (first as { buffer?: unknown } | undefined)?.buffer;
-  if (!(state instanceof ArrayBuffer)) return makeEmulator(V86, loaded, program);
-  const emulator = await makeEmulator(V86, others, program);
+  const isRestored = state instanceof ArrayBuffer;
+  const emulator = await makeEmulator(V86, isRestored ? others : loaded, program);
+  try {
+    prepare(emulator);
+    if (isRestored) await restore(emulator, state);
+    return emulator;
+  } catch (error) {
+    await emulator.destroy();
+    throw error;
+  }
+}
+
+async function restore(emulator: V86Emulator, state: ArrayBuffer): Promise<void> {
   try {
     await emulator.restore_state(state);
   } catch (error) {
-    await emulator.destroy();
     throw new Error(
       `v86 cannot start from its 'initial_state', which is damaged or of another version: ${(error as Error).message}`,
       { cause: error },
     );
   }
-  return emulator;
 }
 
 function makeEmulator<Emulator extends V86Emulator>(

@@ -11,6 +11,7 @@ import type { ProcessorState } from '../../machine/processor.ts';
 import type { V86Disk } from './disk.ts';
 import type { V86Drives } from './drives.ts';
 import { createV86, type V86Constructor, type V86Emulator } from './emulator.ts';
+import type { FileSources } from './files.ts';
 import { V86Processor } from './processor.ts';
 import { checkRestored, V86State } from './state.ts';
 
@@ -53,22 +54,25 @@ export class V86Machine<Emulator extends V86Emulator = V86Emulator> implements P
 
   /**
    * Makes an emulator with these drives for a machine. It runs from the next `cont`, or now if the machine runs.
-   * `options` are v86's own. Errors: a disk that is not what it was for an `initial_state`.
+   * `options` are v86's own; `sources` and `prepare` as those of `createV86`. Errors: its own; a disk that is not what it was for an
+   * `initial_state`.
    */
   static async start<Emulator extends V86Emulator>(
     machine: Machine,
     V86: V86Constructor<Emulator>,
     drives: V86Drives,
     options: Readonly<Record<string, unknown>>,
+    { sources, prepare }: { sources?: FileSources; prepare?: (emulator: Emulator) => void } = {},
   ): Promise<V86Machine<Emulator>> {
-    const emulator = await createV86(V86, { ...options, ...drives });
+    const emulator = await createV86(V86, { ...options, ...drives }, sources, prepare);
     try {
       for (const [name, disk] of Object.entries(drives)) checkRestored(name, disk);
     } catch (error) {
       await emulator.destroy();
       throw error;
     }
-    const hasFirmware = options['bios'] !== undefined;
+    const hasKernel = options['multiboot'] !== undefined || options['initial_state'] !== undefined;
+    const hasFirmware = options['bios'] !== undefined || (sources?.findFirmware && !hasKernel);
     return new V86Machine(machine, emulator, drives, hasFirmware ? undefined : await emulator.save_state());
   }
 

@@ -5,6 +5,7 @@
  * could reach counts against the quota from the start, and nothing is given back before it ends.
  */
 import { BlockError } from '../../base/errors.ts';
+import { settled } from '../../base/settled.ts';
 import type { FileOpenOptions, FileStatus, Files, HostExtent, HostFile } from '../platform.ts';
 import { fromDomException } from './errors.ts';
 import type { OpfsFileHandle, SyncAccessHandle } from './opfs-types.ts';
@@ -99,6 +100,15 @@ function readFully(handle: SyncAccessHandle, offset: number, buffer: Uint8Array)
   if (filled < buffer.length) buffer.fill(0, filled);
 }
 
+function writeFully(handle: SyncAccessHandle, offset: number, buffer: Uint8Array): void {
+  let written = 0;
+  while (written < buffer.length) {
+    const count = handle.write(written === 0 ? buffer : buffer.subarray(written), { at: offset + written });
+    if (count === 0) throw new BlockError('ENOSPC');
+    written += count;
+  }
+}
+
 class OpfsFile implements HostFile {
   readonly requestAlignment = 1;
   readonly locks;
@@ -130,15 +140,30 @@ class OpfsFile implements HostFile {
     }
   }
 
-  async write(offset: number, buffer: Uint8Array): Promise<void> {
-    await this.admit(offset + buffer.length);
+  write(offset: number, buffer: Uint8Array): Promise<void> {
+    return this.writeNow(offset, buffer) ? settled : this.writeAdmitted(offset, buffer);
+  }
+
+  /** Where the file need not grow. False: it is not written, or in part. */
+  private writeNow(offset: number, buffer: Uint8Array): boolean {
+    const { handleNow: handle, knownBytes } = this.shared;
+    if (this.closed || !this.writable || !handle || offset + buffer.length > knownBytes) return false;
+    try {
+      writeFully(handle, offset, buffer);
+      return true;
+    } catch (error) {
+      // The error is for `writeAdmitted` to tell, when it is still there.
+      fromDomException(error);
+      return false;
+    }
+  }
+
+  private async writeAdmitted(offset: number, buffer: Uint8Array): Promise<void> {
+    const end = offset + buffer.length;
+    await this.admit(end);
     await this.perform((handle) => {
-      let written = 0;
-      while (written < buffer.length) {
-        const count = handle.write(buffer.subarray(written), { at: offset + written });
-        if (count === 0) throw new BlockError('ENOSPC');
-        written += count;
-      }
+      writeFully(handle, offset, buffer);
+      this.shared.knownBytes = Math.max(this.shared.knownBytes, end);
     });
   }
 
@@ -147,12 +172,18 @@ class OpfsFile implements HostFile {
   }
 
   getSize(): Promise<number> {
-    return this.perform((handle) => handle.getSize());
+    return this.perform((handle) => {
+      this.shared.knownBytes = handle.getSize();
+      return this.shared.knownBytes;
+    });
   }
 
   async truncate(size: number): Promise<void> {
     const before = await this.admit(size);
-    await this.perform((handle) => handle.truncate(size));
+    await this.perform((handle) => {
+      this.shared.knownBytes = 0;
+      handle.truncate(size);
+    });
     if (size < before) this.quota.forget();
   }
 

@@ -15,6 +15,8 @@ export class SharedFile {
   readonly byteLocks = new ByteLockTable();
   /** Users, also those that are about to be or have just been; counted by whoever keeps this object. */
   references = 0;
+  /** Where the file ends at the earliest, as far as is known: nobody else writes it while the handle is open. */
+  knownBytes = 0;
   private readonly users = new Map<object, { write: boolean }>();
   private readonly lock: PathLock;
   private readonly opening = new Mutex();
@@ -109,6 +111,7 @@ export class SharedFile {
   private closeHandle(): void {
     this.handle?.close();
     this.handle = undefined;
+    this.knownBytes = 0;
   }
 }
 
