@@ -18,6 +18,7 @@ import { saveBitmaps } from '../../bitmaps/persistence.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { OnError } from '../../block/error-policy.ts';
 import type { BlockGraph } from '../../block/graph.ts';
+import { copyPacerOf } from '../../copy/copy-pacer.ts';
 import { RetryPause } from '../../copy/retry-pause.ts';
 import { Traffic } from '../../copy/traffic.ts';
 import type { Random } from '../../platform/platform.ts';
@@ -278,7 +279,7 @@ export class StoreBackupDriver implements JobDriver {
 
   private async pace(job: Job): Promise<void> {
     const { lock } = this.params.opened;
-    await job.registry.pacer.breathe();
+    await copyPacerOf(job.registry).breathe();
     for (;;) {
       lock.check();
       await this.gate.whenOpen();
