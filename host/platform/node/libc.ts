@@ -49,6 +49,8 @@ const inlineRangeBytes = 1 << 20;
 /** Error numbers that only tell whether a call is to be repeated, or is not there. */
 const EINTR = 4;
 const ENOTTY = 25;
+
+const SYNC_FILE_RANGE_WRITE = 2;
 const ENOSYS = 38;
 
 type IntCall = (...args: readonly unknown[]) => number;
@@ -99,8 +101,9 @@ export class Libc {
   private readonly fallocateCall: AsyncIntCall;
   private readonly ioctlNumberCall: IntCall;
   private readonly ioctlMemoryCall: AsyncIntCall;
-  /** Looked for when it is first needed: some C libraries do not have it. Null: not there. */
+  /** Looked for when they are first needed: some C libraries do not have them. Null: not there. */
   private copyFileRangeCall: AsyncIntCall | null | undefined;
+  private syncFileRangeCall: AsyncIntCall | null | undefined;
   private readonly lock = new DataView(new ArrayBuffer(flockBytes));
   private readonly lockBytes = new Uint8Array(this.lock.buffer);
 
@@ -215,17 +218,32 @@ export class Libc {
   }
 
   private findCopyFileRange(): AsyncIntCall | null {
-    if (this.copyFileRangeCall !== undefined) return this.copyFileRangeCall;
-    try {
-      this.copyFileRangeCall = this.koffi
-        .load(null)
-        .func(
-          'int64_t copy_file_range(int from, _Inout_ int64_t *fromOffset, int to, _Inout_ int64_t *toOffset, size_t bytes, unsigned int flags)',
-        );
-    } catch {
-      this.copyFileRangeCall = null;
+    if (this.copyFileRangeCall === undefined) {
+      this.copyFileRangeCall = this.find(
+        'int64_t copy_file_range(int from, _Inout_ int64_t *fromOffset, int to, _Inout_ int64_t *toOffset, size_t bytes, unsigned int flags)',
+      );
     }
     return this.copyFileRangeCall;
+  }
+
+  /** Has the device begin to take what was written to the range. Settles when it is asked; it is only a wish. */
+  async startWriteback(fd: number, offset: number, bytes: number): Promise<void> {
+    if (this.syncFileRangeCall === undefined) {
+      this.syncFileRangeCall = this.find(
+        'int sync_file_range(int fd, int64_t offset, int64_t bytes, unsigned int flags)',
+      );
+    }
+    const call = this.syncFileRangeCall;
+    // In the thread pool: it waits while the device has much to do.
+    if (call) await inThreadPool(call, [fd, offset, bytes, SYNC_FILE_RANGE_WRITE]);
+  }
+
+  private find(definition: string): AsyncIntCall | null {
+    try {
+      return this.koffi.load(null).func(definition);
+    } catch {
+      return null;
+    }
   }
 
   /** An ioctl that takes a range of a block device as two u64. False when the device does not have it. */
