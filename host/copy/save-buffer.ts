@@ -48,6 +48,10 @@ const calmShare = 0.6;
 /** The share from which on the background leaves the target to what is saved. */
 const pressedShare = 0.5;
 
+/** Up to which more is saved than a write needs: of the buffer, half of which is free when the spill file keeps up; of that file. */
+const roomyBufferShare = 3 / 4;
+const roomySpillShare = 1 / 2;
+
 /** How full it is, in bytes. */
 export interface BufferFill {
   readonly bufferBytes: number;
@@ -145,6 +149,16 @@ export class SaveBuffer implements Saver {
     // Those who wait come first.
     if (!this.roomWaiters.isEmpty || this.lacksRoom(bytes)) return undefined;
     return this.roomFor(this.pool.take(bytes));
+  }
+
+  /** Memory alone is soon full of what no guest ever writes to. */
+  get hasRoomForClusters(): boolean {
+    const { spill, limitBytes } = this.options;
+    return (
+      spill !== undefined &&
+      this.usedBytes < limitBytes * roomyBufferShare &&
+      spill.usedBytes < spill.maxBytes * roomySpillShare
+    );
   }
 
   private roomFor(buffer: Uint8Array | undefined): Room {

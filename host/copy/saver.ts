@@ -25,6 +25,8 @@ export interface Saver {
    * whoever is copying them.
    */
   readonly unitBytes?: number | undefined;
+  /** There is so much room that a cluster had better be saved whole, where that takes no waiting, than unit by unit. */
+  readonly hasRoomForClusters?: boolean;
   /** Absent: nothing is kept. */
   readonly fill?: BufferFill;
   /** Room for `bytes` of data or zeros; waits while there is none. Errors: there will be none, the guest's write must fail. */

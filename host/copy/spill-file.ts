@@ -5,13 +5,20 @@
  * limit; it need not be in one place. A slot that somebody is reading is not given to anybody else before that is over.
  *
  * A file system without room, or one that fails, is no error: there is just no more room here (`isFull`) until something is
- * given back. Nothing is ever flushed: the data is worth something to this process alone, and the file is gone with it.
+ * given back. Nothing is ever flushed: the data is worth something to this process alone, and the file is gone with it. But the
+ * device gets it soon: gigabytes that the host still has to write would make every writer of the host wait, guests among them.
  */
 import { BlockError } from '../base/errors.ts';
 import { roundDown } from '../base/sectors.ts';
 import type { Files, HostFile, Platform } from '../platform/platform.ts';
 
 const slotBytes = 4 << 10;
+
+/** Smaller pieces go out together, past whoever makes a single write in place: for larger ones that is the quicker way. */
+const gatheredBytes = 32 << 10;
+
+/** A device is told of that much at once. */
+const writebackBytes = 8 << 20;
 
 /** Slots in a row; the last one may hold less than it could. */
 interface Run {
@@ -59,6 +66,8 @@ export class SpillFile {
   private readonly maxSlots: number;
   private usedSlots = 0;
   private hasFailed = false;
+  /** Written in a row, and not yet told to the device. */
+  private unwritten = { start: 0, end: 0 };
 
   private constructor(
     private readonly file: HostFile,
@@ -139,13 +148,25 @@ export class SpillFile {
   }
 
   private async writeRow(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+    if (buffers.length === 0) return;
     const { file } = this;
-    if (file.writeAll && buffers.length > 1) return file.writeAll(offset, buffers);
-    let at = offset;
-    for (const buffer of buffers) {
-      await file.write(at, buffer);
-      at += buffer.length;
+    const bytes = buffers.reduce((sum, { length }) => sum + length, 0);
+    if (file.writeAll && bytes / buffers.length < gatheredBytes) await file.writeAll(offset, buffers);
+    else await Promise.all(placesOf(offset, buffers).map(([at, buffer]) => file.write(at, buffer)));
+    this.noteWritten(offset, offset + bytes);
+  }
+
+  private noteWritten(start: number, end: number): void {
+    const { unwritten } = this;
+    const adjoins = start <= unwritten.end && end >= unwritten.start;
+    if (adjoins && unwritten.end - unwritten.start < writebackBytes) {
+      unwritten.start = Math.min(unwritten.start, start);
+      unwritten.end = Math.max(unwritten.end, end);
+      return;
     }
+    const bytes = unwritten.end - unwritten.start;
+    if (bytes > 0) this.file.startWriteback?.(unwritten.start, bytes);
+    this.unwritten = { start, end };
   }
 
   /** For those who were given slots. */
@@ -181,6 +202,15 @@ export class SpillFile {
     }
     this.hasFailed = false;
   }
+}
+
+function placesOf(offset: number, buffers: readonly Uint8Array[]): [number, Uint8Array][] {
+  let at = offset;
+  return buffers.map((buffer) => {
+    const place = at;
+    at += buffer.length;
+    return [place, buffer];
+  });
 }
 
 function slotsOf(bytes: number): number {

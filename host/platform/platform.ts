@@ -253,6 +253,11 @@ export interface HostFile {
    * it may be copied. Absent: it never can.
    */
   copyFrom?(source: HostFile, sourceOffset: number, offset: number, bytes: number): Promise<boolean>;
+  /**
+   * Has the device begin to take what was written to the range, and waits for nothing: a host with too much that is not yet
+   * written makes every writer wait. No promise that it is durable. Absent: it comes when the host thinks fit.
+   */
+  startWriteback?(offset: number, bytes: number): void;
   /** How the file system is to lay out what is written from now on. What it cannot do is as if it had not been asked for. */
   advise?(layout: FileLayout): void;
   /** Undefined where the host has no open-file-description locks. */

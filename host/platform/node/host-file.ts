@@ -274,6 +274,13 @@ export class NodeFile implements HostFile {
     return c.copyFileRange({ fd: source.fd, offset: sourceOffset, bytes }, { fd: this.fd, offset });
   }
 
+  startWriteback(offset: number, bytes: number): void {
+    const c = libc();
+    if (!c || this.fd < 0) return;
+    this.underWay.begin();
+    void c.startWriteback(this.fd, offset, bytes).finally(() => this.underWay.end());
+  }
+
   get locks(): ByteLocks | undefined {
     const c = libc();
     if (!c) return undefined;

@@ -52,6 +52,8 @@ export const inlineRangeBytes = 1 << 20;
 /** Error numbers that only tell whether a call is to be repeated, or is not there. */
 const EINTR = 4;
 const ENOTTY = 25;
+
+const SYNC_FILE_RANGE_WRITE = 2;
 const ENOSYS = 38;
 
 type IntCall = (...args: readonly unknown[]) => number;
@@ -104,6 +106,7 @@ export class Libc {
   private readonly ioctlMemoryCall: AsyncIntCall;
   /** These are looked for when they are first needed. */
   private copyFileRangeCall: AsyncIntCall | false | undefined;
+  private syncFileRangeCall: AsyncIntCall | false | undefined;
   private preadvCall: IntCall | false | undefined;
   /** struct iovec: an address, and how many bytes there are. */
   private readonly vector = new BigUint64Array(2);
@@ -232,6 +235,16 @@ export class Libc {
       done += Math.max(0, copied);
     }
     return true;
+  }
+
+  /** Has the device begin to take what was written to the range. Settles when it is asked; it is only a wish. */
+  async startWriteback(fd: number, offset: number, bytes: number): Promise<void> {
+    this.syncFileRangeCall ??= this.find(
+      'int sync_file_range(int fd, int64_t offset, int64_t bytes, unsigned int flags)',
+    );
+    const call = this.syncFileRangeCall;
+    // In the thread pool: it waits while the device has much to do.
+    if (call) await inThreadPool(call, [fd, offset, bytes, SYNC_FILE_RANGE_WRITE]);
   }
 
   /** What some C libraries do not have. False: this one is among them. */
