@@ -2,6 +2,7 @@
  * Where it is told how long guests' requests take, to whoever copies in bulk and wants to know (copy/guest-watch.ts). While nobody
  * does, a request costs one comparison.
  */
+import { Attachments } from '../base/attachments.ts';
 
 /** In place of the start of a request that is not measured. */
 export const unmeasured = -1;
@@ -16,6 +17,7 @@ interface LatencyWatch {
 export class GuestLatency {
   /** Once there is one it stays. */
   watch: LatencyWatch | undefined;
+  readonly attachments = new Attachments<GuestLatency>(this);
 
   begin(): number {
     return this.watch ? this.watch.begin() : unmeasured;

@@ -2,6 +2,7 @@
  * How all copies of a program keep up with each other and with its guests: when each is to let others go first, and how much it may
  * have in flight (specification: jobs, section 11).
  */
+import { AttachmentKey } from '../base/attachments.ts';
 import { roundDown } from '../base/sectors.ts';
 import type { GuestLatency } from '../block/guest-latency.ts';
 import { Pacer } from '../platform/pacer.ts';
@@ -40,11 +41,12 @@ export class CopyPacer {
   }
 }
 
-const pacers = new WeakMap<GuestLatency, CopyPacer>();
+/** The pacer of these guests, once somebody copies beside them. */
+const slotKey = new AttachmentKey((_: GuestLatency): { pacer?: CopyPacer } => ({}));
 
 /** The one of everybody who copies beside these guests. */
 export function copyPacerOf({ guests, platform }: { guests: GuestLatency; platform: Platform }): CopyPacer {
-  const pacer = pacers.get(guests) ?? new CopyPacer(platform.clock, guests);
-  pacers.set(guests, pacer);
-  return pacer;
+  const slot = guests.attachments.get(slotKey);
+  slot.pacer ??= new CopyPacer(platform.clock, guests);
+  return slot.pacer;
 }
