@@ -228,7 +228,7 @@ describe('it refuses', () => {
   test.each([
     [{ 'read-only': false }, /'store' driver can only read/],
     [{ 'password-secret': 'none' }, /No secret with id 'none'/],
-    [{ repository: 's3:host/bucket' }, /repositories by s3 are not supported/],
+    [{ repository: 'rest:http://host/' }, /repositories by rest are not supported/],
     [{ repository: 'elsewhere' }, /is no repository: there are no keys/],
     [{ snapshot: 'xyz' }, /'xyz' is no snapshot/],
     [{ snapshot: 'ffffffffffff' }, /There is no snapshot 'ffffffffffff'/],
