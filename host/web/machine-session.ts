@@ -1,5 +1,5 @@
 /**
- * A machine of this page: v86 and its disks, in the worker of the block layer.
+ * A machine in this page: v86 on disks of the block layer in its worker.
  *
  * Each disk is a qcow2 overlay in the browser's storage, over the image it was started from, over a backup it was restored
  * from, or over nothing. Backups are files beside them; an incremental one has the one before as its backing file.
@@ -12,7 +12,9 @@ import {
   type JsonObject,
   keepFiles,
   openBlockyard,
-  type RemoteEmulator,
+  type V86Constructor,
+  type V86Disk,
+  type V86Emulator,
 } from '../library/index.ts';
 import { rootDirectory } from '../platform/browser/paths.ts';
 import type { Monitor, NodeInfo } from './answers.ts';
@@ -53,6 +55,14 @@ const shownSpeed = 16 << 20;
 const nodeOf = (disk: Disk): string => `disk-${disk}`;
 const nodes = [nodeOf('a'), nodeOf('b')] as const;
 
+/** v86 as far as the page talks to it. */
+type Emulator = V86Emulator & {
+  serial_send_bytes(serial: number, bytes: Uint8Array): void;
+  keyboard_set_enabled(isEnabled: boolean): void;
+  keyboard_send_scancodes(codes: readonly number[]): Promise<void>;
+  add_listener(event: 'cpu-event-halt', listener: () => void): void;
+};
+
 /**
  * Boots. `screen`: where v86 draws, with a `div` for text and a `canvas`. Errors: of disks and images, and that another tab has the
  * machine.
@@ -89,7 +99,8 @@ class MachineSession implements Session {
   isHalted = false;
   backupSpeed: number;
   private readonly serialListeners: ((bytes: Uint8Array) => void)[] = [];
-  private emulator: RemoteEmulator | undefined;
+  private emulator: Emulator | undefined;
+  private drives: readonly V86Disk[] = [];
   private limits: readonly JsonObject[] = [];
   private backupJobs: readonly string[] = [];
   private hasKeyboard = false;
@@ -198,22 +209,30 @@ class MachineSession implements Session {
   private async boot(): Promise<void> {
     const { yard, plan, screen, state } = this;
     await yard.qmp('stop');
-    const options = await mediaOptions(yard, plan);
+    const url = new URL('v86/libv86.mjs', location.href).href;
+    const { V86 } = (await import(url)) as { V86: V86Constructor<Emulator> };
+    // In their order: the first is the first one on the bus.
+    const hda = await yard.disk({ node: nodeOf('a') });
+    const hdb = await yard.disk({ node: nodeOf('b') });
+    this.drives = [hda, hdb];
+    const { options, drives } = await mediaOptions(yard, plan);
+    this.drives = [...this.drives, ...drives];
     const firmware = plan.boot === 'embedded' ? { multiboot: guestKernel() } : await firmwareOptions();
-    this.emulator = await yard.startInWorker('v86/libv86.mjs', {
+    this.emulator = await yard.start(V86, {
       wasm_path: 'v86/v86.wasm',
       memory_size: plan.memoryMiB << 20,
       vga_memory_size: videoMemoryBytes,
       screen_container: screen,
+      disable_speaker: true,
       acpi: plan.boot === 'disk' && state.hasPowerManagement === true,
       ...firmware,
       ...options,
-      hda: { node: nodeOf('a') },
-      hdb: { node: nodeOf('b') },
+      hda,
+      hdb,
     });
     this.emulator.keyboard_set_enabled(this.hasKeyboard);
-    this.emulator.add_listener('serial0-output-byte', (byte: number) => {
-      for (const listener of this.serialListeners) listener(Uint8Array.of(byte));
+    this.emulator.add_listener('serial0-output-byte', (byte?: number) => {
+      for (const listener of this.serialListeners) listener(Uint8Array.of(byte!)); // it comes with the event
     });
     // Processors that halt without interrupts do so for ever.
     this.emulator.add_listener('cpu-event-halt', () => {
@@ -227,9 +246,11 @@ class MachineSession implements Session {
     this.limits = await readLimits(this.monitor, nodes);
     await yard.qmp('stop');
     await yard.flush();
+    await yard.detach();
+    await this.reviveMachine();
     this.emulator = undefined;
     await emulator?.destroy();
-    await this.reviveMachine();
+    for (const drive of this.drives) await yard.removeDisk(drive);
     for (const node of nodes) await yard.remove(node);
     if (this.plan.media?.cd) await yard.remove(cdNode);
     // v86 has drawn into it.
