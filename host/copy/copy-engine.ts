@@ -135,7 +135,7 @@ export class CopyEngine {
     const { filter, progress, pacer, isWanted } = this.options;
     const { copyMap: map, source } = filter;
     while (!isWanted()) {
-      const breath = pacer.breathe();
+      const breath = pacer.breathe(this.traffic);
       if (breath !== undefined) await breath;
       const run = map.next(this.cursor, map.length);
       // What guests have claimed behind the cursor they look at themselves.
@@ -262,7 +262,7 @@ export class CopyEngine {
     const { filter, pacer, limiter, isWanted } = this.options;
     const { copyMap: map } = filter;
     while (!isWanted() && !this.hasFailed) {
-      const breath = pacer.breathe();
+      const breath = pacer.breathe(this.traffic);
       if (breath !== undefined) {
         await breath;
         continue;

@@ -9,6 +9,7 @@ import { Pacer } from '../platform/pacer.ts';
 import type { Clock, Platform } from '../platform/platform.ts';
 import { Allowance } from './allowance.ts';
 import { GuestWatch } from './guest-watch.ts';
+import type { Traffic } from './traffic.ts';
 
 /** Several are in flight, so that reading and writing overlap. */
 const piecesInFlight = 4;
@@ -24,10 +25,14 @@ export class CopyPacer {
     guests.watch = this.watch;
   }
 
-  /** To be called on each round. Settles when others have had their turn; undefined: it is not yet time for that. */
-  breathe(): Promise<void> | undefined {
+  /**
+   * To be called on each round. Settles when others have had their turn, or earlier when `traffic` is woken: whoever wants the copy at
+   * a pause point does not wait for the end of a pause. Undefined: it is not yet time for that.
+   */
+  breathe(traffic?: Traffic): Promise<void> | undefined {
     this.watch.look();
-    return this.pacer.breathe();
+    const breath = this.pacer.breathe();
+    return breath && traffic ? Promise.race([breath, traffic.whenChanged()]) : breath;
   }
 
   /** What a copy may have in flight that has asked for `most` bytes. */

@@ -48,7 +48,7 @@ export class ChunkLoop {
     let delayNs = 0;
     for (let offset = 0; offset < length; ) {
       // Even without a limit others must get between two chunks.
-      await pacer.breathe();
+      await pacer.breathe(this.traffic);
       await this.rest(delayNs);
       this.isInterrupted = false;
       await job.pausePoint();

@@ -242,8 +242,7 @@ export class MirrorDriver implements JobDriver {
           await this.traffic.whenChanged();
           continue;
         }
-        const breath = pacer.breathe();
-        // Whoever wakes the job meanwhile finds nobody sleeping.
+        const breath = pacer.breathe(this.traffic);
         if (breath !== undefined) {
           await breath;
           continue;

@@ -279,7 +279,7 @@ export class StoreBackupDriver implements JobDriver {
 
   private async pace(job: Job): Promise<void> {
     const { lock } = this.params.opened;
-    await copyPacerOf(job.registry).breathe();
+    await copyPacerOf(job.registry).breathe(this.traffic);
     for (;;) {
       lock.check();
       await this.gate.whenOpen();
