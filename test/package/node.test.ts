@@ -78,6 +78,7 @@ describe('the package', () => {
         "@lit/reactive-element, lit, lit-element",
         "@xterm/addon-fit",
         "@xterm/xterm",
+        "aws4fetch",
         "lit-html",
         "pako",
         "uplot",
