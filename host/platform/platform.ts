@@ -183,6 +183,8 @@ export interface FileOpenOptions {
   direct?: boolean;
   /** How requests reach the host that take long. Absent: by the best way there is. */
   aio?: AioMode | undefined;
+  /** Nobody waits for the thread meanwhile: it may move data itself, however many, and share that with the way above. */
+  mayBlock?: boolean;
   /** Told once, at the latest when a request takes long, by which way those go, and why not by `io_uring`. */
   chosen?: ((way: 'threads' | 'io_uring', why: string) => void) | undefined;
 }

@@ -52,7 +52,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   checkImageOpts(tool, imageOpts, format);
   const cache = parseCacheOption(tool, cacheName, `Invalid cache option: ${cacheName}`);
   const filename = operands[0]!; // checked above
-  const graph = await tool.createGraph();
+  const graph = await tool.createGraph({ mayBlock: true });
   const image = await openImage(
     tool,
     graph,

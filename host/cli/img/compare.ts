@@ -60,7 +60,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   const cache = parseCacheOption(tool, cacheName, `Invalid source cache option: ${cacheName}`, exit.failed);
   checkImageOpts(tool, imageOpts, firstFormat, exit.failed);
   const [firstName, secondName] = operands as [string, string];
-  const graph = await tool.createGraph();
+  const graph = await tool.createGraph({ mayBlock: true });
   const open = (name: string, format: string | undefined): Promise<BlockBackend> =>
     openImage(tool, graph, { name, imageOpts, format }, { cache, forceShare, status: exit.failed });
   const first = await open(firstName, firstFormat);

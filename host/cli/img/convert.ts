@@ -40,7 +40,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   if (target === undefined) tool.fail('Must specify image file name');
   const cacheError = `Invalid source cache option: ${sourceCacheName}`;
   const options = { ...given, sourceCache: parseCacheOption(tool, sourceCacheName, cacheError) };
-  const graph = await tool.createGraph();
+  const graph = await tool.createGraph({ mayBlock: true });
   if (!options.atomic) return convert(tool, graph, options, { name: target, path: target });
   const file = await createAtomicFile(tool, graph, options, target);
   try {

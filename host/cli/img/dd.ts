@@ -56,7 +56,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   });
   const operands = readOperands(tool, words);
   checkImageOpts(tool, imageOpts, format);
-  const graph = await tool.createGraph();
+  const graph = await tool.createGraph({ mayBlock: true });
   const source = { name: operands.input, imageOpts, format };
   const opened = [await openImage(tool, graph, source, { forceShare })] as [BlockBackend];
   try {

@@ -92,7 +92,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
       cache: parseCacheOption(tool, backingCacheName, `Invalid source cache option: ${backingCacheName}`),
       forceShare,
     };
-    const graph = await tool.createGraph();
+    const graph = await tool.createGraph({ mayBlock: true });
     const source = { name: operands[0]!, imageOpts, format }; // checked above
     const image = await openImage(tool, graph, source, {
       write: true,

@@ -9,7 +9,7 @@ import type { BlockGraph } from '../../block/graph.ts';
 import type { ObjectOptions } from '../../objects/types.ts';
 import { clock } from '../../platform/node/clock.ts';
 import { fromDenial } from '../../platform/node/errors.ts';
-import type { Console, Platform } from '../../platform/platform.ts';
+import type { Console, Files, Platform } from '../../platform/platform.ts';
 import { ExitStatus } from './exit-status.ts';
 import { describeInternalError, internalErrorStatus } from './internal-error.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
@@ -199,14 +199,18 @@ export class Tool {
     (await this.traceLog)?.end();
   }
 
-  async createGraph(options: { quiet?: boolean; status?: number } = {}): Promise<BlockGraph> {
+  /** `mayBlock`: all that there is to do is to copy (platform.ts). */
+  async createGraph(
+    options: { quiet?: boolean; status?: number; mayBlock?: boolean } = {},
+  ): Promise<BlockGraph> {
     const [platform, { createGraph }, { drivers }] = await Promise.all([
       this.platform(),
       import('../../graph.ts'),
       import('../../drivers.ts'),
     ]);
     const console = options.quiet ? { ...platform.console, stdout: () => {} } : platform.console;
-    const graph = createGraph({ platform: { ...platform, console }, drivers });
+    const files = options.mayBlock ? blocking(platform.files) : platform.files;
+    const graph = createGraph({ platform: { ...platform, console, files }, drivers });
     if (this.objects.length > 0) {
       const { makeObjects } = await import('./object-option.ts');
       await this.attempt(() => makeObjects(graph, this.objects), {
@@ -221,6 +225,10 @@ export class Tool {
 function timestamp(): string {
   const { seconds, microseconds } = clock.wallClock();
   return new Date(seconds * 1000).toISOString().replace('000Z', `${String(microseconds).padStart(6, '0')}Z`);
+}
+
+function blocking(files: Files): Files {
+  return { ...files, open: (path, options) => files.open(path, { ...options, mayBlock: true }) };
 }
 
 /** Runs a tool's body to its exit status. Operating errors that nobody expected (closing an image, a file that Node

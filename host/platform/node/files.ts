@@ -29,8 +29,8 @@ export const files: Files = {
     try {
       const stats = fs.fstatSync(fd);
       if (stats.isDirectory()) throw new BlockError('EISDIR');
-      const { aio, chosen } = options;
-      const kind = { isDevice: stats.isBlockDevice(), aio, chosen };
+      const { aio, chosen, mayBlock = false } = options;
+      const kind = { isDevice: stats.isBlockDevice(), aio, chosen, mayBlock };
       return direct ? new DirectFile(fd, libc()!, kind) : new NodeFile(fd, kind); // checked above
     } catch (error) {
       fs.closeSync(fd);

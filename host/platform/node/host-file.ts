@@ -4,7 +4,8 @@
  * This is the hot path of everything that runs on Node. A small request is made in place and returns a promise that
  * is already settled, which from the page cache is an order of magnitude cheaper than the thread pool; large ones, and
  * small ones while the disk is slow (latency-watch.ts), and all past the page cache, go to the kernel's io_uring, or to the
- * thread pool where there is none (slow-requests.ts), and overlap. fdatasync always goes there.
+ * thread pool where there is none (slow-requests.ts), and overlap. fdatasync always goes there. Where nobody waits for the
+ * thread (a tool that copies images), it writes large ones itself, and reads them beside the threads there.
  * What a file does with its space, where a device differs, is in file-space.ts; what Node lacks comes from libc.ts.
  */
 import * as fs from 'node:fs';
@@ -21,11 +22,12 @@ import type {
   HostExtent,
   HostFile,
 } from '../platform.ts';
+import { clock } from './clock.ts';
 import { DeviceSpace, deviceOf } from './device-space.ts';
 import { call, fromSystemError } from './errors.ts';
 import { adviseLayout } from './file-layout.ts';
 import { type FileSpace, RegularSpace } from './file-space.ts';
-import { readInPlace, writeInPlace } from './in-place.ts';
+import { isInMemory, readCached, readInPlace, writeInPlace } from './in-place.ts';
 import { LatencyWatch } from './latency-watch.ts';
 import { libc } from './libc.ts';
 import { RingRequests, ringRequests } from './ring-requests.ts';
@@ -52,6 +54,7 @@ export interface DescriptorKind {
   handle?: FileHandle;
   /** As the options of opening. */
   aio?: FileOpenOptions['aio'];
+  mayBlock?: FileOpenOptions['mayBlock'];
   chosen?: FileOpenOptions['chosen'];
 }
 
@@ -61,6 +64,8 @@ export class NodeFile implements HostFile {
   private readonly reads = new LatencyWatch();
   private readonly writes = new LatencyWatch();
   private requests: SlowRequests | undefined;
+  /** Undefined: nobody has asked. */
+  private isInMemory: boolean | undefined;
   /** A descriptor for the ring alone, where it has one. */
   private ringFd: number | undefined;
   private readonly underWay = new InFlight();
@@ -118,7 +123,8 @@ export class NodeFile implements HostFile {
   }
 
   read(offset: number, buffer: Uint8Array): Promise<void> {
-    return this.readAtOnce(offset, buffer) ? settled : this.readSlowly(offset, buffer);
+    if (this.readAtOnce(offset, buffer)) return settled;
+    return this.readMeanwhile(offset, buffer) ? clock.yield() : this.readSlowly(offset, buffer);
   }
 
   readNow(offset: number, buffer: Uint8Array): boolean {
@@ -134,6 +140,19 @@ export class NodeFile implements HostFile {
     return true;
   }
 
+  /** What is long, while another thread has something to copy already; without waiting for a disk. */
+  private readMeanwhile(offset: number, buffer: Uint8Array): boolean {
+    if (!this.isCopiedHere(buffer) || this.requests?.isCopying() !== true) return false;
+    this.isInMemory ??= isInMemory(this.fd);
+    return readCached(this.fd, buffer, offset, { isInMemory: this.isInMemory }) === buffer.length;
+  }
+
+  /** It is long, and the thread has nothing better to do. */
+  private isCopiedHere(buffer: Uint8Array): boolean {
+    const { mayBlock = false, isDirect = false } = this.kind;
+    return mayBlock && !isDirect && buffer.length > inlineBytes;
+  }
+
   /** A read beside others, until it is complete or the file ends. */
   private async readSlowly(offset: number, buffer: Uint8Array): Promise<void> {
     const { slow, slowFd } = this;
@@ -147,7 +166,13 @@ export class NodeFile implements HostFile {
   }
 
   write(offset: number, buffer: Uint8Array): Promise<void> {
-    return this.writeAtOnce(offset, buffer) ? settled : this.writeSlowly(offset, buffer);
+    if (this.writeAtOnce(offset, buffer)) return settled;
+    return this.writeHere(offset, buffer) ? clock.yield() : this.writeSlowly(offset, buffer);
+  }
+
+  /** What is long: the kernel lets nobody else write to the file meanwhile, so no other thread would be quicker. */
+  private writeHere(offset: number, buffer: Uint8Array): boolean {
+    return this.isCopiedHere(buffer) && writeInPlace(this.fd, buffer, offset) === buffer.length;
   }
 
   private writeAtOnce(offset: number, buffer: Uint8Array): boolean {

@@ -8,6 +8,9 @@
 import * as fs from 'node:fs';
 import { loadedLibc } from './libc.ts';
 
+/** Linux, include/uapi/linux/magic.h. */
+const TMPFS_MAGIC = 0x01021994;
+
 /** In place of how many bytes there were. */
 const failed = -1;
 
@@ -19,6 +22,26 @@ export function readInPlace(fd: number, buffer: Uint8Array, offset: number): num
     return fs.readSync(fd, buffer, 0, buffer.length, offset);
   } catch {
     return failed;
+  }
+}
+
+/** As `readInPlace`, without waiting for a disk. `isInMemory`: of the file. */
+export function readCached(
+  fd: number,
+  buffer: Uint8Array,
+  offset: number,
+  { isInMemory }: { isInMemory: boolean },
+): number {
+  if (isInMemory) return readInPlace(fd, buffer, offset);
+  return loadedLibc()?.preadCached(fd, buffer, offset) ?? failed;
+}
+
+/** Whether there is no disk under the file: such file systems do not know how to read without waiting. */
+export function isInMemory(fd: number): boolean {
+  try {
+    return fs.statfsSync(`/proc/self/fd/${fd}`).type === TMPFS_MAGIC;
+  } catch {
+    return false;
   }
 }
 

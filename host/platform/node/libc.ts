@@ -22,6 +22,7 @@ const SEEK_HOLE = 4;
 const FALLOC_FL_KEEP_SIZE = 0x01;
 const FALLOC_FL_PUNCH_HOLE = 0x02;
 const FALLOC_FL_ZERO_RANGE = 0x10;
+const RWF_NOWAIT = 8;
 
 export const FallocateMode = {
   /** Reserves space; extends the file. */
@@ -53,13 +54,15 @@ const ENOSYS = 38;
 
 type IntCall = (...args: readonly unknown[]) => number;
 
-interface AsyncIntCall extends IntCall {
+/** `async` takes a callback behind the arguments, and has a thread of the pool make the call. */
+export interface AsyncIntCall extends IntCall {
   async(...args: readonly unknown[]): void;
 }
 
 /** The part of koffi in use. */
 export interface Koffi {
-  load(path: null): { func(definition: string): AsyncIntCall };
+  /** Null: the program itself. */
+  load(path: string | null): { func(definition: string): AsyncIntCall };
   errno(): number;
   address(value: Uint8Array): number | bigint;
   /** The memory at an address, for as long as it is there. */
@@ -80,6 +83,13 @@ interface FileRange {
   readonly bytes: number;
 }
 
+/** Of the calls that not every C library has. */
+const definitionOf = {
+  preadv2: 'int64_t preadv2(int fd, const void *vector, int count, int64_t offset, int flags)',
+  copyFileRange:
+    'int64_t copy_file_range(int from, _Inout_ int64_t *fromOffset, int to, _Inout_ int64_t *toOffset, size_t bytes, unsigned int flags)',
+};
+
 const namesOfErrno = new Map<number, Errno>(
   Object.entries(errnoNumbers).map(([name, value]) => [value, name as Errno]),
 );
@@ -99,8 +109,8 @@ export class Libc {
   private readonly fallocateCall: AsyncIntCall;
   private readonly ioctlNumberCall: IntCall;
   private readonly ioctlMemoryCall: AsyncIntCall;
-  /** Looked for when it is first needed: some C libraries do not have it. Null: not there. */
-  private copyFileRangeCall: AsyncIntCall | null | undefined;
+  /** Those that some C libraries do not have, looked for when they are first needed. Null: not there. */
+  private readonly found = new Map<string, AsyncIntCall | null>();
   private readonly lock = new DataView(new ArrayBuffer(flockBytes));
   private readonly lockBytes = new Uint8Array(this.lock.buffer);
 
@@ -121,6 +131,13 @@ export class Libc {
   /** Fills `buffer` from `offset`: how many bytes of it, or -1. */
   pread(fd: number, buffer: Uint8Array, offset: number): number {
     return this.preadCall(fd, buffer, buffer.length, offset);
+  }
+
+  /** As `pread`, of what the page cache has: nothing is waited for. */
+  preadCached(fd: number, buffer: Uint8Array, offset: number): number {
+    const call = this.find(definitionOf.preadv2);
+    const vector = new BigUint64Array([BigInt(this.koffi.address(buffer)), BigInt(buffer.length)]);
+    return call?.(fd, vector, 1, offset, RWF_NOWAIT) ?? -1;
   }
 
   /** Writes `buffer` at `offset`: how many bytes of it, or -1. */
@@ -200,7 +217,7 @@ export class Libc {
    * reason: then part of the range may have been copied.
    */
   async copyFileRange(from: FileRange, to: Omit<FileRange, 'bytes'>): Promise<boolean> {
-    const call = this.findCopyFileRange();
+    const call = this.find(definitionOf.copyFileRange);
     if (!call) return false;
     for (let done = 0; done < from.bytes; ) {
       const places = [from, to].map(({ offset }) => new BigInt64Array([BigInt(offset + done)]));
@@ -214,18 +231,17 @@ export class Libc {
     return true;
   }
 
-  private findCopyFileRange(): AsyncIntCall | null {
-    if (this.copyFileRangeCall !== undefined) return this.copyFileRangeCall;
-    try {
-      this.copyFileRangeCall = this.koffi
-        .load(null)
-        .func(
-          'int64_t copy_file_range(int from, _Inout_ int64_t *fromOffset, int to, _Inout_ int64_t *toOffset, size_t bytes, unsigned int flags)',
-        );
-    } catch {
-      this.copyFileRangeCall = null;
+  private find(definition: string): AsyncIntCall | null {
+    let call = this.found.get(definition);
+    if (call === undefined) {
+      try {
+        call = this.koffi.load(null).func(definition);
+      } catch {
+        call = null;
+      }
+      this.found.set(definition, call);
     }
-    return this.copyFileRangeCall;
+    return call;
   }
 
   /** An ioctl that takes a range of a block device as two u64. False when the device does not have it. */
@@ -274,7 +290,7 @@ export class Libc {
 }
 
 /** Errno stays with the thread that made the call. */
-function inThreadPool(call: AsyncIntCall, values: readonly unknown[]): Promise<number> {
+export function inThreadPool(call: AsyncIntCall, values: readonly unknown[]): Promise<number> {
   return new Promise((resolve, reject) => {
     call.async(...values, (error: Error | null, value: number) => (error ? reject(error) : resolve(value)));
   });

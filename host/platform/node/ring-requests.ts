@@ -47,10 +47,17 @@ export class RingRequests implements SlowRequests {
   /** In the submission queue, and not handed over. */
   private unsubmitted = 0;
   private isDue = false;
+  /** Of those under way, what threads of the kernel carry out. */
+  private copies = 0;
   private readonly latencies = new LatencyWatch();
 
   /** `ring`: whose events call `wake`. */
   constructor(private readonly ring: Pick<IoUring, 'push' | 'enter' | 'reap' | 'keepAlive'>) {}
+
+  isCopying(): boolean {
+    if (this.copies > 0) this.wake();
+    return this.copies > 0;
+  }
 
   read(fd: number, buffer: Uint8Array, offset: number): Promise<number> {
     return this.request({ ...transferOf(fd, buffer, offset), operation: Operation.read });
@@ -78,6 +85,7 @@ export class RingRequests implements SlowRequests {
       const [request, id] = [this.heldBack.shift()!, this.freeIds.pop()!]; // there is one of each
       if (this.underWay.size === 0) this.ring.keepAlive(true);
       this.underWay.set(id, request);
+      if (request.entryFlags & IOSQE_ASYNC) this.copies++;
       this.ring.push(request, id);
       this.unsubmitted++;
     }
@@ -133,9 +141,10 @@ export class RingRequests implements SlowRequests {
 
   private reap(): void {
     this.ring.reap((id, result) => {
-      const { resolve, reject } = this.underWay.get(id)!; // the kernel knows no others
+      const { resolve, reject, entryFlags } = this.underWay.get(id)!; // the kernel knows no others
       this.underWay.delete(id);
       this.freeIds.push(id);
+      if (entryFlags & IOSQE_ASYNC) this.copies--;
       if (this.underWay.size === 0) this.ring.keepAlive(false);
       if (result >= 0) resolve(result);
       else if (result === -EINTR || result === -EAGAIN) resolve(interrupted);

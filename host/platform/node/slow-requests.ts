@@ -12,14 +12,19 @@ export const interrupted = -1;
 export interface SlowRequests {
   /** As traces call it. */
   readonly name: 'threads' | 'io_uring';
+  /** Another thread than that of the caller is copying data. What was asked for has been handed over. */
+  isCopying(): boolean;
   read(fd: number, buffer: Uint8Array, offset: number): Promise<number>;
   write(fd: number, buffer: Uint8Array, offset: number): Promise<number>;
   /** As fdatasync(2). */
   datasync(fd: number): Promise<void>;
 }
 
+let transfers = 0;
+
 export const threadPool: SlowRequests = {
   name: 'threads',
+  isCopying: () => transfers > 0,
   read: (fd, buffer, offset) =>
     transfer((callback) => fs.read(fd, buffer, 0, buffer.length, offset, callback)),
   write: (fd, buffer, offset) =>
@@ -31,8 +36,10 @@ export const threadPool: SlowRequests = {
 export function transfer(
   start: (callback: (error: Error | null, bytes: number) => void) => void,
 ): Promise<number> {
+  transfers++;
   return new Promise((resolve, reject) => {
     start((error, bytes) => {
+      transfers--;
       if (!error) resolve(bytes);
       else if (isInterrupted(error)) resolve(interrupted);
       else reject(asRejection(error));

@@ -12,10 +12,11 @@ const opened: HostFile[] = [];
 let counter = 0;
 
 let aio: AioMode = 'threads';
+let mayBlock = false;
 
 async function newFile(): Promise<{ file: HostFile; path: string }> {
   const path = scratch(`file-${counter++}`);
-  const file = await files.open(path, { write: true, create: 'exclusive', aio });
+  const file = await files.open(path, { write: true, create: 'exclusive', aio, mayBlock });
   opened.push(file);
   return { file, path };
 }
@@ -66,10 +67,13 @@ const isThere = why instanceof RingRequests;
 describe.each([
   { way: 'threads', mode: 'threads' as const, given: true },
   { way: 'io_uring, where the kernel has it', mode: 'io_uring' as const, given: isThere },
-])('a file, by $way', ({ mode, given }) => {
+  { way: 'threads and the one that asks', mode: 'threads' as const, given: true, blocks: true },
+  { way: 'io_uring and the thread that asks', mode: 'io_uring' as const, given: isThere, blocks: true },
+])('a file, by $way', ({ mode, given, blocks = false }) => {
   beforeEach((context) => {
     if (!given) context.skip(`no io_uring here: ${String(why)}`);
     aio = mode;
+    mayBlock = blocks;
   });
 
   test('says by which way its requests go', async () => {
