@@ -18,6 +18,7 @@ const ofTheProcess: Readonly<Record<string, string>> = {
   'host/platform/node/libc.ts loaded': 'the C library',
   'host/platform/node/libc.ts tried': 'the C library',
   'host/platform/node/ring-requests.ts ring': 'the io_uring of the process',
+  'host/platform/node/slow-requests.ts threadPool': 'what the thread pool of the process copies',
   'host/platform/node/clock.ts originMs': 'the clock of the system',
   'host/platform/node/codecs.ts loaded': 'a module of Node, loaded when first needed',
   'host/platform/node/in-place-or-pool.ts ofTheProcess': 'how busy the thread pool of the process is',

@@ -199,7 +199,7 @@ export class Tool {
     (await this.traceLog)?.end();
   }
 
-  /** `mayBlock`: all that there is to do is to copy (platform.ts). */
+  /** `mayBlock`: all that there is to do is to copy, as `FileOpenOptions` has it. */
   async createGraph(
     options: { quiet?: boolean; status?: number; mayBlock?: boolean } = {},
   ): Promise<BlockGraph> {

@@ -3,6 +3,7 @@
  * is always there.
  */
 import * as fs from 'node:fs';
+import { InFlight } from '../../base/in-flight.ts';
 import { asRejection, call, isInterrupted } from './errors.ts';
 
 /** In place of a number of bytes: nothing was moved, and the request is to be made again. */
@@ -20,26 +21,44 @@ export interface SlowRequests {
   datasync(fd: number): Promise<void>;
 }
 
-let transfers = 0;
+class ThreadPool implements SlowRequests {
+  readonly name = 'threads';
+  private readonly copies = new InFlight();
 
-export const threadPool: SlowRequests = {
-  name: 'threads',
-  isCopying: () => transfers > 0,
-  read: (fd, buffer, offset) =>
-    transfer((callback) => fs.read(fd, buffer, 0, buffer.length, offset, callback)),
-  write: (fd, buffer, offset) =>
-    transfer((callback) => fs.write(fd, buffer, 0, buffer.length, offset, callback)),
-  datasync: (fd) => call((callback) => fs.fdatasync(fd, callback)),
-};
+  isCopying(): boolean {
+    return !this.copies.isIdle;
+  }
+
+  read(fd: number, buffer: Uint8Array, offset: number): Promise<number> {
+    return this.copy((callback) => fs.read(fd, buffer, 0, buffer.length, offset, callback));
+  }
+
+  write(fd: number, buffer: Uint8Array, offset: number): Promise<number> {
+    return this.copy((callback) => fs.write(fd, buffer, 0, buffer.length, offset, callback));
+  }
+
+  datasync(fd: number): Promise<void> {
+    return call((callback) => fs.fdatasync(fd, callback));
+  }
+
+  private async copy(start: Parameters<typeof transfer>[0]): Promise<number> {
+    this.copies.begin();
+    try {
+      return await transfer(start);
+    } finally {
+      this.copies.end();
+    }
+  }
+}
+
+export const threadPool: SlowRequests = new ThreadPool();
 
 /** One read or write of the callback API: how many bytes, or `interrupted`. */
 export function transfer(
   start: (callback: (error: Error | null, bytes: number) => void) => void,
 ): Promise<number> {
-  transfers++;
   return new Promise((resolve, reject) => {
     start((error, bytes) => {
-      transfers--;
       if (!error) resolve(bytes);
       else if (isInterrupted(error)) resolve(interrupted);
       else reject(asRejection(error));
