@@ -20,6 +20,7 @@ interface EmulatorHost {
   detach(): Promise<void>;
 }
 
+/** Those of v86, but for what a worker cannot have; `hda`, `hdb` and `cdrom` name nodes: `{ node: 'disk' }`. */
 export type EmulatorOptions = Readonly<Record<string, unknown>>;
 
 type EventListener = (value: never) => void;
