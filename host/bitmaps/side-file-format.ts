@@ -20,6 +20,7 @@
  * Head: magic `BYBITMAP`, crc of what follows, version 1, state (1 in use, 2 clean), sequence, identity and former
  * identity, disk length, region bytes, offset of the area, pages, length and crc of the checkpoint, time stamp of the image.
  */
+import { concatenated } from '../base/concatenated.ts';
 import { crc32 } from '../base/crc32.ts';
 import { decodeCString, decodeText } from '../base/text.ts';
 import { HierarchicalBitmap } from '../core/bitmap.ts';
@@ -163,13 +164,7 @@ export function encodeBitmaps(bitmaps: readonly SavedBitmap[]): Uint8Array {
     }
     parts.push(numbers(serializedBytes));
   }
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
+  return concatenated(parts);
 }
 
 /** Of bytes whose checksum was right. Errors: ENOMEM. */

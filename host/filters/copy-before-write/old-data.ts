@@ -89,35 +89,34 @@ export class OldData {
   }
 
   /** Sixteen units at the price of two: a guest that writes to one of a cluster mostly comes back for others. */
-  private saveClusterAtOnce({ offset, bytes }: Area): boolean {
-    const { saver, source, copyMap, held, skipUnallocated } = this.filter;
+  private saveClusterAtOnce(cluster: Area): boolean {
+    const { saver, copyMap, held, skipUnallocated } = this.filter;
+    const { offset, bytes } = cluster;
     if (skipUnallocated || held.bytesBeforeParts(offset, bytes) < bytes) return false;
-    if (this.unitClaims.freeBytes(offset, bytes) < bytes) return false;
     const claim = copyMap.claim(offset, bytes);
     if (!claim) return false;
-    const room = claim.bytes === bytes ? saver.reserveNow?.(bytes) : undefined;
-    const data = room?.buffer?.subarray(0, bytes);
-    // Zeros need no room, and it takes a closer look to know them.
-    const isSaved = data !== undefined && readAtOnce(source, offset, data) && !isZero(data);
-    if (room && isSaved) void saver.save(offset, bytes, room);
-    else if (room) saver.release(room);
-    copyMap.end(claim, isSaved);
-    return isSaved;
+    const room = claim.bytes === bytes ? this.dataAtOnce(cluster) : undefined;
+    if (room) void saver.save(offset, bytes, room);
+    copyMap.end(claim, room !== undefined);
+    return room !== undefined;
   }
 
-  private saveUnitAtOnce({ offset, bytes }: Area): boolean {
+  private saveUnitAtOnce(units: Area): boolean {
+    const room = this.dataAtOnce(units);
+    if (room) this.filter.saver.savePart?.(units.offset, units.bytes, room);
+    return room !== undefined;
+  }
+
+  /** What the source has there. Undefined: that takes waiting, or it is zeros, which need no room if the cluster has nothing else. */
+  private dataAtOnce({ offset, bytes }: Area): Room | undefined {
     const { saver, source } = this.filter;
-    if (this.unitClaims.freeBytes(offset, bytes) < bytes) return false;
+    if (this.unitClaims.freeBytes(offset, bytes) < bytes) return undefined;
     const room = saver.reserveNow?.(bytes);
-    if (!room?.buffer) return false;
+    if (!room?.buffer) return undefined;
     const data = room.buffer.subarray(0, bytes);
-    // Zeros may be all that the cluster has, and then need no room.
-    if (readAtOnce(source, offset, data) && !isZero(data)) {
-      saver.savePart?.(offset, bytes, room);
-      return true;
-    }
+    if (readAtOnce(source, offset, data) && !isZero(data)) return room;
     saver.release(room);
-    return false;
+    return undefined;
   }
 
   /** The first part of a write to [offset, end): its cluster, the units of that which it touches, and where it stops. */

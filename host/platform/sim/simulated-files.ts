@@ -5,6 +5,7 @@
  * file system answers from memory (size, status, extents, locks) takes no time. `direct` makes no difference.
  */
 import { assert } from '../../base/assert.ts';
+import { concatenated } from '../../base/concatenated.ts';
 import { BlockError } from '../../base/errors.ts';
 import type { SparseBytes } from '../../base/sparse-bytes.ts';
 import type {
@@ -147,13 +148,7 @@ class SimFile implements HostFile {
   }
 
   writeAll(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
-    const whole = new Uint8Array(buffers.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const buffer of buffers) {
-      whole.set(buffer, at);
-      at += buffer.length;
-    }
-    return this.write(offset, whole);
+    return this.write(offset, concatenated(buffers));
   }
 
   truncate(size: number): Promise<void> {
