@@ -1,6 +1,7 @@
 /** A repository as a whole: what is put in comes out, whatever fails, and nothing that changed on the way is taken for it. */
 import { describe, expect, test } from 'vitest';
 import { BlockError } from '../../host/base/errors.ts';
+import { ciphers } from '../../host/platform/node/ciphers.ts';
 import { createSimulation } from '../../host/platform/sim/index.ts';
 import { checkRepository } from '../../host/store/check.ts';
 import { DiskReader } from '../../host/store/disk-reader.ts';
@@ -8,7 +9,7 @@ import { RepositoryLock } from '../../host/store/lock.ts';
 import { disksOf } from '../../host/store/machine.ts';
 import { MemoryStore } from '../../host/store/object-store.ts';
 import { isIrreducible } from '../../host/store/polynomial.ts';
-import { Repository } from '../../host/store/repository.ts';
+import { Repository, repositoryPlatform } from '../../host/store/repository.ts';
 import { RepositoryWriter } from '../../host/store/repository-writer.ts';
 import { backUp, diskContent, newRepository, owner, password, platform } from './world.ts';
 
@@ -204,10 +205,11 @@ describe('a lock', () => {
     const { store } = await newRepository(new FailingStore());
     const simulation = createSimulation(1);
     await simulation.run(async () => {
-      const { clock } = simulation.platform;
+      const simulated = repositoryPlatform({ ...simulation.platform, ciphers, hashes: platform.hashes });
+      const { clock } = simulated;
       const sleep = (minutes: number): Promise<void> =>
         new Promise((resolve) => void clock.setTimer(minutes * 60e9, resolve));
-      const repository = await Repository.open({ ...platform, clock }, store, password);
+      const repository = await Repository.open(simulated, store, password);
       const lock = await RepositoryLock.take(repository, owner);
       const writer = await RepositoryWriter.start(repository, { check: () => lock.check() });
       await writer.add('data', diskContent(100, 3));

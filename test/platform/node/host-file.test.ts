@@ -75,15 +75,16 @@ describe.each(backEnds)('a file, by $name', ({ way, alignment, ...here }) => {
     backEnd = files;
   });
 
-  test.skipIf(way === undefined)('says by which way its requests go', async () => {
-    const told: string[] = [];
-    const { path } = await newFile();
-    const file = await here.open(path, { write: true, chosen: (chosen) => void told.push(chosen) });
-    opened.push(file);
-    await file.write(0, new Uint8Array(1 << 20));
-    await file.flush();
-    expect(told).toEqual([way]);
-  });
+  if (way !== undefined)
+    test('says by which way its requests go', async () => {
+      const told: string[] = [];
+      const { path } = await newFile();
+      const file = await here.open(path, { write: true, chosen: (chosen) => void told.push(chosen) });
+      opened.push(file);
+      await file.write(0, new Uint8Array(1 << 20));
+      await file.flush();
+      expect(told).toEqual([way]);
+    });
 
   test('is closed when the requests that are under way are over', async () => {
     const { file, path } = await newFile();
