@@ -138,11 +138,11 @@ export class NodeFile implements HostFile {
 
   private readAtOnce(offset: number, buffer: Uint8Array): boolean {
     if (buffer.length > this.inPlaceBytes || this.overlaps) return false;
-    const start = this.reads.isTimed() ? performance.now() : untimed;
+    const start = this.reads.isTimed(buffer.length) ? performance.now() : untimed;
     if (start !== untimed && !this.reads.mayBlock(start))
       return !this.kind.isDirect && readCached(this.fd, buffer, offset) === buffer.length;
     if (readInPlace(this.fd, buffer, offset) < buffer.length) return false;
-    if (start !== untimed) this.reads.record(start, performance.now());
+    if (start !== untimed) this.reads.record(start, performance.now(), buffer.length);
     return true;
   }
 
@@ -164,10 +164,10 @@ export class NodeFile implements HostFile {
 
   private writeAtOnce(offset: number, buffer: Uint8Array): boolean {
     if (buffer.length > this.inPlaceBytes || this.overlaps) return false;
-    const start = this.writes.isTimed() ? performance.now() : untimed;
+    const start = this.writes.isTimed(buffer.length) ? performance.now() : untimed;
     if (start !== untimed && !this.writes.mayBlock(start)) return false;
     if (writeInPlace(this.fd, buffer, offset) < buffer.length) return false;
-    if (start !== untimed) this.writes.record(start, performance.now());
+    if (start !== untimed) this.writes.record(start, performance.now(), buffer.length);
     return true;
   }
 

@@ -14,6 +14,10 @@ const longestSampleMs = 0.5;
 const weight = 1 / 8;
 /** Below this average nothing points to a slow disk. */
 const calmMs = slowMs / 4;
+/** Larger requests are timed, each of them. */
+const sampledBytes = 32 << 10;
+/** What copying takes at most does not count: 2.5 GiB in a second. */
+const copyMsPerByte = 0.1 / (256 << 10);
 const firstPauseMs = 20;
 const longestPauseMs = 640;
 
@@ -25,10 +29,11 @@ export class LatencyWatch {
   private pausedUntilMs = 0;
 
   /**
-   * Whether this request is one to be timed. While requests finish far from being slow, one in four is: looking at the
-   * clock twice costs a tenth of a read from the page cache.
+   * Whether this request is one to be timed. While requests finish far from being slow, one in four of the small ones is: looking at
+   * the clock twice costs a tenth of a read from the page cache.
    */
-  isTimed(): boolean {
+  isTimed(bytes: number): boolean {
+    if (bytes > sampledBytes) return true;
     return this.pausedUntilMs !== 0 || this.averageMs > calmMs || (++this.requests & 3) === 0;
   }
 
@@ -37,9 +42,9 @@ export class LatencyWatch {
     return nowMs >= this.pausedUntilMs;
   }
 
-  /** Takes note of a request made in place. */
-  record(startMs: number, endMs: number): void {
-    const tookMs = endMs - startMs;
+  /** Takes note of a request of so many bytes that was made in place. */
+  record(startMs: number, endMs: number, bytes: number): void {
+    const tookMs = Math.max(0, endMs - startMs - bytes * copyMsPerByte);
     if (this.pausedUntilMs !== 0) {
       this.judgeTrial(tookMs, endMs);
       return;

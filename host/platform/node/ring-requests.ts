@@ -146,7 +146,7 @@ export class RingRequests implements SlowRequests {
     const taken = this.ring.enter(this.unsubmitted, 1);
     if (taken <= 0) return;
     this.unsubmitted -= taken;
-    this.latencies.record(start, performance.now());
+    this.latencies.record(start, performance.now(), 0);
   }
 
   /** There may be completions. */

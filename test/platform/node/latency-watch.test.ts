@@ -6,7 +6,7 @@ function afterSamples(...tookMs: number[]): { watch: LatencyWatch; nowMs: number
   const watch = new LatencyWatch();
   let nowMs = 1000;
   for (const took of tookMs) {
-    if (watch.mayBlock(nowMs)) watch.record(nowMs, nowMs + took);
+    if (watch.mayBlock(nowMs)) watch.record(nowMs, nowMs + took, 0);
     nowMs += took;
   }
   return { watch, nowMs };
@@ -37,7 +37,7 @@ describe('the latency watch', () => {
       const start = nowMs;
       while (!watch.mayBlock(nowMs)) nowMs++;
       pauses.push(nowMs - start);
-      watch.record(nowMs, nowMs + 5);
+      watch.record(nowMs, nowMs + 5, 0);
       nowMs += 5;
     }
     expect(pauses).toEqual([20, 40, 80, 160, 320, 640, 640, 640]);
@@ -45,9 +45,9 @@ describe('the latency watch', () => {
 
   test('goes back to blocking after one fast try', () => {
     const { watch, nowMs } = afterSamples(5, 5);
-    watch.record(nowMs + 30, nowMs + 30.004);
+    watch.record(nowMs + 30, nowMs + 30.004, 0);
     expect(watch.mayBlock(nowMs + 30.004)).toBe(true);
-    watch.record(nowMs + 31, nowMs + 31.004);
+    watch.record(nowMs + 31, nowMs + 31.004, 0);
     expect(watch.mayBlock(nowMs + 31.004)).toBe(true);
   });
 });
