@@ -3,14 +3,17 @@
  *
  * What is asked for is handed out whole or not at all. Nothing is copied that came in one piece: what was handed out
  * shares its memory with what was appended, which must not change. A connection that can put bytes where they are wanted
- * asks for `room`: then a long payload comes straight to its place.
+ * asks for `room`: then a long payload comes straight to its place, and what was only looked at is in memory that is used again.
  */
 import type { Destination } from '../platform/connection.ts';
 
-/** For what comes by `room`; a part of it is handed out once, and never used again. */
+/** For what comes by `room`. */
 const chunkBytes = 65_536;
 /** What is left of a chunk is given up when it is less. */
 const minRoomBytes = 16_384;
+/** Behind a target of that much another one is likely: what comes before it is short, and what comes with that is copied. */
+const bulkBytes = 65_536;
+const bulkRoomBytes = 4096;
 
 export class Input implements Destination {
   /** The first has `start` bytes that were handed out before. */
@@ -20,6 +23,9 @@ export class Input implements Destination {
   private chunk = new Uint8Array(0);
   /** Of the chunk. */
   private used = 0;
+  /** Somebody keeps a part of the chunk. */
+  private isKept = false;
+  private isBulk = false;
   /** What `fill` is at. */
   private target: Uint8Array | undefined;
   private targetFilled = 0;
@@ -38,12 +44,19 @@ export class Input implements Destination {
 
   /** The next `bytes`, or undefined while there are fewer. */
   take(bytes: number): Uint8Array | undefined {
+    const found = this.read(bytes);
+    if (found) this.isKept = true;
+    return found;
+  }
+
+  /** As `take`, to be looked at before there is anything else. */
+  read(bytes: number): Uint8Array | undefined {
     const found = this.peek(bytes);
     if (found) this.skip(bytes);
     return found;
   }
 
-  /** As `take`, and they stay. */
+  /** As `read`, and they stay. */
   peek(bytes: number): Uint8Array | undefined {
     if (bytes > this.bytes) return undefined;
     const first = this.pieces[0];
@@ -76,6 +89,7 @@ export class Input implements Destination {
       this.skip(part.length);
     }
     this.target = undefined;
+    this.isBulk = target.length >= bulkBytes;
     return true;
   }
 
@@ -83,11 +97,13 @@ export class Input implements Destination {
     this.isRoomOfTarget =
       this.target !== undefined && this.targetFilled < this.target.length && this.bytes === 0;
     if (this.isRoomOfTarget) return this.target!.subarray(this.targetFilled); // so it was just said
+    if (this.bytes === 0 && !this.isKept) this.used = 0;
     if (this.chunk.length - this.used < minRoomBytes) {
       this.chunk = new Uint8Array(chunkBytes);
       this.used = 0;
+      this.isKept = false;
     }
-    return this.chunk.subarray(this.used);
+    return this.chunk.subarray(this.used, this.isBulk ? this.used + bulkRoomBytes : chunkBytes);
   }
 
   filled(bytes: number): void {
@@ -97,6 +113,7 @@ export class Input implements Destination {
     }
     this.append(this.chunk.subarray(this.used, this.used + bytes));
     this.used += bytes;
+    if (bytes === bulkRoomBytes) this.isBulk = false;
   }
 
   /** Drops the next `bytes`, or all that there are. Returned: how many that was. */

@@ -75,6 +75,37 @@ describe('Input', () => {
       { numRuns: 300 },
     );
   });
+
+  test.each([
+    ['uses memory again that was only looked at', (input: Input) => input.read(28), true],
+    ['leaves memory alone that somebody keeps', (input: Input) => input.take(28), false],
+  ])('%s', (_, consume, isSame) => {
+    const input = new Input();
+    const first = input.room();
+    first[0] = 1;
+    input.filled(28);
+    expect(input.take(29)).toBeUndefined();
+    const found = consume(input);
+    const next = input.room();
+    expect([next.buffer === first.buffer, next.byteOffset === first.byteOffset]).toEqual([true, isSame]);
+    next[0] = 2;
+    expect(found?.[0]).toBe(isSame ? 2 : 1);
+  });
+
+  test('has little room behind a large target, until that is not enough', () => {
+    const input = new Input();
+    const target = new Uint8Array(100_000);
+    const fill = (): void => {
+      while (!input.fill(target)) input.filled(Math.min(input.room().length, 50_000));
+    };
+    const usual = input.room().length;
+    fill();
+    const small = input.room().length;
+    expect(small).toBeLessThan(usual);
+    input.filled(small);
+    input.skip(small);
+    expect(input.room().length).toBe(usual);
+  });
 });
 
 describe('Output', () => {

@@ -119,11 +119,11 @@ export class ReplyReader {
       case 'head':
         return this.readHead();
       case 'payload': {
-        const payload = this.input.take(this.payloadBytes);
+        const payload = this.input.read(this.payloadBytes);
         return payload ? this.takePayload(payload) : 'waits';
       }
       case 'offset': {
-        const at = this.input.take(offsetBytes);
+        const at = this.input.read(offsetBytes);
         if (!at) return 'waits';
         this.takeOffset(new MessageReader(at).u64()!); // it has as many bytes
         return undefined;
@@ -138,7 +138,7 @@ export class ReplyReader {
     const magic = input.peek(magicBytes);
     if (!magic) return 'waits';
     const form = formOf(viewOf(magic).getUint32(0));
-    const head = input.take(headBytes[form]);
+    const head = input.read(headBytes[form]);
     if (!head) return 'waits';
     const view = viewOf(head);
     const request = this.find(view.getUint32(8), view.getUint32(12));

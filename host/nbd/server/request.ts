@@ -67,7 +67,7 @@ export class RequestReader {
   /** The next one that has arrived as a whole. */
   next(): Request | BrokenRequest | undefined {
     if (this.pending) return this.fill(this.pending);
-    const head = this.input.take(this.isExtended ? extendedBytes : compactBytes);
+    const head = this.input.read(this.isExtended ? extendedBytes : compactBytes);
     if (!head) return undefined;
     const request = this.parse(head);
     const expected = this.isExtended ? extendedRequestMagic : requestMagic;
