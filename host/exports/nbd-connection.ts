@@ -221,6 +221,6 @@ export class NbdConnection {
 
   private send(): void {
     if (this.isClosed) return;
-    for (const { bytes, sent } of this.protocol.output.take()) this.connection.write(bytes, sent);
+    this.protocol.output.sendTo(this.connection);
   }
 }

@@ -4,20 +4,15 @@
  * Sending costs more for each piece than copying a few kilobytes does.
  */
 import { assert } from '../base/assert.ts';
+import type { Connection, Outgoing } from '../platform/connection.ts';
 
 /** Room for small pieces, made as it is needed. What was taken is never written to again. */
 const roomBytes = 65_536;
 /** From here on, a piece is sent from where it is. */
 const largeBytes = 16_384;
 
-interface Piece {
-  readonly bytes: Uint8Array;
-  /** To be told when nobody needs the memory any more. */
-  readonly sent?: (() => void) | undefined;
-}
-
 export class Output {
-  private readonly pieces: Piece[] = [];
+  private readonly pieces: Outgoing[] = [];
   private room = new Uint8Array(0);
   /** Of the room: what is gathered and not yet a piece begins at `start`. */
   private start = 0;
@@ -62,8 +57,15 @@ export class Output {
     this.bytes += bytes.length;
   }
 
+  /** Sends all that there is. */
+  sendTo(connection: Pick<Connection, 'write' | 'writeAll'>): void {
+    const pieces = this.take();
+    if (connection.writeAll) connection.writeAll(pieces);
+    else for (const { bytes, sent } of pieces) connection.write(bytes, sent);
+  }
+
   /** All that there is to send. */
-  take(): Piece[] {
+  take(): Outgoing[] {
     this.finishPiece();
     this.bytes = 0;
     return this.pieces.splice(0);

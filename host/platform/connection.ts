@@ -5,14 +5,20 @@
  * before `close` still goes out.
  */
 
+/** What is to be written. */
+export interface Outgoing {
+  readonly bytes: Uint8Array;
+  /** Told when nobody needs the memory any more, so that it can be used again; it may never be, and then the bytes stay as they are. */
+  readonly sent?: (() => void) | undefined;
+}
+
 /** Any byte stream in both directions. Nothing arrives before `start`. */
 export interface Connection {
   start(handlers: ConnectionHandlers): void;
-  /**
-   * `sent` is told when nobody needs the memory any more, so that it can be used again; it may never come, and then the
-   * bytes stay as they are.
-   */
+  /** `sent`: as of `Outgoing`. */
   write(bytes: Uint8Array, sent?: () => void): void;
+  /** As `write` of one after the other, for less. Absent: it is nothing else. */
+  writeAll?(pieces: readonly Outgoing[]): void;
   /** Written and not yet on its way. */
   readonly unsentBytes: number;
   pause(): void;

@@ -201,6 +201,6 @@ export class NbdSession {
 
   private flush(): void {
     if (this.failure) return;
-    for (const { bytes, sent } of this.protocol.output.take()) this.connection.write(bytes, sent);
+    this.protocol.output.sendTo(this.connection);
   }
 }
