@@ -17,6 +17,7 @@ const ofTheProcess: Readonly<Record<string, string>> = {
   'host/qapi/dictionary-order.ts bucketOfKey': 'what a pure function has found out, within a bound',
   'host/platform/node/libc.ts loaded': 'the C library',
   'host/platform/node/libc.ts tried': 'the C library',
+  'host/platform/node/socket-calls.ts calls': 'calls of the C library',
   'host/platform/node/ring-requests.ts ring': 'the io_uring of the process',
   'host/platform/node/clock.ts originMs': 'the clock of the system',
   'host/platform/node/codecs.ts loaded': 'a module of Node, loaded when first needed',
