@@ -10,6 +10,7 @@ import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import type { ConnectionHandlers, Destination, Outgoing } from '../connection.ts';
 import { socketCalls } from './socket-calls.ts';
 import { endSocket, StreamConnection } from './stream-connection.ts';
+import { wakefulness } from './wakefulness.ts';
 
 /** What a socket knows of itself on POSIX; the types do not. */
 interface Handle {
@@ -43,6 +44,7 @@ export class SocketConnection extends StreamConnection {
 
   /** What the kernel does not take at once goes behind, by the stream. */
   writeAll(pieces: readonly Outgoing[]): void {
+    wakefulness.wrote();
     let taken = this.writeAtOnce(pieces);
     for (const { bytes, sent } of pieces) {
       if (taken >= bytes.length) sent?.();
@@ -68,6 +70,7 @@ function readingInto(destination: Destination, handle: Handle): Socket {
     onread: {
       buffer: () => destination.room(),
       callback: (bytes) => {
+        wakefulness.heard();
         destination.filled(bytes);
         return true;
       },
