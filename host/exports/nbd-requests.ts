@@ -1,7 +1,7 @@
 /**
  * What a request of an NBD client does to the disk that is exported (specification: nbd, section 3).
  *
- * `perform` returns undefined when the answer is written already, as for reads of what is in memory, and else a
+ * `perform` returns undefined when the answer is written already, as for small reads of what is in memory, and else a
  * promise that never rejects: what fails is the answer. Zeros that are known without reading are told as holes, to clients
  * that have structured replies and do not forbid it.
  */
@@ -20,10 +20,6 @@ import type { NodeContext } from './nbd-contexts.ts';
 
 /** Of what is read for CACHE, and of no use to anybody. */
 const cachePieceBytes = 1 << 20;
-/** A longer read is not made while everybody else waits. */
-const maxNowBytes = 1 << 20;
-/** Of a read that is made at once: what a file takes in place. */
-const nowPieceBytes = 256 << 10;
 
 export class NbdRequests {
   /** What large reads are read into, and sent from. */
@@ -35,27 +31,26 @@ export class NbdRequests {
   ) {}
 
   perform(request: Request, replies: Replies): Promise<void> | undefined {
-    const found = request.command === Command.read ? this.readNow(request, replies) : undefined;
-    return found === 'answered' ? undefined : this.answer(request, replies, found);
+    if (request.command !== Command.read) return this.answer(request, replies);
+    return this.readNow(request, replies) ? undefined : this.answer(request, replies);
   }
 
-  /** `found`: all data of a read. */
-  private async answer(request: Request, replies: Replies, found: Uint8Array | undefined): Promise<void> {
+  private async answer(request: Request, replies: Replies): Promise<void> {
     try {
-      await this.act(request, replies, found);
+      await this.act(request, replies);
     } catch (error) {
       const { errno, message } = asBlockError(error);
       replies.fail(request, toWireError(errno), message);
     }
   }
 
-  private async act(request: Request, replies: Replies, found: Uint8Array | undefined): Promise<void> {
+  private async act(request: Request, replies: Replies): Promise<void> {
     const { backend } = this;
     const { command, offset, length, flags, isFua: fua } = request;
     switch (command) {
       case Command.read:
         if (fua) await failingAs('flush failed', backend.flush());
-        return this.read(request, replies, found);
+        return this.read(request, replies);
       case Command.write:
         // What was checked has its data with it.
         await failingAs('writing to file failed', backend.write(offset, request.payload ?? nothing, { fua }));
@@ -83,49 +78,22 @@ export class NbdRequests {
     replies.done(request);
   }
 
-  /**
-   * Answers a read that can be answered at once. Data: all of it, of which it is not known whether there are holes in it. Undefined: it
-   * takes longer.
-   */
-  private readNow(request: Request, replies: Replies): 'answered' | Uint8Array | undefined {
-    const { offset, length, isFua } = request;
-    if (isFua || length > maxNowBytes || length === 0) return undefined;
+  /** Whether a small read could be answered at once, and is. */
+  private readNow(request: Request, replies: Replies): boolean {
+    if (request.isFua) return false;
+    const room = replies.dataInPlace(request);
+    if (!room) return false;
+    const { offset } = request;
     const sparse = replies.takesHoles(request);
     // A file that ends within a sector has a hole behind its end.
-    if (sparse && offset + length > this.backend.length - sectorBytes) return undefined;
-    const room = replies.dataInPlace(request);
-    if (room) {
-      if (this.readDataNow(offset, room.data) && !(sparse && mayHaveHoles(offset, room.data)))
-        return 'answered';
-      room.takeBack();
-      return undefined;
-    }
-    const data = this.takeBuffer(length);
-    if (!this.readDataNow(offset, data)) {
-      this.giveBack(data);
-      return undefined;
-    }
-    if (sparse && mayHaveHoles(offset, data)) return data;
-    replies.data(request, offset, data, true, () => this.giveBack(data));
-    return 'answered';
+    const isWhole = !sparse || offset + request.length <= this.backend.length - sectorBytes;
+    if (isWhole && this.backend.readNow(offset, room.data) && !(sparse && mayHaveHoles(offset, room.data)))
+      return true;
+    room.takeBack();
+    return false;
   }
 
-  private takeBuffer(bytes: number): Uint8Array {
-    return this.pool.take(bytes).subarray(0, bytes);
-  }
-
-  private giveBack({ buffer }: Uint8Array): void {
-    this.pool.give(new Uint8Array(buffer));
-  }
-
-  private readDataNow(offset: number, data: Uint8Array): boolean {
-    for (let at = 0; at < data.length; at += nowPieceBytes) {
-      if (!this.backend.readNow(offset + at, data.subarray(at, at + nowPieceBytes))) return false;
-    }
-    return true;
-  }
-
-  private async read(request: Request, replies: Replies, found: Uint8Array | undefined): Promise<void> {
+  private async read(request: Request, replies: Replies): Promise<void> {
     const { offset, length } = request;
     if (length === 0) {
       replies.empty(request);
@@ -142,15 +110,11 @@ export class NbdRequests {
       const isLast = at + run.bytes === end;
       if (run.zero) {
         replies.hole(request, at, run.bytes, isLast);
-      } else if (found && run.bytes === length) {
-        replies.data(request, at, found, isLast, () => this.giveBack(found));
-        return;
       } else {
         await this.readData(request, replies, at, run.bytes, isLast);
       }
       at += run.bytes;
     }
-    if (found) this.giveBack(found);
   }
 
   private async readData(
@@ -160,9 +124,10 @@ export class NbdRequests {
     bytes: number,
     isLast: boolean,
   ): Promise<void> {
-    const data = this.takeBuffer(bytes);
+    const buffer = this.pool.take(bytes);
+    const data = buffer.subarray(0, bytes);
     await failingAs('reading from file failed', this.backend.read(offset, data));
-    replies.data(request, offset, data, isLast, () => this.giveBack(data));
+    replies.data(request, offset, data, isLast, () => this.pool.give(buffer));
   }
 
   private async cache(offset: number, bytes: number): Promise<void> {
