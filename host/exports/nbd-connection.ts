@@ -23,7 +23,7 @@ import type { NbdExport } from './nbd-export.ts';
 /** Requests of one client that may be on their way. */
 const maxInFlight = 64;
 /** Bytes that a client may leave to be fetched: then nothing more is done for it. */
-const maxUnsentBytes = 8 << 20;
+const maxUnsentBytes = 1 << 20;
 /** Bytes that have arrived and wait: then no more is read. */
 const maxPendingBytes = 1 << 20;
 /** Others have their turn after that. */

@@ -36,10 +36,9 @@ export const files: Files = {
       const stats = fs.fstatSync(fd);
       if (stats.isDirectory()) throw new BlockError('EISDIR');
       const { aio = forced, chosen } = options;
-      const kind = { isDevice: stats.isBlockDevice(), aio, chosen, neverInPlace };
-      if (!direct) return new NodeFile(fd, kind);
       const isMemory = stats.isFile() && fs.statfsSync(path).type === TMPFS_MAGIC;
-      return new DirectFile(fd, libc()!, { ...kind, isMemory }); // checked above
+      const kind = { isDevice: stats.isBlockDevice(), isMemory, aio, chosen, neverInPlace };
+      return direct ? new DirectFile(fd, libc()!, kind) : new NodeFile(fd, kind); // checked above
     } catch (error) {
       fs.closeSync(fd);
       throw fromSystemError(error);

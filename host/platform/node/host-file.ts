@@ -99,6 +99,11 @@ export class NodeFile implements HostFile {
     return isDirect === true && isMemory !== true && this.slow.name === 'io_uring';
   }
 
+  /** Memory is never slow, whatever else the processor does meanwhile. */
+  private isTimed(watch: LatencyWatch, { length }: Uint8Array): boolean {
+    return this.kind.isMemory !== true && watch.isTimed(length);
+  }
+
   advise(layout: FileLayout): void {
     const c = libc();
     if (c) adviseLayout(c, this.fd, layout);
@@ -138,7 +143,7 @@ export class NodeFile implements HostFile {
 
   private readAtOnce(offset: number, buffer: Uint8Array): boolean {
     if (buffer.length > this.inPlaceBytes || this.overlaps) return false;
-    const start = this.reads.isTimed(buffer.length) ? performance.now() : untimed;
+    const start = this.isTimed(this.reads, buffer) ? performance.now() : untimed;
     if (start !== untimed && !this.reads.mayBlock(start))
       return !this.kind.isDirect && readCached(this.fd, buffer, offset) === buffer.length;
     if (readInPlace(this.fd, buffer, offset) < buffer.length) return false;
@@ -164,7 +169,7 @@ export class NodeFile implements HostFile {
 
   private writeAtOnce(offset: number, buffer: Uint8Array): boolean {
     if (buffer.length > this.inPlaceBytes || this.overlaps) return false;
-    const start = this.writes.isTimed(buffer.length) ? performance.now() : untimed;
+    const start = this.isTimed(this.writes, buffer) ? performance.now() : untimed;
     if (start !== untimed && !this.writes.mayBlock(start)) return false;
     if (writeInPlace(this.fd, buffer, offset) < buffer.length) return false;
     if (start !== untimed) this.writes.record(start, performance.now(), buffer.length);

@@ -30,6 +30,9 @@ export class SocketConnection extends StreamConnection {
     const { into } = handlers;
     const handle = Reflect.get(this.socket, '_handle') as Handle | null;
     if (into && handle) {
+      const { fd = -1 } = handle;
+      const isLocal = this.socket.remoteAddress === undefined;
+      if (isLocal && fd >= 0) socketCalls()?.enlargeSendBuffer(fd);
       this.socket = readingInto(into, handle);
       this.input = this.socket;
       this.output = this.socket;
