@@ -19,6 +19,7 @@ const ofTheProcess: Readonly<Record<string, string>> = {
   'host/platform/node/libc.ts tried': 'the C library',
   'host/platform/node/socket-calls.ts calls': 'calls of the C library',
   'host/platform/node/ring-requests.ts ring': 'the io_uring of the process',
+  'host/platform/node/wakefulness.ts wakefulness': 'the event loop',
   'host/platform/node/clock.ts originMs': 'the clock of the system',
   'host/platform/node/codecs.ts loaded': 'a module of Node, loaded when first needed',
   'host/platform/node/in-place-or-pool.ts ofTheProcess': 'how busy the thread pool of the process is',

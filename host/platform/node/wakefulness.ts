@@ -12,23 +12,33 @@ const momentMs = 0.05;
 const firstPause = 1;
 const longestPause = 256;
 
-class Wakefulness {
+interface Loop {
+  /** Calls when everything else has had its turn. */
+  readonly afterOthers: (callback: () => void) => void;
+  readonly nowMs: () => number;
+  readonly processors: () => number;
+}
+
+export class Wakefulness {
   private untilMs = 0;
   private isTurning = false;
   /** Nobody has answered since. */
   private isAwaiting = false;
   private pause = firstPause;
   private leftOut = 0;
-  private readonly hasProcessors = process.getBuiltinModule('node:os').availableParallelism() > 1;
+  private processors: number | undefined;
+
+  constructor(private readonly loop: Loop) {}
 
   /** A peer was written to. */
   wrote(): void {
-    if (!this.hasProcessors || this.leftOut-- > 0) return;
+    this.processors ??= this.loop.processors();
+    if (this.processors < 2 || this.leftOut-- > 0) return;
     this.isAwaiting = true;
-    this.untilMs = performance.now() + momentMs;
+    this.untilMs = this.loop.nowMs() + momentMs;
     if (this.isTurning) return;
     this.isTurning = true;
-    setImmediate(this.turn);
+    this.loop.afterOthers(this.turn);
   }
 
   /** A peer has answered. */
@@ -39,8 +49,8 @@ class Wakefulness {
   }
 
   private readonly turn = (): void => {
-    if (this.isAwaiting && performance.now() < this.untilMs) {
-      setImmediate(this.turn);
+    if (this.isAwaiting && this.loop.nowMs() < this.untilMs) {
+      this.loop.afterOthers(this.turn);
       return;
     }
     this.isTurning = false;
@@ -51,4 +61,8 @@ class Wakefulness {
   };
 }
 
-export const wakefulness: Wakefulness = new Wakefulness();
+export const wakefulness: Wakefulness = new Wakefulness({
+  afterOthers: setImmediate,
+  nowMs: () => performance.now(),
+  processors: () => process.getBuiltinModule('node:os').availableParallelism(),
+});
