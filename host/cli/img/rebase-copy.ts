@@ -45,11 +45,12 @@ interface Piece {
 
 interface Buffers {
   before: ScanBuffer;
-  after: ScanBuffer;
+  /** Absent: zeros. */
+  after: ScanBuffer | undefined;
 }
 
 class RebaseCopy {
-  private readonly arena = new ScanArena(2 * bufferCount * pieceBytes);
+  private readonly arena: ScanArena;
   /** The image itself, below filters. */
   private readonly node: BlockNode;
   private readonly clusterBytes: number;
@@ -62,12 +63,13 @@ class RebaseCopy {
     this.clusterBytes = this.node.driver.info?.().clusterBytes ?? sectorBytes;
     this.oldLength = this.node.backing()?.length ?? 0;
     this.newLength = newBacking?.length ?? 0;
+    this.arena = new ScanArena((newBacking ? 2 : 1) * bufferCount * pieceBytes);
   }
 
   async run(): Promise<void> {
     const buffers = Array.from({ length: bufferCount }, () => ({
       before: this.arena.allocate(pieceBytes),
-      after: this.arena.allocate(pieceBytes),
+      after: this.settings.newBacking && this.arena.allocate(pieceBytes),
     }));
     const pieces = this.pieces();
     await runPipeline<Piece, Buffers>(buffers, {
@@ -137,7 +139,7 @@ class RebaseCopy {
     if (bytes === 0) return;
     await Promise.all([
       reading('old', this.settings.image.read(start, before.bytes.subarray(0, bytes))),
-      reading('new', this.readNew(start, after.bytes.subarray(0, bytes))),
+      after && reading('new', this.readNew(start, after.bytes.subarray(0, bytes))),
     ]);
   }
 
@@ -162,6 +164,7 @@ class RebaseCopy {
 
   private clusterDiffers(at: number, end: number, { before, after }: Buffers): boolean {
     const bytes = Math.min(this.clusterBytes, end - at);
+    if (!after) return !this.arena.isZero(before, at, bytes);
     const part = ({ address, bytes: all }: ScanBuffer): ScanBuffer => ({
       address: address + at,
       bytes: all.subarray(at, at + bytes),

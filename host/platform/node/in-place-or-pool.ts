@@ -18,7 +18,7 @@ class CodecPool {
   private cores: number | undefined;
   private readonly turns = new Waiters();
 
-  async run<T>(bytes: number, inPlace: () => T, inThreadPool: () => Promise<T>): Promise<T> {
+  async run<T>(bytes: number, inPlace: () => T | Promise<T>, inThreadPool: () => Promise<T>): Promise<T> {
     this.active++;
     try {
       // Callers that were woken together all get here before the first of them goes on.
@@ -47,7 +47,7 @@ const ofTheProcess = new CodecPool();
 /** Runs one of the two, by how many others are around and by the size of the cluster, in bytes. */
 export function inPlaceOrPool<T>(
   bytes: number,
-  inPlace: () => T,
+  inPlace: () => T | Promise<T>,
   inThreadPool: () => Promise<T>,
 ): Promise<T> {
   return ofTheProcess.run(bytes, inPlace, inThreadPool);

@@ -58,13 +58,15 @@ const ENOSYS = 38;
 
 type IntCall = (...args: readonly unknown[]) => number;
 
-interface AsyncIntCall extends IntCall {
+/** `async` takes a callback behind the arguments, and has a thread of the pool make the call. */
+export interface AsyncIntCall extends IntCall {
   async(...args: readonly unknown[]): void;
 }
 
 /** The part of koffi in use. */
 export interface Koffi {
-  load(path: null): { func(definition: string): AsyncIntCall };
+  /** Null: the program itself. */
+  load(path: string | null): { func(definition: string): AsyncIntCall };
   errno(): number;
   address(value: Uint8Array): number | bigint;
   /** The memory at an address, for as long as it is there. */
@@ -303,7 +305,7 @@ export class Libc {
 }
 
 /** Errno stays with the thread that made the call. */
-function inThreadPool(call: AsyncIntCall, values: readonly unknown[]): Promise<number> {
+export function inThreadPool(call: AsyncIntCall, values: readonly unknown[]): Promise<number> {
   return new Promise((resolve, reject) => {
     call.async(...values, (error: Error | null, value: number) => (error ? reject(error) : resolve(value)));
   });

@@ -1,6 +1,6 @@
 /**
  * zstd clusters (specification: qcow2, section 9.2), with node:zlib where it has zstd (Node 22.15 and later), else
- * with @cloudpss/zstd, which is loaded on first use. Both are given one frame at a time and never room for more than
+ * with @cloudpss/zstd, which is loaded on first use (zstd-library.ts for several at a time). All are given one frame at a time and never room for more than
  * the cluster still lacks.
  */
 import type { Transform } from 'node:stream';
@@ -129,13 +129,30 @@ async function loadEngine(): Promise<Engine> {
       },
     };
   }
-  const { compress, decompress, Decompressor } = await import('@cloudpss/zstd');
-  return {
+  const { compress, decompress, Decompressor, TYPE } = await import('@cloudpss/zstd');
+  const { ZstdLibrary } = await import('./zstd-library.ts');
+  const library = TYPE === 'napi' ? ZstdLibrary.load() : undefined;
+  const inPlace: Engine = {
     compress: (input) => compress(input, level),
     decompress(input, frame, limit) {
       if (frame.contentBytes !== undefined) return decompress(input);
       return decodeByBlocks(new Decompressor(), input, frame, limit);
     },
+  };
+  if (!library) return inPlace;
+  return {
+    compress: (input) =>
+      inPlaceOrPool(
+        input.length,
+        () => inPlace.compress(input),
+        () => library.compress(input, level),
+      ),
+    decompress: (input, frame, limit) =>
+      inPlaceOrPool(
+        limit,
+        () => inPlace.decompress(input, frame, limit),
+        () => library.decompress(input, frame.contentBytes ?? limit),
+      ),
   };
 }
 

@@ -130,6 +130,17 @@ describe('zstd', () => {
     });
   });
 
+  test('gives the same streams for clusters side by side as for one after the other', async () => {
+    const inputs = Array.from({ length: 9 }, (_, i) => cluster(i, 1 + i * 8000));
+    const together = await Promise.all(
+      inputs.map((input) => codecs.zstd.compress(input, Number.POSITIVE_INFINITY)),
+    );
+    for (const [i, input] of inputs.entries()) {
+      const alone = await codecs.zstd.compress(input, Number.POSITIVE_INFINITY);
+      expect(Buffer.compare(together[i]!, alone!)).toBe(0);
+    }
+  });
+
   test('writes the content size, as QEMU does', async () => {
     const packed = (await codecs.zstd.compress(cluster(8), clusterBytes))!;
     expect(zstdFrameAt(packed, 0)).toMatchObject({ contentBytes: clusterBytes, end: packed.length });
