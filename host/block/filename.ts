@@ -79,7 +79,7 @@ function fullOptions(node: BlockNode): Record<string, unknown> {
   for (const edge of node.children.values()) {
     if (edge.role === 'cow') {
       if (overridesBacking(node)) result['backing'] = fullOptions(edge.node);
-    } else {
+    } else if (!node.namedFiles.has(edge.name)) {
       addChild(result, edge.name, fullOptions(edge.node));
     }
   }
@@ -136,6 +136,22 @@ function overridesBacking(node: BlockNode): boolean {
  */
 export function resolveBackingName(node: BlockNode, backingName: string): string {
   if (backingName.startsWith('/') || hasProtocol(backingName)) return backingName;
+  return folderOf(node) + backingName;
+}
+
+/**
+ * The path of a file that the image of `node` is made of, and may write to: always in the folder of the node's own file, or
+ * below it. Purely textual. Errors: EACCES for a name that leads out of it; as `resolveBackingName`.
+ */
+export function resolveOwnName(node: BlockNode, name: string): string {
+  if (name.startsWith('/') || name.split('/').includes('..'))
+    throw new BlockError('EACCES', `File '${name}' of the image is not in the folder of the image`);
+  const folder = folderOf(node);
+  return folder === '' ? plainName(name) : folder + name;
+}
+
+/** Where the node's own file is: empty, or with a slash at the end. */
+function folderOf(node: BlockNode): string {
   const storage = storageOf(node);
   if (storage.definition.kind !== 'protocol')
     throw invalid(`Cannot generate a base directory for ${storage.definition.name} nodes`);
@@ -146,10 +162,10 @@ export function resolveBackingName(node: BlockNode, backingName: string): string
   if (own === undefined) {
     throw new BlockError('EINVAL', `Cannot use relative backing file names for '${filenameOf(node)}'`);
   }
-  return own.slice(0, own.lastIndexOf('/') + 1) + backingName;
+  return own.slice(0, own.lastIndexOf('/') + 1);
 }
 
-/** The same, undefined where the image names none, or one that cannot be found from there. */
+/** As `resolveBackingName`, undefined where the image names none, or one that cannot be found from there. */
 export function fullBackingName(node: BlockNode): string | undefined {
   const named = node.driver.backing?.filename;
   try {

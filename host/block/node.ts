@@ -59,6 +59,8 @@ export class BlockNode implements EdgeParent {
   own: Checked<object> | undefined;
   /** What the driver had as `backing` when that was opened, until the image names another, and the file name of what it led to. */
   openedBacking: { named: object; filename: string } | undefined;
+  /** Children that are files which the image itself is made of: no option says what they are. */
+  readonly namedFiles = new Set<string>();
   /** The file name without options, when one says everything: see filename.ts. */
   exactFilename: string | undefined;
   /** The parent that opened it as its own, and whose way of being open it follows. */

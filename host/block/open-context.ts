@@ -4,6 +4,7 @@
 import type { FaultReason } from '../base/errors.ts';
 import type { AioMode, Platform } from '../platform/platform.ts';
 import type { TlsCredentials, TlsEndpoint } from '../platform/tls.ts';
+import type { Driver } from './driver.ts';
 import type { ChildRole, Edge } from './edge.ts';
 
 interface Inactivity {
@@ -62,11 +63,18 @@ export interface OpenContext {
   fallBackToReadOnly(): void;
   /** Opens the child that option `name` describes, or by the file name the node was opened with. */
   openChild(name: string, role: ChildRole): Promise<Edge>;
+  /**
+   * Opens a file that the image itself says that it is made of, as child `name`: one of the platform's, in the folder of
+   * the image or below it, to which the image may write. Errors: EACCES, for any other.
+   */
+  openNamedFile(name: string, filename: string, role: ChildRole): Promise<Edge>;
   /** The names of the children that the options list under `list`: `list.0`, `list.1`, … */
   childNames(list: string): string[];
   /** Length of the backing child in bytes, 0 without one. It is attached only after the driver is open. */
   backingLength(): number;
   hasBacking(): boolean;
+  /** The driver of the image that the backing child is, below filters. It is attached only after the driver is open. */
+  backingDriver(): Driver | undefined;
   /** The node's own data, by way of the driver's mappings: for the parts of an operation that only data can express. */
   readonly self: {
     read(offset: number, buffer: Uint8Array): Promise<void>;

@@ -12,10 +12,10 @@ import { nestDottedKeys } from '../qapi/dotted-keys.ts';
 import { isJsonObject } from '../qapi/json-value.ts';
 import { asList } from '../qapi/node-options.ts';
 import { BlockBackend } from './backend.ts';
-import type { DriverDefinition } from './driver.ts';
+import type { Driver, DriverDefinition } from './driver.ts';
 import { probeBytes } from './driver-registry.ts';
 import type { ChildRole, Edge } from './edge.ts';
-import { exactFilename, filenameOf, flattened, resolveBackingName } from './filename.ts';
+import { exactFilename, filenameOf, flattened, resolveBackingName, resolveOwnName } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
 import { leavesFileToImage, optionsOfFilename } from './named-options.ts';
 import { BlockNode } from './node.ts';
@@ -363,7 +363,22 @@ class NodeOpenContext implements OpenContext {
     const option = node.options[name] ?? elementOf(node.options, name);
     if (!describesChild(option)) throw undescribed(name);
     const child = await openChildNode(graph, option, childDefaults(node.flags, role), params, role);
-    if (!isReference(option)) child.inheritsFrom = node;
+    return this.attach(name, child, role, isReference(option));
+  }
+
+  async openNamedFile(name: string, filename: string, role: ChildRole): Promise<Edge> {
+    const { graph, node, params } = this;
+    graph.takePlace(node);
+    const option = { filename: resolveOwnName(node, filename) };
+    const child = await openChildNode(graph, option, childDefaults(node.flags, role), params, 'file');
+    node.namedFiles.add(name);
+    return this.attach(name, child, role, false);
+  }
+
+  /** Takes over the reference to `child`. */
+  private async attach(name: string, child: BlockNode, role: ChildRole, isReferred: boolean): Promise<Edge> {
+    const { graph, node } = this;
+    if (!isReferred) child.inheritsFrom = node;
     try {
       if (child.readOnly && !node.readOnly && role !== 'cow') {
         if (node.flags.autoReadOnly) node.flags.readOnly = true;
@@ -385,6 +400,10 @@ class NodeOpenContext implements OpenContext {
 
   hasBacking(): boolean {
     return this.node.backing() !== undefined;
+  }
+
+  backingDriver(): Driver | undefined {
+    return this.node.backing()?.skipFilters().driver;
   }
 
   backingLength(): number {

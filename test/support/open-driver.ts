@@ -46,9 +46,11 @@ export async function openDriver<O extends object>(
       opened.fellBack = true;
     },
     openChild: () => Promise.reject(new Error('no children here')),
+    openNamedFile: () => Promise.reject(new Error('no children here')),
     childNames: () => [],
     backingLength: () => 0,
     hasBacking: () => false,
+    backingDriver: () => undefined,
     self: {
       read: () => Promise.reject(new Error('no mapping here')),
       write: () => Promise.reject(new Error('no mapping here')),
