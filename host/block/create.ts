@@ -11,7 +11,7 @@ import { sectorBytes, wholeSectors } from '../base/sectors.ts';
 import { withoutUndefined } from '../base/without-undefined.ts';
 import { BlockBackend } from './backend.ts';
 import { checkDiskLength } from './disk-length.ts';
-import type { CreateOption, CreateValues, DriverDefinition } from './driver.ts';
+import type { CreateOption, CreatePlace, CreateValues, DriverDefinition } from './driver.ts';
 import { resolveAgainst } from './filename.ts';
 import type { BlockGraph } from './graph.ts';
 import type { BlockNode } from './node.ts';
@@ -69,7 +69,8 @@ export async function removeImage(graph: BlockGraph, filename: string): Promise<
   await protocol.create?.removeFile?.(graph.platform, pathOf(protocol, filename));
 }
 
-function pathOf(protocol: DriverDefinition, filename: string): string {
+/** The part of a name that is for the protocol. */
+export function pathOf(protocol: DriverDefinition, filename: string): string {
   return (protocol.parseFilename?.(filename) as { filename?: string } | undefined)?.filename ?? filename;
 }
 
@@ -203,23 +204,24 @@ async function formatFile(
   driver.create!.checkValues?.(values);
   await createFile(graph.platform, path, { size: 0 });
   try {
-    await writeInto(graph, driver, { filename, format: protocol.name }, values);
+    await writeInto(graph, { filename, format: protocol.name }, (node) =>
+      writeImage(driver, node, values, { graph, filename, protocol }),
+    );
   } catch (error) {
     await protocol.create!.removeFile?.(graph.platform, path); // it has made the file
     throw error;
   }
 }
 
-/** Opens the file that was made for it and writes the image. */
-async function writeInto(
+/** Opens a file that was made, to be written. */
+export async function writeInto(
   graph: BlockGraph,
-  driver: DriverDefinition,
   { filename, format }: { filename: string; format: string },
-  values: CreateValues,
+  write: (node: BlockNode) => Promise<void>,
 ): Promise<void> {
   const node = await graph.openFile(filename, { format, flags: { discard: true } });
   try {
-    await writeImage(driver, node, values);
+    await write(node);
   } finally {
     await graph.unref(node);
   }
@@ -252,6 +254,15 @@ export async function writeImage(
   driver: DriverDefinition,
   node: BlockNode,
   values: CreateValues,
+  place: CreatePlace,
+): Promise<void> {
+  await writeNewFile(node, (file) => driver.create!.createImage!(file, values, place));
+}
+
+/** Has `write` fill a file, which may become longer. */
+export async function writeNewFile(
+  node: BlockNode,
+  write: (file: BlockBackend) => Promise<void>,
 ): Promise<void> {
   const file = await BlockBackend.attach(node, {
     name: 'root',
@@ -261,8 +272,19 @@ export async function writeImage(
   });
   file.allowWriteBeyondEnd = true;
   try {
-    await driver.create!.createImage!(file, values);
+    await write(file);
   } finally {
     await file.close();
   }
+}
+
+/** As an option has it: the name of a node, or the options of one. */
+export type GivenNode = string | Readonly<Record<string, unknown>>;
+
+/** With a reference for the caller. */
+export async function openGiven(graph: BlockGraph, given: GivenNode): Promise<BlockNode> {
+  if (typeof given !== 'string') return graph.open(given, { discard: true });
+  const node = graph.lookup(given, given);
+  node.ref();
+  return node;
 }

@@ -17,6 +17,7 @@ import type { BlockBackend } from './backend.ts';
 import type { BitmapStorage } from './bitmap-storage.ts';
 import type { Breakpoints, DebugEvent } from './debug-events.ts';
 import type { Edge } from './edge.ts';
+import type { BlockGraph } from './graph.ts';
 import type { OpenContext, OpenFlags } from './open-context.ts';
 import type { NodeOptions } from './options.ts';
 import type { SnapshotStorage } from './snapshot-storage.ts';
@@ -156,6 +157,8 @@ export interface Driver {
   readNow?(offset: number, buffer: Uint8Array): boolean;
   /** Answers at once when it can, as `map`. */
   prepareWrite?(offset: number, bytes: number): MaybePromise<WritePlan>;
+  /** Whoever fills a new image is to write whole clusters, by `writeCompressed`. */
+  readonly needsCompressedWrites?: boolean;
   /** Writes exactly one cluster (the last may be short). Filters that let such writes pass say so by having it. */
   writeCompressed?(offset: number, buffer: Uint8Array): Promise<void>;
   /** Writes what lies elsewhere without its coming here. ENOTSUP, for whatever reason it cannot; part may be written. */
@@ -412,8 +415,17 @@ export interface CreateDefinition {
    * Formats: writes an empty image into `file`, which exists, has length 0 and is open for writing and resizing.
    * Absent for a format whose image is the bare file (raw): then `createFile` of the protocol gets all values.
    */
-  createImage?(file: BlockBackend, values: CreateValues): Promise<void>;
+  createImage?(file: BlockBackend, values: CreateValues, place: CreatePlace): Promise<void>;
 }
+
+/**
+ * Where an image is made, for formats whose images have further files (new-files.ts): beside the file of that name, by its
+ * protocol; or in nodes that options of blockdev-create have.
+ */
+export type CreatePlace = { readonly graph: BlockGraph } & (
+  | { readonly filename: string; readonly protocol: DriverDefinition }
+  | { readonly given: Readonly<Record<string, unknown>> }
+);
 
 /** Already checked for type: bool → boolean, size and number → number, string → string. `size` is always there. */
 export type CreateValues = Readonly<Record<string, string | number | boolean | undefined>>;

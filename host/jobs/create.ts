@@ -8,7 +8,7 @@
 import { assert } from '../base/assert.ts';
 import { createDeferred } from '../base/deferred.ts';
 import { asBlockError } from '../base/errors.ts';
-import { writeImage } from '../block/create.ts';
+import { type GivenNode, openGiven, writeImage } from '../block/create.ts';
 import type { CreateJobDefinition, DriverDefinition } from '../block/driver.ts';
 import type { BlockGraph } from '../block/graph.ts';
 import type { BlockNode } from '../block/node.ts';
@@ -94,19 +94,14 @@ class CreateDriver implements JobDriver {
     await this.begin();
     const node = await this.openFile();
     try {
-      await writeImage(driver, node, driver.create.job.values(options));
+      await writeImage(driver, node, driver.create.job.values(options), { graph, given: options });
     } finally {
       await graph.unref(node);
     }
   }
 
-  private async openFile(): Promise<BlockNode> {
-    const { graph } = this;
-    const file = this.options['file'] as string | Readonly<Record<string, unknown>>;
-    if (typeof file !== 'string') return graph.open(file, { discard: true });
-    const node = graph.lookup(file, file);
-    node.ref();
-    return node;
+  private openFile(): Promise<BlockNode> {
+    return openGiven(this.graph, this.options['file'] as GivenNode);
   }
 }
 

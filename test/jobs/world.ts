@@ -5,6 +5,7 @@ import type { GraphEvent } from '../../host/block/graph.ts';
 import type { BlockNode } from '../../host/block/node.ts';
 import { copyBeforeWrite } from '../../host/filters/copy-before-write/driver.ts';
 import { copyOnRead } from '../../host/filters/copy-on-read.ts';
+import { createImage } from '../../host/formats/qcow2/create/create.ts';
 import { qcow2 } from '../../host/formats/qcow2/driver.ts';
 import { createGraph } from '../../host/graph.ts';
 import { createBackupJob } from '../../host/jobs/backup/backup.ts';
@@ -78,7 +79,7 @@ export class World {
     const { node: file } = await this.disk(`${name}-file`, 0);
     const root = await attach(file);
     root.allowWriteBeyondEnd = true;
-    await qcow2.create!.createImage!(root, { size, ...qcow2Defaults });
+    await createImage(root, { size, ...qcow2Defaults });
     await root.close();
     const more = backing === undefined ? {} : { backing: backing.name };
     const options = { driver: 'qcow2', 'node-name': name, file: file.name, discard: 'unmap', ...more };
