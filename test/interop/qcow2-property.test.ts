@@ -13,14 +13,9 @@ import { Perm } from '../../host/block/permissions.ts';
 import { drivers } from '../../host/drivers.ts';
 import { createGraph } from '../../host/graph.ts';
 import { nodePlatform } from '../../host/platform/node/index.ts';
+import { applyByOurs, expectReads } from '../support/apply-operations.ts';
 import { attachAlone } from '../support/attach.ts';
-import {
-  DiskModel,
-  type DiskShape,
-  expectSameBytes,
-  inventTurn,
-  type Operation,
-} from '../support/disk-model.ts';
+import { DiskModel, type DiskShape, expectSameBytes, inventTurn } from '../support/disk-model.ts';
 import { makeImage, type PropertyImage } from '../support/qcow2-images.ts';
 import { applyByQemu, createByQemu, run } from '../support/qemu.ts';
 import { scratchDirectory } from '../support/scratch.ts';
@@ -39,59 +34,6 @@ async function openOurs(image: PropertyImage, options: object = image.options): 
   const file = { driver: 'file', filename: image.file };
   const node = await graph.open({ driver: 'qcow2', discard: 'unmap', file, ...options });
   return attachAlone(node, Perm.all);
-}
-
-async function applyByOurs(
-  backend: BlockBackend,
-  model: DiskModel,
-  operations: readonly Operation[],
-): Promise<void> {
-  let running: Promise<void>[] = [];
-  for (const operation of operations) {
-    switch (operation.kind) {
-      case 'write': {
-        const data = new Uint8Array(operation.bytes).fill(operation.pattern);
-        running.push(backend.write(operation.offset, data));
-        break;
-      }
-      case 'compress': {
-        const data = new Uint8Array(operation.bytes).fill(operation.pattern);
-        running.push(backend.writeCompressed(operation.offset, data));
-        break;
-      }
-      case 'zero':
-        running.push(backend.writeZeroes(operation.offset, operation.bytes, { mayUnmap: operation.unmap }));
-        break;
-      case 'discard':
-        running.push(backend.discard(operation.offset, operation.bytes));
-        break;
-      case 'read':
-        running.push(
-          expectReads(
-            backend,
-            operation.offset,
-            model.content.slice(operation.offset, operation.offset + operation.bytes),
-          ),
-        );
-        break;
-      case 'flush':
-        running.push(backend.flush());
-        break;
-      case 'resize':
-        await Promise.all(running);
-        running = [];
-        await backend.truncate(operation.bytes);
-        break;
-    }
-    model.apply(operation);
-  }
-  await Promise.all(running);
-}
-
-async function expectReads(backend: BlockBackend, offset: number, expected: Uint8Array): Promise<void> {
-  const buffer = new Uint8Array(expected.length).fill(0xee);
-  await backend.read(offset, buffer);
-  expectSameBytes(buffer, expected, `reading at ${offset}`);
 }
 
 async function checkByOurs(image: PropertyImage): Promise<void> {

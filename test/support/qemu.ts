@@ -65,7 +65,7 @@ function qemuCommand(operation: Operation): string {
  */
 export function applyByQemu(
   file: string,
-  options: Record<string, number>,
+  options: Record<string, number | string>,
   model: DiskModel,
   operations: readonly Operation[],
   abort = false,
