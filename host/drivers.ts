@@ -14,6 +14,7 @@ import { qcow2 } from './formats/qcow2/driver.ts';
 import { quorum } from './formats/quorum/driver.ts';
 import { raw } from './formats/raw.ts';
 import { snapshotAccess } from './formats/snapshot-access.ts';
+import { vmdk } from './formats/vmdk/driver.ts';
 import { hostCdrom, hostDevice } from './protocols/file/device.ts';
 import { file } from './protocols/file/driver.ts';
 import { http, https } from './protocols/http/driver.ts';
@@ -38,6 +39,7 @@ export const drivers: readonly DriverDefinition[] = [
   // formats
   raw,
   qcow2,
+  vmdk,
   quorum,
   snapshotAccess,
   // filters

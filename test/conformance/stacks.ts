@@ -100,6 +100,7 @@ export const stacks: Readonly<Record<string, Stack>> = {
   },
   raw: { prepare: image('raw', 'disk'), options: { driver: 'raw', file: file('disk') }, stores: true },
   qcow2: { prepare: image('qcow2', 'disk'), options: { driver: 'qcow2', file: file('disk') }, stores: true },
+  vmdk: { prepare: image('vmdk', 'disk'), options: { driver: 'vmdk', file: file('disk') }, stores: true },
   'copy-before-write': {
     prepare: both(image('qcow2', 'disk'), image('raw', 'target')),
     options: {

@@ -9,7 +9,7 @@ import { TwoFolders } from '../support/cli.ts';
 import { bothHere, runOwn } from '../support/own-tools.ts';
 import { haveQemu } from '../support/tools.ts';
 
-const creatable = ['vmdk', 'vhdx', 'vpc', 'vdi', 'parallels', 'qed', 'qcow'];
+const creatable = ['vhdx', 'vpc', 'vdi', 'parallels', 'qed', 'qcow'];
 
 /** Beginnings of files, one character a byte; the rest is zeros. */
 const bochs = `${'Bochs Virtual HD Image'.padEnd(32, '\0')}${'Redolog'.padEnd(16, '\0')}${'Growing'.padEnd(16, '\0')}`;
@@ -46,17 +46,6 @@ describe.skipIf(!haveQemu)('formats that are not read', () => {
     for (const format of creatable)
       folders.prepare('qemu-img', 'create', '-q', '-f', format, `a.${format}`, '1M');
     folders.prepare('qemu-img', 'create', '-q', '-f', 'vpc', '-o', 'subformat=fixed', 'fixed.vpc', '1M');
-    folders.prepare(
-      'qemu-img',
-      'create',
-      '-q',
-      '-f',
-      'vmdk',
-      '-o',
-      'subformat=monolithicFlat',
-      'flat.vmdk',
-      '1M',
-    );
   });
   afterAll(() => folders?.remove());
 
@@ -66,7 +55,7 @@ describe.skipIf(!haveQemu)('formats that are not read', () => {
     `Could not open '${at(name)}': Images in format '${format}' are not supported\n` +
     "Specify the 'raw' format explicitly to take the bytes of the file for those of the disk.\n";
 
-  test.each([...creatable.map((format) => [`a.${format}`, format] as const), ['flat.vmdk', 'vmdk'] as const])(
+  test.each(creatable.map((format) => [`a.${format}`, format] as const))(
     '%s is refused by name',
     async (name, format) => {
       const stderr = `qemu-img: ${refusal(name, format)}`;
@@ -86,7 +75,7 @@ describe.skipIf(!haveQemu)('formats that are not read', () => {
   );
 
   test('a file whose format is named raw is its own bytes', async () => {
-    expect(await runOwn('qemu-io', ['-f', 'raw', '-c', 'read -P 0x4b 0 1', at('a.vmdk')])).toMatchObject({
+    expect(await runOwn('qemu-io', ['-f', 'raw', '-c', 'read -P 0x76 0 1', at('a.vhdx')])).toMatchObject({
       status: 0,
     });
   });
@@ -111,7 +100,9 @@ describe.skipIf(!haveQemu)('formats that are not read', () => {
       const isRaw = (stdout: string): boolean => /^file format: raw$/m.test(stdout);
       expect(isRaw(ours.stdout)).toBe(isRaw(theirs.stdout));
       if (!isRaw(ours.stdout))
-        expect(ours.stderr).toMatch(/Images in format '(vmdk|vdi|parallels|luks|bochs|cloop|dmg)' are not/);
+        expect(ours.stderr).toMatch(
+          /Images in format '(vdi|parallels|luks|bochs|cloop|dmg)' are not|VMDK|extent without a descriptor/,
+        );
     },
   );
 });

@@ -10,7 +10,9 @@ import { withoutUndefined } from '../../base/without-undefined.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { createImage, removeImage } from '../../block/create.ts';
 import type { CreateValues } from '../../block/driver.ts';
+import { filenameOf } from '../../block/filename.ts';
 import type { BlockGraph } from '../../block/graph.ts';
+import type { BlockNode } from '../../block/node.ts';
 import { startsAsZeros } from '../../block/status.ts';
 import { fileExists } from '../../platform/node/file-exists.ts';
 import { AtomicFile } from '../shared/atomic-file.ts';
@@ -91,6 +93,7 @@ async function convert(tool: Tool, graph: BlockGraph, options: Settings, target:
   const opened: BlockBackend[] = [];
   // There is a new image, which half a copy does not make one to keep.
   let isUnfinished = false;
+  const files = [target.path];
   try {
     const sources = await openSources(tool, graph, options, opened);
     const totalBytes = sources.reduce((sum, { length }) => sum + length, 0);
@@ -105,6 +108,8 @@ async function convert(tool: Tool, graph: BlockGraph, options: Settings, target:
     isUnfinished = creation !== undefined;
     const image = await openTarget(tool, graph, options, target.path, cache);
     opened.push(image);
+    files.push(...furtherFiles(image.node));
+    if (options.atomic && files.length > 1) tool.fail('--atomic makes one file, and this image has several');
     if (bitmaps) requireBitmapPlace(tool, image.node);
     if (options.compressed && !image.node.driver.writeCompressed) {
       tool.fail('Compression not supported for this file format');
@@ -119,7 +124,7 @@ async function convert(tool: Tool, graph: BlockGraph, options: Settings, target:
         options.targetIsZero || (creation !== undefined && !hasBacking && (await startsAsZeros(image.node))),
       backingLength: hasBacking ? (image.node.backing()?.length ?? Number.POSITIVE_INFINITY) : undefined,
       sparseBytes: options.sparseBytes,
-      compressed: options.compressed,
+      compressed: options.compressed || image.node.driver.needsCompressedWrites === true,
       workers: options.workers,
       outOfOrder: options.outOfOrder,
       rateLimit: options.rateLimit,
@@ -138,7 +143,7 @@ async function convert(tool: Tool, graph: BlockGraph, options: Settings, target:
     return 0;
   } finally {
     progress.finish();
-    if (isUnfinished) await discard(graph, opened, target.path);
+    if (isUnfinished) await discard(graph, opened, files);
     else await tool.close(opened);
   }
 }
@@ -172,9 +177,15 @@ function chooseBitmaps(
 }
 
 /** Closes all, and takes the target away: what goes wrong with an image that goes is nobody's concern. */
-async function discard(graph: BlockGraph, opened: BlockBackend[], target: string): Promise<void> {
+async function discard(graph: BlockGraph, opened: BlockBackend[], files: readonly string[]): Promise<void> {
   for (const image of opened.reverse()) await image.close().catch(asBlockError);
-  await removeImage(graph, target);
+  for (const file of files) await removeImage(graph, file);
+}
+
+/** What an image is made of beside its own file. */
+function furtherFiles({ children, namedFiles }: BlockNode): string[] {
+  const named = [...children.values()].filter(({ name }) => namedFiles.has(name));
+  return named.map(({ node }) => filenameOf(node));
 }
 
 interface Creation {

@@ -18,7 +18,7 @@ export const prose: Readonly<Record<string, Prose>> = {
     synopsis: 'img [STANDARD OPTION …] COMMAND [OPTION …] FILE …',
     description: [
       'Makes, inspects, checks, converts and compares disk images: qcow2 and raw, in files and on web servers. It takes the commands and options of qemu-img, and prints what that prints; started by a link named qemu-img it is that tool.',
-      'An image that another process has open for writing is not touched. Formats are guessed from the content unless one is named; an image that a guest could write to should have its format named. One in a format that is not read, such as vmdk or vhdx, is refused by its name.',
+      'An image that another process has open for writing is not touched. Formats are guessed from the content unless one is named; an image that a guest could write to should have its format named. One in a format that is not read, such as vhdx or vdi, is refused by its name.',
       'A block device is named by its path as a file is. convert -n writes onto one.',
       'Sizes are in bytes; the suffixes k, M, G, T, P and E are powers of 1024.',
     ],

@@ -9,7 +9,7 @@ import { defineCommand } from '../command.ts';
 
 /** Drivers of which QEMU makes images, and which are not served here: their options are not looked at. */
 const unserved = [
-  ...['gluster', 'luks', 'nfs', 'parallels', 'qcow', 'qed', 'rbd', 'ssh', 'vdi', 'vhdx', 'vmdk', 'vpc'],
+  ...['gluster', 'luks', 'nfs', 'parallels', 'qcow', 'qed', 'rbd', 'ssh', 'vdi', 'vhdx', 'vpc'],
 ];
 
 export const blockdevCreate = defineCommand({

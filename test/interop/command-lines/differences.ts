@@ -189,8 +189,8 @@ const differences: readonly Difference[] = [
   {
     reason:
       'there are no drivers for these formats, and no external data files, extended L2 entries or encryption',
-    lines: /vdi|vmdk|luks|data_file|extended_l2|encrypt|data-file/,
-    ours: /Unknown (driver|file format) '(vdi|vmdk|luks)'|Unknown file format$|Invalid format name|Parameter 'backing-fmt'|not supported|data-file/,
+    lines: /vdi|vhdx|luks|data_file|extended_l2|encrypt|data-file/,
+    ours: /Unknown (driver|file format) '(vdi|vhdx|luks)'|Unknown file format$|Invalid format name|Parameter 'backing-fmt'|not supported|data-file/,
     seen: nothing,
     files: /^\S+ is missing$/,
   },

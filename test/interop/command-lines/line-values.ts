@@ -262,7 +262,7 @@ const formats = mostly(
     'blkdebug',
     'null-co',
     'vdi',
-    'vmdk',
+    'vhdx',
     'luks',
     'throttle',
     'help',
