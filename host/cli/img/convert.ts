@@ -11,6 +11,7 @@ import type { BlockBackend } from '../../block/backend.ts';
 import { createImage, removeImage } from '../../block/create.ts';
 import type { CreateValues } from '../../block/driver.ts';
 import type { BlockGraph } from '../../block/graph.ts';
+import type { NodeOptions } from '../../block/options.ts';
 import { startsAsZeros } from '../../block/status.ts';
 import { fileExists } from '../../platform/node/file-exists.ts';
 import { AtomicFile } from '../shared/atomic-file.ts';
@@ -103,7 +104,13 @@ async function convert(tool: Tool, graph: BlockGraph, options: Settings, target:
       });
     }
     isUnfinished = creation !== undefined;
-    const image = await openTarget(tool, graph, options, target.path, cache);
+    const image = await openTarget(
+      tool,
+      graph,
+      options,
+      { name: target.path, values: creation?.values },
+      cache,
+    );
     opened.push(image);
     if (bitmaps) requireBitmapPlace(tool, image.node);
     if (options.compressed && !image.node.driver.writeCompressed) {
@@ -238,6 +245,10 @@ async function prepareCreation(
     if (options.compressed && (creation.values['preallocation'] ?? 'off') !== 'off') {
       tool.fail('Compression and preallocation not supported at the same time');
     }
+    const { encryption, 'encrypt.format': encryptionFormat } = creation.values;
+    if (options.compressed && (encryption === true || encryptionFormat !== undefined)) {
+      tool.fail('Compression and encryption not supported at the same time');
+    }
   }
   if (options.backingFile !== undefined) checkBacking(tool, options, sourceCount);
   return creation;
@@ -266,7 +277,7 @@ function openTarget(
   tool: Tool,
   graph: BlockGraph,
   options: ConvertOptions,
-  name: string,
+  { name, values = {} }: { name: string; values: CreateValues | undefined },
   cache: CacheMode,
 ): Promise<BlockBackend> {
   const imageOpts = options.targetImageOpts;
@@ -282,6 +293,14 @@ function openTarget(
       resize: true,
       cache,
       flags: { discard: options.sparseBytes > 0 },
+      override: keysOf(values),
     },
+  );
+}
+
+/** Options that open an image which was made with these. */
+function keysOf(values: CreateValues): NodeOptions {
+  return Object.fromEntries(
+    Object.entries(values).filter(([name, value]) => /(^|\.)key-secret$/.test(name) && value !== undefined),
   );
 }
