@@ -10,6 +10,7 @@ import { copyBeforeWrite } from './filters/copy-before-write/driver.ts';
 import { copyOnRead } from './filters/copy-on-read.ts';
 import { preallocate } from './filters/preallocate.ts';
 import { throttle } from './filters/throttle.ts';
+import { luks } from './formats/luks/driver.ts';
 import { qcow2 } from './formats/qcow2/driver.ts';
 import { quorum } from './formats/quorum/driver.ts';
 import { raw } from './formats/raw.ts';
@@ -39,6 +40,7 @@ export const drivers: readonly DriverDefinition[] = [
   // formats
   raw,
   qcow2,
+  luks,
   vmdk,
   quorum,
   snapshotAccess,

@@ -27,8 +27,10 @@ export async function findSourceRange(
   switch (extent.type) {
     case 'own':
       return { driver, offset, bytes: extent.bytes };
-    case 'data':
-      return findSourceRange(extent.child.node, extent.offset, extent.bytes);
+    case 'data': {
+      const { plain } = extent.child;
+      return plain && findSourceRange(plain.node, extent.offset, extent.bytes);
+    }
     case 'unallocated': {
       const backing = node.backing();
       return backing && findSourceRange(backing, offset, extent.bytes);
@@ -67,7 +69,9 @@ async function copyAsPlanned(
   source: SourceRange,
 ): Promise<void> {
   const { allocation } = plan;
+  const { plain } = plan.child;
+  if (!plain) throw new BlockError('ENOTSUP');
   if (allocation && allocation.headBytes + allocation.tailBytes > 0)
     await writeEdges(node, plan, allocation, offset);
-  await plan.child.copyRange(plan.offset, { ...source, bytes: plan.bytes });
+  await plain.copyRange(plan.offset, { ...source, bytes: plan.bytes });
 }

@@ -201,7 +201,7 @@ async function formatFile(
     await createFile(graph.platform, path, values);
     return;
   }
-  driver.create!.checkValues?.(values);
+  await driver.create!.checkValues?.(values, graph);
   await createFile(graph.platform, path, { size: 0 });
   try {
     await writeInto(graph, { filename, format: protocol.name }, (node) =>

@@ -18,19 +18,31 @@ import type { BitmapStorage } from './bitmap-storage.ts';
 import type { Breakpoints, DebugEvent } from './debug-events.ts';
 import type { Edge } from './edge.ts';
 import type { BlockGraph } from './graph.ts';
+import type { BlockNode } from './node.ts';
 import type { OpenContext, OpenFlags } from './open-context.ts';
 import type { NodeOptions } from './options.ts';
 import type { SnapshotStorage } from './snapshot-storage.ts';
 
+/** Where a driver keeps bytes of its node: an edge, or one behind which they lie in another form (encrypted-place.ts). */
+export interface DataPlace {
+  /** The edge, where its bytes are those of the node; undefined where only reading and writing them here tells. */
+  readonly plain: Edge | undefined;
+  /** These are those of an edge (edge.ts). */
+  readonly debugged: Driver | undefined;
+  debugEvent(event: DebugEvent): Promise<void> | undefined;
+  read(offset: number, buffer: Uint8Array): Promise<void>;
+  write(offset: number, buffer: Uint8Array, flags?: WriteFlags): Promise<void>;
+}
+
 /** Where a range of a node is. `bytes` > 0 and at most what was asked for. */
 export type Extent =
   /** In `child` at `offset`. */
-  | { type: 'data'; bytes: number; child: Edge; offset: number }
+  | { type: 'data'; bytes: number; child: DataPlace; offset: number }
   /** Reads as zeros; `child` and `offset` are there when host space is reserved for it. */
   | { type: 'zero'; bytes: number; child?: Edge; offset?: number }
   /** Not in this node: ask the backing child, or zeros without one. */
   | { type: 'unallocated'; bytes: number }
-  /** Only the driver can produce the bytes (compressed, encrypted): `readSpecial` with this very object. */
+  /** Only the driver can produce the bytes (compressed): `readSpecial` with this very object. */
   | { type: 'special'; bytes: number }
   /**
    * In this node itself, or in all its children at once; only `read` can tell. `zero`: known to read as zeros. `hole`: whether
@@ -44,7 +56,7 @@ export type Extent =
  */
 export interface WritePlan {
   bytes: number;
-  child: Edge;
+  child: DataPlace;
   offset: number;
   /** What `beginTransfer` gave, when the driver has it. */
   transfer?: number;
@@ -371,12 +383,17 @@ export interface CreateJobDefinition<Options extends object = object> {
 export interface AmendDefinition<Options extends object = object> {
   /** What x-blockdev-amend takes for a driver: its branch of BlockdevAmendOptions. */
   readonly options: StructType<Options>;
-  /** Errors: what cannot be changed. Nothing that can be is anything but what it is already. */
-  check(options: Options): void;
+  /** The change that these ask for. Errors: what cannot be changed; of I/O. */
+  change(node: BlockNode, options: Options, how: AmendManner): Promise<void>;
   /** What `img amend -o` takes. */
-  readonly imageOptions: readonly CreateOption[];
+  imageOptions(): MaybePromise<readonly CreateOption[]>;
   /** For an image that nobody else uses, below filters if there are any. Errors: what cannot be changed. */
-  plan(image: BlockBackend, values: CreateValues): Promise<AmendPlan>;
+  plan(image: BlockBackend, values: CreateValues, how: AmendManner): Promise<AmendPlan>;
+}
+
+export interface AmendManner {
+  /** Also what may lose all data of the image: its last key. */
+  readonly force: boolean;
 }
 
 /** Changes of an image that nothing speaks against. */
@@ -410,7 +427,7 @@ export interface CreateDefinition {
   /**
    * Formats: refuses values that `createImage` cannot do, when no file has been made or emptied yet.
    */
-  checkValues?(values: CreateValues): void;
+  checkValues?(values: CreateValues, graph: BlockGraph): MaybePromise<void>;
   /**
    * Formats: writes an empty image into `file`, which exists, has length 0 and is open for writing and resizing.
    * Absent for a format whose image is the bare file (raw): then `createFile` of the protocol gets all values.

@@ -15,7 +15,7 @@ import {
   blockWriteZeroes,
 } from '../trace/events.ts';
 import type { DebugEvent } from './debug-events.ts';
-import type { Driver, SourceRange, TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
+import type { DataPlace, Driver, SourceRange, TruncateOptions, WriteFlags, ZeroFlags } from './driver.ts';
 import type { BlockNode } from './node.ts';
 import type { OpBlocker } from './op-blockers.ts';
 import { dispatcher } from './request.ts';
@@ -47,7 +47,7 @@ export interface EdgeParent {
   childResized?(): Promise<void>;
 }
 
-export class Edge {
+export class Edge implements DataPlace {
   perm = 0;
   shared = 15;
   /** What a backing edge blocks on its node. */
@@ -65,6 +65,10 @@ export class Edge {
     readonly parent: EdgeParent,
     public node: BlockNode,
   ) {}
+
+  get plain(): Edge {
+    return this;
+  }
 
   /** The parent, when it is a node and no root user. */
   get parentNode(): BlockNode | undefined {

@@ -27,6 +27,7 @@ const signatures: readonly Signature[] = [
   { format: 'parallels', parts: [[0, 'WithouFreSpacExt\x02\0\0\0']] },
   { format: 'qed', parts: [[0, 'QED\0']] },
   { format: 'qcow', parts: [[0, 'QFI\xfb\0\0\0\x01']] },
+  // Pages have no driver for it.
   { format: 'luks', parts: [[0, 'LUKS\xba\xbe\0\x01']] },
   ...['\0\0\x01\0', '\0\0\x02\0'].map((version) => ({
     format: 'bochs',

@@ -54,8 +54,10 @@ function readMappedNow(node: BlockNode, offset: number, buffer: Uint8Array): boo
 
 function readExtentNow(node: BlockNode, extent: Extent, offset: number, buffer: Uint8Array): boolean {
   switch (extent.type) {
-    case 'data':
-      return !extent.child.debugged && readNow(extent.child, extent.offset, buffer);
+    case 'data': {
+      const { plain } = extent.child;
+      return plain !== undefined && !plain.debugged && readNow(plain, extent.offset, buffer);
+    }
     case 'unallocated': {
       const backing = node.children.get('backing');
       if (backing) return !node.primaryChild()?.debugged && readNow(backing, offset, buffer);

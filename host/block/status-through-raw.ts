@@ -39,6 +39,7 @@ async function fileOf({ node, offset, bytes }: Range): Promise<Range | undefined
   }
   if (!isRaw(node) || offset >= node.length) return undefined;
   const extent = await node.driver.map?.(offset, Math.min(bytes, node.length - offset));
-  if (extent?.type !== 'data' || extent.offset >= extent.child.node.length) return undefined;
-  return { node: extent.child.node, offset: extent.offset, bytes: extent.bytes };
+  const place = extent?.type === 'data' ? extent.child.plain : undefined;
+  if (extent?.type !== 'data' || !place || extent.offset >= place.node.length) return undefined;
+  return { node: place.node, offset: extent.offset, bytes: extent.bytes };
 }

@@ -150,7 +150,9 @@ function located(status: BlockStatus, file: BlockNode | undefined, offset: numbe
 
 /** Data in a child: the child may know that part of it is a hole. */
 function storedStatus(extent: Extent & { type: 'data' }, wantZero: boolean): MaybePromise<BlockStatus> {
-  const { child, offset, bytes } = extent;
+  const { offset, bytes } = extent;
+  const child = extent.child.plain;
+  if (!child) return { bytes, data: true, zero: false, allocated: true, eof: false, depth: 0 };
   const { node } = child;
   const status = located(
     { bytes, data: true, zero: false, allocated: true, eof: false, depth: 0 },

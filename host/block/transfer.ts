@@ -8,7 +8,7 @@
  * A driver that answers `map` has what its own answers call for: `readSpecial` for special extents, `read` for its own.
  */
 import { settled } from '../base/settled.ts';
-import type { Allocation, Driver, Extent, WriteFlags, WritePlan } from './driver.ts';
+import type { Allocation, DataPlace, Driver, Extent, WriteFlags, WritePlan } from './driver.ts';
 import type { Edge } from './edge.ts';
 import type { BlockNode } from './node.ts';
 
@@ -161,12 +161,17 @@ function endTransfer(driver: Driver, { transfer }: WritePlan): void {
   if (transfer !== undefined) driver.endTransfer!(transfer);
 }
 
-function writeData(child: Edge, offset: number, buffer: Uint8Array, flags: WriteFlags = {}): Promise<void> {
+function writeData(
+  child: DataPlace,
+  offset: number,
+  buffer: Uint8Array,
+  flags: WriteFlags = {},
+): Promise<void> {
   return child.debugged ? writeDebugged(child, offset, buffer, flags) : child.write(offset, buffer, flags);
 }
 
 async function writeDebugged(
-  child: Edge,
+  child: DataPlace,
   offset: number,
   buffer: Uint8Array,
   flags: WriteFlags,
@@ -228,22 +233,25 @@ export async function writeEdges(
   else await copyEdges(node, plan, allocation, offset);
 }
 
+/** Where zeros are stored as such: encrypted, they are data as any other. */
 async function areEdgesZero(
   node: BlockNode,
-  { bytes }: WritePlan,
+  { child, bytes }: WritePlan,
   { headBytes, tailBytes }: Allocation,
   offset: number,
 ): Promise<boolean> {
   return (
+    child.plain !== undefined &&
     (await readsAsZero(node, offset - headBytes, headBytes)) &&
     (await readsAsZero(node, offset + bytes, tailBytes))
   );
 }
 
 async function writeZeroEdges(
-  { child, offset, bytes }: WritePlan,
+  { child: { plain }, offset, bytes }: WritePlan,
   { headBytes, tailBytes }: Allocation,
 ): Promise<void> {
+  const child = plain!; // the edges are stored as zeros
   const start = offset - headBytes;
   const totalBytes = headBytes + bytes + tailBytes;
   // Past the end of the file there is nothing to overwrite: it reads as zeros by itself.

@@ -1,16 +1,17 @@
-/**
- * The amend job: changes what can be changed of an image (specification: jobs, section 11). No image here is
- * encrypted, so there is never anything to do but to say what cannot be done.
- */
+/** The amend job: changes what can be changed of an image, which is the keys of an encrypted one (specification: jobs, section 11). */
 import type { AmendDefinition } from '../block/driver.ts';
+import type { BlockNode } from '../block/node.ts';
 import type { Job, JobDriver } from './job.ts';
 import type { JobRegistry } from './job-registry.ts';
 
 interface AmendRequest {
   id: string;
+  node: BlockNode;
   definition: AmendDefinition;
   /** The driver's branch of BlockdevAmendOptions. */
   options: object;
+  /** Also what may lose all data of the image. */
+  force: boolean;
 }
 
 /** Creates the job, which is over when this settles. Errors: a bad id; everything else is the job's. */
@@ -28,8 +29,14 @@ class AmendDriver implements JobDriver {
   constructor(private readonly request: AmendRequest) {}
 
   async run(job: Job): Promise<void> {
+    const { node, definition, options, force } = this.request;
     job.progress.expect(1);
-    job.progress.advance(1);
-    this.request.definition.check(this.request.options);
+    node.ref();
+    try {
+      await definition.change(node, options, { force });
+    } finally {
+      job.progress.advance(1);
+      await node.graph.unref(node);
+    }
   }
 }

@@ -19,6 +19,7 @@ const texts: Readonly<Record<string, () => Promise<{ default: string }>>> = {
   export: () => import('blockyard:export'),
   activity: () => import('blockyard:activity'),
   spiller: () => import('blockyard:spiller'),
+  encryption: () => import('blockyard:encryption'),
   deflate: () => import('blockyard:deflate'),
   zstd: () => import('blockyard:zstd'),
 };

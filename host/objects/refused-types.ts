@@ -16,7 +16,7 @@ export const refusedTypes: Readonly<Record<string, StructType>> = Object.fromEnt
 );
 
 const reasons: readonly [RegExp, string][] = [
-  [/^secret/, 'nothing is encrypted here'],
+  [/^secret/, 'there is no keyring of the kernel'],
   [/^tls-creds-/, 'there is no TLS here'],
   [/^thread-context$/, 'everything runs in one thread'],
   [/^pr-manager-helper$/, 'there are no persistent reservations'],

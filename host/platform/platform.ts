@@ -300,6 +300,18 @@ export interface Ciphers {
   applyCtr(data: Uint8Array, key: Uint8Array, iv: Uint8Array): Uint8Array | Promise<Uint8Array>;
   /** One block by AES-128. `block` and `key` have 16 bytes. */
   encryptBlock(block: Uint8Array, key: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  /** AES by blocks: what the encryption of disks is made of. `key` has 16, 24 or 32 bytes. */
+  aesBlocks(key: Uint8Array): BlockCipher;
+}
+
+/** A block cipher under one key. Data is a multiple of 16 bytes long and stays as it is; what comes back is the caller's. */
+export interface BlockCipher {
+  /** Each block by itself. */
+  encrypt(data: Uint8Array): Uint8Array;
+  /** The same back. */
+  decrypt(data: Uint8Array): Uint8Array;
+  /** In CBC mode: each block is mixed with the one before, the first with `iv`. */
+  encryptChained(data: Uint8Array, iv: Uint8Array): Uint8Array;
 }
 
 /** Hashes of content, and keys made of passwords. */
@@ -309,6 +321,15 @@ export interface Hashes {
   startSha256?(): Hash;
   /** scrypt (RFC 7914). `cost`, a power of two, and `blockSize` together take 128 bytes each of memory. */
   scrypt(password: Uint8Array, salt: Uint8Array, cost: ScryptCost, bytes: number): Promise<Uint8Array>;
+  /** One of those that disks are encrypted with, by a name such as `sha256`. Undefined: the host does not have it. */
+  named(name: string): NamedHash | undefined;
+}
+
+export interface NamedHash {
+  readonly digestBytes: number;
+  digest(data: Uint8Array): Uint8Array;
+  /** PBKDF2 (RFC 8018) with HMAC of this hash. `iterations`: from 1 to 2^31 - 1. */
+  deriveKey(password: Uint8Array, salt: Uint8Array, iterations: number, bytes: number): Promise<Uint8Array>;
 }
 
 /** N, r and p of RFC 7914, section 2. */

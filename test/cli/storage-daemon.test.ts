@@ -210,7 +210,7 @@ describe('the storage daemon', () => {
     const complaints = [
       [
         ['--object', 'secret_keyring,id=s,serial=1'],
-        "--object secret_keyring,id=s,serial=1: object type 'secret_keyring' is not supported: nothing is encrypted here",
+        "--object secret_keyring,id=s,serial=1: object type 'secret_keyring' is not supported: there is no keyring of the kernel",
       ],
       [
         ['--nbd-server', 'addr.type=vsock,addr.cid=3,addr.port=1'],

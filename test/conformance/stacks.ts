@@ -22,6 +22,7 @@ import { mergeLimits } from '../../host/throttle/limit-names.ts';
 import { copyInto, withFolder } from '../store/folder-of.ts';
 import { backUp, newRepository, password } from '../store/world.ts';
 import { attachAlone, readWriteResize } from '../support/attach.ts';
+import { syncHashes } from '../support/sync-hashes.ts';
 import { VirtualSockets } from '../support/virtual-sockets.ts';
 import { WebFile } from '../support/web-file.ts';
 import { type DiskTraits, diskBytes } from './checks.ts';
@@ -70,6 +71,10 @@ await backUp(repository, { hda: served }, { chunkBytes: 64 << 10 });
 
 async function keepBackups(graph: BlockGraph): Promise<void> {
   await copyInto(graph.platform.files, backups, 'backups');
+  keepSecret(graph);
+}
+
+function keepSecret(graph: BlockGraph): void {
   objectTableOf(graph).set('password', { secret: new TextEncoder().encode(password) });
 }
 
@@ -100,6 +105,19 @@ export const stacks: Readonly<Record<string, Stack>> = {
   },
   raw: { prepare: image('raw', 'disk'), options: { driver: 'raw', file: file('disk') }, stores: true },
   qcow2: { prepare: image('qcow2', 'disk'), options: { driver: 'qcow2', file: file('disk') }, stores: true },
+  luks: {
+    prepare: async (graph) => {
+      keepSecret(graph);
+      const values = { 'key-secret': 'password', 'iter-time': 1 };
+      await createImage(graph, { filename: 'disk', format: 'luks', size: diskBytes, values, quiet: true });
+      // A new one reads as chance.
+      const disk = await open(graph, stacks['luks']!);
+      await disk.writeZeroes(0, diskBytes);
+      await disk.close();
+    },
+    options: { driver: 'luks', 'key-secret': 'password', file: file('disk') },
+    stores: true,
+  },
   vmdk: { prepare: image('vmdk', 'disk'), options: { driver: 'vmdk', file: file('disk') }, stores: true },
   'copy-before-write': {
     prepare: both(image('qcow2', 'disk'), image('raw', 'target')),
@@ -200,8 +218,9 @@ const servedBlob = {
 export function makeGraph({ platform }: Simulation): BlockGraph {
   const blobs = new Blobs();
   blobs.register('disk', servedBlob);
+  const whole = withFolder({ ...platform, blobs, sockets: new VirtualSockets() }, backups, 'backups');
   return createGraph({
-    platform: withFolder({ ...platform, blobs, sockets: new VirtualSockets() }, backups, 'backups'),
+    platform: { ...whole, hashes: { ...syncHashes, ...whole.hashes, named: syncHashes.named } },
     drivers: allDrivers,
   });
 }

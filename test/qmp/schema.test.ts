@@ -44,10 +44,14 @@ const allowed: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<qcow2>\.(encrypt|data-file): /,
-    'refused by name when opened',
+    'data files are refused by name when opened; how an image is encrypted, it says itself',
   ],
-  [/^blockdev-create\.options<(?!file>|qcow2>|vmdk>)/, 'images of formats that are not served'],
-  [/^x-blockdev-amend\.options<luks>/, 'a format that is not served'],
+  [
+    /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<luks>.*header/,
+    'detached headers',
+  ],
+  [/^blockdev-create\.options<luks>.*(header|file)/, 'detached headers, beside which there need be no file'],
+  [/^blockdev-create\.options<(?!file>|qcow2>|luks>|vmdk>)/, 'images of formats that are not served'],
   [
     /^object-add<(?!throttle-group>|iothread>|main-loop>|secret>|authz-(simple|list)>|tls-creds-\w+>)/,
     'types of objects that are known but not served',

@@ -34,6 +34,7 @@ export const haveQemu =
 export const haveQemuSystem = haveRelease('qemu-system-x86_64');
 export const haveE2fsprogs = have('e2fsck', '-V') && have('debugfs', '-V');
 export const haveOpenssl = have('openssl', 'version');
+export const haveCryptsetup = have('cryptsetup');
 export const haveScript = have('script');
 export const haveLibnbd = have('nbdcopy') && have('nbdinfo');
 /** Debian's, which has libnbd's module. */

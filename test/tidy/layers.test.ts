@@ -12,7 +12,7 @@ const layers: readonly (readonly string[])[] = [
   ['platform'],
   ['trace'],
   ['qapi'],
-  ['nbd', 'http'],
+  ['nbd', 'http', 'crypto'],
   ['core'],
   ['block'],
   ['throttle'],

@@ -36,6 +36,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   let showProgress = false;
   let cacheName = 'writeback';
   let list: string | undefined;
+  let force = false;
   const operands = await readCommandLine(tool, argv, specs, ({ name, value }) => {
     if (name === 'format') format = value;
     else if (name === 'image-opts') imageOpts = true;
@@ -43,7 +44,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     else if (name === 'progress') showProgress = true;
     else if (name === 'cache') cacheName = value;
     else if (name === 'options') list = addOptionList(tool, list, value);
-    // `--force` overrides refusals to erase keys, of which there are none.
+    else force = true;
   });
   const options = list ?? tool.failUsage('Must specify options (-o)');
   const progress = new Progress(tool, showProgress && !quiet, progressStep);
@@ -52,7 +53,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     const graph = await tool.createGraph();
     if (filename === undefined && format !== undefined && isHelpWanted(options)) {
       const definition = graph.drivers.find(format) ?? tool.fail(`Unknown file format '${format}'`);
-      return printAmendOptions(tool, definition);
+      return await printAmendOptions(tool, definition);
     }
     if (filename === undefined || extra !== undefined) tool.fail('Expecting one image file name');
     const cache = parseCacheOption(tool, cacheName, `Invalid cache option: ${cacheName}`);
@@ -60,7 +61,7 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
     const source = { name: filename, imageOpts, format };
     const image = await openImage(tool, graph, source, { write: true, resize: true, cache });
     try {
-      await amendImage(tool, image, options, progress);
+      await amendImage(tool, image, { list: options, force }, progress);
     } finally {
       await tool.close([image]);
     }
@@ -70,15 +71,21 @@ export async function run(tool: Tool, argv: string[]): Promise<number> {
   }
 }
 
-async function amendImage(tool: Tool, image: BlockBackend, list: string, progress: Progress): Promise<void> {
+async function amendImage(
+  tool: Tool,
+  image: BlockBackend,
+  { list, force }: { list: string; force: boolean },
+  progress: Progress,
+): Promise<void> {
   // A filter is not looked through.
   const { definition } = image.node;
-  if (isHelpWanted(list)) return void printAmendOptions(tool, definition);
+  if (isHelpWanted(list)) return void (await printAmendOptions(tool, definition));
   const amend = definitionOf(tool, definition);
-  const { values, size } = await tool.attempt(async () => readValues(definition, amend, list));
+  const known = await amend.imageOptions();
+  const { values, size } = await tool.attempt(async () => readValues(definition, known, list));
   progress.begin();
   const report = (done: number): void => progress.set(done * 100);
-  await tool.attempt(() => change(image, amend, { values, size }, report));
+  await tool.attempt(() => change(image, amend, { values, size, force }, report));
   progress.set(100);
 }
 
@@ -86,8 +93,8 @@ function definitionOf(tool: Tool, { name, amend }: DriverDefinition): AmendDefin
   return amend ?? tool.fail(`Format driver '${name}' does not support option amendment`);
 }
 
-function printAmendOptions(tool: Tool, definition: DriverDefinition): number {
-  const { imageOptions } = definitionOf(tool, definition);
+async function printAmendOptions(tool: Tool, definition: DriverDefinition): Promise<number> {
+  const imageOptions = await definitionOf(tool, definition).imageOptions();
   tool.out(`Amend options for '${definition.name}':\n${describeOptions(imageOptions)}`);
   return 0;
 }
@@ -96,12 +103,17 @@ interface Wanted {
   values: CreateValues;
   /** The one among them, with all its digits. */
   size: bigint | undefined;
+  /** Also what may lose all data. */
+  force: boolean;
 }
 
 /** Errors: in the words of QemuOpts; what only a new image can have. */
-function readValues({ create }: DriverDefinition, amend: AmendDefinition, list: string): Wanted {
+function readValues(
+  { create }: DriverDefinition,
+  known: readonly CreateOption[],
+  list: string,
+): Omit<Wanted, 'force'> {
   const { pairs } = parseQemuOpts(list);
-  const known = amend.imageOptions;
   for (const pair of pairs) {
     // In the order in which they are written.
     if (known.some(({ name }) => name === pair.name)) {
@@ -131,10 +143,10 @@ function isValid(pairs: readonly OptionPair[], known: readonly CreateOption[]): 
 async function change(
   image: BlockBackend,
   amend: AmendDefinition,
-  { values, size }: Wanted,
+  { values, size, force }: Wanted,
   report: (done: number) => void,
 ): Promise<void> {
-  const plan = await amend.plan(image, values);
+  const plan = await amend.plan(image, values, { force });
   if (size !== undefined) checkDiskLength(size);
   if (plan.dropsBitmaps) await removeBitmaps(image.node);
   await plan.apply(report);

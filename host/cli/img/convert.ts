@@ -13,6 +13,7 @@ import type { CreateValues } from '../../block/driver.ts';
 import { filenameOf } from '../../block/filename.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
+import type { NodeOptions } from '../../block/options.ts';
 import { startsAsZeros } from '../../block/status.ts';
 import { fileExists } from '../../platform/node/file-exists.ts';
 import { AtomicFile } from '../shared/atomic-file.ts';
@@ -106,7 +107,13 @@ async function convert(tool: Tool, graph: BlockGraph, options: Settings, target:
       });
     }
     isUnfinished = creation !== undefined;
-    const image = await openTarget(tool, graph, options, target.path, cache);
+    const image = await openTarget(
+      tool,
+      graph,
+      options,
+      { name: target.path, values: creation?.values },
+      cache,
+    );
     opened.push(image);
     files.push(...furtherFiles(image.node));
     if (options.atomic && files.length > 1) tool.fail('--atomic makes one file, and this image has several');
@@ -249,6 +256,10 @@ async function prepareCreation(
     if (options.compressed && (creation.values['preallocation'] ?? 'off') !== 'off') {
       tool.fail('Compression and preallocation not supported at the same time');
     }
+    const { encryption, 'encrypt.format': encryptionFormat } = creation.values;
+    if (options.compressed && (encryption === true || encryptionFormat !== undefined)) {
+      tool.fail('Compression and encryption not supported at the same time');
+    }
   }
   if (options.backingFile !== undefined) checkBacking(tool, options, sourceCount);
   return creation;
@@ -277,7 +288,7 @@ function openTarget(
   tool: Tool,
   graph: BlockGraph,
   options: ConvertOptions,
-  name: string,
+  { name, values = {} }: { name: string; values: CreateValues | undefined },
   cache: CacheMode,
 ): Promise<BlockBackend> {
   const imageOpts = options.targetImageOpts;
@@ -293,6 +304,14 @@ function openTarget(
       resize: true,
       cache,
       flags: { discard: options.sparseBytes > 0 },
+      override: keysOf(values),
     },
+  );
+}
+
+/** Options that open an image which was made with these. */
+function keysOf(values: CreateValues): NodeOptions {
+  return Object.fromEntries(
+    Object.entries(values).filter(([name, value]) => /(^|\.)key-secret$/.test(name) && value !== undefined),
   );
 }

@@ -7,6 +7,8 @@ import { creationOptions } from '../../block/create.ts';
 import type { CreateOption, CreateValues } from '../../block/driver.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
+import { volumeHeaderBytes } from '../../crypto/luks/new-volume.ts';
+import { parseNewVolume } from '../../crypto/luks/parse-options.ts';
 import { type Measured, measureQcow2 } from '../../formats/qcow2/create/measure.ts';
 import { formatPrettyJson } from '../../qapi/json-output.ts';
 import { openImage } from '../shared/open-image.ts';
@@ -38,10 +40,19 @@ export const specs = [
 type Measure = (values: CreateValues, size: bigint, source: BlockNode | undefined) => Promise<Measured>;
 
 /** What is asked of a format here only: the drivers, which pages load, do without it. */
-const measures: Readonly<Record<string, Measure>> = { raw: measureRaw, qcow2: measureQcow2 };
+const measures: Readonly<Record<string, Measure>> = {
+  raw: measureRaw,
+  qcow2: measureQcow2,
+  luks: measureLuks,
+};
 
 async function measureRaw(_values: CreateValues, size: bigint): Promise<Measured> {
   return { required: size, fullyAllocated: size };
+}
+
+async function measureLuks(values: CreateValues, size: bigint): Promise<Measured> {
+  const bytes = size + BigInt(volumeHeaderBytes(parseNewVolume(values, '')));
+  return { required: bytes, fullyAllocated: bytes };
 }
 
 interface Wanted {

@@ -8,41 +8,48 @@ import type { DriverInfo } from '../../block/driver.ts';
 import { describeSnapshot } from '../../block/snapshots.ts';
 import { type BitmapEntry, bitmapFlag } from './disk/bitmap-directory.ts';
 import { autoclear, compatible, incompatible } from './disk/feature-bits.ts';
-import { hasExtendedL2, type Qcow2Header, vmStateStart } from './disk/header.ts';
+import { CryptMethod, hasExtendedL2, type Qcow2Header, vmStateStart } from './disk/header.ts';
 import type { Snapshot } from './disk/snapshot-table.ts';
+import type { Encryption } from './live/encryption.ts';
 
 interface ImageFacts {
   readonly header: Qcow2Header;
   readonly snapshots: readonly Snapshot[];
   /** Empty when the image has none or they could not be read. */
   readonly bitmaps: readonly BitmapEntry[];
+  readonly encryption?: Pick<Encryption, 'describe'> | undefined;
 }
 
-export function describeImage({ header, snapshots, bitmaps }: ImageFacts): DriverInfo {
+export function describeImage({ header, snapshots, bitmaps, encryption }: ImageFacts): DriverInfo {
+  const encrypt = encryption && { encrypt: encryption.describe() };
   const has = (bit: bigint) => (header.incompatibleFeatures & bit) !== 0n;
   return {
     clusterBytes: header.clusterSize,
     vmStateOffset: vmStateStart(header, header.size),
     isDirty: has(incompatible.dirty),
-    encrypted: header.cryptMethod !== 0,
+    encrypted: header.cryptMethod !== CryptMethod.none,
     formatSpecific: {
       type: 'qcow2',
-      data: header.version === 2 ? describeV2(header) : describeV3(header, bitmaps),
+      data: header.version === 2 ? describeV2(header, encrypt) : describeV3(header, bitmaps, encrypt),
     },
     ...(snapshots.length === 0 ? {} : { snapshots: snapshots.map(describeSnapshot) }),
   };
 }
 
-function describeV2(header: Qcow2Header): object {
+function describeV2(header: Qcow2Header, encrypt: object | undefined): object {
   return {
     compat: '0.10',
     'compression-type': header.compressionType,
     'refcount-bits': 2 ** header.refcountOrder,
-    ...describeEncryption(header),
+    ...encrypt,
   };
 }
 
-function describeV3(header: Qcow2Header, bitmaps: readonly BitmapEntry[]): object {
+function describeV3(
+  header: Qcow2Header,
+  bitmaps: readonly BitmapEntry[],
+  encrypt: object | undefined,
+): object {
   const usesDataFile = (header.incompatibleFeatures & incompatible.dataFile) !== 0n;
   return {
     compat: '1.1',
@@ -50,17 +57,12 @@ function describeV3(header: Qcow2Header, bitmaps: readonly BitmapEntry[]): objec
     'lazy-refcounts': (header.compatibleFeatures & compatible.lazyRefcounts) !== 0n,
     ...(bitmaps.length === 0 ? {} : { bitmaps: bitmaps.map(describeBitmap) }),
     'refcount-bits': 2 ** header.refcountOrder,
-    ...describeEncryption(header),
+    ...encrypt,
     ...(header.dataFile === undefined ? {} : { 'data-file': header.dataFile }),
     ...(usesDataFile ? { 'data-file-raw': (header.autoclearFeatures & autoclear.dataFileRaw) !== 0n } : {}),
     corrupt: (header.incompatibleFeatures & incompatible.corrupt) !== 0n,
     'extended-l2': hasExtendedL2(header),
   };
-}
-
-/** The parameters inside a LUKS header are not read. */
-function describeEncryption(header: Qcow2Header): object {
-  return header.cryptMethod === 0 ? {} : { encrypt: { format: header.cryptMethod === 1 ? 'aes' : 'luks' } };
 }
 
 function describeBitmap(bitmap: BitmapEntry): object {

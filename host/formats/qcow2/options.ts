@@ -3,9 +3,9 @@
  * section 12). The children `file` and `backing` are added by the block layer.
  *
  * Defaults that depend on the image are settled here, once, so the driver sees plain numbers (those of caches: caches.ts). What this
- * driver does not do (encryption, data files) is refused by name.
+ * driver does not do (data files) is refused by name.
  */
-import { BlockError, invalid } from '../../base/errors.ts';
+import { invalid } from '../../base/errors.ts';
 import { MetadataClass } from '../../core/qcow2-abi.ts';
 import {
   type AlternateType,
@@ -15,13 +15,14 @@ import {
   enumeration,
   int,
   optional,
+  str,
   struct,
   type TypeOf,
   worded,
 } from '../../qapi/types.ts';
 import type { Caches } from './caches.ts';
 import { compatible } from './disk/feature-bits.ts';
-import type { Qcow2Header } from './disk/header.ts';
+import { CryptMethod, type Qcow2Header } from './disk/header.ts';
 
 /** Classes of metadata that writes are checked against (section 10.6), as the core numbers them. */
 const overlapClasses = {
@@ -77,6 +78,12 @@ const overlapChecks: AlternateType<TypeOf<typeof overlapFlags> | OverlapTemplate
   branches: () => [overlapFlags, overlapMode],
 };
 
+/** The image says which format it is. */
+const encryption = struct('BlockdevQcow2Encryption', {
+  format: optional(enumeration('BlockdevQcow2EncryptionFormat', ['aes', 'luks'])),
+  'key-secret': optional(str),
+});
+
 export const qcow2Options = struct('BlockdevOptionsQcow2', {
   'lazy-refcounts': optional(bool),
   'pass-discard-request': optional(bool),
@@ -89,7 +96,7 @@ export const qcow2Options = struct('BlockdevOptionsQcow2', {
   'l2-cache-entry-size': optional(byteCount),
   'refcount-cache-size': optional(byteCount),
   'cache-clean-interval': optional(int),
-  encrypt: optional(any),
+  encrypt: optional(encryption),
   'data-file': optional(any),
 });
 export type Qcow2Options = TypeOf<typeof qcow2Options>;
@@ -123,14 +130,10 @@ export function resolveOptions(
   if (discardNoUnref && header.version < 3) {
     throw invalid('discard-no-unref is only supported since qcow2 version 3');
   }
-  if (options.encrypt !== undefined) {
-    if (typeof options.encrypt !== 'object')
-      throw invalid("Block format 'qcow2' does not support the option 'encrypt'");
-    if (header.cryptMethod === 0) {
-      const format = (options.encrypt as { format?: unknown }).format;
-      throw invalid(`No encryption in image header, but options specified format '${String(format)}'`);
-    }
-    throw new BlockError('ENOTSUP', "Parameter 'encrypt' is not supported");
+  // Of images that are encrypted, their part says it (live/encryption.ts).
+  if (options.encrypt && header.cryptMethod === CryptMethod.none) {
+    const { format = '' } = options.encrypt;
+    throw invalid(`No encryption in image header, but options specified format '${format}'`);
   }
   return {
     lazyRefcounts,

@@ -1,6 +1,6 @@
 /** Hashes by Node's OpenSSL, loaded when there is something to hash. */
 import type * as Crypto from 'node:crypto';
-import type { Hashes } from '../platform.ts';
+import type { Hashes, NamedHash } from '../platform.ts';
 
 const crypto = (): typeof Crypto => process.getBuiltinModule('node:crypto');
 
@@ -20,4 +20,48 @@ export const hashes: Hashes = {
       crypto().scrypt(password, salt, bytes, options, (error, key) => (error ? reject(error) : resolve(key)));
     });
   },
+
+  named: (name) => (digestBytes.has(name) && isThere(name) ? new OpensslHash(name) : undefined),
 };
+
+/** Those that QEMU and cryptsetup name. */
+const digestBytes: ReadonlyMap<string, number> = new Map([
+  ['md5', 16],
+  ['sha1', 20],
+  ['sha224', 28],
+  ['sha256', 32],
+  ['sha384', 48],
+  ['sha512', 64],
+  ['ripemd160', 20],
+  ['sm3', 32],
+]);
+
+/** OpenSSL may be built or configured without some. */
+function isThere(name: string): boolean {
+  try {
+    crypto().createHash(name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+class OpensslHash implements NamedHash {
+  readonly digestBytes: number;
+
+  constructor(private readonly name: string) {
+    this.digestBytes = digestBytes.get(name)!; // the caller found it
+  }
+
+  digest(data: Uint8Array): Uint8Array {
+    return crypto().hash(this.name, data, 'buffer');
+  }
+
+  deriveKey(password: Uint8Array, salt: Uint8Array, iterations: number, bytes: number): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      crypto().pbkdf2(password, salt, iterations, bytes, this.name, (error, key) =>
+        error ? reject(error) : resolve(key),
+      );
+    });
+  }
+}

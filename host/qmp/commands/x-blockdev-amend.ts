@@ -13,17 +13,17 @@ export const blockdevAmend = defineCommand({
       'job-id': str,
       'node-name': str,
       options: amendOptions(definitions),
-      // It overrides refusals to erase keys, of which there are none.
+      // It overrides refusals to erase keys.
       force: optional(bool),
     }),
-  async run({ graph, jobs }, { 'job-id': id, 'node-name': name, options }) {
+  async run({ graph, jobs }, { 'job-id': id, 'node-name': name, options, force = false }) {
     const node = graph.lookup(undefined, name);
     const { amend } = node.definition;
     if (options.driver !== node.definition.name) {
       throw invalid("x-blockdev-amend doesn't support changing the block driver");
     }
     if (!amend) throw new BlockError('ENOTSUP', 'Driver does not support x-blockdev-amend');
-    await startAmend(jobs, { id, definition: amend, options });
+    await startAmend(jobs, { id, node, definition: amend, options, force });
     return {};
   },
 });

@@ -366,14 +366,14 @@ describe('a malformed header', () => {
     });
   });
 
-  test.each<[string, Patch]>([
-    ['encryption', [32, u32(1)]],
-    ['extended L2 entries', [76, [0, 0, 0, 0x10]]],
-  ])('of an image that is not handled here is refused by name: %s', async (_, patch) => {
-    await expect(open(await image([patch, [36, u32(2)]]), reading)).rejects.toMatchObject({
-      errno: 'ENOTSUP',
-    });
-  });
+  test.each<[string, Patch]>([['extended L2 entries', [76, [0, 0, 0, 0x10]]]])(
+    'of an image that is not handled here is refused by name: %s',
+    async (_, patch) => {
+      await expect(open(await image([patch, [36, u32(2)]]), reading)).rejects.toMatchObject({
+        errno: 'ENOTSUP',
+      });
+    },
+  );
 });
 
 describe('snapshots', () => {

@@ -12,7 +12,7 @@
  * (unaligned, outside the file) are not walked; while any were not, nothing is freed; a refcount of 0 where a block
  * exists is set rather than everything rebuilt.
  *
- * Standard images only: no extended L2 entries, external data file or encryption (ENOTSUP).
+ * Standard images only: no extended L2 entries and no external data file (ENOTSUP).
  */
 import type { CheckOptions, CheckResult } from '../../../block/driver.ts';
 import { incompatible } from '../disk/feature-bits.ts';

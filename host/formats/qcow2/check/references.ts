@@ -124,6 +124,7 @@ async function countStructures(image: CheckedImage, snapshots: CheckedSnapshots)
     image.incomplete = true;
   }
   for (const { offset, bytes } of snapshots.tables) countStructure(image, offset, bytes);
+  if (header.encryption) countStructure(image, header.encryption.offset, header.encryption.bytes);
   await countBitmaps(image);
 }
 

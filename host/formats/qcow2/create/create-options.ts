@@ -1,11 +1,13 @@
 /**
  * Creation options: their declaration, and what they come to (specification: qcow2, section 1.8).
  *
- * Encryption, external data files and extended L2 entries are refused by name.
+ * External data files and extended L2 entries are refused by name. What options of encryption come to, the part of it says
+ * that is loaded for such images (live/encryption.ts).
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { wholeSectors } from '../../../base/sectors.ts';
 import type { CreateDefinition, CreateValues, Preallocation } from '../../../block/driver.ts';
+import { luksCreateOptions } from '../../../crypto/luks/options.ts';
 import { type CompressionType, maxClusterBits, minClusterBits } from '../disk/header.ts';
 
 const minExtendedL2ClusterBytes = 16 * 1024;
@@ -23,6 +25,8 @@ export interface CreateParameters {
   readonly preallocation: Preallocation;
   readonly backingFile: string | undefined;
   readonly backingFormat: string | undefined;
+  /** The values, where they ask for encryption. */
+  readonly encryption: CreateValues | undefined;
 }
 
 export const createOptions: CreateDefinition['options'] = [
@@ -32,17 +36,7 @@ export const createOptions: CreateDefinition['options'] = [
     help: "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)",
   },
   { name: 'encrypt.format', type: 'string', help: "Encrypt the image, format choices: 'aes', 'luks'" },
-  {
-    name: 'encrypt.key-secret',
-    type: 'string',
-    help: 'ID of secret providing qcow AES key or LUKS passphrase',
-  },
-  { name: 'encrypt.cipher-alg', type: 'string', help: 'Name of encryption cipher algorithm' },
-  { name: 'encrypt.cipher-mode', type: 'string', help: 'Name of encryption cipher mode' },
-  { name: 'encrypt.ivgen-alg', type: 'string', help: 'Name of IV generator algorithm' },
-  { name: 'encrypt.ivgen-hash-alg', type: 'string', help: 'Name of IV generator hash algorithm' },
-  { name: 'encrypt.hash-alg', type: 'string', help: 'Name of encryption hash algorithm' },
-  { name: 'encrypt.iter-time', type: 'number', help: 'Time to spend in PBKDF in milliseconds' },
+  ...luksCreateOptions('encrypt.', 'ID of secret providing qcow AES key or LUKS passphrase'),
   { name: 'cluster_size', type: 'size', help: 'qcow2 cluster size', default: '65536' },
   { name: 'extended_l2', type: 'bool', help: 'Extended L2 tables', default: 'off' },
   {
@@ -107,6 +101,9 @@ export function parseCreateValues(values: CreateValues): CreateParameters {
   if (version === 2 && compressionType !== 'zlib') {
     throw needsV3('Non-zlib compression type is only supported');
   }
+  const isEncrypted =
+    values.encryption === true ||
+    Object.keys(values).some((name) => name.startsWith('encrypt.') && values[name] !== undefined);
   const size = wholeSectors(Number(values.size ?? 0));
   return {
     version,
@@ -118,13 +115,11 @@ export function parseCreateValues(values: CreateValues): CreateParameters {
     preallocation,
     backingFile,
     backingFormat,
+    encryption: isEncrypted ? values : undefined,
   };
 }
 
 function refuseUnsupported(values: CreateValues): void {
-  const encryption = Object.keys(values).find(
-    (name) => name.startsWith('encrypt.') && values[name] !== undefined,
-  );
   const extendedL2 = values.extended_l2 === true;
   if (extendedL2 && Number(values.cluster_size ?? 65536) < minExtendedL2ClusterBytes) {
     throw invalid(
@@ -132,8 +127,6 @@ function refuseUnsupported(values: CreateValues): void {
     );
   }
   const refused = [
-    values.encryption === true ? 'encryption' : undefined,
-    encryption,
     extendedL2 ? 'extended_l2' : undefined,
     values.data_file === undefined ? undefined : 'data_file',
   ].find((name) => name !== undefined);

@@ -1,7 +1,7 @@
 /**
  * The layout of a new image, and so the size of its metadata (specification: qcow2, sections 1.8 and 11.2).
  *
- *   header | refcount table | refcount blocks | L1 table | L2 tables | data
+ *   header | refcount table | refcount blocks | L1 table | LUKS header | L2 tables | data
  *
  * Each begins at a cluster, the header takes one, and every cluster has refcount 1. Without L2 tables and data this is
  * for all but enormous L1 tables what QEMU makes: refcount table in cluster 1, one refcount block in 2, L1 from 3. The
@@ -18,6 +18,8 @@ interface ImageContents {
   readonly l1Entries: number;
   readonly l2Tables: number;
   readonly dataClusters: number;
+  /** Bytes of the header and key material of an encrypted image. */
+  readonly encryptionBytes?: number;
 }
 
 /** Offsets in bytes, counts in clusters unless they say otherwise. */
@@ -28,6 +30,8 @@ export interface ImageLayout extends ImageContents {
   readonly refcountBlocks: number;
   /** 0 without entries. */
   readonly l1TableOffset: number;
+  /** Of as many bytes as are given; 0 without any. */
+  readonly encryptionOffset: number;
   readonly l2TableOffset: number;
   readonly dataOffset: number;
   readonly totalClusters: number;
@@ -53,14 +57,16 @@ export function layOutImage(contents: ImageContents): ImageLayout {
 
 /** The sizes, whether such an image can be made or not: `qemu-img measure` tells them, too. */
 export function layoutOf(contents: ImageContents): ImageLayout {
-  const { clusterSize, l1Entries, l2Tables, dataClusters } = contents;
+  const { clusterSize, l1Entries, l2Tables, dataClusters, encryptionBytes = 0 } = contents;
   const l1Clusters = Math.ceil((l1Entries * 8) / clusterSize);
-  const counted = 1 + l1Clusters + l2Tables + dataClusters;
+  const encryptionClusters = Math.ceil(encryptionBytes / clusterSize);
+  const counted = 1 + l1Clusters + encryptionClusters + l2Tables + dataClusters;
   const { refcountBlocks, refcountTableClusters } = refcountClusters(counted, contents);
   const refcountTableOffset = clusterSize;
   const refcountBlockOffset = refcountTableOffset + refcountTableClusters * clusterSize;
   const behindBlocks = refcountBlockOffset + refcountBlocks * clusterSize;
-  const l2TableOffset = behindBlocks + l1Clusters * clusterSize;
+  const behindL1 = behindBlocks + l1Clusters * clusterSize;
+  const l2TableOffset = behindL1 + encryptionClusters * clusterSize;
   return {
     ...contents,
     refcountTableOffset,
@@ -68,6 +74,7 @@ export function layoutOf(contents: ImageContents): ImageLayout {
     refcountBlockOffset,
     refcountBlocks,
     l1TableOffset: l1Entries > 0 ? behindBlocks : 0,
+    encryptionOffset: encryptionBytes > 0 ? behindL1 : 0,
     l2TableOffset,
     dataOffset: l2TableOffset + l2Tables * clusterSize,
     totalClusters: counted + refcountTableClusters + refcountBlocks,

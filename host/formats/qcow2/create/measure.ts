@@ -4,11 +4,13 @@
  * A compressed source counts with the length of its data. With a backing file nobody knows what the image shares with it:
  * all counts as written. Options that have no part in the size are not looked at, as `qemu-img` does it.
  */
-import { asBlockError, BlockError, invalid } from '../../../base/errors.ts';
+import { asBlockError, invalid } from '../../../base/errors.ts';
 import { roundUp } from '../../../base/sectors.ts';
 import type { CreateValues } from '../../../block/driver.ts';
 import type { BlockNode } from '../../../block/node.ts';
 import { type BlockStatus, statusAbove } from '../../../block/status.ts';
+import { volumeHeaderBytes } from '../../../crypto/luks/new-volume.ts';
+import { parseNewVolume } from '../../../crypto/luks/parse-options.ts';
 import { maxClusterBits, maxL1Entries, minClusterBits } from '../disk/header.ts';
 import { layoutOf, wholeDisk } from './layout.ts';
 
@@ -25,8 +27,10 @@ interface MeasuredShape {
   clusterSize: number;
   refcountOrder: number;
   extendedL2: boolean;
+  encryptionBytes: number;
 }
 
+const encryptionWithVolume = 'luks';
 const directoryEntryBytes = 24;
 const minExtendedL2ClusterBytes = 16 * 1024;
 
@@ -49,7 +53,8 @@ export async function measureQcow2(
   if (!source && disk.l2Tables > maxL1Entries) {
     throw invalid('The image size is too large (try using a larger cluster size)');
   }
-  const layout = layoutOf({ clusterSize, refcountOrder, l1Entries: disk.l2Tables, ...disk });
+  const { encryptionBytes } = shape;
+  const layout = layoutOf({ clusterSize, refcountOrder, l1Entries: disk.l2Tables, ...disk, encryptionBytes });
   const fullyAllocated = layout.totalClusters * clusterSize;
   const bitmaps = source && shape.version === 3 ? bitmapBytes(source, clusterSize) : undefined;
   let dataBytes = 0;
@@ -63,9 +68,6 @@ export async function measureQcow2(
 }
 
 function parseShape(values: CreateValues): MeasuredShape {
-  if (values['encrypt.format'] === 'luks') {
-    throw new BlockError('ENOTSUP', "Parameter 'encrypt.format' is not supported");
-  }
   const clusterSize = Number(values['cluster_size'] ?? 65536);
   const clusterBits = Math.log2(clusterSize);
   if (!Number.isInteger(clusterBits) || clusterBits < minClusterBits || clusterBits > maxClusterBits) {
@@ -88,7 +90,9 @@ function parseShape(values: CreateValues): MeasuredShape {
       'Different refcount widths than 16 bits require compatibility level 1.1 or above (use compat=1.1 or greater)',
     );
   }
-  return { version, clusterSize, refcountOrder, extendedL2 };
+  const hasVolume = values['encrypt.format'] === encryptionWithVolume;
+  const encryptionBytes = hasVolume ? volumeHeaderBytes(parseNewVolume(values, 'encrypt.')) : 0;
+  return { version, clusterSize, refcountOrder, extendedL2, encryptionBytes };
 }
 
 /** Only as numbers, unlike when an image is made. */

@@ -1,10 +1,16 @@
 /**
- * The header of a new image, as `qemu-img create` writes it: the extensions are the backing format and the names of
- * feature bits (specification: qcow2, sections 1.1, 1.5 and 1.8).
+ * The header of a new image, as `qemu-img create` writes it: the extensions are the backing format, where the LUKS header is,
+ * and the names of feature bits (specification: qcow2, sections 1.1, 1.5 and 1.8).
  */
-import { extensionType, type HeaderExtension } from '../disk/extensions.ts';
+import { extensionType, type HeaderExtension, serializeEncryptionExtension } from '../disk/extensions.ts';
 import { compatible, featureNameTable, hasFeatureNames, incompatible } from '../disk/feature-bits.ts';
-import { type CompressionType, headerBytesV2, headerBytesV3, serializeHeader } from '../disk/header.ts';
+import {
+  type CompressionType,
+  CryptMethod,
+  headerBytesV2,
+  headerBytesV3,
+  serializeHeader,
+} from '../disk/header.ts';
 import type { ImageLayout } from './layout.ts';
 
 /** What a header says beside where the tables are. */
@@ -27,6 +33,11 @@ export function serializeNewHeader(image: NewImage, layout: ImageLayout): Uint8A
   if (backingFormat !== undefined) {
     extensions.push({ type: extensionType.backingFormat, data: new TextEncoder().encode(backingFormat) });
   }
+  const { encryptionOffset, encryptionBytes = 0 } = layout;
+  if (encryptionOffset > 0) {
+    const data = serializeEncryptionExtension({ offset: encryptionOffset, bytes: encryptionBytes });
+    extensions.push({ type: extensionType.encryption, data });
+  }
   if (version === 3 && hasFeatureNames(layout)) {
     extensions.push({ type: extensionType.featureNames, data: featureNameTable() });
   }
@@ -35,7 +46,7 @@ export function serializeNewHeader(image: NewImage, layout: ImageLayout): Uint8A
     clusterBits: Math.log2(clusterSize),
     clusterSize,
     size: image.size,
-    cryptMethod: 0,
+    cryptMethod: encryptionOffset > 0 ? CryptMethod.luks : CryptMethod.none,
     l1Size: layout.l1Entries,
     l1TableOffset: layout.l1TableOffset,
     refcountTableOffset: layout.refcountTableOffset,

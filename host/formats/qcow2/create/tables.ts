@@ -5,7 +5,7 @@
  */
 import { asBlockError } from '../../../base/errors.ts';
 import type { Preallocation } from '../../../block/driver.ts';
-import { copiedFlag } from '../disk/entry.ts';
+import { copiedFlag, zeroFlag } from '../disk/entry.ts';
 import { refcountBlockEntries } from '../disk/header.ts';
 import { type NewImageFile, viewOf } from '../disk/image-file.ts';
 import type { ImageLayout } from './layout.ts';
@@ -47,7 +47,7 @@ export async function writeTables(
 /** Like QEMU, an image without data ends with the last entry of its L1 table. */
 function fileBytes(layout: ImageLayout): number {
   const { clusterSize } = layout;
-  if (layout.dataClusters > 0) return layout.totalClusters * clusterSize;
+  if (layout.dataClusters > 0 || layout.encryptionOffset > 0) return layout.totalClusters * clusterSize;
   return layout.refcountBlockOffset + layout.refcountBlocks * clusterSize + layout.l1Entries * 8;
 }
 
@@ -89,7 +89,8 @@ function* mappingPieces(layout: ImageLayout): Generator<Piece, void> {
     entries: (layout.l2Tables * clusterSize) / 8,
     used: layout.dataClusters,
     first: layout.dataOffset,
-    flags: copiedFlag,
+    // What is mapped and not written is zeros, which encrypted would be chance.
+    flags: layout.encryptionOffset > 0 ? copiedFlag | zeroFlag : copiedFlag,
     clusterSize,
   });
 }
@@ -100,7 +101,7 @@ interface OffsetTable {
   entries: number;
   used: number;
   first: number;
-  /** From bit 32 on. */
+  /** Bits that no offset has. */
   flags: bigint;
   clusterSize: number;
 }
@@ -108,6 +109,7 @@ interface OffsetTable {
 function* offsetPieces(table: OffsetTable): Generator<Piece, void> {
   const entriesPerPiece = pieceBytes / 8;
   const high = Number(table.flags >> 32n);
+  const low = Number(table.flags & 0xffff_ffffn);
   for (let index = 0; index < table.entries; index += entriesPerPiece) {
     const count = Math.min(entriesPerPiece, table.entries - index);
     const bytes = new Uint8Array(count * 8);
@@ -115,7 +117,7 @@ function* offsetPieces(table: OffsetTable): Generator<Piece, void> {
     for (let entry = 0; entry < count && index + entry < table.used; entry++) {
       const offset = table.first + (index + entry) * table.clusterSize;
       view.setUint32(entry * 8, high + Math.floor(offset / 2 ** 32));
-      view.setUint32(entry * 8 + 4, offset % 2 ** 32);
+      view.setUint32(entry * 8 + 4, (offset % 2 ** 32) + low);
     }
     yield { offset: table.at + index * 8, bytes };
   }

@@ -248,6 +248,13 @@ export function serializeBitmapsExtension(extension: BitmapsExtension): Uint8Arr
   return data;
 }
 
+export function serializeEncryptionExtension({ offset, bytes }: EncryptionExtension): Uint8Array {
+  const data = new Uint8Array(encryptionExtensionBytes);
+  viewOf(data).setBigUint64(0, BigInt(offset));
+  viewOf(data).setBigUint64(8, BigInt(bytes));
+  return data;
+}
+
 function parseEncryptionExtension(
   data: Uint8Array,
   cryptMethod: number,

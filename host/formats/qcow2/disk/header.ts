@@ -32,7 +32,8 @@ const minHeaderBytesV3 = 104;
 export const minClusterBits = 9;
 export const maxClusterBits = 21;
 const maxRefcountOrder = 6;
-const maxCryptMethod = 2;
+/** Values of the field `crypt_method`. */
+export const CryptMethod = { none: 0, aes: 1, luks: 2 } as const;
 const minSubclusterBytes = 512;
 
 export const maxL1Entries = 4 * 1024 * 1024;
@@ -57,7 +58,7 @@ export interface Qcow2Header extends ParsedExtensions {
   readonly clusterSize: number;
   /** Virtual size, a multiple of 512. */
   readonly size: number;
-  /** 0 none, 1 legacy AES, 2 LUKS */
+  /** One of `CryptMethod`. */
   readonly cryptMethod: number;
   readonly l1Size: number;
   readonly l1TableOffset: number;
@@ -154,7 +155,7 @@ export function parseHeader(bytes: Uint8Array, flags: ParseFlags): Qcow2Header {
     throw invalid('Reference count entry width too large; may not exceed 64 bits');
   }
   const tables = parseTables(view, fields, flags);
-  if (cryptMethod > maxCryptMethod) throw invalid(`Unsupported encryption method ${cryptMethod}`);
+  if (cryptMethod > CryptMethod.luks) throw invalid(`Unsupported encryption method ${cryptMethod}`);
   const extensions = parseExtensions(bytes, headerLength, extensionsEnd, described);
   if (!flags.noIo) checkExtensions(extensions, described);
   const backingFileName = parseBackingName(bytes, backingFileOffset, view.getUint32(16), fields);
@@ -292,7 +293,7 @@ function checkExtensions(
   if (!usesDataFile && (fields.autoclearFeatures & autoclear.dataFileRaw) !== 0n) {
     throw invalid('data-file-raw requires a data file');
   }
-  if (fields.cryptMethod === 2 && encryption === undefined)
+  if (fields.cryptMethod === CryptMethod.luks && encryption === undefined)
     throw invalid('Missing CRYPTO header for crypt method 2');
 }
 
@@ -307,7 +308,6 @@ export function validateSnapshotPointer(count: number, offset: bigint | number, 
  * used.
  */
 export function requireStandardImage(header: Qcow2Header): void {
-  if (header.cryptMethod !== 0) throw unsupported('Encrypted qcow2 images are not supported');
   if ((header.incompatibleFeatures & incompatible.dataFile) !== 0n) {
     throw unsupported('qcow2 images with an external data file are not supported');
   }

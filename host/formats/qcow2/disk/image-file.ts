@@ -19,6 +19,7 @@ export interface ImageFile extends ReadableImageFile {
 
 /** The empty file in which an image is made. */
 export interface NewImageFile {
+  read(offset: number, buffer: Uint8Array): Promise<void>;
   write(offset: number, buffer: Uint8Array): Promise<void>;
   truncate(length: number, options?: { preallocation: Preallocation }): Promise<void>;
   flush(): Promise<void>;

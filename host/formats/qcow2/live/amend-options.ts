@@ -5,6 +5,7 @@
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { sectorBytes } from '../../../base/sectors.ts';
 import type { CreateOption, CreateValues } from '../../../block/driver.ts';
+import { luksAmendOptions } from '../../../crypto/luks/options.ts';
 import { createOptions } from '../create/create-options.ts';
 import { compatible } from '../disk/feature-bits.ts';
 import type { Qcow2Header } from '../disk/header.ts';
@@ -16,15 +17,7 @@ const alsoForNewImages = [
 
 export const amendOptions: readonly CreateOption[] = [
   ...createOptions.filter(({ name }) => alsoForNewImages.includes(name)),
-  { name: 'encrypt.state', type: 'string', help: 'Select new state of affected keyslots (active/inactive)' },
-  {
-    name: 'encrypt.new-secret',
-    type: 'string',
-    help: 'New secret to set in the matching keyslots. Empty string to erase',
-  },
-  { name: 'encrypt.old-secret', type: 'string', help: 'Select all keyslots that match this password' },
-  { name: 'encrypt.keyslot', type: 'number', help: 'Select a single keyslot to modify explicitly' },
-  { name: 'encrypt.iter-time', type: 'number', help: 'Time to spend in PBKDF in milliseconds' },
+  ...luksAmendOptions('encrypt.'),
 ];
 
 /** What the image is to be. */
@@ -40,9 +33,6 @@ export interface WantedImage {
 export function parseAmendValues(values: CreateValues, header: Qcow2Header): WantedImage {
   const version = parseVersion(values.compat, header);
   refuseBackingFile(values, header);
-  if (Object.entries(values).some(([name, value]) => name.startsWith('encrypt.') && value !== undefined)) {
-    throw invalid("Can't amend encryption options - encryption not present");
-  }
   const refcountOrder = parseWidth(values.refcount_bits, { version, header });
   if (values.data_file !== undefined) {
     throw invalid('data-file can only be set for images that use an external data file');

@@ -6,8 +6,9 @@
  * one instant: whenever it breaks off, the image is sound and has its contents.
  */
 
+import { invalid } from '../../../base/errors.ts';
 import type { BlockBackend } from '../../../block/backend.ts';
-import type { AmendPlan, CreateValues } from '../../../block/driver.ts';
+import type { AmendManner, AmendPlan, CreateValues } from '../../../block/driver.ts';
 import { compatible } from '../disk/feature-bits.ts';
 import { parseAmendValues, type WantedImage } from './amend-options.ts';
 import { checkDowngrade, removeZeroClusters } from './downgrade.ts';
@@ -18,15 +19,29 @@ export async function planAmend(
   image: BlockBackend,
   driver: Qcow2Driver,
   values: CreateValues,
+  how: AmendManner,
 ): Promise<AmendPlan> {
   const { header } = driver.engine;
   const wanted = parseAmendValues(values, header);
+  const changesKeys = Object.keys(values).some(
+    (name) => name.startsWith('encrypt.') && values[name] !== undefined,
+  );
+  if (changesKeys && !driver.encryption?.planSlotChange)
+    throw invalid("Can't amend encryption options - encryption not present");
+  const changeKeys = changesKeys && driver.encryption?.planSlotChange?.(image.node.graph, values, how);
   const isDowngrade = wanted.version < header.version;
   if (isDowngrade) {
     await driver.engine.settle();
     await checkDowngrade(driver, wanted.size ?? header.size);
   }
-  return { dropsBitmaps: isDowngrade, apply: (report = () => {}) => apply(image, driver, wanted, report) };
+  return {
+    dropsBitmaps: isDowngrade,
+    async apply(report = () => {}) {
+      // First of all: what else is wrong with it is found while nothing has changed yet.
+      if (changeKeys) await changeKeys();
+      await apply(image, driver, wanted, report);
+    },
+  };
 }
 
 async function apply(

@@ -17,6 +17,8 @@ export async function writeCompressedCluster(
   buffer: Uint8Array,
 ): Promise<void> {
   const { engine, context } = driver;
+  if (driver.encryption)
+    throw new BlockError('ENOTSUP', 'Compression and encryption not supported at the same time');
   const { clusterSize, size } = engine.header;
   const whole =
     buffer.length === clusterSize || (offset + buffer.length === size && buffer.length < clusterSize);

@@ -25,6 +25,7 @@ import type { Qcow2Header } from '../disk/header.ts';
 import { type HeaderChanges, updateHeader } from '../disk/header-update.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { ImageCorruption } from './corruption.ts';
+import type { PlaceOf } from './encryption.ts';
 import { Frees } from './frees.ts';
 import { protectHeaderRanges } from './overlap-check.ts';
 import { RefcountGrowth } from './refcount-growth.ts';
@@ -38,6 +39,8 @@ export class Qcow2Engine implements StepRunner {
   readonly gate = new TransferGate();
   readonly corruption: ImageCorruption;
   readonly nodeName: string;
+  /** Where guest data and VM state are: what is in an encrypted image is not what is in its file. */
+  placeOf: PlaceOf = () => this.file;
   private readonly headerUpdates = new Mutex();
   private readonly turns = new Mutex();
   private readonly loads: TableLoads;

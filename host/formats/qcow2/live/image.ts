@@ -2,18 +2,20 @@
  * The qcow2 driver: answers mappings and prepares writes with the engine in the core (live/engine.ts), and knows nothing
  * about moving guest data (specification: qcow2, sections 1.2, 3 and 4).
  *
- * Many requests may be in flight; the core says which must wait for which. Encryption, external data files and extended
- * L2 entries are refused when an image is opened for I/O.
+ * Many requests may be in flight; the core says which must wait for which. External data files and extended L2 entries
+ * are refused when an image is opened for I/O.
  */
 import { assert } from '../../../base/assert.ts';
 import { BlockError } from '../../../base/errors.ts';
 import type { MaybePromise } from '../../../base/maybe-promise.ts';
 import { Mutex } from '../../../base/mutex.ts';
+import { sectorBytes } from '../../../base/sectors.ts';
 import type {
   Allocation,
   Driver,
   DriverInfo,
   Extent,
+  Limits,
   ReopenChange,
   ReopenStep,
   TruncateOptions,
@@ -30,17 +32,25 @@ import { defaultCaches } from '../caches.ts';
 import { type BitmapEntry, readBitmapDirectory } from '../disk/bitmap-directory.ts';
 import { hasStaleBitmaps } from '../disk/extensions.ts';
 import { incompatible } from '../disk/feature-bits.ts';
-import { type Qcow2Header, readHeader, requireStandardImage, validateLayout } from '../disk/header.ts';
+import {
+  CryptMethod,
+  type Qcow2Header,
+  readHeader,
+  requireStandardImage,
+  validateLayout,
+} from '../disk/header.ts';
 import { encodeBackingName, type HeaderChanges, prepareForWriting } from '../disk/header-update.ts';
-import { readSnapshotTable, type SnapshotTable } from '../disk/snapshot-table.ts';
+import { readSnapshotTable } from '../disk/snapshot-table.ts';
 import { describeImage } from '../info.ts';
 import { type Qcow2Options, type ResolvedOptions, resolveOptions } from '../options.ts';
 import { readCompressed } from './compressed.ts';
+import type { Encryption } from './encryption.ts';
 import { Qcow2Engine } from './engine.ts';
 import { hasHoles } from './holes.ts';
 import { findSnapshotRanges, protectSnapshots } from './overlap-check.ts';
 import { Qcow2Snapshots } from './snapshot-storage.ts';
 import { Qcow2BitmapStorage } from './stored-bitmaps.ts';
+import { CheckOnlyDriver, type ImageTables, InfoDriver } from './without-data.ts';
 import { wholeClusters, writeZeroes } from './zeroes.ts';
 
 /** A compressed cluster on its way from `map` to `readSpecial`. */
@@ -55,18 +65,16 @@ interface Transfer extends WritePlan {
   transfer: number;
 }
 
-/** What was read of the image beside its mapping. */
-interface ImageTables {
-  readonly snapshots: SnapshotTable;
-  readonly bitmaps: readonly BitmapEntry[];
-}
+/** What is encrypted in one go, and in one buffer. */
+const maxEncryptedTransfer = 1 << 20;
 
 export class Qcow2Driver implements Driver {
   backing: { filename: string; format: string | undefined } | undefined;
-  readonly limits;
+  readonly limits: Partial<Limits>;
   /** Another one after the node was reopened, as `engine`. */
   bitmapStorage: Qcow2BitmapStorage;
   snapshots: Qcow2Snapshots;
+  encryption: Encryption | undefined;
   /** Of compressed clusters that are being written. */
   readonly compressedWrites = new Mutex();
   private cleaning: Pick<Timer, 'cancel'> | undefined;
@@ -80,7 +88,12 @@ export class Qcow2Driver implements Driver {
     const { header } = engine;
     this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
     this.snapshots = new Qcow2Snapshots(this, facts.snapshots);
-    this.limits = { writeZeroesAlignment: header.clusterSize, discardAlignment: header.clusterSize };
+    this.encryption = facts.encryption;
+    this.limits = {
+      writeZeroesAlignment: header.clusterSize,
+      discardAlignment: header.clusterSize,
+      ...(facts.encryption && { requestAlignment: sectorBytes, maxTransfer: maxEncryptedTransfer }),
+    };
     if (header.backingFile !== undefined) {
       this.backing = { filename: header.backingFile, format: header.backingFormat };
     }
@@ -136,17 +149,17 @@ export class Qcow2Driver implements Driver {
     engine.checkUsable();
     try {
       const code = engine.core.map(offset, bytes);
-      return code < 0 ? code : this.extent(code);
+      return code < 0 ? code : this.extent(code, offset);
     } catch (error) {
       throw engine.trapped(error);
     }
   }
 
-  private extent(code: number): Extent {
-    const { core, file } = this.engine;
+  private extent(code: number, guest: number): Extent {
+    const { engine } = this;
     if (code !== Mapping.normal) return this.otherExtent(code);
-    const { mapped } = core;
-    return { type: 'data', bytes: mapped.bytes, child: file, offset: mapped.offset };
+    const { bytes, offset } = engine.core.mapped;
+    return { type: 'data', bytes, child: engine.placeOf(guest, offset), offset };
   }
 
   private otherExtent(code: number): Extent {
@@ -174,7 +187,7 @@ export class Qcow2Driver implements Driver {
 
   private tryPrepare(offset: number, bytes: number): Transfer | number {
     const { engine } = this;
-    const { core, file } = engine;
+    const { core } = engine;
     engine.checkUsable();
     try {
       const code = core.prepareWrite(offset, bytes);
@@ -182,7 +195,7 @@ export class Qcow2Driver implements Driver {
       const { prepared } = core;
       const plan: Transfer = {
         bytes: prepared.bytes,
-        child: file,
+        child: engine.placeOf(offset, prepared.offset),
         offset: prepared.offset,
         transfer: engine.gate.begin(),
       };
@@ -262,6 +275,7 @@ export class Qcow2Driver implements Driver {
       header: this.engine.header,
       snapshots: this.snapshots.list(),
       bitmaps: this.bitmapStorage.entries,
+      encryption: this.encryption,
     });
   }
 
@@ -289,9 +303,10 @@ export class Qcow2Driver implements Driver {
 
   /** The image as its file is now. For a drained node, with everything of the former state settled. */
   async reload(): Promise<void> {
-    const { engine, facts } = await load(this.context, this.engine.file, this.options);
+    const { engine, facts } = await load(this.context, this.engine.file, this.options, this.encryption);
     assert(engine, 'opened for its facts alone');
     this.engine = engine;
+    this.encryption = facts.encryption;
     this.holes = undefined;
     this.bitmapStorage = new Qcow2BitmapStorage(engine, facts.bitmaps);
     this.snapshots = new Qcow2Snapshots(this, facts.snapshots);
@@ -323,6 +338,11 @@ export async function open(context: OpenContext, options: Qcow2Options): Promise
   if (flags.check) {
     const header = await readHeader(file, flags);
     warnOfStaleBitmaps(context, header);
+    // No data is looked at, which takes no key; a wrong one is told all the same.
+    if (options.encrypt) {
+      await settleOptions(context, options, header, flags.discard);
+      await openEncryption(context, file, header, options);
+    }
     return new CheckOnlyDriver(header, file);
   }
   const loaded = await load(context, file, options);
@@ -337,14 +357,20 @@ interface LoadedImage {
   engine?: Qcow2Engine;
 }
 
-/** Reads the image as its file is now, and makes it ready for writing if it is to be. */
-async function load(context: OpenContext, file: Edge, options: Qcow2Options): Promise<LoadedImage> {
+/** Reads the image as its file is now, and makes it ready for writing if it is to be. `opened`: with its key, before. */
+async function load(
+  context: OpenContext,
+  file: Edge,
+  options: Qcow2Options,
+  opened?: Encryption,
+): Promise<LoadedImage> {
   const { flags } = context;
   let header = await readHeader(file, flags);
   warnOfStaleBitmaps(context, header);
   let table = await readSnapshotTable(file, header);
   if (!flags.noIo) requireStandardImage(header);
   const resolved = await settleOptions(context, options, header, flags.discard);
+  const encryption = opened ?? (await openEncryption(context, file, header, options));
   if (!flags.readOnly && !flags.noIo) {
     validateLayout(header, table.bytes);
     header = await prepareWritable(context, file, header);
@@ -352,7 +378,7 @@ async function load(context: OpenContext, file: Edge, options: Qcow2Options): Pr
     table = await readSnapshotTable(file, header);
   }
   const bitmaps = await readBitmaps(file, header);
-  const facts = { snapshots: table, bitmaps };
+  const facts = { snapshots: table, bitmaps, encryption };
   if (flags.noIo) return { header, facts };
   const core = new Qcow2Core({
     clusterBits: header.clusterBits,
@@ -374,9 +400,21 @@ async function load(context: OpenContext, file: Edge, options: Qcow2Options): Pr
   ]);
   core.tablesLoaded();
   const engine = new Qcow2Engine(core, file, header, resolved, context);
+  if (encryption?.placeOf) engine.placeOf = encryption.placeOf;
   if (!flags.readOnly)
     protectSnapshots(core, await findSnapshotRanges(engine, table, header.snapshotsOffset));
   return { header, facts, engine };
+}
+
+async function openEncryption(
+  context: OpenContext,
+  file: Edge,
+  header: Qcow2Header,
+  options: Qcow2Options,
+): Promise<Encryption | undefined> {
+  if (header.cryptMethod === CryptMethod.none) return undefined;
+  const part = await loadPart(context.platform, () => import('./encryption.ts'));
+  return part.openEncryption(context, file, header, options);
 }
 
 /** Reads a table into memory that is clear. What it has no entries in takes none: most refcount tables are short, in a cluster. */
@@ -434,46 +472,4 @@ async function prepareWritable(context: OpenContext, file: Edge, header: Qcow2He
     header = await readHeader(file, context.flags);
   }
   return prepareForWriting(file, header);
-}
-
-/** An image that is opened for its facts alone. */
-class InfoDriver implements Driver {
-  readonly backing;
-
-  constructor(
-    private readonly header: Qcow2Header,
-    private readonly facts: ImageTables,
-  ) {
-    if (header.backingFile !== undefined) {
-      this.backing = { filename: header.backingFile, format: header.backingFormat };
-    }
-  }
-
-  async getLength(): Promise<number> {
-    return this.header.size;
-  }
-
-  info(): DriverInfo {
-    return describeImage({
-      header: this.header,
-      snapshots: this.facts.snapshots.snapshots,
-      bitmaps: this.facts.bitmaps,
-    });
-  }
-
-  async close(): Promise<void> {}
-}
-
-/** An image that is opened to be checked: nothing of it is trusted but the header. */
-export class CheckOnlyDriver implements Driver {
-  constructor(
-    private readonly header: Qcow2Header,
-    readonly file: Edge,
-  ) {}
-
-  async getLength(): Promise<number> {
-    return this.header.size;
-  }
-
-  async close(): Promise<void> {}
 }

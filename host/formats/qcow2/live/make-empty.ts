@@ -8,7 +8,7 @@
  *   2. New tables where a new image has them; the header switches to those. Then the file is cut behind them.
  *
  * A crash finds the old image or the empty one, and no cluster of it is counted wrongly. Where that cannot be (snapshots,
- * bitmaps, version 2, no room behind the file) the guest's clusters are given up one by one, and the tables stay.
+ * bitmaps, encryption, version 2, no room behind the file) the guest's clusters are given up one by one, and the tables stay.
  */
 import { asBlockError } from '../../../base/errors.ts';
 import { UnmapMode } from '../../../core/qcow2-abi.ts';
@@ -31,7 +31,8 @@ import type { Qcow2Driver } from './image.ts';
 export async function makeEmpty(driver: Qcow2Driver): Promise<void> {
   const { engine } = driver;
   await engine.settle();
-  const holdsNothingElse = !driver.hasSnapshots && driver.bitmapStorage.entries.length === 0;
+  const holdsNothingElse =
+    !driver.hasSnapshots && driver.bitmapStorage.entries.length === 0 && !driver.encryption;
   if (engine.header.version >= 3 && holdsNothingElse && (await moveTablesBehindEnd(engine))) {
     try {
       await moveTablesToFront(engine);

@@ -6,6 +6,7 @@
 
 export { checkImage } from '../check/check.ts';
 export { planAmend } from './amend.ts';
+export { amendOptions } from './amend-options.ts';
 export { chooseCaches } from './cache-options.ts';
 export { writeCompressedCluster } from './compressed-write.ts';
 export { describeCorruption } from './corruption-texts.ts';

@@ -26,6 +26,10 @@ export async function resize(driver: Qcow2Driver, length: number, options: Trunc
     if (options.preallocation !== 'off') throw invalid("Preallocation can't be used for shrinking an image");
     await shrink(driver, length);
   } else if (length > header.size) {
+    // What is mapped and not written would read as chance.
+    if (options.preallocation !== 'off' && driver.encryption) {
+      throw new BlockError('ENOTSUP', 'Preallocation is not supported when an encrypted image grows');
+    }
     await grow(driver, length, options.preallocation);
   }
 }

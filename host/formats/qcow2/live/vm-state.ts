@@ -113,12 +113,7 @@ export async function readVmState(tree: SnapshotTree, offset: number, buffer: Ui
     const index = Math.floor(cluster / entries);
     if (index !== table.index) table = { index, view: await readTable(tree.engine, l1, index) };
     const place = (cluster % entries) * 8;
-    await readEntry(
-      tree,
-      place < table.view.byteLength ? table.view.getBigUint64(place) : 0n,
-      inCluster,
-      part,
-    );
+    await readEntry(tree, at, place < table.view.byteLength ? table.view.getBigUint64(place) : 0n, part);
     done += part.length;
   }
 }
@@ -134,17 +129,22 @@ async function readTable(engine: Qcow2Engine, l1: DataView, index: number): Prom
 
 async function readEntry(
   { engine, context }: SnapshotTree,
+  guest: number,
   entry: bigint,
-  inCluster: number,
   part: Uint8Array,
 ): Promise<void> {
+  const inCluster = guest % engine.header.clusterSize;
   if ((entry & compressedFlag) !== 0n) {
     const cluster = await readCompressed(engine, context, entry);
     part.set(cluster.subarray(inCluster, inCluster + part.length));
     return;
   }
-  const host = entryOffset(entry);
-  if (host % engine.header.clusterSize !== 0) throw new BlockError('EIO');
-  if (host === 0 || (entry & zeroFlag) !== 0n) part.fill(0);
-  else await engine.file.read(host + inCluster, part);
+  const cluster = entryOffset(entry);
+  if (cluster % engine.header.clusterSize !== 0) throw new BlockError('EIO');
+  if (cluster === 0 || (entry & zeroFlag) !== 0n) {
+    part.fill(0);
+    return;
+  }
+  const host = cluster + inCluster;
+  await engine.placeOf(guest, host).read(host, part);
 }

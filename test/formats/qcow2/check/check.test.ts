@@ -435,16 +435,16 @@ describe('checkImage', () => {
     await expect(check(file)).rejects.toMatchObject({ errno: 'EFBIG' });
   });
 
-  test.each([
-    ['Encrypted', 32, 1],
-    ['with extended L2 entries', 76, 0x10],
-  ])('refuses an image that it cannot walk: %s', async (what, at, value) => {
-    const file = await emptyImage();
-    write32(file, at, value);
-    write32(file, 36, 2);
-    await expect(check(file)).rejects.toMatchObject({
-      errno: 'ENOTSUP',
-      message: expect.stringContaining(what) as string,
-    });
-  });
+  test.each([['with extended L2 entries', 76, 0x10]])(
+    'refuses an image that it cannot walk: %s',
+    async (what, at, value) => {
+      const file = await emptyImage();
+      write32(file, at, value);
+      write32(file, 36, 2);
+      await expect(check(file)).rejects.toMatchObject({
+        errno: 'ENOTSUP',
+        message: expect.stringContaining(what) as string,
+      });
+    },
+  );
 });

@@ -110,16 +110,13 @@ describe('createImage', () => {
     expect(result.stderr.trim()).toBe(`qemu-img: IMAGE: ${message}`);
   });
 
-  test.each(['encryption=on', 'encrypt.format=luks', 'extended_l2=on', 'data_file=d'])(
-    'refuses %s by name',
-    async (options) => {
-      const name = options.split('=')[0];
-      await expect(make({ size: 1048576, ...parseOptions(options) })).rejects.toMatchObject({
-        errno: 'ENOTSUP',
-        message: `Parameter '${name}' is not supported`,
-      });
-    },
-  );
+  test.each(['extended_l2=on', 'data_file=d'])('refuses %s by name', async (options) => {
+    const name = options.split('=')[0];
+    await expect(make({ size: 1048576, ...parseOptions(options) })).rejects.toMatchObject({
+      errno: 'ENOTSUP',
+      message: `Parameter '${name}' is not supported`,
+    });
+  });
 
   test('refuses a size that needs an L1 table beyond 32 MiB', async () => {
     await expect(make({ size: 2 ** 51 + 512 })).rejects.toMatchObject({
