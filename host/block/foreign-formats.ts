@@ -1,5 +1,5 @@
 /**
- * Image formats that there are no drivers for, told by how their files begin (specification: graph, section 6).
+ * Image formats that there are no drivers for, or none in pages, told by how their files begin (specification: graph, section 6).
  *
  * A container that is not read must not be taken for the disk inside it: an image probed to be one of these is refused
  * by the name of its format. The signatures are those by which QEMU chooses its drivers, so a file is refused exactly

@@ -46,7 +46,7 @@ const allowed: readonly (readonly [RegExp, string])[] = [
     /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)<qcow2>\.(encrypt|data-file): /,
     'refused by name when opened',
   ],
-  [/^blockdev-create\.options<(?!file>|qcow2>)/, 'images of formats that are not served'],
+  [/^blockdev-create\.options<(?!file>|qcow2>|vdi>|vpc>)/, 'images of formats that are not served'],
   [/^x-blockdev-amend\.options<luks>/, 'a format that is not served'],
   [
     /^object-add<(?!throttle-group>|iothread>|main-loop>|secret>|authz-(simple|list)>|tls-creds-\w+>)/,

@@ -7,6 +7,7 @@
 import { BlockError } from '../../../base/errors.ts';
 import type { BlockBackend } from '../../../block/backend.ts';
 import type { CreateDefinition, CreateJobDefinition, CreateValues } from '../../../block/driver.ts';
+import { clearFile } from '../../clear-file.ts';
 import { maxL1Entries } from '../disk/header.ts';
 import { encodeBackingName } from '../disk/header-update.ts';
 import type { NewImageFile } from '../disk/image-file.ts';
@@ -32,11 +33,7 @@ export const qcow2Create: CreateDefinition = {
   checkValues: (values) => void planImage(parseCreateValues(values)),
   async createImage(file: BlockBackend, values) {
     const image = planImage(parseCreateValues(values));
-    // What was there before would show where nothing is written.
-    if (file.length > 0) await file.truncate(0);
-    // A device is as long as before.
-    const stale = Math.min(file.length, image.layout.totalClusters * image.parameters.clusterSize);
-    if (stale > 0) await file.writeZeroes(0, stale, { mayUnmap: true });
+    await clearFile(file, image.layout.totalClusters * image.parameters.clusterSize);
     await writeImage(file, image);
   },
 };
