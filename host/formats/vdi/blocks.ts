@@ -6,6 +6,7 @@
  * overwrites nothing.
  */
 import { BlockError } from '../../base/errors.ts';
+import { sectorBytes } from '../../base/sectors.ts';
 import type { Edge } from '../../block/edge.ts';
 import { BlockTable } from '../appended/block-table.ts';
 import type { Blocks } from '../appended/blocks.ts';
@@ -109,11 +110,12 @@ export class VdiBlocks implements Blocks {
     this.found.push(entry);
   }
 
-  /** In its whole length. What of the block is behind the end of the file nobody writes to meanwhile. */
+  /** The file has all of a block, up to its last sector. Nobody writes there meanwhile if that is behind the end of the file. */
   async complete(_block: number, offset: number): Promise<void> {
     const { file } = this;
-    const [start, end] = [Math.max(offset, file.node.exactLength), offset + blockBytes];
-    if (start < end) await file.writeZeroes(start, end - start, { mayUnmap: true });
+    const end = offset + blockBytes;
+    const start = Math.max(file.node.exactLength, end - sectorBytes);
+    if (start < end) await file.write(start, new Uint8Array(end - start));
   }
 
   added(entry: number): void {
