@@ -16,7 +16,7 @@ import { Seeded } from '../support/seeded.ts';
 import { mib } from '../support/units.ts';
 
 const path = '/disk.img';
-const mutations = Number(process.env['MUTATIONS'] ?? 100);
+const mutations = Number(process.env['BLOCKS_MUTATIONS'] ?? 100);
 
 interface Made {
   format: 'vdi' | 'vpc';

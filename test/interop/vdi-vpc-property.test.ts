@@ -20,9 +20,9 @@ import { testSeeds } from '../support/seeds.ts';
 import { haveQemu } from '../support/tools.ts';
 import { mib } from '../support/units.ts';
 
-const count = Number(process.env['BLOCKS_SEQUENCES'] ?? 3);
+const count = Number(process.env['BLOCKS_SEQUENCES'] ?? 2);
 const first = Number(process.env['BLOCKS_FIRST'] ?? 1);
-const turns = 4;
+const turns = 3;
 const path = scratchDirectory();
 
 interface Kind {
@@ -83,7 +83,7 @@ async function applyByOurs(file: string, format: string, model: DiskModel, rando
 async function runSequence(name: string, { format, values }: Kind, seed: number): Promise<void> {
   const random = new Seeded(seed);
   const file = path(`${name}-${seed}`);
-  const size = (1 + random.below(12 * 2048)) * 512;
+  const size = (1 + random.below(6 * 2048)) * 512;
   if (random.oneIn(2)) {
     const graph = createGraph({ platform: nodePlatform, drivers, emit: () => {} });
     await createImage(graph, { filename: file, format, size, values, quiet: true });

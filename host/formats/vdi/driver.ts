@@ -4,7 +4,7 @@
  * Images that hold what changed since another one are refused. What reads and writes images is loaded with the first
  * that is opened or made.
  */
-import { invalid } from '../../base/errors.ts';
+import { BlockError } from '../../base/errors.ts';
 import { wholeSectors } from '../../base/sectors.ts';
 import type { CreateJobDefinition, DriverDefinition } from '../../block/driver.ts';
 import { loadPart } from '../../platform/platform.ts';
@@ -28,7 +28,8 @@ const job: CreateJobDefinition<TypeOf<typeof createJobOptions>> = {
 };
 
 function checkPreallocation(mode: string): void {
-  if (mode !== 'off' && mode !== 'metadata') throw invalid('Preallocation mode not supported for vdi');
+  if (mode !== 'off' && mode !== 'metadata')
+    throw new BlockError('ENOTSUP', 'Preallocation mode not supported for vdi');
 }
 
 export const vdi: DriverDefinition = {
