@@ -15,7 +15,9 @@ import { qcow2 } from './formats/qcow2/driver.ts';
 import { quorum } from './formats/quorum/driver.ts';
 import { raw } from './formats/raw.ts';
 import { snapshotAccess } from './formats/snapshot-access.ts';
+import { vdi } from './formats/vdi/driver.ts';
 import { vmdk } from './formats/vmdk/driver.ts';
+import { vpc } from './formats/vpc/driver.ts';
 import { hostCdrom, hostDevice } from './protocols/file/device.ts';
 import { file } from './protocols/file/driver.ts';
 import { http, https } from './protocols/http/driver.ts';
@@ -43,6 +45,8 @@ export const drivers: readonly DriverDefinition[] = [
   luks,
   vmdk,
   quorum,
+  vdi,
+  vpc,
   snapshotAccess,
   // filters
   blkdebug,

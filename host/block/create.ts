@@ -233,17 +233,18 @@ function sizeError(error: unknown, { name, create }: DriverDefinition, bytes: bi
   if (known.errno !== 'EFBIG') return known;
   const sector = BigInt(sectorBytes);
   const length = ((bytes + sector - 1n) / sector) * sector;
-  const hasHeader = create?.createImage !== undefined;
-  if (!hasHeader && BigInt.asIntN(64, length) < 0n)
+  const isBare = create?.createImage === undefined;
+  if (isBare && BigInt.asIntN(64, length) < 0n)
     return new BlockError('EINVAL').within('Could not resize file');
-  if (hasHeader) {
+  const hasClusters = create?.options.some(({ name: option }) => option === 'cluster_size') === true;
+  if (hasClusters) {
     try {
       checkDiskLength(length);
     } catch (refusal) {
       return asBlockError(refusal).within('Could not resize image');
     }
   }
-  const advice = hasHeader ? ' (try using a larger cluster size)' : '';
+  const advice = hasClusters ? ' (try using a larger cluster size)' : '';
   return new BlockError('EFBIG', `The image size is too large for file format '${name}'${advice}`, {
     cause: error,
   });

@@ -53,6 +53,7 @@ const later = {
       'host/formats/qcow2/live/(writeback|stored-bitmaps|zeroes|compressed|refcount-growth|snapshot-storage|corruption|holes|frees)',
       'host/formats/qcow2/disk/(header-update|bitmap-directory|entry)',
       'host/formats/qcow2/create/(tables|layout|new-header)',
+      'host/formats/(clear-file|vdi/limits|vpc/geometry)',
       'host/block/(reopen|status|statistics|snapshots|copy-range|chain|request-trace|write-threshold|cluster-bytes)\\.',
       'host/throttle/(group|leaky-bucket)\\.',
       'host/bitmaps/dirty-bitmap',

@@ -5,20 +5,10 @@
  */
 import { BlockError, invalid } from '../base/errors.ts';
 import { sectorBytes, wholeSectors } from '../base/sectors.ts';
-import type {
-  Driver,
-  DriverDefinition,
-  Extent,
-  ReopenChange,
-  ReopenStep,
-  TruncateOptions,
-  WritePlan,
-  ZeroFlags,
-} from '../block/driver.ts';
+import type { DriverDefinition, ReopenChange, ReopenStep, TruncateOptions } from '../block/driver.ts';
 import type { Edge } from '../block/edge.ts';
-import type { BlockNode } from '../block/node.ts';
-import { defaultChildPermissions, type Permissions } from '../block/permissions.ts';
 import { byteCount, optional, struct, type TypeOf } from '../qapi/types.ts';
+import { WindowDriver } from './window.ts';
 
 const rawOptions = struct('BlockdevOptionsRaw', {
   offset: optional(byteCount),
@@ -26,27 +16,7 @@ const rawOptions = struct('BlockdevOptionsRaw', {
 });
 type RawOptions = TypeOf<typeof rawOptions>;
 
-class RawDriver implements Driver {
-  /** What is told to it is for its file. */
-  readonly debugEvent?: NonNullable<Driver['debugEvent']>;
-
-  constructor(
-    private readonly file: Edge,
-    private offset: number,
-    private size: number | undefined,
-  ) {
-    if (file.debugged) this.debugEvent = (event) => file.debugEvent(event);
-  }
-
-  get hasZeroInit(): boolean {
-    return this.file.node.driver.hasZeroInit ?? false;
-  }
-
-  /** Flags travel on with the request. */
-  get supportsFua(): boolean | 'data' {
-    return this.file.node.driver.supportsFua ?? false;
-  }
-
+class RawDriver extends WindowDriver {
   get isWholeFile(): boolean {
     return this.offset === 0 && this.size === undefined;
   }
@@ -59,32 +29,9 @@ class RawDriver implements Driver {
     return Math.max(0, wholeSectors(length) - this.offset);
   }
 
-  map(offset: number, bytes: number): Extent {
-    return { type: 'data', bytes, child: this.file, offset: this.offset + offset };
-  }
-
-  prepareWrite(offset: number, bytes: number): WritePlan {
-    return { bytes, child: this.file, offset: this.offset + offset };
-  }
-
-  writeZeroes(offset: number, bytes: number, flags: ZeroFlags): Promise<void> {
-    return this.file.writeZeroes(this.offset + offset, bytes, flags);
-  }
-
-  discard(offset: number, bytes: number): Promise<void> {
-    return this.file.discard(this.offset + offset, bytes);
-  }
-
   async truncate(length: number, options: TruncateOptions): Promise<void> {
     if (this.size !== undefined) throw new BlockError('ENOTSUP', 'Cannot resize fixed-size raw disks');
     await this.file.truncate(this.offset + length, options);
-  }
-
-  /** A part of a file never makes it longer by itself. */
-  childPermissions(child: Edge, cumulative: Permissions): Permissions {
-    const needed = defaultChildPermissions(child.parent as BlockNode, child, cumulative);
-    if (child.role === 'filtered') return needed;
-    return { perm: needed.perm & cumulative.perm, shared: needed.shared };
   }
 
   async reopen({ options }: ReopenChange<RawOptions>): Promise<ReopenStep> {
@@ -96,8 +43,6 @@ class RawDriver implements Driver {
       },
     };
   }
-
-  async close(): Promise<void> {}
 }
 
 /** The part of `file` that is the disk. Errors: it is not inside. */

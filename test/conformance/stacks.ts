@@ -2,6 +2,7 @@
 import { expect } from 'vitest';
 import type { BlockBackend } from '../../host/block/backend.ts';
 import { createImage } from '../../host/block/create.ts';
+import type { CreateValues } from '../../host/block/driver.ts';
 import type { BlockGraph } from '../../host/block/graph.ts';
 import { objectTableOf } from '../../host/block/object-table.ts';
 import { Perm } from '../../host/block/permissions.ts';
@@ -38,8 +39,10 @@ export interface Stack extends DiskTraits {
 }
 
 const file = (filename: string): Record<string, unknown> => ({ driver: 'file', filename });
-const image = (format: string, filename: string) => (graph: BlockGraph) =>
-  createImage(graph, { filename, format, size: diskBytes, quiet: true });
+const image =
+  (format: string, filename: string, values: CreateValues = {}) =>
+  (graph: BlockGraph) =>
+    createImage(graph, { filename, format, size: diskBytes, values, quiet: true });
 const both =
   (one: ReturnType<typeof image>, other: ReturnType<typeof image>) => async (graph: BlockGraph) => {
     await one(graph);
@@ -119,6 +122,12 @@ export const stacks: Readonly<Record<string, Stack>> = {
     stores: true,
   },
   vmdk: { prepare: image('vmdk', 'disk'), options: { driver: 'vmdk', file: file('disk') }, stores: true },
+  vdi: { prepare: image('vdi', 'disk'), options: { driver: 'vdi', file: file('disk') }, stores: true },
+  vpc: {
+    prepare: image('vpc', 'disk', { force_size: true }),
+    options: { driver: 'vpc', file: file('disk') },
+    stores: true,
+  },
   'copy-before-write': {
     prepare: both(image('qcow2', 'disk'), image('raw', 'target')),
     options: {

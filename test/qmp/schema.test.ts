@@ -51,7 +51,10 @@ const allowed: readonly (readonly [RegExp, string])[] = [
     'detached headers',
   ],
   [/^blockdev-create\.options<luks>.*(header|file)/, 'detached headers, beside which there need be no file'],
-  [/^blockdev-create\.options<(?!file>|qcow2>|luks>|vmdk>)/, 'images of formats that are not served'],
+  [
+    /^blockdev-create\.options<(?!file>|qcow2>|luks>|vdi>|vmdk>|vpc>)/,
+    'images of formats that are not served',
+  ],
   [
     /^object-add<(?!throttle-group>|iothread>|main-loop>|secret>|authz-(simple|list)>|tls-creds-\w+>)/,
     'types of objects that are known but not served',

@@ -61,7 +61,7 @@ function qemuCommand(operation: Operation): string {
 
 /**
  * One qemu-io for all of the operations, which must have nothing to say; the model follows. With `abort` it flushes and
- * then dies without closing the image.
+ * then dies without closing the image. `options` may have another `driver` than qcow2.
  */
 export function applyByQemu(
   file: string,

@@ -85,16 +85,19 @@ function parseRepair(tool: Tool, value: string): CheckOptions['fix'] {
 
 async function check(tool: Tool, image: BlockBackend, fix: CheckOptions['fix']): Promise<CheckResult> {
   const { definition, driver } = image.node;
-  if (!definition.check) {
-    return tool.fail('This image format does not support checks', { status: status.unsupported });
-  }
+  const refuse = (): never =>
+    tool.fail('This image format does not support checks', { status: status.unsupported });
+  if (!definition.check) return refuse();
   try {
     return await definition.check(driver, {
       fix,
       report: (line, ends) => (ends ? tool.report(line) : tool.error(`${line}\n`)),
     });
   } catch (error) {
-    return tool.fail(`Check failed: ${asBlockError(error).message}`, { status: status.failed });
+    const failure = asBlockError(error);
+    // It can be checked, but not repaired.
+    if (failure.errno === 'ENOTSUP') return refuse();
+    return tool.fail(`Check failed: ${failure.message}`, { status: status.failed });
   }
 }
 

@@ -14,6 +14,7 @@
  * the next one.
  */
 import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
+import { newUuid } from '../../base/uuid.ts';
 import { saveBitmaps } from '../../bitmaps/persistence.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { OnError } from '../../block/error-policy.ts';
@@ -57,11 +58,7 @@ interface Source {
 
 /** A UUID. */
 function newGeneration(random: Random): string {
-  const bytes = new Uint8Array(16);
-  random.fill(bytes);
-  bytes[6] = (bytes[6]! & 0x0f) | 0x40; // 16 bytes: version 4
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80; // and the variant
-  return toHex(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  return toHex(newUuid(random)).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
 /**

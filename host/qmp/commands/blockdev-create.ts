@@ -8,9 +8,7 @@ import { branch, childMembers } from '../blockdev-options.ts';
 import { defineCommand } from '../command.ts';
 
 /** Drivers of which QEMU makes images, and which are not served here: their options are not looked at. */
-const unserved = [
-  ...['gluster', 'luks', 'nfs', 'parallels', 'qcow', 'qed', 'rbd', 'ssh', 'vdi', 'vhdx', 'vpc'],
-];
+const unserved = [...['gluster', 'nfs', 'parallels', 'qcow', 'qed', 'rbd', 'ssh', 'vhdx']];
 
 export const blockdevCreate = defineCommand({
   name: 'blockdev-create',

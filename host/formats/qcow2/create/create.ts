@@ -10,6 +10,7 @@ import type { BlockBackend } from '../../../block/backend.ts';
 import type { CreateDefinition, CreateJobDefinition, CreateValues } from '../../../block/driver.ts';
 import type { BlockGraph } from '../../../block/graph.ts';
 import { loadPart } from '../../../platform/platform.ts';
+import { clearFile } from '../../clear-file.ts';
 import { maxL1Entries } from '../disk/header.ts';
 import { encodeBackingName } from '../disk/header-update.ts';
 import type { NewImageFile } from '../disk/image-file.ts';
@@ -36,11 +37,7 @@ export const qcow2Create: CreateDefinition = {
   checkValues: async (values, graph) => void (await planImage(parseCreateValues(values), graph)),
   async createImage(file: BlockBackend, values) {
     const image = await planImage(parseCreateValues(values), file.node.graph);
-    // What was there before would show where nothing is written.
-    if (file.length > 0) await file.truncate(0);
-    // A device is as long as before.
-    const stale = Math.min(file.length, image.layout.totalClusters * image.parameters.clusterSize);
-    if (stale > 0) await file.writeZeroes(0, stale, { mayUnmap: true });
+    await clearFile(file, image.layout.totalClusters * image.parameters.clusterSize);
     await writeImage(file, image);
   },
 };
