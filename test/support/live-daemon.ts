@@ -75,8 +75,7 @@ export class LiveDaemon {
   async write(disk: string, pattern: number, offset: number, bytes: number): Promise<void> {
     const backend = this.backends.get(disk);
     if (backend) {
-      if (pattern === 0) await backend.writeZeroes(offset, bytes, { mayUnmap: true });
-      else await backend.write(offset, new Uint8Array(bytes).fill(pattern));
+      await backend.write(offset, new Uint8Array(bytes).fill(pattern));
       return backend.flush();
     }
     await this.io(
@@ -86,13 +85,9 @@ export class LiveDaemon {
     await this.io(disk, 'flush');
   }
 
-  /** Durable, as `write`. Whole clusters read as zeros then. */
+  /** Durable, as `write`. Whole clusters read as zeros then; over NBD, where that is the server's affair, they are written as such. */
   async discard(disk: string, offset: number, bytes: number): Promise<void> {
-    const backend = this.backends.get(disk);
-    if (backend) {
-      await backend.discard(offset, bytes);
-      return backend.flush();
-    }
+    if (this.backends.has(disk)) return this.write(disk, 0, offset, bytes);
     await this.io(disk, `discard ${offset} ${bytes}`);
     await this.io(disk, 'flush');
   }
