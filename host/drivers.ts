@@ -24,6 +24,7 @@ import { http, https } from './protocols/http/driver.ts';
 import { memory } from './protocols/memory.ts';
 import { nbd } from './protocols/nbd/driver.ts';
 import { nullAio, nullCo } from './protocols/null.ts';
+import { s3 } from './protocols/s3/driver.ts';
 import { store } from './protocols/store/driver.ts';
 
 /** The drivers that there are on Node. */
@@ -38,6 +39,7 @@ export const drivers: readonly DriverDefinition[] = [
   nbd,
   nullCo,
   nullAio,
+  s3,
   store,
   // formats
   raw,

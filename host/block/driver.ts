@@ -21,6 +21,7 @@ import type { BlockGraph } from './graph.ts';
 import type { BlockNode } from './node.ts';
 import type { OpenContext, OpenFlags } from './open-context.ts';
 import type { NodeOptions } from './options.ts';
+import type { FileBounds, OrderedFile } from './ordered-file.ts';
 import type { SnapshotStorage } from './snapshot-storage.ts';
 
 /** Where a driver keeps bytes of its node: an edge, or one behind which they lie in another form (encrypted-place.ts). */
@@ -407,6 +408,9 @@ export interface AmendPlan {
   apply(report?: (done: number) => void): Promise<void>;
 }
 
+/** What a new file is made with. */
+export type NewFileContext = Pick<OpenContext, 'platform' | 'secret'>;
+
 export interface CreateDefinition {
   readonly options: readonly CreateOption[];
   /** Absent: blockdev-create does not make such images. */
@@ -422,6 +426,15 @@ export interface CreateDefinition {
     values: CreateValues,
     opened?: () => Promise<void>,
   ): Promise<void>;
+  /**
+   * Protocols whose files are made as a whole: begins one, which is there when it is finished. Values: `size` and what `options` lists.
+   */
+  beginFile?(
+    context: NewFileContext,
+    filename: string,
+    values: CreateValues,
+    bounds: FileBounds,
+  ): Promise<OrderedFile>;
   /** Protocols: takes away what `createFile` made, because no image came of it. Fails silently. */
   removeFile?(platform: Platform, filename: string): Promise<void>;
   /**

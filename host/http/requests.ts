@@ -23,6 +23,8 @@ export interface RequestOptions {
   retrySeconds: number;
   /** Sent with each request. */
   headers: Readonly<Record<string, string>>;
+  /** Makes each attempt, where requests have to say who asks. */
+  through?: Through;
 }
 
 /** Hands the body to `take`, as it comes, until it ends or `take` wants no more. */
@@ -37,7 +39,14 @@ export interface Request extends Pick<FetchRequest, 'method' | 'headers' | 'body
   timeoutSeconds?: number;
   /** The answer may have to wait so long for others on the line, or for the body: that is no silence of the server. */
   queueNs?: number;
+  /** Of the body, 32 bytes, where it is known, for those who sign it. */
+  sha256?: Uint8Array;
 }
+
+export type Send = <T>(request: Request, take: Take<T>) => Promise<T>;
+
+/** One attempt, by what is sent in its place, as often as that takes. Errors: as those of `send`; what the answer refuses. */
+export type Through = <T>(request: Request, take: Take<T>, send: Send) => Promise<T>;
 
 export class Requests {
   private readonly fetch: Fetch;
@@ -142,9 +151,14 @@ export class Requests {
   }
 
   /** One attempt. Errors: PassingFailure, ECANCELED after `close`, what `take` throws. */
-  async attempt<T>(request: Request, take: Take<T>): Promise<T> {
+  attempt<T>(request: Request, take: Take<T>): Promise<T> {
+    const { through } = this.options;
+    return through ? through(request, take, this.send) : this.send(request, take);
+  }
+
+  private readonly send: Send = async (request, take) => {
     const { ending, platform, options, fetch } = this;
-    const { url, timeoutSeconds = options.timeoutSeconds, queueNs = 0, ...asked } = request;
+    const { url, timeoutSeconds = options.timeoutSeconds, queueNs = 0, sha256: _, ...asked } = request;
     const waitNs = this.notBeforeNs - platform.clock.nowNs();
     if (waitNs > 0 && !ending.signal.aborted) await this.pause(waitNs);
     const stop = new AbortController();
@@ -177,7 +191,7 @@ export class Requests {
       // Nothing of the body is wanted that has not been taken.
       stop.abort();
     }
-  }
+  };
 
   /** Ends what is under way. */
   async close(): Promise<void> {

@@ -65,7 +65,7 @@ export function statusError(status: number): BlockError {
 
 /** What it says if the server fails for now; else undefined. `nowSeconds`: since the Unix epoch. */
 export function passingFailureOf(
-  { status, headers }: FetchResponse,
+  { status, headers }: Pick<FetchResponse, 'status' | 'headers'>,
   nowSeconds: number,
   message: string = statusText(status),
 ): PassingFailure | undefined {

@@ -8,6 +8,7 @@
 import { BlockError, invalid } from '../base/errors.ts';
 import type { Driver, DriverDefinition, Extent } from '../block/driver.ts';
 import { str, struct, type TypeOf } from '../qapi/types.ts';
+import { requireReadOnly } from './only-read.ts';
 
 const options = struct('BlockdevOptionsBlob', {
   /** Under which the Blob is registered. */
@@ -24,15 +25,12 @@ export const blob: DriverDefinition<BlobOptions> = {
   filenamePrefix: 'blob',
   parseFilename: (filename) => ({ filename: filename.replace(/^blob:/, '') }),
   exactFilename: (given) => `blob:${given.filename}`,
-  async open({ platform, flags, fallBackToReadOnly }, { filename }) {
-    const found = platform.blobs?.find(filename);
+  async open(context, { filename }) {
+    const found = context.platform.blobs?.find(filename);
     if (!found)
       throw new BlockError('ENOENT', `Could not open '${filename}': No Blob of this name is registered`);
-    if (flags.direct) throw invalid("'blob' driver cannot read past a cache");
-    if (!flags.readOnly) {
-      if (!flags.autoReadOnly) throw new BlockError('EACCES', `'blob' driver can only read '${filename}'`);
-      fallBackToReadOnly();
-    }
+    if (context.flags.direct) throw invalid("'blob' driver cannot read past a cache");
+    requireReadOnly(context, `'blob' driver can only read '${filename}'`);
     return new BlobDriver(filename, found);
   },
 };

@@ -137,24 +137,32 @@ function indexedPacks(index: RepositoryIndex): Map<string, IndexedBlobs> {
   return packs;
 }
 
-/** Its name, its table, every blob that the table has, and that it has all of those `blobs` that the index finds there. */
+/** Its name, its table, every blob that the table has, and that it has all of those `blobs` that the index finds there. One request. */
 async function verifyPack(repository: Repository, name: string, bytes: number, blobs: number): Promise<void> {
-  const { sealer, store, platform } = repository;
-  if (bytes > maxPackBytes) throw new BlockError('EIO', `${name} of ${store.location} has ${bytes} bytes`);
+  const { store, platform } = repository;
+  const wrong = (what: string): BlockError => new BlockError('EIO', `${name} of ${store.location}${what}`);
+  if (bytes > maxPackBytes) throw wrong(` has ${bytes} bytes`);
   const whole = await store.getRange(name, 0, bytes);
   if (toHex(await platform.hashes.sha256(whole)) !== baseName(name))
-    throw new BlockError('EIO', `${name} of ${store.location} is not what its name says`);
+    throw wrong(' is not what its name says');
   const index = await repository.index();
   let left = blobs;
-  for (const blob of await readTable(sealer, sealer.keys, store, name, bytes)) {
+  for (const blob of await tableOf(repository, whole, name)) {
     await verifyBlob(repository, whole, blob, name);
     const place = index.find(blob.kind, blob.id);
     if (!place || index.packName(place.pack) !== name) continue;
     const { offset, length, plainLength } = place;
     if (offset === blob.offset && length === blob.length && plainLength === blob.plainLength) left--;
   }
-  if (left !== 0)
-    throw new BlockError('EIO', `${name} of ${store.location}: ${left} blobs are not where the index says`);
+  if (left !== 0) throw wrong(`: ${left} blobs are not where the index says`);
+}
+
+async function tableOf({ sealer, store }: Repository, pack: Uint8Array, name: string): Promise<PackedBlob[]> {
+  try {
+    return await readTable(sealer, sealer.keys, pack);
+  } catch (error) {
+    throw asBlockError(error).within(`${name} of ${store.location}`);
+  }
 }
 
 async function verifyBlob(

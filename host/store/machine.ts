@@ -38,7 +38,7 @@ interface StartedBitmap {
 }
 
 /** What a disk's chunks were taken from where nothing had been written. */
-interface ParentDisk {
+export interface ParentDisk {
   /** Id of the snapshot. */
   readonly snapshot: string;
   /** Of the bitmap that said what had been written since that. */

@@ -9,7 +9,6 @@
 import { BlockError } from '../base/errors.ts';
 import { idBytes } from './ids.ts';
 import { maxDataBytes, maxPackHeaderBytes, maxTreeBytes } from './limits.ts';
-import type { ObjectStore } from './object-store.ts';
 import { type Primitives, type SealingKeys, sealingBytes, unseal } from './sealing.ts';
 
 export type BlobKind = 'data' | 'tree';
@@ -89,27 +88,21 @@ export function packTail(sealedTable: Uint8Array): Uint8Array {
   return tail;
 }
 
-/** What is in a pack of `bytes` bytes, by its own table. Errors: of the store; EIO when it is damaged. */
+/** What is in `pack`, all of one, by its own table. Errors: EIO when it is damaged. */
 export async function readTable(
   primitives: Pick<Primitives, 'ciphers'>,
   keys: SealingKeys,
-  store: ObjectStore,
-  name: string,
-  bytes: number,
+  pack: Uint8Array,
 ): Promise<PackedBlob[]> {
-  try {
-    if (bytes < lengthBytes + sealingBytes) throw new BlockError('EIO', `it has only ${bytes} bytes`);
-    const last = await store.getRange(name, bytes - lengthBytes, lengthBytes);
-    const length = new DataView(last.buffer, last.byteOffset).getUint32(0, true);
-    if (length > maxPackHeaderBytes || length > bytes - lengthBytes)
-      throw new BlockError('EIO', `its table would have ${length} bytes`);
-    const sealed = await store.getRange(name, bytes - lengthBytes - length, length);
-    const blobs = decodeTable(await unseal(primitives, keys, sealed));
-    const end = blobs.reduce((sum, blob) => sum + blob.length, 0);
-    if (end !== bytes - lengthBytes - length)
-      throw new BlockError('EIO', `its table describes ${end} bytes of ${bytes - lengthBytes - length}`);
-    return blobs;
-  } catch (error) {
-    throw error instanceof BlockError ? error.within(`${name} of ${store.location}`) : error;
-  }
+  const bytes = pack.length;
+  if (bytes < lengthBytes + sealingBytes) throw new BlockError('EIO', `it has only ${bytes} bytes`);
+  const tableEnd = bytes - lengthBytes;
+  const length = new DataView(pack.buffer, pack.byteOffset).getUint32(tableEnd, true);
+  if (length > maxPackHeaderBytes || length > tableEnd)
+    throw new BlockError('EIO', `its table would have ${length} bytes`);
+  const blobBytes = tableEnd - length;
+  const blobs = decodeTable(await unseal(primitives, keys, pack.subarray(blobBytes, tableEnd)));
+  const end = blobs.reduce((sum, blob) => sum + blob.length, 0);
+  if (end !== blobBytes) throw new BlockError('EIO', `its table describes ${end} bytes of ${blobBytes}`);
+  return blobs;
 }

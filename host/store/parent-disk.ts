@@ -9,7 +9,7 @@
  * that it was cut within a bit.
  */
 import { idBytes } from './ids.ts';
-import { type DiskFacts, disksOf } from './machine.ts';
+import { type DiskFacts, disksOf, type ParentDisk } from './machine.ts';
 import type { Repository } from './repository.ts';
 import type { FileNode } from './snapshot.ts';
 
@@ -75,4 +75,9 @@ export function unchangedChunks(
     if (end >= file.size || end > diskBytes || written[chunk] !== 0) return undefined;
     return file.content.subarray(chunk * idBytes, (chunk + 1) * idBytes);
   };
+}
+
+/** What `blockyard.json` says of what a disk goes on from. Undefined: all of it was read. */
+export function parentFact(parent: DiskParent | undefined): { parent?: ParentDisk } {
+  return parent ? { parent: { snapshot: parent.snapshot, generation: parent.generation } } : {};
 }

@@ -101,6 +101,11 @@ export const stacks: Readonly<Record<string, Stack>> = {
   nbd: { prepare: exportDisk, options: { driver: 'nbd', path: 'nbd.sock' }, stores: true },
   'null-co': { options: { driver: 'null-co', size: diskBytes, 'read-zeroes': true }, stores: false },
   'null-aio': { options: { driver: 'null-aio', size: diskBytes, 'read-zeroes': true }, stores: false },
+  s3: {
+    prepare: async (graph) => objectTableOf(graph).set('key', { secret: new TextEncoder().encode('key') }),
+    options: { driver: 's3', url: 'https+s3://server/bucket/disk', 'key-id': 'id', 'key-secret': 'key' },
+    ...onServer,
+  },
   store: {
     prepare: keepBackups,
     options: { driver: 'store', repository: 'backups', disk: 'm/hda', 'password-secret': 'password' },

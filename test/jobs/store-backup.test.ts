@@ -91,18 +91,23 @@ async function latest(): Promise<Buffer> {
 }
 
 async function current(): Promise<Buffer> {
-  const content = Buffer.alloc(2 * diskBytes);
-  for (const [i, guest] of [guests['a']!, guests['b']!].entries()) // there are two
-    await guest.read(0, content.subarray(i * diskBytes, (i + 1) * diskBytes));
-  return content;
+  const parts = [guests['a']!, guests['b']!].map(async (guest) => {
+    // there are two
+    const content = Buffer.alloc(guest.length);
+    await guest.read(0, content);
+    return content;
+  });
+  return Buffer.concat(await Promise.all(parts));
 }
 
 async function scribble(seeded: Seeded, writes: number): Promise<void> {
   for (let i = 0; i < writes; i++) {
     const guest = guests[seeded.oneIn(2) ? 'a' : 'b']!; // there are two
-    const offset = 512 * seeded.below(diskBytes / 512);
-    const bytes = Math.min(512 * (1 + seeded.below(400)), diskBytes - offset);
-    if (seeded.oneIn(4)) await guest.writeZeroes(offset, bytes);
+    const offset = 512 * seeded.below(guest.length / 512);
+    const bytes = Math.min(512 * (1 + seeded.below(400)), guest.length - offset);
+    const kind = seeded.below(8);
+    if (kind < 2) await guest.writeZeroes(offset, bytes);
+    else if (kind === 2) await guest.discard(offset, bytes);
     else await guest.write(offset, new Uint8Array(bytes).fill(1 + seeded.below(250)));
   }
 }
@@ -128,6 +133,9 @@ describe('x-store-backup', () => {
       expect(Buffer.compare(await latest(), before)).toBe(0);
       expect(await bitmaps()).toHaveLength(4);
       await scribble(seeded, seeded.below(4));
+      if (generation === 1)
+        for (const name of ['a', 'b'])
+          await qmp.run('block_resize', { 'node-name': name, size: 512 * (2000 + seeded.below(12_000)) });
     }
     expect(await checkRepository(repository, { readData: 1 })).toMatchObject({ errors: [], snapshots: 4 });
     expect(await repository.store.list('locks')).toEqual([]);

@@ -23,7 +23,7 @@ const allowed: readonly (readonly [RegExp, string])[] = [
     'drivers that are not served',
   ],
   [
-    /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)\.driver: more: (memory|store)$/,
+    /^blockdev-(add|reopen\.options\[\]|create\.options<qcow2>\.file\|object)\.driver: more: (memory|s3|store)$/,
     'drivers that QEMU does not have',
   ],
   [

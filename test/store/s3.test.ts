@@ -16,6 +16,7 @@ import { Repository } from '../../host/store/repository.ts';
 import { bucketUrl, objectUrl, parseAddress, regionOf } from '../../host/store/s3/address.ts';
 import { readCredentials } from '../../host/store/s3/credentials.ts';
 import { elements, textOf } from '../../host/store/s3/xml.ts';
+import { hastyClock } from '../support/hasty-clock.ts';
 import { type S3Fault, S3Server } from '../support/s3-server.ts';
 import { Seeded } from '../support/seeded.ts';
 import { backUp, diskContent, newRepository, platform as ofRepositories, owner, password } from './world.ts';
@@ -30,15 +31,6 @@ beforeEach(async () => {
   warnings = [];
 });
 afterEach(() => server.stop());
-
-/** Pauses of seconds take milliseconds: what comes after them is what is tested. */
-const hastyClock: Platform['clock'] = {
-  nowNs: () => nodePlatform.clock.nowNs(),
-  wallClock: () => nodePlatform.clock.wallClock(),
-  yield: () => nodePlatform.clock.yield(),
-  setTimer: (delayNs, callback) =>
-    nodePlatform.clock.setTimer(delayNs < 10e9 ? delayNs / 100 : delayNs, callback),
-};
 
 function world(more: Partial<Platform> = {}): Platform {
   const { id, secret, token } = server.keys;

@@ -80,13 +80,22 @@ export class LiveDaemon {
     }
     await this.io(
       disk,
-      pattern === 0 ? `write -z ${offset} ${bytes}` : `write -P ${pattern} ${offset} ${bytes}`,
+      pattern === 0 ? `write -z -u ${offset} ${bytes}` : `write -P ${pattern} ${offset} ${bytes}`,
     );
     await this.io(disk, 'flush');
   }
 
+  /** Durable, as `write`. Whole clusters read as zeros then; over NBD, where that is the server's affair, they are written as such. */
+  async discard(disk: string, offset: number, bytes: number): Promise<void> {
+    if (this.backends.has(disk)) return this.write(disk, 0, offset, bytes);
+    await this.io(disk, `discard ${offset} ${bytes}`);
+    await this.io(disk, 'flush');
+  }
+
+  /** Of a machine; durable. */
   async resize(disk: string, bytes: number): Promise<void> {
     await this.qmp.run('block_resize', { 'node-name': this.nodeOf(disk), size: bytes });
+    await this.io(disk, 'flush');
   }
 
   private nodeOf(disk: string): string {
@@ -163,7 +172,7 @@ function systemArguments({ folder, disks }: DaemonSettings): string[] {
     ...['-qmp', `unix:${join(folder, 'qmp.sock')},server=on,wait=off`],
     ...disks.flatMap(({ name, file, format }) => [
       '-drive',
-      `if=none,id=${name},node-name=${name}-node,file=${file},format=${format}`,
+      `if=none,id=${name},node-name=${name}-node,file=${file},format=${format},discard=unmap`,
     ]),
   ];
 }
@@ -176,7 +185,7 @@ function storageArguments({ folder, disks }: DaemonSettings): string[] {
   return [
     ...disks.flatMap(({ name, file, format }) => [
       '--blockdev',
-      `driver=${format},node-name=${name},file.driver=file,file.filename=${file}`,
+      `driver=${format},node-name=${name},discard=unmap,file.driver=file,file.filename=${file},file.discard=unmap`,
     ]),
     ...['--nbd-server', `addr.type=unix,addr.path=${join(folder, 'nbd.sock')}`],
     ...disks.flatMap(({ name }) => [

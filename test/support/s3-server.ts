@@ -19,7 +19,9 @@ export type S3Fault =
   /** Half of the body of the answer comes. */
   | 'half-answer'
   /** All of another range than the one that was asked for. */
-  | 'whole';
+  | 'whole'
+  /** A success at first, and a failure in what comes then. */
+  | 'late-error';
 
 export interface S3Call {
   readonly method: string;
@@ -32,10 +34,13 @@ export interface S3Call {
 interface StoredFile {
   readonly content: Buffer;
   readonly etag: string;
+  /** What whoever made it has said of it: headers. */
+  readonly metadata: Record<string, string>;
 }
 
 interface Upload {
   readonly key: string;
+  readonly metadata: Record<string, string>;
   readonly parts: Map<number, StoredFile>;
 }
 
@@ -77,8 +82,8 @@ export class S3Server extends LoopbackServer {
     return found;
   }
 
-  store(bucket: string, key: string, content: Buffer): StoredFile {
-    const file = { content, etag: this.etagOf(content) };
+  store(bucket: string, key: string, content: Buffer, metadata: Record<string, string> = {}): StoredFile {
+    const file = { content, etag: this.etagOf(content), metadata };
     this.bucket(bucket).set(key, file);
     return file;
   }
@@ -122,6 +127,10 @@ export class S3Server extends LoopbackServer {
     const body = await bodyOf(request);
     await this.gate;
     if (fault === 'slow-down') throw new Refused(503, 'SlowDown', 'Please reduce your request rate.');
+    if (fault === 'late-error') {
+      response.writeHead(200);
+      return void response.end('<Error><Code>InternalError</Code><Message>not after all</Message></Error>');
+    }
     if (fault === 'internal-error') throw new Refused(500, 'InternalError', 'We encountered an error');
     this.authenticate(request, body);
     const done = this.act(bucket, call, body, fault === 'whole');
@@ -213,7 +222,7 @@ export class S3Server extends LoopbackServer {
     if (!bucket) throw new Refused(404, 'NoSuchBucket', 'The specified bucket does not exist');
     if (key === '') return answer(200, method === 'HEAD' ? '' : this.listed(bucket, query));
     if (query.has('uploads') || query.has('uploadId'))
-      return answer(...this.multipart(bucket, { method, key, query }, body));
+      return answer(...this.multipart(name, { method, key, query, headers }, body));
     const found = bucket.get(key);
     if (method === 'DELETE') {
       bucket.delete(key);
@@ -222,12 +231,12 @@ export class S3Server extends LoopbackServer {
     if (method === 'PUT') {
       if (headers['if-none-match'] === '*' && found && this.honoursConditions)
         throw new Refused(412, 'PreconditionFailed', 'At least one of the conditions did not hold');
-      return answer(200, '', { etag: this.store(name, key, body).etag });
+      return answer(200, '', { etag: this.store(name, key, body, metadataOf(headers)).etag });
     }
     if (!found) throw new Refused(404, 'NoSuchKey', 'The specified key does not exist.');
-    const { content, etag } = found;
+    const { content, etag, metadata } = found;
     const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? '') ?? [];
-    if (first === undefined || isWhole) return answer(200, content, { etag });
+    if (first === undefined || isWhole) return answer(200, content, { ...metadata, etag });
     if (Number(first) >= content.length) throw new Refused(416, 'InvalidRange', 'The range is not there');
     const part = content.subarray(Number(first), Number(last) + 1);
     const range = `bytes ${first}-${Number(first) + part.length - 1}/${content.length}`;
@@ -249,13 +258,13 @@ export class S3Server extends LoopbackServer {
   }
 
   private multipart(
-    bucket: Map<string, StoredFile>,
-    { method, key, query }: Pick<S3Call, 'method' | 'key' | 'query'>,
+    bucket: string,
+    { method, key, query, headers }: S3Call,
     body: Buffer,
   ): [status: number, body: string, headers?: Record<string, string>] {
     if (query.has('uploads')) {
       const id = `upload-${this.calls.length}`;
-      this.uploads.set(id, { key, parts: new Map() });
+      this.uploads.set(id, { key, parts: new Map(), metadata: metadataOf(headers) });
       return [
         200,
         `<InitiateMultipartUploadResult><UploadId>${id}</UploadId></InitiateMultipartUploadResult>`,
@@ -269,7 +278,7 @@ export class S3Server extends LoopbackServer {
       return [204, ''];
     }
     if (method === 'PUT') {
-      const part = { content: body, etag: this.etagOf(body) };
+      const part = { content: body, etag: this.etagOf(body), metadata: {} };
       upload.parts.set(Number(query.get('partNumber')), part);
       return [200, '', { etag: part.etag }];
     }
@@ -281,10 +290,14 @@ export class S3Server extends LoopbackServer {
       return part.content;
     });
     this.uploads.delete(id);
-    const content = Buffer.concat(parts);
-    bucket.set(key, { content, etag: this.etagOf(content) });
+    this.store(bucket, key, Buffer.concat(parts), upload.metadata);
     return [200, '<CompleteMultipartUploadResult><ETag></ETag></CompleteMultipartUploadResult>'];
   }
+}
+
+function metadataOf(headers: IncomingMessage['headers']): Record<string, string> {
+  const own = Object.entries(headers).filter(([name]) => name.startsWith('x-amz-meta-'));
+  return Object.fromEntries(own.map(([name, value]) => [name, String(value)]));
 }
 
 async function bodyOf(request: IncomingMessage): Promise<Buffer> {

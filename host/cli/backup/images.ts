@@ -1,8 +1,18 @@
-/** Images that nobody writes to, as one snapshot. */
+/**
+ * Images that nobody writes to, as one snapshot.
+ *
+ * An image that has a bitmap of this repository's goes on from the snapshot of that bitmap's instant: only what was written since is read.
+ * The bitmap is advanced when the snapshot is durable, and only then the image is written to: until then it is held, so that it is what
+ * the snapshot has of it. What dies in between leaves the earlier bitmap, which goes on from the earlier snapshot.
+ */
+import { asBlockError } from '../../base/errors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
+import { commonOptions } from '../../block/options.ts';
+import { Generation, generationsOf, newGeneration } from '../../jobs/store-backup/generation.ts';
 import { writeDisk } from '../../store/disk-writer.ts';
 import type { RepositoryLock } from '../../store/lock.ts';
 import { type BackedUpDisk, chunkBytesOf } from '../../store/machine.ts';
+import { type DiskParent, findParents, parentFact, unchangedChunks } from '../../store/parent-disk.ts';
 import type { Repository } from '../../store/repository.ts';
 import { RepositoryWriter } from '../../store/repository-writer.ts';
 import { type ImageSource, openImage } from '../shared/open-image.ts';
@@ -11,6 +21,7 @@ import type { Tool } from '../shared/tool.ts';
 import { diskSource } from './disk-source.ts';
 import { withLock } from './options.ts';
 import { putSnapshot } from './put-snapshot.ts';
+import { readLine } from './read-line.ts';
 
 interface NamedImage {
   /** Of the disk. */
@@ -38,7 +49,7 @@ export async function backUpImages(
     for (const { name, image } of images)
       disks.push({ name, image: await openImage(tool, graph, image, { exclusive: true }) });
     return await withLock(tool, repository, (lock) =>
-      tool.attempt(() => backUp(repository, lock, machine, disks, progress)),
+      backUp(tool, { repository, lock }, machine, disks, progress),
     );
   } finally {
     await tool.close(disks.map(({ image }) => image));
@@ -46,25 +57,96 @@ export async function backUpImages(
 }
 
 async function backUp(
-  repository: Repository,
-  lock: RepositoryLock,
+  tool: Tool,
+  held: HeldRepository,
   machine: string,
   disks: readonly OpenDisk[],
   progress: Progress,
 ): Promise<string> {
-  const writer = await RepositoryWriter.start(repository, { check: () => lock.check() });
-  const total = disks.reduce((sum, { image }) => sum + image.length, 0);
-  let done = 0;
-  const backedUp: BackedUpDisk[] = [];
-  for (const { name, image } of disks) {
-    const chunkBytes = chunkBytesOf(image.length);
-    const content = await writeDisk(writer, diskSource(image), {
-      chunkBytes,
-      check: () => lock.check(),
-      progress: (bytes) => progress.set(((done += bytes) / total) * 100),
-    });
-    const format = image.node.definition.name;
-    backedUp.push({ name, size: image.length, chunkBytes, format, content });
+  const { repository, lock } = held;
+  const advanced: (OpenDisk & { generation: Generation })[] = [];
+  const done = await tool.attempt(async () => {
+    const generations = new Map(
+      disks.map(({ name, image }) => [name, generationsOf(image.node, repository.id)]),
+    );
+    const parents = await findParents(repository, machine, generations);
+    const writer = await RepositoryWriter.start(repository, { check: () => lock.check() });
+    const total = disks.reduce((sum, { image }) => sum + image.length, 0);
+    let doneBytes = 0;
+    const note = (bytes: number): void => progress.set(((doneBytes += bytes) / total) * 100);
+    const backedUp: BackedUpDisk[] = [];
+    const lines: string[] = [];
+    for (const disk of disks) {
+      const { platform } = disk.image.node.graph;
+      const generation = new Generation(disk.image.node, repository.id, newGeneration(platform.random));
+      const isAdvanced = generation.hasEarlier && !isToStay(disk);
+      if (isAdvanced) advanced.push({ ...disk, generation });
+      const parent = parents.get(disk.name);
+      const written = parent && generation.writtenSince(parent);
+      const since = parent && written && { parent, written };
+      const { facts, readBytes } = await backUpDisk(held, writer, disk, since, note);
+      backedUp.push({ ...facts, ...(isAdvanced && { bitmap: generation.planned }) });
+      if (since) lines.push(readLine(facts, readBytes));
+    }
+    return lines.join('') + (await putSnapshot(repository, writer, machine, backedUp));
+  });
+  for (const disk of advanced) await advance(tool, disk);
+  return done;
+}
+
+/** Whoever named the image has said that nothing is to be written to it. */
+function isToStay({ image: { node } }: OpenDisk): boolean {
+  return commonOptions(node.options, node.definition)['read-only'] === true;
+}
+
+interface HeldRepository {
+  readonly repository: Repository;
+  readonly lock: RepositoryLock;
+}
+
+/** `since`: of what nothing was written, which is not read. */
+async function backUpDisk(
+  { lock }: HeldRepository,
+  writer: RepositoryWriter,
+  { name, image }: OpenDisk,
+  since: { readonly parent: DiskParent; readonly written: Uint8Array } | undefined,
+  progress: (bytes: number) => void,
+): Promise<{ facts: BackedUpDisk; readBytes: number }> {
+  const size = image.length;
+  const chunkBytes = since?.parent.facts.chunkBytes ?? chunkBytesOf(size);
+  const source = diskSource(image);
+  let readBytes = 0;
+  const read = (offset: number, buffer: Uint8Array): Promise<void> => {
+    readBytes += buffer.length;
+    return source.read(offset, buffer);
+  };
+  const content = await writeDisk(
+    writer,
+    { ...source, read },
+    {
+      ...{ chunkBytes, progress, check: () => lock.check() },
+      ...(since && { unchanged: unchangedChunks(since.parent, since.written, size) }),
+    },
+  );
+  const format = image.node.definition.name;
+  return { facts: { name, size, chunkBytes, format, content, ...parentFact(since?.parent) }, readBytes };
+}
+
+/** What was written is in the snapshot: from now on the next one's bitmap has it. One that cannot be says no less than it did. */
+async function advance(
+  tool: Tool,
+  { name, image, generation }: OpenDisk & { generation: Generation },
+): Promise<void> {
+  const { node } = image;
+  try {
+    await node.graph.setReadOnly(node, false);
+    generation.start();
+    await generation.dropEarlier();
+    // Which stores them.
+    await node.graph.setReadOnly(node, true);
+  } catch (error) {
+    tool.warn(
+      `the bitmap of '${name}' was not advanced, so that more is read the next time: ${asBlockError(error).message}`,
+    );
   }
-  return putSnapshot(repository, writer, machine, backedUp);
 }

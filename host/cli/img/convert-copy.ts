@@ -29,18 +29,11 @@ const compressedBufferBytes = 256 << 10;
 /** Below the size of a usual cluster an extent costs more than its bytes. */
 const smallExtentBytes = 64 << 10;
 
-interface CopySettings {
+/** What is written to. */
+export type CopyTarget = Pick<BlockBackend, 'write' | 'writeZeroes' | 'writeCompressed' | 'copyRange'>;
+
+export interface SourceSettings {
   sources: readonly BlockBackend[];
-  target: BlockBackend;
-  /** Nobody has written to the target before. */
-  targetIsNew: boolean;
-  /** The target reads as zeros where nothing was written. */
-  targetIsZero: boolean;
-  /**
-   * Length of the backing file that the target has; what the source does not hold itself is left to it. What lies past
-   * its end is zeros, which a target that is not new may not have.
-   */
-  backingLength: number | undefined;
   /** Runs of zeros from this many bytes on are not written as data; 0: everything is. */
   sparseBytes: number;
   compressed: boolean;
@@ -57,6 +50,25 @@ interface CopySettings {
   /** The progress is in percent of what there is to write, for which all of the source is looked at first. */
   plansAhead: boolean;
   warn(message: string): void;
+}
+
+interface CopySettings extends SourceSettings {
+  target: CopyTarget;
+  /** Of the target, in traces. */
+  targetName: string;
+  /** Of the target; 0: it has none. */
+  clusterBytes: number;
+  /** The target has to be given everything in its order. */
+  isOrdered: boolean;
+  /** Nobody has written to the target before. */
+  targetIsNew: boolean;
+  /** The target reads as zeros where nothing was written. */
+  targetIsZero: boolean;
+  /**
+   * Length of the backing file that the target has; what the source does not hold itself is left to it. What lies past
+   * its end is zeros, which a target that is not new may not have.
+   */
+  backingLength: number | undefined;
 }
 
 type Kind = 'data' | 'zero' | 'backing';
@@ -93,9 +105,9 @@ export class ConvertCopy {
   private plannedBytes = 0;
 
   constructor(private readonly settings: CopySettings) {
-    const { sources, target, sparseBytes, workers, clock } = settings;
+    const { sources, sparseBytes, workers, clock } = settings;
     this.totalBytes = sources.reduce((sum, { length }) => sum + length, 0);
-    this.clusterBytes = target.node.driver.info?.().clusterBytes ?? 0;
+    this.clusterBytes = settings.clusterBytes;
     this.bufferBytes = settings.compressed
       ? Math.max(compressedBufferBytes, this.clusterBytes)
       : usualBufferBytes;
@@ -108,11 +120,9 @@ export class ConvertCopy {
 
   /** Errors: BlockError, `error while reading at byte N: …`. */
   async run(): Promise<void> {
-    const { workers, plansAhead, outOfOrder, compressed } = this.settings;
+    const { workers, plansAhead } = this.settings;
     if (plansAhead) await this.plan();
     const buffers = Array.from({ length: workers }, () => this.arena.allocate(this.bufferBytes));
-    // Compressed clusters get their places in the order of handing over (formats/qcow2/live/compressed-write.ts).
-    const order: WriteOrder = outOfOrder ? 'none' : compressed ? 'begun' : 'finished';
     await runPipeline<Piece, ScanBuffer>(
       buffers,
       {
@@ -120,8 +130,15 @@ export class ConvertCopy {
         read: (piece, buffer) => this.readAhead(piece, buffer),
         write: (piece, buffer) => this.finish(piece, buffer),
       },
-      order,
+      this.order,
     );
+  }
+
+  private get order(): WriteOrder {
+    const { outOfOrder, compressed, isOrdered, rateLimit } = this.settings;
+    if (outOfOrder) return 'none';
+    // Compressed clusters get their places in the order of handing over, unless one that has to wait is overtaken.
+    return compressed && !(isOrdered && rateLimit > 0) ? 'begun' : 'finished';
   }
 
   /** Zeros are looked for in units that the target can leave out: a cluster of its own at best. */
@@ -353,7 +370,7 @@ export class ConvertCopy {
   private async write(piece: Piece, buffer: ScanBuffer): Promise<void> {
     await this.throttle(piece.bytes);
     const { kind, offset, bytes } = piece;
-    const told = { node: this.settings.target.node.name, offset, bytes, content: kind };
+    const told = { node: this.settings.targetName, offset, bytes, content: kind };
     try {
       await measure(copyPiece, told, () => this.writeKind(piece, buffer));
     } catch (error) {

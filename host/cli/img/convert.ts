@@ -23,7 +23,7 @@ import { Progress } from '../shared/progress.ts';
 import { loadSnapshot } from '../shared/snapshot-param.ts';
 import type { Tool } from '../shared/tool.ts';
 import { bitmapsToCopy, copyBitmaps, requireBitmapPlace } from './convert-bitmaps.ts';
-import { ConvertCopy } from './convert-copy.ts';
+import { ConvertCopy, type SourceSettings } from './convert-copy.ts';
 import { type ConvertOptions, readConvertOptions } from './convert-options.ts';
 import { convertCreationOptions, isHelpWanted, printCreationOptions } from './creation-options.ts';
 import { checkImageOpts, parseCacheOption } from './options.ts';
@@ -99,6 +99,14 @@ async function convert(tool: Tool, graph: BlockGraph, options: Settings, target:
     const sources = await openSources(tool, graph, options, opened);
     const totalBytes = sources.reduce((sum, { length }) => sum + length, 0);
     const creation = await prepareCreation(tool, graph, options, target, totalBytes, sources.length);
+    const copying = copySettings(tool, graph, options, sources, progress);
+    const protocol = creation && (await graph.drivers.protocolFor(graph.platform.files, target.path));
+    if (creation && protocol?.create?.beginFile) {
+      const { convertInOrder } = await import('./convert-in-order.ts');
+      await convertInOrder(tool, graph, { options, creation, protocol, copying });
+      progress.set(100);
+      return 0;
+    }
     const bitmaps = options.bitmaps ? chooseBitmaps(tool, options, sources) : undefined;
     const cache = parseCacheOption(tool, options.cacheName, `Invalid cache option: ${options.cacheName}`);
     if (creation) {
@@ -124,23 +132,16 @@ async function convert(tool: Tool, graph: BlockGraph, options: Settings, target:
     if (!creation && image.length < totalBytes) tool.fail('output file is smaller than input file');
     const hasBacking = (options.backingFile ?? creation?.values.backing_file) !== undefined;
     const copy = new ConvertCopy({
-      sources,
+      ...copying,
+      compressed: copying.compressed || image.node.driver.needsCompressedWrites === true,
       target: image,
+      targetName: image.node.name,
+      clusterBytes: image.node.driver.info?.().clusterBytes ?? 0,
+      isOrdered: false,
       targetIsNew: creation !== undefined,
       targetIsZero:
         options.targetIsZero || (creation !== undefined && !hasBacking && (await startsAsZeros(image.node))),
       backingLength: hasBacking ? (image.node.backing()?.length ?? Number.POSITIVE_INFINITY) : undefined,
-      sparseBytes: options.sparseBytes,
-      compressed: options.compressed || image.node.driver.needsCompressedWrites === true,
-      workers: options.workers,
-      outOfOrder: options.outOfOrder,
-      rateLimit: options.rateLimit,
-      salvage: options.salvage,
-      offload: options.offload,
-      clock: graph.platform.clock,
-      warn: (message) => options.quiet || tool.warn(message),
-      progress,
-      plansAhead: options.progress && !options.quiet,
     });
     await tool.attempt(() => copy.run());
     await tool.attempt(() => image.flush());
@@ -153,6 +154,30 @@ async function convert(tool: Tool, graph: BlockGraph, options: Settings, target:
     if (isUnfinished) await discard(graph, opened, files);
     else await tool.close(opened);
   }
+}
+
+/** Whatever the target is. */
+function copySettings(
+  tool: Tool,
+  graph: BlockGraph,
+  options: Settings,
+  sources: readonly BlockBackend[],
+  progress: Progress,
+): SourceSettings {
+  return {
+    sources,
+    sparseBytes: options.sparseBytes,
+    compressed: options.compressed,
+    workers: options.workers,
+    outOfOrder: options.outOfOrder,
+    rateLimit: options.rateLimit,
+    salvage: options.salvage,
+    offload: options.offload,
+    clock: graph.platform.clock,
+    warn: (message) => options.quiet || tool.warn(message),
+    progress,
+    plansAhead: options.progress && !options.quiet,
+  };
 }
 
 /** All that is open is in `opened`, whatever happens. */
@@ -195,7 +220,7 @@ function furtherFiles({ children, namedFiles }: BlockNode): string[] {
   return named.map(({ node }) => filenameOf(node));
 }
 
-interface Creation {
+export interface Creation {
   filename: string;
   format: string;
   size: number;

@@ -5,11 +5,31 @@
  * None that was there is changed. When the snapshot is durable the earlier ones go; when there will be none, the new ones do.
  */
 import { asBlockError } from '../../base/errors.ts';
+import { newUuid } from '../../base/uuid.ts';
 import { bitmapsOf, type NodeBitmaps } from '../../bitmaps/node-bitmaps.ts';
 import type { BlockNode } from '../../block/node.ts';
 import type { HierarchicalBitmap } from '../../core/bitmap.ts';
-import { bitmapName, endGranularity, endName, isOfRepository } from '../../store/bitmap-names.ts';
+import type { Random } from '../../platform/platform.ts';
+import {
+  bitmapName,
+  endGranularity,
+  endName,
+  generationOf,
+  isOfRepository,
+} from '../../store/bitmap-names.ts';
+import { toHex } from '../../store/ids.ts';
 import type { DiskParent } from '../../store/parent-disk.ts';
+
+/** A UUID. */
+export function newGeneration(random: Random): string {
+  return toHex(newUuid(random)).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+/** Of the bitmaps that a disk has of this repository's, in which nothing is missing. */
+export function generationsOf(node: BlockNode, repository: string): Set<string> {
+  const usable = [...bitmapsOf(node)].filter(({ recording, inconsistent }) => recording && !inconsistent);
+  return new Set(usable.flatMap(({ name }) => generationOf(name ?? '', repository) ?? []));
+}
 
 export class Generation {
   private readonly bitmaps: NodeBitmaps;
@@ -27,8 +47,20 @@ export class Generation {
 
   /** Undefined: a disk that nobody writes to has none. */
   get facts(): { name: string; generation: string } | undefined {
+    return this.isNeeded ? this.planned : undefined;
+  }
+
+  /** What it is when it is started later, and nobody writes until then. */
+  get planned(): { name: string; generation: string } {
     const { name, generation } = this;
-    return this.isNeeded ? { name, generation } : undefined;
+    return { name, generation };
+  }
+
+  /** Whether the disk has a bitmap of this repository's, of use or not. */
+  get hasEarlier(): boolean {
+    return [...this.bitmaps].some(
+      ({ name = '' }) => isOfRepository(name, this.repository) && !this.isOwn(name),
+    );
   }
 
   private get isNeeded(): boolean {

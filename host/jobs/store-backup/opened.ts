@@ -3,16 +3,16 @@
  * go on meanwhile.
  */
 import { BlockError, invalid } from '../../base/errors.ts';
-import { bitmapsOf } from '../../bitmaps/node-bitmaps.ts';
 import type { BlockGraph } from '../../block/graph.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { objectTableOf } from '../../block/object-table.ts';
-import { generationOf } from '../../store/bitmap-names.ts';
+import { secretText } from '../../block/secret-text.ts';
 import { RepositoryLock } from '../../store/lock.ts';
 import { isName } from '../../store/machine.ts';
 import { openStore } from '../../store/open-store.ts';
 import { type DiskParent, findParents } from '../../store/parent-disk.ts';
 import { Repository, repositoryPlatform } from '../../store/repository.ts';
+import { generationsOf } from './generation.ts';
 import type { StoreBackupOptions } from './options.ts';
 import { RetryingStore } from './retrying-store.ts';
 
@@ -41,7 +41,7 @@ export async function openForBackup(
   const { repository: name, 'password-secret': secret, machine } = options;
   const { platform } = graph;
   const sources = sourcesOf(graph, options);
-  const password = new TextDecoder().decode(objectTableOf(graph).secret(secret));
+  const password = secretText(objectTableOf(graph), secret);
   if (!platform.identity) throw new BlockError('ENOTSUP', 'There is nobody here whose backup it would be');
   const store = new RetryingStore(await openStore(name, platform));
   const repository = await Repository.open(repositoryPlatform(platform), store, password);
@@ -74,9 +74,4 @@ function sourcesOf(graph: BlockGraph, { machine, disks }: StoreBackupOptions): N
     if (other) throw invalid(`Disks '${other.name}' and '${name}' have the same name, or are the same`);
   }
   return sources;
-}
-
-function generationsOf(node: BlockNode, repository: string): Set<string> {
-  const usable = [...bitmapsOf(node)].filter(({ recording, inconsistent }) => recording && !inconsistent);
-  return new Set(usable.flatMap(({ name }) => generationOf(name ?? '', repository) ?? []));
 }

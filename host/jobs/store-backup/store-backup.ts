@@ -14,7 +14,6 @@
  * the next one.
  */
 import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
-import { newUuid } from '../../base/uuid.ts';
 import { saveBitmaps } from '../../bitmaps/persistence.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import type { OnError } from '../../block/error-policy.ts';
@@ -22,17 +21,15 @@ import type { BlockGraph } from '../../block/graph.ts';
 import { copyPacerOf } from '../../copy/copy-pacer.ts';
 import { RetryPause } from '../../copy/retry-pause.ts';
 import { Traffic } from '../../copy/traffic.ts';
-import type { Random } from '../../platform/platform.ts';
 import { writeDisk } from '../../store/disk-writer.ts';
-import { toHex } from '../../store/ids.ts';
 import { type BackedUpDisk, chunkBytesOf, putMachine } from '../../store/machine.ts';
-import { type DiskParent, unchangedChunks } from '../../store/parent-disk.ts';
+import { type DiskParent, parentFact, unchangedChunks } from '../../store/parent-disk.ts';
 import { RepositoryWriter, type WriterStatistics } from '../../store/repository-writer.ts';
 import { rfc3339 } from '../../store/time.ts';
 import type { Job, JobDriver } from '../job.ts';
 import type { JobRegistry } from '../job-registry.ts';
 import type { JobTransaction } from '../job-transaction.ts';
-import { Generation } from './generation.ts';
+import { Generation, newGeneration } from './generation.ts';
 import { InstantLost, KeptDisk } from './kept-disk.ts';
 import type { OpenedRepository } from './opened.ts';
 import type { StoreBackupOptions } from './options.ts';
@@ -54,11 +51,6 @@ interface Source {
   readonly format: string;
   /** Undefined: all of it is read. */
   readonly since: { readonly parent: DiskParent; readonly written: Uint8Array } | undefined;
-}
-
-/** A UUID. */
-function newGeneration(random: Random): string {
-  return toHex(newUuid(random)).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
 /**
@@ -234,10 +226,7 @@ export class StoreBackupDriver implements JobDriver {
         ...(unchanged && { unchanged }),
       },
     );
-    const { snapshot, generation: parentGeneration } = since?.parent ?? {};
-    const parent = snapshot !== undefined &&
-      parentGeneration !== undefined && { snapshot, generation: parentGeneration };
-    return { name, size, chunkBytes, format, bitmap, content, ...(parent && { parent }) };
+    return { name, size, chunkBytes, format, bitmap, content, ...parentFact(since?.parent) };
   }
 
   /** What fails is for on-source-error to decide about. */

@@ -2,10 +2,11 @@
  * An open file on a web server, as a driver: a cache of chunks in memory, reading ahead for those who read on and on, what a
  * prefetch list names, and a store that outlives the program where the platform has one.
  */
-import { asBlockError, BlockError } from '../../base/errors.ts';
+import { asBlockError } from '../../base/errors.ts';
 import type { Driver, Extent } from '../../block/driver.ts';
 import type { OpenContext } from '../../block/open-context.ts';
 import type { RequestOptions } from '../../http/requests.ts';
+import { requireReadOnly } from '../only-read.ts';
 import { ReadAhead } from '../read-ahead.ts';
 import { ChunkCache, maxKeptChunks } from './chunk-cache.ts';
 import { webChunkBytes } from './chunk-size.ts';
@@ -18,7 +19,7 @@ import {
   PrefetchRecorder,
   parsePrefetchList,
 } from './prefetch-list.ts';
-import { settingsOf } from './settings.ts';
+import { type Settings, settingsOf } from './settings.ts';
 
 /** Longest read that is answered in one piece: what is on its way to one reader is not in the cache's bound. */
 const maxTransfer = 8 << 20;
@@ -30,21 +31,14 @@ export async function openRemoteFile(
   given: HttpOptions,
 ): Promise<Driver> {
   const { platform, flags } = context;
-  if (!flags.readOnly) {
-    if (!flags.autoReadOnly) throw new BlockError('EACCES', 'curl driver does not support writes');
-    context.fallBackToReadOnly();
-  }
+  requireReadOnly(context, 'curl driver does not support writes');
   const settings = settingsOf(scheme, given, platform);
-  const client = new HttpClient(platform, settings.url, settings.requests, (trouble) =>
-    context.reportTrouble(trouble),
-  );
+  let driver: RemoteFile;
   try {
-    await client.open();
+    driver = await RemoteFile.open(context, settings);
   } catch (error) {
-    await client.close();
     throw asBlockError(error).within('CURL: Error opening file');
   }
-  const driver = new RemoteFile(context, client, settings.readahead);
   try {
     if (settings.prefetchUrl !== undefined && !flags.noIo)
       driver.prefetch(await loadList(context, settings.prefetchUrl, settings.requests));
@@ -68,7 +62,10 @@ async function loadList(
   }
 }
 
-class RemoteFile implements Driver {
+/** Where a file is, and how it is asked for. */
+type Place = Pick<Settings, 'url' | 'readahead' | 'requests'>;
+
+export class RemoteFile implements Driver {
   readonly limits = { maxTransfer };
   private readonly cache: ChunkCache;
   private readonly readAhead: ReadAhead;
@@ -76,7 +73,7 @@ class RemoteFile implements Driver {
   /** What a list names is being fetched. */
   private prefetching: Promise<void> = Promise.resolve();
 
-  constructor(
+  private constructor(
     { platform }: OpenContext,
     private readonly client: HttpClient,
     readahead: number,
@@ -86,6 +83,20 @@ class RemoteFile implements Driver {
     const store = chunkStore && file !== undefined ? { chunks: chunkStore, file } : undefined;
     this.cache = new ChunkCache(client, store);
     this.readAhead = new ReadAhead(readahead);
+  }
+
+  /** Errors: why it cannot be read. */
+  static async open(context: OpenContext, { url, readahead, requests }: Place): Promise<RemoteFile> {
+    const client = new HttpClient(context.platform, url, requests, (trouble) =>
+      context.reportTrouble(trouble),
+    );
+    try {
+      await client.open();
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
+    return new RemoteFile(context, client, readahead);
   }
 
   async getLength(): Promise<number> {

@@ -10,12 +10,12 @@ import type { RequestOptions } from '../../http/requests.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { checkScheme, type HttpOptions, type Scheme } from './options.ts';
 
-const defaultReadahead = 262_144;
-const defaultTimeoutSeconds = 5;
-const defaultRetrySeconds = 60;
+export const defaultReadahead = 262_144;
+export const defaultTimeoutSeconds = 5;
+export const defaultRetrySeconds = 60;
 const maxSeconds = 10_000;
 
-interface Settings {
+export interface Settings {
   /** Without the user's name and password, which are in the headers. */
   url: string;
   readahead: number;

@@ -4,13 +4,15 @@
  * It holds no lock: whoever prunes the repository meanwhile may move what it reads, which is found again, but must keep its snapshot.
  * Which snapshot `latest` is, is settled when the node is opened, and stands in its name from then on: an overlay rests on that one.
  */
-import { asBlockError, BlockError, invalid } from '../../base/errors.ts';
+import { asBlockError, invalid } from '../../base/errors.ts';
 import type { Driver, Extent } from '../../block/driver.ts';
 import type { OpenContext } from '../../block/open-context.ts';
+import { secretText } from '../../block/secret-text.ts';
 import { DiskReader } from '../../store/disk-reader.ts';
 import { findDisk, latest } from '../../store/find-snapshot.ts';
 import { openStore } from '../../store/open-store.ts';
 import { Repository, repositoryPlatform } from '../../store/repository.ts';
+import { requireReadOnly } from '../only-read.ts';
 import { ReadAhead } from '../read-ahead.ts';
 import type { StoreOptions } from './options.ts';
 
@@ -22,18 +24,14 @@ const maxReadAheadBytes = 16 << 20;
 
 /** Errors: what is wrong with the options; EACCES: it would be writable, or the password is another; why it cannot be read. */
 export async function openStoredDisk(context: OpenContext, given: StoreOptions): Promise<Driver> {
-  const { platform, flags } = context;
-  if (!flags.readOnly) {
-    if (!flags.autoReadOnly)
-      throw new BlockError('EACCES', "'store' driver can only read: put an overlay on it to write");
-    context.fallBackToReadOnly();
-  }
+  const { platform } = context;
+  requireReadOnly(context, "'store' driver can only read: put an overlay on it to write");
   const { snapshot: wanted = latest, disk: path, repository: name } = given;
   if (wanted === latest && context.isNamedByImage)
     throw invalid(
       `a backing file cannot be the '${latest}' snapshot, which is another one after the next backup: name it by its id`,
     );
-  const password = passwordOf(context, given['password-secret']);
+  const password = secretText(context, given['password-secret']);
   try {
     const objects = await openStore(name, platform);
     const repository = await Repository.open(repositoryPlatform(platform), objects, password);
@@ -41,15 +39,6 @@ export async function openStoredDisk(context: OpenContext, given: StoreOptions):
     return new StoredDisk(await DiskReader.open(repository, disk.file), snapshot.id, path);
   } catch (error) {
     throw asBlockError(error).within(`Could not open disk '${path}' of repository '${name}'`);
-  }
-}
-
-/** The end of a line is none of it, as in files of passwords that restic reads. */
-function passwordOf(context: OpenContext, id: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(context.secret(id)).replace(/\r?\n$/, '');
-  } catch (error) {
-    throw error instanceof BlockError ? error : invalid(`Secret '${id}' is not UTF-8`);
   }
 }
 

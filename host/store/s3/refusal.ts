@@ -9,7 +9,7 @@ import { textOf } from './xml.ts';
 
 /** An answer that is a refusal. */
 interface Refused {
-  readonly response: FetchResponse;
+  readonly response: Pick<FetchResponse, 'status' | 'headers'>;
   /** As much of it as is worth reading. */
   readonly body: string;
   /** Since the Unix epoch. */

@@ -130,6 +130,21 @@ describe.skipIf(!haveCeph || !haveRestic)("a repository in Ceph's object store",
     expect(stderr).not.toContain('hidden');
   });
 
+  test('is beside objects that are images, which are made and read as such', async () => {
+    await backup('init');
+    const bucket = place.split('/')[3]!; // it has one
+    const image = `${ceph!.origin.replace('http', 'http+s3')}/${bucket}/images/hda`;
+    const content = diskContent(20 << 20, 6);
+    writeFileSync(path('hda.raw'), content);
+    const img = async (...args: string[]): Promise<void> =>
+      void expect(await runOwn('blockyard img', args)).toMatchObject({ status: 0, stderr: '' });
+    for (const options of [['raw'], ['qcow2'], ['qcow2', '-c']]) {
+      await img('convert', '-f', 'raw', '-O', ...options, path('hda.raw'), image);
+      await img('convert', '-O', 'raw', image, path('again.raw'));
+      expect(Buffer.compare(readFileSync(path('again.raw')), content)).toBe(0);
+    }
+  }, 60_000);
+
   // The last one: a gateway that was killed is waited for by the next when that makes a bucket.
   test('is whole when the gateway was killed while a backup ran', async () => {
     await backup('init');

@@ -11,18 +11,18 @@ import { generationOf, isOfRepository } from '../../../store/bitmap-names.ts';
 import { writeDisk } from '../../../store/disk-writer.ts';
 import type { RepositoryLock } from '../../../store/lock.ts';
 import { type BackedUpDisk, chunkBytesOf } from '../../../store/machine.ts';
-import { findParents, unchangedChunks } from '../../../store/parent-disk.ts';
+import { findParents, parentFact, unchangedChunks } from '../../../store/parent-disk.ts';
 import type { Repository } from '../../../store/repository.ts';
 import { RepositoryWriter } from '../../../store/repository-writer.ts';
-import { formatSize } from '../../shared/human-size.ts';
+import { Interruption } from '../../shared/interruption.ts';
 import type { Progress } from '../../shared/progress.ts';
 import type { Tool } from '../../shared/tool.ts';
 import { diskSource } from '../disk-source.ts';
 import { withLock } from '../options.ts';
 import { putSnapshot } from '../put-snapshot.ts';
+import { readLine } from '../read-line.ts';
 import { bitmapsIn, findDisks, type LiveDisk, nodesOf, type WantedDisk } from './disks.ts';
 import { Instant, type InstantDisk } from './instant.ts';
-import { Interruption } from './interruption.ts';
 import { LiveMonitor } from './monitor.ts';
 import { runOf } from './names.ts';
 import { openInstantDisk, writtenChunks } from './read-instant.ts';
@@ -155,9 +155,7 @@ class LiveBackup {
     for (const one of instantDisks) {
       const { backedUp, readBytes } = await this.backUpDisk(writer, one, note);
       disks.push(backedUp);
-      const { name, size, parent } = backedUp;
-      const since = parent ? `written since ${parent.snapshot.slice(0, 8)}` : 'all';
-      lines.push(`${name}: read ${formatSize(readBytes)} of ${formatSize(size)}, ${since}\n`);
+      lines.push(readLine(backedUp, readBytes));
     }
     interruption.check();
     await instant.checkHeld();
@@ -195,12 +193,7 @@ class LiveBackup {
         },
       );
       const facts = { name: disk.name, size, chunkBytes, format: disk.format, bitmap };
-      const { snapshot, generation } = parent ?? {};
-      const backedUp = {
-        ...{ ...facts, content },
-        ...(snapshot === undefined || generation === undefined ? {} : { parent: { snapshot, generation } }),
-      };
-      return { backedUp, readBytes };
+      return { backedUp: { ...facts, content, ...parentFact(parent) }, readBytes };
     } finally {
       await image.close();
     }

@@ -25,8 +25,21 @@ interface NewImage {
   readonly backingFileName: Uint8Array | undefined;
 }
 
+/** Where the tables are, and how large. */
+type TablePlaces = Pick<
+  ImageLayout,
+  | 'clusterSize'
+  | 'refcountOrder'
+  | 'l1Entries'
+  | 'l1TableOffset'
+  | 'refcountTableOffset'
+  | 'refcountTableClusters'
+  | 'encryptionBytes'
+  | 'encryptionOffset'
+>;
+
 /** From byte 0 to the end of the backing file's name. ENOSPC when that does not fit in cluster 0. */
-export function serializeNewHeader(image: NewImage, layout: ImageLayout): Uint8Array {
+export function serializeNewHeader(image: NewImage, layout: TablePlaces): Uint8Array {
   const { version, backingFormat } = image;
   const { clusterSize } = layout;
   const extensions: HeaderExtension[] = [];

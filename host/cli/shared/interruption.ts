@@ -1,9 +1,9 @@
 /**
- * What ends a live backup before its time: a signal, a monitor that is lost, a job that is over. Whoever waits hears of it at once; a second
- * signal ends the program as it would have anyway.
+ * What ends something before its time that must not leave anything behind: a signal, and what else is raised. Whoever waits hears of it at
+ * once; a second signal ends the program as it would have anyway.
  */
-import { BlockError } from '../../../base/errors.ts';
-import { endingSignals } from '../../shared/daemon.ts';
+import { BlockError } from '../../base/errors.ts';
+import { endingSignals } from './daemon.ts';
 
 export class Interruption {
   private reason: BlockError | undefined;
