@@ -111,7 +111,6 @@ describe('a create job', () => {
 
   test.each([
     [{ 'data-file': 'f' }, 'data-file'],
-    [{ encrypt: { format: 'luks' } }, 'encrypt'],
     [{ 'extended-l2': true }, 'extended_l2'],
   ])('refuses %j by name before its command is answered', async (options, name) => {
     const world = new World();
