@@ -19,7 +19,8 @@ interface Handle {
 }
 
 export class SocketConnection extends StreamConnection {
-  private handle: Handle = {};
+  /** Undefined: what arrives comes by the stream. */
+  private handle: Handle | undefined;
 
   /** Paused, and nothing has been read from it. */
   constructor(private socket: Socket) {
@@ -47,7 +48,8 @@ export class SocketConnection extends StreamConnection {
 
   /** What the kernel does not take at once goes behind, by the stream. */
   writeAll(pieces: readonly Outgoing[]): void {
-    wakefulness.wrote();
+    // Of the others nobody would tell that they have answered.
+    if (this.handle) wakefulness.wrote();
     let taken = this.writeAtOnce(pieces);
     for (const { bytes, sent } of pieces) {
       if (taken >= bytes.length) sent?.();
@@ -60,7 +62,7 @@ export class SocketConnection extends StreamConnection {
   private writeAtOnce(pieces: readonly Outgoing[]): number {
     const { socket, handle } = this;
     if (!socket.writable || socket.writableLength > 0) return 0;
-    const { fd = -1 } = handle;
+    const fd = handle?.fd ?? -1;
     return fd < 0 ? 0 : (socketCalls()?.write(fd, pieces) ?? 0);
   }
 }
