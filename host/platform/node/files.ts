@@ -36,8 +36,13 @@ export const files: Files = {
       const stats = fs.fstatSync(fd);
       if (stats.isDirectory()) throw new BlockError('EISDIR');
       const { aio = forced, chosen } = options;
-      const isMemory = stats.isFile() && fs.statfsSync(path).type === TMPFS_MAGIC;
-      const kind = { isDevice: stats.isBlockDevice(), isMemory, aio, chosen, neverInPlace };
+      const kind = {
+        isDevice: stats.isBlockDevice(),
+        isMemory: isInMemory(path, stats),
+        aio,
+        chosen,
+        neverInPlace,
+      };
       return direct ? new DirectFile(fd, libc()!, kind) : new NodeFile(fd, kind); // checked above
     } catch (error) {
       fs.closeSync(fd);
@@ -58,6 +63,16 @@ export const files: Files = {
     return `${dev}:${ino}`;
   },
 };
+
+/** That there is no disk under an open file. One that has lost its name since counts as if there were. */
+function isInMemory(path: string, stats: fs.Stats): boolean {
+  if (!stats.isFile()) return false;
+  try {
+    return fs.statfsSync(path).type === TMPFS_MAGIC;
+  } catch {
+    return false;
+  }
+}
 
 async function openDescriptor(path: string, options: FileOpenOptions): Promise<number> {
   try {
