@@ -256,16 +256,19 @@ export class SparseExtent implements DiskExtent {
 
   /** Sets the entries of grains that are all in one table. */
   private async refer(grain: number, grains: number, sectorOf: (i: number) => number): Promise<void> {
+    await this.withTable(grain, (table, entry) => {
+      for (let i = 0; i < grains; i++) this.tables.set(table, entry + i, sectorOf(i));
+    });
+  }
+
+  /** Calls with the table of a grain, which is there as long as the call takes, and the grain's entry of it. */
+  private async withTable<T>(grain: number, act: (table: GrainTable, entry: number) => T): Promise<T> {
     const entry = grain % this.layout.tableEntries;
     const index = (grain - entry) / this.layout.tableEntries;
     for (;;) {
       const table = this.tableForWriting(index);
-      if (table instanceof Promise) {
-        await table;
-        continue;
-      }
-      for (let i = 0; i < grains; i++) this.tables.set(table, entry + i, sectorOf(i));
-      return;
+      if (!(table instanceof Promise)) return act(table, entry);
+      await table;
     }
   }
 
@@ -308,20 +311,13 @@ export class SparseExtent implements DiskExtent {
     }
   }
 
-  private async placeCompressed(grain: number, bytes: number): Promise<number> {
-    const entry = grain % this.layout.tableEntries;
-    const index = (grain - entry) / this.layout.tableEntries;
-    for (;;) {
-      const table = this.tableForWriting(index);
-      if (table instanceof Promise) {
-        await table;
-        continue;
-      }
+  private placeCompressed(grain: number, bytes: number): Promise<number> {
+    return this.withTable(grain, (table, entry) => {
       if (this.allocating.has(grain) || this.kindOf(table, entry) !== 'unallocated')
         throw new BlockError('EIO', 'Could not write to allocated cluster for streamOptimized');
       this.allocating.set(grain, createDeferred());
       return this.allocate(bytes);
-    }
+    });
   }
 
   // Zeros.
