@@ -9,16 +9,15 @@ import { asBlockError } from '../../base/errors.ts';
 import type { BlockBackend } from '../../block/backend.ts';
 import { commonOptions } from '../../block/options.ts';
 import { Generation, generationsOf, newGeneration } from '../../jobs/store-backup/generation.ts';
-import { writeDisk } from '../../store/disk-writer.ts';
 import type { RepositoryLock } from '../../store/lock.ts';
-import { type BackedUpDisk, chunkBytesOf } from '../../store/machine.ts';
-import { type DiskParent, findParents, parentFact, unchangedChunks } from '../../store/parent-disk.ts';
+import type { BackedUpDisk } from '../../store/machine.ts';
+import { findParents } from '../../store/parent-disk.ts';
 import type { Repository } from '../../store/repository.ts';
 import { RepositoryWriter } from '../../store/repository-writer.ts';
 import { type ImageSource, openImage } from '../shared/open-image.ts';
 import type { Progress } from '../shared/progress.ts';
 import type { Tool } from '../shared/tool.ts';
-import { diskSource } from './disk-source.ts';
+import { backUpDisk } from './back-up-disk.ts';
 import { withLock } from './options.ts';
 import { putSnapshot } from './put-snapshot.ts';
 import { readLine } from './read-line.ts';
@@ -73,7 +72,10 @@ async function backUp(
     const writer = await RepositoryWriter.start(repository, { check: () => lock.check() });
     const total = disks.reduce((sum, { image }) => sum + image.length, 0);
     let doneBytes = 0;
-    const note = (bytes: number): void => progress.set(((doneBytes += bytes) / total) * 100);
+    const watch = {
+      progress: (bytes: number): void => progress.set(((doneBytes += bytes) / total) * 100),
+      check: (): void => lock.check(),
+    };
     const backedUp: BackedUpDisk[] = [];
     const lines: string[] = [];
     for (const disk of disks) {
@@ -84,7 +86,8 @@ async function backUp(
       const parent = parents.get(disk.name);
       const written = parent && generation.writtenSince(parent);
       const since = parent && written && { parent, written };
-      const { facts, readBytes } = await backUpDisk(held, writer, disk, since, note);
+      const known = { name: disk.name, format: disk.image.node.definition.name };
+      const { facts, readBytes } = await backUpDisk(writer, disk.image, known, since, watch);
       backedUp.push({ ...facts, ...(isAdvanced && { bitmap: generation.planned }) });
       if (since) lines.push(readLine(facts, readBytes));
     }
@@ -102,34 +105,6 @@ function isToStay({ image: { node } }: OpenDisk): boolean {
 interface HeldRepository {
   readonly repository: Repository;
   readonly lock: RepositoryLock;
-}
-
-/** `since`: of what nothing was written, which is not read. */
-async function backUpDisk(
-  { lock }: HeldRepository,
-  writer: RepositoryWriter,
-  { name, image }: OpenDisk,
-  since: { readonly parent: DiskParent; readonly written: Uint8Array } | undefined,
-  progress: (bytes: number) => void,
-): Promise<{ facts: BackedUpDisk; readBytes: number }> {
-  const size = image.length;
-  const chunkBytes = since?.parent.facts.chunkBytes ?? chunkBytesOf(size);
-  const source = diskSource(image);
-  let readBytes = 0;
-  const read = (offset: number, buffer: Uint8Array): Promise<void> => {
-    readBytes += buffer.length;
-    return source.read(offset, buffer);
-  };
-  const content = await writeDisk(
-    writer,
-    { ...source, read },
-    {
-      ...{ chunkBytes, progress, check: () => lock.check() },
-      ...(since && { unchanged: unchangedChunks(since.parent, since.written, size) }),
-    },
-  );
-  const format = image.node.definition.name;
-  return { facts: { name, size, chunkBytes, format, content, ...parentFact(since?.parent) }, readBytes };
 }
 
 /** What was written is in the snapshot: from now on the next one's bitmap has it. One that cannot be says no less than it did. */

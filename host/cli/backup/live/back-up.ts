@@ -8,16 +8,15 @@
 import { asBlockError, BlockError } from '../../../base/errors.ts';
 import type { BlockGraph } from '../../../block/graph.ts';
 import { generationOf, isOfRepository } from '../../../store/bitmap-names.ts';
-import { writeDisk } from '../../../store/disk-writer.ts';
 import type { RepositoryLock } from '../../../store/lock.ts';
-import { type BackedUpDisk, chunkBytesOf } from '../../../store/machine.ts';
-import { findParents, parentFact, unchangedChunks } from '../../../store/parent-disk.ts';
+import type { BackedUpDisk } from '../../../store/machine.ts';
+import { findParents } from '../../../store/parent-disk.ts';
 import type { Repository } from '../../../store/repository.ts';
 import { RepositoryWriter } from '../../../store/repository-writer.ts';
 import { Interruption } from '../../shared/interruption.ts';
 import type { Progress } from '../../shared/progress.ts';
 import type { Tool } from '../../shared/tool.ts';
-import { diskSource } from '../disk-source.ts';
+import { backUpDisk } from '../back-up-disk.ts';
 import { withLock } from '../options.ts';
 import { putSnapshot } from '../put-snapshot.ts';
 import { readLine } from '../read-line.ts';
@@ -153,9 +152,9 @@ class LiveBackup {
     const disks: BackedUpDisk[] = [];
     const lines: string[] = [];
     for (const one of instantDisks) {
-      const { backedUp, readBytes } = await this.backUpDisk(writer, one, note);
-      disks.push(backedUp);
-      lines.push(readLine(backedUp, readBytes));
+      const { facts, readBytes } = await this.backUpDisk(writer, one, note);
+      disks.push(facts);
+      lines.push(readLine(facts, readBytes));
     }
     interruption.check();
     await instant.checkHeld();
@@ -166,7 +165,7 @@ class LiveBackup {
     writer: RepositoryWriter,
     instant: InstantDisk,
     progress: (bytes: number) => void,
-  ): Promise<{ backedUp: BackedUpDisk; readBytes: number }> {
+  ): ReturnType<typeof backUpDisk> {
     const { graph, lock, interruption } = this;
     const { disk, parent, bitmap } = instant;
     const check = (): void => {
@@ -175,25 +174,10 @@ class LiveBackup {
     };
     const image = await openInstantDisk(graph, instant);
     try {
-      const size = image.length;
-      const chunkBytes = parent?.facts.chunkBytes ?? chunkBytesOf(size);
       const written = parent && (await writtenChunks(graph, instant, parent, check));
-      const source = diskSource(image);
-      let readBytes = 0;
-      const read = (offset: number, buffer: Uint8Array): Promise<void> => {
-        readBytes += buffer.length;
-        return source.read(offset, buffer);
-      };
-      const content = await writeDisk(
-        writer,
-        { ...source, read },
-        {
-          ...{ chunkBytes, check, progress },
-          ...(parent && written ? { unchanged: unchangedChunks(parent, written, size) } : {}),
-        },
-      );
-      const facts = { name: disk.name, size, chunkBytes, format: disk.format, bitmap };
-      return { backedUp: { ...facts, content, ...parentFact(parent) }, readBytes };
+      const since = parent && written && { parent, written };
+      const known = { name: disk.name, format: disk.format, bitmap };
+      return await backUpDisk(writer, image, known, since, { progress, check });
     } finally {
       await image.close();
     }
