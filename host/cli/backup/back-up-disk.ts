@@ -6,7 +6,7 @@ import { type DiskParent, parentFact, unchangedChunks } from '../../store/parent
 import type { RepositoryWriter } from '../../store/repository-writer.ts';
 import { diskSource } from './disk-source.ts';
 
-/** Where a disk goes on from, and what was written to it since (parent-disk.ts). */
+/** Where a disk goes on from, and what was written to it since (store/parent-disk.ts). */
 interface Since {
   readonly parent: DiskParent;
   readonly written: Uint8Array;
