@@ -5,7 +5,6 @@
  * An image that is written so says beforehand how long its file may become, and how much of its beginning it knows only at the end. It
  * gets its data in the order of the disk; what is not written reads as zeros.
  */
-
 import type { Codecs } from '../platform/platform.ts';
 
 export interface FileBounds {

@@ -4,7 +4,6 @@
  * It works on no node of others but the one that it writes into, cannot be held, and stays to be dismissed. Cancelled
  * while it works, it fails when it is done.
  */
-
 import { assert } from '../base/assert.ts';
 import { createDeferred } from '../base/deferred.ts';
 import { asBlockError } from '../base/errors.ts';

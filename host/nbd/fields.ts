@@ -92,10 +92,6 @@ export class MessageReader {
   }
 }
 
-export function viewOf({ buffer, byteOffset, length }: Uint8Array): DataView {
-  return new DataView(buffer, byteOffset, length);
-}
-
 /** `value` ≤ 2^53. */
 export function setU64(view: DataView, at: number, value: number): void {
   view.setUint32(at, Math.floor(value / 2 ** 32));

@@ -7,7 +7,6 @@
  *
  * Standard streams, and the sockets of monitors, are not here: a monitor takes any byte stream, and cli/ makes those.
  */
-
 import type { Blobs } from './blobs.ts';
 import type { Sockets } from './sockets.ts';
 import type { Tls } from './tls.ts';

@@ -1,5 +1,4 @@
 /** What tests of jobs need: a graph of array disks, a registry, and the events as one line each. */
-
 import type { BlockBackend } from '../../host/block/backend.ts';
 import type { GraphEvent } from '../../host/block/graph.ts';
 import type { BlockNode } from '../../host/block/node.ts';

@@ -13,6 +13,7 @@
  */
 import { BlockError, invalid } from '../../base/errors.ts';
 import { roundUp, sectorBytes } from '../../base/sectors.ts';
+import { viewOf } from '../../base/view-of.ts';
 import type { CipherNames } from '../named-cipher.ts';
 import { luksMagic, luksVersion } from './magic.ts';
 
@@ -74,7 +75,7 @@ export function layOutVolume(keyBytes: number): { materialOffsets: number[]; pay
 
 /** `bytes`: at least the header's. Errors: EINVAL and ENOTSUP, what is wrong with it. */
 export function parseLuksHeader(bytes: Uint8Array): LuksHeader {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   if (!luksMagic.every((byte, index) => bytes[index] === byte)) throw invalid('Volume is not in LUKS format');
   const version = view.getUint16(6);
   if (version !== luksVersion) throw new BlockError('ENOTSUP', `LUKS version ${version} is not supported`);

@@ -3,13 +3,13 @@
  * rest is, README.md says.
  */
 import { BlockError, invalid } from '../../base/errors.ts';
+import { viewOf } from '../../base/view-of.ts';
 import type { CheckOptions, CheckResult, Driver, DriverDefinition } from '../../block/driver.ts';
 import type { BlockNode } from '../../block/node.ts';
 import { loadPart } from '../../platform/platform.ts';
 import { qcow2Create } from './create/create.ts';
 import { amendJobOptions, amendJobValues } from './create/create-job.ts';
 import { magic } from './disk/header.ts';
-import { viewOf } from './disk/image-file.ts';
 import { open, Qcow2Driver } from './live/image.ts';
 import { CheckOnlyDriver } from './live/without-data.ts';
 import { type Qcow2Options, qcow2Options } from './options.ts';

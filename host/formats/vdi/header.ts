@@ -7,6 +7,7 @@
  */
 import { BlockError, invalid } from '../../base/errors.ts';
 import { sectorBytes, wholeSectors } from '../../base/sectors.ts';
+import { viewOf } from '../../base/view-of.ts';
 import { tableBytes } from '../appended/block-table.ts';
 import { blockBytes, checkDiskBytes, maxBlocks } from './limits.ts';
 
@@ -56,7 +57,7 @@ export interface VdiHeader {
 
 /** `fileBytes`: of the whole file. Errors: EINVAL, ENOTSUP, for what cannot be opened. */
 export function parseHeader(head: Uint8Array, fileBytes: number): VdiHeader {
-  const view = new DataView(head.buffer, head.byteOffset, head.length);
+  const view = viewOf(head);
   const get = (name: keyof typeof field): number => view.getUint32(field[name], true);
   const diskBytes = view.getBigUint64(field.diskBytes, true);
   checkDiskBytes(diskBytes);

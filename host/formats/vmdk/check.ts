@@ -4,8 +4,8 @@
  */
 import { BlockError } from '../../base/errors.ts';
 import { roundUp, sectorBytes } from '../../base/sectors.ts';
+import { viewOf } from '../../base/view-of.ts';
 import type { CheckOptions, CheckResult, Driver } from '../../block/driver.ts';
-import { viewOf } from './disk/fields.ts';
 import { Image } from './live/image.ts';
 import { SparseExtent } from './live/sparse-extent.ts';
 

@@ -6,6 +6,7 @@
  */
 import { invalid } from '../../base/errors.ts';
 import { roundUp, sectorBytes } from '../../base/sectors.ts';
+import { viewOf } from '../../base/view-of.ts';
 import { withChecksum } from './checksum.ts';
 
 export const dynamicHeaderBytes = 1024;
@@ -26,7 +27,7 @@ export interface DynamicHeader {
 
 /** `diskBytes`: what the table must have room for. Errors: EINVAL. */
 export function parseDynamicHeader(bytes: Uint8Array, diskBytes: number): DynamicHeader {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const view = viewOf(bytes);
   if (String.fromCharCode(...bytes.subarray(0, cookie.length)) !== cookie)
     throw invalid('Invalid header magic');
   const [entries, blockBytes] = [view.getUint32(28), view.getUint32(32)];

@@ -8,6 +8,7 @@
  */
 import { BlockError, invalid } from '../../base/errors.ts';
 import { sectorBytes } from '../../base/sectors.ts';
+import { viewOf } from '../../base/view-of.ts';
 import { withChecksum, wrongChecksum } from './checksum.ts';
 import { type Geometry, isLargest, maxSectors, sectorsOf } from './geometry.ts';
 
@@ -50,10 +51,6 @@ function text(bytes: Uint8Array, offset: number, length: number): string {
 /** Whether it says that the disk is the file in front of it. */
 export function isFixed(bytes: Uint8Array): boolean {
   return viewOf(bytes).getUint32(60) === diskTypes.fixed;
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 /** Which of the two lengths in a footer counts. */

@@ -8,8 +8,9 @@
  * Not here: connecting, time limits, and what to do about a connection that has ended (protocols/nbd/).
  */
 import { BlockError } from '../../base/errors.ts';
+import { viewOf } from '../../base/view-of.ts';
 import { Command, CommandFlag, extendedRequestMagic, requestMagic } from '../constants.ts';
-import { setU64, viewOf } from '../fields.ts';
+import { setU64 } from '../fields.ts';
 import { Input } from '../input.ts';
 import { Output } from '../output.ts';
 import { ClientHandshake, type HandshakeOutcome, type Purpose } from './handshake.ts';

@@ -15,6 +15,7 @@
  */
 import { assert } from '../../base/assert.ts';
 import { BlockError } from '../../base/errors.ts';
+import { viewOf } from '../../base/view-of.ts';
 import {
   Chunk,
   Command,
@@ -28,7 +29,7 @@ import {
   simpleReplyMagic,
   structuredReplyMagic,
 } from '../constants.ts';
-import { MessageReader, viewOf } from '../fields.ts';
+import { MessageReader } from '../fields.ts';
 import type { Input } from '../input.ts';
 import type { UsedExport } from './remote-export.ts';
 import type { ClientRequest } from './request.ts';

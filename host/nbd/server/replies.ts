@@ -4,6 +4,7 @@
  * A reply of several chunks may have others' chunks between them. The last one says so (`isLast`).
  */
 import { assert } from '../../base/assert.ts';
+import { viewOf } from '../../base/view-of.ts';
 import { nbdReply } from '../../trace/events.ts';
 import {
   Chunk,
@@ -15,7 +16,7 @@ import {
   simpleReplyMagic,
   structuredReplyMagic,
 } from '../constants.ts';
-import { setU64, viewOf } from '../fields.ts';
+import { setU64 } from '../fields.ts';
 import type { Output } from '../output.ts';
 import { cookieOf, type Request } from './request.ts';
 

@@ -1,5 +1,4 @@
 /** Where our tools are allowed to answer otherwise than the real ones, and their files may differ, with the reason. */
-
 import type { Outcome } from '../../support/cli.ts';
 
 interface Difference {

@@ -4,9 +4,9 @@
  *
  * A flag that is set although a cluster is shared destroys data on the next write; one that is clear only costs a copy.
  */
+import { viewOf } from '../../../base/view-of.ts';
 import { copiedFlag, entryOffset, readRefcount, refcountOffset } from '../disk/entry.ts';
 import { l2Entries, refcountBlockEntries } from '../disk/header.ts';
-import { viewOf } from '../disk/image-file.ts';
 import { bufferBytes } from './check-core.ts';
 import type { CheckedImage } from './checked-image.ts';
 

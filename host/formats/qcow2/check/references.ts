@@ -5,9 +5,9 @@
  * Tables that cannot be right (unaligned, outside the file) are not walked, and the image is then `incomplete`.
  */
 import { BlockError } from '../../../base/errors.ts';
+import { viewOf } from '../../../base/view-of.ts';
 import { dataClusters, readBitmapDirectory, readBitmapTable } from '../disk/bitmap-directory.ts';
 import { l2Entries } from '../disk/header.ts';
-import { viewOf } from '../disk/image-file.ts';
 import { bufferBytes } from './check-core.ts';
 import type { CheckedImage } from './checked-image.ts';
 import { concatenate, distinct } from './cluster-lists.ts';

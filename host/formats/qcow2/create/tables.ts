@@ -4,10 +4,11 @@
  * Where the disk is mapped, all of it is, in order, to one contiguous area. Tables come in pieces of a fixed size.
  */
 import { asBlockError } from '../../../base/errors.ts';
+import { viewOf } from '../../../base/view-of.ts';
 import type { Preallocation } from '../../../block/driver.ts';
 import { copiedFlag, zeroFlag } from '../disk/entry.ts';
 import { refcountBlockEntries } from '../disk/header.ts';
-import { type NewImageFile, viewOf } from '../disk/image-file.ts';
+import type { NewImageFile } from '../disk/image-file.ts';
 import type { ImageLayout } from './layout.ts';
 
 /** Bytes of table that are made at once; at least one cluster of the largest size. */

@@ -8,8 +8,9 @@
 import { invalid } from '../../../base/errors.ts';
 import { roundUp } from '../../../base/sectors.ts';
 import { decodeText } from '../../../base/text.ts';
+import { viewOf } from '../../../base/view-of.ts';
 import type { BitmapsExtension } from './extensions.ts';
-import { type ReadableImageFile, viewOf } from './image-file.ts';
+import type { ReadableImageFile } from './image-file.ts';
 
 const fixedBytes = 24;
 export const maxNameBytes = 1023;

@@ -7,8 +7,8 @@
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { roundUp } from '../../../base/sectors.ts';
 import { decodeCString, decodeText } from '../../../base/text.ts';
+import { viewOf } from '../../../base/view-of.ts';
 import { autoclear } from './feature-bits.ts';
-import { viewOf } from './image-file.ts';
 
 export const extensionType = {
   end: 0,

@@ -5,7 +5,7 @@
  * compatible, and is cleared before the first write when it is autoclear.
  */
 import { decodeCString } from '../../../base/text.ts';
-import { viewOf } from './image-file.ts';
+import { viewOf } from '../../../base/view-of.ts';
 
 export const incompatible = {
   dirty: 1n << 0n,

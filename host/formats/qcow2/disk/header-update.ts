@@ -17,6 +17,7 @@
  */
 import { invalid } from '../../../base/errors.ts';
 import { roundUp, sectorBytes } from '../../../base/sectors.ts';
+import { viewOf } from '../../../base/view-of.ts';
 import {
   type BitmapsExtension,
   extensionType,
@@ -33,7 +34,7 @@ import {
   type Qcow2Header,
   serializeHeader,
 } from './header.ts';
-import { type ImageFile, viewOf } from './image-file.ts';
+import type { ImageFile } from './image-file.ts';
 
 export interface HeaderChanges {
   setIncompatible?: bigint;

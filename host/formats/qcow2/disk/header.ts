@@ -13,6 +13,7 @@
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { roundUp } from '../../../base/sectors.ts';
+import { viewOf } from '../../../base/view-of.ts';
 import {
   decodeName,
   findFeatureNames,
@@ -22,7 +23,7 @@ import {
   serializeExtensions,
 } from './extensions.ts';
 import { autoclear, describeUnknownIncompatible, incompatible, knownIncompatible } from './feature-bits.ts';
-import { type ReadableImageFile, viewOf } from './image-file.ts';
+import type { ReadableImageFile } from './image-file.ts';
 
 export const magic = 0x514649fb;
 export const headerBytesV2 = 72;

@@ -25,10 +25,6 @@ export interface NewImageFile {
   flush(): Promise<void>;
 }
 
-export function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
 /** `bytes` with zeros behind them, up to a multiple of `unit`. */
 export function padded(bytes: Uint8Array, unit: number): Uint8Array {
   if (bytes.length % unit === 0) return bytes;

@@ -2,7 +2,7 @@
  * Entries of a refcount block, one by one (specification: qcow2, section 2.2). Widths of 1 to 64 bits; those below a
  * byte fill it from the lowest bit. What runs per request has this in the core.
  */
-import { viewOf } from './image-file.ts';
+import { viewOf } from '../../../base/view-of.ts';
 
 /** Entry `index`. Beyond 2^53 it is not exact. */
 export function getRefcount(block: Uint8Array, index: number, refcountOrder: number): number {

@@ -3,8 +3,8 @@
  * and 10.5): its blocks first, the table behind them, all in a row in clusters that nothing uses.
  */
 import { BlockError } from '../../../base/errors.ts';
+import { viewOf } from '../../../base/view-of.ts';
 import { maxRefcountTableBytes, type Qcow2Header, refcountBlockEntries } from './header.ts';
-import { viewOf } from './image-file.ts';
 
 type Geometry = Pick<Qcow2Header, 'clusterSize' | 'refcountOrder'>;
 

@@ -11,9 +11,10 @@
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { roundUp } from '../../../base/sectors.ts';
 import { decodeCString } from '../../../base/text.ts';
+import { viewOf } from '../../../base/view-of.ts';
 import type { InternalSnapshot } from '../../../block/snapshot-storage.ts';
 import { maxSnapshots, type Qcow2Header, validateSnapshotPointer } from './header.ts';
-import { type ReadableImageFile, viewOf } from './image-file.ts';
+import type { ReadableImageFile } from './image-file.ts';
 
 export const maxSnapshotExtraBytes = 1024;
 export const maxSnapshotTableBytes = 1024 * 65536;

@@ -5,7 +5,6 @@
  * Everything that speaks against it is found before anything is changed. Then one thing changes after the other, each at
  * one instant: whenever it breaks off, the image is sound and has its contents.
  */
-
 import { invalid } from '../../../base/errors.ts';
 import type { BlockBackend } from '../../../block/backend.ts';
 import type { AmendManner, AmendPlan, CreateValues } from '../../../block/driver.ts';

@@ -5,8 +5,8 @@
  * One walk of an image at a time, while no guest request is in flight.
  */
 import { BlockError } from '../../../base/errors.ts';
+import { viewOf } from '../../../base/view-of.ts';
 import { copiedFlag, entryOffset } from '../disk/entry.ts';
-import { viewOf } from '../disk/image-file.ts';
 import type { Qcow2Engine } from './engine.ts';
 
 /** An L1 table, as it is on disk but with no COPIED flag. */

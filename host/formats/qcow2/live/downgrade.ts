@@ -7,8 +7,8 @@
  * is not enough prevents the change.
  */
 import { BlockError } from '../../../base/errors.ts';
+import { viewOf } from '../../../base/view-of.ts';
 import { UnmapMode } from '../../../core/qcow2-abi.ts';
-import { viewOf } from '../disk/image-file.ts';
 import { readL1 } from './cluster-tree.ts';
 import type { Qcow2Driver } from './image.ts';
 

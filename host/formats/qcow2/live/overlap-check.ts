@@ -7,12 +7,12 @@
  * and whenever the snapshots change, and only if that class is looked for.
  */
 import { BlockError } from '../../../base/errors.ts';
+import { viewOf } from '../../../base/view-of.ts';
 import type { Qcow2Core } from '../../../core/qcow2.ts';
 import { MetadataClass } from '../../../core/qcow2-abi.ts';
 import { entryOffset } from '../disk/entry.ts';
 import { autoclear } from '../disk/feature-bits.ts';
 import { maxL1Entries, type Qcow2Header } from '../disk/header.ts';
-import { viewOf } from '../disk/image-file.ts';
 import { type Snapshot, type SnapshotTable, snapshotL1 } from '../disk/snapshot-table.ts';
 import type { StepRunner } from './steps.ts';
 

@@ -4,8 +4,8 @@
  * table at once. A crash finds the old set or the new one.
  */
 import { asBlockError, BlockError, invalid } from '../../../base/errors.ts';
+import { viewOf } from '../../../base/view-of.ts';
 import { type Qcow2Header, refcountBlockEntries } from '../disk/header.ts';
-import { viewOf } from '../disk/image-file.ts';
 import { getRefcount, maxRefcount, setRefcount } from '../disk/refcount-entry.ts';
 import {
   type Clusters,

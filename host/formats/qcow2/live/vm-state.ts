@@ -5,12 +5,12 @@
  */
 import { BlockError } from '../../../base/errors.ts';
 import { roundDown } from '../../../base/sectors.ts';
+import { viewOf } from '../../../base/view-of.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
 import { writePlanned } from '../../../block/transfer.ts';
 import { UnmapMode } from '../../../core/qcow2-abi.ts';
 import { compressedFlag, entryOffset, zeroFlag } from '../disk/entry.ts';
 import { l1EntriesFor, l2Entries, maxL1Entries, vmStateStart } from '../disk/header.ts';
-import { viewOf } from '../disk/image-file.ts';
 import type { Snapshot } from '../disk/snapshot-table.ts';
 import type { L1Copy } from './cluster-tree.ts';
 import { readCompressed } from './compressed.ts';

@@ -7,7 +7,8 @@
  *  12 grain: the data, as zlib has it (RFC 1950); other markers: their type
  */
 import { sectorBytes } from '../../../base/sectors.ts';
-import { getU64, setU64, viewOf } from './fields.ts';
+import { viewOf } from '../../../base/view-of.ts';
+import { getU64, setU64 } from './fields.ts';
 import { headerBytes } from './sparse-header.ts';
 
 export const grainMarkerBytes = 12;

@@ -13,7 +13,8 @@
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { roundUp, sectorBytes } from '../../../base/sectors.ts';
-import { getU64, setU64, viewOf } from './fields.ts';
+import { viewOf } from '../../../base/view-of.ts';
+import { getU64, setU64 } from './fields.ts';
 
 /** `KDMV`, as a number. */
 export const sparseMagic = 0x564d444b;

@@ -1,13 +1,12 @@
 /**
  * Grains that are compressed, one by one, as zlib has it (RFC 1950) behind a marker (specification: vmdk, section 4).
  */
-
 import { concatenated } from '../../../base/concatenated.ts';
 import { BlockError } from '../../../base/errors.ts';
 import { sectorBytes } from '../../../base/sectors.ts';
+import { viewOf } from '../../../base/view-of.ts';
 import type { Edge } from '../../../block/edge.ts';
 import type { Codecs } from '../../../platform/platform.ts';
-import { viewOf } from '../disk/fields.ts';
 import { grainMarkerBytes, parseGrainMarker } from '../disk/markers.ts';
 
 /** Deflate, with a window of up to 32 KiB; a checksum that makes it a multiple of 31. */

@@ -1,5 +1,4 @@
 /** A part of a disk, and what it does with requests within it; offsets are of the extent. What is flat, or zeros, is here whole. */
-
 import { BlockError } from '../../../base/errors.ts';
 import type { MaybePromise } from '../../../base/maybe-promise.ts';
 import type { Extent, WritePlan, ZeroFlags } from '../../../block/driver.ts';

@@ -14,8 +14,8 @@
 import { BlockError } from '../../../base/errors.ts';
 import { Mutex } from '../../../base/mutex.ts';
 import { roundUp, sectorBytes } from '../../../base/sectors.ts';
+import { viewOf } from '../../../base/view-of.ts';
 import type { Edge } from '../../../block/edge.ts';
-import { viewOf } from '../disk/fields.ts';
 import type { SparseLayout } from '../disk/sparse-header.ts';
 
 /** Of tables in memory that the file has, too. */

@@ -4,11 +4,11 @@
  */
 import { BlockError, invalid } from '../../../base/errors.ts';
 import { wholeSectors } from '../../../base/sectors.ts';
+import { viewOf } from '../../../base/view-of.ts';
 import type { Driver } from '../../../block/driver.ts';
 import type { Edge } from '../../../block/edge.ts';
 import type { OpenContext } from '../../../block/open-context.ts';
 import { type Descriptor, type ExtentLine, maxDescriptorBytes, parseDescriptor } from '../disk/descriptor.ts';
-import { viewOf } from '../disk/fields.ts';
 import { footerBytes, headerInFooter } from '../disk/markers.ts';
 import {
   cowdMagic,

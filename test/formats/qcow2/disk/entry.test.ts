@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import asc from 'assemblyscript/asc';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { viewOf } from '../../../../host/base/view-of.ts';
 import {
   compressedFlag,
   compressedRange,
@@ -11,7 +12,6 @@ import {
   refcountOffset,
   zeroFlag,
 } from '../../../../host/formats/qcow2/disk/entry.ts';
-import { viewOf } from '../../../../host/formats/qcow2/disk/image-file.ts';
 
 /** What assembly/qcow2/entry.ts and assembly/qcow2/refcount-block.ts export, compiled alone. */
 interface CoreEntries {
